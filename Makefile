@@ -1,0 +1,41 @@
+# make demo: the whole of Roentgen on made-up chest films, from nothing to a report, on any machine.
+# make test: the tests.   make lint: linters and type checker.   Each makes its own .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+THREADS := $(shell nproc 2>/dev/null || echo 2)
+LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/one_process.yaml \
+	--num_cpu_threads_per_process $(THREADS)
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	rm -rf runs/demo
+	$(BIN)/python -m roentgen.prepare configs/data/demo.yaml
+	$(LAUNCH) -m train.finetune configs/train/demo.yaml
+	$(BIN)/python -m sample.generate configs/sample/demo_base.yaml
+	$(BIN)/python -m sample.generate configs/sample/demo.yaml
+	$(BIN)/python -m eval.evaluate configs/eval/demo.yaml
+	@echo "$(CURDIR)/runs/demo/report.html"
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs/demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# Made anew when pyproject.toml changes; the stamp says that the installation came to its end.
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+.PHONY: .venv
+.venv: .venv/installed
