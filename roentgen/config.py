@@ -1,0 +1,325 @@
+"""A program's configuration: a YAML file plus overrides, read strictly into a frozen dataclass."""
+
+import ast
+import difflib
+import inspect
+import re
+import sys
+import textwrap
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import draccus
+import yaml
+
+from roentgen.errors import InputError
+
+T = TypeVar("T")
+
+SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: what YAML may give for it, its name
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "text"),
+    Path: ((str,), "a path"),
+}
+
+
+def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
+    """Read `CONFIG.yaml [--section.key=value ...]` (default: the command line) as a `cls`.
+
+    An override's value is read as YAML: `null`, `[PA, AP]`, `1e-4`. Raises InputError naming
+    `section.key` for what is unknown, missing or of the wrong type; an InputError raised in a
+    section's `__post_init__` comes through as it is. `--help` prints every field and exits.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "--help" in arguments or "-h" in arguments:
+        print(describe(cls))  # noqa: T201
+        raise SystemExit(0)
+    path, overrides = _split_arguments(arguments)
+    values = _read_file(path)
+    for key, value in overrides.items():
+        _override(values, key.split("."), value)
+    _check(cls, values, "")
+    try:
+        return draccus.decode(cls, values)  # type: ignore[no-any-return]
+    except draccus.utils.DraccusException as error:
+        cause: BaseException = error  # draccus wraps what a __post_init__ raises, once per section
+        while cause.__cause__ is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        if isinstance(cause, ValueError):
+            raise InputError(" ".join(str(cause).split())) from None
+        raise
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """The configuration as plain JSON values, which can be fed back."""
+    result: dict[str, Any] = draccus.encode(config)
+    return result
+
+
+def config_to_yaml(config: Any) -> str:
+    """The configuration as a YAML file, which can be fed back."""
+    return yaml.dump(config_to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def describe(cls: type[Any]) -> str:
+    """What `--help` prints: each field, its type, its default and its docstring."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"python -m {spec.name}" if spec is not None else Path(sys.argv[0]).name
+    lines = [f"usage: {program} CONFIG.yaml [--section.key=value ...]", ""]
+    if cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}("):
+        lines += [inspect.cleandoc(cls.__doc__), ""]
+    return "\n".join([*lines, *_describe_fields(cls, "")])
+
+
+def _describe_fields(cls: Any, prefix: str) -> list[str]:
+    lines: list[str] = []
+    kinds, docs = get_type_hints(cls), _field_docs(cls)
+    for field in fields(cls):
+        kind, doc = kinds[field.name], docs.get(field.name, "")
+        sections = [kind] if is_dataclass(kind) else _section_choices(kind)
+        name = "a section" if sections else _kind_name(kind)
+        default = "required" if _is_required(field) else f"default: {_default_text(field)}"
+        if sections and field.default is not None and not _is_required(field):
+            default = "default: as below"
+        lines.append(f"  --{prefix}{field.name}  ({name}; {default})")
+        lines += textwrap.wrap(doc, 96, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        for section in sections:
+            lines += _describe_fields(section, f"{prefix}{field.name}.")
+    return lines
+
+
+def _section_choices(kind: Any) -> list[Any]:
+    """The sections in `A | B | None`."""
+    if get_origin(kind) not in (Union, types.UnionType):
+        return []
+    return [choice for choice in get_args(kind) if is_dataclass(choice)]
+
+
+def _field_docs(cls: type[Any]) -> dict[str, str]:
+    """Each field's docstring (the string below it) or the comment on its line."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not is_dataclass(base):
+            continue
+        source = textwrap.dedent(inspect.getsource(base))
+        definition = ast.parse(source).body[0]
+        assert isinstance(definition, ast.ClassDef)
+        following: list[ast.stmt | None] = [*definition.body[1:], None]
+        for node, below in zip(definition.body, following, strict=True):
+            if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+                continue
+            comment = re.search(r"\s#\s*(.*)$", source.splitlines()[(node.end_lineno or 1) - 1])
+            docs[node.target.id] = comment.group(1) if comment else ""
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    docs[node.target.id] = inspect.cleandoc(text)
+    return docs
+
+
+def _names(cls: Any) -> dict[str, None]:
+    """The keys of a section, in order."""
+    return dict.fromkeys(field.name for field in fields(cls))
+
+
+def _is_required(field: "Field[Any]") -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _default_text(field: "Field[Any]") -> str:
+    if field.default_factory is not MISSING:
+        return _shown(draccus.encode(field.default_factory()))
+    return _shown(draccus.encode(field.default))
+
+
+def _split_arguments(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
+    """The config file and the overrides, from `--key=value` and `--key value`."""
+    files: list[str] = []
+    overrides: dict[str, Any] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("--"):
+            files.append(argument)
+            continue
+        key, equals, text = argument[2:].partition("=")
+        if not equals:
+            text = next(remaining, "--")
+            if text.startswith("--"):
+                raise InputError(f"--{key} has no value: write --{key}=VALUE")
+        try:
+            overrides[key] = yaml.load(text, Loader=_Loader) if text else ""
+        except yaml.YAMLError:
+            raise InputError(f"--{key}={text}: the value is not YAML; put it in quotes") from None
+    if len(files) != 1:
+        given = f", not {len(files)}: {' '.join(files)}" if files else ""
+        raise InputError(
+            f"give one config file{given} (CONFIG.yaml [--section.key=value ...]; --help lists all)"
+        )
+    return Path(files[0]), overrides
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise InputError(f"no such config file: {path}") from None
+    except OSError as error:
+        raise InputError(f"config file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"config file {path} is not text in UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"config file {path}{line} is not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"config file {path} is not valid YAML: {reason}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"config file {path} holds {_shown(values)}: expected `key: value` lines")
+    return values
+
+
+def _override(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        if not isinstance(values.get(key), dict):
+            values[key] = {}
+        values = values[key]
+    values[keys[-1]] = value
+
+
+def _check(kind: Any, value: Any, key: str) -> None:
+    """Raise InputError unless `value`, as YAML gave it, fits the type `kind`.
+
+    draccus alone is too lenient: it takes null for a required number, true for 1, and a text's
+    letters for a tuple.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    wrong = InputError(f"{key} is {_shown(value)}, but must be {_kind_name(kind)}")
+    if kind is Any:
+        return
+    if is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise wrong
+        _check_section(kind, value, f"{key}." if key else "")
+    elif origin in (Union, types.UnionType):
+        _check_union(kind, value, key, wrong)
+    elif origin is Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in arguments):
+            raise wrong
+    elif origin is tuple:
+        if not isinstance(value, list):
+            raise wrong
+        if Ellipsis not in arguments and len(value) != len(arguments):
+            raise wrong
+        for i, item in enumerate(value):
+            _check(arguments[0 if Ellipsis in arguments else i], item, f"{key}[{i}]")
+    elif origin is dict:
+        if not isinstance(value, dict):
+            raise wrong
+        for name, item in value.items():
+            _check(arguments[0], name, f"the name {name!r} in {key}")
+            _check(arguments[1], item, f"{key}.{name}")
+    else:
+        allowed, _ = SCALARS[kind]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+            hint = (
+                "; put it in quotes" if kind is str and not isinstance(value, dict | list) else ""
+            )
+            raise InputError(f"{wrong}{hint}")
+
+
+def _check_union(union: Any, value: Any, key: str, wrong: InputError) -> None:
+    kinds = [kind for kind in get_args(union) if kind is not types.NoneType]
+    sections = _section_choices(union)
+    if value is None and types.NoneType in get_args(union):
+        pass
+    elif isinstance(value, dict) and sections:  # judged as the section that it resembles most
+        _check(max(sections, key=lambda section: len(_names(section).keys() & value)), value, key)
+    elif len(kinds) == 1:
+        _check(kinds[0], value, key)
+    elif not any(_fits(kind, value) for kind in kinds):
+        raise wrong
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    try:
+        _check(kind, value, "")
+    except InputError:
+        return False
+    return True
+
+
+def _check_section(cls: Any, values: Mapping[Any, Any], prefix: str) -> None:
+    kinds = get_type_hints(cls)
+    names = _names(cls)
+    for name in values:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(names)}"
+            raise InputError(f"unknown key {prefix}{name}; {hint}")
+    for field in fields(cls):
+        if field.name in values:
+            _check(kinds[field.name], values[field.name], prefix + field.name)
+        elif _is_required(field):
+            kind = _kind_name(kinds[field.name])
+            raise InputError(f"{prefix}{field.name} is missing: set it to {kind}")
+
+
+def _kind_name(kind: Any) -> str:
+    """A type in a user's words."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind in SCALARS:
+        return SCALARS[kind][1]
+    if kind is types.NoneType:
+        return "null"
+    if is_dataclass(kind):
+        return f"a section with the keys {', '.join(_names(kind))}"
+    if origin in (Union, types.UnionType):
+        null_first = sorted(arguments, key=lambda argument: argument is not types.NoneType)
+        return " or ".join(_kind_name(argument) for argument in null_first)
+    if origin is Literal:
+        return "one of: " + ", ".join(_shown(choice) for choice in arguments)
+    if origin is tuple and Ellipsis in arguments:
+        return f"a list [...], each {_kind_name(arguments[0])}"
+    if origin is tuple:
+        return f"a list of {len(arguments)}: [{', '.join(_kind_name(a) for a in arguments)}]"
+    if origin is dict:
+        return f"a mapping of names, each to {_kind_name(arguments[1])}"
+    return "any value"
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML writes it, on one line and not endless."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=float("inf"))
+    text = " ".join(text.removesuffix("\n...\n").split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with two additions and one refusal: `1e-4` is a number, `None` is null, no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key!r} stands twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would read as something else."""
+
+
+for _yaml in (_Loader, _Dumper):
+    _exponent = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    _yaml.add_implicit_resolver("tag:yaml.org,2002:float", _exponent, list("-+0123456789"))
+    _yaml.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"None$"), ["N"])

@@ -1,0 +1,53 @@
+"""A user's mistakes, told in one line."""
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message names it and what to do."""
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Run a program's main; a user's mistake or a full disk ends it with one line and exit code 2.
+
+    Ctrl-C ends it with exit code 130. Anything else is a defect of ours and keeps its traceback.
+    """
+    try:
+        main()
+    except InputError as error:
+        # From a worker process the message comes with a traceback before it.
+        line = (
+            str(error)
+            .strip()
+            .splitlines()[-1]
+            .removeprefix(f"{InputError.__module__}.InputError: ")
+        )
+        _end(f"error: {line}", 2)
+    except KeyboardInterrupt:
+        _end("interrupted", 130)
+    except Exception as error:
+        full = next((e for e in _causes(error) if _is_full_disk(e)), None)
+        if full is None:
+            raise
+        where = getattr(full, "filename", None) or "the output folder"
+        _end(f"error: no space left on the disk that holds {where}: free some", 2)
+
+
+def _end(line: str, code: int) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
+    raise SystemExit(code) from None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Whether the disk or quota is full; safetensors says so only in its message."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error) or "quota exceeded" in str(error)

@@ -1,0 +1,132 @@
+"""A Stable Diffusion of a few thousand weights and a dataset of a few images, for tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from roentgen.data.dataset import DatasetWriter
+from roentgen.data.findings import Finding
+from roentgen.data.images import encode_png
+from roentgen.data.radiograph import Radiograph, Report, Split
+from roentgen.data.views import VIEWS
+from roentgen.models.stable_diffusion import Parts, save_model
+from roentgen.models.tokenizer import clip_tokenizer
+
+SIZE = 32  # pixels; latents are 8x8
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+_NAMES = ("Cardiomegaly", "Pleural Effusion", "Pneumothorax")
+
+
+def small_parts(seed: int = 0, prediction_type: str = "epsilon") -> Parts:
+    """The five parts, with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vae = AutoencoderKL(
+            block_out_channels=(8, 8, 8),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            norm_num_groups=4,
+            latent_channels=4,
+        )
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(8, 16),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            layers_per_block=1,
+            norm_num_groups=4,
+            cross_attention_dim=16,
+            attention_head_dim=2,
+        )
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                vocab_size=49408,
+                bos_token_id=49406,
+                eos_token_id=49407,
+            )
+        )
+    scheduler = PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        skip_prk_steps=True,
+        steps_offset=1,
+        prediction_type=prediction_type,
+    )
+    return Parts(
+        vae=vae.eval(),
+        unet=unet.eval(),
+        text_encoder=text_encoder.eval(),
+        tokenizer=clip_tokenizer(),
+        scheduler=scheduler,
+    )
+
+
+def save_small_model(folder: Path, prediction_type: str = "epsilon") -> Path:
+    """A small model folder."""
+    parts = small_parts(prediction_type=prediction_type)
+    save_model(folder, parts, licenses=[LICENSE], provenance={})
+    return folder
+
+
+def save_small_dataset(
+    folder: Path, *, train: int = 16, validate: int = 6, size: int = SIZE
+) -> Path:
+    """A small dataset folder of noise images, one a patient."""
+    generator = np.random.default_rng(0)
+    counts: dict[Split, int] = {"train": train, "validate": validate}
+    with DatasetWriter(
+        folder, licenses=[LICENSE], provenance={}, preparation={"size": size, "fit": "pad"}
+    ) as writer:
+        for split, count in counts.items():
+            for i in range(count):
+                pixels = generator.integers(0, 256, (size, size), dtype=np.uint8)
+                finding = Finding(name=_NAMES[i % 3])  # type: ignore[arg-type]
+                writer.add(
+                    Radiograph(
+                        id=f"{split}-{i}",
+                        patient_id=f"{split}-{i}",
+                        study_id=f"{split}-{i}",
+                        split=split,
+                        image=encode_png(pixels),
+                        view=VIEWS[i % 3],
+                        findings=(finding,),
+                        report=Report(impression=f"Stable {finding.name.lower()}."),
+                        source="test",
+                        license="CC0-1.0",
+                    )
+                )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_small_parts() -> Callable[..., Parts]:
+    """Makes small parts; see `small_parts`."""
+    return small_parts
+
+
+@pytest.fixture(scope="session")
+def make_small_dataset() -> Callable[..., Path]:
+    """Makes a small dataset; see `save_small_dataset`."""
+    return save_small_dataset
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model folder that predicts epsilon; not to be written to."""
+    return save_small_model(tmp_path_factory.mktemp("small") / "model")
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset folder with 16 images to train on and 6 held out; not to be written to."""
+    return save_small_dataset(tmp_path_factory.mktemp("small") / "dataset")

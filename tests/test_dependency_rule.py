@@ -1,0 +1,120 @@
+"""The shape of the code: who may import whom, and how long files and functions may be."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("train", "sample", "eval")
+PACKAGES = ("roentgen", *STAGES)
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+# Modules that run code when they read a file; weights are safetensors, the rest JSON or Parquet.
+UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+LONGEST_FILE = 500
+LONGEST_FUNCTION = 120
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The dotted names of all modules that are imported, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            yield node.module or ""
+
+
+def unsafe_reads(tree: ast.AST) -> Iterator[int]:
+    """Lines that could read a pickle: `load(...)` of torch or NumPy without its safe setting."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        module = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+        settings = {
+            k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)
+        }
+        if (module, node.func.attr) == ("torch", "load"):
+            if settings.get("weights_only") is not True:
+                yield node.lineno
+        elif (
+            module in ("np", "numpy") and node.func.attr == "load" and settings.get("allow_pickle")
+        ):
+            yield node.lineno
+
+
+def offences(check: Callable[[Path], Iterable[object]]) -> dict[str, list[object]]:
+    """What a check finds, by file."""
+    found = {path.relative_to(ROOT).as_posix(): list(check(path)) for path in FILES}
+    return {name: what for name, what in found.items() if what}
+
+
+def test_stages_meet_only_in_roentgen() -> None:
+    def check(path: Path) -> Iterator[str]:
+        own = path.relative_to(ROOT).parts[0]
+        forbidden = {*STAGES, "tests"} - {own}
+        return (name for name in imports(tree_of(path)) if name.split(".")[0] in forbidden)
+
+    assert offences(check) == {}
+
+
+def test_no_module_is_named_like_the_standard_librarys() -> None:
+    taken = (sys.stdlib_module_names | {"utils", "helpers", "common", "misc"}) - {"__init__"}
+    assert offences(lambda path: {path.stem} & taken) == {}
+
+
+def test_no_pickle_is_read() -> None:
+    def check(path: Path) -> Iterator[object]:
+        tree = tree_of(path)
+        yield from (name for name in imports(tree) if name.split(".")[0] in UNSAFE)
+        yield from unsafe_reads(tree)
+
+    assert offences(check) == {}
+
+
+def test_files_and_functions_stay_short() -> None:
+    def check(path: Path) -> Iterator[object]:
+        if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE:
+            yield "the file"
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno >= LONGEST_FUNCTION:
+                    yield node.name
+
+    assert offences(check) == {}
+
+
+def test_no_global_seed_is_set() -> None:
+    seeding = {"torch.manual_seed", "np.random.seed", "numpy.random.seed", "random.seed"}
+    seeding |= {"set_seed", "torch.cuda.manual_seed_all", "seed_everything"}
+
+    def calls(tree: ast.AST) -> list[str]:
+        nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+        return [ast.unparse(node) for node in nodes if ast.unparse(node.func) in seeding]
+
+    def check(path: Path) -> list[str]:
+        """All such calls but those in a block that puts the global state back."""
+        tree = tree_of(path)
+        blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+        forked = [b for b in blocks if "fork_rng" in ast.unparse(b.items[0].context_expr)]
+        allowed = [call for block in forked for call in calls(block)]
+        return [call for call in calls(tree) if call not in allowed]
+
+    assert offences(check) == {}
+
+
+def test_the_checks_see_what_they_forbid() -> None:
+    assert len(FILES) > 10
+    bad = "import pickle as p\ntorch.load(x)\nnp.load(x, allow_pickle=True)\n"
+    bad += "torch.load(x, weights_only=False)"
+    assert list(unsafe_reads(ast.parse(bad))) == [2, 3, 4]
+    assert list(imports(ast.parse(bad))) == ["pickle"]
+    good = "torch.load(x, weights_only=True)\nnp.load(x)\ndatasets.load(x)"
+    assert list(unsafe_reads(ast.parse(good))) == []
+    nested = "def f():\n    from train.loop import step\n    import eval.report"
+    assert list(imports(ast.parse(nested))) == ["train.loop", "eval.report"]
