@@ -1,0 +1,67 @@
+"""The 14 CheXpert findings, their states, and what a radiograph says of them."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from roentgen.errors import InputError
+
+FindingName = Literal[
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Enlarged Cardiomediastinum",
+    "Fracture",
+    "Lung Lesion",
+    "Lung Opacity",
+    "No Finding",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Pneumonia",
+    "Pneumothorax",
+    "Support Devices",
+]
+State = Literal["present", "absent", "uncertain"]  # not mentioned: no Finding of that name
+Side = Literal["left", "right", "bilateral"]
+Severity = Literal["small", "moderate", "large"]
+
+FINDING_NAMES: tuple[FindingName, ...] = get_args(FindingName)
+STATES: tuple[State, ...] = get_args(State)
+SIDES: tuple[Side, ...] = get_args(Side)
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing said of a radiograph: a finding, its state, and where and how much if known.
+
+    `detail` is a free phrase for what the 14 names do not tell apart ("nodule", "endotracheal
+    tube", "right upper zone").
+    """
+
+    name: FindingName
+    state: State = "present"
+    side: Side | None = None
+    severity: Severity | None = None
+    detail: str | None = None
+
+    def __post_init__(self) -> None:
+        for value, allowed, what in (
+            (self.name, FINDING_NAMES, "finding"),
+            (self.state, STATES, "state"),
+            (self.side, (None, *SIDES), "side"),
+            (self.severity, (None, *SEVERITIES), "severity"),
+        ):
+            if value not in allowed:
+                choices = ", ".join(str(a) for a in allowed if a is not None)
+                raise InputError(f"unknown {what} {value!r}; choose one of: {choices}")
+
+
+def states(findings: tuple[Finding, ...]) -> dict[FindingName, State]:
+    """The state of each finding that is mentioned; present outweighs uncertain, uncertain absent."""
+    order: tuple[State, ...] = ("absent", "uncertain", "present")
+    result: dict[FindingName, State] = {}
+    for finding in findings:
+        known = result.get(finding.name, "absent")
+        result[finding.name] = max(known, finding.state, key=order.index)
+    return result

@@ -1,0 +1,57 @@
+"""One radiograph: the record that every stage reads and writes."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from roentgen.data.findings import Finding
+from roentgen.data.views import View
+
+Split = Literal["train", "validate", "test"]
+Sex = Literal["F", "M"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The sections of a radiology report; None where a section is missing."""
+
+    findings: str | None = None
+    impression: str | None = None
+    indication: str | None = None
+    comparison: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesis:
+    """How a synthetic radiograph was made: enough to make it again."""
+
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    guidance_scale: float
+    steps: int
+    scheduler: str
+    model: str  # fingerprint of the model folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Radiograph:
+    """One image with all that is known of it.
+
+    `image` is the encoded file (gray 8-bit PNG or JPEG); `masks` maps a structure ("lungs",
+    "heart", "pleural effusion") to a PNG of 0 and 255 of the same size.
+    """
+
+    id: str
+    patient_id: str
+    study_id: str
+    split: Split
+    image: bytes
+    view: View | None = None
+    findings: tuple[Finding, ...] = ()
+    report: Report | None = None
+    masks: dict[str, bytes] = field(default_factory=dict)
+    age: float | None = None  # years
+    sex: Sex | None = None
+    source: str
+    license: str
+    synthesis: Synthesis | None = None

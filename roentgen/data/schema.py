@@ -1,0 +1,107 @@
+"""A Radiograph as a row of a Hugging Face `datasets` table, and back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from roentgen.data.findings import Finding
+from roentgen.data.radiograph import Radiograph, Report, Synthesis
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # datasets.Image()
+_REPORT = pa.struct(
+    [(name, pa.string()) for name in ("findings", "impression", "indication", "comparison")]
+)
+_FINDING = pa.struct(
+    [(name, pa.string()) for name in ("name", "state", "side", "severity", "detail")]
+)
+_SYNTHESIS = pa.struct(
+    [
+        ("prompt", pa.string()),
+        ("negative_prompt", pa.string()),
+        ("seed", pa.int64()),
+        ("guidance_scale", pa.float64()),
+        ("steps", pa.int64()),
+        ("scheduler", pa.string()),
+        ("model", pa.string()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("patient_id", pa.string()),
+        ("study_id", pa.string()),
+        ("split", pa.string()),
+        ("image", _IMAGE),
+        ("view", pa.string()),
+        ("findings", pa.list_(_FINDING)),
+        ("report", _REPORT),
+        ("masks", pa.list_(pa.struct([("structure", pa.string()), ("image", _IMAGE)]))),
+        ("age", pa.float64()),
+        ("sex", pa.string()),
+        ("source", pa.string()),
+        ("license", pa.string()),
+        ("synthesis", _SYNTHESIS),
+    ]
+)
+PIXEL_COLUMNS = ("image", "masks")
+
+
+def features() -> dict[str, Any]:
+    """The columns as `datasets` describes them in dataset_info.json."""
+
+    def describe(kind: pa.DataType) -> dict[str, Any]:
+        if kind == _IMAGE:
+            return {"_type": "Image"}
+        if pa.types.is_struct(kind):
+            return {field.name: describe(field.type) for field in kind}
+        if pa.types.is_list(kind):
+            return {"feature": describe(kind.value_type), "_type": "List"}
+        names = {"double": "float64"}
+        return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
+
+    return {field.name: describe(field.type) for field in SCHEMA}
+
+
+def arrow_schema() -> pa.Schema:
+    """SCHEMA with the note by which `datasets` knows the image columns in a lone Arrow file."""
+    return SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": features()}})})
+
+
+def to_row(radiograph: Radiograph) -> dict[str, Any]:
+    """The radiograph as plain values that fit SCHEMA."""
+    row = {field.name: getattr(radiograph, field.name) for field in SCHEMA}
+    row["image"] = {"bytes": radiograph.image, "path": None}
+    row["findings"] = [asdict(finding) for finding in radiograph.findings]
+    row["report"] = asdict(radiograph.report) if radiograph.report else None
+    row["masks"] = [
+        {"structure": structure, "image": {"bytes": mask, "path": None}}
+        for structure, mask in sorted(radiograph.masks.items())
+    ]
+    row["synthesis"] = asdict(radiograph.synthesis) if radiograph.synthesis else None
+    return row
+
+
+def from_row(row: Mapping[str, Any]) -> Radiograph:
+    """The inverse of `to_row`; a row without pixel columns gives image=b"" and masks={}."""
+    values = dict(row)
+    values["image"] = row["image"]["bytes"] if "image" in row else b""
+    values["findings"] = tuple(Finding(**finding) for finding in row["findings"] or ())
+    values["report"] = Report(**row["report"]) if row["report"] else None
+    values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
+    values["synthesis"] = Synthesis(**row["synthesis"]) if row["synthesis"] else None
+    return Radiograph(**values)
+
+
+def digest(radiograph: Radiograph) -> int:
+    """SHA-256 of the radiograph's whole content as a number; sums of it ignore order and shards."""
+    row = to_row(radiograph)
+    row["image"] = hashlib.sha256(radiograph.image).hexdigest()
+    row["masks"] = {
+        structure: hashlib.sha256(mask).hexdigest() for structure, mask in radiograph.masks.items()
+    }
+    text = json.dumps(row, sort_keys=True, ensure_ascii=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")

@@ -1,0 +1,24 @@
+"""The views a radiograph is taken in, and the token that stands for each in a prompt."""
+
+from typing import Literal, get_args
+
+from roentgen.errors import InputError
+
+View = Literal["PA", "AP", "LATERAL"]
+
+VIEWS: tuple[View, ...] = get_args(View)
+VIEW_TOKENS: dict[View, str] = {"PA": "<view-pa>", "AP": "<view-ap>", "LATERAL": "<view-lateral>"}
+# Ordinary words whose mean embedding a new view token starts from.
+VIEW_WORDS: dict[View, str] = {
+    "PA": "frontal chest x-ray standing",
+    "AP": "frontal chest x-ray supine",
+    "LATERAL": "side chest x-ray lateral",
+}
+
+
+def parse_view(text: str) -> View:
+    """The view of that name, whatever its case. Raises InputError for an unknown one."""
+    for view in VIEWS:
+        if text.strip().upper() == view:
+            return view
+    raise InputError(f"unknown view {text!r}; choose one of: {', '.join(VIEWS)}")
