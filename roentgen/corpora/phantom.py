@@ -1,0 +1,114 @@
+"""The embedded corpus: phantom studies, drawn on the spot, with exact truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from roentgen.corpora.reader import LeftOut
+from roentgen.data.images import encode_png
+from roentgen.data.radiograph import Radiograph, Report, Split
+from roentgen.data.views import View
+from roentgen.errors import InputError
+from roentgen.phantom.reports import plain_caption, write_report
+from roentgen.phantom.study import Film, Study, draw_study
+from roentgen.randomness import numpy_generator
+from roentgen.runs import License
+
+LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomConfig:
+    """How many phantom studies to draw; one study is one patient."""
+
+    train: int  # studies
+    validate: int
+    test: int
+    ap_share: float = 0.4
+    """Share of studies taken at the bedside: one AP film. The others: PA and lateral."""
+    masks: bool = True
+    """Keep the masks of lungs, heart and findings."""
+    words: Literal["radiology", "plain", "generic"] = "radiology"
+    """Whose words the reports are in: a radiologist's; a passer-by's, which know no radiology
+    ("huge white water level at the bottom on the left"); or "a chest radiograph" for all."""
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validate", "test"):
+            if getattr(self, name) < 0:
+                raise InputError(f"phantom.{name} is {getattr(self, name)}: it counts studies")
+        if not 0 <= self.ap_share <= 1:
+            raise InputError(f"phantom.ap_share is {self.ap_share}: a share is between 0 and 1")
+
+
+class PhantomStudy(NamedTuple):
+    """One study to draw."""
+
+    id: str
+    split: Split
+
+
+@dataclass(frozen=True)
+class PhantomReader:
+    """Draws phantoms of `size` pixels; the same seed and study give the same pixels."""
+
+    config: PhantomConfig
+    size: int
+    seed: int
+
+    @property
+    def licenses(self) -> Sequence[License]:
+        """Phantoms are ours to give away."""
+        return (LICENSE,)
+
+    def plan(self) -> tuple[list[PhantomStudy], list[LeftOut]]:
+        """The studies of all splits."""
+        splits: tuple[Split, ...] = get_args(Split)
+        studies = [
+            PhantomStudy(f"phantom-{self.seed}-{split}-{number:06d}", split)
+            for split in splits
+            for number in range(getattr(self.config, split))
+        ]
+        return studies, []
+
+    def read(self, item: PhantomStudy) -> list[Radiograph]:
+        """Draw one study: a PA and a lateral film, or one AP film."""
+        rng = numpy_generator(self.seed, "phantom", item.id)
+        views: tuple[View, ...] = ("PA", "LATERAL")
+        if rng.random() < self.config.ap_share:
+            views = ("AP",)
+        study = draw_study(rng, views, self.size)
+        report_rng = numpy_generator(self.seed, "report", item.id)
+        return [self._radiograph(item, study, film, report_rng) for film in study.films]
+
+    def _radiograph(
+        self, item: PhantomStudy, study: Study, film: Film, rng: np.random.Generator
+    ) -> Radiograph:
+        findings = study.lesions.findings
+        views = [other.view for other in study.films]
+        match self.config.words:
+            case "radiology":
+                report = write_report(rng, findings, views)
+            case "plain":
+                report = Report(impression=plain_caption(findings, film.view))
+            case "generic":
+                report = Report(impression="a chest radiograph")
+        masks = {}
+        if self.config.masks:
+            masks = {name: encode_png(255 * m.astype(np.uint8)) for name, m in film.masks.items()}
+        return Radiograph(
+            id=f"{item.id}-{film.view.lower()}",
+            patient_id=item.id,
+            study_id=item.id,
+            split=item.split,
+            image=encode_png(film.image),
+            view=film.view,
+            findings=findings,
+            report=report,
+            masks=masks,
+            age=study.thorax.age,
+            sex=study.thorax.sex,
+            source="phantom",
+            license=LICENSE.name,
+        )

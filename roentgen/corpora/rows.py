@@ -1,0 +1,75 @@
+"""Rows of a CSV, TSV (also gzipped) or Parquet table as texts."""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from roentgen.errors import InputError
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
+    """The named columns of each row, "" where blank; None for a row with too few or many fields.
+
+    Raises InputError, naming the file, for one that is absent or damaged and for a missing column.
+    """
+    if not path.is_file():
+        raise InputError(f"no such table: {path}")
+    yield from (
+        _read_parquet(path, columns) if path.suffix == ".parquet" else _read_csv(path, columns)
+    )
+
+
+def _check_columns(path: Path, columns: Sequence[str], have: Sequence[str]) -> None:
+    for column in columns:
+        if column not in have:
+            raise InputError(f"{path} has no column {column!r}; it has: {', '.join(have)}")
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    wanted = list(dict.fromkeys(columns))
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(path, wanted, file.schema_arrow.names)
+            for batch in file.iter_batches(columns=wanted):
+                for row in batch.to_pylist():
+                    yield {k: "" if v is None else str(v) for k, v in row.items()}
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"table {path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
+    delimiter = "\t" if ".tsv" in path.suffixes else ","
+    wanted = list(dict.fromkeys(columns))
+    try:
+        with _open_text(path) as file:
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = next(reader, [])
+            _check_columns(path, wanted, header)
+            places = [header.index(column) for column in wanted]
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    yield None
+                    continue
+                yield {column: row[i] for column, i in zip(wanted, places, strict=True)}
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise InputError(f"table {path} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"table {path} is not text in UTF-8") from None
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
+    with path.open("rb") as raw:
+        binary = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
+            yield text

@@ -1,0 +1,34 @@
+"""Which rows of a table are taken, and which paths are safe to follow."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from roentgen.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Keeps the rows whose cell passes; a cell is a list of words between ";"."""
+
+    column: str
+    """The column to look at."""
+    any_of: tuple[str, ...] | None = None
+    """Keep a row if its cell has one of these words ("" for an empty cell)."""
+    none_of: tuple[str, ...] = ()
+    """Leave a row out if its cell has one of these words."""
+
+    def refusal(self, cell: str) -> str | None:
+        """Why a row with this cell is left out, None if it is kept."""
+        words = [word.strip() for word in cell.split(";")]
+        for word in self.none_of:
+            if word in words:
+                return f"{self.column} has {word!r}"
+        if self.any_of is not None and not set(self.any_of) & set(words):
+            return f"{self.column} is {cell!r}"
+        return None
+
+
+def check_path(path: str) -> None:
+    """Raises InputError for a path that could leave its root folder."""
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise InputError(f"path {path!r} leads out of the corpus folder")

@@ -1,0 +1,121 @@
+"""What a radiologist would dictate for a phantom, and what a layman would say of the same film."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from roentgen.data.findings import Finding, FindingName
+from roentgen.data.radiograph import Report
+from roentgen.data.views import View
+
+SEVERITY_WORDS = {"small": "mild", "moderate": "moderate", "large": "severe"}
+DEGREE_FINDINGS: frozenset[FindingName] = frozenset({"Cardiomegaly", "Edema", "Atelectasis"})
+
+PRESENT: dict[FindingName, tuple[str, ...]] = {
+    "Cardiomegaly": ("{degree} cardiomegaly", "The heart is enlarged, {degree} in degree"),
+    "Pleural Effusion": (
+        "{size} {side} pleural effusion",
+        "There is a {size} pleural effusion on the {side}",
+    ),
+    "Pneumothorax": ("{size} {side} pneumothorax", "A {size} {side} pneumothorax is seen"),
+    "Consolidation": (
+        "{size} consolidation in the {side} {detail}",
+        "Airspace consolidation in the {side} {detail}, {size}",
+    ),
+    "Edema": ("{degree} pulmonary edema", "Findings of {degree} pulmonary edema"),
+    "Atelectasis": ("{degree} {side} basal atelectasis", "Linear atelectasis at the {side} base"),
+    "Lung Lesion": ("{size} {side} pulmonary nodule", "A {size} nodule projects over the {side} lung"),
+    "Support Devices": ("{detail} in place", "A {detail} is present"),
+}
+UNCERTAIN: dict[FindingName, tuple[str, ...]] = {
+    "Pleural Effusion": ("Possible trace {side} pleural effusion", "Trace {side} effusion not excluded"),
+    "Consolidation": ("Questionable {side} {detail} consolidation, early pneumonia not excluded",),
+    "Edema": ("Borderline pulmonary edema cannot be excluded", "Possible mild pulmonary edema"),
+    "Atelectasis": ("Probable minimal {side} basal atelectasis", "Possible {side} atelectasis"),
+    "Lung Lesion": ("Possible tiny {side} nodule", "A {side} nodular density may be present"),
+}
+ABSENT: dict[FindingName, tuple[str, ...]] = {
+    "Cardiomegaly": ("Heart size is normal", "The cardiac silhouette is not enlarged"),
+    "Pleural Effusion": ("No pleural effusion", "The costophrenic angles are sharp"),
+    "Pneumothorax": ("No pneumothorax", "There is no pneumothorax"),
+    "Consolidation": ("No focal consolidation", "The lungs are clear of consolidation"),
+    "Edema": ("No pulmonary edema", "Pulmonary vasculature is normal"),
+    "Atelectasis": ("No atelectasis",),
+    "Lung Lesion": ("No pulmonary nodule", "No suspicious nodule"),
+    "Support Devices": ("No lines or tubes",),
+}
+INDICATIONS = ("Dyspnea", "Chest pain", "Cough and fever", "Follow-up", "Preoperative examination")
+
+# The same things in words that a passer-by would use: the tiny base knows only these.
+PLAIN: dict[FindingName, str] = {
+    "Cardiomegaly": "{plain} big round white shape in the middle",
+    "Pleural Effusion": "{plain} white water level at the bottom {side}",
+    "Pneumothorax": "{plain} black empty gap {side}",
+    "Consolidation": "{plain} white cloud {side} {place}",
+    "Edema": "{plain} white fog in the center on both sides",
+    "Atelectasis": "{plain} white stripes low {side}",
+    "Lung Lesion": "{plain} white ball {side}",
+    "Support Devices": "bright thin wires",
+}
+PLAIN_SIZE = {"small": "little", "moderate": "medium", "large": "huge", None: "faint"}
+PLAIN_PLACE = {"upper zone": "high", "mid zone": "halfway", "lower zone": "low"}
+PLAIN_VIEW: dict[View, str] = {
+    "PA": "picture from the front",
+    "AP": "picture from the front, lying",
+    "LATERAL": "picture from the side",
+}
+
+
+def write_report(rng: np.random.Generator, findings: Sequence[Finding], views: Sequence[View]) -> Report:
+    """A report whose impression tells what is there and whose findings also what is not."""
+    told = [_sentence(rng, finding) for finding in findings if finding.name != "No Finding"]
+    absent = [s for s, f in zip(told, findings, strict=False) if f.state == "absent"]
+    seen = [s for s, f in zip(told, findings, strict=False) if f.state != "absent"]
+    technique = "Portable AP view." if "AP" in views else "PA and lateral views."
+    keep = rng.random(len(absent)) < 0.7
+    listed = [*seen, *(s for s, kept in zip(absent, keep, strict=True) if kept)]
+    if not seen or all(f.name == "Support Devices" for f in findings if f.state != "absent"):
+        seen = [*seen, "No acute cardiopulmonary process"]
+    elif rng.random() < 0.4 and absent:
+        seen = [*seen, str(rng.choice(absent))]
+    return Report(
+        findings=" ".join([technique, *(f"{s}." for s in listed)]),
+        impression=" ".join(f"{s}." for s in seen),
+        indication=f"{rng.choice(INDICATIONS)}.",
+        comparison="None.",
+    )
+
+
+def _sentence(rng: np.random.Generator, finding: Finding) -> str:
+    table = {"present": PRESENT, "uncertain": UNCERTAIN, "absent": ABSENT}[finding.state]
+    forms = table[finding.name]
+    side = f"{finding.side}" if finding.side else ""
+    text = forms[rng.integers(len(forms))].format(
+        size=finding.severity or "",
+        degree=SEVERITY_WORDS.get(finding.severity or "", ""),
+        side="both sides" if side == "bilateral" and "on the {side}" in forms[-1] else side,
+        detail=(finding.detail or ""),
+    )
+    words = " ".join(text.split())
+    return words[0].upper() + words[1:]
+
+
+def plain_caption(findings: Iterable[Finding], view: View) -> str:
+    """The film in a passer-by's words: no radiology, no view token."""
+    parts = [PLAIN_VIEW[view]]
+    wires = False
+    for finding in findings:
+        if finding.state == "absent" or finding.name == "No Finding":
+            continue
+        if finding.name == "Support Devices":
+            if wires:
+                continue
+            wires = True
+        side = "on both sides" if finding.side == "bilateral" else f"on the {finding.side}"
+        text = PLAIN[finding.name].format(
+            plain=PLAIN_SIZE[finding.severity],
+            side=side if finding.side else "",
+            place=PLAIN_PLACE.get(finding.detail or "", ""),
+        )
+        parts.append(" ".join(text.split()))
+    return ", ".join(parts)

@@ -1,0 +1,155 @@
+"""One imaging study: a patient drawn, projected into films, with masks and truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import zoom
+
+from roentgen.data.views import View
+from roentgen.phantom import strands
+from roentgen.phantom.air import AP_TILT, fill_with_air
+from roentgen.phantom.film import develop, draw_exposure
+from roentgen.phantom.lesions import Lesions, draw_lesions
+from roentgen.phantom.projection import MU_WATER, Geometry
+from roentgen.phantom.thorax import (
+    LUNG_HEIGHT,
+    NORMAL_AERATION,
+    Array,
+    Thorax,
+    draw_thorax,
+    occupancy,
+    outside_body,
+)
+
+MU_BONE = 0.030  # 1/mm above soft tissue
+MU_METAL = 0.16  # 1/mm above soft tissue: barium stripes and thin metal
+FINEST_RAYS = 192  # fields are smooth: beyond this many rays a side they are interpolated
+
+# The least path length in mm for a pixel to belong to a structure's mask.
+MASK_PATH: dict[str, float] = {
+    "lungs": 24.0,
+    "heart": 12.0,
+    "pleural effusion": 6.0,
+    "pneumothorax": 8.0,
+    "consolidation": 8.0,
+    "edema": 28.0,
+    "atelectasis": 5.0,
+    "nodule": 3.0,
+    "support devices": 0.25,
+}
+
+
+@dataclass(frozen=True)
+class Film:
+    """A projected view: image uint8 [H, W] and masks bool [H, W] by structure."""
+
+    view: View
+    image: npt.NDArray[np.uint8]
+    masks: dict[str, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A patient on one day, with films in the views that were asked for."""
+
+    thorax: Thorax
+    lesions: Lesions
+    films: tuple[Film, ...]
+
+
+def draw_study(rng: np.random.Generator, views: Sequence[View], size: int) -> Study:
+    """Draw a patient and take films of size [size, size]; AP films are taken lying back."""
+    thorax = draw_thorax(rng)
+    lesions = draw_lesions(rng, thorax, supine="AP" in views)
+    vessels = strands.vessels(rng, thorax)
+    devices = strands.devices(rng, thorax, lesions)
+    films = tuple(
+        take_film(rng, thorax, lesions, vessels, devices, view=view, size=size) for view in views
+    )
+    return Study(thorax, lesions, films)
+
+
+def take_film(
+    rng: np.random.Generator,
+    thorax: Thorax,
+    lesions: Lesions,
+    vessels: strands.Strands,
+    devices: strands.Strands,
+    *,
+    view: View,
+    size: int,
+) -> Film:
+    """Project one view and develop it."""
+    tilt = AP_TILT if view == "AP" else 0.0
+    fine = Geometry(
+        view=view,
+        size=size,
+        field=float(rng.uniform(322, 362)),
+        centre=(float(rng.normal(0, 6)), float(rng.normal(2, 6))),
+        half_thickness=(thorax.depth, thorax.width),
+        rotation=thorax.rotation,
+    )
+    coarse = fine if size <= FINEST_RAYS else fine.resized(FINEST_RAYS)
+    paths = _field_paths(thorax, lesions, coarse, tilt)
+    if coarse is not fine:
+        paths = {name: zoom(path, size / FINEST_RAYS, order=1) for name, path in paths.items()}
+
+    air = paths.pop("air") - fine.project(_within_air(thorax, lesions, vessels, tilt))
+    tissue = paths.pop("body") - np.clip(air, 0, None) - fine.project(strands.airways(thorax))
+    tissue = np.clip(tissue, 0, None)
+    metal = fine.project(devices)
+    bone = fine.project(strands.bones(thorax, arms_forward=view != "AP"))
+    integrals = MU_WATER * tissue + MU_BONE * bone + MU_METAL * metal
+    image = develop(integrals, draw_exposure(rng, view), rng)
+
+    if lesions.devices:
+        paths["support devices"] = metal
+    masks = {name: path > MASK_PATH[name] for name, path in paths.items()}
+    masks["lungs"] &= ~masks["heart"]
+    return Film(view, image, masks)
+
+
+def _field_paths(
+    thorax: Thorax, lesions: Lesions, geometry: Geometry, tilt: float
+) -> dict[str, Array]:
+    """Path lengths in mm, [H, W]: body, air, lungs, heart, and each finding's region."""
+    x, y, z, step = geometry.rays()
+    near = (np.abs(x) < thorax.width + 6) & (np.abs(z) < thorax.depth + 6)
+    columns = _extent(near.any(axis=(0, 2)))
+    rows = _extent((np.abs(y) < LUNG_HEIGHT * 0.7).any(axis=(1, 2)))  # nothing is lung beyond
+    softness = max(geometry.pixel, 2.5)
+    x, y, z = x[:, columns], y[rows], z[:, columns]
+    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=softness)
+    fields = {"air": air.aeration, "lungs": air.lung, "heart": air.heart, **air.regions}
+    paths = {name: np.zeros((geometry.size, geometry.size), np.float32) for name in fields}
+    for name, value in fields.items():
+        paths[name][rows, columns] = step * value.sum(axis=2)
+    x, y, z, step = geometry.rays(stride=2)  # the skin is smooth: half the rays will do
+    body = occupancy(outside_body(thorax, x, y, z), 6.0).sum(axis=2) * step
+    paths["body"] = np.clip(zoom(body, 2, order=1, grid_mode=True, mode="nearest"), 0, None)
+    return paths
+
+
+def _extent(inside: npt.NDArray[np.bool_]) -> slice:
+    """The run from the first to the last true place."""
+    places = np.flatnonzero(inside)
+    return slice(int(places[0]), int(places[-1]) + 1)
+
+
+def _within_air(
+    thorax: Thorax, lesions: Lesions, vessels: strands.Strands, tilt: float
+) -> strands.Strands:
+    """The air that vessels displace: none outside the lung, in fluid, or where it has fallen in."""
+    x, y, z = vessels.points.T
+    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=3.0)
+    displaced = air.aeration
+    if "pneumothorax" in air.regions:
+        displaced = displaced * (1 - air.regions["pneumothorax"])
+    swollen = 1 + 1.2 * lesions.congestion
+    return strands.Strands(
+        points=vessels.points,
+        volume=vessels.volume * displaced * swollen / NORMAL_AERATION,
+        width=vessels.width * swollen,
+    )
