@@ -58,7 +58,8 @@ def develop(
     film = film + exposure.noise * grain * (1.6 - film)
     if exposure.marker:
         film = _lead_letter(film, rng)
-    return np.round(255 * np.clip(film, 0, 1)).astype(np.uint8)
+    gray: npt.NDArray[np.uint8] = np.round(255 * np.clip(film, 0, 1)).astype(np.uint8)
+    return gray
 
 
 def _lead_letter(film: Array, rng: np.random.Generator) -> Array:

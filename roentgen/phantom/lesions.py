@@ -10,9 +10,7 @@ from roentgen.phantom.thorax import Thorax, cage_half_axes
 
 Zone = Literal["upper", "mid", "lower"]
 LungSide = Literal["left", "right"]
-Device = Literal[
-    "endotracheal tube", "nasogastric tube", "central line", "pacemaker", "chest tube"
-]
+Device = Literal["endotracheal tube", "nasogastric tube", "central line", "pacemaker", "chest tube"]
 
 # Share of patients with each finding, among those who have any at all.
 PREVALENCE: dict[FindingName, float] = {
@@ -117,9 +115,7 @@ def draw_lesions(rng: np.random.Generator, thorax: Thorax, supine: bool) -> Lesi
     findings += [Finding(name="Support Devices", detail=device) for device in devices]
 
     mentioned = {finding.name for finding in findings}
-    findings += [
-        Finding(name=name, state="absent") for name in PREVALENCE if name not in mentioned
-    ]
+    findings += [Finding(name=name, state="absent") for name in PREVALENCE if name not in mentioned]
     if not mentioned - {"Support Devices"}:
         findings.append(Finding(name="No Finding"))
     return Lesions(
@@ -170,7 +166,9 @@ def _blob(
     outer = max(width - size - 4, inner + 2)
     x = sign * float(rng.uniform(inner, outer))
     room = depth * float(np.sqrt(max(1 - (x / width) ** 2, 0.05))) - size
-    z = float(rng.uniform(-0.8, 0.6)) * max(room, 0.0)
+    # Low down, the heart fills the front: what is to be seen there lies behind it.
+    z = float(rng.uniform(-0.9, -0.4) if zone == "lower" else rng.uniform(-0.8, 0.6))
+    z *= max(room, 0.0)
     stretch = rng.uniform(0.8, 1.25, 3) if roughness else np.ones(3)
     return Blob(
         centre=(x, y, z),

@@ -67,25 +67,15 @@ class Geometry:
         depth = np.arange(-reach, reach, RAY_STEP) + RAY_STEP / 2
         factor = self._factor(depth)[None, None, :]
         u, v, w = across * factor, up * factor, np.broadcast_to(depth, (1, n, len(depth)))
-        if self.view == "PA":
-            x, z = u, w
-        elif self.view == "AP":
-            x, z = u, -w
-        else:
-            x, z = w, -u
-        x, z = self._turn(x, z, self.rotation)
+        sides = {"PA": (u, w), "AP": (u, -w), "LATERAL": (w, -u)}[self.view]
+        x, z = self._turn(*sides, self.rotation)
         return x.astype(np.float32), v.astype(np.float32), z.astype(np.float32), RAY_STEP
 
     def project(self, strands: Strands) -> Array:
         """Path length in mm through strands, [H, W]: each point's volume spread over its width."""
         x, y, z = strands.points.T
         x, z = self._turn(x, z, -self.rotation)
-        if self.view == "PA":
-            u, w = x, z
-        elif self.view == "AP":
-            u, w = x, -z
-        else:
-            u, w = -z, x
+        u, w = {"PA": (x, z), "AP": (x, -z), "LATERAL": (-z, x)}[self.view]
         factor = self._factor(w)
         middle = (self.size - 1) / 2
         column = (u / factor - self.centre[0]) / self.pixel + middle

@@ -24,11 +24,17 @@ PRESENT: dict[FindingName, tuple[str, ...]] = {
     ),
     "Edema": ("{degree} pulmonary edema", "Findings of {degree} pulmonary edema"),
     "Atelectasis": ("{degree} {side} basal atelectasis", "Linear atelectasis at the {side} base"),
-    "Lung Lesion": ("{size} {side} pulmonary nodule", "A {size} nodule projects over the {side} lung"),
+    "Lung Lesion": (
+        "{size} {side} pulmonary nodule",
+        "A {size} nodule projects over the {side} lung",
+    ),
     "Support Devices": ("{detail} in place", "A {detail} is present"),
 }
 UNCERTAIN: dict[FindingName, tuple[str, ...]] = {
-    "Pleural Effusion": ("Possible trace {side} pleural effusion", "Trace {side} effusion not excluded"),
+    "Pleural Effusion": (
+        "Possible trace {side} pleural effusion",
+        "Trace {side} effusion not excluded",
+    ),
     "Consolidation": ("Questionable {side} {detail} consolidation, early pneumonia not excluded",),
     "Edema": ("Borderline pulmonary edema cannot be excluded", "Possible mild pulmonary edema"),
     "Atelectasis": ("Probable minimal {side} basal atelectasis", "Possible {side} atelectasis"),
@@ -66,7 +72,9 @@ PLAIN_VIEW: dict[View, str] = {
 }
 
 
-def write_report(rng: np.random.Generator, findings: Sequence[Finding], views: Sequence[View]) -> Report:
+def write_report(
+    rng: np.random.Generator, findings: Sequence[Finding], views: Sequence[View]
+) -> Report:
     """A report whose impression tells what is there and whose findings also what is not."""
     told = [_sentence(rng, finding) for finding in findings if finding.name != "No Finding"]
     absent = [s for s, f in zip(told, findings, strict=False) if f.state == "absent"]

@@ -68,9 +68,7 @@ def _rib(thorax: Thorax, number: int, sign: int) -> Strands:
     fall = (26 + 5.2 * min(number, 8)) * (angle / angle[-1]) ** 1.7
     y = (head - fall + 7 * np.sin(np.minimum(2 * angle, np.pi))).astype(np.float32)
     width, depth = cage_half_axes(thorax, np.minimum(y, APEX - 12).astype(np.float32))
-    middle = np.stack(
-        [sign * (width + 5) * np.sin(angle), y, -(depth + 5) * np.cos(angle)], axis=1
-    )
+    middle = np.stack([sign * (width + 5) * np.sin(angle), y, -(depth + 5) * np.cos(angle)], axis=1)
     around = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     tall = 6.2 if number > 1 else 4.5
     outward = np.stack([np.sign(sign) * np.sin(angle), 0 * angle, -np.cos(angle)], axis=1)
@@ -99,9 +97,9 @@ def _spine(thorax: Thorax) -> Strands:
             np.meshgrid(np.linspace(-15, 15, 8), np.linspace(-9, 9, 6), np.linspace(-13, 13, 6)),
             axis=-1,
         ).reshape(-1, 3)
-        clouds.append(_cloud(grid + (0, y, z), 3600, 3.2))
+        clouds.append(_cloud(grid + np.array([0, y, z]), 3600, 3.2))
         plate = grid[np.abs(grid[:, 1]) == 9]
-        clouds.append(_cloud(plate + (0, y, z), 1100, 1.6))
+        clouds.append(_cloud(plate + np.array([0, y, z]), 1100, 1.6))
         for sign in (-1, 1):
             clouds.append(_cloud(np.array([(13.0 * sign, y + 3, z - 18)]), 260, 2.6))
         clouds.append(tube([(0, y - 2, z - 25), (0, y - 12, z - 38)], area=26, width=2.6))
@@ -131,8 +129,8 @@ def _scapula(thorax: Thorax, sign: int, arms_forward: bool) -> Strands:
             _cloud(blade * flip, 9500, 2.4),
             tube(np.stack([glenoid, tip]) * flip, area=45, width=2.6),
             tube(np.stack([medial, tip]) * flip, area=16, width=1.6),
-            tube(np.stack([medial + (0, -12, -4), glenoid + (8, 22, 0)]) * flip, 40, 2.6),
-            _cloud((glenoid + (16.0, -4, 4))[None] * flip, 21000, 12.0),
+            tube(np.stack([medial - (0, 12, 4), np.add(glenoid, (8, 22, 0))]) * flip, 40, 2.6),
+            _cloud(np.add(glenoid, (16, -4, 4))[None] * flip, 21000, 12.0),
         ]
     )
 

@@ -117,8 +117,8 @@ def _field_paths(
     """Path lengths in mm, [H, W]: body, air, lungs, heart, and each finding's region."""
     x, y, z, step = geometry.rays()
     near = (np.abs(x) < thorax.width + 6) & (np.abs(z) < thorax.depth + 6)
-    columns = _extent(near.any(axis=(0, 2)))
-    rows = _extent((np.abs(y) < LUNG_HEIGHT * 0.7).any(axis=(1, 2)))  # nothing is lung beyond
+    columns = _extent(np.any(near, axis=(0, 2)))
+    rows = _extent(np.any(np.abs(y) < LUNG_HEIGHT * 0.7, axis=(1, 2)))  # nothing is lung beyond
     softness = max(geometry.pixel, 2.5)
     x, y, z = x[:, columns], y[rows], z[:, columns]
     air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=softness)
@@ -132,7 +132,7 @@ def _field_paths(
     return paths
 
 
-def _extent(inside: npt.NDArray[np.bool_]) -> slice:
+def _extent(inside: Array) -> slice:
     """The run from the first to the last true place."""
     places = np.flatnonzero(inside)
     return slice(int(places[0]), int(places[-1]) + 1)

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from roentgen.data.radiograph import Sex
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]  # of float32: fields, coordinates, path lengths
 
 APEX = 122.0  # mm above the hila
 LUNG_HEIGHT = 238.0  # mm from the apex to the costophrenic angles
@@ -80,7 +81,8 @@ def diaphragm(thorax: Thorax, x: Array, z: Array, raised_left: float, raised_rig
     middle = np.where(right, -0.49, 0.52) * thorax.width
     spread = 0.53 * thorax.width
     fall = ((x - middle) / spread) ** 2 + 0.95 * ((z - 8) / (1.02 * thorax.depth)) ** 2
-    return (thorax.inspiration * top - 42 * np.minimum(fall, 2.2)).astype(np.float32)
+    height: Array = (thorax.inspiration * top - 42 * np.minimum(fall, 2.2)).astype(np.float32)
+    return height
 
 
 def outside_heart(thorax: Thorax, x: Array, y: Array, z: Array, width_ratio: float) -> Array:
@@ -95,7 +97,8 @@ def outside_heart(thorax: Thorax, x: Array, y: Array, z: Array, width_ratio: flo
     cos, sin = math.cos(thorax.heart_tilt), math.sin(thorax.heart_tilt)
     dx, dy = x - cx, y - cy
     q = ((cos * dx - sin * dy) / long) ** 2 + ((sin * dx + cos * dy) / short) ** 2
-    return (np.sqrt(q + ((z - 26) / (0.8 * half)) ** 2) - 1) * short
+    outside: Array = (np.sqrt(q + ((z - 26) / (0.8 * half)) ** 2) - 1) * short
+    return outside
 
 
 def outside_mediastinum(thorax: Thorax, x: Array, y: Array, z: Array) -> Array:
@@ -108,7 +111,7 @@ def outside_mediastinum(thorax: Thorax, x: Array, y: Array, z: Array) -> Array:
     descending = descending + np.maximum(y - 58, 0)
     trunk = np.sqrt((x - 25) ** 2 + (0.6 * (y - 20)) ** 2 + (z - 14) ** 2) - 16
     hila = np.sqrt((np.abs(x) - 35) ** 2 + (0.55 * (y - 6 * np.sign(x))) ** 2 + (z + 8) ** 2) - 11
-    outside = np.minimum(core, np.minimum(spine, descending))
+    outside: Array = np.minimum(core, np.minimum(spine, descending))
     for bulge in (arch, trunk, hila):
         outside = blended(outside, bulge, 14.0)
     return outside
@@ -121,7 +124,7 @@ def outside_body(thorax: Thorax, x: Array, y: Array, z: Array) -> Array:
     trunk = (np.sqrt(np.abs(x / width) ** 3 + np.abs((z + 9) / depth) ** 3) - 1) * 0.8 * depth
     shoulder = y - (172 - 0.3 * np.maximum(np.abs(x) - 55, 0)) + 0.25 * np.abs(z)
     neck = np.sqrt(x**2 + (z + 8) ** 2) - 60
-    outside = np.minimum(np.maximum(trunk, shoulder), neck)
+    outside: Array = np.minimum(np.maximum(trunk, shoulder), neck)
     if thorax.breast:
         round_breast = (
             ((np.abs(x) - 0.52 * thorax.width) / 62) ** 2
@@ -129,15 +132,17 @@ def outside_body(thorax: Thorax, x: Array, y: Array, z: Array) -> Array:
             + ((z - depth + 12) / (thorax.breast + 12)) ** 2
         )
         outside = np.minimum(outside, (np.sqrt(round_breast) - 1) * 30)
-    return outside.astype(np.float32)
+    return outside
 
 
 def blended(first: Array, second: Array, reach: float) -> Array:
     """Union of two signed distances whose seam is rounded over `reach` mm."""
     overlap = np.maximum(reach - np.abs(first - second), 0.0)
-    return np.minimum(first, second) - overlap**2 / (4 * reach)
+    union: Array = np.minimum(first, second) - overlap**2 / (4 * reach)
+    return union
 
 
 def occupancy(signed_distance: Array, softness: float) -> Array:
     """Share of a voxel inside a surface, from the signed distance of its centre."""
-    return np.clip(0.5 - signed_distance / softness, 0.0, 1.0)
+    share: Array = np.clip(0.5 - signed_distance / softness, 0.0, 1.0)
+    return share

@@ -1,0 +1,35 @@
+"""The phantom corpus: reproducible, patient-pure, and honest about its input."""
+
+import pytest
+
+from roentgen.corpora.phantom import PhantomConfig, PhantomReader
+from roentgen.errors import InputError
+
+
+def test_a_study_is_the_same_whatever_else_is_drawn() -> None:
+    few = PhantomReader(PhantomConfig(train=1, validate=0, test=1), 64, 3)
+    many = PhantomReader(PhantomConfig(train=4, validate=1, test=2), 64, 3)
+    wanted = few.plan()[0][0]
+    assert wanted in many.plan()[0]
+    first, again = few.read(wanted), many.read(wanted)
+    assert first == again
+
+
+def test_words_change_the_report_and_nothing_else() -> None:
+    readers = [
+        PhantomReader(PhantomConfig(train=1, validate=0, test=0, words=words), 64, 3)
+        for words in ("radiology", "plain", "generic")
+    ]
+    films = [reader.read(reader.plan()[0][0])[0] for reader in readers]
+    assert len({film.image for film in films}) == 1
+    assert len({film.report for film in films}) == 3
+    assert films[2].report is not None
+    assert films[2].report.impression == "a chest radiograph"
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"), [({"train": -1}, "phantom.train"), ({"ap_share": 2.0}, "ap_share")]
+)
+def test_bad_numbers_are_named(changes: dict[str, int], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        PhantomConfig(**{"train": 1, "validate": 1, "test": 1, **changes})

@@ -1,0 +1,126 @@
+"""Phantoms against their own truth: what is asked for is drawn, where and how much."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from roentgen.data.views import View
+from roentgen.phantom import strands
+from roentgen.phantom.lesions import Lesions, draw_lesions
+from roentgen.phantom.study import Film, draw_study, take_film
+from roentgen.phantom.thorax import Thorax, draw_thorax
+
+SIZE = 96
+Mask = npt.NDArray[np.bool_]
+
+
+def _film(thorax: Thorax, lesions: Lesions, view: View = "PA") -> Film:
+    rng = np.random.default_rng(5)
+    vessels = strands.vessels(rng, thorax)
+    devices = strands.devices(rng, thorax, lesions)
+    return take_film(rng, thorax, lesions, vessels, devices, view=view, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def thorax() -> Thorax:
+    return draw_thorax(np.random.default_rng(3))
+
+
+@pytest.fixture(scope="module")
+def healthy(thorax: Thorax) -> Lesions:
+    drawn = draw_lesions(np.random.default_rng(0), thorax, supine=False)
+    return replace(
+        drawn,
+        heart_width=thorax.heart_width,
+        fluid={},
+        gap={},
+        consolidations=(),
+        nodules=(),
+        congestion=0.0,
+        plates=(),
+        devices=(),
+        findings=(),
+    )
+
+
+def _width(mask: Mask) -> int:
+    columns = np.flatnonzero(mask.any(axis=0))
+    return int(columns[-1] - columns[0] + 1)
+
+
+def test_the_same_generator_draws_the_same_study() -> None:
+    first, again = (draw_study(np.random.default_rng(9), ("PA", "LATERAL"), 64) for _ in range(2))
+    for a, b in zip(first.films, again.films, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+        assert a.masks.keys() == b.masks.keys()
+
+
+def test_cardiothoracic_ratio_tells_cardiomegaly() -> None:
+    ratios: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        drawn = draw_thorax(rng)
+        lesions = draw_lesions(rng, drawn, supine=False)
+        present = any(f.name == "Cardiomegaly" and f.state == "present" for f in lesions.findings)
+        plain = replace(lesions, fluid={}, gap={}, consolidations=(), congestion=0.0, devices=())
+        masks = _film(drawn, plain).masks
+        ratios[present].append(_width(masks["heart"]) / _width(masks["lungs"] | masks["heart"]))
+    assert min(ratios[True]) > max(ratios[False])
+    assert max(ratios[False]) < 0.52  # half is the clinical limit, measured to a pixel
+
+
+def test_a_film_in_bed_enlarges_the_heart(thorax: Thorax, healthy: Lesions) -> None:
+    standing, lying = (_film(thorax, healthy, view) for view in ("PA", "AP"))
+    assert _width(lying.masks["heart"]) > 1.04 * _width(standing.masks["heart"])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fluid_is_white_and_low_on_its_side(thorax: Thorax, healthy: Lesions, side: str) -> None:
+    sick = replace(healthy, fluid={side: 90.0})
+    film, clean = _film(thorax, sick), _film(thorax, healthy)
+    mask = film.masks["pleural effusion"]
+    rows, columns = np.nonzero(mask)
+    assert rows.mean() > 0.6 * SIZE
+    assert ((columns > SIZE / 2) == (side == "left")).mean() > 0.98
+    assert film.image[mask].mean() > clean.image[mask].mean() + 15
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_leak_is_black_and_high_on_its_side(thorax: Thorax, healthy: Lesions, side: str) -> None:
+    sick = replace(healthy, gap={side: 0.45})
+    film, clean = _film(thorax, sick), _film(thorax, healthy)
+    mask = film.masks["pneumothorax"]
+    rows, columns = np.nonzero(mask)
+    assert ((columns > SIZE / 2) == (side == "left")).mean() > 0.98
+    assert rows.min() < 0.3 * SIZE
+    assert film.image[mask].mean() < clean.image[mask].mean() - 4
+
+
+def test_every_drawn_finding_has_its_mask_and_every_absent_one_none() -> None:
+    structure = {
+        "Pleural Effusion": "pleural effusion",
+        "Pneumothorax": "pneumothorax",
+        "Consolidation": "consolidation",
+        "Edema": "edema",
+        "Atelectasis": "atelectasis",
+        "Lung Lesion": "nodule",
+        "Support Devices": "support devices",
+    }
+    for seed in range(40):
+        study = draw_study(np.random.default_rng(seed), ("PA",), SIZE)
+        masks = study.films[0].masks
+        for finding in study.lesions.findings:
+            if finding.name in structure:
+                assert (structure[finding.name] in masks) == (finding.state != "absent")
+                if finding.state == "present" and finding.name != "Edema":
+                    assert masks[structure[finding.name]].any(), (seed, finding)
+
+
+def test_a_finer_film_shows_the_same_patient(thorax: Thorax, healthy: Lesions) -> None:
+    fine = draw_study(np.random.default_rng(2), ("PA",), 256).films[0]
+    coarse = draw_study(np.random.default_rng(2), ("PA",), 128).films[0]
+    shrunk = fine.masks["heart"].reshape(128, 2, 128, 2).mean(axis=(1, 3)) > 0.5
+    overlap = (shrunk & coarse.masks["heart"]).sum()
+    assert 2 * overlap / (shrunk.sum() + coarse.masks["heart"].sum()) > 0.97
