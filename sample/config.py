@@ -1,0 +1,148 @@
+"""What generation can be told; each section is checked as soon as it is read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from roentgen.data.radiograph import Split
+from roentgen.data.views import View
+from roentgen.errors import InputError
+from roentgen.text.prompts import PromptStyle
+
+SchedulerName = Literal["PNDM", "DDIM", "DPM-Solver++"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPrompts:
+    """Prompts made from the radiographs of a dataset, one row a radiograph."""
+
+    folder: Path
+    """The radiograph dataset."""
+    split: str = "test"
+    """Its split."""
+    views: tuple[View, ...] | None = None
+    """Only radiographs of these views; null: all."""
+    limit: int | None = None
+    """At most so many radiographs, drawn by lot; null: all."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.limit is None or self.limit > 0,
+            f"prompts.dataset.limit is {self.limit}: at least 1, or null for all",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePrompts:
+    """Prompts from a CSV file, one row a prompt."""
+
+    file: Path
+    """The CSV file, UTF-8, with a header."""
+    column: str
+    """The column with the findings or the text, for instance a report's impression."""
+    kind: Literal["findings", "text"] = "text"
+    """findings: read by the grammar and told in its words; text: used as it is."""
+    view_column: str | None = None
+    """The column with the view (PA, AP, LATERAL); null: `prompts.views`."""
+    count_column: str | None = None
+    """The column with the number of images; null: `prompts.count`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig:
+    """What is drawn: exactly one of `findings`, `texts`, `dataset` and `table`."""
+
+    findings: tuple[str, ...] | None = None
+    """Findings by hand: "cardiomegaly, small left pleural effusion"."""
+    texts: tuple[str, ...] | None = None
+    """Texts by hand, used as they are; they may hold a view token."""
+    dataset: DatasetPrompts | None = None
+    """The radiographs of a dataset."""
+    table: TablePrompts | None = None
+    """A CSV file."""
+    views: tuple[View, ...] = ()
+    """Each of `findings`, `texts` and `table` without a view of its own is drawn in each of these;
+    empty: without a view."""
+    count: int = 1
+    """Images of each prompt."""
+    negative_prompt: str | None = None
+    """What guidance leads away from; null: the empty prompt."""
+
+    def __post_init__(self) -> None:
+        sources = ("findings", "texts", "dataset", "table")
+        given = [name for name in sources if getattr(self, name) is not None]
+        _require(
+            len(given) == 1,
+            f"prompts needs exactly one of {', '.join(sources)}; "
+            f"given: {', '.join(given) or 'none'}",
+        )
+        for name in ("findings", "texts"):
+            _require(getattr(self, name) != (), f"prompts.{name} is empty: give at least one")
+        _require(self.count > 0, f"prompts.count is {self.count}: at least 1")
+        _require(
+            not (self.dataset and self.views),
+            "prompts.views does not go with prompts.dataset: use prompts.dataset.views",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerSettings:
+    """How images are drawn from noise."""
+
+    scheduler: SchedulerName = "DPM-Solver++"
+    """The solver: PNDM (as RoentGen), DDIM or DPM-Solver++ (2M)."""
+    steps: int = 20
+    """Its steps."""
+    guidance_scale: float = 4.0
+    """Classifier-free guidance scale; 1: none."""
+    batch_size: int = 16
+    """Images drawn together."""
+    decode_batch_size: int = 4
+    """Images the VAE decodes together."""
+    device: Literal["cpu", "cuda", "mps"] | None = None
+    """Where; null: a GPU if there is one."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of UNet and text encoder; the VAE stays float32."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "decode_batch_size"):
+            _require(
+                getattr(self, name) > 0, f"sampler.{name} is {getattr(self, name)}: at least 1"
+            )
+        _require(self.steps > 1, f"sampler.steps is {self.steps}: at least 2")
+        _require(
+            self.guidance_scale >= 1,
+            f"sampler.guidance_scale is {self.guidance_scale}: at least 1, which is no guidance",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Generate synthetic radiographs: a radiograph dataset, its plan and a contact sheet."""
+
+    model: str
+    """A model folder, a repository id, or "tiny" for the shipped one."""
+    prompts: PromptsConfig
+    """What is drawn."""
+    output: Path
+    """The dataset folder that is made."""
+    overwrite: bool = False
+    """Replace the output folder if it exists."""
+    style: PromptStyle | None = None
+    """What prompts tell; null: what the model was trained with."""
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    """How images are drawn."""
+    seed: int = 0
+    """Every image's own seed derives from it, its prompt and its number."""
+    split: Split = "train"
+    """The split the images come to stand in."""
+    sheet_prompts: int = 16
+    """Prompts shown on the contact sheet."""
+
+    def __post_init__(self) -> None:
+        _require(self.sheet_prompts > 0, f"sheet_prompts is {self.sheet_prompts}: at least 1")

@@ -1,0 +1,225 @@
+"""The plan: what is generated, as a table made before any image, one row an image."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from roentgen.data.dataset import open_dataset
+from roentgen.data.findings import Finding
+from roentgen.data.radiograph import Sex
+from roentgen.data.views import View, parse_view
+from roentgen.errors import InputError
+from roentgen.randomness import derive_seed
+from roentgen.text.prompts import (
+    PromptStyle,
+    compose,
+    findings_text,
+    parse_prompt,
+    prompt_of,
+    split_view,
+)
+from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
+
+Views = Sequence[View | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRow:
+    """One prompt with what it tells."""
+
+    prompt: str
+    view: View | None = None
+    findings: tuple[Finding, ...] = ()
+    age: float | None = None  # years
+    sex: Sex | None = None
+    count: int | None = None  # images; None: the configuration's
+    radiograph: str | None = None  # id of the radiograph it was made from
+    patient: str | None = None  # that radiograph's patient
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedImage:
+    """One image to generate; `seed` is that of its noise."""
+
+    id: str
+    patient_id: str
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+    view: View | None
+    findings: tuple[Finding, ...]
+    age: float | None
+    sex: Sex | None
+    from_radiograph: str | None
+    from_patient: str | None
+
+
+def make_plan(prompts: PromptsConfig, style: PromptStyle, seed: int) -> list[PlannedImage]:
+    """The images of a configuration, copies of a prompt side by side.
+
+    Seeds and ids depend on the prompt (and on the radiograph it was made from, or on how many equal
+    prompts come before), not on its place: adding a prompt changes no other image. Raises
+    InputError for prompts that cannot be read.
+    """
+    plan: list[PlannedImage] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in prompt_rows(prompts, style, seed):
+        key = (row.prompt, row.radiograph or "")
+        identity = (*key, seen[key])
+        seen[key] += 1
+        patient = f"synthetic-{derive_seed(seed, 'patient', *identity):016x}"
+        for copy in range(prompts.count if row.count is None else row.count):
+            image = PlannedImage(
+                id=f"{patient}-{copy:04d}",
+                patient_id=patient,
+                prompt=row.prompt,
+                negative_prompt=prompts.negative_prompt,
+                seed=derive_seed(seed, "noise", *identity, copy),
+                view=row.view,
+                findings=row.findings,
+                age=row.age,
+                sex=row.sex,
+                from_radiograph=row.radiograph,
+                from_patient=row.patient,
+            )
+            plan.append(image)
+    if not plan:
+        raise InputError("the prompts give no image: every count is 0")
+    return plan
+
+
+def prompt_rows(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
+    """The prompts of a configuration; `seed` draws the lot for a dataset's `limit`."""
+    views: Views = prompts.views or (None,)
+    if prompts.findings is not None:
+        for number, text in enumerate(prompts.findings):
+            yield from rows_of_findings(text, style, views, f"prompts.findings[{number}]")
+    elif prompts.texts is not None:
+        for number, text in enumerate(prompts.texts):
+            yield from rows_of_text(text, style, views, f"prompts.texts[{number}]")
+    elif prompts.dataset is not None:
+        yield from rows_of_dataset(prompts.dataset, style, seed)
+    elif prompts.table is not None:
+        yield from rows_of_table(prompts.table, style, views)
+
+
+def rows_of_findings(
+    text: str, style: PromptStyle, views: Views, where: str
+) -> Iterator[PromptRow]:
+    """Findings by hand in the grammar's words; all that is typed is told, whatever the style."""
+    try:
+        content = parse_prompt(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if not content.findings:
+        raise InputError(f"{where} names no finding: write 'no acute findings' for a normal film")
+    age, sex = content.age, content.sex
+    told = replace(
+        style,
+        text="findings",
+        mention_absent=True,
+        mention_uncertain=True,
+        demographics=style.demographics or age is not None or sex is not None,
+    )
+    words = findings_text(content.findings, told)
+    for view in [content.view] if content.view else views:
+        prompt = compose(words, told, view=view, age=age, sex=sex)
+        yield PromptRow(prompt=prompt, view=view, findings=content.findings, age=age, sex=sex)
+
+
+def rows_of_text(text: str, style: PromptStyle, views: Views, where: str) -> Iterator[PromptRow]:
+    """A text as it is, with a view token before it; what it says of findings is not known."""
+    try:
+        own, words = split_view(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if not words and not own:
+        raise InputError(f"{where} is empty: write a prompt")
+    for view in [own] if own else views:
+        token = replace(style, view_token=style.view_token or own is not None)
+        yield PromptRow(prompt=compose(" ".join(words.split()), token, view=view), view=view)
+
+
+def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
+    """The prompts of a dataset's radiographs, in their order."""
+    wanted = [
+        radiograph
+        for radiograph in open_dataset(source.folder).split(source.split).without_images()
+        if source.views is None or radiograph.view in source.views
+    ]
+    if not wanted:
+        raise InputError(
+            f"split {source.split!r} of {source.folder} has no radiograph of the views "
+            f"{', '.join(source.views or ())}: change prompts.dataset.views"
+        )
+    if source.limit is not None and source.limit < len(wanted):
+        lots = {radiograph.id: derive_seed(seed, "limit", radiograph.id) for radiograph in wanted}
+        last = sorted(lots.values())[source.limit - 1]
+        wanted = [radiograph for radiograph in wanted if lots[radiograph.id] <= last]
+    for radiograph in wanted:
+        yield PromptRow(
+            prompt=prompt_of(radiograph, style),
+            view=radiograph.view,
+            findings=radiograph.findings,
+            age=radiograph.age,
+            sex=radiograph.sex,
+            radiograph=radiograph.id,
+            patient=radiograph.patient_id,
+        )
+
+
+def rows_of_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:
+    """The prompts of a CSV file. Raises InputError for a missing column or a value, by line."""
+    read = rows_of_findings if source.kind == "findings" else rows_of_text
+    for where, line in _csv_lines(source):
+        own, count = views, None
+        try:
+            if source.view_column:
+                own = [parse_view(line[source.view_column])]
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        if source.count_column:
+            text = line[source.count_column].strip()
+            if not text.isdecimal():
+                raise InputError(f"{where}: {source.count_column} is {text!r}, not a whole number")
+            count = int(text)
+        for row in read(line[source.column], style, own, where):
+            yield replace(row, count=count)
+
+
+def _csv_lines(source: TablePrompts) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each line as its columns' texts, with its place in words."""
+    try:
+        with source.file.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            have = reader.fieldnames or []
+            for column in (source.column, source.view_column, source.count_column):
+                if column is not None and column not in have:
+                    raise InputError(
+                        f"{source.file} has no column {column!r}; it has: {', '.join(have)}"
+                    )
+            empty = True
+            for line in reader:
+                empty = False
+                yield f"{source.file} line {reader.line_num}", line
+            if empty:
+                raise InputError(f"{source.file} has no line below its header")
+    except OSError as error:
+        raise InputError(f"cannot read table {source.file}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{source.file} is not a CSV file in UTF-8: {error}") from None
+
+
+def write_plan(path: Path, plan: Iterable[PlannedImage]) -> None:
+    """The plan as a Parquet file, one row an image."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.string()
+    finding = pa.struct([(n, text) for n in ("name", "state", "side", "severity", "detail")])
+    kinds: dict[str, Any] = {"seed": pa.int64(), "findings": pa.list_(finding), "age": pa.float64()}
+    schema = pa.schema([(name, kinds.get(name, text)) for name in PlannedImage.__annotations__])
+    pq.write_table(pa.Table.from_pylist([asdict(image) for image in plan], schema), path)

@@ -1,0 +1,240 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from roentgen.data.dataset import DatasetWriter
+from roentgen.data.findings import Finding
+from roentgen.data.images import encode_png
+from roentgen.data.radiograph import Radiograph, Report
+from roentgen.errors import InputError
+from roentgen.text.prompts import PromptStyle, prompt_of
+from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
+from sample.plan import PlannedImage, make_plan, write_plan
+
+STYLE = PromptStyle()
+
+
+def plan_of(
+    prompts: PromptsConfig, style: PromptStyle = STYLE, seed: int = 0
+) -> list[PlannedImage]:
+    return make_plan(prompts, style, seed)
+
+
+def by_hand(*findings: str, count: int = 2) -> PromptsConfig:
+    return PromptsConfig(findings=findings, views=("PA", "AP"), count=count)
+
+
+@pytest.fixture(scope="module")
+def radiographs() -> list[Radiograph]:
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    return [
+        Radiograph(
+            id=f"r{number}",
+            patient_id=f"p{number}",
+            study_id=f"s{number}",
+            split="test",
+            image=encode_png(pixels + number),
+            view=("PA", "AP", "LATERAL", None)[number % 4],
+            findings=(Finding(name="Edema"), Finding(name="Pneumothorax", state="absent")),
+            report=Report(impression="Edema.") if number else None,
+            age=50.0 + number,
+            sex="F",
+            source="made",
+            license="CC0-1.0",
+        )
+        for number in range(12)
+    ]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, radiographs: list[Radiograph]) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "set"
+    license_ = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+    with DatasetWriter(folder, licenses=[license_], provenance={}) as writer:
+        for radiograph in radiographs:
+            writer.add(radiograph)
+    return folder
+
+
+def test_findings_by_hand_give_a_row_an_image() -> None:
+    plan = plan_of(by_hand("small LEFT effusion and cardiomegaly", "no pneumothorax"))
+    assert [image.prompt for image in plan[::2]] == [
+        "<view-pa> cardiomegaly, small left pleural effusion",
+        "<view-ap> cardiomegaly, small left pleural effusion",
+        "<view-pa> no pneumothorax",
+        "<view-ap> no pneumothorax",
+    ]
+    assert [image.view for image in plan] == ["PA", "PA", "AP", "AP"] * 2
+    assert plan[0].findings == (
+        Finding(name="Pleural Effusion", side="left", severity="small"),
+        Finding(name="Cardiomegaly"),
+    )
+    assert len({image.seed for image in plan}) == len({image.id for image in plan}) == 8
+    assert all(image.id.startswith(image.patient_id) for image in plan)
+    assert len({image.patient_id for image in plan}) == 4
+
+
+def test_what_is_typed_is_told_whatever_the_model_was_trained_with() -> None:
+    style = PromptStyle(mention_absent=False, mention_uncertain=False)
+    (image,) = plan_of(PromptsConfig(findings=("<view-ap> 60 year old man, no edema",)), style)
+    assert image.prompt == "<view-ap> 60 year old man, no edema"
+    assert (image.view, image.age, image.sex) == ("AP", 60, "M")
+
+
+def test_an_image_keeps_its_seed_whatever_else_is_planned() -> None:
+    few = {(i.prompt, i.id): i.seed for i in plan_of(by_hand("edema"))}
+    more = {(i.prompt, i.id): i.seed for i in plan_of(by_hand("nodule", "edema", count=3))}
+    assert few.items() < more.items()
+    assert few != {(i.prompt, i.id): i.seed for i in plan_of(by_hand("edema"), seed=1)}
+
+
+def test_equal_prompts_give_different_images() -> None:
+    plan = plan_of(by_hand("edema", "pulmonary edema"))
+    assert len({image.prompt for image in plan}) == 2
+    assert len({image.seed for image in plan}) == len({image.id for image in plan}) == 8
+
+
+def test_texts_are_used_as_they_are() -> None:
+    prompts = PromptsConfig(
+        texts=("Clear  lungs.", "<view-lateral> Clear lungs."),
+        views=("PA",),
+        negative_prompt="noise",
+    )
+    plan = plan_of(prompts)
+    assert [image.prompt for image in plan] == [
+        "<view-pa> Clear lungs.",
+        "<view-lateral> Clear lungs.",
+    ]
+    assert [image.view for image in plan] == ["PA", "LATERAL"]
+    assert {image.negative_prompt for image in plan} == {"noise"}
+    assert plan_of(replace(prompts, texts=("lungs",), views=()))[0].prompt == "lungs"
+
+
+def test_a_dataset_gives_its_own_prompts(dataset: Path, radiographs: list[Radiograph]) -> None:
+    style = PromptStyle(demographics=True)
+    plan = plan_of(PromptsConfig(dataset=DatasetPrompts(folder=dataset), count=2), style)
+    assert [image.prompt for image in plan[::2]] == [prompt_of(r, style) for r in radiographs]
+    for image, radiograph in zip(plan[1::2], radiographs, strict=True):
+        assert (image.from_radiograph, image.from_patient) == (
+            radiograph.id,
+            radiograph.patient_id,
+        )
+        assert (image.view, image.age, image.sex, image.findings) == (
+            radiograph.view,
+            radiograph.age,
+            radiograph.sex,
+            radiograph.findings,
+        )
+    assert len({image.patient_id for image in plan}) == len(radiographs)
+
+
+def test_a_dataset_is_narrowed_by_view_and_lot(dataset: Path) -> None:
+    def ids(seed: int, limit: int | None) -> list[str | None]:
+        source = DatasetPrompts(folder=dataset, views=("PA", "AP"), limit=limit)
+        return [
+            image.from_radiograph for image in plan_of(PromptsConfig(dataset=source), seed=seed)
+        ]
+
+    assert ids(0, None) == ["r0", "r1", "r4", "r5", "r8", "r9"]
+    assert len(ids(0, 3)) == 3
+    assert ids(0, 3) == ids(0, 3)
+    assert set(ids(0, 3)) < set(ids(0, None))
+    assert len({tuple(ids(seed, 3)) for seed in range(5)}) > 1
+
+
+def test_a_table_gives_prompts_views_and_counts(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.csv"
+    file.write_text('\ufefftext,view,n\n"Edema, left effusion",PA,2\nnodule,lateral,0\nmass,AP,1\n')
+    table = TablePrompts(
+        file=file, column="text", kind="findings", view_column="view", count_column="n"
+    )
+    assert [image.prompt for image in plan_of(PromptsConfig(table=table))] == [
+        "<view-pa> edema, left pleural effusion",
+        "<view-pa> edema, left pleural effusion",
+        "<view-ap> mass",
+    ]
+    table = TablePrompts(file=file, column="text")
+    plan = plan_of(PromptsConfig(table=table, views=("PA",), count=2))
+    assert len(plan) == 6
+    assert plan[0].prompt == "<view-pa> Edema, left effusion"
+    assert plan[0].findings == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "told"),
+    [
+        ("text\nedema\n", {"column": "report"}, "has no column 'report'; it has: text"),
+        ("text\nedema\n", {"view_column": "view"}, "has no column 'view'"),
+        ("text,view\nedema,oblique\n", {"view_column": "view"}, "line 2: unknown view 'oblique'"),
+        ("text,n\nedema,two\n", {"count_column": "n"}, "line 2: n is 'two', not a whole number"),
+        ("text,n\nedema,0\n", {"count_column": "n"}, "every count is 0"),
+        ("text\nedema\nfever\n", {"kind": "findings"}, "line 3: unknown word 'fever'"),
+        ("text,n\n,1\n", {}, "line 2 is empty"),
+        ("text\n", {}, "no line below its header"),
+        ("", {}, "has no column 'text'"),
+        ('text\n"edema\n', {}, "is not a CSV file"),
+        (None, {}, "cannot read table .*: No such file"),
+    ],
+)
+def test_a_bad_table_is_told_by_line(
+    tmp_path: Path, content: str | None, options: dict[str, str], told: str
+) -> None:
+    file = tmp_path / "prompts.csv"
+    if content is not None:
+        file.write_text(content)
+    table = TablePrompts(**({"file": file, "column": "text"} | options))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=told) as caught:
+        plan_of(PromptsConfig(table=table))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: PromptsConfig(), "exactly one of findings, texts, dataset, table; given: none"),
+        (lambda: PromptsConfig(findings=("edema",), texts=("a",)), "given: findings, texts"),
+        (lambda: PromptsConfig(findings=()), "prompts.findings is empty"),
+        (lambda: PromptsConfig(texts=()), "prompts.texts is empty"),
+        (lambda: PromptsConfig(texts=("a",), count=0), "prompts.count is 0"),
+        (
+            lambda: plan_of(by_hand("edema", "fever")),
+            r"prompts.findings\[1\]: unknown word 'fever'",
+        ),
+        (lambda: plan_of(by_hand("")), r"prompts.findings\[0\] names no finding"),
+        (lambda: plan_of(PromptsConfig(texts=(" ",))), r"prompts.texts\[0\] is empty"),
+        (
+            lambda: plan_of(PromptsConfig(texts=("<view-swimmer> lungs",))),
+            r"prompts.texts\[0\]: unknown view token '<view-swimmer>'",
+        ),
+        (lambda: DatasetPrompts(folder=Path("x"), limit=0), "limit is 0"),
+    ],
+)
+def test_bad_prompts_are_told(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        make()
+
+
+def test_a_bad_dataset_is_told(dataset: Path, tmp_path: Path) -> None:
+    def plan(source: DatasetPrompts, style: PromptStyle = STYLE) -> None:
+        plan_of(PromptsConfig(dataset=source), style)
+
+    with pytest.raises(InputError, match="no such folder"):
+        plan(DatasetPrompts(folder=tmp_path / "none"))
+    with pytest.raises(InputError, match="no split 'train'; it has: test"):
+        plan(DatasetPrompts(folder=dataset, split="train"))
+    with pytest.raises(InputError, match="'r0' has no report section 'impression'"):
+        plan(DatasetPrompts(folder=dataset), PromptStyle(text="impression"))
+
+
+def test_the_plan_is_kept_as_a_table(tmp_path: Path) -> None:
+    plan = plan_of(by_hand("left nodule"))
+    write_plan(tmp_path / "plan.parquet", plan)
+    rows = pq.read_table(tmp_path / "plan.parquet").to_pylist()
+    assert [row["seed"] for row in rows] == [image.seed for image in plan]
+    assert rows[0]["prompt"] == "<view-pa> left nodule"
+    assert rows[0]["findings"][0]["detail"] == "nodule"
+    assert rows[0]["from_radiograph"] is None
