@@ -1,0 +1,93 @@
+"""AUROC by ranks, resampling by patient, and intervals."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.randomness import numpy_generator
+
+Floats = NDArray[np.float64]
+CONFIDENCE = 0.95
+_Z = 1.959963984540054  # normal quantile of 0.975
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its 95 % interval and what it rests on; without a value `note` says why."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    note: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def not_measured(n: int, why: str) -> Estimate:
+    """The place of a number that the data do not allow."""
+    return Estimate(value=None, n=n, note=f"not measured: {why}")
+
+
+def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
+    """The share of (positive, negative) pairs ranked rightly; ties count half, no pairs is NaN."""
+    return float(weighted_auroc(scores, positive, np.ones((1, len(scores))))[0])
+
+
+def weighted_auroc(scores: Floats, positive: NDArray[np.bool_], weights: NDArray[Any]) -> Floats:
+    """AUROC (R,) of scores (N,) under each row of weights (R, N), such as bootstrap counts."""
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each tie
+    weights = weights[:, order].astype(np.float64)
+    positives = np.add.reduceat(weights * positive[order], starts, axis=1)
+    negatives = np.add.reduceat(weights * ~positive[order], starts, axis=1)
+    below = np.cumsum(negatives, axis=1) - negatives
+    right = (positives * (below + negatives / 2)).sum(axis=1)
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    result: Floats = np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return result
+
+
+def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArray[np.int32]:
+    """(samples, N): how often each item comes in each resample of whole clusters (patients)."""
+    names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    draws = numpy_generator(seed, "bootstrap").multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=samples
+    )
+    result: NDArray[np.int32] = draws.astype(np.int32)[:, member]
+    return result
+
+
+def percentile_interval(replicates: Floats) -> tuple[float, float]:
+    """The 2.5th and 97.5th percentile; resamples in which the number does not exist are NaN."""
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(replicates, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def normal_interval(value: float, replicates: Floats) -> tuple[float, float]:
+    """Value +- 1.96 standard deviations of the replicates: their spread without their bias."""
+    deviation = float(np.nanstd(replicates, ddof=1)) if len(replicates) > 1 else math.nan
+    return value - _Z * deviation, value + _Z * deviation
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (1927); sensible at 0 and at n of n too."""
+    share = successes / n
+    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    # Rounding must not push an end past the share itself at 0 or n.
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """A share with Wilson's interval."""
+    low, high = wilson_interval(successes, n)
+    return Estimate(value=successes / n, low=low, high=high, n=n)

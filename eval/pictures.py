@@ -1,0 +1,107 @@
+"""Grids of real films beside synthetic ones, for each finding and view, as data URIs."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from eval.sets import ImageSet
+from roentgen.data.findings import FindingName
+from roentgen.data.findings import states as states_of
+from roentgen.data.radiograph import Radiograph
+from roentgen.data.views import VIEWS
+from roentgen.randomness import numpy_generator
+
+_GAP = 2  # pixels between images in a strip
+_QUALITY = 90  # JPEG
+_LARGEST = 192  # pixels a side on the page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Some images of one set side by side."""
+
+    set_name: str
+    shown: int
+    of: int
+    uri: str | None  # None: the set has no such image
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridRow:
+    """One finding in one view, each set's strip beside the others."""
+
+    title: str
+    strips: tuple[Strip, ...]
+
+
+def grid(
+    sets: Mapping[str, ImageSet], findings: Sequence[FindingName], *, count: int, seed: int
+) -> list[GridRow]:
+    """A row for each finding (and none of them) and view of which any set has an image.
+
+    The images are drawn by the seed, not chosen.
+    """
+    views = [*VIEWS, None]
+    rows = []
+    for finding in [*findings, None]:
+        for view in views:
+            found = {
+                name: [
+                    i
+                    for i, record in enumerate(item.radiographs)
+                    if record.view == view and _shows(record, finding, findings)
+                ]
+                for name, item in sets.items()
+            }
+            if not any(found.values()):
+                continue
+            what = finding or f"none of {', '.join(findings)}"
+            title = f"{what}, {view or 'view not known'}"
+            strips = tuple(
+                _strip(name, sets[name], members, title, count, seed)
+                for name, members in found.items()
+            )
+            rows.append(GridRow(title=title[0].upper() + title[1:], strips=strips))
+    return rows
+
+
+def _shows(
+    radiograph: Radiograph, finding: FindingName | None, findings: Sequence[FindingName]
+) -> bool:
+    present = {name for name, state in states_of(radiograph.findings).items() if state == "present"}
+    return finding in present if finding else not present & set(findings)
+
+
+def _strip(
+    name: str, images: ImageSet, members: Sequence[int], title: str, count: int, seed: int
+) -> Strip:
+    drawn = numpy_generator(seed, "pictures", name, title).permutation(np.asarray(members, int))
+    chosen = sorted(drawn[:count].tolist())
+    kind = "real" if name in ("test", "train") else "synthetic"
+    return Strip(
+        set_name=name,
+        shown=len(chosen),
+        of=len(members),
+        uri=data_uri(images.images[chosen]) if chosen else None,
+        alt=f"{len(chosen)} {kind} images of set {name}: {title}",
+    )
+
+
+def data_uri(images: NDArray[np.uint8]) -> str:
+    """(n, H, W) images side by side as one JPEG."""
+    n, height, width = images.shape
+    strip = np.full((height, n * (width + _GAP) - _GAP), 255, dtype=np.uint8)
+    for i, image in enumerate(images):
+        strip[:, i * (width + _GAP) : i * (width + _GAP) + width] = image
+    picture = Image.fromarray(strip)
+    if height > _LARGEST:
+        picture = picture.resize((picture.width * _LARGEST // height, _LARGEST))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,134 @@
+"""Train the embedded feature extractor: `python -m eval.train_extractor CONFIG.yaml`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eval.alignment import alignment, trainable
+from eval.report import number
+from eval.sets import ImageSet, read_set
+from roentgen.config import load_config
+from roentgen.data.dataset import check_patients_disjoint, open_dataset
+from roentgen.data.findings import FINDING_NAMES
+from roentgen.errors import run_program
+from roentgen.models.classifier import (
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    Classifier,
+    ClassifierConfig,
+    train_classifier,
+)
+from roentgen.models.labels import NotMentioned
+from roentgen.runs import (
+    fingerprint_of_files,
+    provenance,
+    whole_folder,
+    write_manifest,
+)
+
+_MIN_CASES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainExtractorConfig:
+    """What the extractor is trained on, and where it goes."""
+
+    dataset: Path
+    """A radiograph dataset, usually phantoms; its image size becomes the extractor's."""
+    output: Path
+    """New folder for the weights."""
+    train_split: str = "train"
+    """What is trained on."""
+    validate_split: str = "validate"
+    """What the printed scores are measured on."""
+    not_mentioned: NotMentioned = "ignore"
+    """A finding that is not mentioned: "ignore" it, or call it "absent"."""
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    """The network and its training."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    overwrite: bool = False
+    """Replace the output folder."""
+
+
+def main() -> None:
+    """The program."""
+    config = load_config(TrainExtractorConfig)
+    dataset = open_dataset(config.dataset)
+    splits = config.train_split, config.validate_split
+    patients = [dataset.split(split).patients() for split in splits]
+    check_patients_disjoint(patients[0], patients[1], splits)
+
+    def read(split: str) -> ImageSet:
+        return read_set(
+            split,
+            dataset,
+            [split],
+            findings=FINDING_NAMES,
+            not_mentioned=config.not_mentioned,
+            max_images=None,
+            seed=config.seed,
+        )
+
+    with whole_folder(config.output, overwrite=config.overwrite) as folder:
+        train = read(config.train_split)
+        classifier = _train(config, train)
+        scores = _scores(config, classifier, train, read(config.validate_split))
+        classifier.save(folder)
+        write_manifest(
+            folder,
+            "model",
+            fingerprint_of_files([folder / SPEC_FILE, folder / WEIGHTS_FILE]),
+            dataset.licenses,
+            provenance("eval.train_extractor", config, {"dataset": dataset.manifest}),
+            scores=scores,
+        )
+    for name, value in scores.items():
+        print(f"{name}: {value if isinstance(value, str) else number(value)}")  # noqa: T201
+    print(config.output)  # noqa: T201
+
+
+def _train(config: TrainExtractorConfig, train: ImageSet) -> Classifier:
+    with tqdm(total=config.classifier.steps, unit="step") as bar:
+
+        def watch(step: int, loss: float) -> None:
+            bar.update()
+            if step % 20 == 0:
+                bar.set_postfix(loss=f"{loss:.3f}")
+
+        return train_classifier(
+            train.images,
+            train.labels,
+            train.views,
+            findings=FINDING_NAMES,
+            config=config.classifier,
+            seed=config.seed,
+            watch=watch,
+        )
+
+
+def _scores(
+    config: TrainExtractorConfig, classifier: Classifier, train: ImageSet, held_out: ImageSet
+) -> dict[str, float | str]:
+    """AUROC of each finding and the view accuracy on held-out images, or why there is none."""
+    judged = alignment(
+        classifier.predict(held_out.images),
+        held_out.labels,
+        held_out.views,
+        held_out.patients,
+        FINDING_NAMES,
+        trainable(train.labels, FINDING_NAMES, _MIN_CASES),
+        min_cases=_MIN_CASES,
+        samples=20,
+        seed=config.seed,
+    )
+    measured = {**judged["auroc"], "view accuracy": judged["view_accuracy"]}
+    return {
+        name: estimate["note"] if estimate["value"] is None else estimate["value"]
+        for name, estimate in measured.items()
+    }
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,85 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import binary_auroc
+
+from eval.estimates import (
+    auroc,
+    bootstrap_weights,
+    normal_interval,
+    percentile_interval,
+    proportion,
+    weighted_auroc,
+    wilson_interval,
+)
+
+
+def by_pairs(scores: np.ndarray, positive: np.ndarray) -> float:
+    p, q = scores[positive][:, None], scores[~positive][None]
+    return float((p > q).mean() + (p == q).mean() / 2)
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 8])  # few decimals: many ties
+def test_auroc_counts_pairs_and_agrees_with_torchmetrics(decimals: int) -> None:
+    generator = np.random.default_rng(decimals)
+    scores = generator.random(200).round(decimals)
+    positive = generator.random(200) < scores
+    assert auroc(scores, positive) == pytest.approx(by_pairs(scores, positive), rel=1e-12)
+    theirs = binary_auroc(torch.from_numpy(scores), torch.from_numpy(positive).long())
+    assert auroc(scores, positive) == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_auroc_known_answers() -> None:
+    positive = np.array([False, False, True, True])
+    assert auroc(np.array([0.1, 0.2, 0.3, 0.4]), positive) == 1
+    assert auroc(np.array([0.4, 0.3, 0.2, 0.1]), positive) == 0
+    assert auroc(np.full(4, 0.5), positive) == 0.5
+    assert math.isnan(auroc(np.arange(4.0), np.ones(4, dtype=bool)))
+
+
+def test_weights_are_repeats() -> None:
+    generator = np.random.default_rng(0)
+    scores, positive = generator.random(40).round(1), generator.random(40) < 0.4
+    weights = generator.integers(0, 3, size=(5, 40))
+    for row, value in zip(weights, weighted_auroc(scores, positive, weights), strict=True):
+        again = np.repeat(np.arange(40), row)
+        assert value == pytest.approx(by_pairs(scores[again], positive[again]), rel=1e-12)
+
+
+def test_bootstrap_takes_whole_patients() -> None:
+    patients = ["a", "a", "b", "c", "c", "c"]
+    weights = bootstrap_weights(patients, 200, seed=1)
+    assert weights.shape == (200, 6)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, 3] == weights[:, 5]).all()
+    assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
+    np.testing.assert_array_equal(weights, bootstrap_weights(patients, 200, seed=1))
+    assert (weights != bootstrap_weights(patients, 200, seed=2)).any()
+
+
+def test_bootstrap_interval_covers_as_theory_says() -> None:
+    generator = np.random.default_rng(3)
+    names = [str(i) for i in range(400)]
+    values = generator.standard_normal(400)
+    means = bootstrap_weights(names, 2000, seed=0) @ values / 400
+    low, high = percentile_interval(means)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+    low, high = normal_interval(0.0, means)
+    assert high == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+    assert low == -high
+
+
+def test_wilson_known_answers() -> None:
+    # Newcombe 1998, table I: 81/263, 15/148, 0/20, 1/29.
+    for successes, n, low, high in [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ]:
+        assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-5)
+    whole = proportion(20, 20)
+    assert (whole.value, whole.high) == (1, 1)
+    assert whole.low == pytest.approx(1 - 0.1611, abs=5e-5)

@@ -1,0 +1,251 @@
+"""The program end to end on drawn images, with answers known from how they were made."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from eval.config import EvaluateConfig
+from eval.evaluate import evaluate
+from eval.report import number
+from roentgen.config import load_config
+from roentgen.data.dataset import open_dataset
+from roentgen.data.findings import FindingName
+from roentgen.errors import InputError
+from roentgen.models.classifier import ClassifierConfig, train_classifier
+from roentgen.models.labels import label_matrix, view_indices
+
+FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
+SMALL = {"steps": 120, "widths": [8, 16, 32]}
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
+    """A real set, two synthetic ones (before: half is wrong and flat; after: nearly right)."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_drawn(folder / "real", {"train": 240, "test": 120}, 1)
+    write_drawn(folder / "before", {"train": 90}, 2, wrong=1.0, blur=0.5, synthetic=True)
+    write_drawn(folder / "after", {"train": 90}, 3, wrong=0.05, synthetic=True)
+    split = open_dataset(folder / "real").split("train")
+    records = list(split.without_images())
+    classifier = train_classifier(
+        np.stack(split.images(range(len(split)))),
+        label_matrix(records, FINDINGS),
+        view_indices(records),
+        findings=FINDINGS,
+        config=ClassifierConfig(steps=40, widths=(8, 16, 32)),
+        seed=0,
+    )
+    classifier.save(folder / "extractor")
+    return folder
+
+
+def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
+    values: dict[str, Any] = {
+        "reference": {"folder": str(place / "real")},
+        "synthetic": {"before": str(place / "before"), "after": str(place / "after")},
+        "findings": list(FINDINGS),
+        "extractor": {"weights": str(place / "extractor")},
+        "classifier": SMALL,
+        "bootstrap": 100,
+        "fid_bootstrap": 20,
+        "output": str(output),
+    }
+    file = output.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(values | changes, sort_keys=False))
+    return load_config(EvaluateConfig, [str(file)])
+
+
+@pytest.fixture(scope="session")
+def output(place: Path) -> Path:
+    folder = place / "results"
+    folder.mkdir()
+    (folder / "something else").touch()
+    evaluate(config_of(place, folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def results(output: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((output / "results.json").read_text())
+    return loaded
+
+
+def test_the_set_that_is_right_is_told_from_the_one_that_is_wrong(results: dict[str, Any]) -> None:
+    alignment = results["alignment"]
+    assert alignment["ceiling"]["mean_auroc"]["value"] > 0.95
+    assert alignment["after"]["mean_auroc"]["value"] > 0.9
+    assert alignment["before"]["mean_auroc"]["high"] < alignment["after"]["mean_auroc"]["low"]
+    assert alignment["after"]["view_accuracy"]["value"] > 0.9
+    assert alignment["before"]["view_accuracy"]["high"] < 0.6
+    assert alignment["after"]["mean_auroc"]["n"] == 90
+    fidelity = results["fidelity"]
+    assert fidelity["n"] == 90
+    assert fidelity["excess"]["before"]["value"] > 0
+    assert fidelity["excess_lost"]["after"]["value"] > 0.5
+    diversity = results["diversity"]["within_view_and_findings"]
+    # Images that ignore what was asked differ more among those asked for alike.
+    assert diversity["before"]["value"] < diversity["after"]["value"]
+    assert diversity["after"]["value"] == pytest.approx(diversity["test"]["value"], abs=0.1)
+    utility = results["utility"]
+    assert utility["synthetic"]["mean_auroc"]["value"] > 0.8
+    assert utility["training_images"] == {"real": 240, "synthetic": 90, "both": 330}
+
+
+def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[str, Any]) -> None:
+    assert (output / "something else").exists()
+    manifest = json.loads((output / "roentgen.json").read_text())
+    assert manifest["kind"] == "results"
+    assert results["sets"]["after"]["licenses"] == manifest["licenses"]
+    assert results["provenance"]["program"] == "eval.evaluate"
+    made_from = results["provenance"]["made_from"]
+    assert set(made_from) == {"reference", "before", "after"}
+    assert results["fidelity"]["extractor"]["name"] == "roentgen"
+    assert results["fidelity"]["extractor"]["dimension"] == 32
+    assert not list(output.glob("*.partial"))
+
+
+class Page(HTMLParser):
+    """The page's text and pictures; raises on a tag that is not closed."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+@pytest.fixture(scope="session")
+def page(output: Path) -> Page:
+    page = Page()
+    page.feed((output / "report.html").read_text())
+    assert not page.open
+    return page
+
+
+def numbers(value: Any) -> list[float]:
+    """All numbers of the measured parts, however deep; definitions are words."""
+    if isinstance(value, dict):
+        return [x for item in value.values() for x in numbers(item)]
+    if isinstance(value, list):
+        return [x for item in value for x in numbers(item)]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def test_every_number_is_on_the_page(page: Page, results: dict[str, Any]) -> None:
+    text = " ".join(page.words)
+    parts = [results[key] for key in ("alignment", "fidelity", "diversity", "utility")]
+    found = [x for part in parts for x in numbers(part)]
+    assert len(found) > 100
+    for value in found:
+        shown = str(value) if isinstance(value, int) else number(value)
+        assert re.search(rf"(?<![\d.]){re.escape(shown)}(?!\d)", text), value
+    for name, item in results["sets"].items():
+        assert name in text
+        assert item["fingerprint"] in text
+
+
+def test_the_page_needs_nothing_else_and_names_its_pictures(page: Page, output: Path) -> None:
+    content = (output / "report.html").read_text()
+    assert not re.search(r"(src|href)=\"(?!data:)", content)
+    assert len(page.images) > 10
+    for image in page.images:
+        assert image["alt"]
+        header, _, body = str(image["src"]).partition(",")
+        assert header in ("data:image/jpeg;base64", "data:image/svg+xml;base64")
+        assert base64.b64decode(body, validate=True)
+    assert len(content) < 3_000_000
+
+
+def test_chromium_shows_the_page(output: Path, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path}", (output / "report.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert 'id="utility"' in done.stdout
+
+
+def test_the_same_seed_gives_the_same_numbers(place: Path, results: dict[str, Any]) -> None:
+    again = evaluate(config_of(place, place / "again", utility=False))
+    for key in ("alignment", "fidelity", "diversity"):
+        assert json.loads(json.dumps(again[key])) == results[key]
+    assert again["utility"] is None
+
+
+def test_a_set_equal_to_the_held_out_films(place: Path, write_drawn: Any) -> None:
+    write_drawn(place / "equal", {"test": 120}, 1, synthetic=True)
+    config = config_of(
+        place, place / "equal results", synthetic={"equal": str(place / "equal")}, utility=False
+    )
+    results = evaluate(config)
+    fid = results["fidelity"]["fid"]
+    assert fid["equal"]["value"] == pytest.approx(0, abs=1e-6)
+    assert fid["floor"]["value"] > 0
+    alignment = results["alignment"]
+    assert alignment["equal"]["mean_auroc"] == alignment["ceiling"]["mean_auroc"]
+
+
+def refused(place: Path, message: str, **changes: Any) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate(config_of(place, place / "refused", **changes))
+    assert not (place / "refused" / "results.json").exists()
+
+
+def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
+    refused(place, "no such folder", synthetic={"after": str(place / "nowhere")})
+    refused(
+        place, "no split 'held'", reference={"folder": str(place / "real"), "test_split": "held"}
+    )
+    same = {"folder": str(place / "real"), "test_split": "train"}
+    refused(place, "is in both .*train", reference=same)
+    refused(place, r"main is 'best'.*before, after", main="best")
+    refused(place, "extractor.name is", extractor={"name": "resnet"})
+    refused(place, "hf download microsoft/rad-dino", extractor={"name": "rad-dino"})
+    refused(place, "min_cases is 0", min_cases=0)
+    few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)
+    refused(place, "set 'few'.*has 7 images.*at least 20", synthetic={"few": str(few)})
+    large = write_drawn(place / "large", {"train": 30}, 6, synthetic=True, size=64)
+    refused(place, "prepared with size 64.*with size 32", synthetic={"large": str(large)})
+
+
+def test_a_finding_without_cases_is_stated(place: Path) -> None:
+    config = config_of(
+        place,
+        place / "rare",
+        findings=["Pleural Effusion", "Edema"],
+        synthetic={"after": str(place / "after")},
+        utility=False,
+        max_images=60,
+    )
+    results = evaluate(config)
+    edema = results["alignment"]["after"]["auroc"]["Edema"]
+    assert edema["value"] is None
+    assert edema["note"].startswith("not measured: no positives to train on")
+    assert results["alignment"]["after"]["mean_auroc"]["note"] == "over 1 of 2 findings"
+    assert results["sets"]["test"]["n"] == 60
+    assert "not measured: no positives to train on" in (place / "rare/report.html").read_text()

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torchmetrics.image.fid import _compute_fid
+
+from eval.frechet import (
+    Moments,
+    frechet_distance,
+    frechet_distance_of_features,
+    kernel_distance,
+)
+
+
+def features(n: int, d: int, seed: int, scale: float = 1.0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    mix = generator.standard_normal((d, d))
+    return (generator.standard_normal((n, d)) @ mix * scale + seed).astype(np.float32)
+
+
+def by_square_root(a: np.ndarray, b: np.ndarray) -> float:
+    """The definition, with SciPy's matrix square root."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = scipy.linalg.sqrtm(ca @ cb).real
+    gap = a.mean(axis=0) - b.mean(axis=0)
+    return float(gap @ gap + np.trace(ca + cb - 2 * root))
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(200, 300, 16), (500, 120, 40)])
+def test_agrees_with_the_matrix_square_root_and_torchmetrics(n: int, m: int, d: int) -> None:
+    a, b = features(n, d, 1), features(m, d, 2, scale=1.5)
+    ours = frechet_distance_of_features(a, b)
+    assert ours == pytest.approx(by_square_root(a, b), rel=1e-9)
+    ta, tb = torch.from_numpy(a).double(), torch.from_numpy(b).double()
+    theirs = float(_compute_fid(ta.mean(0), ta.T.cov(), tb.mean(0), tb.T.cov()))
+    assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_closed_form_of_diagonal_gaussians() -> None:
+    # N(m, diag s^2): sum of (m1 - m2)^2 + (s1 - s2)^2.
+    a = Moments(11, np.array([0.0, 1.0]), np.diag([1.0, 4.0]) * 10)
+    b = Moments(11, np.array([2.0, 1.0]), np.diag([9.0, 1.0]) * 10)
+    assert frechet_distance(a, b) == pytest.approx(4 + (1 - 3) ** 2 + (2 - 1) ** 2, rel=1e-12)
+
+
+def test_identical_sets_are_at_distance_zero() -> None:
+    a = features(100, 20, 3)
+    scale = float(np.trace(Moments.of(a).covariance))
+    assert frechet_distance_of_features(a, a[::-1]) < 1e-9 * scale
+    few = features(10, 50, 3)
+    assert frechet_distance_of_features(few, few) < 1e-9 * float(np.sum(few.astype(float) ** 2))
+
+
+def test_low_rank_form_is_exact() -> None:
+    a, b = features(12, 40, 1), features(15, 40, 2)
+    full = frechet_distance(Moments.of(a), Moments.of(b))
+    assert frechet_distance_of_features(a, b) == pytest.approx(full, rel=1e-6)
+
+
+def test_moments_do_not_depend_on_the_shards() -> None:
+    a = features(101, 8, 4) + 1e4  # far from zero, where naive sums lose digits
+    parts = [Moments.of(part) for part in np.array_split(a, [1, 13, 60])]
+    merged = parts[0] + parts[1] + parts[2] + parts[3]
+    assert merged.n == 101
+    np.testing.assert_allclose(merged.mean, a.astype(np.float64).mean(axis=0), rtol=1e-13)
+    expected = np.cov(a.astype(np.float64), rowvar=False)
+    np.testing.assert_allclose(merged.covariance, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_too_few_features_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 features"):
+        frechet_distance_of_features(np.ones((1, 3)), np.ones((5, 3)))
+
+
+def test_kernel_distance_is_unbiased_and_agrees_with_the_sums() -> None:
+    generator = np.random.default_rng(0)
+    same = [
+        kernel_distance(generator.standard_normal((20, 5)), generator.standard_normal((20, 5)))
+        for _ in range(400)
+    ]
+    assert abs(np.mean(same)) < 3 * np.std(same) / 20
+    x, y = generator.standard_normal((4, 3)), generator.standard_normal((3, 3))
+
+    def k(p: np.ndarray, q: np.ndarray) -> float:
+        return float((p @ q / 3 + 1) ** 3)
+
+    xx = np.mean([k(p, q) for i, p in enumerate(x) for j, q in enumerate(x) if i != j])
+    yy = np.mean([k(p, q) for i, p in enumerate(y) for j, q in enumerate(y) if i != j])
+    xy = np.mean([k(p, q) for p in x for q in y])
+    assert kernel_distance(x, y) == pytest.approx(xx + yy - 2 * xy, rel=1e-12)
