@@ -1,0 +1,259 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from roentgen.config import load_config
+from roentgen.errors import InputError
+from roentgen.models.stable_diffusion import load_parts
+from train.checkpoint import save_checkpoint
+from train.config import FinetuneConfig
+from train.finetune import finetune
+
+Write = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def write(tmp_path: Path, small_model: Path, small_dataset: Path) -> Write:
+    """Writes a config file: `write(steps=4)`; its run folder is `run` beside it."""
+
+    def write_config(**changes: Any) -> Path:
+        settings: dict[str, Any] = {
+            "base": str(small_model),
+            "data": {"folder": str(small_dataset)},
+            "output": str(tmp_path / "run"),
+            "steps": 2,
+            "batch": 4,
+            "learning_rate": {"unet": 1e-3, "text_encoder": 1e-3},
+            "validation": {"images": 4},
+            "log_every": 1,
+        }
+        path = tmp_path / f"config{len(list(tmp_path.glob('*.yaml')))}.yaml"
+        path.write_text(yaml.safe_dump(settings | changes))
+        return path
+
+    return write_config
+
+
+def run(path: Path, *overrides: str) -> Path:
+    """Fine-tune in this process; the run folder."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    config = load_config(FinetuneConfig, [str(path), *overrides])
+    finetune(config)
+    return config.output
+
+
+def metrics(folder: Path, name: str) -> list[float]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line[name] for line in lines if name in line]
+
+
+def checkpoint(folder: Path, step: int) -> dict[str, torch.Tensor]:
+    path = folder / "checkpoints" / f"step-{step:08d}"
+    return {
+        f"{file.stem}:{name}": tensor
+        for file in path.glob("*.safetensors")
+        for name, tensor in load_file(file).items()
+    }
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers 0.42
+def test_it_trains_both_nets_and_leaves_a_model_and_a_record(
+    write: Write, small_model: Path
+) -> None:
+    preview = {"prompts": ["<view-pa> cardiomegaly", "edema"], "count": 2, "steps": 2}
+    folder = run(write(preview=preview))
+    before, after = load_parts(str(small_model)), load_parts(str(folder / "model"))
+    for net in ("unet", "text_encoder"):
+        old, new = (dict(getattr(p, net).named_parameters()) for p in (before, after))
+        moved = [n for n in old if not torch.equal(old[n], new[n][: len(old[n])])]
+        assert len(moved) > 0.9 * len(old)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before.vae.parameters(), after.vae.parameters(), strict=True)
+    )
+    assert len(after.tokenizer) == 49411
+    assert (folder / "previews" / "step-00000002.png").stat().st_size > 1000
+    assert list((folder / "tensorboard").iterdir())
+    assert len(metrics(folder, "loss")) == 2
+    assert len(metrics(folder, "held_out_loss")) == len(metrics(folder, "held_out_loss_ema")) == 1
+    manifest = json.loads((folder / "model" / "roentgen.json").read_text())
+    assert manifest["licenses"] == [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
+    assert manifest["provenance"]["made_from"].keys() == {"base", "dataset"}
+    again = load_config(FinetuneConfig, [str(folder / "config.yaml")])
+    assert again.output == folder
+
+
+def test_the_model_holds_the_average(write: Write) -> None:
+    folder = run(write())
+    weights = {
+        f"unet.{n}": w for n, w in load_parts(str(folder / "model")).unet.state_dict().items()
+    }
+    saved = checkpoint(folder, 2)
+    assert all(torch.equal(w, saved[f"ema:{n}"]) for n, w in weights.items())
+    assert any(not torch.equal(w, saved[f"weights:{n}"]) for n, w in weights.items())
+
+
+class KilledError(Exception):
+    """Stands for the death of the process."""
+
+
+def kill_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let training die in the middle of a later step than its last checkpoint."""
+
+    def save_or_die(folder: Path, state: Any, *rest: Any) -> Path:
+        if state.step > step:
+            raise KilledError
+        return save_checkpoint(folder, state, *rest)
+
+    monkeypatch.setattr("train.loop.save_checkpoint", save_or_die)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seven steps of 6 over 16 images: the order crosses epochs within batches.
+    settings = {"steps": 7, "batch": 6, "checkpoint": {"every": 3}}
+    settings |= {"objective": {"min_snr": 5}, "optimizer": {"warmup": 2}}
+    whole = run(write(**settings), f"--output={tmp_path / 'whole'}")
+    path = write(**settings)
+    with monkeypatch.context() as patch:
+        kill_after(3, patch)
+        with pytest.raises(KilledError):
+            run(path)
+    folder = run(path, "--resume=true")
+    assert_same(checkpoint(folder, 7), checkpoint(whole, 7))
+    assert metrics(folder, "loss") == metrics(whole, "loss")
+    assert metrics(folder, "held_out_loss") == metrics(whole, "held_out_loss")
+
+
+def test_accumulation_does_not_change_the_losses(write: Write, tmp_path: Path) -> None:
+    path = write(steps=3, batch=8)
+    whole = metrics(run(path, f"--output={tmp_path / 'whole'}"), "loss")
+    sliced = metrics(run(path, "--accumulation=2"), "loss")
+    assert sliced == pytest.approx(whole, rel=1e-5)
+
+
+def launch(path: Path, processes: int, *overrides: str) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
+    command += ["--standalone", "-m", "train.finetune", str(path), *overrides]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(write: Write, tmp_path: Path) -> None:
+    path = write(steps=20, batch=8)
+    one = run(path, f"--output={tmp_path / 'one'}")
+    launch(path, 2)
+    two = tmp_path / "run"
+    assert metrics(two, "loss") == pytest.approx(metrics(one, "loss"), rel=1e-5)
+    assert metrics(two, "held_out_loss") == pytest.approx(metrics(one, "held_out_loss"), rel=1e-5)
+
+
+def test_bfloat16_checkpointing_and_adafactor(write: Write) -> None:
+    path = write(precision="bf16", gradient_checkpointing=True, optimizer={"name": "adafactor"})
+    folder = run(path, "--ema=null")
+    weights = checkpoint(folder, 2)
+    assert {tensor.dtype for name, tensor in weights.items() if name.startswith("weights")} == {
+        torch.float32
+    }
+    assert not any(name.startswith("ema") for name in weights)
+
+
+def test_gradient_checkpointing_changes_nothing(write: Write, tmp_path: Path) -> None:
+    plain = metrics(run(write(), f"--output={tmp_path / 'plain'}"), "loss")
+    saving = metrics(run(write(gradient_checkpointing=True)), "loss")
+    assert saving == pytest.approx(plain, rel=1e-6)
+
+
+def test_a_frozen_net_stays_as_it_was(write: Write, small_model: Path) -> None:
+    folder = run(write(learning_rate={"unet": 1e-3, "text_encoder": None}))
+    before, after = load_parts(str(small_model)), load_parts(str(folder / "model"))
+    old, new = before.text_encoder.state_dict(), after.text_encoder.state_dict()
+    assert all(torch.equal(old[n], new[n][: len(old[n])]) for n in old)
+
+
+def test_v_prediction_is_taught_only_on_request_and_saved(write: Write) -> None:
+    path = write(objective={"prediction": "v_prediction"})
+    with pytest.raises(InputError, match=r"is v_prediction, but base model .* predicts epsilon"):
+        run(path)
+    folder = run(path, "--objective.change_prediction=true")
+    assert load_parts(str(folder / "model")).scheduler.config.prediction_type == "v_prediction"
+
+
+def test_a_mixture_of_styles_trains(write: Write) -> None:
+    styles = [{"style": {"text": "findings"}, "weight": 2}, {"style": {"text": "impression"}}]
+    assert len(metrics(run(write(styles=styles)), "loss")) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("--base=nowhere", "base model 'nowhere' not found"),
+        ("--data.folder=/no/where", "no such folder: /no/where"),
+        ("--data.split=test", r"no split 'test'; it has: train \(16\), validate \(6\)"),
+        ("--data.validate_split=train", "is in both train and train"),
+        ("--batch=17", "batch 17 is larger than split 'train'"),
+        ("--accumulation=3", "batch 4 cannot be cut"),
+        ("--optimizer.klip=1", "unknown key optimizer.klip"),
+        ("--learning_rate={unet: null, text_encoder: null}", "both nets are frozen"),
+        ("--objective.caption_dropout=1.5", r"objective\.caption_dropout is 1\.5"),
+        ("--precision=fp16", "precision fp16 needs a GPU"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_leaves_nothing(
+    write: Write, tmp_path: Path, override: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        run(write(), override)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_of_an_unfit_size_are_refused(
+    write: Write, tmp_path: Path, make_small_dataset: Callable[..., Path]
+) -> None:
+    data = make_small_dataset(tmp_path / "odd", size=30)
+    with pytest.raises(InputError, match=r"images are 30x30: .* divisible by 4"):
+        run(write(data={"folder": str(data)}))
+
+
+def test_an_output_that_is_in_use_is_refused(write: Write, tmp_path: Path) -> None:
+    path = write()
+    folder = run(path)
+    with pytest.raises(InputError, match=r"holds a run: set resume=true .* or overwrite=true"):
+        run(path)
+    with pytest.raises(InputError, match=r"another run \(config.batch: 4 -> 8\): restore"):
+        run(path, "--resume=true", "--batch=8")
+    run(path, "--resume=true", "--log_every=2")  # nothing is left to do, and nothing is harmed
+    run(path, "--overwrite=true", "--batch=8")
+    assert len(metrics(folder, "loss")) == 2
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "diary.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and no run folder"):
+        run(path, f"--output={tmp_path / 'other'}", "--overwrite=true")
+    shutil.rmtree(tmp_path / "other")
+
+
+def test_the_program_tells_a_mistake_in_one_line(write: Write) -> None:
+    command = [sys.executable, "-m", "train.finetune", str(write()), "--base=nowhere"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: base model 'nowhere' not found")
+    assert done.stderr.count("\n") == 1

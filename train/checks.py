@@ -1,0 +1,164 @@
+"""What is checked before any work: that data, base model and run folder fit the configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roentgen.config import config_to_dict
+from roentgen.data.dataset import (
+    RadiographDataset,
+    RadiographSplit,
+    check_patients_disjoint,
+    open_dataset,
+)
+from roentgen.errors import InputError
+from roentgen.models.stable_diffusion import (
+    Parts,
+    add_view_tokens,
+    find_model,
+    load_parts,
+    model_fingerprint,
+)
+from train.checkpoint import differences, newest_checkpoint
+from train.config import FinetuneConfig
+from train.examples import Prompts
+
+# What may change between a checkpoint and the run that goes on from it: it does not change what is
+# learnt. Folders are compared by fingerprint.
+FREE = {"base", "output", "checkpoint", "validation", "preview", "log_every"}
+FREE |= {"resume", "allow_changes", "overwrite"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a run works with, found to fit."""
+
+    dataset: RadiographDataset
+    split: RadiographSplit
+    prompts: Prompts
+    held_out: tuple[RadiographSplit, Prompts] | None
+    base: Path
+    parts: Parts
+    size: int  # of the images, pixels
+    prediction: str
+    identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
+    checkpoint: tuple[Path, dict[str, Any]] | None
+
+
+def check_inputs(config: FinetuneConfig) -> Inputs:
+    """Open all that the configuration names; nothing is written. Raises InputError."""
+    dataset = open_dataset(config.data.folder)
+    split, held_out = open_splits(config, dataset)
+    base = find_model(config.base)
+    identity = identity_of(config, dataset.fingerprint, model_fingerprint(base))
+    checkpoint = choose_start(config, identity)
+    parts = load_parts(config.base)
+    size = image_size(split, parts)
+    prediction = choose_prediction(config, parts)
+    if any(entry.style.view_token for entry in config.mixture()):
+        add_view_tokens(parts.tokenizer, parts.text_encoder)
+
+    def prompts(part: RadiographSplit) -> Prompts:
+        styles = [entry.style for entry in config.mixture()]
+        return Prompts(part, styles, parts.tokenizer, config.long_prompts)
+
+    return Inputs(
+        dataset=dataset,
+        split=split,
+        prompts=prompts(split),
+        held_out=(held_out, prompts(held_out)) if held_out else None,
+        base=base,
+        parts=parts,
+        size=size,
+        prediction=prediction,
+        identity=identity,
+        checkpoint=checkpoint,
+    )
+
+
+def open_splits(
+    config: FinetuneConfig, dataset: RadiographDataset
+) -> tuple[RadiographSplit, RadiographSplit | None]:
+    """The split to train on and the held-out one, which share no patient."""
+    split = dataset.split(config.data.split)
+    if config.batch > len(split):
+        raise InputError(
+            f"batch {config.batch} is larger than split {config.data.split!r} of "
+            f"{config.data.folder}, which has {len(split)} radiographs"
+        )
+    if config.validation is None:
+        return split, None
+    held_out = dataset.split(config.data.validate_split)
+    names = config.data.split, config.data.validate_split
+    check_patients_disjoint(split.patients(), held_out.patients(), names)
+    return split, held_out
+
+
+def identity_of(config: FinetuneConfig, dataset: str, base: str) -> dict[str, Any]:
+    """What a checkpoint and the run that resumes from it must agree in."""
+    settings = {key: value for key, value in config_to_dict(config).items() if key not in FREE}
+    settings["data"].pop("folder")
+    return {"config": settings, "dataset": dataset, "base": base}
+
+
+def choose_start(
+    config: FinetuneConfig, identity: dict[str, Any]
+) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to go on from, if there is one.
+
+    Raises InputError if the run folder holds a run and neither resume nor overwrite is set, holds
+    something else, or was made by a run that differs.
+    """
+    folder = config.output
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output {folder} is a file: choose another")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.yaml").exists():
+        raise InputError(f"output {folder} is not empty and no run folder: choose another")
+    checkpoint = newest_checkpoint(folder / "checkpoints")
+    started = checkpoint is not None or (folder / "model").exists()
+    if started and not (config.resume or config.overwrite):
+        raise InputError(
+            f"output {folder} holds a run: set resume=true to go on or overwrite=true to begin anew"
+        )
+    if checkpoint is None or config.overwrite:
+        return None
+    changed = differences(checkpoint[1]["identity"], identity)
+    if changed and not config.allow_changes:
+        raise InputError(
+            f"{checkpoint[0]} was made by another run ({'; '.join(changed)}): restore these, "
+            "set allow_changes=true to go on all the same, or choose another output"
+        )
+    return checkpoint
+
+
+def image_size(split: RadiographSplit, parts: Parts) -> int:
+    """The images' side; the pipeline's default size becomes it."""
+    height, width = split.images([0])[0].shape
+    # The VAE halves the size between its levels, the UNet again between its own.
+    factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
+    least = factor * 2 ** (len(parts.unet.config.block_out_channels) - 1)
+    if height != width or height % factor or height < least:
+        raise InputError(
+            f"images are {width}x{height}: prepare them square, with a side divisible by {factor} "
+            f"and of at least {least}"
+        )
+    parts.unet.register_to_config(sample_size=height // factor)
+    return int(height)
+
+
+def choose_prediction(config: FinetuneConfig, parts: Parts) -> str:
+    """What the UNet predicts; the scheduler that is saved with the model says so."""
+    base: str = parts.scheduler.config.prediction_type
+    chosen = config.objective.prediction or base
+    if chosen not in ("epsilon", "v_prediction"):
+        raise InputError(
+            f"base model {config.base} predicts {chosen!r}, which is not known here: set "
+            "objective.prediction to epsilon or v_prediction, and objective.change_prediction"
+        )
+    if chosen != base and not config.objective.change_prediction:
+        raise InputError(
+            f"objective.prediction is {chosen}, but base model {config.base} predicts {base}: "
+            "leave it out, or set objective.change_prediction=true to teach the model anew"
+        )
+    parts.scheduler.register_to_config(prediction_type=chosen)
+    return chosen
