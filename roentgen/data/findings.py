@@ -58,7 +58,7 @@ class Finding:
 
 
 def states(findings: tuple[Finding, ...]) -> dict[FindingName, State]:
-    """The state of each finding that is mentioned; present outweighs uncertain, uncertain absent."""
+    """The state of each finding mentioned; present outweighs uncertain, uncertain absent."""
     order: tuple[State, ...] = ("absent", "uncertain", "present")
     result: dict[FindingName, State] = {}
     for finding in findings:
