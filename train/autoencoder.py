@@ -24,12 +24,11 @@ from tqdm import tqdm
 from roentgen.config import load_config
 from roentgen.data.dataset import open_dataset
 from roentgen.errors import InputError, run_program
+from roentgen.models.reconstruction import Images, psnr, reconstruct
 from roentgen.models.stable_diffusion import load_parts, save_model
 from roentgen.models.tiny import build_tiny
 from roentgen.randomness import numpy_generator, torch_generator
 from roentgen.runs import check_output, provenance
-
-Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ def main() -> None:
     test = np.stack(dataset.split("test").images(range(min(len(dataset.split("test")), 500))))
     parts = build_tiny(config.seed) if config.init is None else load_parts(config.init)
     train_autoencoder(parts.vae, train, config)
-    decibel = float(np.mean(psnr(parts.vae, test)))
+    decibel = float(psnr(test, np.stack(list(reconstruct(parts.vae, test)))).mean())
     save_model(
         config.output,
         parts,
@@ -123,24 +122,6 @@ def train_autoencoder(vae: AutoencoderKL, images: Images, config: AutoencoderCon
     vae.eval().requires_grad_(True)
     if not config.freeze_encoder:
         vae.register_to_config(scaling_factor=_scaling_factor(vae, images))
-
-
-def psnr(vae: AutoencoderKL, images: Images, batch: int = 16) -> npt.NDArray[np.float64]:
-    """Peak signal-to-noise ratio in dB of each reconstruction [N], gray levels, peak 255."""
-    values = []
-    for reconstruction, image in zip(reconstruct(vae, images, batch), images, strict=True):
-        error = np.mean((reconstruction.astype(np.float64) - image) ** 2)
-        values.append(10 * np.log10(255**2 / max(float(error), 1e-12)))
-    return np.array(values)
-
-
-@torch.inference_mode()
-def reconstruct(vae: AutoencoderKL, images: Images, batch: int = 16) -> Iterator[Images]:
-    """What the VAE makes of each image: uint8 [H, W], from the posterior's mean."""
-    for start in range(0, len(images), batch):
-        x = _to_input(torch.from_numpy(images[start : start + batch].copy()).float() / 127.5 - 1)
-        gray = vae.decode(vae.encode(x).latent_dist.mean).sample.mean(dim=1)
-        yield from ((gray.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
 def _batches(images: Images, config: AutoencoderConfig) -> Iterator[torch.Tensor]:

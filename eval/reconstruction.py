@@ -1,0 +1,122 @@
+"""What a model's VAE keeps: `python -m eval.reconstruction configs/eval/reconstruction.yaml`.
+
+A latent diffusion model cannot draw what its VAE loses. Held-out images are encoded and decoded:
+PSNR says how near they stay, and a classifier trained on untouched images whether their findings
+can still be read. Writes reconstruction.json and reconstruction.png (original above, VAE below).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.alignment import alignment, trainable
+from eval.config import ReferenceConfig
+from eval.sets import ImageSet, read_set
+from roentgen.config import load_config
+from roentgen.data.dataset import check_patients_disjoint, open_dataset
+from roentgen.data.findings import FindingName
+from roentgen.data.images import encode_png
+from roentgen.data.sheet import contact_sheet
+from roentgen.errors import run_program
+from roentgen.models.classifier import Classifier, ClassifierConfig, train_classifier
+from roentgen.models.labels import NotMentioned
+from roentgen.models.reconstruction import Images, psnr, reconstruct
+from roentgen.models.stable_diffusion import find_model, load_parts, model_fingerprint
+from roentgen.runs import write_file, write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionConfig:
+    """Whose VAE is judged, and on what."""
+
+    model: str
+    """A pipeline folder, a repository id, or "tiny"."""
+    reference: ReferenceConfig
+    """A radiograph dataset: the classifier learns on one split, the other is reconstructed."""
+    output: Path
+    """Folder of reconstruction.json and reconstruction.png."""
+    findings: tuple[FindingName, ...] = ()
+    """Whose AUROC is compared; empty: PSNR alone."""
+    not_mentioned: NotMentioned = "ignore"
+    """What a finding is that nobody mentions."""
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    """The small network."""
+    min_cases: int = 5
+    """Fewer positives or negatives: the finding is not measured."""
+    bootstrap: int = 1000
+    """Resamples for the intervals."""
+    seed: int = 0
+    """Of the classifier and the resamples."""
+
+
+def main() -> None:
+    """Measure and print."""
+    config = load_config(ReconstructionConfig)
+    dataset = open_dataset(config.reference.folder)
+    splits = config.reference.train_split, config.reference.test_split
+    check_patients_disjoint(*(dataset.split(name).patients() for name in splits), splits)
+    train, test = (
+        read_set(
+            name,
+            dataset,
+            [name],
+            findings=config.findings,
+            not_mentioned=config.not_mentioned,
+            max_images=None,
+            seed=config.seed,
+        )
+        for name in splits
+    )
+    images = np.stack(list(reconstruct(load_parts(config.model).vae, test.images)))
+    decibel = psnr(test.images, images)
+    results: dict[str, Any] = {
+        "model": model_fingerprint(find_model(config.model)),
+        "n": len(test),
+        "psnr_db": {"mean": float(decibel.mean()), "least": float(decibel.min())},
+    }
+    if config.findings:
+        results["auroc"] = _aurocs(config, train, test, images)
+    config.output.mkdir(parents=True, exist_ok=True)
+    shown = range(0, len(test), max(len(test) // 8, 1))[:8]
+    rows = [test.images[k] for k in shown] + [images[k] for k in shown]
+    captions = ["original"] * len(shown) + [f"{decibel[k]:.1f} dB" for k in shown]
+    sheet = contact_sheet(rows, captions, columns=len(shown))
+    write_file(config.output / "reconstruction.png", encode_png(sheet))
+    write_json(config.output / "reconstruction.json", results)
+    print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201
+    for name, value in results.get("auroc", {}).items():
+        print(f"mean AUROC on {name}: {value['mean_auroc']['value']:.4f}")  # noqa: T201
+
+
+def _aurocs(
+    config: ReconstructionConfig, train: ImageSet, test: ImageSet, images: Images
+) -> dict[str, Any]:
+    """One classifier's AUROC on the originals and on their reconstructions."""
+    classifier: Classifier = train_classifier(
+        train.images,
+        train.labels,
+        train.views,
+        findings=config.findings,
+        config=config.classifier,
+        seed=config.seed,
+    )
+    return {
+        name: alignment(
+            classifier.predict(pixels),
+            test.labels,
+            test.views,
+            test.patients,
+            config.findings,
+            trainable(train.labels, config.findings, config.min_cases),
+            min_cases=config.min_cases,
+            samples=config.bootstrap,
+            seed=config.seed,
+        )
+        for name, pixels in (("originals", test.images), ("reconstructions", images))
+    }
+
+
+if __name__ == "__main__":
+    run_program(main)
