@@ -72,6 +72,10 @@ class PhantomReader:
         ]
         return studies, []
 
+    def __post_init__(self) -> None:
+        if self.size % 2 or self.size < 32:
+            raise InputError(f"size is {self.size}: phantoms need an even number of at least 32")
+
     def read(self, item: PhantomStudy) -> list[Radiograph]:
         """Draw one study: a PA and a lateral film, or one AP film."""
         rng = numpy_generator(self.seed, "phantom", item.id)
@@ -79,16 +83,14 @@ class PhantomReader:
         if rng.random() < self.config.ap_share:
             views = ("AP",)
         study = draw_study(rng, views, self.size)
-        report_rng = numpy_generator(self.seed, "report", item.id)
-        return [self._radiograph(item, study, film, report_rng) for film in study.films]
+        return [self._radiograph(item, study, film) for film in study.films]
 
-    def _radiograph(
-        self, item: PhantomStudy, study: Study, film: Film, rng: np.random.Generator
-    ) -> Radiograph:
+    def _radiograph(self, item: PhantomStudy, study: Study, film: Film) -> Radiograph:
         findings = study.lesions.findings
         views = [other.view for other in study.films]
         match self.config.words:
-            case "radiology":
+            case "radiology":  # one report a study, whichever film it goes with
+                rng = numpy_generator(self.seed, "report", item.id)
                 report = write_report(rng, findings, views)
             case "plain":
                 report = Report(impression=plain_caption(findings, film.view))

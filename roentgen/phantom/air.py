@@ -18,7 +18,7 @@ from roentgen.phantom.thorax import (
     outside_mediastinum,
 )
 
-AP_TILT = 0.6  # radians a patient leans back for an AP film in bed; fluid follows gravity
+AP_TILT = 0.45  # radians a patient leans back for an AP film in bed; fluid follows gravity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ def draw_lesions(rng: np.random.Generator, thorax: Thorax, supine: bool) -> Lesi
         for sides in [_draw_side(rng, both=0.3)]:
             level = grade("Pleural Effusion", sides)
             for side in _lungs(sides):
-                fluid[side] = float((24 + 105 * level) * rng.uniform(0.92, 1.08))
+                fluid[side] = float((34 + 96 * level) * rng.uniform(0.92, 1.08))
     gap: dict[LungSide, float] = {}
     if has["Pneumothorax"]:
         side = _draw_lung(rng)

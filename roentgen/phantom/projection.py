@@ -16,6 +16,7 @@ from roentgen.phantom.thorax import Array
 
 MU_WATER = 0.0185  # 1/mm at about 75 keV, the mean energy of a chest beam (NIST XCOM)
 SOURCE_DISTANCE: dict[View, float] = {"PA": 1830.0, "AP": 1020.0, "LATERAL": 1830.0}
+BEYOND_CAGE = 64.0  # mm of muscle, fat and breast around the cage, at the most
 RAY_STEP = 4.0  # mm between samples along a ray
 
 
@@ -43,7 +44,12 @@ class Geometry:
     @property
     def detector(self) -> float:
         """Distance from the origin to the detector, which touches the patient."""
-        return self.half_thickness[1 if self.view == "LATERAL" else 0] + 40.0
+        return self._reach
+
+    @property
+    def _reach(self) -> float:
+        """From the origin along the beam to where the thickest patient ends."""
+        return self.half_thickness[1 if self.view == "LATERAL" else 0] + BEYOND_CAGE
 
     def resized(self, size: int) -> "Geometry":
         """The same film with another number of pixels."""
@@ -63,8 +69,7 @@ class Geometry:
         offset = (np.arange(n) - (n - 1) / 2) * self.pixel * stride
         across = (offset + self.centre[0])[None, :, None]
         up = (-offset + self.centre[1])[:, None, None]
-        reach = self.half_thickness[1 if self.view == "LATERAL" else 0] + 36.0
-        depth = np.arange(-reach, reach, RAY_STEP) + RAY_STEP / 2
+        depth = np.arange(-self._reach, self._reach, RAY_STEP) + RAY_STEP / 2
         factor = self._factor(depth)[None, None, :]
         u, v, w = across * factor, up * factor, np.broadcast_to(depth, (1, n, len(depth)))
         sides = {"PA": (u, w), "AP": (u, -w), "LATERAL": (w, -u)}[self.view]

@@ -94,7 +94,7 @@ def take_film(
     coarse = fine if size <= FINEST_RAYS else fine.resized(FINEST_RAYS)
     paths = _field_paths(thorax, lesions, coarse, tilt)
     if coarse is not fine:
-        paths = {name: zoom(path, size / FINEST_RAYS, order=1) for name, path in paths.items()}
+        paths = {name: _enlarged(path, size / FINEST_RAYS) for name, path in paths.items()}
 
     air = paths.pop("air") - fine.project(_within_air(thorax, lesions, vessels, tilt))
     tissue = paths.pop("body") - np.clip(air, 0, None) - fine.project(strands.airways(thorax))
@@ -119,8 +119,9 @@ def _field_paths(
     near = (np.abs(x) < thorax.width + 6) & (np.abs(z) < thorax.depth + 6)
     columns = _extent(np.any(near, axis=(0, 2)))
     rows = _extent(np.any(np.abs(y) < LUNG_HEIGHT * 0.7, axis=(1, 2)))  # nothing is lung beyond
+    depths = _extent(np.any(near, axis=(0, 1)))
     softness = max(geometry.pixel, 2.5)
-    x, y, z = x[:, columns], y[rows], z[:, columns]
+    x, y, z = x[:, columns, depths], y[rows, :, depths], z[:, columns, depths]
     air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=softness)
     fields = {"air": air.aeration, "lungs": air.lung, "heart": air.heart, **air.regions}
     paths = {name: np.zeros((geometry.size, geometry.size), np.float32) for name in fields}
@@ -128,8 +129,14 @@ def _field_paths(
         paths[name][rows, columns] = step * value.sum(axis=2)
     x, y, z, step = geometry.rays(stride=2)  # the skin is smooth: half the rays will do
     body = occupancy(outside_body(thorax, x, y, z), 6.0).sum(axis=2) * step
-    paths["body"] = np.clip(zoom(body, 2, order=1, grid_mode=True, mode="nearest"), 0, None)
+    paths["body"] = _enlarged(body, 2)
     return paths
+
+
+def _enlarged(path: Array, factor: float) -> Array:
+    """Linear interpolation with pixel areas kept in place."""
+    image: Array = zoom(path, factor, order=1, grid_mode=True, mode="nearest")
+    return image
 
 
 def _extent(inside: Array) -> slice:
