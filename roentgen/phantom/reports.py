@@ -15,7 +15,7 @@ PRESENT: dict[FindingName, tuple[str, ...]] = {
     "Cardiomegaly": ("{degree} cardiomegaly", "The heart is enlarged, {degree} in degree"),
     "Pleural Effusion": (
         "{size} {side} pleural effusion",
-        "There is a {size} pleural effusion on the {side}",
+        "There is {size} {side} pleural effusion",
     ),
     "Pneumothorax": ("{size} {side} pneumothorax", "A {size} {side} pneumothorax is seen"),
     "Consolidation": (
@@ -76,13 +76,14 @@ def write_report(
     rng: np.random.Generator, findings: Sequence[Finding], views: Sequence[View]
 ) -> Report:
     """A report whose impression tells what is there and whose findings also what is not."""
-    told = [_sentence(rng, finding) for finding in findings if finding.name != "No Finding"]
-    absent = [s for s, f in zip(told, findings, strict=False) if f.state == "absent"]
-    seen = [s for s, f in zip(told, findings, strict=False) if f.state != "absent"]
+    telling = [finding for finding in findings if finding.name != "No Finding"]
+    told = [(finding, _sentence(rng, finding)) for finding in telling]
+    absent = [sentence for finding, sentence in told if finding.state == "absent"]
+    seen = [sentence for finding, sentence in told if finding.state != "absent"]
     technique = "Portable AP view." if "AP" in views else "PA and lateral views."
     keep = rng.random(len(absent)) < 0.7
     listed = [*seen, *(s for s, kept in zip(absent, keep, strict=True) if kept)]
-    if not seen or all(f.name == "Support Devices" for f in findings if f.state != "absent"):
+    if all(f.state == "absent" or f.name == "Support Devices" for f in telling):
         seen = [*seen, "No acute cardiopulmonary process"]
     elif rng.random() < 0.4 and absent:
         seen = [*seen, str(rng.choice(absent))]
@@ -97,11 +98,10 @@ def write_report(
 def _sentence(rng: np.random.Generator, finding: Finding) -> str:
     table = {"present": PRESENT, "uncertain": UNCERTAIN, "absent": ABSENT}[finding.state]
     forms = table[finding.name]
-    side = f"{finding.side}" if finding.side else ""
     text = forms[rng.integers(len(forms))].format(
         size=finding.severity or "",
         degree=SEVERITY_WORDS.get(finding.severity or "", ""),
-        side="both sides" if side == "bilateral" and "on the {side}" in forms[-1] else side,
+        side=finding.side or "",
         detail=(finding.detail or ""),
     )
     words = " ".join(text.split())

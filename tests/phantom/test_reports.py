@@ -15,18 +15,51 @@ def _findings(seed: int) -> tuple[Finding, ...]:
     return draw_lesions(rng, draw_thorax(rng), supine=False).findings
 
 
+WORDS = {
+    "Cardiomegaly": ("cardiomegaly", "heart is enlarged"),
+    "Pleural Effusion": ("pleural effusion",),
+    "Pneumothorax": ("pneumothorax",),
+    "Consolidation": ("consolidation",),
+    "Edema": ("pulmonary edema",),
+    "Atelectasis": ("atelectasis",),
+    "Lung Lesion": ("nodule",),
+}
+
+
 def test_present_findings_are_told_with_their_side() -> None:
-    for seed in range(60):
-        findings = _findings(seed)
-        impression = write_report(np.random.default_rng(seed), findings, ["PA"]).impression
-        assert impression
-        text = impression.lower()
-        for finding in findings:
-            if finding.name == "Pneumothorax" and finding.state == "present":
-                assert "pneumothorax" in text
-                assert str(finding.side) in text
-        if all(f.state == "absent" or f.name == "No Finding" for f in findings):
-            assert "no acute cardiopulmonary process" in text
+    for seed in range(200):
+        for finding in _findings(seed):
+            if finding.state == "present" and finding.name in WORDS:
+                report = write_report(np.random.default_rng(seed), [finding], ["PA"])
+                text = (report.impression or "").lower()
+                assert any(word in text for word in WORDS[finding.name]), (finding, text)
+                if finding.name != "Edema":
+                    assert (finding.side or "") in text, (finding, text)
+                assert "no acute" not in text
+
+
+def test_a_clean_film_is_told_clean() -> None:
+    clean = [finding for seed in range(60) for finding in [_findings(seed)] if _is_clean(finding)]
+    assert clean
+    for findings in clean:
+        report = write_report(np.random.default_rng(0), findings, ["PA"])
+        assert "No acute cardiopulmonary process" in (report.impression or "")
+
+
+def _is_clean(findings: tuple[Finding, ...]) -> bool:
+    return all(f.state == "absent" or f.name in ("No Finding", "Support Devices") for f in findings)
+
+
+def test_both_sides_read_as_english() -> None:
+    finding = Finding(name="Pleural Effusion", side="bilateral", severity="large")
+    told = {
+        write_report(np.random.default_rng(seed), [finding], ["AP"]).impression
+        for seed in range(20)
+    }
+    assert told == {
+        "Large bilateral pleural effusion.",
+        "There is large bilateral pleural effusion.",
+    }
 
 
 def test_uncertain_findings_are_hedged() -> None:
