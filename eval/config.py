@@ -45,6 +45,8 @@ class EvaluateConfig:
     """The findings whose AUROC is reported and averaged."""
     output: Path
     """Folder that gets report.html and results.json; it may hold other things."""
+    overwrite: bool = False
+    """Replace the results that the output folder holds."""
     seed: int = 0
     """Of subsets, resamples and pictures."""
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
@@ -67,6 +69,9 @@ class EvaluateConfig:
     """Fewer positives or negatives than this: the finding is listed as not measured."""
     images_per_prompt: int = 4
     """MS-SSIM takes at most so many images of a prompt (4: all 6 pairs, as RoentGen did)."""
+    allow_other_fit: bool = False
+    """Compare sets whose images were fitted otherwise than the reference's, as those of a base
+    model that was trained on other films; the report says so."""
     max_images: int | None = None
     """Look at so many images of each set, drawn by seed; null: all."""
     pictures: int = 3
@@ -80,7 +85,8 @@ class EvaluateConfig:
             raise InputError(
                 f"main is {self.main!r}, which synthetic does not name; it has: {known}"
             )
-        taken = {"train", "test", "floor", "ceiling", "definition"} & set(self.synthetic)
+        taken = {"train", "test", "reference", "floor", "ceiling", "definition"}
+        taken &= set(self.synthetic)
         if taken:
             raise InputError(f"synthetic.{min(taken)}: the report uses this name; choose another")
         if not self.findings:

@@ -4,6 +4,7 @@ Real films have no prompt; those that share view and findings stand in, and synt
 compared by that rule too, so that there is a scale.
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -52,21 +53,17 @@ def within_group(
         group = key(radiographs[row])
         if group is not None:
             groups.setdefault(group, []).append(row)
-    pairs: list[tuple[int, int]] = []
-    owner: list[int] = []
-    for number, rows in enumerate(groups.values()):
-        chosen = _different_patients(rows, radiographs)[:per_group]
-        pairs += combinations(chosen, 2)
-        owner += [number] * (len(chosen) * (len(chosen) - 1) // 2)
-    found = len(set(owner))
+    drawn = [_different_patients(rows, radiographs)[:per_group] for rows in groups.values()]
+    paired = [chosen for chosen in drawn if len(chosen) > 1]
+    found, n = len(paired), sum(math.comb(len(chosen), 2) for chosen in paired)
     if found < MIN_GROUPS:
-        return not_measured(len(pairs), f"only {found} groups have two images of two patients")
-    values = ms_ssim_pairs(images, pairs)
-    _, member = np.unique(owner, return_inverse=True)
-    means = np.bincount(member, weights=values) / np.bincount(member)
+        return not_measured(n, f"only {found} groups have two images of two patients")
+    means = np.array(
+        [ms_ssim_pairs(images[c], list(combinations(range(len(c)), 2))).mean() for c in paired]
+    )
     resampled = means[draws.integers(found, size=(samples, found))].mean(axis=1)
     low, high = percentile_interval(resampled)
-    return Estimate(value=float(means.mean()), low=low, high=high, n=len(pairs))
+    return Estimate(value=float(means.mean()), low=low, high=high, n=n)
 
 
 def diversity(

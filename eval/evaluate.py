@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from eval.checks import checks
 from eval.config import EvaluateConfig
 from eval.measures import (
     fit,
@@ -15,20 +16,14 @@ from eval.measures import (
     measure_fidelity,
     measure_utility,
 )
+from eval.output import File, check_results, write_results
 from eval.pictures import grid
-from eval.report import ceiling_and_sets, number, render
-from eval.sets import describe_set, patient_checks, read_sets
+from eval.report import ceiling_and_sets, render, told
+from eval.sets import describe_set, read_sets
 from roentgen.config import load_config
-from roentgen.errors import InputError, run_program
+from roentgen.errors import run_program
 from roentgen.models.extractor import load_extractor
-from roentgen.runs import (
-    fingerprint_of,
-    inherit_licenses,
-    provenance,
-    write_file,
-    write_json,
-    write_manifest,
-)
+from roentgen.runs import inherit_licenses, provenance
 
 
 def main() -> None:
@@ -42,15 +37,12 @@ def main() -> None:
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Measure everything, write the page and results.json, and return the results."""
     started = time.monotonic()
-    # Cheap checks first: nothing is read before the weights and the output folder are there.
+    check_results(config.output, overwrite=config.overwrite)
     extractor = load_extractor(config.extractor.name, config.extractor.weights)
-    try:
-        config.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output {config.output} cannot be made: {error.strerror}") from None
     train, test, synthetic = read_sets(config)
     inputs = {"reference": test.dataset.manifest}
     inputs |= {name: images.dataset.manifest for name, images in synthetic.items()}
+    known = checks(train, test, synthetic, config.main_name if config.utility else None)
 
     say("training the classifier on real films")
     classifiers = [fit(config, seed, train) for seed in config.classifier_seeds]
@@ -61,7 +53,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "seed": config.seed,
         "sets": {s.name: describe_set(s) for s in (train, test, *synthetic.values())},
         "licenses": inherit_licenses(*inputs.values()),
-        "checks": patient_checks(train, test, synthetic),
+        "checks": known,
         "alignment": measure_alignment(config, classifiers[0], train, test, synthetic),
     }
     say("features and distances")
@@ -78,30 +70,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     pictures = grid(
         {"test": test, **synthetic}, config.findings, count=config.pictures, seed=config.seed
     )
-    write_file(config.output / "report.html", render(results, pictures))
-    write_json(config.output / "results.json", results)
+    files: dict[str, File] = {"report.html": render(results, pictures), "results.json": results}
     numbers = {k: results[k] for k in ("alignment", "fidelity", "diversity", "utility")}
-    write_manifest(
-        config.output,
-        "results",
-        fingerprint_of(numbers),
-        results["licenses"],
-        results["provenance"],
-    )
+    write_results(config.output, files, numbers, inputs, results["provenance"])
     return results
 
 
 def summary(results: Mapping[str, Any]) -> str:
     """The main numbers in a few lines."""
-
-    def told(estimate: Mapping[str, Any]) -> str:
-        if estimate["value"] is None:
-            return str(estimate["note"])
-        if estimate["low"] is None:
-            return number(estimate["value"])
-        low, high = number(estimate["low"]), number(estimate["high"])
-        return f"{number(estimate['value'])} ({low} to {high})"
-
     lines = []
     for name, item in ceiling_and_sets(results).items():
         lines.append(

@@ -1,6 +1,6 @@
 """The Fréchet distance of two Gaussians (Heusel et al. 2017) and the kernel distance (KID).
 
-Everything is float64. Moments are streamed and merge exactly, so shards and ranks do not matter.
+Everything is float64.
 """
 
 from dataclasses import dataclass
@@ -26,13 +26,6 @@ class Moments:
         values = features.astype(np.float64)
         mean = values.mean(axis=0)
         return cls(len(values), mean, (values - mean).T @ (values - mean))
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """The moments of both together (Chan, Golub and LeVeque 1983)."""
-        n = self.n + other.n
-        gap = other.mean - self.mean
-        scatter = self.scatter + other.scatter + np.outer(gap, gap) * (self.n * other.n / n)
-        return Moments(n, self.mean + gap * (other.n / n), scatter)
 
     @property
     def covariance(self) -> Floats:

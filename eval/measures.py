@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from eval.alignment import alignment, trainable
+from eval.checks import held_out_prompts
 from eval.config import EvaluateConfig
 from eval.diversity import diversity
-from eval.features import extract_features
 from eval.fidelity import FeatureSet, fidelity
 from eval.ms_ssim import scale_weights
 from eval.sets import ImageSet
@@ -86,8 +86,7 @@ def measure_fidelity(
     """FID and KID of every set and of the floor, with what they were computed on."""
 
     def features(images: ImageSet) -> FeatureSet:
-        parts = [extract_features(split, rows, extractor) for split, rows in images.parts]
-        return FeatureSet(features=np.concatenate(parts), patients=images.patients)
+        return FeatureSet(features=extractor(images.images), patients=images.patients)
 
     numbers = fidelity(
         {name: features(images) for name, images in synthetic.items()},
@@ -183,4 +182,10 @@ def measure_utility(
         BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
         + " It covers the choice of patients, not of the training seed.",
     ]
+    held_out = len(held_out_prompts(synthetic, test))
+    if held_out:
+        definition.append(
+            f"{synthetic.name!r} was made with the prompts of {held_out} held-out patients: labels "
+            "only, no pixels."
+        )
     return {"definition": definition, "set": synthetic.name, **numbers}

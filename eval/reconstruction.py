@@ -13,6 +13,8 @@ import numpy as np
 
 from eval.alignment import alignment, trainable
 from eval.config import ReferenceConfig
+from eval.output import File, check_results, write_results
+from eval.report import told
 from eval.sets import ImageSet, read_set
 from roentgen.config import load_config
 from roentgen.data.dataset import check_patients_disjoint, open_dataset
@@ -24,7 +26,7 @@ from roentgen.models.classifier import Classifier, ClassifierConfig, train_class
 from roentgen.models.labels import NotMentioned
 from roentgen.models.reconstruction import Images, psnr, reconstruct
 from roentgen.models.stable_diffusion import find_model, load_parts, model_fingerprint
-from roentgen.runs import write_file, write_json
+from roentgen.runs import MANIFEST, provenance, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,9 @@ class ReconstructionConfig:
     reference: ReferenceConfig
     """A radiograph dataset: the classifier learns on one split, the other is reconstructed."""
     output: Path
-    """Folder of reconstruction.json and reconstruction.png."""
+    """Folder of reconstruction.json and reconstruction.png; it may hold other things."""
+    overwrite: bool = False
+    """Replace the results that the output folder holds."""
     findings: tuple[FindingName, ...] = ()
     """Whose AUROC is compared; empty: PSNR alone."""
     not_mentioned: NotMentioned = "ignore"
@@ -53,10 +57,17 @@ class ReconstructionConfig:
 
 def main() -> None:
     """Measure and print."""
-    config = load_config(ReconstructionConfig)
+    measure(load_config(ReconstructionConfig))
+
+
+def measure(config: ReconstructionConfig) -> dict[str, Any]:
+    """Measure, print and write; returns the results."""
+    check_results(config.output, overwrite=config.overwrite)
+    model = find_model(config.model)
     dataset = open_dataset(config.reference.folder)
     splits = config.reference.train_split, config.reference.test_split
-    check_patients_disjoint(*(dataset.split(name).patients() for name in splits), splits)
+    learnt, held_out = (dataset.split(name).patients() for name in splits)
+    check_patients_disjoint(learnt, held_out, splits)
     train, test = (
         read_set(
             name,
@@ -72,22 +83,30 @@ def main() -> None:
     images = np.stack(list(reconstruct(load_parts(config.model).vae, test.images)))
     decibel = psnr(test.images, images)
     results: dict[str, Any] = {
-        "model": model_fingerprint(find_model(config.model)),
+        "model": model_fingerprint(model),
         "n": len(test),
         "psnr_db": {"mean": float(decibel.mean()), "least": float(decibel.min())},
     }
     if config.findings:
         results["auroc"] = _aurocs(config, train, test, images)
-    config.output.mkdir(parents=True, exist_ok=True)
     shown = range(0, len(test), max(len(test) // 8, 1))[:8]
     rows = [test.images[k] for k in shown] + [images[k] for k in shown]
     captions = ["original"] * len(shown) + [f"{decibel[k]:.1f} dB" for k in shown]
     sheet = contact_sheet(rows, captions, columns=len(shown))
-    write_file(config.output / "reconstruction.png", encode_png(sheet))
-    write_json(config.output / "reconstruction.json", results)
+    files: dict[str, File] = {
+        "reconstruction.png": encode_png(sheet),
+        "reconstruction.json": results,
+    }
+    of_model = {"kind": "model", "fingerprint": results["model"], "path": str(model)}
+    if (model / MANIFEST).exists():
+        of_model = read_manifest(model, "model")
+    inputs = {"reference": dataset.manifest, "model": {"licenses": []} | of_model}
+    made_by = provenance("eval.reconstruction", config, inputs)
+    write_results(config.output, files, results, inputs, made_by)
     print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201
     for name, value in results.get("auroc", {}).items():
-        print(f"mean AUROC on {name}: {value['mean_auroc']['value']:.4f}")  # noqa: T201
+        print(f"mean AUROC on {name}: {told(value['mean_auroc'])}")  # noqa: T201
+    return results
 
 
 def _aurocs(

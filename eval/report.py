@@ -33,6 +33,16 @@ def ceiling_and_sets(results: Mapping[str, Any]) -> dict[str, Any]:
     return {**judged, CEILING: results["alignment"]["ceiling"]}
 
 
+def told(estimate: Mapping[str, Any]) -> str:
+    """An estimate with its interval, or why there is none."""
+    if estimate["value"] is None:
+        return str(estimate["note"])
+    if estimate["low"] is None:
+        return number(estimate["value"])
+    low, high = number(estimate["low"]), number(estimate["high"])
+    return f"{number(estimate['value'])} ({low} to {high})"
+
+
 def number(value: float) -> str:
     """Three decimals, or three digits of what is smaller than 0.1; a true minus sign."""
     if value == 0:

@@ -1,6 +1,6 @@
 """The sets that are compared: opened, read once, and checked to be comparable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from eval.features import image_batches
 from roentgen.data.dataset import (
     RadiographDataset,
     RadiographSplit,
@@ -31,7 +30,6 @@ class ImageSet:
     name: str
     dataset: RadiographDataset
     splits: tuple[str, ...]
-    parts: tuple[tuple[RadiographSplit, NDArray[np.int64]], ...]  # the rows taken of each split
     radiographs: tuple[Radiograph, ...]  # without pixels
     images: NDArray[np.uint8]  # N, H, W
     labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
@@ -72,27 +70,46 @@ def read_set(
             f"evaluation needs at least {MINIMUM}"
         )
     ends = np.cumsum([len(split) for split in opened])
-    parts = tuple(
+    parts = [
         (split, rows[(rows >= end - len(split)) & (rows < end)] - (end - len(split)))
         for split, end in zip(opened, ends, strict=True)
-    )
+    ]
     radiographs: list[Radiograph] = []
-    batches: list[NDArray[np.uint8]] = []
     for split, taken in parts:
         wanted = set(taken.tolist())
         radiographs += [r for i, r in enumerate(split.without_images()) if i in wanted]
-        size = batches[0].shape[1] if batches else None
-        batches += image_batches(split, taken, size)
     return ImageSet(
         name=name,
         dataset=dataset,
         splits=tuple(splits),
-        parts=parts,
         radiographs=tuple(radiographs),
-        images=np.concatenate(batches),
+        images=_read_images(parts, len(rows)),
         labels=label_matrix(radiographs, findings, not_mentioned),
         views=view_indices(radiographs),
     )
+
+
+def _read_images(
+    parts: Sequence[tuple[RadiographSplit, NDArray[np.int64]]], total: int
+) -> NDArray[np.uint8]:
+    """(total, H, W): these rows. Raises InputError naming the first image of another size."""
+    result: NDArray[np.uint8] | None = None
+    done = 0
+    for split, rows in parts:
+        for row in rows.tolist():
+            (image,) = split.images([row])
+            if result is None:
+                result = np.empty((total, image.shape[0], image.shape[0]), np.uint8)
+            if image.shape != result.shape[1:]:
+                height, width = image.shape
+                raise InputError(
+                    f"image {split[row].id!r} of {split.folder} is {width}x{height} pixels, not "
+                    f"{result.shape[2]}x{result.shape[1]}: prepare the set at one square size"
+                )
+            result[done] = image
+            done += 1
+    assert result is not None
+    return result
 
 
 def read_sets(config: EvaluateConfig) -> tuple[ImageSet, ImageSet, dict[str, ImageSet]]:
@@ -100,7 +117,7 @@ def read_sets(config: EvaluateConfig) -> tuple[ImageSet, ImageSet, dict[str, Ima
     reference = open_dataset(config.reference.folder)
     synthetic = {name: open_dataset(folder) for name, folder in config.synthetic.items()}
     for name, dataset in synthetic.items():
-        check_preparation(reference, dataset, name)
+        check_preparation(reference, dataset, name, allow_other_fit=config.allow_other_fit)
     train_split, test_split = config.reference.train_split, config.reference.test_split
     check_patients_disjoint(
         reference.split(train_split).patients(),
@@ -131,15 +148,28 @@ def read_sets(config: EvaluateConfig) -> tuple[ImageSet, ImageSet, dict[str, Ima
     return train, test, others
 
 
-def check_preparation(reference: RadiographDataset, other: RadiographDataset, name: str) -> None:
-    """Raise InputError where both say how images were fitted and the ways differ."""
+def check_preparation(
+    reference: RadiographDataset, other: RadiographDataset, name: str, *, allow_other_fit: bool
+) -> None:
+    """Raise InputError where both say how images were fitted and the ways differ.
+
+    A synthetic set has its way from the dataset that its model was trained on.
+    """
     ours, theirs = (d.manifest.get("preparation") or {} for d in (reference, other))
-    for key in ("size", "fit"):
+    for key in ("size",) if allow_other_fit else ("size", "fit"):
         if ours.get(key) is not None and theirs.get(key) is not None and ours[key] != theirs[key]:
+            way_out = ", or set allow_other_fit=true" if key == "fit" else ""
             raise InputError(
                 f"synthetic.{name} ({other.folder}) was prepared with {key} {theirs[key]}, the "
                 f"reference ({reference.folder}) with {key} {ours[key]}: prepare both alike"
+                f"{way_out}"
             )
+
+
+def fitted(dataset: RadiographDataset) -> str | None:
+    """How a dataset's images were fitted, None if it does not say."""
+    fit = (dataset.manifest.get("preparation") or {}).get("fit")
+    return None if fit is None else str(fit)
 
 
 def describe_set(images: ImageSet) -> dict[str, Any]:
@@ -156,69 +186,8 @@ def describe_set(images: ImageSet) -> dict[str, Any]:
         "made_from": images.dataset.manifest["provenance"].get("made_from", {}),
         "models": sorted({r.synthesis.model for r in images.radiographs if r.synthesis}),
         "sampling": _sampling(images),
+        "notes": list(images.dataset.manifest["provenance"].get("notes", [])),
     }
-
-
-def patient_checks(
-    train: ImageSet, test: ImageSet, synthetic: Mapping[str, ImageSet]
-) -> list[dict[str, str]]:
-    """What is known of patients on both sides; train against test was refused if they met."""
-    result = [
-        {
-            "check": "train and test share no patient",
-            "result": f"holds: {len(set(train.patients))} and {len(set(test.patients))} patients",
-        }
-    ]
-    held_out = set(test.patients)
-    for name, images in synthetic.items():
-        named = len(held_out & set(images.patients))
-        result.append(
-            {
-                "check": f"{name}: patients of the test split named by its images",
-                "result": f"{named} (their prompts were asked; no pixel of theirs is in the set)"
-                if named
-                else "none",
-            }
-        )
-        result.append(
-            {
-                "check": f"{name}: the model was not trained on the test split",
-                "result": _model_training(images, test),
-            }
-        )
-    return result
-
-
-def _model_training(images: ImageSet, test: ImageSet) -> str:
-    """Follow the set's model to the dataset that it was tuned on, as far as manifests say."""
-    from pathlib import Path
-
-    from roentgen.runs import read_manifest
-
-    model = images.dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
-    try:
-        manifest = read_manifest(Path(model["path"]), "model")
-    except (InputError, KeyError, TypeError):
-        return "unknown: the set does not lead to a model folder"
-    sources = manifest["provenance"].get("made_from", {})
-    prints = [s.get("fingerprint") for s in sources.values() if s.get("kind") == "dataset"]
-    if not prints:
-        return "the model names no dataset that it was trained on"
-    if test.dataset.fingerprint not in prints:
-        return f"unknown: it was trained on another dataset ({', '.join(map(str, prints))})"
-    config = manifest["provenance"].get("config", {})
-    data = config.get("data", config)
-    split = data.get("split") or data.get("train_split") if isinstance(data, dict) else None
-    if split in test.splits:
-        raise InputError(
-            f"synthetic.{images.name} was made by a model trained on split {split!r} of "
-            f"{test.dataset.folder}, which is held out here: choose another reference.test_split"
-        )
-    return (
-        f"holds: trained on split {split!r} of the same dataset"
-        if split
-        else ("trained on the same dataset; its split is not recorded")
-    )
 
 
 def _sampling(images: ImageSet) -> list[str]:

@@ -21,6 +21,7 @@ from roentgen.models.classifier import (
 )
 from roentgen.models.labels import NotMentioned
 from roentgen.runs import (
+    check_writable,
     fingerprint_of_files,
     provenance,
     whole_folder,
@@ -55,6 +56,7 @@ class TrainExtractorConfig:
 def main() -> None:
     """The program."""
     config = load_config(TrainExtractorConfig)
+    check_writable(config.output)
     dataset = open_dataset(config.dataset)
     splits = config.train_split, config.validate_split
     patients = [dataset.split(split).patients() for split in splits]

@@ -1,8 +1,12 @@
 """A user's mistakes, told in one line."""
 
 import errno
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+
+SECONDS_FOR_THE_FIRST = 10
 
 
 class InputError(ValueError):
@@ -36,6 +40,10 @@ def run_program(main: Callable[[], None]) -> None:
 
 
 def _end(line: str, code: int) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        # Most mistakes meet all of torchrun's processes: the first one tells it and its end ends
+        # this one, unless the mistake is this one's alone.
+        time.sleep(SECONDS_FOR_THE_FIRST)
     print(line, file=sys.stderr)  # noqa: T201
     raise SystemExit(code) from None
 

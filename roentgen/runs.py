@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from roentgen.config import config_to_dict
 from roentgen.errors import InputError
 
 MANIFEST = "roentgen.json"
-Kind = Literal["dataset", "model", "results"]
+Kind = Literal["dataset", "model", "results", "run"]
 
 # What a run's numbers depend on beside our own code.
 PACKAGES = (
@@ -119,6 +120,17 @@ def check_output(folder: Path, *, overwrite: bool) -> None:
             f"output folder {folder} holds files that are not ours (no {MANIFEST}), so it is not"
             " overwritten: remove it yourself or choose another"
         )
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError unless files can be made in `folder` or, where it is absent, beside it.
+
+    Its parents are made.
+    """
+    with _named_failure(folder):
+        folder.resolve().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder if folder.exists() else folder.resolve().parent):
+            pass
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:
@@ -232,7 +244,7 @@ def _named_failure(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         reason = error.strerror or str(error)
-        raise InputError(f"output folder {path} cannot be made: {reason}") from None
+        raise InputError(f"output folder {path} cannot be made or written to: {reason}") from None
 
 
 def _flush(path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Literal
 from roentgen.data.radiograph import Split
 from roentgen.data.views import View
 from roentgen.errors import InputError
+from roentgen.models.conditioning import TooLong
+from roentgen.models.sampler import SamplerSettings
 from roentgen.text.prompts import PromptStyle
-
-SchedulerName = Literal["PNDM", "DDIM", "DPM-Solver++"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -39,10 +39,10 @@ class DatasetPrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class TablePrompts:
-    """Prompts from a CSV file, one row a prompt."""
+    """Prompts from a table, one row a prompt."""
 
     file: Path
-    """The CSV file, UTF-8, with a header."""
+    """A CSV, TSV (also gzipped) or Parquet file; texts in UTF-8, with a header."""
     column: str
     """The column with the findings or the text, for instance a report's impression."""
     kind: Literal["findings", "text"] = "text"
@@ -64,7 +64,7 @@ class PromptsConfig:
     dataset: DatasetPrompts | None = None
     """The radiographs of a dataset."""
     table: TablePrompts | None = None
-    """A CSV file."""
+    """A table of prompts."""
     views: tuple[View, ...] = ()
     """Each of `findings`, `texts` and `table` without a view of its own is drawn in each of these;
     empty: without a view."""
@@ -91,37 +91,6 @@ class PromptsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplerSettings:
-    """How images are drawn from noise."""
-
-    scheduler: SchedulerName = "DPM-Solver++"
-    """The solver: PNDM (as RoentGen), DDIM or DPM-Solver++ (2M)."""
-    steps: int = 20
-    """Its steps."""
-    guidance_scale: float = 4.0
-    """Classifier-free guidance scale; 1: none."""
-    batch_size: int = 16
-    """Images drawn together."""
-    decode_batch_size: int = 4
-    """Images the VAE decodes together."""
-    device: Literal["cpu", "cuda", "mps"] | None = None
-    """Where; null: a GPU if there is one."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of UNet and text encoder; the VAE stays float32."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "decode_batch_size"):
-            _require(
-                getattr(self, name) > 0, f"sampler.{name} is {getattr(self, name)}: at least 1"
-            )
-        _require(self.steps > 1, f"sampler.steps is {self.steps}: at least 2")
-        _require(
-            self.guidance_scale >= 1,
-            f"sampler.guidance_scale is {self.guidance_scale}: at least 1, which is no guidance",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
     """Generate synthetic radiographs: a radiograph dataset, its plan and a contact sheet."""
 
@@ -135,6 +104,8 @@ class GenerateConfig:
     """Replace the output folder if it exists."""
     style: PromptStyle | None = None
     """What prompts tell; null: what the model was trained with."""
+    long_prompts: TooLong | None = None
+    """refuse or truncate prompts beyond the token limit; null: as the model was trained."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """How images are drawn."""
     seed: int = 0
@@ -146,3 +117,8 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         _require(self.sheet_prompts > 0, f"sheet_prompts is {self.sheet_prompts}: at least 1")
+        _require(
+            self.prompts.negative_prompt is None or self.sampler.guidance_scale > 1,
+            "prompts.negative_prompt has no effect without guidance: set sampler.guidance_scale "
+            "above 1, or leave it out",
+        )

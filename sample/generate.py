@@ -8,12 +8,12 @@ as soon as it is drawn; the first process joins the shards into the dataset at t
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from tqdm import tqdm
 
 from roentgen.config import load_config
@@ -23,21 +23,27 @@ from roentgen.data.radiograph import Radiograph, Synthesis
 from roentgen.data.schema import from_row
 from roentgen.data.shards import ShardWriter
 from roentgen.data.sheet import contact_sheet
+from roentgen.data.views import VIEW_TOKENS
 from roentgen.errors import InputError, run_program
-from roentgen.models.stable_diffusion import find_model, load_parts, model_fingerprint
+from roentgen.models.conditioning import token_counts
+from roentgen.models.sampler import Sampler, check_prompts
+from roentgen.models.stable_diffusion import Parts, load_parts
 from roentgen.runs import (
-    MANIFEST,
-    License,
     check_output,
+    check_writable,
     inherit_licenses,
     provenance,
     read_manifest,
     write_file,
 )
-from roentgen.text.prompts import PromptStyle
 from sample.config import GenerateConfig
 from sample.plan import PlannedImage, make_plan, write_plan
-from sample.sampler import Sampler, check_prompts
+from sample.trained import (
+    model_manifest,
+    trained_long_prompts,
+    trained_preparation,
+    trained_style,
+)
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -54,13 +60,18 @@ def generate(config: GenerateConfig) -> Path:
     from accelerate import PartialState
 
     check_output(config.output, overwrite=config.overwrite)
+    check_writable(config.output)
     model = model_manifest(config.model)
     style = config.style or trained_style(model)
     plan = make_plan(config.prompts, style, config.seed)
     parts = load_parts(config.model)
-    check_prompts(parts, plan, [image.id for image in plan])
+    notes = check_plan(config, model, parts, plan)
 
-    state = PartialState(cpu=config.sampler.device == "cpu")
+    # Without cpu=True, accelerate does not join torchrun's processes on a machine without a GPU.
+    state = PartialState(cpu=config.sampler.device == "cpu" or not torch.accelerator.is_available())
+    if state.is_main_process:
+        for note in notes:
+            print(f"generate: {note}")  # noqa: T201
     if config.sampler.device not in (None, state.device.type):
         raise InputError(
             f"sampler.device is {config.sampler.device}, but this machine offers "
@@ -78,36 +89,38 @@ def generate(config: GenerateConfig) -> Path:
         draw(batches, sampler, make, folder, state)
         state.wait_for_everyone()
         if state.is_main_process:
-            made_from = provenance("sample.generate", config, inputs)
-            assemble(config, plan, len(batches), folder, licenses, made_from)
+            made_from = provenance("sample.generate", config, inputs) | {"notes": notes}
+            preparation = trained_preparation(model)
+            assemble(config, plan, len(batches), folder, licenses, made_from, preparation)
         state.wait_for_everyone()
     return config.output
 
 
-def model_manifest(model: str) -> dict[str, Any]:
-    """What a model says of itself; of one that is not ours, what can be known."""
-    folder = find_model(model)
-    if (folder / MANIFEST).exists():
-        return read_manifest(folder, "model")
-    terms = License(
-        name="unknown",
-        data_use=f"The model {model} does not say: its own licence holds.",
-        may_share=False,
-    )
-    return {
-        "kind": "model",
-        "fingerprint": model_fingerprint(folder),
-        "licenses": [asdict(terms)],
-        "provenance": {},
-        "path": str(folder),
-    }
+def check_plan(
+    config: GenerateConfig, model: dict[str, Any], parts: Parts, plan: Sequence[PlannedImage]
+) -> list[str]:
+    """What is to be known of how the model reads the prompts, a line each.
 
-
-def trained_style(model: dict[str, Any]) -> PromptStyle:
-    """The prompt style a model was trained with; of a mixture the commonest; else the default."""
-    config = model["provenance"].get("config", {})
-    mixture = config.get("styles") or [{"style": config.get("prompt", {}), "weight": 1}]
-    return PromptStyle(**max(mixture, key=lambda entry: float(entry["weight"]))["style"])
+    Raises InputError for prompts beyond the token limit unless they are cut, as in training.
+    """
+    notes = []
+    vocabulary = parts.tokenizer.get_vocab()
+    texts = {text for image in plan for text in (image.prompt, image.negative_prompt) if text}
+    tokens = (token for token in VIEW_TOKENS.values() if token not in vocabulary)
+    unknown = [token for token in tokens if any(token in text for text in texts)]
+    if unknown:
+        notes.append(
+            f"the tokenizer of {config.model} does not know {', '.join(unknown)}: it reads them as "
+            "ordinary characters, so the view is hardly told"
+        )
+    if (config.long_prompts or trained_long_prompts(model)) == "refuse":
+        check_prompts(parts, plan, [image.id for image in plan])
+        return notes
+    limit = parts.tokenizer.model_max_length
+    long = sum(count > limit for count in token_counts(parts.tokenizer, sorted(texts)))
+    if long:
+        notes.append(f"{long} of {len(texts)} prompts were cut to {limit} tokens")
+    return notes
 
 
 class RadiographMaker:
@@ -143,6 +156,8 @@ class RadiographMaker:
                 steps=sampler.steps,
                 scheduler=sampler.scheduler,
                 model=self.model,
+                from_radiograph=planned.from_radiograph,
+                from_patient=planned.from_patient,
             ),
         )
 
@@ -202,12 +217,17 @@ def assemble(
     folder: Path,
     licenses: Sequence[dict[str, Any]],
     made_from: dict[str, Any],
+    preparation: dict[str, Any],
 ) -> None:
     """Join the shards into the dataset, with its plan and contact sheet."""
     columns, shown = sheet_choice(plan, config.sheet_prompts)
     pictures: dict[str, np.ndarray] = {}
     with DatasetWriter(
-        config.output, licenses=licenses, provenance=made_from, overwrite=config.overwrite
+        config.output,
+        licenses=licenses,
+        provenance=made_from,
+        preparation=preparation,
+        overwrite=config.overwrite,
     ) as writer:
         for number in range(shards):
             for radiograph in read_shard(shard_path(folder, number)):

@@ -1,12 +1,12 @@
 """The plan: what is generated, as a table made before any image, one row an image."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from roentgen.corpora.rows import read_rows
 from roentgen.data.dataset import open_dataset
 from roentgen.data.findings import Finding
 from roentgen.data.radiograph import Sex
@@ -94,6 +94,13 @@ def make_plan(prompts: PromptsConfig, style: PromptStyle, seed: int) -> list[Pla
 def prompt_rows(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
     """The prompts of a configuration; `seed` draws the lot for a dataset's `limit`."""
     views: Views = prompts.views or (None,)
+    column = prompts.table.view_column if prompts.table else None
+    if (prompts.views or column) and not style.view_token:
+        where = "prompts.views" if prompts.views else "prompts.table.view_column"
+        raise InputError(
+            f"{where} is set, but prompts do not tell the view, as the model was trained or by "
+            "style: leave it out, or set style.view_token=true"
+        )
     if prompts.findings is not None:
         for number, text in enumerate(prompts.findings):
             yield from rows_of_findings(text, style, views, f"prompts.findings[{number}]")
@@ -122,6 +129,7 @@ def rows_of_findings(
         text="findings",
         mention_absent=True,
         mention_uncertain=True,
+        view_token=style.view_token or content.view is not None,
         demographics=style.demographics or age is not None or sex is not None,
     )
     words = findings_text(content.findings, told)
@@ -162,19 +170,32 @@ def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> It
     for radiograph in wanted:
         yield PromptRow(
             prompt=prompt_of(radiograph, style),
-            view=radiograph.view,
-            findings=radiograph.findings,
-            age=radiograph.age,
-            sex=radiograph.sex,
+            view=radiograph.view if style.view_token else None,
+            findings=told_findings(radiograph.findings, style),
+            age=radiograph.age if style.demographics else None,
+            sex=radiograph.sex if style.demographics else None,
             radiograph=radiograph.id,
             patient=radiograph.patient_id,
         )
 
 
+def told_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tuple[Finding, ...]:
+    """What of a radiograph's findings its prompt tells.
+
+    Absent findings are told even where they are not mentioned: in a list of findings, what is not
+    named is absent. A report tells its findings in its own words.
+    """
+    if style.text == "none":
+        return ()
+    if style.text != "findings" or style.mention_uncertain:
+        return findings
+    return tuple(finding for finding in findings if finding.state != "uncertain")
+
+
 def rows_of_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:
-    """The prompts of a CSV file. Raises InputError for a missing column or a value, by line."""
+    """The prompts of a table. Raises InputError for a missing column or a value, by row."""
     read = rows_of_findings if source.kind == "findings" else rows_of_text
-    for where, line in _csv_lines(source):
+    for where, line in _table_rows(source):
         own, count = views, None
         try:
             if source.view_column:
@@ -190,27 +211,18 @@ def rows_of_table(source: TablePrompts, style: PromptStyle, views: Views) -> Ite
             yield replace(row, count=count)
 
 
-def _csv_lines(source: TablePrompts) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each line as its columns' texts, with its place in words."""
-    try:
-        with source.file.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
-            have = reader.fieldnames or []
-            for column in (source.column, source.view_column, source.count_column):
-                if column is not None and column not in have:
-                    raise InputError(
-                        f"{source.file} has no column {column!r}; it has: {', '.join(have)}"
-                    )
-            empty = True
-            for line in reader:
-                empty = False
-                yield f"{source.file} line {reader.line_num}", line
-            if empty:
-                raise InputError(f"{source.file} has no line below its header")
-    except OSError as error:
-        raise InputError(f"cannot read table {source.file}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{source.file} is not a CSV file in UTF-8: {error}") from None
+def _table_rows(source: TablePrompts) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row as its columns' texts, with its place in words; rows count from 1."""
+    columns = (source.column, source.view_column, source.count_column)
+    number = 0
+    for row in read_rows(source.file, [column for column in columns if column is not None]):
+        number += 1
+        where = f"{source.file} row {number}"
+        if row is None:
+            raise InputError(f"{where} has more or fewer fields than the header")
+        yield where, row
+    if number == 0:
+        raise InputError(f"{source.file} has no row below its header")
 
 
 def write_plan(path: Path, plan: Iterable[PlannedImage]) -> None:

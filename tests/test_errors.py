@@ -28,6 +28,19 @@ def test_a_mistake_found_in_a_worker_process_is_one_line(
     assert outcome(InputError(message), capsys) == (2, "error: x is 3\n")
 
 
+def test_a_later_process_leaves_it_to_the_first_to_tell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setenv("RANK", "0")
+    assert outcome(InputError("x is 3"), capsys) == (2, "error: x is 3\n")
+    assert waits == []
+    monkeypatch.setenv("RANK", "1")
+    assert outcome(InputError("x is 3"), capsys) == (2, "error: x is 3\n")
+    assert waits == [10]
+
+
 def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert outcome(KeyboardInterrupt(), capsys) == (130, "interrupted\n")
 

@@ -17,6 +17,7 @@ from roentgen.runs import (
     License,
     check_free_space,
     check_output,
+    check_writable,
     fingerprint_of,
     fingerprint_of_files,
     inherit_licenses,
@@ -171,6 +172,30 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     below_a_file = whole_folder(tmp_path / "file" / "out")
     with pytest.raises(InputError, match="cannot be made"), below_a_file:
         pass
+
+
+def test_a_place_that_cannot_be_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "not" / "yet")
+    assert names(tmp_path / "not") == []
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(InputError, match=rf"output folder {folder} cannot be .* written to: "):
+            check_writable(folder)
+
+    def fail(number: int) -> None:
+        def temporary(**_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("tempfile.TemporaryFile", temporary)
+
+    fail(errno.EROFS)
+    with pytest.raises(InputError, match="Read-only file system"):
+        check_writable(tmp_path)
+    fail(errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        check_writable(tmp_path)
 
 
 def test_too_little_space_is_told_in_numbers(

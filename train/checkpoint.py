@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -55,6 +56,7 @@ def save_checkpoint(folder: Path, state: State, identity: dict[str, Any], keep: 
             "step": state.step,
             "identity": identity,
             "files": sizes,
+            "optimizer_name": type(state.optimizer).__name__,
             "optimizer": numbers,
             "scaler": state.scaler.state_dict() if state.scaler else None,
         }
@@ -84,8 +86,24 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def load_checkpoint(path: Path, manifest: dict[str, Any], state: State) -> None:
-    """Take up a saved state."""
-    state.denoiser.load(_read(path / "weights.safetensors"))
+    """Take up a saved state. Raises InputError if it is of other nets or another optimizer."""
+    weights = _read(path / "weights.safetensors")
+    found = {name: weight.shape for name, weight in weights.items()}
+    wanted = {name: weight.shape for name, weight in state.denoiser.trained()}
+    if found != wanted:
+        odd = sorted(name for name, _ in found.items() ^ wanted.items())
+        raise InputError(
+            f"checkpoint {path} holds other weights than are trained now ({odd[0]} is the first "
+            "that differs): restore base and learning_rate, or choose another output"
+        )
+    optimizer = type(state.optimizer).__name__
+    saved = manifest.get("optimizer_name", optimizer)
+    if saved != optimizer:
+        raise InputError(
+            f"checkpoint {path} is of optimizer {saved}, not {optimizer}: restore optimizer.name, "
+            "or choose another output"
+        )
+    state.denoiser.load(weights)
     tensors = _read(path / "optimizer.safetensors")
     load_optimizer_state(state.denoiser, state.optimizer, tensors, manifest["optimizer"])
     if state.ema:
@@ -98,7 +116,10 @@ def load_checkpoint(path: Path, manifest: dict[str, Any], state: State) -> None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = load_file(path)
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}): remove {path.parent}") from None
     return tensors
 
 

@@ -1,5 +1,6 @@
 """What is checked before any work: that data, base model and run folder fit the configuration."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from roentgen.models.stable_diffusion import (
     load_parts,
     model_fingerprint,
 )
+from roentgen.runs import MANIFEST, check_free_space, check_writable, read_manifest
 from train.checkpoint import differences, newest_checkpoint
 from train.config import FinetuneConfig
 from train.examples import Prompts
+from train.validation import check_preview
 
 # What may change between a checkpoint and the run that goes on from it: it does not change what is
 # learnt. Folders are compared by fingerprint.
 FREE = {"base", "output", "checkpoint", "validation", "preview", "log_every"}
-FREE |= {"resume", "allow_changes", "overwrite"}
+FREE |= {"resume", "allow_changes", "overwrite", "xformers"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class Inputs:
 
 def check_inputs(config: FinetuneConfig) -> Inputs:
     """Open all that the configuration names; nothing is written. Raises InputError."""
+    check_writable(config.output)
     dataset = open_dataset(config.data.folder)
     split, held_out = open_splits(config, dataset)
     base = find_model(config.base)
@@ -57,6 +61,11 @@ def check_inputs(config: FinetuneConfig) -> Inputs:
     prediction = choose_prediction(config, parts)
     if any(entry.style.view_token for entry in config.mixture()):
         add_view_tokens(parts.tokenizer, parts.text_encoder)
+    if config.preview:
+        check_preview(config.preview, parts)
+    images = len(split) + (len(held_out) if held_out else 0)
+    needed = space_needed(config, parts, images, size)
+    check_free_space(config.output, needed - space_taken(config.output))
 
     def prompts(part: RadiographSplit) -> Prompts:
         styles = [entry.style for entry in config.mixture()]
@@ -106,22 +115,31 @@ def choose_start(
 ) -> tuple[Path, dict[str, Any]] | None:
     """The checkpoint to go on from, if there is one.
 
-    Raises InputError if the run folder holds a run and neither resume nor overwrite is set, holds
-    something else, or was made by a run that differs.
+    Raises InputError if the run folder holds a run and neither resume nor overwrite is set, holds a
+    run that cannot be resumed or something else, or was made by a run that differs.
     """
     folder = config.output
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"output {folder} is a file: choose another")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "config.yaml").exists():
-        raise InputError(f"output {folder} is not empty and no run folder: choose another")
     checkpoint = newest_checkpoint(folder / "checkpoints")
-    started = checkpoint is not None or (folder / "model").exists()
-    if started and not (config.resume or config.overwrite):
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, "run")
+    elif folder.exists() and any(folder.iterdir()) and (config.overwrite or not checkpoint):
+        raise InputError(
+            f"output {folder} is not empty and no run folder (it has no {MANIFEST}): choose another"
+        )
+    if config.overwrite:
+        return None
+    traces = [t for t in ("model", "checkpoints", "metrics.jsonl") if (folder / t).exists()]
+    if traces and checkpoint is None:
+        raise InputError(
+            f"output {folder} holds a run ({', '.join(traces)}) but no whole checkpoint to go on "
+            "from: set overwrite=true to begin anew, or choose another"
+        )
+    if checkpoint is None:
+        return None
+    if not config.resume:
         raise InputError(
             f"output {folder} holds a run: set resume=true to go on or overwrite=true to begin anew"
         )
-    if checkpoint is None or config.overwrite:
-        return None
     changed = differences(checkpoint[1]["identity"], identity)
     if changed and not config.allow_changes:
         raise InputError(
@@ -129,6 +147,27 @@ def choose_start(
             "set allow_changes=true to go on all the same, or choose another output"
         )
     return checkpoint
+
+
+def space_needed(config: FinetuneConfig, parts: Parts, images: int, size: int) -> int:
+    """Bytes that a run folder grows to: checkpoints, the model, and the images' latents."""
+    rates = config.learning_rate
+    nets = {"unet": parts.unet, "text_encoder": parts.text_encoder, "vae": parts.vae}
+    weights: dict[str, int] = {
+        name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()
+    }
+    trained = sum(weights[name] for name in ("unet", "text_encoder") if getattr(rates, name))
+    copies = 1 + bool(config.ema) + (2 if config.optimizer.name == "adamw" else 0)
+    saved = min(config.checkpoint.keep + 1, math.ceil(config.steps / config.checkpoint.every))
+    model = sum(weights.values()) * (2 if config.result == "fp16" else 4)
+    side = size // 2 ** (len(parts.vae.config.block_out_channels) - 1)
+    latents = images * 2 * parts.vae.config.latent_channels * side**2 * 2  # two in float16
+    return int(trained * 4 * copies * saved + model + latents)
+
+
+def space_taken(folder: Path) -> int:
+    """Bytes of the files below a folder, which is resumed or replaced."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def image_size(split: RadiographSplit, parts: Parts) -> int:

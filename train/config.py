@@ -147,9 +147,12 @@ class PreviewConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.prompts) > 0, "preview.prompts is empty; set preview to null for none")
-        for name in ("every", "count", "steps"):
+        for name in ("every", "count"):
             value = getattr(self, name)
             _require(value > 0, f"preview.{name} is {value}: at least 1")
+        _require(self.steps > 1, f"preview.steps is {self.steps}: at least 2")
+        scale = self.guidance_scale
+        _require(scale >= 1, f"preview.guidance_scale is {scale}: at least 1, which is no guidance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +193,8 @@ class FinetuneConfig:
     """Of the weights in `model`; fp16 halves the folder."""
     gradient_checkpointing: bool = False
     """Compute activations twice to save memory."""
+    xformers: bool = False
+    """The UNet's attention by xformers, which needs the extra of that name and a CUDA GPU."""
     channels_last: bool = True
     """Memory layout of the convolutions; faster on CPUs and recent GPUs."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

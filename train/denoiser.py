@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from roentgen.errors import InputError
 from roentgen.models.conditioning import encode_tokens
 from roentgen.models.stable_diffusion import Parts
 
@@ -36,6 +37,17 @@ class Denoiser(nn.Module):
             # transformers renamed it between 5.6 and 5.23.
             new = getattr(net, "activation_checkpointing_enable", None)
             (new or net.gradient_checkpointing_enable)()
+
+    def use_xformers(self) -> None:
+        """Let the UNet attend by xformers. Raises InputError if it does not come to that."""
+        try:
+            self.unet.enable_xformers_memory_efficient_attention()
+        except Exception as error:  # xformers has several, down to an ImportError
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"xformers cannot be used ({reason}): set xformers=false") from error
+        kinds = {type(processor).__name__ for processor in self.unet.attn_processors.values()}
+        if kinds != {"XFormersAttnProcessor"}:
+            raise InputError(f"xformers has no effect on {', '.join(kinds)}: set xformers=false")
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights that train, in a fixed order."""

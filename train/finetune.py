@@ -3,11 +3,15 @@
     accelerate launch -m train.finetune configs/train/demo.yaml [--section.key=value ...]
     torchrun --nproc_per_node 2 -m train.finetune configs/train/demo.yaml
 
-The run folder gets config.yaml, metrics.jsonl, tensorboard/, previews/, checkpoints/, latents/ and
-at the end model/, a plain diffusers pipeline.
+The run folder gets roentgen.json, config.yaml, metrics.jsonl, tensorboard/, previews/, latents/,
+checkpoints/ and at the end model/, a plain diffusers pipeline.
 """
 
+import importlib.util
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -17,7 +21,7 @@ from diffusers import DDPMScheduler
 from roentgen.config import config_to_yaml, load_config
 from roentgen.data.dataset import RadiographSplit
 from roentgen.errors import InputError, run_program
-from roentgen.models.stable_diffusion import model_fingerprint, module_fingerprint, save_model
+from roentgen.models.stable_diffusion import module_fingerprint, save_model
 from roentgen.runs import (
     MANIFEST,
     fingerprint_of,
@@ -25,6 +29,7 @@ from roentgen.runs import (
     provenance,
     read_manifest,
     write_file,
+    write_manifest,
 )
 from train.checkpoint import State, load_checkpoint
 from train.checks import Inputs, check_inputs
@@ -48,13 +53,14 @@ def finetune(config: FinetuneConfig) -> None:
     """Fine-tune as configured. Raises InputError before any work where it cannot succeed."""
     accelerator = make_accelerator(config)
     inputs = check_inputs(config)
-    make_run_folder(config, accelerator)
+    origin = origin_of(config, inputs)
+    make_run_folder(config, inputs, origin, accelerator)
     training = assemble(config, inputs, accelerator)
     if inputs.checkpoint:
         load_checkpoint(*inputs.checkpoint, training.state)
     train(training)
     if accelerator.is_main_process:
-        save_result(config, inputs, training)
+        save_result(config, inputs, training, origin)
     accelerator.wait_for_everyone()
     accelerator.end_training()  # last: it takes the processes apart
 
@@ -64,6 +70,11 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
+    if config.xformers and not (importlib.util.find_spec("xformers") and torch.cuda.is_available()):
+        raise InputError(
+            "xformers=true needs a CUDA GPU and the package: pip install -e '.[xformers]', or set "
+            "xformers=false"
+        )
     accelerator = Accelerator(
         # Without it, accelerate does not join torchrun's processes on a machine without a GPU.
         cpu=not torch.accelerator.is_available(),
@@ -81,19 +92,50 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     return accelerator
 
 
-def make_run_folder(config: FinetuneConfig, accelerator: Accelerator) -> None:
-    """Make the run folder with the resolved configuration. Raises InputError if that fails."""
+def origin_of(config: FinetuneConfig, inputs: Inputs) -> dict[str, Any]:
+    """The licences and the provenance of all that the run makes."""
+    base, data = inputs.base, inputs.dataset.manifest
+    if (base / MANIFEST).exists():
+        source = read_manifest(base, "model")
+    else:
+        terms = {"name": f"as of base model {config.base}", "data_use": None, "may_share": False}
+        source = {"kind": "model", "fingerprint": inputs.identity["base"], "path": str(base)}
+        source["licenses"] = [terms]
+    made = provenance("train.finetune", config, {"base": source, "dataset": data})
+    return {"licenses": inherit_licenses(source, data), "provenance": made}
+
+
+def make_run_folder(
+    config: FinetuneConfig, inputs: Inputs, origin: Mapping[str, Any], accelerator: Accelerator
+) -> None:
+    """Make the run folder, which says what it is, and rid it of what a killed run left half done.
+
+    A resumed run keeps the configuration it began with; another one is written beside it.
+    """
     folder = config.output
     accelerator.wait_for_everyone()  # every process has looked before anything is changed
     if accelerator.is_main_process:
-        try:
-            if config.overwrite and folder.exists():
-                shutil.rmtree(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_file(folder / "config.yaml", config_to_yaml(config))
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise InputError(f"cannot write to output {folder}: {error.strerror}") from error
+        if config.overwrite and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / MANIFEST).exists():
+            write_manifest(folder, "run", fingerprint_of(inputs.identity), **origin)
+        text, path = config_to_yaml(config), folder / "config.yaml"
+        if inputs.checkpoint and path.exists() and path.read_text() != text:
+            path = folder / f"config-from-{inputs.checkpoint[0].name}.yaml"
+        write_file(path, text)
+        remove_leftovers(folder)
     accelerator.wait_for_everyone()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what has the name of a file or folder that is being written."""
+    for pattern in (".*.partial", "checkpoints/.*.partial", "latents/*/*.partial"):
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -> Training:
@@ -128,6 +170,8 @@ def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -
     if config.gradient_checkpointing:
         denoiser.save_memory()
     denoiser.to(accelerator.device)
+    if config.xformers:
+        denoiser.use_xformers()
     optimizer = build_optimizer(denoiser, config.optimizer, rates)
     model, wrapped = accelerator.prepare(denoiser, optimizer)
     return Training(
@@ -159,16 +203,11 @@ def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -
     )
 
 
-def save_result(config: FinetuneConfig, inputs: Inputs, training: Training) -> None:
+def save_result(
+    config: FinetuneConfig, inputs: Inputs, training: Training, origin: dict[str, Any]
+) -> None:
     """Write the averaged weights, or the raw ones without an average, as a pipeline folder."""
-    parts, base, dataset, ema = inputs.parts, inputs.base, inputs.dataset, training.state.ema
-    if (base / MANIFEST).exists():
-        source = read_manifest(base, "model")
-    else:
-        terms = {"name": f"as of base model {config.base}", "data_use": None, "may_share": False}
-        source = {"kind": "model", "fingerprint": model_fingerprint(base), "path": str(base)}
-        source["licenses"] = [terms]
-    made = provenance("train.finetune", config, {"base": source, "dataset": dataset.manifest})
+    parts, ema = inputs.parts, training.state.ema
     if ema:
         training.state.denoiser.load(ema.weights)
     for net in (parts.unet, parts.vae):
@@ -177,8 +216,7 @@ def save_result(config: FinetuneConfig, inputs: Inputs, training: Training) -> N
         for net in (parts.unet, parts.vae, parts.text_encoder):
             net.half()
     folder = config.output / "model"
-    licenses = inherit_licenses(source, dataset.manifest)
-    save_model(folder, parts, licenses=licenses, provenance=made, overwrite=config.resume)
+    save_model(folder, parts, **origin, overwrite=config.resume)
     print(f"model: {folder}")  # noqa: T201
 
 

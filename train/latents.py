@@ -5,6 +5,7 @@ last. Shards are memory-mapped: memory does not grow with the dataset.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,8 @@ def _encode(
             path = folder / _shard_name(number)
             partial = path.with_suffix(".partial")
             save_file({"mean": torch.cat(means), "std": torch.cat(stds)}, partial)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
             partial.replace(path)
 
 

@@ -19,8 +19,9 @@ class RunLog:
         self._path = folder / "metrics.jsonl"
         self._accelerator = accelerator
         if accelerator.is_main_process and self._path.exists():
-            # A resumed run repeats the steps after its checkpoint: their lines go.
-            lines = self._path.read_text().splitlines()
+            # A resumed run repeats the steps after its checkpoint: their lines go, and so does the
+            # last one if a kill tore it.
+            *lines, _ = self._path.read_text().split("\n")
             kept = [line for line in lines if json.loads(line)["step"] <= step]
             write_file(self._path, "".join(f"{line}\n" for line in kept))
         options = {"tensorboard": {"purge_step": step + 1}}

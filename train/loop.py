@@ -71,13 +71,14 @@ def train(training: Training) -> None:
         warmup, schedule = config.optimizer.warmup, config.optimizer.schedule
         factor = rate_factor(state.step, config.steps, warmup, schedule)
         set_rates(state.optimizer, factor)
-        norm = None
+        norm: float | Tensor = math.nan
         for places in slices:
             with accelerator.accumulate(t.model):
                 loss = slice_loss(t, t.plan.draw(state.step, places))
                 accelerator.backward(loss)
-                if accelerator.sync_gradients and config.optimizer.clip is not None:
-                    norm = accelerator.clip_grad_norm_(parameters, config.optimizer.clip)
+                if accelerator.sync_gradients:  # beyond an infinite limit lies no norm
+                    limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
+                    norm = accelerator.clip_grad_norm_(parameters, limit)
                 t.optimizer.step()
                 t.optimizer.zero_grad(set_to_none=True)
             summed += loss.detach()
@@ -88,18 +89,19 @@ def train(training: Training) -> None:
         bar.update()
         last = state.step == config.steps
 
-        # Log: the only place that waits for the device.
-        if state.step % config.log_every == 0 or last:
+        # Look at the numbers: the only place that waits for the device.
+        logs = _due(state.step, config.log_every, last)
+        saves = _due(state.step, config.checkpoint.every, last)
+        if logs or saves:
             mean = accelerator.reduce(summed, reduction="mean") / (since * len(slices))
+            # In fp16 an infinite gradient is usual: that step is left out, the scale lowered.
+            check_finite(state.step, float(mean), None if state.scaler else float(norm))
+
+        # Log.
+        if logs:
             rate = since * config.batch / (time.monotonic() - began)
             values = {"loss": float(mean), "images_per_second": rate, "rate_factor": factor}
-            if norm is not None:
-                values["gradient_norm"] = float(norm)
-            if not math.isfinite(values["loss"]):
-                raise InputError(
-                    f"the loss is {values['loss']} at step {state.step}: lower the learning rate, "
-                    "or train in another precision"
-                )
+            values["gradient_norm"] = float(norm)
             log.write(state.step, values)
             bar.set_postfix(loss=f"{values['loss']:.4f}")
             summed.zero_()
@@ -113,7 +115,7 @@ def train(training: Training) -> None:
             bar.write(f"step {state.step}  {told}")
         if config.preview and _due(state.step, config.preview.every, last):
             draw_preview(t, log)
-        if _due(state.step, config.checkpoint.every, last):
+        if saves:
             if accelerator.is_main_process:
                 folder = config.output / "checkpoints"
                 save_checkpoint(folder, state, t.identity, config.checkpoint.keep)
@@ -121,6 +123,16 @@ def train(training: Training) -> None:
         if since == 0:
             began = time.monotonic()
     bar.close()
+
+
+def check_finite(step: int, loss: float, norm: float | None) -> None:
+    """Raise InputError if the loss or the gradient's norm is not finite: no such state is saved."""
+    for name, value in (("loss", loss), ("gradient's norm", norm)):
+        if value is not None and not math.isfinite(value):
+            raise InputError(
+                f"the {name} is {value} at step {step}: lower the learning rate, or train in "
+                "another precision; the checkpoints before are whole"
+            )
 
 
 def _due(step: int, every: int, last: bool) -> bool:

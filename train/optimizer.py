@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from train.config import LearningRates, OptimizerConfig
@@ -13,7 +13,8 @@ from train.denoiser import Denoiser
 def build_optimizer(denoiser: Denoiser, config: OptimizerConfig, rates: LearningRates) -> Optimizer:
     """The optimizer over all trained weights; each group's `peak` is its full learning rate."""
     groups = []
-    embeddings = {id(denoiser.text_encoder.get_input_embeddings().weight)}
+    # Of tokens, positions and, where a UNet has them, classes.
+    embeddings = {id(m.weight) for m in denoiser.modules() if isinstance(m, nn.Embedding)}
     for net, rate in (("unet", rates.unet), ("text_encoder", rates.text_encoder)):
         if rate is None:
             continue

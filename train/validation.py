@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.data.images import from_tensor
 from roentgen.data.sheet import contact_sheet
-from roentgen.models.conditioning import encode_prompts
-from roentgen.models.stable_diffusion import Parts, pipeline_of
-from roentgen.randomness import torch_generator
+from roentgen.data.views import VIEW_TOKENS
+from roentgen.errors import InputError
+from roentgen.models.conditioning import token_counts
+from roentgen.models.sampler import Sampler, SamplerSettings
+from roentgen.models.stable_diffusion import Parts
+from roentgen.randomness import derive_seed
+from roentgen.text.prompts import split_view
 from train.config import PreviewConfig
 from train.denoiser import Denoiser
 from train.draws import Draws
@@ -74,6 +78,38 @@ def _subset(draws: Draws, places: list[int]) -> Draws:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreviewImage:
+    """One picture of a preview."""
+
+    prompt: str
+    seed: int  # of its noise
+    negative_prompt: None = None
+
+
+def check_preview(config: PreviewConfig, parts: Parts) -> None:
+    """Raise InputError for prompts that the model cannot read or steps it does not have."""
+    limit, vocabulary = parts.tokenizer.model_max_length, parts.tokenizer.get_vocab()
+    counts = token_counts(parts.tokenizer, config.prompts)
+    for number, (prompt, count) in enumerate(zip(config.prompts, counts, strict=True)):
+        where = f"preview.prompts[{number}]"
+        try:
+            view, _ = split_view(prompt)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        if view and VIEW_TOKENS[view] not in vocabulary:
+            raise InputError(
+                f"{where} names a view, but the prompts trained on do not: leave it out"
+            )
+        if count > limit:
+            raise InputError(f"{where} has {count} tokens, allowed are {limit}: shorten it")
+    levels = parts.scheduler.config.num_train_timesteps
+    if config.steps >= levels:
+        raise InputError(
+            f"preview.steps is {config.steps}, but the model knows {levels} levels of noise"
+        )
+
+
 def preview(
     parts: Parts, denoiser: Denoiser, config: PreviewConfig, seed: int, accelerator: "Accelerator"
 ) -> np.ndarray:
@@ -81,34 +117,18 @@ def preview(
 
     The noise is a function of (seed, prompt, number): previews of different steps compare.
     """
-    from diffusers import DPMSolverMultistepScheduler
-
-    prompts = [prompt for prompt in config.prompts for _ in range(config.count)]
-    side = parts.unet.config.sample_size
-    latents = torch.stack(
-        [
-            torch.randn(
-                parts.unet.config.in_channels,
-                side,
-                side,
-                generator=torch_generator(seed, "preview", prompt, number % config.count),
-            )
-            for number, prompt in enumerate(prompts)
-        ]
+    images = [
+        PreviewImage(prompt=prompt, seed=derive_seed(seed, "preview", prompt, number))
+        for prompt in config.prompts
+        for number in range(config.count)
+    ]
+    settings = SamplerSettings(
+        steps=config.steps,
+        guidance_scale=config.guidance_scale,
+        batch_size=4,  # beside the optimizer there is little memory left
+        decode_batch_size=1,
     )
-    scheduler = DPMSolverMultistepScheduler.from_config(parts.scheduler.config)
+    sampler = Sampler(parts, settings, accelerator.device, live=True)
     with evaluating(denoiser), accelerator.autocast():
-        pipeline = pipeline_of(parts)
-        pipeline.scheduler = scheduler
-        pipeline.set_progress_bar_config(disable=True)
-        texts = encode_prompts(parts.tokenizer, parts.text_encoder, prompts)
-        empty = encode_prompts(parts.tokenizer, parts.text_encoder, [""]).expand_as(texts)
-        images = pipeline(
-            prompt_embeds=texts,
-            negative_prompt_embeds=empty,
-            latents=latents.to(accelerator.device),
-            guidance_scale=config.guidance_scale,
-            num_inference_steps=config.steps,
-            output_type="pt",
-        ).images  # NCHW in [0, 1]
-    return contact_sheet(list(from_tensor(images * 2 - 1)), prompts, config.count)
+        pictures = list(sampler.sample(images))
+    return contact_sheet(pictures, [image.prompt for image in images], config.count)

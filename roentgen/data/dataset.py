@@ -202,11 +202,18 @@ class RadiographSplit(Sequence[Radiograph]):
         return schema.from_row(batch.slice(row, 1).to_pylist()[0])
 
     def images(self, indices: Iterable[int]) -> list[np.ndarray]:
-        """The decoded images of these rows, each uint8 [height, width]."""
+        """The decoded images of these rows, each uint8 [height, width].
+
+        Raises InputError naming the radiograph whose image is damaged.
+        """
         images = []
         for index in indices:
             batch, row = self._locate(index)
-            images.append(decode(batch.column("image").field("bytes")[row].as_py()))
+            try:
+                images.append(decode(batch.column("image").field("bytes")[row].as_py()))
+            except InputError as error:
+                identity = batch.column("id")[row].as_py()
+                raise InputError(f"radiograph {identity!r} of {self.folder}: {error}") from None
         return images
 
     def without_images(self) -> Iterator[Radiograph]:
@@ -234,7 +241,7 @@ def _map_batches(folder: Path) -> Iterator[pa.RecordBatch]:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         for file in state["_data_files"]:
             with pa.ipc.open_stream(pa.memory_map(str(folder / file["filename"]))) as stream:
-                if stream.schema != schema.SCHEMA:
+                if not schema.is_readable(stream.schema):
                     raise InputError(f"{folder / file['filename']} has other columns than expected")
                 yield from stream
     except (OSError, pa.ArrowException, json.JSONDecodeError) as error:

@@ -31,6 +31,8 @@ class Synthesis:
     steps: int
     scheduler: str
     model: str  # fingerprint of the model folder
+    from_radiograph: str | None = None  # id of the radiograph whose prompt was used
+    from_patient: str | None = None  # that radiograph's patient
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,8 @@ _SYNTHESIS = pa.struct(
         ("steps", pa.int64()),
         ("scheduler", pa.string()),
         ("model", pa.string()),
+        ("from_radiograph", pa.string()),
+        ("from_patient", pa.string()),
     ]
 )
 SCHEMA = pa.schema(
@@ -48,6 +50,19 @@ SCHEMA = pa.schema(
     ]
 )
 PIXEL_COLUMNS = ("image", "masks")
+
+
+def is_readable(found: pa.Schema) -> bool:
+    """Whether `from_row` reads rows of this schema: SCHEMA, or one older by fields of synthesis."""
+    if "synthesis" not in found.names or not pa.types.is_struct(found.field("synthesis").type):
+        return False
+    made = {(field.name, field.type) for field in found.field("synthesis").type}
+    plain = SCHEMA.get_field_index("synthesis")
+    return (
+        found.names == SCHEMA.names
+        and found.remove(plain) == SCHEMA.remove(plain)
+        and made <= {(field.name, field.type) for field in _SYNTHESIS}
+    )
 
 
 def features() -> dict[str, Any]:

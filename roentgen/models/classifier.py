@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
@@ -166,15 +167,21 @@ class Classifier:
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """A saved classifier. Raises InputError if the folder holds none."""
+    """A saved classifier. Raises InputError if the folder holds none or it is damaged."""
     for name in (SPEC_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise InputError(f"no classifier in {folder}: {name} is missing")
-    content = json.loads((folder / SPEC_FILE).read_text())
-    lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    spec = ClassifierSpec(**{**content, **lists})
-    network = Network(spec)
-    network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    try:
+        content = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+        spec = ClassifierSpec(**{**content, **lists})
+        network = Network(spec)
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (AttributeError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"the classifier in {folder} is damaged ({reason}): make it anew"
+        ) from None
     return Classifier(network, spec)
 
 
@@ -232,7 +239,7 @@ def train_classifier(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if watch is not None:
-            watch(step, float(loss))
+            watch(step, float(loss.detach()))
     return Classifier(network, spec)
 
 

@@ -171,8 +171,14 @@ def _xrv(file: Path) -> Extractor:
 def _rad_dino(folder: Path) -> Extractor:
     from transformers import AutoModel
 
+    if not any(folder.glob("*.safetensors")):  # weights in pickles are not read
+        raise InputError(
+            f"extractor 'rad-dino': {folder} holds no safetensors: {_BRING['rad-dino']}"
+        )
     try:
-        network: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        network: Any = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True
+        ).eval()
         processor = json.loads((folder / "preprocessor_config.json").read_text())
         size = int(processor["crop_size"]["height"])
         mean = torch.tensor(processor["image_mean"]).view(1, 3, 1, 1)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +26,10 @@ if TYPE_CHECKING:
 
 TINY = Path(__file__).parent / "tiny"
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-# What is fetched of a repository: configurations and safetensors, never pickles.
-PATTERNS = (
-    "model_index.json",
-    *(f"{part}/*.json" for part in PARTS),
-    "tokenizer/merges.txt",
-    *(f"{part}/diffusion_pytorch_model*.safetensors" for part in ("vae", "unet")),
-    "text_encoder/model*.safetensors",
-)
+# What is fetched of a repository beside weights: configurations, never pickles.
+PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in PARTS), "tokenizer/merges.txt")
+# Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
+WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
 
 
 @dataclass(kw_only=True)
@@ -52,29 +49,48 @@ class Parts:
 def find_model(base: str) -> Path:
     """The local folder of a base: "tiny", a folder, or a repository id of the hub.
 
-    Raises InputError where there is neither a folder nor a repository that can be fetched.
+    Raises InputError where there is neither a folder nor a repository that can be fetched, and
+    where it is no pipeline of Stable Diffusion 1.x or 2.x, naming what is missing.
     """
-    if base == "tiny":
-        return TINY
-    if Path(base).is_dir():
-        return Path(base)
+    if base == "tiny" or Path(base).is_dir():
+        folder = TINY if base == "tiny" else Path(base)
+    else:
+        folder = _fetch(base)
+    _check_pipeline(folder)
+    return folder
+
+
+def _fetch(base: str) -> Path:
+    """Fetch a repository of the hub, or find it among those fetched before."""
     owner, _, name = base.partition("/")
     if not (owner and name) or "/" in name or base.startswith((".", "~")):
         raise InputError(
             f"base model {base!r} not found: give a pipeline folder, a repository id like "
             "'owner/name', or 'tiny'"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    import huggingface_hub as hub
 
     try:
-        return Path(snapshot_download(base, allow_patterns=list(PATTERNS)))
-    except (OSError, ValueError, HFValidationError) as error:  # hub errors are OSErrors
-        reason = type(error).__name__
+        weights = _weights(hub.list_repo_files(base))
+        return Path(hub.snapshot_download(base, allow_patterns=[*PATTERNS, *weights]))
+    except Exception as error:  # the hub, its network and its cache each have their own
+        try:
+            return Path(hub.snapshot_download(base, local_files_only=True))
+        except Exception:
+            reason = type(error).__name__
         raise InputError(
             f"base model {base!r} is no folder here and cannot be fetched from the hub ({reason}): "
             "give a pipeline folder, or fetch the repository first where there is a network"
         ) from error
+
+
+def _weights(names: Iterable[str]) -> list[str]:
+    """Which files hold the parts' weights: the plain ones; of a part without them the fp16 ones."""
+    names, chosen = list(names), []
+    for part in ("vae", "unet", "text_encoder"):
+        found = [name for name in names if re.fullmatch(f"{part}/{WEIGHTS}", name)]
+        chosen += [name for name in found if ".fp16" not in name] or found
+    return chosen
 
 
 def load_parts(base: str) -> Parts:
@@ -86,24 +102,25 @@ def load_parts(base: str) -> Parts:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     folder = find_model(base)
-    index = _read_index(folder)
+    index = _read_json(folder, "model_index.json")
     scheduler = getattr(diffusers, index["scheduler"][1], None)
     if scheduler is None:
         raise InputError(f"{folder} names an unknown scheduler: {index['scheduler'][1]}")
-    readers: dict[str, Any] = {
-        "vae": (diffusers.AutoencoderKL, {"torch_dtype": torch.float32, "use_safetensors": True}),
-        "unet": (
-            diffusers.UNet2DConditionModel,
-            {"torch_dtype": torch.float32, "use_safetensors": True},
-        ),
-        "text_encoder": (CLIPTextModel, {"dtype": torch.float32, "use_safetensors": True}),
+    readers: dict[str, tuple[Any, dict[str, Any]]] = {
+        "vae": (diffusers.AutoencoderKL, {"torch_dtype": torch.float32}),
+        "unet": (diffusers.UNet2DConditionModel, {"torch_dtype": torch.float32}),
+        "text_encoder": (CLIPTextModel, {"dtype": torch.float32}),
         "tokenizer": (CLIPTokenizer, {}),
         "scheduler": (scheduler, {}),
     }
+    weights = _weights(
+        path.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")
+    )
     loaded = {}
     for part, (reader, options) in readers.items():
-        if not (folder / part).is_dir():
-            raise InputError(f"base model {folder} has no {part}: a pipeline needs all of {PARTS}")
+        if part in ("vae", "unet", "text_encoder"):
+            half = any(name.startswith(f"{part}/") and ".fp16" in name for name in weights)
+            options |= {"use_safetensors": True, "variant": "fp16" if half else None}
         try:
             loaded[part] = reader.from_pretrained(folder / part, local_files_only=True, **options)
         except Exception as error:  # each library has its own; all mean the folder cannot be read
@@ -112,21 +129,38 @@ def load_parts(base: str) -> Parts:
     return Parts(**loaded)
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
-    """The pipeline's model_index.json."""
-    path = folder / "model_index.json"
+def _check_pipeline(folder: Path) -> None:
+    """Raise InputError unless a folder looks like a Stable Diffusion 1.x or 2.x pipeline."""
+    if not (folder / "model_index.json").exists():
+        raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json")
+    index = _read_json(folder, "model_index.json")
+    for part in PARTS:
+        if not isinstance(index.get(part), list) or len(index[part]) != 2:
+            raise InputError(f"base model {folder} lacks {part} in model_index.json")
+        if not (folder / part).is_dir():
+            raise InputError(f"base model {folder} has no {part}: a pipeline needs all of {PARTS}")
+    unet = _read_json(folder, "unet/config.json")
+    if index.get("text_encoder_2") or unet.get("addition_embed_type"):
+        raise InputError(
+            f"base model {folder} has a second text encoder, as Stable Diffusion XL: give one of "
+            "the 1.x or 2.x line"
+        )
+    if unet.get("in_channels", 4) != 4:
+        raise InputError(
+            f"the UNet of base model {folder} takes {unet['in_channels']} channels, not 4: give a "
+            "text-to-image model, not one for inpainting, depth or upscaling"
+        )
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A configuration of a pipeline."""
     try:
-        index = json.loads(path.read_text())
-        if all(len(index[part]) == 2 for part in PARTS):
-            return dict(index)
-        missing = "a part's class"
-    except FileNotFoundError:
-        raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json") from None
-    except KeyError as error:
-        missing = str(error.args[0])
-    except ValueError:
-        missing = "valid JSON"
-    raise InputError(f"base model {folder} lacks {missing} in model_index.json")
+        return dict(json.loads((folder / name).read_text()))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, TypeError):
+        reason = "it is not valid JSON"
+    raise InputError(f"cannot read {name} of base model {folder}: {reason}")
 
 
 def add_view_tokens(tokenizer: "CLIPTokenizer", text_encoder: "CLIPTextModel") -> None:

@@ -1,5 +1,6 @@
 """One imaging study: a patient drawn, projected into films, with masks and truth."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from roentgen.phantom.thorax import (
 
 MU_BONE = 0.030  # 1/mm above soft tissue
 MU_METAL = 0.16  # 1/mm above soft tissue: barium stripes and thin metal
+SLAB = 12  # rows of rays that are worked on together
 FINEST_RAYS = 192  # fields are smooth: beyond this many rays a side they are interpolated
 
 # The least path length in mm for a pixel to belong to a structure's mask.
@@ -121,16 +123,19 @@ def _field_paths(
     rows = _extent(np.any(np.abs(y) < LUNG_HEIGHT * 0.7, axis=(1, 2)))  # nothing is lung beyond
     depths = _extent(np.any(near, axis=(0, 1)))
     softness = max(geometry.pixel, 2.5)
-    x, y, z = x[:, columns, depths], y[rows, :, depths], z[:, columns, depths]
-    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=softness)
-    fields = {"air": air.aeration, "lungs": air.lung, "heart": air.heart, **air.regions}
-    paths = {name: np.zeros((geometry.size, geometry.size), np.float32) for name in fields}
-    for name, value in fields.items():
-        paths[name][rows, columns] = step * value.sum(axis=2)
+    x, z = x[:, columns, depths], z[:, columns, depths]
+    paths: dict[str, Array] = defaultdict(lambda: np.zeros((geometry.size,) * 2, np.float32))
+    for first in range(rows.start, rows.stop, SLAB):  # a slab of rows at a time stays in the cache
+        slab = slice(first, min(first + SLAB, rows.stop))
+        heights = y[slab, :, depths]
+        air = fill_with_air(thorax, lesions, x, heights, z, tilt=tilt, softness=softness)
+        fields = {"air": air.aeration, "lungs": air.lung, "heart": air.heart, **air.regions}
+        for name, value in fields.items():
+            paths[name][slab, columns] = step * value.sum(axis=2)
     x, y, z, step = geometry.rays(stride=2)  # the skin is smooth: half the rays will do
     body = occupancy(outside_body(thorax, x, y, z), 6.0).sum(axis=2) * step
     paths["body"] = _enlarged(body, 2)
-    return paths
+    return dict(paths)
 
 
 def _enlarged(path: Array, factor: float) -> Array:

@@ -7,11 +7,12 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
+from roentgen.data.views import View
 from roentgen.phantom.study import draw_study
 
 
 def _films(seed: int) -> int:
-    views = ("PA", "LATERAL") if seed % 2 else ("AP",)
+    views: tuple[View, ...] = ("PA", "LATERAL") if seed % 2 else ("AP",)
     return len(draw_study(np.random.default_rng(seed), views, 128).films)
 
 

@@ -1,5 +1,7 @@
 """The phantom corpus: reproducible, patient-pure, and honest about its input."""
 
+from typing import Any
+
 import pytest
 
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
@@ -30,6 +32,6 @@ def test_words_change_the_report_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"), [({"train": -1}, "phantom.train"), ({"ap_share": 2.0}, "ap_share")]
 )
-def test_bad_numbers_are_named(changes: dict[str, int], named: str) -> None:
+def test_bad_numbers_are_named(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
-        PhantomConfig(**{"train": 1, "validate": 1, "test": 1, **changes})
+        PhantomConfig(**({"train": 1, "validate": 1, "test": 1} | changes))

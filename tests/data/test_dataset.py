@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from roentgen.data import schema
 from roentgen.data.dataset import DatasetWriter, check_patients_disjoint, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
@@ -69,6 +70,8 @@ def full(number: int, split: Split = "train") -> Radiograph:
             steps=50,
             scheduler="ddim",
             model="0123456789abcdef",
+            from_radiograph="r7",
+            from_patient="p7",
         ),
     )
 
@@ -95,6 +98,29 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert cheap == [replace(item, image=b"", masks={}) for item in given[:3]]
     assert train.patients() == {"p0", "p1", "p2"}
     assert pickle.loads(pickle.dumps(train))[2] == given[2]  # noqa: S301 (as workers do)
+
+
+def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", [radiograph(0), radiograph(1, image=b"no picture")])
+    with pytest.raises(InputError, match=r"radiograph 'r1' of .*cannot be decoded"):
+        open_dataset(folder).split("train").images([0, 1])
+
+
+def test_sets_from_before_synthesis_named_its_origin_are_read() -> None:
+    place = schema.SCHEMA.get_field_index("synthesis")
+    fields = list(schema.SCHEMA.field(place).type)
+    older = schema.SCHEMA.set(place, pa.field("synthesis", pa.struct(fields[:-2])))
+    assert schema.is_readable(schema.SCHEMA)
+    assert schema.is_readable(older)
+    row = schema.to_row(full(0))
+    del row["synthesis"]["from_radiograph"], row["synthesis"]["from_patient"]
+    made = schema.from_row(row).synthesis
+    assert made is not None
+    assert made.from_patient is None
+    strange = pa.struct([*fields, pa.field("mood", pa.string())])
+    assert not schema.is_readable(schema.SCHEMA.set(place, pa.field("synthesis", strange)))
+    for other in (schema.SCHEMA.remove(0), schema.SCHEMA.remove(place)):
+        assert not schema.is_readable(other)
 
 
 def test_datasets_alone_opens_it(tmp_path: Path) -> None:

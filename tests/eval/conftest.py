@@ -44,9 +44,10 @@ def write_drawn() -> Write:
         blur: float = 0.0,
         synthetic: bool = False,
         size: int | None = None,
+        fit: str = "pad",
         provenance: dict[str, object] | None = None,
     ) -> Path:
-        preparation = {"size": size or SIZE, "fit": "pad"}
+        preparation = {"size": size or SIZE, "fit": fit}
         with DatasetWriter(
             folder,
             licenses=[LICENSE],

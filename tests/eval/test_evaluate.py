@@ -15,6 +15,7 @@ import yaml
 
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
+from eval.output import check_results, write_results
 from eval.report import number
 from roentgen.config import load_config
 from roentgen.data.dataset import open_dataset
@@ -111,6 +112,21 @@ def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[s
     assert results["fidelity"]["extractor"]["name"] == "roentgen"
     assert results["fidelity"]["extractor"]["dimension"] == 32
     assert not list(output.glob("*.partial"))
+
+
+def test_results_are_replaced_only_if_told(place: Path, output: Path) -> None:
+    before = (output / "results.json").read_bytes()
+    with pytest.raises(InputError, match="holds results: choose another, or set overwrite=true"):
+        evaluate(config_of(place, output))
+    with pytest.raises(InputError, match="a dataset folder, but a results folder"):
+        evaluate(config_of(place, place / "real", overwrite=True))
+    assert (output / "results.json").read_bytes() == before
+
+    write_results(output / "part", {"a.json": {"old": 1}}, 1, {}, {"program": "test"})
+    check_results(output / "part", overwrite=True)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_results(output / "part", {"a.json": {"new": float("nan")}}, 2, {}, {})
+    assert not (output / "part" / "roentgen.json").exists()  # what is half-new has no manifest
 
 
 class Page(HTMLParser):
@@ -227,10 +243,33 @@ def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     refused(place, "extractor.name is", extractor={"name": "resnet"})
     refused(place, "hf download microsoft/rad-dino", extractor={"name": "rad-dino"})
     refused(place, "min_cases is 0", min_cases=0)
+    refused(place, "the report uses this name", synthetic={"reference": str(place / "after")})
     few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)
     refused(place, "set 'few'.*has 7 images.*at least 20", synthetic={"few": str(few)})
     large = write_drawn(place / "large", {"train": 30}, 6, synthetic=True, size=64)
     refused(place, "prepared with size 64.*with size 32", synthetic={"large": str(large)})
+    cut = write_drawn(place / "cut", {"train": 30}, 7, synthetic=True, fit="crop")
+    refused(place, "prepared with fit crop.*or set allow_other_fit", synthetic={"cut": str(cut)})
+
+
+def test_what_is_odd_about_a_set_is_said(place: Path, write_drawn: Any) -> None:
+    made_by = {"program": "drawn", "made_from": {}, "notes": ["it does not know <view-pa>"]}
+    write_drawn(place / "odd", {"train": 30}, 8, synthetic=True, fit="crop", provenance=made_by)
+    options: dict[str, Any] = {
+        "allow_other_fit": True,
+        "utility": False,
+        "classifier": {"steps": 1},
+    }
+    config = config_of(place, place / "odd page", synthetic={"odd": str(place / "odd")}, **options)
+    results = evaluate(config)
+    assert results["sets"]["odd"]["notes"] == made_by["notes"]
+    assert {
+        "check": "odd: images fitted as the reference's",
+        "result": "no: crop, the reference pad",
+    } in results["checks"]
+    page = (place / "odd page" / "report.html").read_text()
+    assert "it does not know &lt;view-pa&gt;" in page
+    assert "no: crop, the reference pad" in page
 
 
 def test_a_finding_without_cases_is_stated(place: Path) -> None:

@@ -71,6 +71,16 @@ def test_saved_and_loaded_it_says_the_same_whatever_the_batch(tmp_path: Path) ->
     alone = again.predict(images, batch_size=2).findings
     np.testing.assert_allclose(alone, expected.findings, atol=1e-6)
     assert again.features(images).shape == (9, 32)
+    whole = (tmp_path / "c" / "classifier.json").read_text()
+    for damage in ("{", "[]", '{"findings": []}', whole.replace("32", "64")):
+        (tmp_path / "c" / "classifier.json").write_text(damage)
+        with pytest.raises(InputError, match="is damaged") as caught:
+            load_classifier(tmp_path / "c")
+        assert "\n" not in str(caught.value)
+    (tmp_path / "c" / "classifier.json").write_text(whole)
+    (tmp_path / "c" / "classifier.safetensors").write_bytes(b"short")
+    with pytest.raises(InputError, match="is damaged"):
+        load_classifier(tmp_path / "c")
     (tmp_path / "c" / "classifier.json").unlink()
     with pytest.raises(InputError, match=r"classifier\.json is missing"):
         load_classifier(tmp_path / "c")

@@ -87,3 +87,6 @@ def test_rad_dino_reads_a_folder_of_transformers(tmp_path: Path) -> None:
     processor_file.unlink()
     with pytest.raises(InputError, match="hf download"):
         load_extractor("rad-dino", tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="holds no safetensors"):  # a pickle is not opened
+        load_extractor("rad-dino", tmp_path)

@@ -68,6 +68,16 @@ def test_half_precision_files_load_as_float32(
         assert {weight.dtype for weight in module.parameters()} == {torch.float32}
 
 
+def test_a_folder_with_fp16_files_alone_loads(saved: Path, parts: Parts, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    for path in (tmp_path / "model").glob("*/*.safetensors"):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    again = load_parts(str(tmp_path / "model"))
+    for name in ("vae", "unet", "text_encoder"):
+        before, after = getattr(parts, name).state_dict(), getattr(again, name).state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+
+
 def test_view_tokens_start_as_the_mean_of_words(make_small_parts: Callable[..., Parts]) -> None:
     made = make_small_parts()
     old = made.text_encoder.get_input_embeddings().weight.detach().clone()
@@ -118,7 +128,7 @@ def test_a_missing_part_is_named(saved: Path, tmp_path: Path, part: str) -> None
     shutil.copytree(saved, tmp_path / "model")
     shutil.rmtree(tmp_path / "model" / part)
     with pytest.raises(InputError, match=f"has no {part}:"):
-        load_parts(str(tmp_path / "model"))
+        find_model(str(tmp_path / "model"))
 
 
 def test_a_damaged_part_is_named(saved: Path, tmp_path: Path) -> None:
@@ -132,7 +142,40 @@ def test_a_damaged_part_is_named(saved: Path, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no model_index\.json"):
-        load_parts(str(tmp_path))
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{")
+    with pytest.raises(InputError, match=r"cannot read model_index\.json .*: it is not valid JSON"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(InputError, match=r"lacks vae in model_index\.json"):
+        find_model(str(tmp_path))
+
+
+def test_the_shipped_base_is_named_when_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roentgen.models.stable_diffusion.TINY", tmp_path / "tiny")
+    with pytest.raises(InputError, match=r"tiny is no diffusers pipeline"):
+        find_model("tiny")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "as Stable "),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "a second text encoder"),
+        ("unet/config.json", {"in_channels": 9}, "takes 9 channels, not 4"),
+    ],
+)
+def test_other_kinds_of_models_are_refused(
+    saved: Path, tmp_path: Path, file: str, change: dict[str, object], message: str
+) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    path = tmp_path / "model" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=message) as error:
+        find_model(str(tmp_path / "model"))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("base", ["nowhere", "./no/where", "/no/where"])
@@ -145,6 +188,41 @@ def test_a_repository_that_cannot_be_fetched_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"'nobody/nothing' .* cannot be fetched"):
         find_model("nobody/nothing")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_only_what_is_needed_is_fetched(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    weights = {"unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"}
+    half = {f"{name}.fp16.safetensors" for name in weights}
+    full = {f"{name}.safetensors" for name in weights} if plain else set()
+    others = {"v1-5-pruned.ckpt", "unet/diffusion_pytorch_model.bin", "README.md"}
+    others |= {
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "safety_checker/model.safetensors",
+    }
+    fetched: list[str] = []
+
+    def fetch(repository: str, allow_patterns: list[str]) -> str:
+        fetched.extend(allow_patterns)
+        return str(saved)
+
+    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda _: sorted(half | full | others))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert find_model("owner/name") == saved
+    assert {name for name in fetched if name.endswith(".safetensors")} == (full or half)
+    assert "unet/*.json" in fetched
+
+
+def test_whatever_the_hub_raises_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("client closed\nmore")
+
+    monkeypatch.setattr("huggingface_hub.list_repo_files", fail)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(InputError, match=r"cannot be fetched from the hub \(RuntimeError\)"):
+        find_model("owner/name")
 
 
 def test_fingerprints_tell_models_apart(

@@ -8,7 +8,7 @@ import pytest
 
 from roentgen.data.views import View
 from roentgen.phantom import strands
-from roentgen.phantom.lesions import Lesions, draw_lesions
+from roentgen.phantom.lesions import Lesions, LungSide, draw_lesions
 from roentgen.phantom.study import Film, draw_study, take_film
 from roentgen.phantom.thorax import Thorax, draw_thorax
 
@@ -77,7 +77,9 @@ def test_a_film_in_bed_enlarges_the_heart(thorax: Thorax, healthy: Lesions) -> N
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_fluid_is_white_and_low_on_its_side(thorax: Thorax, healthy: Lesions, side: str) -> None:
+def test_fluid_is_white_and_low_on_its_side(
+    thorax: Thorax, healthy: Lesions, side: LungSide
+) -> None:
     sick = replace(healthy, fluid={side: 90.0})
     film, clean = _film(thorax, sick), _film(thorax, healthy)
     mask = film.masks["pleural effusion"]
@@ -88,7 +90,9 @@ def test_fluid_is_white_and_low_on_its_side(thorax: Thorax, healthy: Lesions, si
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_leak_is_black_and_high_on_its_side(thorax: Thorax, healthy: Lesions, side: str) -> None:
+def test_a_leak_is_black_and_high_on_its_side(
+    thorax: Thorax, healthy: Lesions, side: LungSide
+) -> None:
     sick = replace(healthy, gap={side: 0.45})
     film, clean = _film(thorax, sick), _film(thorax, healthy)
     mask = film.masks["pneumothorax"]

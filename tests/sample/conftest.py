@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from roentgen.models.tokenizer import clip_tokenizer
 from roentgen.randomness import derive_seed
 
 
-def build_parts(prediction_type: str = "epsilon") -> Parts:
+def build_parts() -> Parts:
     """A random Stable Diffusion of 32 pixels, small enough to draw in a second."""
     tokenizer = clip_tokenizer()
     with torch.random.fork_rng():
@@ -51,7 +50,6 @@ def build_parts(prediction_type: str = "epsilon") -> Parts:
                 beta_start=0.00085,
                 beta_end=0.012,
                 beta_schedule="scaled_linear",
-                prediction_type=prediction_type,
                 clip_sample=False,
                 set_alpha_to_one=False,
                 steps_offset=1,
@@ -62,11 +60,6 @@ def build_parts(prediction_type: str = "epsilon") -> Parts:
             parts.vae.decoder.conv_out.weight.mul_(5)
         add_view_tokens(parts.tokenizer, parts.text_encoder)
     return parts
-
-
-@pytest.fixture(scope="session")
-def make_parts() -> Callable[[str], Parts]:
-    return build_parts
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,10 +17,17 @@ from roentgen.config import config_to_yaml, load_config
 from roentgen.data.dataset import RadiographDataset, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.errors import InputError
+from roentgen.models.sampler import SamplerSettings
 from roentgen.text.prompts import PromptStyle
-from sample.config import GenerateConfig, PromptsConfig, SamplerSettings
-from sample.generate import generate, model_manifest, sheet_choice, trained_style
+from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
+from sample.generate import generate, sheet_choice
 from sample.plan import make_plan
+from sample.trained import (
+    model_manifest,
+    trained_long_prompts,
+    trained_preparation,
+    trained_style,
+)
 
 ROOT = Path(__file__).parents[2]
 # diffusers' DPM-Solver++ hands a tensor to np.array.
@@ -82,7 +92,7 @@ def test_batch_and_repetition_do_not_change_the_set(config: GenerateConfig, tmp_
 
 
 def test_two_processes_make_the_same_set(config: GenerateConfig, tmp_path: Path) -> None:
-    config = replace(config, sampler=replace(config.sampler, batch_size=1))
+    config = replace(config, sampler=replace(config.sampler, batch_size=1, device=None))
     alone = open_dataset(generate(config))
     output = tmp_path / "two"
     file = tmp_path / "config.yaml"
@@ -96,6 +106,7 @@ def test_two_processes_make_the_same_set(config: GenerateConfig, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert open_dataset(output).fingerprint == alone.fingerprint
     assert done.stdout.count("plan.parquet") == 1
+    assert "generating (1 of 2)" in done.stderr
 
 
 def test_the_style_is_the_models_own(model: Path) -> None:
@@ -107,6 +118,51 @@ def test_the_style_is_the_models_own(model: Path) -> None:
     made_by: dict[str, Any] = {"config": {"prompt": {}, "styles": mixture}}
     assert trained_style({"provenance": made_by}).demographics
     assert trained_style({"provenance": {}}).mention_absent
+    strange: list[Any] = [{"prompt": {"tone": "warm"}}, {"prompt": 3}, {"styles": [{}]}, "yes"]
+    for foreign in strange:
+        with pytest.raises(InputError, match="its prompt style in a way that is not understood"):
+            trained_style({"provenance": {"config": foreign}})
+
+
+def test_long_prompts_are_treated_as_in_training(
+    config: GenerateConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained_long_prompts({"provenance": {}}) == "refuse"
+    made_by = {"config": {"long_prompts": "truncate"}}
+    assert trained_long_prompts({"provenance": made_by}) == "truncate"
+    prompts = PromptsConfig(texts=("secret " * 100,))
+    with pytest.raises(InputError, match="has 102 tokens"):
+        generate(replace(config, prompts=prompts))
+    folder = generate(replace(config, prompts=prompts, long_prompts="truncate"))
+    (note,) = open_dataset(folder).manifest["provenance"]["notes"]
+    assert note == "1 of 1 prompts were cut to 77 tokens"
+    assert f"generate: {note}" in capsys.readouterr().out
+
+
+def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
+    config: GenerateConfig, small_model: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    tuned = tmp_path / "tuned"
+    shutil.copytree(small_model, tuned)
+    manifest = json.loads((tuned / "roentgen.json").read_text())
+    source = open_dataset(small_dataset)
+    about = {"kind": "dataset", "fingerprint": source.fingerprint, "path": str(small_dataset)}
+    manifest["provenance"] = {"made_from": {"dataset": about}}
+    (tuned / "roentgen.json").write_text(json.dumps(manifest))
+    prompts = PromptsConfig(dataset=DatasetPrompts(folder=small_dataset, split="validate", limit=2))
+    made = open_dataset(generate(replace(config, model=str(tuned), prompts=prompts)))
+    assert made.manifest["preparation"] == {"size": 32, "fit": "pad"}
+    about["fingerprint"] = "another"
+    assert trained_preparation(manifest) == {}
+    held_out = {r.id: r.patient_id for r in source.split("validate").without_images()}
+    for radiograph in made.split("train").without_images():
+        assert radiograph.synthesis is not None
+        origin = radiograph.synthesis.from_radiograph
+        assert origin is not None
+        assert radiograph.synthesis.from_patient == held_out[origin]
+    # This model was saved without view tokens.
+    (note,) = made.manifest["provenance"]["notes"]
+    assert "does not know <view-" in note
 
 
 def test_the_contact_sheet_has_a_row_a_prompt() -> None:
@@ -130,6 +186,7 @@ def test_the_contact_sheet_has_a_row_a_prompt() -> None:
         ("--sampler.scheduler=Euler", "sampler.scheduler"),
         ("--sampler.guidance_scale=0.5", "sampler.guidance_scale is 0.5"),
         ("--sampler.steps=1", "sampler.steps is 1"),
+        ("--prompts.negative_prompt=mass --sampler.guidance_scale=1", "has no effect without"),
         ("--model=runs/none/model", "'runs/none/model' not found"),
         ("--prompts.negative_prompt=" + "mass " * 90, "prompt of negative_prompt has 92 tokens"),
         ("--sampler.stepps=3", "unknown key sampler.stepps; did you mean sampler.steps?"),
@@ -141,7 +198,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     file = tmp_path / "config.yaml"
     file.write_text(config_to_yaml(config))
     with pytest.raises(InputError) as caught:
-        generate(load_config(GenerateConfig, [str(file), override]))
+        generate(load_config(GenerateConfig, [str(file), *re.split(" (?=--)", override)]))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

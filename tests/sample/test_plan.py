@@ -13,7 +13,7 @@ from roentgen.data.radiograph import Radiograph, Report
 from roentgen.errors import InputError
 from roentgen.text.prompts import PromptStyle, prompt_of
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
-from sample.plan import PlannedImage, make_plan, write_plan
+from sample.plan import PlannedImage, make_plan, told_findings, write_plan
 
 STYLE = PromptStyle()
 
@@ -132,6 +132,28 @@ def test_a_dataset_gives_its_own_prompts(dataset: Path, radiographs: list[Radiog
     assert len({image.patient_id for image in plan}) == len(radiographs)
 
 
+def test_only_what_the_prompt_tells_is_asked_for(dataset: Path, tmp_path: Path) -> None:
+    source = PromptsConfig(dataset=DatasetPrompts(folder=dataset, limit=1))
+    untold = plan_of(source, PromptStyle(text="none", view_token=False))[0]
+    assert (untold.prompt, untold.view, untold.findings) == ("", None, ())
+    assert (untold.age, untold.sex) == (None, None)
+    findings = (
+        Finding(name="Edema", state="uncertain"),
+        Finding(name="Pneumothorax", state="absent"),
+        Finding(name="Cardiomegaly"),
+    )
+    certain = PromptStyle(mention_uncertain=False, mention_absent=False)
+    assert told_findings(findings, certain) == findings[1:]  # what is not named is absent
+    assert told_findings(findings, PromptStyle()) == findings
+    assert told_findings(findings, PromptStyle(text="impression")) == findings
+    with pytest.raises(
+        InputError, match=r"prompts\.views is set, but prompts do not tell the view"
+    ):
+        plan_of(by_hand("edema"), PromptStyle(view_token=False))
+    (typed,) = plan_of(PromptsConfig(findings=("<view-ap> edema",)), PromptStyle(view_token=False))
+    assert (typed.prompt, typed.view) == ("<view-ap> edema", "AP")
+
+
 def test_a_dataset_is_narrowed_by_view_and_lot(dataset: Path) -> None:
     def ids(seed: int, limit: int | None) -> list[str | None]:
         source = DatasetPrompts(folder=dataset, views=("PA", "AP"), limit=limit)
@@ -169,15 +191,16 @@ def test_a_table_gives_prompts_views_and_counts(tmp_path: Path) -> None:
     [
         ("text\nedema\n", {"column": "report"}, "has no column 'report'; it has: text"),
         ("text\nedema\n", {"view_column": "view"}, "has no column 'view'"),
-        ("text,view\nedema,oblique\n", {"view_column": "view"}, "line 2: unknown view 'oblique'"),
-        ("text,n\nedema,two\n", {"count_column": "n"}, "line 2: n is 'two', not a whole number"),
+        ("text,view\nedema,oblique\n", {"view_column": "view"}, "row 1: unknown view 'oblique'"),
+        ("text,n\nedema,two\n", {"count_column": "n"}, "row 1: n is 'two', not a whole number"),
         ("text,n\nedema,0\n", {"count_column": "n"}, "every count is 0"),
-        ("text\nedema\nfever\n", {"kind": "findings"}, "line 3: unknown word 'fever'"),
-        ("text,n\n,1\n", {}, "line 2 is empty"),
-        ("text\n", {}, "no line below its header"),
+        ("text\nedema\nfever\n", {"kind": "findings"}, "row 2: unknown word 'fever'"),
+        ("text,n\n,1\n", {}, "row 1 is empty"),
+        ("text,n\nedema,1,2\n", {}, "row 1 has more or fewer fields"),
+        ("text\n", {}, "no row below its header"),
         ("", {}, "has no column 'text'"),
-        ('text\n"edema\n', {}, "is not a CSV file"),
-        (None, {}, "cannot read table .*: No such file"),
+        ('text\n"edema\n', {}, "table .* cannot be read: unexpected end of data"),
+        (None, {}, "no such table: .*prompts.csv"),
     ],
 )
 def test_a_bad_table_is_told_by_line(

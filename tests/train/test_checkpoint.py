@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from roentgen.errors import InputError
 from roentgen.models.stable_diffusion import Parts
 from train.checkpoint import (
     State,
@@ -110,6 +111,22 @@ def test_weights_average_and_step_come_back(
     ):
         assert torch.equal(before, after)
         assert torch.equal(state.ema.weights[name], fresh.ema.weights[name])
+
+
+def test_other_weights_and_optimizers_are_refused(
+    state: State, make_small_parts: Callable[..., Parts], tmp_path: Path
+) -> None:
+    save(tmp_path, state, 5)
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    other = Denoiser(make_small_parts())
+    adafactor = build_optimizer(other, OptimizerConfig(name="adafactor"), LearningRates())
+    fresh = State(denoiser=other, optimizer=adafactor, ema=None, scaler=None)
+    with pytest.raises(InputError, match="of optimizer AdamW, not Adafactor: restore optimizer"):
+        load_checkpoint(*found, fresh)
+    other.freeze(unet=True, text_encoder=False)
+    with pytest.raises(InputError, match=r"other weights .* \(unet\..* is the first that differs"):
+        load_checkpoint(*found, fresh)
 
 
 def test_differences_are_named_by_section_and_key() -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,16 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from roentgen.config import load_config
+from roentgen.data.dataset import open_dataset
 from roentgen.errors import InputError
 from roentgen.models.stable_diffusion import load_parts
+from roentgen.runs import read_manifest
 from train.checkpoint import save_checkpoint
+from train.checks import space_needed
 from train.config import FinetuneConfig
-from train.finetune import finetune
+from train.draws import Draws
+from train.finetune import finetune, remove_leftovers
+from train.loop import Training, slice_loss
 
 Write = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -111,6 +117,10 @@ def test_the_model_holds_the_average(write: Write) -> None:
 
 class KilledError(Exception):
     """Stands for the death of the process."""
+
+
+def die(*_: object) -> None:
+    raise KilledError
 
 
 def kill_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +225,10 @@ def test_a_mixture_of_styles_trains(write: Write) -> None:
         ("--learning_rate={unet: null, text_encoder: null}", "both nets are frozen"),
         ("--objective.caption_dropout=1.5", r"objective\.caption_dropout is 1\.5"),
         ("--precision=fp16", "precision fp16 needs a GPU"),
+        ("--xformers=true", "xformers=true needs a CUDA GPU and the package"),
+        ("--preview.prompts=[a, <view-xx> edema]", r"preview\.prompts\[1\]: unknown view token"),
+        (f"--preview.prompts=[{'mass ' * 90}]", r"prompts\[0\] has 92 tokens, allowed are 77"),
+        ("--preview={prompts: [a], steps: 1000}", "preview.steps is 1000, but the model knows"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_leaves_nothing(
@@ -241,14 +255,98 @@ def test_an_output_that_is_in_use_is_refused(write: Write, tmp_path: Path) -> No
         run(path)
     with pytest.raises(InputError, match=r"another run \(config.batch: 4 -> 8\): restore"):
         run(path, "--resume=true", "--batch=8")
+    first = (folder / "config.yaml").read_text()
     run(path, "--resume=true", "--log_every=2")  # nothing is left to do, and nothing is harmed
+    assert (folder / "config.yaml").read_text() == first
+    later = load_config(FinetuneConfig, [str(folder / "config-from-step-00000002.yaml")])
+    assert (later.resume, later.log_every) == (True, 2)
     run(path, "--overwrite=true", "--batch=8")
     assert len(metrics(folder, "loss")) == 2
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "diary.txt").write_text("mine")
+    (tmp_path / "other" / "config.yaml").write_text("steps: 1")
     with pytest.raises(InputError, match="is not empty and no run folder"):
         run(path, f"--output={tmp_path / 'other'}", "--overwrite=true")
-    shutil.rmtree(tmp_path / "other")
+    with pytest.raises(InputError, match="is a model folder, but a run folder is expected"):
+        run(path, f"--output={folder / 'model'}", "--overwrite=true")
+    assert (folder / "model" / "unet").exists()
+
+
+def test_the_run_folder_says_what_it_is_from_the_start(
+    write: Write, tmp_path: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.finetune.assemble", die)
+    with pytest.raises(KilledError):
+        run(write())
+    manifest = read_manifest(tmp_path / "run", "run")
+    source = manifest["provenance"]["made_from"]["dataset"]
+    assert source["fingerprint"] == open_dataset(small_dataset).fingerprint
+    assert manifest["provenance"]["versions"]["torch"]
+    assert manifest["licenses"] == [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_silently_begun_anew(
+    write: Write, tmp_path: Path
+) -> None:
+    folder = run(write())
+    (folder / "checkpoints" / "step-00000002" / "weights.safetensors").write_bytes(b"half")
+    for override in ("--resume=true", "--resume=false"):
+        with pytest.raises(InputError, match=r"holds a run \(model, .* but no whole checkpoint"):
+            run(write(), override)
+
+
+def test_what_a_kill_left_half_done_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / ".step-00000004.abc.partial").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-00000002").mkdir()
+    (tmp_path / "latents" / "train").mkdir(parents=True)
+    for name in ("latents-00000.partial", "latents-00001.safetensors"):
+        (tmp_path / "latents" / "train" / name).write_text("")
+    (tmp_path / ".metrics.jsonl.abc.partial").write_text("")
+    remove_leftovers(tmp_path)
+    left = {path.name for path in tmp_path.rglob("*") if not any(path.glob("*"))}
+    assert left == {"step-00000002", "latents-00001.safetensors"}
+
+
+def test_too_little_space_is_told_before_any_work(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=2_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(InputError, match=r"0\.00 GB free, but 0\.0\d GB are needed"):
+        run(write())
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_space_needed_is_what_a_run_takes(write: Write, small_model: Path) -> None:
+    path = write(steps=4, checkpoint={"every": 1, "keep": 2})
+    folder = run(path)
+    config = load_config(FinetuneConfig, [str(path)])
+    # Three checkpoints while one is being written, two when done.
+    kept = sum(f.stat().st_size for f in (folder / "checkpoints").rglob("*.safetensors"))
+    model = sum(f.stat().st_size for f in (folder / "model").rglob("*.safetensors"))
+    latents = sum(f.stat().st_size for f in (folder / "latents").rglob("*.safetensors"))
+    needed = space_needed(config, load_parts(str(folder / "model")), images=22, size=32)
+    assert needed == pytest.approx(kept * 3 / 2 + model + latents, rel=0.02)
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_broken_state_never_replaces_a_good_checkpoint(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def loss_of(training: Training, draws: Draws) -> torch.Tensor:
+        loss = slice_loss(training, draws)
+        if training.state.step < 2:
+            return loss
+        return loss * math.nan if broken == "loss" else loss + (loss - loss).sqrt()
+
+    monkeypatch.setattr("train.loop.slice_loss", loss_of)
+    path = write(steps=4, checkpoint={"every": 1, "keep": 1}, validation=None, log_every=100)
+    with pytest.raises(InputError, match=rf"{broken}.* is nan at step 3: lower the learning rate"):
+        run(path)
+    kept = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert kept == ["step-00000002"]
+    weights = checkpoint(tmp_path / "run", 2).values()
+    assert all(bool(tensor.isfinite().all()) for tensor in weights)
 
 
 def test_the_program_tells_a_mistake_in_one_line(write: Write) -> None:

@@ -15,6 +15,8 @@ from train.optimizer import (
     set_rates,
 )
 
+EMBEDDINGS = ("token_embedding", "position_embedding")
+
 
 def test_warm_up_then_half_a_cosine() -> None:
     factors = [rate_factor(step, 12, 2, "cosine") for step in range(12)]
@@ -37,7 +39,7 @@ def test_each_net_has_its_rate_and_embeddings_norms_and_biases_no_decay(
     }
     for name, weight in denoiser.trained():
         rate = 1e-3 if name.startswith("unet.") else 1e-4
-        decays = weight.ndim > 1 and "token_embedding" not in name
+        decays = weight.ndim > 1 and name.split(".")[-2] not in EMBEDDINGS
         assert found[id(weight)] == (rate, 0.1 if decays else 0.0), name
     set_rates(optimizer, 0.5)
     assert {group["lr"] for group in optimizer.param_groups} == {5e-4, 5e-5}

@@ -5,13 +5,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from roentgen.data.images import from_tensor
 from roentgen.errors import InputError
 from roentgen.models.conditioning import encode_prompts
-from roentgen.models.stable_diffusion import Parts, pipeline_of
-from sample.config import SamplerSettings, SchedulerName
-from sample.sampler import SCHEDULERS, Sampler, check_prompts, make_scheduler
+from roentgen.models.sampler import (
+    SCHEDULERS,
+    Sampler,
+    SamplerSettings,
+    SchedulerName,
+    check_prompts,
+    make_scheduler,
+)
+from roentgen.models.stable_diffusion import Parts, add_view_tokens, pipeline_of
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
@@ -35,6 +42,21 @@ IMAGES = [
 ]
 SETTINGS = SamplerSettings(steps=6, guidance_scale=4.0, batch_size=4, device="cpu")
 MakeParts = Callable[[str], Parts]
+
+
+@pytest.fixture(scope="module")
+def make_parts(make_small_parts: Callable[..., Parts]) -> MakeParts:
+    """Small parts whose conditioning and pictures differ clearly."""
+
+    def make(prediction_type: str) -> Parts:
+        parts = make_small_parts(prediction_type=prediction_type)
+        with torch.no_grad():
+            parts.text_encoder.get_input_embeddings().weight.mul_(50)
+            parts.vae.decoder.conv_out.weight.mul_(5)
+        add_view_tokens(parts.tokenizer, parts.text_encoder)
+        return parts
+
+    return make
 
 
 def drawn(parts: Parts, settings: SamplerSettings, images: Sequence[Image] = IMAGES) -> np.ndarray:
@@ -104,18 +126,18 @@ def test_seed_prompt_and_guidance_each_change_the_picture(make_parts: MakeParts)
 def test_a_prompt_is_encoded_once(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[str] = []
 
-    def spy(tokenizer: Any, encoder: Any, prompts: list[str]) -> torch.Tensor:
+    def spy(tokenizer: Any, encoder: Any, prompts: list[str], **options: Any) -> torch.Tensor:
         encoded.extend(prompts)
-        return encode_prompts(tokenizer, encoder, prompts)
+        return encode_prompts(tokenizer, encoder, prompts, **options)
 
-    monkeypatch.setattr("sample.sampler.encode_prompts", spy)
+    monkeypatch.setattr("roentgen.models.sampler.encode_prompts", spy)
     images = [replace(IMAGES[i % 2], seed=i) for i in range(6)]
     drawn(make_parts("epsilon"), replace(SETTINGS, batch_size=2, steps=2), images)
     assert sorted(encoded) == sorted({"", *(image.prompt for image in images)})
 
 
 def test_embeddings_are_let_go(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sample.sampler._KEPT_PROMPTS", 3)
+    monkeypatch.setattr("roentgen.models.sampler._KEPT_PROMPTS", 3)
     sampler = Sampler(make_parts("epsilon"), replace(SETTINGS, batch_size=2, steps=2))
     for _ in sampler.sample([Image(f"nodule {i}", None, i) for i in range(8)]):
         assert len(sampler._embeddings) <= 3
@@ -126,7 +148,7 @@ def test_schedulers_are_refused_in_one_line(make_parts: MakeParts) -> None:
     with pytest.raises(InputError, match=r"unknown scheduler 'Euler'.*PNDM, DDIM, DPM-Solver\+\+"):
         make_scheduler("Euler", trained)  # type: ignore[arg-type]
     parts = make_parts("v_prediction")
-    parts.scheduler = type(trained).from_config(trained.config, rescale_betas_zero_snr=True)
+    parts.scheduler = DDIMScheduler.from_config(trained.config, rescale_betas_zero_snr=True)
     with pytest.raises(InputError, match="PNDM cannot start from zero signal"):
         Sampler(parts, replace(SETTINGS, scheduler="PNDM"))
     with pytest.raises(InputError, match="1000 levels of noise"):

@@ -6,8 +6,9 @@ pipeline: `StableDiffusionPipeline(..., generator=torch.Generator().manual_seed(
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import diffusers
 import numpy as np
@@ -18,8 +19,8 @@ from roentgen.data.images import from_tensor
 from roentgen.errors import InputError
 from roentgen.models.conditioning import encode_prompts, token_counts
 from roentgen.models.stable_diffusion import Parts
-from sample.config import SamplerSettings, SchedulerName
 
+SchedulerName = Literal["PNDM", "DDIM", "DPM-Solver++"]
 # The noise schedule and the prediction type come from the model; what the solver adds stands here,
 # so that it does not hang on which scheduler the model was saved with. Latents are not pixels:
 # nothing is clipped.
@@ -44,6 +45,37 @@ SCHEDULERS: dict[SchedulerName, tuple[type[Any], dict[str, Any]]] = {
     ),
 }
 _KEPT_PROMPTS = 256  # embeddings held at a time; copies of a prompt are neighbours in a plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerSettings:
+    """How images are drawn from noise."""
+
+    scheduler: SchedulerName = "DPM-Solver++"
+    """The solver: PNDM (as RoentGen), DDIM or DPM-Solver++ (2M)."""
+    steps: int = 20
+    """Its steps."""
+    guidance_scale: float = 4.0
+    """Classifier-free guidance scale; 1: none."""
+    batch_size: int = 16
+    """Images drawn together."""
+    decode_batch_size: int = 4
+    """Images the VAE decodes together."""
+    device: Literal["cpu", "cuda", "mps"] | None = None
+    """Where; null: a GPU if there is one."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of UNet and text encoder; the VAE stays float32."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "decode_batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"sampler.{name} is {getattr(self, name)}: at least 1")
+        if self.steps < 2:
+            raise InputError(f"sampler.steps is {self.steps}: at least 2")
+        if not self.guidance_scale >= 1:
+            raise InputError(
+                f"sampler.guidance_scale is {self.guidance_scale}: at least 1, which is no guidance"
+            )
 
 
 class Drawable(Protocol):
@@ -91,10 +123,18 @@ def check_prompts(parts: Parts, images: Sequence[Drawable], ids: Sequence[str]) 
 
 
 class Sampler:
-    """Draws images with a model's parts, which it takes to the device and the number format."""
+    """Draws images with a model's parts, which it takes to the device and the number format.
+
+    Parts that are `live`, for they are training, stay where and as they are.
+    """
 
     def __init__(
-        self, parts: Parts, settings: SamplerSettings, device: torch.device | str | None = None
+        self,
+        parts: Parts,
+        settings: SamplerSettings,
+        device: torch.device | str | None = None,
+        *,
+        live: bool = False,
     ) -> None:
         self.parts = parts
         self.settings = settings
@@ -105,14 +145,16 @@ class Sampler:
             raise InputError(
                 f"sampler.steps is {settings.steps}, but the model knows {levels} levels of noise"
             )
+        self._embeddings: dict[str, Tensor] = {}
+        if live:
+            return
         for net in (parts.text_encoder, parts.unet):
             net.to(self.device).eval()
             if net.dtype != self.dtype:
                 net.to(self.dtype)
-        parts.vae.to(self.device).float().eval()  # in float16 these VAEs overflow
+        parts.vae.to(self.device).float().eval()
         for convolutional in (parts.unet, parts.vae):
             convolutional.to(memory_format=torch.channels_last)
-        self._embeddings: dict[str, Tensor] = {}
 
     def sample(self, images: Iterable[Drawable]) -> Iterator[np.ndarray]:
         """The images in order, each uint8 [height, width], drawn `batch_size` at a time."""
@@ -149,10 +191,11 @@ class Sampler:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:
-        """Latents [N, 4, h, w] as uint8 [N, height, width]."""
+        """Latents [N, 4, h, w] as uint8 [N, height, width], in float32: these VAEs overflow."""
         vae = self.parts.vae
         scaled = (latents / vae.config.scaling_factor).contiguous(memory_format=torch.channels_last)
-        return from_tensor(vae.decode(scaled).sample.clamp(-1, 1))
+        with torch.autocast(self.device.type, enabled=False):
+            return from_tensor(vae.decode(scaled).sample.clamp(-1, 1))
 
     def _noise(self, batch: Sequence[Drawable]) -> Tensor:
         """Each image's own noise, drawn on the CPU so that devices agree; float32 [N, 4, h, w]."""
@@ -165,12 +208,16 @@ class Sampler:
         return torch.stack(draws).to(self.device)
 
     def _embed(self, prompts: Sequence[str]) -> Tensor:
-        """Prompt embeddings [N, L, D]; each distinct prompt is encoded once while it is kept."""
+        """Prompt embeddings [N, L, D]; each distinct prompt is encoded once while it is kept.
+
+        Prompts beyond the token limit are cut: `check_prompts` is who refuses them.
+        """
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
         if len(self._embeddings) + len(new) > _KEPT_PROMPTS:
             self._embeddings = {p: self._embeddings[p] for p in prompts if p in self._embeddings}
         if new:
-            encoded = encode_prompts(self.parts.tokenizer, self.parts.text_encoder, new)
+            tokenizer, text_encoder = self.parts.tokenizer, self.parts.text_encoder
+            encoded = encode_prompts(tokenizer, text_encoder, new, too_long="truncate")
             self._embeddings |= dict(zip(new, encoded.to(self.dtype), strict=True))
         return torch.stack([self._embeddings[prompt] for prompt in prompts])
 
