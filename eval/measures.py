@@ -34,9 +34,10 @@ def fit(config: EvaluateConfig, seed: int, *sets: ImageSet) -> Classifier:
 def network_text(config: EvaluateConfig, test: ImageSet) -> str:
     """The small network in words."""
     size, c = test.images.shape[1], config.classifier
+    start = f"from the layers of {c.pretrained}" if c.pretrained else "from scratch"
     return (
         f"Network: residual CNN, widths {', '.join(map(str, c.widths))}, {c.steps} steps of "
-        f"{c.batch_size} images, no flips; resize none ({size}x{size}), pixels [-1, 1]. "
+        f"{c.batch_size} images {start}, no flips; resize none ({size}x{size}), pixels [-1, 1]. "
         f"A finding that is uncertain is left out; one not mentioned is "
         f"{'left out' if config.not_mentioned == 'ignore' else 'taken as absent'}."
     )

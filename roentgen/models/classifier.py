@@ -44,6 +44,9 @@ class ClassifierConfig:
     """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
     weight_decay: float = 0.02
     """AdamW's weight decay."""
+    pretrained: Path | None = None
+    """Folder of a saved classifier whose layers, but not its heads, training starts from, as other
+    networks start from ImageNet's; null: from scratch."""
     widths: tuple[int, ...] = (24, 48, 96, 128)
     """Channels of the stem, at a quarter of the side, and of each stage, which halves it again."""
     shift: float = 0.05
@@ -218,6 +221,8 @@ def train_classifier(
         findings=tuple(findings), image_size=images.shape[1], widths=tuple(config.widths)
     )
     network = _initialised(spec, torch_generator(seed, "classifier", "weights"))
+    if config.pretrained:
+        _start_from(network, load_classifier(config.pretrained), config.pretrained)
     network.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -241,6 +246,22 @@ def train_classifier(
         if watch is not None:
             watch(step, float(loss.detach()))
     return Classifier(network, spec)
+
+
+def _start_from(network: Network, other: Classifier, folder: Path) -> None:
+    """Copy all layers but the heads. Raises InputError if the widths differ."""
+    layers = {
+        name: weight
+        for name, weight in other.network.state_dict().items()
+        if not name.startswith(("findings.", "views."))
+    }
+    try:
+        network.load_state_dict(layers, strict=False)
+    except RuntimeError:
+        raise InputError(
+            f"classifier.pretrained {folder} has widths {list(other.spec.widths)}: "
+            "set classifier.widths to these"
+        ) from None
 
 
 def masked_loss(logits: tuple[Tensor, Tensor], labels: Tensor, views: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ IMAGE_SIZE = 128  # pixels a side; the VAE shrinks them by 8
 
 
 def tiny_autoencoder() -> "AutoencoderKL":
-    """An untrained VAE: 3x128x128 images in [-1, 1] to 4x16x16 latents; 2.6 M parameters."""
+    """An untrained VAE: 3x128x128 images in [-1, 1] to 4x16x16 latents; 3.1 M parameters."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(

@@ -90,9 +90,7 @@ def test_fluid_is_white_and_low_on_its_side(
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_leak_is_black_and_high_on_its_side(
-    thorax: Thorax, healthy: Lesions, side: LungSide
-) -> None:
+def test_a_leak_is_black_and_high(thorax: Thorax, healthy: Lesions, side: LungSide) -> None:
     sick = replace(healthy, gap={side: 0.45})
     film, clean = _film(thorax, sick), _film(thorax, healthy)
     mask = film.masks["pneumothorax"]
