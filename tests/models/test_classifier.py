@@ -167,12 +167,12 @@ def test_mistakes_are_told() -> None:
 
 
 def test_training_can_start_from_saved_layers(tmp_path: Path) -> None:
-    images, labels, views = drawn(64)
+    images, labels, views = drawn(64, 1)
     first = train_classifier(images, labels, views, findings=FINDINGS, config=CONFIG, seed=0)
     first.save(tmp_path)
     still = replace(CONFIG, pretrained=tmp_path, steps=1, learning_rate=1e-12)
     again = train_classifier(images, labels, views, findings=FINDINGS, config=still, seed=1)
     np.testing.assert_allclose(again.features(images), first.features(images), atol=1e-5)
+    other = replace(still, widths=(8, 16))
     with pytest.raises(InputError, match="widths"):
-        other = replace(still, widths=(8, 16))
         train_classifier(images, labels, views, findings=FINDINGS, config=other, seed=1)
