@@ -222,7 +222,7 @@ def train_classifier(
     )
     network = _initialised(spec, torch_generator(seed, "classifier", "weights"))
     if config.pretrained:
-        _start_from(network, load_classifier(config.pretrained), config.pretrained)
+        _start_from(network, spec, config.pretrained)
     network.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -248,20 +248,18 @@ def train_classifier(
     return Classifier(network, spec)
 
 
-def _start_from(network: Network, other: Classifier, folder: Path) -> None:
-    """Copy all layers but the heads. Raises InputError if the widths differ."""
-    layers = {
-        name: weight
-        for name, weight in other.network.state_dict().items()
-        if not name.startswith(("findings.", "views."))
-    }
-    try:
-        network.load_state_dict(layers, strict=False)
-    except RuntimeError:
+def _start_from(network: Network, spec: ClassifierSpec, folder: Path) -> None:
+    """Copy all layers but the heads of a saved one. Raises InputError if the widths differ."""
+    other = load_classifier(folder)
+    if other.spec.widths != spec.widths:
         raise InputError(
             f"classifier.pretrained {folder} has widths {list(other.spec.widths)}: "
             "set classifier.widths to these"
-        ) from None
+        )
+    layers = other.network.state_dict()
+    heads = ("findings.", "views.")
+    kept = {name: weight for name, weight in layers.items() if not name.startswith(heads)}
+    network.load_state_dict(kept, strict=False)
 
 
 def masked_loss(logits: tuple[Tensor, Tensor], labels: Tensor, views: Tensor) -> Tensor:
