@@ -83,7 +83,7 @@ def test_two_steps_save_and_reload_within_20_gb(
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(
-        tmp_path / "run" / "model", torch_dtype=torch.bfloat16, local_files_only=True
+        tmp_path / "run" / "model", dtype=torch.bfloat16, local_files_only=True
     )
     assert pipeline.tokenizer("<view-pa>").input_ids == [49406, 49408, 49407]
     assert sum(weight.numel() for weight in pipeline.unet.parameters()) / 1e6 == parameters
