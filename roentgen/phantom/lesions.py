@@ -85,10 +85,10 @@ def draw_lesions(rng: np.random.Generator, thorax: Thorax, supine: bool) -> Lesi
         heart_width = 0.54 + 0.17 * grade("Cardiomegaly", None)
     fluid: dict[LungSide, float] = {}
     if has["Pleural Effusion"]:
-        for sides in [_draw_side(rng, both=0.3)]:
-            level = grade("Pleural Effusion", sides)
-            for side in _lungs(sides):
-                fluid[side] = float((34 + 96 * level) * rng.uniform(0.92, 1.08))
+        sides = _draw_side(rng, both=0.3)
+        level = grade("Pleural Effusion", sides)
+        for side in _lungs(sides):
+            fluid[side] = float((34 + 96 * level) * rng.uniform(0.92, 1.08))
     gap: dict[LungSide, float] = {}
     if has["Pneumothorax"]:
         side = _draw_lung(rng)

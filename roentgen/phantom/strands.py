@@ -71,7 +71,7 @@ def _rib(thorax: Thorax, number: int, sign: int) -> Strands:
     middle = np.stack([sign * (width + 5) * np.sin(angle), y, -(depth + 5) * np.cos(angle)], axis=1)
     around = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     tall = 6.2 if number > 1 else 4.5
-    outward = np.stack([np.sign(sign) * np.sin(angle), 0 * angle, -np.cos(angle)], axis=1)
+    outward = np.stack([sign * np.sin(angle), 0 * angle, -np.cos(angle)], axis=1)
     shell = (
         middle[:, None]
         + tall * np.sin(around)[None, :, None] * np.array([0.0, 1.0, 0.0])
@@ -135,7 +135,7 @@ def _scapula(thorax: Thorax, sign: int, arms_forward: bool) -> Strands:
     )
 
 
-def vessels(rng: np.random.Generator, thorax: Thorax) -> Strands:
+def vessels(rng: np.random.Generator) -> Strands:
     """Two trees of arteries and veins: from each hilum outward, halving as they branch."""
     clouds = []
     for sign in (-1, 1):
@@ -168,7 +168,7 @@ def vessels(rng: np.random.Generator, thorax: Thorax) -> Strands:
     return _join(clouds)
 
 
-def airways(thorax: Thorax) -> Strands:
+def airways() -> Strands:
     """Trachea and main bronchi: air within the mediastinum (their volume is taken away)."""
     carina = (2.0, 38.0, -14.0)
     return _join(

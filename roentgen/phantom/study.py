@@ -65,7 +65,7 @@ def draw_study(rng: np.random.Generator, views: Sequence[View], size: int) -> St
     """Draw a patient and take films of size [size, size]; AP films are taken lying back."""
     thorax = draw_thorax(rng)
     lesions = draw_lesions(rng, thorax, supine="AP" in views)
-    vessels = strands.vessels(rng, thorax)
+    vessels = strands.vessels(rng)
     devices = strands.devices(rng, thorax, lesions)
     films = tuple(
         take_film(rng, thorax, lesions, vessels, devices, view=view, size=size) for view in views
@@ -99,7 +99,7 @@ def take_film(
         paths = {name: _enlarged(path, size / FINEST_RAYS) for name, path in paths.items()}
 
     air = paths.pop("air") - fine.project(_within_air(thorax, lesions, vessels, tilt))
-    tissue = paths.pop("body") - np.clip(air, 0, None) - fine.project(strands.airways(thorax))
+    tissue = paths.pop("body") - np.clip(air, 0, None) - fine.project(strands.airways())
     tissue = np.clip(tissue, 0, None)
     metal = fine.project(devices)
     bone = fine.project(strands.bones(thorax, arms_forward=view != "AP"))

@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 
 def _film(thorax: Thorax, lesions: Lesions, view: View = "PA", size: int = SIZE) -> Film:
     rng = np.random.default_rng(5)
-    vessels = strands.vessels(rng, thorax)
+    vessels = strands.vessels(rng)
     devices = strands.devices(rng, thorax, lesions)
     return take_film(rng, thorax, lesions, vessels, devices, view=view, size=size)
 
