@@ -18,6 +18,18 @@ class Report:
     impression: str | None = None
     indication: str | None = None
     comparison: str | None = None
+    last_paragraph: str | None = None  # of a report without titles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle around a structure, in pixels of the prepared image from its top left corner."""
+
+    structure: str
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +64,10 @@ class Radiograph:
     findings: tuple[Finding, ...] = ()
     report: Report | None = None
     masks: dict[str, bytes] = field(default_factory=dict)
+    boxes: tuple[Box, ...] = ()
     age: float | None = None  # years
     sex: Sex | None = None
+    race: str | None = None  # as a prompt says it: "white", "black or african american"
     source: str
     license: str
     synthesis: Synthesis | None = None

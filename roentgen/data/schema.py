@@ -9,14 +9,23 @@ from typing import Any
 import pyarrow as pa
 
 from roentgen.data.findings import Finding
-from roentgen.data.radiograph import Radiograph, Report, Synthesis
+from roentgen.data.radiograph import Box, Radiograph, Report, Synthesis
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # datasets.Image()
 _REPORT = pa.struct(
-    [(name, pa.string()) for name in ("findings", "impression", "indication", "comparison")]
+    [
+        (name, pa.string())
+        for name in ("findings", "impression", "indication", "comparison", "last_paragraph")
+    ]
 )
 _FINDING = pa.struct(
     [(name, pa.string()) for name in ("name", "state", "side", "severity", "detail")]
+)
+_BOX = pa.struct(
+    [
+        ("structure", pa.string()),
+        *((side, pa.float64()) for side in ("left", "top", "right", "bottom")),
+    ]
 )
 _SYNTHESIS = pa.struct(
     [
@@ -42,8 +51,10 @@ SCHEMA = pa.schema(
         ("findings", pa.list_(_FINDING)),
         ("report", _REPORT),
         ("masks", pa.list_(pa.struct([("structure", pa.string()), ("image", _IMAGE)]))),
+        ("boxes", pa.list_(_BOX)),
         ("age", pa.float64()),
         ("sex", pa.string()),
+        ("race", pa.string()),
         ("source", pa.string()),
         ("license", pa.string()),
         ("synthesis", _SYNTHESIS),
@@ -91,6 +102,7 @@ def to_row(radiograph: Radiograph) -> dict[str, Any]:
     row = {field.name: getattr(radiograph, field.name) for field in SCHEMA}
     row["image"] = {"bytes": radiograph.image, "path": None}
     row["findings"] = [asdict(finding) for finding in radiograph.findings]
+    row["boxes"] = [asdict(box) for box in radiograph.boxes]
     row["report"] = asdict(radiograph.report) if radiograph.report else None
     row["masks"] = [
         {"structure": structure, "image": {"bytes": mask, "path": None}}
@@ -107,6 +119,7 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     values["findings"] = tuple(Finding(**finding) for finding in row["findings"] or ())
     values["report"] = Report(**row["report"]) if row["report"] else None
     values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
+    values["boxes"] = tuple(Box(**box) for box in row["boxes"] or ())
     values["synthesis"] = Synthesis(**row["synthesis"]) if row["synthesis"] else None
     return Radiograph(**values)
 
