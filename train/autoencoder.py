@@ -69,7 +69,9 @@ def main() -> None:
     dataset = open_dataset(config.data)
     train = np.stack(dataset.split("train").images(range(len(dataset.split("train")))))
     test = np.stack(dataset.split("test").images(range(min(len(dataset.split("test")), 500))))
-    parts = build_tiny(config.seed) if config.init is None else load_parts(config.init)
+    parts = build_tiny(config.seed)
+    if config.init is not None:
+        parts.vae = load_parts(config.init).vae
     train_autoencoder(parts.vae, train, config)
     decibel = float(psnr(test, np.stack(list(reconstruct(parts.vae, test)))).mean())
     save_model(

@@ -33,7 +33,7 @@ def tiny_autoencoder() -> "AutoencoderKL":
 def build_tiny(seed: int) -> "Parts":
     """Untrained parts of the tiny base, the same for the same seed.
 
-    UNet of 64/128/192 channels on 16x16 latents, CLIP text encoder of width 128, scaled-linear
+    UNet of 64/128/192 channels on 16x16 latents, CLIP text encoder of width 96, scaled-linear
     noise schedule and epsilon prediction as in Stable Diffusion 1.x.
     """
     import torch
@@ -54,20 +54,20 @@ def build_tiny(seed: int) -> "Parts":
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
             block_out_channels=(64, 128, 192),
             layers_per_block=1,
-            cross_attention_dim=128,
+            cross_attention_dim=96,
             attention_head_dim=8,
             norm_num_groups=16,
         )
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=len(tokenizer),
-                hidden_size=128,
-                intermediate_size=512,
+                hidden_size=96,
+                intermediate_size=384,
                 num_hidden_layers=3,
                 num_attention_heads=4,
                 max_position_embeddings=tokenizer.model_max_length,
                 hidden_act="quick_gelu",
-                projection_dim=128,
+                projection_dim=96,
                 bos_token_id=tokenizer.bos_token_id,
                 eos_token_id=tokenizer.eos_token_id,
                 pad_token_id=tokenizer.pad_token_id,

@@ -139,14 +139,14 @@ def vessels(rng: np.random.Generator) -> Strands:
     """Two trees of arteries and veins: from each hilum outward, halving as they branch."""
     clouds = []
     for sign in (-1, 1):
-        n = 13
+        n = 9
         start = np.tile([sign * 34.0, 4.0 * sign, -6.0], (n, 1)) + rng.normal(0, 5, (n, 3))
         azimuth = np.linspace(-1.75, 1.35, n) + rng.normal(0, 0.08, n)
         direction = np.stack(
             [sign * np.cos(azimuth), np.sin(azimuth), rng.uniform(-0.75, 0.75, n)], axis=1
         )
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        length, radius = 30.0, 3.0
+        length, radius = 30.0, 5.4
         for _ in range(5):
             n = len(start)
             reach = (length * rng.uniform(0.75, 1.25, n))[:, None]
@@ -164,7 +164,7 @@ def vessels(rng: np.random.Generator) -> Strands:
             start = np.repeat(end, 2, axis=0)
             direction = np.repeat(direction, 2, axis=0) + rng.normal(0, 0.32, (2 * n, 3))
             direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-            length, radius = 0.82 * length, 0.74 * radius
+            length, radius = 0.82 * length, 0.67 * radius
     return _join(clouds)
 
 

@@ -17,10 +17,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 def _film(thorax: Thorax, lesions: Lesions, view: View = "PA", size: int = SIZE) -> Film:
-    rng = np.random.default_rng(5)
-    vessels = strands.vessels(rng)
-    devices = strands.devices(rng, thorax, lesions)
-    return take_film(rng, thorax, lesions, vessels, devices, view=view, size=size)
+    vessels = strands.vessels(np.random.default_rng(5))
+    devices = strands.devices(np.random.default_rng(6), thorax, lesions)
+    placing = np.random.default_rng(7)
+    return take_film(placing, thorax, lesions, vessels, devices, view=view, size=size)
+
+
+def _midline(film: Film) -> float:
+    """The column halfway between the lungs' outer borders."""
+    columns = np.flatnonzero(film.masks["lungs"].any(axis=0))
+    return float(columns[0] + columns[-1]) / 2
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +91,7 @@ def test_fluid_is_white_and_low_on_its_side(
     mask = film.masks["pleural effusion"]
     rows, columns = np.nonzero(mask)
     assert rows.mean() > 0.6 * SIZE
-    assert ((columns > SIZE / 2) == (side == "left")).mean() > 0.98
+    assert ((columns > _midline(clean)) == (side == "left")).mean() > 0.98
     assert film.image[mask].mean() > clean.image[mask].mean() + 15
 
 
@@ -95,7 +101,7 @@ def test_a_leak_is_black_and_high(thorax: Thorax, healthy: Lesions, side: LungSi
     film, clean = _film(thorax, sick), _film(thorax, healthy)
     mask = film.masks["pneumothorax"]
     rows, columns = np.nonzero(mask)
-    assert ((columns > SIZE / 2) == (side == "left")).mean() > 0.98
+    assert ((columns > _midline(clean)) == (side == "left")).mean() > 0.98
     assert rows.min() < 0.3 * SIZE
     assert film.image[mask].mean() < clean.image[mask].mean() - 4
 
@@ -124,12 +130,13 @@ def test_every_drawn_finding_has_its_mask_and_every_absent_one_none() -> None:
 def test_a_finer_film_shows_the_same_patient_in_the_same_place(
     thorax: Thorax, healthy: Lesions, size: int
 ) -> None:
-    # Beyond FINEST_RAYS, fields are interpolated: a shift of half a coarse pixel would show.
+    # Beyond FINEST_RAYS, fields are interpolated: a shift of half a coarse pixel would show;
+    # less than half of that is the threshold on an interpolated path.
     sick = replace(healthy, fluid={"left": 90.0})
     fine, coarse = (_film(thorax, sick, size=n).masks for n in (size, 128))
     for name in ("heart", "pleural effusion"):
         rows, columns = (np.mean(places) for places in np.nonzero(fine[name]))
         expected = [np.mean(places) for places in np.nonzero(coarse[name])]
         scale = size / 128  # of pixel areas: the centre of pixel k lies at k + 0.5
-        assert (rows + 0.5) / scale == pytest.approx(expected[0] + 0.5, abs=0.15), name
-        assert (columns + 0.5) / scale == pytest.approx(expected[1] + 0.5, abs=0.15), name
+        assert (rows + 0.5) / scale == pytest.approx(expected[0] + 0.5, abs=0.25), name
+        assert (columns + 0.5) / scale == pytest.approx(expected[1] + 0.5, abs=0.25), name
