@@ -1,197 +1,179 @@
 """Program: prepare a corpus into a radiograph dataset.
 
 `python -m roentgen.prepare configs/data/films.yaml [--key=value ...]`
+
+A killed run, started again in the same way, goes on where it was. `accelerate launch` and
+`torchrun` share one preparation out over processes and machines that see the same output folder.
 """
 
-import csv
 import os
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from roentgen.config import load_config
-from roentgen.corpora.phantom import PhantomConfig, PhantomReader
-from roentgen.corpora.reader import CorpusReader, Plan
-from roentgen.corpora.table import TableConfig, TableReader
-from roentgen.corpora.work import outcomes
-from roentgen.data.dataset import DatasetWriter
-from roentgen.data.findings import Finding
-from roentgen.data.images import Fit, decode, encode_png
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.sheet import contact_sheet
-from roentgen.data.splits import SplitRules
+from roentgen.corpora.choice import PrepareConfig, make_reader
+from roentgen.corpora.finish import Finish
+from roentgen.corpora.join import (
+    CONTACT_SHEET,
+    UNMAPPED,
+    Joined,
+    by_count,
+    check_identities,
+    describe_lengths,
+    join_parts,
+    write_dataset,
+)
+from roentgen.corpora.limit import BadItems
+from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.work import (
+    PartMaker,
+    by_split,
+    count_parts,
+    fingerprint_of_plan,
+    make_parts,
+    meet,
+)
+from roentgen.data.card import length_line
+from roentgen.data.dataset import LEFT_OUT, open_dataset
+from roentgen.data.seal import SPLITS
 from roentgen.errors import InputError, run_program
-from roentgen.runs import check_free_space, check_output, provenance, write_file
+from roentgen.runs import check_free_space, check_output, install_folder, provenance
 
-CONTACT_SHEET = "contact_sheet.png"
-UNMAPPED = "unmapped.csv"
+__all__ = ["PrepareConfig", "make_reader", "prepare"]
+
 _ON_SHEET = 40
-_SHEET_COLUMNS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
-    """Prepare a corpus into a radiograph dataset. Give exactly one corpus section."""
-
-    output: Path
-    """The dataset folder to write."""
-    overwrite: bool = False
-    """Replace the output folder if it is there."""
-    size: int
-    """Width and height of the images in pixels."""
-    fit: Fit = "pad"
-    """"pad" keeps the whole image, centred on black; "crop" keeps its centred square."""
-    seed: int = 0
-    """Decides the split of each patient, and the patients of a phantom."""
-    workers: int | None = None
-    """Processes to work with; null: one a core. The result does not depend on it."""
-    max_left_out: float = 0.05
-    """The share of items that may be bad; more and the run fails. Filtered rows do not count."""
-    split: SplitRules | None = None
-    """How a table is split; phantoms bring their own split."""
-    phantom: PhantomConfig | None = None
-    """Corpus: drawn phantoms."""
-    table: TableConfig | None = None
-    """Corpus: a table of image paths."""
-
-    def __post_init__(self) -> None:
-        if (self.phantom is None) == (self.table is None):
-            raise InputError("give exactly one corpus section: phantom or table")
-        if self.table is not None and self.split is None:
-            raise InputError("split is missing: give split.fractions or split.column")
-        if self.phantom is not None and self.split is not None:
-            raise InputError("split does not go with phantom: set the split's sizes in phantom")
-        if self.size < 1:
-            raise InputError(f"size is {self.size}: it must be at least 1")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers is {self.workers}: it must be at least 1, or null")
-        if not 0 <= self.max_left_out <= 1:
-            raise InputError(f"max_left_out is {self.max_left_out}: it must be between 0 and 1")
-
-
-def make_reader(config: PrepareConfig) -> CorpusReader:
-    """The reader of the one corpus section that is given."""
-    if config.phantom is not None:
-        return PhantomReader(config.phantom, config.size, config.seed)
-    assert config.table is not None
-    assert config.split is not None
-    return TableReader(config.table, config.split, config.size, config.fit, config.seed)
+# What does not change the content of a dataset: a run may go on with other values of these.
+_FREE = ("output", "overwrite", "workers", "max_left_out", "disjoint_from", "same_splits_as")
 
 
 def prepare(config: PrepareConfig) -> str:
-    """Write the dataset; returns a summary for the user. Raises InputError for what is wrong."""
+    """Write the dataset; returns a summary for the user, "" in all processes but the first.
+
+    Raises InputError for what is wrong.
+    """
     check_output(config.output, overwrite=config.overwrite)
+    for folder in (*config.disjoint_from, *config.same_splits_as):
+        open_dataset(folder)
     reader = make_reader(config)
-    plan = Plan(*reader.plan())
-    limit = _BadItems(config.max_left_out, len(plan.items), plan)
+    plan = by_split(Plan(*reader.plan()))
+    limit = BadItems(config.max_left_out, plan)
     limit.check()
-    # PNG takes less than a byte a pixel, and masks take little.
-    check_free_space(config.output, len(plan.items) * config.size**2)
-    sheet = _Sheet(len(plan.items))
-    with DatasetWriter(
-        config.output,
-        licenses=reader.licenses,
-        provenance=provenance("roentgen.prepare", config, {}),
-        preparation={"size": config.size, "fit": config.fit},
-        overwrite=config.overwrite,
-    ) as writer:
-        for left_out in plan.left_out:
-            writer.leave_out(left_out.id, left_out.reason)
-        work = outcomes(reader, plan.items, config.workers or os.cpu_count() or 1)
-        progress = tqdm(work, total=len(plan.items), unit=" items", desc="preparing")
-        for index, outcome in enumerate(progress):
-            if outcome.reason is not None:
-                writer.leave_out(outcome.id, outcome.reason)
-                limit.add(outcome.reason)
-            for radiograph in outcome.radiographs:
-                writer.add(radiograph)
-            sheet.add(index, outcome.radiographs)
-        _write_unmapped(writer.folder / UNMAPPED, plan.unmapped)
-        sheet.write(writer.folder / CONTACT_SHEET)
-    return _summary(config.output, writer, plan.unmapped)
-
-
-class _BadItems:
-    """Counts bad items by reason, and ends the run when there are too many."""
-
-    def __init__(self, share: float, good: int, plan: Plan) -> None:
-        self.reasons = Counter(item.reason for item in plan.left_out if not item.asked)
-        self.all = good + self.reasons.total()
-        self.share = share
-
-    def add(self, reason: str) -> None:
-        self.reasons[reason] += 1
-        self.check()
-
-    def check(self) -> None:
-        bad = self.reasons.total()
-        if bad <= self.share * self.all:
-            return
-        commonest = "; ".join(f"{text} ({n})" for text, n in self.reasons.most_common(3))
-        raise InputError(
-            f"{bad} of {self.all} items are bad, more than max_left_out={self.share:g}; "
-            f"the commonest reasons: {commonest}"
+    if not plan.items:
+        why = limit.commonest() or "the corpus has no images, or the filters leave none"
+        raise InputError(f"dataset {config.output.name!r} would be empty: {why}")
+    made_from = provenance("roentgen.prepare", config, {})
+    identity = {
+        **{key: value for key, value in made_from["config"].items() if key not in _FREE},
+        "versions": made_from["versions"],
+        "commit": made_from["commit"],
+        "corpus": fingerprint_of_plan(plan),
+    }
+    work = WorkFolder(config.output)
+    maker = PartMaker(
+        work=work, reader=reader, finish=Finish(reports=config.reports, keep=config.keep)
+    )
+    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if rank > 0:
+        meet()
+        work.join(identity)
+        _make_all(config, maker, plan, limit, rank, ranks)
+        return ""
+    with work.lock():
+        _open(config, work, identity, plan, limit)
+        if ranks > 1:
+            meet()
+        _make_all(config, maker, plan, limit, rank, ranks)
+        joined = join_parts(work, plan, count_parts(len(plan.items)))
+        _check_limit(work, BadItems(config.max_left_out, plan), joined.of_parts)
+        checks = {"disjoint_from": config.disjoint_from, "same_splits_as": config.same_splits_as}
+        write_dataset(
+            work,
+            joined,
+            plan,
+            patients=check_identities(joined, checks),
+            licenses=reader.licenses,
+            provenance=made_from,
+            preparation={"size": config.size, "fit": config.fit},
         )
+        install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
+        work.remove()
+    return _summary(config.output, joined, plan.unmapped)
 
 
-class _Sheet:
-    """Gathers radiographs at even distances through the corpus for the contact sheet."""
-
-    def __init__(self, items: int) -> None:
-        self.at = {int(i) for i in np.linspace(0, items - 1, min(items, _ON_SHEET))}
-        self.chosen: list[Radiograph] = []
-
-    def add(self, index: int, radiographs: tuple[Radiograph, ...]) -> None:
-        if index in self.at and radiographs:
-            self.chosen.append(radiographs[index % len(radiographs)])
-
-    def write(self, path: Path) -> None:
-        if self.chosen:
-            images = [decode(radiograph.image) for radiograph in self.chosen]
-            captions = [_caption(radiograph) for radiograph in self.chosen]
-            write_file(path, encode_png(contact_sheet(images, captions, _SHEET_COLUMNS)))
-
-
-def _caption(radiograph: Radiograph) -> str:
-    present = [_words(f) for f in radiograph.findings if f.state == "present"]
-    return f"{radiograph.view or 'view unknown'}: {', '.join(present) or 'nothing said'}"
-
-
-def _words(finding: Finding) -> str:
-    parts = (finding.severity, finding.side, finding.name)
-    detail = f" ({finding.detail})" if finding.detail else ""
-    return " ".join(part for part in parts if part) + detail
+def _open(
+    config: PrepareConfig,
+    work: WorkFolder,
+    identity: Mapping[str, Any],
+    plan: Plan,
+    limit: BadItems,
+) -> None:
+    """Open the work folder, and say what an earlier run left in it."""
+    notes = work.open(identity)
+    finished = work.finished()
+    for number in finished:
+        limit.add(work.read(number).left_out)
+    if finished:
+        parts = count_parts(len(plan.items))
+        notes.append(
+            f"going on with {len(finished)} of {parts} parts that an earlier run finished "
+            f"(to start anew, remove {work.folder})"
+        )
+    # PNG takes less than a byte a pixel, and masks take little.
+    items = max(0, len(plan.items) - len(finished) * PART_ITEMS)
+    check_free_space(config.output, items * config.size**2)
+    for note in notes:
+        print(f"prepare: {note}", flush=True)  # noqa: T201
 
 
-def _write_unmapped(path: Path, unmapped: Mapping[tuple[str, str], int]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["word", "count", "why"])
-        for (word, why), count in sorted(unmapped.items(), key=_by_count):
-            writer.writerow([word, count, why])
+def _make_all(
+    config: PrepareConfig, maker: PartMaker, plan: Plan, limit: BadItems, rank: int, ranks: int
+) -> None:
+    """Make the parts that are missing; the bar shows what all processes have done."""
+    cores = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    at = {int(i) for i in np.linspace(0, len(plan.items) - 1, min(len(plan.items), _ON_SHEET))}
+    work, workers = maker.work, config.workers or cores
+    made = make_parts(maker, plan.items, frozenset(at), workers=workers, rank=rank, ranks=ranks)
+    total = len(plan.items)
+    with tqdm(total=total, unit=" items", desc="preparing", disable=rank > 0) as bar, closing(made):
+        bar.update(min(total, len(work.finished()) * PART_ITEMS))
+        for part in made:
+            _check_limit(work, limit, part.left_out)
+            bar.update(min(total, len(work.finished()) * PART_ITEMS) - bar.n)
 
 
-def _by_count(item: tuple[tuple[str, str], int]) -> tuple[int, str]:
-    return -item[1], item[0][0]
+def _check_limit(work: WorkFolder, limit: BadItems, left_out: Iterable[LeftOut]) -> None:
+    limit.add(left_out)
+    try:
+        limit.check()
+    except InputError:
+        work.drop_bad()  # or the next run would not see that they are mended
+        raise
 
 
-def _summary(output: Path, writer: DatasetWriter, unmapped: Mapping[tuple[str, str], int]) -> str:
+def _summary(output: Path, joined: Joined, unmapped: Mapping[tuple[str, str], int]) -> str:
     lines = []
-    for split, tally in writer.tallies.items():
+    for split in SPLITS:
+        if split not in joined.tallies:
+            continue
+        tally = joined.tallies[split]
         views = ", ".join(f"{view} {count}" for view, count in tally.views.most_common())
         found = [(name, n) for (name, state), n in tally.findings.items() if state == "present"]
         found.sort(key=lambda item: (-item[1], item[0]))
         findings = ", ".join(f"{name} {count}" for name, count in found) or "none"
         lines.append(f"{split}: {tally.rows} radiographs; views: {views}; present: {findings}")
-    lines.append(f"left out: {writer.left_out.total()} (left_out.csv)")
-    lines += [f"  {count}: {reason}" for reason, count in writer.left_out.most_common(10)]
+    lines += map(length_line, describe_lengths(joined.lengths).items())
+    reasons = joined.reasons()
+    lines.append(f"left out: {reasons.total()} ({LEFT_OUT})")
+    lines += [f"  {count}: {reason}" for reason, count in reasons.most_common(10)]
     if unmapped:
         words = ", ".join(
-            f"{word} {count}" for (word, _), count in sorted(unmapped.items(), key=_by_count)[:10]
+            f"{word} {count}" for (word, _), count in sorted(unmapped.items(), key=by_count)[:10]
         )
         lines.append(f"finding words without meaning ({UNMAPPED}): {words}")
     lines.append(f"contact sheet: {output / CONTACT_SHEET}")
@@ -201,7 +183,9 @@ def _summary(output: Path, writer: DatasetWriter, unmapped: Mapping[tuple[str, s
 
 def main() -> None:
     """Prepare a corpus as the command line says."""
-    print(prepare(load_config(PrepareConfig)))  # noqa: T201
+    summary = prepare(load_config(PrepareConfig))
+    if summary:
+        print(summary)  # noqa: T201
 
 
 if __name__ == "__main__":

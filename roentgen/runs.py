@@ -30,6 +30,11 @@ PACKAGES = (
     "diffusers",
     "numpy",
     "pillow",
+    "pydicom",
+    "pyjpegls",
+    "pylibjpeg",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-rle",
     "scipy",
     "torch",
     "torchmetrics",
@@ -85,24 +90,32 @@ def whole_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         temporary.mkdir()
     try:
         yield temporary
-        for inner in (temporary, *temporary.rglob("*")):
-            _flush(inner)
-        check_output(path, overwrite=overwrite)  # again: it may have been made meanwhile
-        old = target.with_name(f".{target.name}.{mark}.old")
-        if target.exists():
-            target.rename(old)
-        try:
-            temporary.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-        _flush(target.parent)
-        if old.exists():
-            shutil.rmtree(old)
+        install_folder(temporary, target, overwrite=overwrite)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def install_folder(finished: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a finished folder on the same disk its name; what stands there goes afterwards.
+
+    Raises InputError as `check_output` does, and leaves both folders as they are then.
+    """
+    for inner in (finished, *finished.rglob("*")):
+        _flush(inner)
+    check_output(target, overwrite=overwrite)  # it may have been made meanwhile
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
+    if target.exists():
+        target.rename(old)
+    try:
+        finished.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    _flush(target.parent)
+    if old.exists():
+        shutil.rmtree(old)
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:

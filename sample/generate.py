@@ -146,6 +146,7 @@ class RadiographMaker:
             findings=planned.findings,
             age=planned.age,
             sex=planned.sex,
+            race=planned.race,
             source="synthetic",
             license=self.license,
             synthesis=Synthesis(

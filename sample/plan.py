@@ -17,6 +17,7 @@ from roentgen.text.prompts import (
     PromptStyle,
     compose,
     findings_text,
+    findings_told,
     parse_prompt,
     prompt_of,
     split_view,
@@ -35,6 +36,7 @@ class PromptRow:
     findings: tuple[Finding, ...] = ()
     age: float | None = None  # years
     sex: Sex | None = None
+    race: str | None = None
     count: int | None = None  # images; None: the configuration's
     radiograph: str | None = None  # id of the radiograph it was made from
     patient: str | None = None  # that radiograph's patient
@@ -53,6 +55,7 @@ class PlannedImage:
     findings: tuple[Finding, ...]
     age: float | None
     sex: Sex | None
+    race: str | None
     from_radiograph: str | None
     from_patient: str | None
 
@@ -82,6 +85,7 @@ def make_plan(prompts: PromptsConfig, style: PromptStyle, seed: int) -> list[Pla
                 findings=row.findings,
                 age=row.age,
                 sex=row.sex,
+                race=row.race,
                 from_radiograph=row.radiograph,
                 from_patient=row.patient,
             )
@@ -123,7 +127,7 @@ def rows_of_findings(
         raise InputError(f"{where}: {error}") from None
     if not content.findings:
         raise InputError(f"{where} names no finding: write 'no acute findings' for a normal film")
-    age, sex = content.age, content.sex
+    age, sex, race = content.age, content.sex, content.race
     told = replace(
         style,
         text="findings",
@@ -131,11 +135,14 @@ def rows_of_findings(
         mention_uncertain=True,
         view_token=style.view_token or content.view is not None,
         demographics=style.demographics or age is not None or sex is not None,
+        race=style.race or race is not None,
     )
     words = findings_text(content.findings, told)
     for view in [content.view] if content.view else views:
-        prompt = compose(words, told, view=view, age=age, sex=sex)
-        yield PromptRow(prompt=prompt, view=view, findings=content.findings, age=age, sex=sex)
+        prompt = compose(words, told, view=view, age=age, sex=sex, race=race)
+        yield PromptRow(
+            prompt=prompt, view=view, findings=content.findings, age=age, sex=sex, race=race
+        )
 
 
 def rows_of_text(text: str, style: PromptStyle, views: Views, where: str) -> Iterator[PromptRow]:
@@ -171,9 +178,10 @@ def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> It
         yield PromptRow(
             prompt=prompt_of(radiograph, style),
             view=radiograph.view if style.view_token else None,
-            findings=told_findings(radiograph.findings, style),
+            findings=told_findings(findings_told(radiograph, style), style),
             age=radiograph.age if style.demographics else None,
             sex=radiograph.sex if style.demographics else None,
+            race=radiograph.race if style.race else None,
             radiograph=radiograph.id,
             patient=radiograph.patient_id,
         )
@@ -187,7 +195,7 @@ def told_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tuple[Fi
     """
     if style.text == "none":
         return ()
-    if style.text != "findings" or style.mention_uncertain:
+    if style.text not in ("findings", "entities") or style.mention_uncertain:
         return findings
     return tuple(finding for finding in findings if finding.state != "uncertain")
 

@@ -65,7 +65,7 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
     assert sorted(row.id for row in rows) == sorted(f"images/{i}" for i in range(30) if i != 3)
     assert dataset.manifest["preparation"] == {"size": 16, "fit": "pad"}
     with (tmp_path / "out/left_out.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1:] == [["images/3", "3.png is empty (0 bytes)"]]
+        assert list(csv.reader(file))[1:] == [["images/3", "3.png is empty (0 bytes)", "no"]]
     with (tmp_path / "out/unmapped.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["Odd", "15", "no meaning is given"]]
     sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
@@ -142,7 +142,7 @@ def test_a_killed_run_leaves_no_dataset_and_no_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "roentgen.prepare", str(config), "--workers=2"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    while not list(tmp_path.glob(".out*/t*/.data*")):
+    while not list(tmp_path.glob(".out.preparing/making/*/.t*")):
         assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)  # ends when the last worker has, for they hold the other end

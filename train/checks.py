@@ -13,6 +13,7 @@ from roentgen.data.dataset import (
     open_dataset,
 )
 from roentgen.errors import InputError
+from roentgen.models.conditioning import token_counts
 from roentgen.models.stable_diffusion import (
     Parts,
     add_view_tokens,
@@ -24,6 +25,7 @@ from roentgen.runs import MANIFEST, check_free_space, check_writable, read_manif
 from train.checkpoint import differences, newest_checkpoint
 from train.config import FinetuneConfig
 from train.examples import Prompts
+from train.kept import KeptSplit, keep
 from train.validation import check_preview
 
 # What may change between a checkpoint and the run that goes on from it: it does not change what is
@@ -37,9 +39,9 @@ class Inputs:
     """What a run works with, found to fit."""
 
     dataset: RadiographDataset
-    split: RadiographSplit
+    split: KeptSplit
     prompts: Prompts
-    held_out: tuple[RadiographSplit, Prompts] | None
+    held_out: tuple[KeptSplit, Prompts] | None
     base: Path
     parts: Parts
     size: int  # of the images, pixels
@@ -52,22 +54,25 @@ def check_inputs(config: FinetuneConfig) -> Inputs:
     """Open all that the configuration names; nothing is written. Raises InputError."""
     check_writable(config.output)
     dataset = open_dataset(config.data.folder)
-    split, held_out = open_splits(config, dataset)
+    whole, held_whole = open_splits(config, dataset)
     base = find_model(config.base)
     identity = identity_of(config, dataset.fingerprint, model_fingerprint(base))
     checkpoint = choose_start(config, identity)
     parts = load_parts(config.base)
-    size = image_size(split, parts)
+    size = image_size(whole, parts)
     prediction = choose_prediction(config, parts)
     if any(entry.style.view_token for entry in config.mixture()):
         add_view_tokens(parts.tokenizer, parts.text_encoder)
     if config.preview:
         check_preview(config.preview, parts)
+    split = keep_split(config, whole, parts)
+    held_out = keep_split(config, held_whole, parts) if held_whole else None
+    check_batch(config, split)
     images = len(split) + (len(held_out) if held_out else 0)
     needed = space_needed(config, parts, images, size)
     check_free_space(config.output, needed - space_taken(config.output))
 
-    def prompts(part: RadiographSplit) -> Prompts:
+    def prompts(part: KeptSplit) -> Prompts:
         styles = [entry.style for entry in config.mixture()]
         return Prompts(part, styles, parts.tokenizer, config.long_prompts)
 
@@ -90,17 +95,33 @@ def open_splits(
 ) -> tuple[RadiographSplit, RadiographSplit | None]:
     """The split to train on and the held-out one, which share no patient."""
     split = dataset.split(config.data.split)
-    if config.batch > len(split):
-        raise InputError(
-            f"batch {config.batch} is larger than split {config.data.split!r} of "
-            f"{config.data.folder}, which has {len(split)} radiographs"
-        )
+    check_batch(config, split)
     if config.validation is None:
         return split, None
     held_out = dataset.split(config.data.validate_split)
     names = config.data.split, config.data.validate_split
     check_patients_disjoint(split.patients(), held_out.patients(), names)
     return split, held_out
+
+
+def check_batch(config: FinetuneConfig, split: RadiographSplit | KeptSplit) -> None:
+    """A batch must not be larger than what it is drawn from."""
+    if config.batch > len(split):
+        kept = " that data.keep keeps" if config.data.keep else ""
+        raise InputError(
+            f"batch {config.batch} is larger than split {config.data.split!r} of "
+            f"{config.data.folder}, which has {len(split)} radiographs{kept}"
+        )
+
+
+def keep_split(config: FinetuneConfig, split: RadiographSplit, parts: Parts) -> KeptSplit:
+    """What data.keep keeps of a split; tokens are those of the run's own prompts."""
+    styles = [entry.style for entry in config.mixture()]
+
+    def count(text: str) -> int:
+        return token_counts(parts.tokenizer, [text])[0]
+
+    return keep(split, config.data.keep, count, styles)
 
 
 def identity_of(config: FinetuneConfig, dataset: str, base: str) -> dict[str, Any]:

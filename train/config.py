@@ -6,6 +6,7 @@ from typing import Literal
 
 from roentgen.errors import InputError
 from roentgen.models.conditioning import TooLong
+from roentgen.text.presets import Filter
 from roentgen.text.prompts import PromptStyle
 
 PredictionType = Literal["epsilon", "v_prediction"]
@@ -26,6 +27,9 @@ class DataConfig:
     """The split that is trained on."""
     validate_split: str = "validate"
     """The held-out split; it is not opened when validation is off."""
+    keep: Filter | None = None
+    """Keep only what passes, of both splits; the rest is listed in the run folder's left_out.csv.
+    Its tokens are counted on the prompts of this run."""
 
 
 @dataclass(frozen=True, kw_only=True)

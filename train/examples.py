@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.data.dataset import RadiographSplit
 from roentgen.errors import InputError
 from roentgen.models.conditioning import TooLong, token_counts, tokenize_prompts
+from roentgen.text.lengths import Lengths
 from roentgen.text.prompts import PromptStyle, prompt_of
 from train.draws import Draws
+from train.kept import KeptSplit
 from train.latents import LatentCache
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Prompts:
 
     def __init__(
         self,
-        split: RadiographSplit,
+        split: KeptSplit,
         styles: Sequence[PromptStyle],
         tokenizer: "CLIPTokenizer",
         too_long: TooLong,
@@ -45,23 +46,28 @@ class Prompts:
             for style, told in enumerate(styles):
                 prompt = prompt_of(radiograph, told)
                 table[style, item] = rows.setdefault(prompt, len(rows))
-        self._check_lengths(split, list(rows), table, tokenizer, too_long)
+        self.lengths = self._check_lengths(split, list(rows), table, tokenizer, too_long)
         self._ids = tokenize_prompts(tokenizer, list(rows), too_long="truncate").int()
         self._table = table
 
     @staticmethod
     def _check_lengths(
-        split: RadiographSplit,
+        split: KeptSplit,
         prompts: list[str],
         table: np.ndarray,
         tokenizer: "CLIPTokenizer",
         too_long: TooLong,
-    ) -> None:
-        """Raise InputError for prompts beyond the limit, naming the items, unless they are cut."""
+    ) -> Lengths:
+        """The lengths of the items' prompts, in all styles.
+
+        Raises InputError for prompts beyond the limit, naming the items, unless they are cut.
+        """
         counts = np.array(token_counts(tokenizer, prompts))
+        lengths = Lengths(limit=tokenizer.model_max_length)
+        lengths.counts.update(counts[table].ravel().tolist())
         beyond = (counts > tokenizer.model_max_length)[table].any(axis=0)
         if too_long == "truncate" or not beyond.any():
-            return
+            return lengths
         first = int(beyond.argmax())
         raise InputError(
             f"{beyond.sum()} of {len(split)} radiographs in {split.name!r} have prompts beyond "

@@ -19,7 +19,6 @@ from accelerate import Accelerator
 from diffusers import DDPMScheduler
 
 from roentgen.config import config_to_yaml, load_config
-from roentgen.data.dataset import RadiographSplit
 from roentgen.errors import InputError, run_program
 from roentgen.models.stable_diffusion import module_fingerprint, save_model
 from roentgen.runs import (
@@ -38,6 +37,7 @@ from train.denoiser import Denoiser
 from train.draws import Plan, validation_draws
 from train.ema import Ema
 from train.examples import Examples, Prompts
+from train.kept import KeptSplit, tell_refused, write_refused
 from train.latents import cache_latents
 from train.loop import Training, train
 from train.optimizer import build_optimizer
@@ -125,7 +125,20 @@ def make_run_folder(
             path = folder / f"config-from-{inputs.checkpoint[0].name}.yaml"
         write_file(path, text)
         remove_leftovers(folder)
+        report_prompts(config, inputs)
     accelerator.wait_for_everyone()
+
+
+def report_prompts(config: FinetuneConfig, inputs: Inputs) -> None:
+    """Tell how long the prompts are and what data.keep left out, which left_out.csv lists."""
+    parts = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
+    for split, prompts in parts:
+        if told := tell_refused(split):
+            print(told)  # noqa: T201
+        print(f"{split.name}: prompts have {prompts.lengths.summary()}")  # noqa: T201
+    if config.data.keep:
+        refused = [item for split, _ in parts for item in split.refused]
+        write_refused(config.output / "left_out.csv", refused)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -145,9 +158,10 @@ def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     parts.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
     parts.unet.to(memory_format=layout)
-    key = fingerprint_of([inputs.dataset.fingerprint, module_fingerprint(parts.vae)])
+    sources = [inputs.dataset.fingerprint, module_fingerprint(parts.vae)]
 
-    def examples(split: RadiographSplit, prompts: Prompts) -> Examples:
+    def examples(split: KeptSplit, prompts: Prompts) -> Examples:
+        key = fingerprint_of([*sources, split.rows] if split.refused else sources)
         folder = config.output / "latents" / split.name
         latents = cache_latents(
             folder, split, parts.vae, key=key, size=inputs.size, accelerator=accelerator

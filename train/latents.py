@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from roentgen.data.dataset import RadiographSplit
 from roentgen.data.images import to_tensor
 from roentgen.errors import InputError
 from roentgen.runs import write_json
+from train.kept import KeptSplit
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -66,7 +66,7 @@ def _shard_name(number: int) -> str:
 
 def cache_latents(
     folder: Path,
-    split: RadiographSplit,
+    split: KeptSplit,
     vae: "AutoencoderKL",
     *,
     key: str,
@@ -105,7 +105,7 @@ def _read(path: Path) -> Any:
 
 def _encode(
     folder: Path,
-    split: RadiographSplit,
+    split: KeptSplit,
     vae: "AutoencoderKL",
     *,
     size: int,
@@ -140,7 +140,7 @@ def _encode(
 
 @torch.no_grad()
 def _posterior(
-    vae: "AutoencoderKL", split: RadiographSplit, indices: range, size: int
+    vae: "AutoencoderKL", split: KeptSplit, indices: range, size: int
 ) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the VAE's posterior, float16 on the CPU, [N, C, h, w]."""
     images = split.images(indices)

@@ -1,13 +1,14 @@
-"""Rows of a CSV, TSV (also gzipped) or Parquet table as texts."""
+"""Rows of a CSV, TSV (also gzipped), JSON-lines or Parquet table as texts."""
 
 import csv
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +23,21 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | N
     """
     if not path.is_file():
         raise InputError(f"no such table: {path}")
-    yield from (
-        _read_parquet(path, columns) if path.suffix == ".parquet" else _read_csv(path, columns)
-    )
+    match path.suffix:
+        case ".parquet":
+            yield from _read_parquet(path, columns)
+        case ".jsonl":
+            yield from _read_json_lines(path, columns)
+        case _:
+            yield from _read_csv(path, columns)
+
+
+def column_names(path: Path) -> list[str]:
+    """The header of a CSV or TSV (also gzipped). Raises InputError as `read_rows` does."""
+    if not path.is_file():
+        raise InputError(f"no such table: {path}")
+    with _readable(path), _open_text(path) as file:
+        return next(csv.reader(file, delimiter=_delimiter(path), strict=True), [])
 
 
 def _check_columns(path: Path, columns: Sequence[str], have: Sequence[str]) -> None:
@@ -46,21 +59,65 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
-    delimiter = "\t" if ".tsv" in path.suffixes else ","
     wanted = list(dict.fromkeys(columns))
+    with _readable(path), _open_text(path) as file:
+        reader = csv.reader(file, delimiter=_delimiter(path), strict=True)
+        header = next(reader, [])
+        _check_columns(path, wanted, header)
+        places = [header.index(column) for column in wanted]
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                yield None
+                continue
+            yield {column: row[i] for column, i in zip(wanted, places, strict=True)}
+
+
+def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
+    """A line that is no JSON object gives None; a key may be absent from a line, not from all."""
+    wanted = list(dict.fromkeys(columns))
+    seen: dict[str, None] = {}
+    with _readable(path), _open_text(path) as file:
+        for line in file:
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                yield None
+                continue
+            seen.update(dict.fromkeys(row))
+            yield {column: _cell(row.get(column)) for column in wanted}
+    _check_columns(path, wanted, list(seen))
+
+
+def _cell(value: Any) -> str:
+    """A JSON value as a table's cell: a list of words as "a;b", true as 1."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(int(value))
+        case str():
+            return value
+        case list() if all(isinstance(word, str) for word in value):
+            return ";".join(value)
+        case _:
+            return json.dumps(value)
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if ".tsv" in path.suffixes else ","
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Tells what is wrong with a table that cannot be read."""
     try:
-        with _open_text(path) as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = next(reader, [])
-            _check_columns(path, wanted, header)
-            places = [header.index(column) for column in wanted]
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    yield None
-                    continue
-                yield {column: row[i] for column, i in zip(wanted, places, strict=True)}
+        yield
     except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise InputError(f"table {path} cannot be read: {error}") from None
     except UnicodeDecodeError:

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_SIZES = ("radiographs", "patients")
+
 
 def dataset_card(
     name: str,
     counts: Mapping[str, Mapping[str, Any]],
     left_out: Mapping[str, int],
     licenses: Sequence[Mapping[str, Any]],
+    text_lengths: Mapping[str, Any],
 ) -> str:
-    """README.md of a dataset, from the manifest's `counts` by split and `left_out` by reason."""
+    """README.md of a dataset, from the manifest's counts by split and the like."""
     splits = list(counts)
     lines = [f"# {name}", "", "A radiograph dataset. Open it with `datasets.load_from_disk`."]
     lines += ["", "## Licences and data use", ""]
@@ -29,20 +32,37 @@ def dataset_card(
         for finding, by_state in counts[split]["findings"].items()
         for state, number in by_state.items()
     ]
-    masks = [(m, s, n) for s in splits for m, n in counts[s]["masks"].items()]
-    rows = [("radiographs", split, counts[split]["radiographs"]) for split in splits]
+    parts = {
+        key: [(word, split, n) for split in splits for word, n in counts[split][key].items()]
+        for key in ("masks", "boxes", "reports")
+    }
+    rows = [(what, split, counts[split][what]) for what in _SIZES for split in splits]
     for title, cells in (
         ("Radiographs", rows),
         ("Views", views),
         ("Findings", states),
-        ("Masks", masks),
+        ("Masks", parts["masks"]),
+        ("Boxes", parts["boxes"]),
+        ("Sections of reports", parts["reports"]),
         ("Sources", sources),
     ):
         if cells:
             lines += ["", f"## {title}", "", *_table(cells, splits)]
+    if text_lengths:
+        lines += ["", "## Length of reports", "", *map(length_line, text_lengths.items())]
     lines += ["", "## Left out", ""]
     lines += [f"- {number}: {reason}" for reason, number in left_out.items()] or ["Nothing."]
     return "\n".join(lines) + "\n"
+
+
+def length_line(section: tuple[str, Mapping[str, Any]]) -> str:
+    """A section's length in words: ("impression", {"median": 21, ...})."""
+    name, length = section
+    return (
+        f"- {name}: {length['texts']} texts, median {length['median']} tokens, longest "
+        f"{length['longest']}; {100 * length['beyond'] / length['texts']:.1f} % are beyond "
+        f"{length['limit']} tokens"
+    )
 
 
 def _table(cells: Sequence[tuple[str, str, int]], splits: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ from roentgen.errors import InputError
 from roentgen.runs import License, read_manifest, whole_folder
 
 LEFT_OUT = "left_out.csv"
+LEFT_OUT_COLUMNS = ("id", "reason", "asked")  # asked: whether the configuration asked for it
 _SHARD_ROWS = 20_000
 _SHARD_BYTES = 512_000_000
 
@@ -53,21 +54,23 @@ class Identities:
         self._ids: set[str] = set()
         self._splits: dict[str, str] = {}
 
-    def add(self, radiograph: Radiograph) -> None:
+    def add(self, id: str, patient_id: str, split: str) -> None:  # noqa: A002 (the record's word)
         """Raises InputError for an id seen before or a patient seen in another split."""
-        if radiograph.split not in SPLITS:
+        if split not in SPLITS:
             raise InputError(
-                f"radiograph {radiograph.id!r} has the unknown split {radiograph.split!r}; "
+                f"radiograph {id!r} has the unknown split {split!r}; "
                 f"choose one of: {', '.join(SPLITS)}"
             )
-        if radiograph.id in self._ids:
-            raise InputError(f"two radiographs have the id {radiograph.id!r}: ids must differ")
-        split = self._splits.setdefault(radiograph.patient_id, radiograph.split)
-        if split != radiograph.split:
-            check_patients_disjoint(
-                [radiograph.patient_id], [radiograph.patient_id], (split, radiograph.split)
-            )
-        self._ids.add(radiograph.id)
+        if id in self._ids:
+            raise InputError(f"two radiographs have the id {id!r}: ids must differ")
+        earlier = self._splits.setdefault(patient_id, split)
+        if earlier != split:
+            check_patients_disjoint([patient_id], [patient_id], (earlier, split))
+        self._ids.add(id)
+
+    def patients(self) -> Counter[str]:
+        """The number of patients in each split."""
+        return Counter(self._splits.values())
 
 
 class DatasetWriter:
@@ -111,14 +114,14 @@ class DatasetWriter:
             file = (self.folder / LEFT_OUT).open("w", newline="", encoding="utf-8")
             self._left_out_file = stack.enter_context(file)
             self._left_out = csv.writer(file)
-            self._left_out.writerow(["id", "reason"])
+            self._left_out.writerow(LEFT_OUT_COLUMNS)
             self._stack = stack.pop_all()
         return self
 
     def add(self, radiograph: Radiograph) -> None:
         """Append one radiograph to its split."""
-        self._identities.add(radiograph)
         split = radiograph.split
+        self._identities.add(radiograph.id, radiograph.patient_id, split)
         if split not in self._open:
             (self.folder / split).mkdir(exist_ok=True)
             number = len(self._shards.setdefault(split, []))
@@ -130,7 +133,7 @@ class DatasetWriter:
 
     def leave_out(self, id: str, reason: str) -> None:  # noqa: A002 (the record's own word)
         """List something that did not come into the dataset, and why."""
-        self._left_out.writerow([id, reason])
+        self._left_out.writerow([id, reason, "no"])
         self.left_out[reason] += 1
 
     def _finish_shard(self, split: str) -> None:
@@ -162,6 +165,7 @@ class DatasetWriter:
                 licenses=self._licenses,
                 provenance=self._provenance,
                 preparation=self._preparation,
+                patients=self._identities.patients(),
             )
 
     def _discard_open_shards(self) -> None:

@@ -1,15 +1,15 @@
 """Pixels in and out: any image file to gray 8-bit at the wanted size, PNG bytes, tensors."""
 
 import io
-import struct
 import warnings
-import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from roentgen.errors import InputError
 
@@ -18,21 +18,12 @@ if TYPE_CHECKING:
 
 Fit = Literal["pad", "crop"]
 
-# What Pillow's readers raise on damaged files, found by mutating files.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+# Pillow would open more, some of them by running other programs (EPS).
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_BARE_DICOM = (b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\5\0")
+_MAX_BYTES = 1 << 30
+# A large image is first reduced to no less than this many times the wanted size.
+_MARGIN = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,66 +62,176 @@ def place(image: Image.Image, where: Placement, size: int, how: Image.Resampling
 
 
 def open_gray(source: Path | bytes) -> Image.Image:
-    """The image as mode "L", upright by its EXIF orientation, at its own size.
+    """The image as mode "L", upright by its EXIF or DICOM orientation, at its own size.
 
     More than 8 bits are scaled from the smallest bit depth that holds the brightest pixel, so 12
-    bits in a 16-bit file are not black. Transparent pixels become black.
+    bits in a 16-bit file are not black; DICOM is shown as its header says (dicom_levels.py).
+    Transparent pixels become black.
     Raises InputError naming the file when it is missing, empty, damaged, enormous or no image.
     """
-    name = source.name if isinstance(source, Path) else "the image"
-    try:
-        data = source.read_bytes() if isinstance(source, Path) else source
-    except OSError as error:
-        raise InputError(f"cannot read image {source!s}: {error.strerror}") from None
-    if not data:
-        raise InputError(f"{name} is empty (0 bytes)")
-    try:
-        with warnings.catch_warnings():
-            # Of damaged metadata Pillow warns, which says nothing of the pixels; of 89 to 179
-            # megapixels it only warns as well, but no radiograph is that large.
-            warnings.simplefilter("ignore", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as opened:
-                opened.load()
-                return _to_gray(ImageOps.exif_transpose(opened))
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, UnidentifiedImageError):
-            reason = "not an image of a known format"
-        raise InputError(f"{name} cannot be decoded: {reason}") from None
+    with _told(source):
+        return _open(_read(source), lambda width, height: 1).image
+
+
+def image_size(source: Path | bytes) -> tuple[int, int]:
+    """Width and height of the upright image, from its header alone. Raises InputError."""
+    with _told(source):
+        data = _read(source)
+        if _is_dicom(data):
+            from roentgen.data.dicom import read_size
+
+            return read_size(data)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+            sideways = opened.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            return (opened.height, opened.width) if sideways else opened.size
+
+
+def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarray:
+    """An image file as uint8 [size, size] gray, never distorted or flipped; None keeps its size.
+
+    Large images are decoded or averaged to a fraction of their size first, never below `_MARGIN`
+    times what is wanted. Raises InputError for an unreadable file or one whose pixels are all
+    alike.
+    """
+
+    def enough(width: int, height: int) -> int:
+        if size is None:
+            return 1
+        where = placement(width, height, size, fit)
+        left, top, right, bottom = where.box
+        scale = min((right - left) / where.inner[0], (bottom - top) / where.inner[1])
+        return max(1, int(scale / _MARGIN))
+
+    with _told(source):
+        opened = _open(_read(source), enough)
+        image, shrink = opened.image, opened.shrink
+        low, high = image.getextrema()
+        if low == high:
+            raise InputError(f"{_name(source)} is of one colour")
+        if size is None:
+            return np.array(image)
+        where = placement(*opened.size, size, fit)
+        further = enough(*opened.size) // shrink
+        if further > 1:
+            image, shrink = image.reduce(further), shrink * further
+        left, top, right, bottom = (side / shrink for side in where.box)
+        part = image.resize(where.inner, Image.Resampling.BICUBIC, (left, top, right, bottom))
+        square = np.zeros((size, size), np.uint8)
+        x, y = where.offset
+        square[y : y + where.inner[1], x : x + where.inner[0]] = np.asarray(part)
+        return square
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A gray upright image at 1/`shrink` of its size (rounded up)."""
+
+    image: Image.Image
+    shrink: int
+    size: tuple[int, int]  # width, height of the whole
+
+
+def _open(data: bytes, enough: Callable[[int, int], int]) -> _Opened:
+    if _is_dicom(data):
+        from roentgen.data.dicom import read_frame
+
+        frame = read_frame(data, enough)
+        return _Opened(frame.image, frame.shrink, frame.size)
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+        if getattr(opened, "is_animated", False) and opened.format != "MPO":
+            raise InputError("has several frames: a radiograph has one")
+        size, shrink = opened.size, 1
+        if opened.format == "JPEG":
+            _check_whole(data)
+            if opened.mode in ("L", "RGB"):
+                if opened.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+                    least = enough(*size)
+                    shrink = max(step for step in (1, 2, 4, 8) if step <= least)
+                # The decoder's own gray is the luminance that convert("L") would compute.
+                opened.draft("L", (size[0] // shrink, size[1] // shrink))
+        opened.load()
+        image = _to_gray(opened)
+    ImageOps.exif_transpose(image, in_place=True)
+    return _Opened(image, shrink, size if shrink > 1 else image.size)
+
+
+def _check_whole(data: bytes) -> None:
+    """Refuse a JPEG whose end is missing, also where a broken copy filled it up with zeros."""
+    end = data.rfind(b"\xff\xd9")
+    if end < len(data) - 64 and end < data.rfind(b"\xff\xda"):
+        raise InputError("has no end-of-image marker: the file is truncated")
 
 
 def _to_gray(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise InputError("floating-point pixels have no known range; give 8- or 16-bit integers")
     if image.mode.startswith("I"):
-        pixels = np.asarray(image).astype(np.int64).clip(min=0)
+        pixels = np.asarray(image)
+        if pixels.dtype != np.uint16:
+            pixels = pixels.clip(0, None)
         full = (1 << max(8, int(pixels.max()).bit_length())) - 1
-        return Image.fromarray(np.rint(pixels * (255 / full)).astype(np.uint8))
+        gray = pixels * np.float32(255 / full)
+        return _with_orientation(Image.fromarray(np.rint(gray, out=gray).astype(np.uint8)), image)
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image.convert("RGBA"))
+        return _with_orientation(
+            Image.alpha_composite(black, image.convert("RGBA")).convert("L"), image
+        )
     if image.mode == "P":
         image = image.convert("RGB")
     return image.convert("L")
 
 
-def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarray:
-    """An image file as uint8 [size, size] gray, never distorted or flipped; None keeps its size.
+def _with_orientation(gray: Image.Image, original: Image.Image) -> Image.Image:
+    gray.getexif()[ExifTags.Base.Orientation] = original.getexif().get(
+        ExifTags.Base.Orientation, 1
+    )
+    return gray
 
-    Raises InputError for an unreadable file or one whose pixels are all alike.
-    """
-    image = open_gray(source)
-    low, high = image.getextrema()
-    if low == high:
-        name = source.name if isinstance(source, Path) else "the image"
-        raise InputError(f"{name} is of one colour")
-    if size is not None:
-        where = placement(image.width, image.height, size, fit)
-        image = place(image, where, size, Image.Resampling.BICUBIC)
-    return np.array(image)
+
+def _is_dicom(data: bytes) -> bool:
+    """DICOM by its mark, or by its first element where the preamble is missing."""
+    return data[128:132] == b"DICM" or data[:4] in _BARE_DICOM
+
+
+def _read(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            if source.stat().st_size > _MAX_BYTES:
+                raise InputError(f"is larger than {_MAX_BYTES >> 20} MiB: no radiograph is")
+            data = source.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read image {source!s}: {error.strerror}") from None
+    if not data:
+        raise InputError(f"{_name(source)} is empty (0 bytes)")
+    return data
+
+
+def _name(source: Path | bytes) -> str:
+    return source.name if isinstance(source, Path) else "the image"
+
+
+@contextmanager
+def _told(source: Path | bytes) -> Iterator[None]:
+    """Whatever a decoder raises on a damaged file becomes one line that names the file."""
+    name = _name(source)
+    try:
+        with warnings.catch_warnings():
+            # Of damaged metadata Pillow warns, which says nothing of the pixels; of 89 to 179
+            # megapixels it only warns as well, but no radiograph is that large.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except InputError as error:
+        known = str(error)
+        raise InputError(known if name in known else f"{name}: {known}") from None
+    except Exception as error:  # decoders of untrusted bytes raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "not an image of a known format"
+        raise InputError(f"{name} cannot be decoded: {reason}") from None
 
 
 def decode(image: bytes) -> np.ndarray:

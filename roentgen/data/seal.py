@@ -24,8 +24,14 @@ def seal(
     licenses: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
     preparation: Mapping[str, Any] | None,
+    patients: Mapping[str, int],
+    text_lengths: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make whole shards a dataset: the JSON files of `datasets`, the card, the manifest last."""
+    """Make whole shards a dataset: the JSON files of `datasets`, the card, the manifest last.
+
+    `left_out` counts by reason, `patients` by split; `text_lengths` tells of report sections how
+    long they are in tokens.
+    """
     total = sum(tallies.values(), Tally())
     if total.rows == 0:
         commonest = max(left_out, key=lambda reason: left_out[reason], default="nothing was given")
@@ -46,13 +52,17 @@ def seal(
         }
         write_json(folder / split / "state.json", state)
     write_json(folder / "dataset_dict.json", {"splits": splits})
-    counts: dict[str, dict[str, Any]] = {split: _counts(tallies[split]) for split in splits}
+    counts: dict[str, dict[str, Any]] = {
+        split: {"patients": patients[split], **_counts(tallies[split])} for split in splits
+    }
     extra: dict[str, Any] = {
         "preparation": dict(preparation or {}),
         "counts": counts,
         "left_out": dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0]))),
     }
-    card = dataset_card(name, counts, extra["left_out"], licenses)
+    if text_lengths:
+        extra["text_lengths"] = dict(text_lengths)
+    card = dataset_card(name, counts, extra["left_out"], licenses, text_lengths or {})
     write_file(folder / "README.md", card)
     write_manifest(folder, "dataset", fingerprint, licenses, provenance, **extra)
 
@@ -66,6 +76,8 @@ def _counts(tally: Tally) -> dict[str, Any]:
         "views": dict(sorted(tally.views.items())),
         "findings": findings,
         "masks": dict(sorted(tally.structures.items())),
+        "boxes": dict(sorted(tally.boxes.items())),
+        "reports": dict(sorted(tally.sections.items())),
         "sources": [
             {"source": source, "license": license_name, "radiographs": count}
             for (source, license_name), count in sorted(tally.sources.items())

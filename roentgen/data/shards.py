@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +27,9 @@ class Tally:
     digests: int = 0  # sum of the rows' digests modulo 2**256
     views: Counter[str] = field(default_factory=Counter)
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)  # (name, state)
-    structures: Counter[str] = field(default_factory=Counter)
+    structures: Counter[str] = field(default_factory=Counter)  # of masks
+    boxes: Counter[str] = field(default_factory=Counter)  # radiographs with a box, by structure
+    sections: Counter[str] = field(default_factory=Counter)  # of reports
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, licence)
 
     def add(self, radiograph: Radiograph) -> None:
@@ -36,6 +39,9 @@ class Tally:
         self.views[radiograph.view or "unknown"] += 1
         self.findings.update(states(radiograph.findings).items())
         self.structures.update(radiograph.masks.keys())
+        self.boxes.update({box.structure for box in radiograph.boxes})
+        if radiograph.report is not None:
+            self.sections.update(k for k, text in asdict(radiograph.report).items() if text)
         self.sources[radiograph.source, radiograph.license] += 1
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -45,7 +51,34 @@ class Tally:
             views=self.views + other.views,
             findings=self.findings + other.findings,
             structures=self.structures + other.structures,
+            boxes=self.boxes + other.boxes,
+            sections=self.sections + other.sections,
             sources=self.sources + other.sources,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        pairs = {"findings": self.findings, "sources": self.sources}
+        plain: dict[str, Any] = {
+            name: dict(sorted(counter.items()))
+            for name, counter in vars(self).items()
+            if isinstance(counter, Counter) and name not in pairs
+        }
+        plain |= {name: [[*key, n] for key, n in sorted(c.items())] for name, c in pairs.items()}
+        return plain | {"rows": self.rows, "digests": f"{self.digests:064x}"}
+
+    @staticmethod
+    def from_json(plain: Mapping[str, Any]) -> "Tally":
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for anything else."""
+        return Tally(
+            rows=plain["rows"],
+            digests=int(plain["digests"], 16),
+            views=Counter(plain["views"]),
+            findings=Counter({(name, state): n for name, state, n in plain["findings"]}),
+            structures=Counter(plain["structures"]),
+            boxes=Counter(plain["boxes"]),
+            sections=Counter(plain["sections"]),
+            sources=Counter({(source, terms): n for source, terms, n in plain["sources"]}),
         )
 
 
@@ -106,7 +139,11 @@ class ShardWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
+        if kind is not None:
             self.discard()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.discard()
+            raise

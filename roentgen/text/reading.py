@@ -14,7 +14,7 @@ from roentgen.data.findings import Finding, Severity, Side, State
 from roentgen.data.radiograph import Sex
 from roentgen.data.views import VIEW_TOKENS, View
 from roentgen.errors import InputError
-from roentgen.text.vocabulary import LEXICON, LONGEST_PHRASE, NOUNS, Mark, Noun
+from roentgen.text.vocabulary import LEXICON, LONGEST_PHRASE, NOUNS, RACES, Mark, Noun
 
 _SEXES: dict[str, Sex | None] = {
     **dict.fromkeys(("woman", "female", "girl"), "F"),
@@ -22,7 +22,9 @@ _SEXES: dict[str, Sex | None] = {
     "patient": None,
 }
 _PATIENT = re.compile(
-    rf"\s*(?:(\d+)[\s-]years?[\s-]old\s+)?({'|'.join(_SEXES)})\b\s*[,.;]?\s*", re.IGNORECASE
+    rf"\s*(?:(?P<age>\d+)[\s-]years?[\s-]old\s+(?:(?P<race>[a-z][a-z '/&-]*?)\s+)?"
+    rf"|(?P<known_race>{'|'.join(RACES)})\s+)?(?P<sex>{'|'.join(_SEXES)})\b\s*[,.;]?\s*",
+    re.IGNORECASE,
 )
 _VIEW = re.compile(r"<view-[^<>\s]*>", re.IGNORECASE)
 _TOKEN = re.compile(r"\(([^()]*)\)|([,;.\n])|([^\s,;.()\-]+)|([()])")
@@ -35,6 +37,7 @@ class PromptContent:
     view: View | None
     age: float | None  # years
     sex: Sex | None
+    race: str | None
     findings: tuple[Finding, ...]
 
 
@@ -51,11 +54,20 @@ def parse_prompt(text: str) -> PromptContent:
     view, text = split_view(text)
     age: float | None = None
     sex: Sex | None = None
-    if patient := _PATIENT.match(text):
-        age = float(patient[1]) if patient[1] else None
-        sex = _SEXES[patient[2].lower()]
+    race: str | None = None
+    patient = _PATIENT.match(text)
+    if patient and not _is_of_findings(patient["race"] or ""):
+        age = float(patient["age"]) if patient["age"] else None
+        sex = _SEXES[patient["sex"].lower()]
+        race = patient["race"] or patient["known_race"]
         text = text[patient.end() :]
-    return PromptContent(view=view, age=age, sex=sex, findings=tuple(_findings(text)))
+    return PromptContent(view=view, age=age, sex=sex, race=race, findings=tuple(_findings(text)))
+
+
+def _is_of_findings(text: str) -> bool:
+    """Whether a text between age and sex tells findings: "63 year old with edema, a woman"."""
+    words = set(text.lower().split()) - {"or", "and", "other"}
+    return any((word,) in LEXICON for word in words)
 
 
 def split_view(text: str) -> tuple[View | None, str]:
@@ -130,6 +142,7 @@ def _findings(text: str) -> Iterator[Finding]:
     """The findings of a text without view token and patient."""
     clause = _Clause()
     before: Mark | None = None  # the "and" or "or" that the clause follows
+    broken = True  # whether a comma or the begin of the text stands right before
     scope: list[State] = []  # the states of the clause before
     for meaning, words in (*_units(text), (Mark("break"), "")):
         mark = meaning if isinstance(meaning, Mark) else None
@@ -144,10 +157,13 @@ def _findings(text: str) -> Iterator[Finding]:
             elif before or (mark and mark.kind == "or"):
                 raise InputError(f"cannot tell what {words or 'the last word'!r} joins in a prompt")
             if mark and ends:
-                before = mark if mark.kind in ("join", "or") else None
+                anew = broken and mark.value == "with"  # "..., with edema" carries nothing on
+                before = mark if mark.kind in ("join", "or") and not anew else None
+                broken = mark.kind == "break"
             clause = _Clause()
         if not ends:
             clause.add(meaning, words)
+            broken = False
 
 
 def _settle_scope(clause: _Clause, before: Mark | None, scope: list[State]) -> None:

@@ -24,6 +24,21 @@ NOUNS: dict[FindingName, str] = {
     "Support Devices": "support devices",
 }
 
+# What a prompt calls a race; others are understood after an age ("63 year old ... woman").
+RACES: tuple[str, ...] = (
+    "white",
+    "black",
+    "african american",
+    "black or african american",
+    "asian",
+    "hispanic",
+    "hispanic or latino",
+    "american indian or alaska native",
+    "native hawaiian or other pacific islander",
+    "multiple race",
+    "other",
+)
+
 # Details that name the finding by themselves, so that they stand in the noun's place.
 DETAIL_NOUNS: dict[FindingName, tuple[str, ...]] = {
     "Fracture": ("rib fracture", "clavicle fracture", "vertebral fracture"),
@@ -198,7 +213,7 @@ def _lexicon() -> dict[tuple[str, ...], tuple[Noun | Mark, ...]]:
     for place, texts in (("basal", ("bibasilar", "bibasal")), ("apical", ("biapical",))):
         meanings |= {text: (Mark("side", "bilateral"), Mark("place", place)) for text in texts}
     for kind, texts in _SEPARATORS.items():
-        meanings |= {text: (Mark(kind),) for text in texts}
+        meanings |= {text: (Mark(kind, text),) for text in texts}
     return {tuple(text.split()): meaning for text, meaning in meanings.items()}
 
 

@@ -202,7 +202,7 @@ def test_manifest_card_and_left_out_say_what_it_holds(tmp_path: Path) -> None:
     assert train["masks"] == {"heart": 2, "lungs": 2}
     assert [item["may_share"] for item in dataset.licenses] == [True, False]
     with (tmp_path / "d/left_out.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1:] == [["x", "is empty"], ["y, z", "is empty"]]
+        assert list(csv.reader(file))[1:] == [["x", "is empty", "no"], ["y, z", "is empty", "no"]]
     card = (tmp_path / "d/README.md").read_text()
     assert "PhysioNet: must not be passed on. Credentialed users only." in card
     assert "| Pleural Effusion, present | 2 | 0 |" in card

@@ -1,4 +1,5 @@
 import itertools
+import random
 from dataclasses import replace
 
 import pytest
@@ -32,7 +33,9 @@ RADIOGRAPH = Radiograph(
         EFFUSION,
         Finding(name="Cardiomegaly"),
     ),
-    report=Report(findings="The heart is\n large.", impression="Cardiomegaly."),
+    report=Report(
+        findings="The heart is\n large.", impression="Cardiomegaly.", last_paragraph="All normal."
+    ),
     age=63.4,
     sex="F",
     source="test",
@@ -55,6 +58,59 @@ def test_every_combination_is_read_back_exactly() -> None:
             assert parse_findings(phrase(finding).upper())[0].name == name
             count += 1
     assert count > 10_000
+
+
+SENTENCE = PromptStyle(form="sentence")
+
+
+def test_a_sentence_of_findings() -> None:
+    assert findings_text(RADIOGRAPH.findings, SENTENCE) == (
+        "with cardiomegaly and small left pleural effusion, without pneumothorax, "
+        "with uncertain edema"
+    )
+    style = replace(SENTENCE, demographics=True, view_token=False)
+    assert prompt_of(RADIOGRAPH, style).startswith("63 year old woman with cardiomegaly and small")
+
+
+def test_a_sentence_is_read_back() -> None:
+    draw = random.Random(0)
+    details = (None, None, "upper zone", "dense, patchy", "right upper zone")
+    for _ in range(2000):
+        names = draw.sample(FINDING_NAMES, draw.randint(0, 6))
+        findings = {
+            Finding(
+                name=name,
+                state=draw.choice(STATES),
+                side=draw.choice((None, *SIDES)),
+                severity=draw.choice((None, *SEVERITIES)),
+                detail=draw.choice((*details, *DETAIL_NOUNS.get(name, ()))),
+            )
+            for name in names
+        }
+        text = findings_text(findings, SENTENCE)
+        assert set(parse_findings(text)) == findings, text
+        assert len(parse_findings(text)) == len(findings)
+
+
+@pytest.mark.parametrize("race", [None, "white", "black or african american", "White - Russian"])
+@pytest.mark.parametrize("sex_words", ["woman", "female"])
+@pytest.mark.parametrize("sex", [None, "F", "M"])
+def test_race_is_read_back(race: str | None, sex_words: str, sex: None) -> None:
+    style = PromptStyle(demographics=True, race=True, sex_words=sex_words)  # type: ignore[arg-type]
+    radiograph = replace(RADIOGRAPH, race=race, sex=sex, age=50)
+    content = parse_prompt(prompt_of(radiograph, style))
+    assert (content.age, content.sex, content.race) == (50, sex, race)
+    assert parse_prompt("white woman, edema").race == "white"
+
+
+def test_entities_are_what_the_report_tells() -> None:
+    report = Report(impression="Small left pleural effusion. No pneumothorax.")
+    radiograph = replace(RADIOGRAPH, report=report, findings=())
+    prompt = prompt_of(radiograph, PromptStyle(text="entities", view_token=False))
+    assert "small left pleural effusion" in prompt
+    assert {f.name for f in parse_findings(prompt)} >= {"Pleural Effusion", "Pneumothorax"}
+    with pytest.raises(InputError, match="'r1' has no report that names a finding"):
+        prompt_of(replace(RADIOGRAPH, report=None), PromptStyle(text="entities"))
 
 
 def test_phrases_differ_for_different_findings() -> None:
@@ -183,6 +239,7 @@ def test_a_comma_ends_a_negation() -> None:
         (PromptStyle(text="none"), "<view-pa>"),
         (PromptStyle(text="none", view_token=False), ""),
         (PromptStyle(text="impression"), "<view-pa> Cardiomegaly."),
+        (PromptStyle(text="last_paragraph"), "<view-pa> All normal."),
         (
             PromptStyle(text="report_findings", demographics=True),
             "<view-pa> 63 year old woman. The heart is large.",

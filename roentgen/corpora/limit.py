@@ -1,0 +1,67 @@
+"""How many bad items a run may have, and why they are bad."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.errors import InputError
+
+_FILE = re.compile(r"^[^\s/]+\.[A-Za-z]\w{1,6}(?=:? )")  # a reason may begin with its file's name
+
+
+class Reasons:
+    """Counts reasons by their kind, which leaves out the name of the file."""
+
+    def __init__(self, reasons: Iterable[str] = ()) -> None:
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self.add(reasons)
+
+    def add(self, reasons: Iterable[str]) -> None:
+        """Count further reasons."""
+        for reason in reasons:
+            kind = _FILE.sub("file", reason)
+            self._counts[kind] += 1
+            self._first.setdefault(kind, reason)
+
+    def counts(self) -> Counter[str]:
+        """How often each kind is met; one that is met once is told with its file."""
+        return Counter(
+            {self._first[kind] if n == 1 else kind: n for kind, n in self._counts.items()}
+        )
+
+    def total(self) -> int:
+        """How many were counted."""
+        return self._counts.total()
+
+
+class BadItems:
+    """Counts bad items by reason, and ends the run when there are too many.
+
+    Whether a run fails depends on all its items, not on the order in which they are made: those
+    counted so far can only become more.
+    """
+
+    def __init__(self, share: float, plan: Plan) -> None:
+        self.share = share
+        self.reasons = Reasons()
+        self.add(plan.left_out)
+        self.all = len(plan.items) + self.reasons.total()
+
+    def add(self, left_out: Iterable[LeftOut]) -> None:
+        """Count those that the configuration did not ask for."""
+        self.reasons.add(item.reason for item in left_out if not item.asked)
+
+    def commonest(self) -> str:
+        """The commonest reasons, "" if there is none."""
+        return "; ".join(f"{text} ({n})" for text, n in self.reasons.counts().most_common(3))
+
+    def check(self) -> None:
+        """Raise InputError if too many are bad."""
+        bad = self.reasons.total()
+        if bad > self.share * self.all:
+            raise InputError(
+                f"{bad} of {self.all} items are bad, more than max_left_out={self.share:g}; "
+                f"the commonest reasons: {self.commonest()}"
+            )

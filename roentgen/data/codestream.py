@@ -1,0 +1,68 @@
+"""What a compressed frame says of itself, read before anything is decoded."""
+
+import struct
+from dataclasses import dataclass
+
+from roentgen.errors import InputError
+
+_SIZ = b"\xff\x4f\xff\x51"  # JPEG 2000: start of codestream, then the image's size
+_COD = b"\xff\x52"
+# JPEG start-of-frame markers: C4, C8 and CC mean something else; F7 is JPEG-LS.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codestream:
+    """The shape of a JPEG, JPEG-LS or JPEG 2000 frame."""
+
+    width: int  # pixels
+    height: int  # pixels
+    components: int
+    precision: int  # bits
+    signed: bool  # only JPEG 2000 says so
+    levels: int  # wavelet levels; 0 outside JPEG 2000
+
+
+def parse_codestream(frame: bytes) -> Codestream:
+    """Read a frame's own header. Raises InputError when it has none."""
+    try:
+        start = frame.find(_SIZ, 0, 4096)
+        return _parse_jpeg(frame) if start < 0 else _parse_jpeg2000(frame, start)
+    except (struct.error, IndexError):
+        raise InputError("its compressed pixels have no readable header") from None
+
+
+def _parse_jpeg2000(frame: bytes, start: int) -> Codestream:
+    right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
+    components, depth = struct.unpack_from(">HB", frame, start + 40)
+    coding = frame.find(_COD, start)
+    return Codestream(
+        width=right - left,
+        height=bottom - top,
+        components=components,
+        precision=(depth & 0x7F) + 1,
+        signed=bool(depth & 0x80),
+        levels=frame[coding + 9] if coding >= 0 else 0,
+    )
+
+
+def _parse_jpeg(frame: bytes) -> Codestream:
+    place = 2
+    while frame[place] == 0xFF:
+        marker = frame[place + 1]
+        if marker == 0xFF:  # fill byte
+            place += 1
+            continue
+        (length,) = struct.unpack_from(">H", frame, place + 2)
+        if marker in _FRAMES:
+            precision, height, width, components = struct.unpack_from(">BHHB", frame, place + 4)
+            return Codestream(
+                width=width,
+                height=height,
+                components=components,
+                precision=precision,
+                signed=False,
+                levels=0,
+            )
+        place += 2 + length
+    raise InputError("its compressed pixels have no readable header")

@@ -1,0 +1,68 @@
+"""Sentences of a radiology report.
+
+A report is telegraphic, wrapped, numbered and de-identified: "1. Stable T12 XXXX.  2. 3.5 cm. mass
+per Dr. ___." A full stop ends a sentence unless it belongs to an abbreviation, a list number or a
+unit; a blank line and the begin of a list item end one too.
+"""
+
+import re
+
+# After these a full stop never ends a sentence, whatever follows.
+_ABBREVIATIONS = frozenset(
+    ("dr", "drs", "mr", "mrs", "ms", "prof", "st", "vs", "e.g", "i.e", "eg", "ie", "cf", "ca")
+) | {"approx", "resp", "incl", "esp", "fig", "viz"}
+# After these it does not where the next word is not capitalised: "5 mm. nodule", "8 a.m. film".
+_UNITS = frozenset(
+    ("mm", "cm", "in", "ft", "mg", "ml", "kg", "lb", "min", "sec", "hr", "hrs", "yr", "yrs", "y.o")
+) | {"a.m", "p.m", "am", "pm", "etc", "lat", "post", "ant", "sup", "inf", "bilat"}
+_BREAK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]+|\(?\d{1,2}[.)])\s)")
+# The last form is a space that was forgotten: "clear.The heart".
+_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-zX_\d)])[.](?=[A-Z][a-z]+\b)")
+_NUMBER = re.compile(r"(?:[-*•]+|\(?\d{1,2}[.)])\s+")
+# The number of a list's item, alone or after its heading: "1", "Chest 1", "Left knee: 1".
+_LIST_NUMBER = re.compile(r"(?:[A-Za-z]+:?\s+){0,2}\(?\d{1,2}\)?$")
+_WORD = re.compile(r"\w")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences in order, each on one line, without list numbers; those of no word are gone."""
+    found: list[str] = []
+    for block in _BREAK.split(text):
+        line = " ".join(block.split())
+        start = 0
+        for stop in _END.finditer(line):
+            if _ends(line, start, stop):
+                _keep(line[start : stop.end()], found)
+                start = stop.end()
+        _keep(line[start:], found)
+    return found
+
+
+def _keep(piece: str, found: list[str]) -> None:
+    piece = piece.strip()
+    if number := _NUMBER.match(piece):
+        piece = piece[number.end() :]
+    if _WORD.search(piece):
+        found.append(piece)
+
+
+def _ends(line: str, start: int, stop: re.Match[str]) -> bool:
+    """Whether the punctuation at `stop` ends the sentence that begins at `start`."""
+    if "." not in stop.group() or stop.end() == len(line):
+        # A lone question mark stands before what is asked: "opacity ? pneumonia".
+        return "." in stop.group() or stop.start() == 0 or line[stop.start() - 1] != " "
+    before = line[start : stop.start()].rstrip()
+    word = before[before.rfind(" ") + 1 :].strip("(\"'").lower()
+    following = line[stop.end() : stop.end() + 2].strip()
+    if word in _ABBREVIATIONS:
+        return False
+    if word in _UNITS and not following[:1].isupper():
+        return False
+    if word == "no" and following[:1].isdigit():  # "No. 3"
+        return False
+    if word[:1].isdigit() and _LIST_NUMBER.match(before.lstrip()):
+        return False
+    if len(word) == 1 and word.isalpha():  # an initial: "Dr. J. Smith", but not "hepatitis C."
+        title = before[: before.rfind(" ")].rstrip(". ") if " " in before else ""
+        return title[title.rfind(" ") + 1 :].lower() not in _ABBREVIATIONS
+    return True

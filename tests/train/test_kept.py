@@ -1,0 +1,43 @@
+"""What a filter keeps of a dataset, and the run that trains on it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from roentgen.data.dataset import open_dataset
+from roentgen.errors import InputError
+from roentgen.text.presets import Filter
+from train.kept import keep, tell_refused, write_refused
+
+
+def count(text: str) -> int:
+    return len(text.split()) + 2
+
+
+def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
+    small_dataset: Path, tmp_path: Path
+) -> None:
+    split = open_dataset(small_dataset).split("train")
+    whole = keep(split, None, count, ())
+    assert [r.id for r in whole.without_images()] == [r.id for r in split.without_images()]
+    assert tell_refused(whole) is None
+    view = split[0].view
+    assert view is not None
+    kept = keep(split, Filter(views=(view,)), count, ())
+    expected = [r.id for r in split.without_images() if r.view == view]
+    assert [r.id for r in kept.without_images()] == expected
+    assert [kept[i].id for i in range(len(kept))] == expected
+    assert (kept.images([0])[0] == split.images([kept.rows[0]])[0]).all()
+    assert len(kept) + len(kept.refused) == len(split)
+    write_refused(tmp_path / "left_out.csv", kept.refused)
+    rows = list(csv.DictReader((tmp_path / "left_out.csv").read_text().splitlines()))
+    assert {row["id"] for row in rows} == {r.id for r in split.without_images()} - set(expected)
+    told = tell_refused(kept) or ""
+    assert bool(kept.refused) == (f"{len(kept.refused)} left out" in told)
+
+
+def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
+    split = open_dataset(small_dataset).split("train")
+    with pytest.raises(InputError, match=r"data.keep leaves nothing of split 'train'"):
+        keep(split, Filter(section="last_paragraph", min_characters=10_000), count, ())
