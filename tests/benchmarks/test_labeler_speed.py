@@ -2,36 +2,28 @@
 
 import importlib.util
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from roentgen.corpora.open_i import read_reports
-from roentgen.data.radiograph import Report
 from roentgen.text.labeler import label_report
 
 PACKAGE = importlib.util.find_spec("torchxrayvision")
 
 
-def _label(reports: list[Report]) -> int:
-    return sum(len(label_report(report)) for report in reports)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(PACKAGE is None, reason="torchxrayvision, which holds the reports, is absent")
-def test_five_hundred_reports_a_second_on_two_cores() -> None:
+def test_five_hundred_reports_a_second_on_each_core() -> None:
+    # Time of the processor, not of the clock: what else the machine does must not matter. Reports
+    # are labelled one by one in prepare's workers, so two cores do twice as many.
     assert PACKAGE is not None
     assert PACKAGE.origin is not None
     source = Path(PACKAGE.origin).parent / "data" / "NLMCXR_reports.tgz"
     reports = [item.report for item in read_reports(source)]
-    parts = [reports[i : i + 100] for i in range(0, len(reports), 100)]
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        list(pool.map(_label, [[], []]))  # the workers start
-        started = time.perf_counter()
-        labels = sum(pool.map(_label, parts))
-        rate = len(reports) / (time.perf_counter() - started)
-    print(f"{rate:.0f} reports/s")
+    started = time.process_time()
+    labels = sum(len(label_report(report)) for report in reports)
+    rate = len(reports) / (time.process_time() - started)
+    print(f"{rate:.0f} reports/s on one core")
     assert labels > len(reports)
     assert rate >= 500

@@ -6,6 +6,7 @@ import pytest
 
 from eval.labeler import LabelerConfig, half_of, measure
 from eval.mesh import COVERED, gold
+from roentgen.data.findings import FindingName
 from roentgen.errors import InputError
 from roentgen.runs import read_manifest
 
@@ -51,8 +52,10 @@ def write(folder: Path, number: int, impression: str, *terms: str) -> str:
         ("Scoliosis/mild", set(), set()),
     ],
 )
-def test_what_a_term_stands_for(term: str, present: set[str], leaves_open: set[str]) -> None:
-    assert gold([term]) == (present, leaves_open)
+def test_what_a_term_stands_for(
+    term: str, present: set[FindingName], leaves_open: set[FindingName]
+) -> None:
+    assert gold([term]) == (frozenset(present), frozenset(leaves_open))
 
 
 def test_a_term_that_says_so_closes_what_another_leaves_open() -> None:
