@@ -14,6 +14,7 @@ from roentgen.errors import InputError
 from roentgen.models.conditioning import encode_prompts
 from roentgen.models.stable_diffusion import (
     PARTS,
+    TINY,
     Parts,
     add_view_tokens,
     find_model,
@@ -149,6 +150,16 @@ def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(InputError, match=r"lacks vae in model_index\.json"):
         find_model(str(tmp_path))
+
+
+def test_the_shipped_base_is_fp16_and_small() -> None:
+    files = list(TINY.rglob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) <= 40e6
+    for file in files:
+        assert {tensor.dtype for tensor in load_file(file).values()} <= {
+            torch.float16,
+            torch.int64,
+        }, file
 
 
 def test_the_shipped_base_is_named_when_absent(
