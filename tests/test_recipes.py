@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from eval.config import EvaluateConfig
+from eval.labeler import LabelerConfig
 from eval.reconstruction import ReconstructionConfig
 from eval.train_extractor import TrainExtractorConfig
 from roentgen.config import load_config
@@ -23,6 +24,7 @@ PROGRAMS: dict[str, type] = {
     "eval": EvaluateConfig,
     "train/tiny_vae": AutoencoderConfig,
     "eval/extractor": TrainExtractorConfig,
+    "eval/labeler": LabelerConfig,
     "eval/reconstruction": ReconstructionConfig,
 }
 RECIPES = sorted(

@@ -183,9 +183,7 @@ def _to_gray(image: Image.Image) -> Image.Image:
 
 
 def _with_orientation(gray: Image.Image, original: Image.Image) -> Image.Image:
-    gray.getexif()[ExifTags.Base.Orientation] = original.getexif().get(
-        ExifTags.Base.Orientation, 1
-    )
+    gray.getexif()[ExifTags.Base.Orientation] = original.getexif().get(ExifTags.Base.Orientation, 1)
     return gray
 
 

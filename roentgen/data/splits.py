@@ -42,9 +42,7 @@ class SplitRules:
     def __post_init__(self) -> None:
         given = [x for x in (self.column, self.fractions, self.published) if x is not None]
         if len(given) != 1:
-            raise InputError(
-                "split needs one of split.column, split.fractions and split.published"
-            )
+            raise InputError("split needs one of split.column, split.fractions and split.published")
         if not 0 <= self.validate_share < 1:
             raise InputError(
                 f"split.validate_share is {self.validate_share}: it must be at least 0, below 1"

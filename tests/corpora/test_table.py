@@ -245,7 +245,7 @@ def test_hashed_split_has_its_shares_and_no_history() -> None:
 def test_impossible_configurations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"add up to 0\.9"):
         Fractions(train=0.5, validate=0.1, test=0.3)
-    with pytest.raises(InputError, match=r"either split\.column or split\.fractions"):
+    with pytest.raises(InputError, match=r"needs one of split\.column, split\.fractions"):
         SplitRules()
     config = corpus(tmp_path, ROWS)
     with pytest.raises(InputError, match=r"set table\.license_column"):
