@@ -21,7 +21,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.datadict import tag_for_keyword
 from pydicom.encaps import generate_frames
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
 from roentgen.data.codestream import Codestream, parse_codestream
 from roentgen.data.dicom_levels import to_gray
@@ -128,7 +128,9 @@ def _told(name: str | None) -> Iterator[None]:
             yield
     except InputError as error:
         raise InputError(f"{before}{error}") from None
-    except Exception as error:  # parsers of untrusted bytes raise almost anything
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # almost anything; the RLE decoder's panic is no Exception
         reason = " ".join(str(error).split())[:_MAX_TEXT] or type(error).__name__
         raise InputError(f"{before}cannot be decoded as DICOM: {reason}") from None
 

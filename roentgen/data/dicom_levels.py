@@ -88,7 +88,7 @@ def _padding(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 
 def _modality(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     return np.asarray(apply_modality_lut(stored, dataset), np.float64)
 
@@ -98,7 +98,7 @@ def _voi(values: np.ndarray, dataset: "Dataset") -> np.ndarray | None:
 
     A window without width is none: some machines fill both fields with 0.
     """
-    from pydicom.pixels import apply_voi
+    from pydicom.pixels.processing import apply_voi
 
     if dataset.get("VOILUTSequence"):
         shown = np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset), np.float64)
