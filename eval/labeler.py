@@ -1,9 +1,9 @@
 """How well findings are read from reports: `python -m eval.labeler configs/eval/labeler.yaml`.
 
-The labeler is run over the Open-i reports and its findings are compared with what people
-annotated (`eval.mesh` says how MeSH terms are read, and what they cannot tell). Reports are parted
-in halves by the hash of their id: rules are written looking at "development" only, and the number
-that counts comes from "held_out", of which no text and no single error is ever shown - only
+The labeler is run over the Open-i reports and its findings are compared with what people annotated
+(`roentgen.corpora.mesh` says how MeSH terms are read, and what they cannot tell). Reports are
+parted in halves by the hash of their id: rules are written looking at "development" only, and the
+number that counts comes from "held_out", of which no text and no single error is ever shown - only
 counts by the lexicon's own phrases.
 
 A finding counts as called present if its state is "present"; beside it stands what comes out if
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.mesh import COVERED, NOT_INDEXED, gold
 from eval.output import check_results, write_results
 from roentgen.config import load_config
+from roentgen.corpora.mesh import COVERED, NOT_INDEXED, gold
 from roentgen.corpora.open_i import OpenIReport, read_reports
 from roentgen.data.findings import FindingName, states
 from roentgen.data.radiograph import Report

@@ -100,7 +100,8 @@ class Filter:
 # films whose impression has between 7 characters and 77 tokens.
 # RoentGen-v2 (Moroianu et al. 2025, arXiv 2508.16783): prompts of
 # "{age} year old {race} {sex}. {impression}", so that all three must be known and the whole must
-# fit; the bounds of the impression are taken over from RoentGen.
+# fit; the bounds of the impression are taken over from RoentGen. Its published code cuts prompts at
+# 77 tokens where this leaves them out: for that set max_tokens high and long_prompts to truncate.
 PRESETS: dict[PresetName, Filter] = {
     "roentgen": Filter(
         views=("PA",),

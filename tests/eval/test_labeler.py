@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eval.labeler import LabelerConfig, half_of, measure
-from eval.mesh import COVERED, gold
+from roentgen.corpora.mesh import COVERED, gold
 from roentgen.data.findings import FindingName
 from roentgen.errors import InputError
 from roentgen.runs import read_manifest
