@@ -10,6 +10,8 @@ _COD = b"\xff\x52"
 # JPEG start-of-frame markers: C4, C8 and CC mean something else; F7 is JPEG-LS.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
+_PER_BYTE = 8 * 64  # pixels: a block of 8x8 takes a bit at least
+
 
 @dataclass(frozen=True, kw_only=True)
 class Codestream:
@@ -30,6 +32,18 @@ def parse_codestream(frame: bytes) -> Codestream:
         return _parse_jpeg(frame) if start < 0 else _parse_jpeg2000(frame, start)
     except (struct.error, IndexError):
         raise InputError("its compressed pixels have no readable header") from None
+
+
+def check_whole(jpeg: bytes, pixels: int) -> None:
+    """Refuse a JPEG whose end is missing, also where a broken copy filled it up with zeros.
+
+    Decoders make the rest gray and say nothing. Raises InputError.
+    """
+    end = jpeg.rfind(b"\xff\xd9")
+    if end < len(jpeg) - 64 and end < jpeg.rfind(b"\xff\xda"):
+        raise InputError("has no end-of-image marker: the file is truncated")
+    if pixels > _PER_BYTE * len(jpeg):
+        raise InputError(f"has {len(jpeg)} bytes for {pixels} pixels: the file is truncated")
 
 
 def _parse_jpeg2000(frame: bytes, start: int) -> Codestream:

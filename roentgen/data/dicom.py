@@ -7,7 +7,6 @@ odd or not of a projection radiograph (CR, DX, RG) leaves the pixels as they are
 """
 
 import io
-import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,32 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pydicom
 from PIL import Image
 from pydicom import uid
 from pydicom.datadict import tag_for_keyword
-from pydicom.encaps import generate_frames
-from pydicom.pixels.utils import pixel_array
+from pydicom.filereader import read_dataset, read_preamble
 
-from roentgen.data.codestream import Codestream, parse_codestream
-from roentgen.data.dicom_levels import to_gray
+from roentgen.data.dicom_levels import needs_all_pixels, to_gray
+from roentgen.data.dicom_pixels import read_words
 from roentgen.errors import InputError
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit for other images
-_MAX_INFLATED = 1 << 30  # bytes
-_MAX_TEXT = 120  # characters of a library's message
-
-# Which plug-in decodes what; Pillow, for the others, can decode at a reduced size.
-_PLUGINS = {
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLossless: "pylibjpeg",
-    uid.JPEGLosslessSV1: "pylibjpeg",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.RLELossless: "pylibjpeg",
-}
-_PILLOW = (uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless)
+_MAX_INFLATED = 1 << 28  # bytes: more than the largest image has
+_MAX_TEXT = 200  # characters of a message
 
 _PROJECTIONS = ("CR", "DX", "RG")
 _T = Image.Transpose
@@ -64,10 +50,14 @@ _SIDEWAYS = (_T.TRANSPOSE, _T.TRANSVERSE, _T.ROTATE_90, _T.ROTATE_270)
 
 @dataclass(frozen=True)
 class Frame:
-    """A gray frame, mode "L" and upright, decoded at 1/`shrink` of its size (rounded up)."""
+    """A gray frame, mode "L" and upright, decoded at 1/`shrink` of its size (rounded up).
+
+    The whole image's corner lies `start` pixels inside.
+    """
 
     image: Image.Image
     shrink: int
+    start: float
     size: tuple[int, int]  # width, height of the whole
 
 
@@ -108,14 +98,14 @@ def read_frame(data: bytes, enough: Callable[[int, int], int]) -> Frame:
         dataset = _parse(data, header_only=False)
         _check(dataset)
         turn = _turn(dataset)
-        # A turned edge would not fall on whole pixels, and padding must not blend with tissue.
-        whole = turn is not None or dataset.get("PixelPaddingValue") is not None
+        # A turned edge would not fall on whole pixels.
+        whole = turn is not None or needs_all_pixels(dataset)
         size = _upright_size(dataset, turn)
-        words, shrink = _decode(dataset, 1 if whole else enough(*size))
+        words, shrink, start = read_words(dataset, 1 if whole else enough(*size))
         image = Image.fromarray(to_gray(words, dataset))
         if turn is not None:
             image = image.transpose(turn)
-        return Frame(image, shrink, size)
+        return Frame(image, shrink, start, size)
 
 
 @contextmanager
@@ -127,27 +117,37 @@ def _told(name: str | None) -> Iterator[None]:
             warnings.simplefilter("ignore")  # of odd values that we do not use
             yield
     except InputError as error:
-        raise InputError(f"{before}{error}") from None
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # almost anything; the RLE decoder's panic is no Exception
-        reason = " ".join(str(error).split())[:_MAX_TEXT] or type(error).__name__
-        raise InputError(f"{before}cannot be decoded as DICOM: {reason}") from None
+        raise InputError(f"{before}{_one_line(error)}") from None
+    except Exception as error:  # almost anything
+        raise InputError(f"{before}cannot be decoded as DICOM: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    """What an error says; a damaged header puts values of any size into it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
 
 
 def _parse(data: bytes, *, header_only: bool) -> pydicom.Dataset:
-    if uid.DeflatedExplicitVRLittleEndian.encode() in data[:4096]:
-        _check_inflated(data)
+    if data[128:132] != b"DICM" and data[:2] not in (b"\x02\0", b"\x08\0"):
+        raise InputError("is no DICOM")
+    _check_inflated(data)
     dataset = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=header_only, force=True)
-    if not len(dataset):
+    if not len(dataset):  # pydicom gives up on compressed pixels without an end
+        if not header_only and len(_parse(data, header_only=True)):
+            raise InputError("ends within its pixels: the file is cut off")
         raise InputError("holds no readable DICOM element")
     return dataset
 
 
 def _check_inflated(data: bytes) -> None:
-    """Refuse a deflated file that would fill the memory."""
-    (length,) = struct.unpack_from("<I", data, 140)
-    inflate, rest, total = zlib.decompressobj(-zlib.MAX_WBITS), data[144 + length :], 0
+    """Refuse a deflated file that would fill the memory; pydicom inflates it whole."""
+    file = io.BytesIO(data)
+    read_preamble(file, force=True)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        return
+    inflate, rest, total = zlib.decompressobj(-zlib.MAX_WBITS), file.read(), 0
     while rest and not inflate.eof:
         total += len(inflate.decompress(rest, 1 << 22))
         rest = inflate.unconsumed_tail
@@ -197,72 +197,6 @@ def _turn(dataset: pydicom.Dataset) -> Image.Transpose | None:
         return None
     letters = tuple(str(direction)[:1].upper() for direction in directions)
     return _TURNS.get(letters) if len(letters) == 2 else None
-
-
-def _decode(dataset: pydicom.Dataset, enough: int) -> tuple[np.ndarray, int]:
-    """The stored words, uint8 or uint16 [H, W], and by how much they were reduced."""
-    width, height = _size(dataset)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    kind = np.uint8 if dataset.BitsAllocated == 8 else np.uint16
-    if not syntax.is_compressed and syntax.is_little_endian:
-        need = width * height * (dataset.BitsAllocated // 8)
-        if len(dataset.PixelData) < need:
-            raise InputError(
-                f"has {len(dataset.PixelData)} bytes of pixels, {width}x{height} need {need}: "
-                "the file is cut off"
-            )
-        words = np.frombuffer(dataset.PixelData, np.dtype(kind).newbyteorder("<"), width * height)
-        return words.reshape(height, width), 1
-    if syntax.is_encapsulated and syntax != uid.RLELossless:
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        stream = parse_codestream(frame)
-        if (stream.width, stream.height, stream.components) != (width, height, 1):
-            raise InputError(
-                f"has {width}x{height} gray pixels by its header, but its compressed pixels are "
-                f"{stream.width}x{stream.height} of {stream.components} components"
-            )
-        if syntax in _PILLOW:
-            return _decode_reduced(frame, stream, enough)
-    if syntax.is_encapsulated and syntax not in _PLUGINS:
-        raise InputError(f"transfer syntax {syntax.name} is not supported")
-    pixels = pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
-    if pixels.shape != (height, width) or pixels.dtype.itemsize != np.dtype(kind).itemsize:
-        raise InputError(f"{syntax.name} gave {pixels.dtype} {pixels.shape}")
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False).view(kind), 1
-
-
-def _decode_reduced(frame: bytes, stream: Codestream, enough: int) -> tuple[np.ndarray, int]:
-    """A JPEG or JPEG 2000 frame at the smallest size its coding offers, down to 1/`enough`."""
-    shrink = 1
-    with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
-        wavelet = image.format == "JPEG2000"
-        if not wavelet:
-            shrink = max(step for step in (1, 2, 4, 8) if step <= enough)
-            image.draft("L", (image.width // shrink, image.height // shrink))
-        else:
-            while shrink * 2 <= enough and _halves(stream, shrink * 2):
-                shrink *= 2
-            image.reduce = shrink.bit_length() - 1  # type: ignore[assignment,method-assign]
-        image.load()
-        words = np.asarray(image)
-    expected = -(-stream.height // shrink), -(-stream.width // shrink)
-    if words.shape != expected:
-        raise InputError(f"its compressed pixels gave {words.shape}, expected {expected}")
-    if wavelet:
-        # Pillow moves JPEG 2000 samples to the top of 8 or 16 bits and signed ones above zero.
-        bits = words.dtype.itemsize * 8
-        words = words.astype(np.uint16) >> max(bits - stream.precision, 0)
-        if stream.signed:
-            words = words - np.uint16(1 << (stream.precision - 1))
-    return words, shrink
-
-
-def _halves(stream: Codestream, shrink: int) -> bool:
-    """Whether Pillow and the decoder agree on the reduced size, and the levels reach so far."""
-    if shrink.bit_length() - 1 > stream.levels - 1:
-        return False
-    sides = stream.width, stream.height
-    return all((side + shrink // 2) // shrink == -(-side // shrink) for side in sides)
 
 
 def _text(dataset: pydicom.Dataset, keyword: str) -> str:

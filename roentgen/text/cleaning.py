@@ -10,6 +10,9 @@ import re
 from roentgen.text.sentences import sentences
 
 _BLANK = r"(?:[-'/]?(?:_{2,}|(?<![A-Za-z])X{3,}(?![a-z]))[-'/]?)"
+# More say nothing more, and the patterns below take time by the square of their number.
+_LONG_BLANK = re.compile(r"([_X])\1{4,}")
+_LONG_SPACE = re.compile(r"\s{5,}")
 _ITEM = re.compile(r"(?<![.:;,!?\s])[ \t]*\n\s*(?=(?:[-*•]+|\(?\d{1,2}[.)])\s)")
 _HEADED_NUMBER = re.compile(r"^((?:[A-Za-z]+ ){0,1}[A-Za-z]+)(:?) \(?1[.)] (?=[A-Z_])")
 _RAY = re.compile(r"\bx-XXXX", re.I)
@@ -83,9 +86,10 @@ _WORD = re.compile(r"[A-Za-z]")
 _LOOSE_END = re.compile(
     r"[ ,]+(?:(?:consistent|compatible|in keeping) with|suggestive of|representing|status post"
     r"|(?:due|secondary|compared|similar) to|of|in|at|on|with|to|by|for|from|since|and|or|the|an?"
-    r"|this|that|which|as|per|is|are|was|were|appears?|has|have|be|been)(?=\W*$)",
+    r"|this|that|which|as|per|is|are|was|were|appears?|has|have|be|been)$",
     re.I,
 )
+_LONGEST_END = 40  # characters
 # "XXXX are normal": of what is not known; "XXXX are coarse lung markings" says more.
 _LOOSE_BEGIN = re.compile(
     r"^(?:(?:the|both|an?|and|or|of) )*(?:is|are|was|were|appears?|remains?)\b(?: also)?\s*", re.I
@@ -104,6 +108,7 @@ def clean(text: str) -> str:
     blank takes along only the preposition that leads to it ("dated ___"). "" where nothing is left.
     """
     kept = []
+    text = _LONG_BLANK.sub(r"\1\1\1\1", text)
     for sentence in sentences(_ITEM.sub(".\n", text.replace("//", ";"))):
         cleaned = _clean_sentence(_HEADED_NUMBER.sub(r"\1. ", sentence))
         if _WORD.search(cleaned):
@@ -119,9 +124,8 @@ def _clean_sentence(sentence: str) -> str:
     if "__" in sentence or "XXX" in sentence:
         sentence = _RAY.sub("x-ray", sentence)
         for blank in (_AGE, _COMPARED_BLANK, _LED_BLANK, _BLANKS):
-            sentence = blank.sub(" ", sentence)
-        while (cut := _LOOSE_END.sub("", sentence)) != sentence:
-            sentence = cut
+            sentence = _LONG_SPACE.sub("    ", blank.sub(" ", sentence))
+        sentence = _without_loose_end(sentence)
         said = _LOOSE_BEGIN.sub("", sentence.strip(), count=1)
         if said != sentence.strip() and _OF_NOTHING.fullmatch(said):
             return ""
@@ -133,3 +137,15 @@ def _clean_sentence(sentence: str) -> str:
     if end and sentence and sentence[-1] not in ".!?:":
         sentence += end
     return sentence[:1].upper() + sentence[1:]
+
+
+def _without_loose_end(sentence: str) -> str:
+    """Without the words, one after the other, that led to a blank at the sentence's end."""
+    while True:
+        end = len(sentence)
+        while end and not (sentence[end - 1].isalnum() or sentence[end - 1] == "_"):
+            end -= 1
+        loose = _LOOSE_END.search(sentence, max(0, end - _LONGEST_END), end)
+        if loose is None:
+            return sentence
+        sentence = sentence[: loose.start()] + sentence[end:]

@@ -23,11 +23,9 @@ def token_counter(model: str | None = None) -> TokenCounter:
 
         tokenizer = clip_tokenizer()
     else:
-        from transformers import CLIPTokenizer
+        from roentgen.models.stable_diffusion import load_tokenizer
 
-        from roentgen.models.stable_diffusion import find_model
-
-        tokenizer = CLIPTokenizer.from_pretrained(find_model(model) / "tokenizer")
+        tokenizer = load_tokenizer(model)
     tokenizer.add_tokens(list(VIEW_TOKENS.values()))
     return lambda text: len(tokenizer(text, verbose=False).input_ids)
 
