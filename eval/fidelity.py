@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.estimates import Estimate, bootstrap_weights, normal_interval
-from eval.frechet import frechet_distance_of_features, kernel_distance
+from eval.frechet import frechet_distance_of_features
+from eval.kernel import kernel_distance
 from roentgen.randomness import derive_seed, numpy_generator
 
 Features = NDArray[np.float32]

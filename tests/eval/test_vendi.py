@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from eval.vendi import vendi_score
+
+
+def test_all_alike_is_one_and_right_angles_are_n() -> None:
+    assert vendi_score(np.tile([[1.0, 2.0]], (9, 1))) == pytest.approx(1)
+    assert vendi_score(np.eye(7) * 3) == pytest.approx(7)
+    assert vendi_score(np.repeat(np.eye(4), 5, axis=0)) == pytest.approx(4)  # the effective number
+
+
+def test_both_forms_agree_with_the_definition() -> None:
+    draws = np.random.default_rng(0)
+    for n, d in ((30, 8), (8, 30)):
+        x = draws.standard_normal((n, d))
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        values = np.linalg.eigvalsh(unit @ unit.T / n).clip(min=1e-300)
+        expected = np.exp(-np.sum(values * np.log(values)))
+        assert vendi_score(x) == pytest.approx(expected, rel=1e-9)
+
+
+def test_zero_features_are_refused() -> None:
+    with pytest.raises(ValueError, match="none of them zero"):
+        vendi_score(np.zeros((3, 2)))
