@@ -1,0 +1,138 @@
+"""Is an image a copy of one of many others? Robust to small shifts, contrast and noise.
+
+Chest films are all alike at first sight, so likeness is taken on what is left without the smooth
+part and the grain of an image: ribs, vessels, markers, devices. Every image is first compared with
+all others by a coarse descriptor that hardly feels a shift, then with the likeliest few in detail:
+the largest normalised cross-correlation over shifts. It is 1 for a copy, whatever its brightness
+and contrast, and far lower for two films of different patients.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+SIDE = 128  # pixels at which images are compared
+_COARSE = 16  # of the coarse descriptor
+_SMOOTH, _GRAIN = 8.0, 1.5  # sigmas of the Gaussians between which lie the details; pixels of SIDE
+_BATCH, _TOGETHER = 256, 32  # images described, and compared in detail, at once
+CANDIDATES = 8
+
+
+class Images(Protocol):
+    """Images, uint8 (N, H, W): an array, or one that reads rows when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[np.uint8]: ...
+
+
+class Nearest(NamedTuple):
+    """For each of N images the likeliest of the others and how like it is."""
+
+    row: NDArray[np.int64]  # (N,), of the original
+    likeness: NDArray[np.float64]  # (N,), in [-1, 1]
+
+
+class CopyFinder:
+    """Looks images up among `originals`, of which only coarse descriptors are kept (1 kB each)."""
+
+    def __init__(self, originals: Images, *, shift: int = 4) -> None:
+        """`shift`: pixels, at a side of 128, by which a copy may be shifted."""
+        self._originals = originals
+        self._shift = shift
+        self._coarse = torch.cat([_coarse(details(part)) for part in batches(originals)])
+
+    def nearest(self, images: Images, *, others: bool = False) -> Nearest:
+        """The likeliest original of each image.
+
+        `others`: the images are the originals themselves, and each is compared with the others.
+        """
+        found = [
+            self._nearest(details(part), first if others else None)
+            for first, part in zip(range(0, len(images), _BATCH), batches(images), strict=True)
+        ]
+        return Nearest(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+    def _nearest(self, images: Tensor, first: int | None) -> Nearest:
+        alike = _coarse(images) @ self._coarse.T
+        if first is not None:
+            rows = torch.arange(len(images))
+            alike[rows, rows + first] = -torch.inf
+        count = min(CANDIDATES, alike.shape[1] - (first is not None))
+        candidates = alike.topk(count, dim=1).indices
+        index, likeness = [], []
+        for first_of_part in range(0, len(images), _TOGETHER):
+            part = images[first_of_part : first_of_part + _TOGETHER]
+            rows = candidates[first_of_part : first_of_part + _TOGETHER]
+            originals = details(self._originals[rows.flatten().numpy()])
+            values = correlation(part, originals.view(*rows.shape, SIDE, SIDE), self._shift)
+            best = values.argmax(dim=1, keepdim=True)
+            index.append(rows.gather(1, best).squeeze(1).numpy())
+            likeness.append(values.gather(1, best).squeeze(1).double().numpy())
+        return Nearest(np.concatenate(index), np.concatenate(likeness))
+
+
+def batches(images: Images) -> Iterator[NDArray[np.uint8]]:
+    """The images, some hundred at a time."""
+    for first in range(0, len(images), _BATCH):
+        yield images[first : first + _BATCH]
+
+
+def details(images: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W) at a side of 128 without smooth part and grain, float32 (N, 128, 128)."""
+    x = torch.from_numpy(np.ascontiguousarray(images)).float().unsqueeze(1)
+    if x.shape[-2:] != (SIDE, SIDE):
+        x = functional.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True)
+    return (_blur(x, _GRAIN) - _blur(x, _SMOOTH)).squeeze(1)
+
+
+def correlation(images: Tensor, others: Tensor, shift: int) -> Tensor:
+    """The largest normalised cross-correlation (N, K) of (N, S, S) with (N, K, S, S) over shifts.
+
+    Each image without a margin of `shift` is laid over each place of its others.
+    """
+    inner = images[:, shift : SIDE - shift, shift : SIDE - shift]
+    inner = inner - inner.mean(dim=(1, 2), keepdim=True)
+    length = inner.norm(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+    template = functional.pad(inner / length, (0, 2 * shift, 0, 2 * shift)).unsqueeze(1)
+    spectrum = torch.fft.rfft2(others) * torch.fft.rfft2(template).conj()
+    places = slice(0, 2 * shift + 1)
+    products = torch.fft.irfft2(spectrum, s=(SIDE, SIDE))[..., places, places]
+    sums, squares = _window_sums(others, shift), _window_sums(others**2, shift)
+    spread = (squares - sums**2 / inner[0].numel()).clamp(min=1e-6).sqrt()
+    likeness: Tensor = (products / spread).flatten(2).amax(dim=2)
+    return likeness
+
+
+def _window_sums(x: Tensor, shift: int) -> Tensor:
+    """Sums over each place of a window that is 2 * shift smaller than (..., S, S)."""
+    total = functional.pad(x.double().cumsum(-2).cumsum(-1), (1, 0, 1, 0))
+    side, ends = SIDE - 2 * shift, 2 * shift + 1
+    low, high = slice(0, ends), slice(side, side + ends)
+    sums = total[..., high, high] - total[..., low, high]
+    sums = sums - total[..., high, low] + total[..., low, low]
+    return sums.float()
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (N, 1, S, S), the border repeated."""
+    reach = math.ceil(3 * sigma)
+    places = torch.arange(-reach, reach + 1, dtype=x.dtype)
+    window = torch.exp(-(places**2) / (2 * sigma**2))
+    window = window / window.sum()
+    padded = functional.pad(x, (reach,) * 4, mode="replicate")
+    across = functional.conv2d(padded, window.view(1, 1, 1, -1))
+    return functional.conv2d(across, window.view(1, 1, -1, 1))
+
+
+def _coarse(x: Tensor) -> Tensor:
+    """Unit vectors (N, 256) of (N, 128, 128): 16 x 16 means, which a shift hardly changes."""
+    small = functional.adaptive_avg_pool2d(x.unsqueeze(1), _COARSE).flatten(1)
+    small = small - small.mean(dim=1, keepdim=True)
+    return functional.normalize(small, dim=1)
