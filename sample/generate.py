@@ -25,7 +25,7 @@ from roentgen.data.shards import ShardWriter
 from roentgen.data.sheet import contact_sheet
 from roentgen.data.views import VIEW_TOKENS
 from roentgen.errors import InputError, run_program
-from roentgen.models.conditioning import token_counts
+from roentgen.models.conditioning import token_counts, token_limit
 from roentgen.models.sampler import Sampler, check_prompts
 from roentgen.models.stable_diffusion import Parts, load_parts
 from roentgen.runs import (
@@ -116,7 +116,7 @@ def check_plan(
     if (config.long_prompts or trained_long_prompts(model)) == "refuse":
         check_prompts(parts, plan, [image.id for image in plan])
         return notes
-    limit = parts.tokenizer.model_max_length
+    limit = token_limit(parts.tokenizer, parts.prompt_chunks)
     long = sum(count > limit for count in token_counts(parts.tokenizer, sorted(texts)))
     if long:
         notes.append(f"{long} of {len(texts)} prompts were cut to {limit} tokens")

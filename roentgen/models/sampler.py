@@ -17,7 +17,7 @@ from torch import Tensor
 
 from roentgen.data.images import from_tensor
 from roentgen.errors import InputError
-from roentgen.models.conditioning import encode_prompts, token_counts
+from roentgen.models.conditioning import encode_prompts, token_counts, token_limit
 from roentgen.models.stable_diffusion import Parts
 
 SchedulerName = Literal["PNDM", "DDIM", "DPM-Solver++"]
@@ -109,7 +109,7 @@ def make_scheduler(name: SchedulerName, trained: Any) -> Any:
 
 def check_prompts(parts: Parts, images: Sequence[Drawable], ids: Sequence[str]) -> None:
     """Raises InputError naming the id of an image whose prompt is beyond the token limit."""
-    limit = parts.tokenizer.model_max_length
+    limit = token_limit(parts.tokenizer, parts.prompt_chunks)
     names = dict(zip((image.prompt for image in images), ids, strict=True))
     names |= {image.negative_prompt: "negative_prompt" for image in images if image.negative_prompt}
     counts = token_counts(parts.tokenizer, list(names))
@@ -118,7 +118,7 @@ def check_prompts(parts: Parts, images: Sequence[Drawable], ids: Sequence[str]) 
         more = f" ({len(long)} prompts are too long)" if len(long) > 1 else ""
         raise InputError(
             f"the prompt of {long[0][0]} has {long[0][1]} tokens and the text encoder takes "
-            f"{limit}{more}: shorten it, or tell less by `style`"
+            f"{limit}{more}: shorten it, tell less by `style`, or set long_prompts: truncate"
         )
 
 
@@ -216,8 +216,7 @@ class Sampler:
         if len(self._embeddings) + len(new) > _KEPT_PROMPTS:
             self._embeddings = {p: self._embeddings[p] for p in prompts if p in self._embeddings}
         if new:
-            tokenizer, text_encoder = self.parts.tokenizer, self.parts.text_encoder
-            encoded = encode_prompts(tokenizer, text_encoder, new, too_long="truncate")
+            encoded = encode_prompts(self.parts, new, too_long="truncate")
             self._embeddings |= dict(zip(new, encoded.to(self.dtype), strict=True))
         return torch.stack([self._embeddings[prompt] for prompt in prompts])
 

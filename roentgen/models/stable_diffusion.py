@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ import torch
 
 from roentgen.data.views import VIEW_TOKENS, VIEW_WORDS
 from roentgen.errors import InputError
+from roentgen.models.older_transformers import write_for_older_transformers
+from roentgen.models.text_encoder import fold_projection, read_text_encoder, read_tokenizer
 from roentgen.runs import (
     MANIFEST,
     fingerprint_of_files,
@@ -22,12 +24,12 @@ from roentgen.runs import (
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
 
 TINY = Path(__file__).parent / "tiny"
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 # What is fetched of a repository beside weights: configurations, never pickles.
-PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in PARTS), "tokenizer/merges.txt")
+PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in PARTS))
+PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
 # Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
 WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
 
@@ -41,9 +43,11 @@ class Parts:
 
     vae: "AutoencoderKL"
     unet: "UNet2DConditionModel"
-    text_encoder: "CLIPTextModel"
-    tokenizer: "CLIPTokenizer"
+    text_encoder: Any  # a text model of transformers
+    tokenizer: Any  # its tokenizer
     scheduler: "SchedulerMixin"
+    prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
+    projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
 
 
 def find_model(base: str) -> Path:
@@ -99,34 +103,61 @@ def load_parts(base: str) -> Parts:
     Raises InputError if it cannot be found or a part is missing or unreadable, naming the part.
     """
     import diffusers
-    from transformers import CLIPTextModel, CLIPTokenizer
 
     folder = find_model(base)
     index = _read_json(folder, "model_index.json")
     scheduler = getattr(diffusers, index["scheduler"][1], None)
     if scheduler is None:
         raise InputError(f"{folder} names an unknown scheduler: {index['scheduler'][1]}")
-    readers: dict[str, tuple[Any, dict[str, Any]]] = {
-        "vae": (diffusers.AutoencoderKL, {"torch_dtype": torch.float32}),
-        "unet": (diffusers.UNet2DConditionModel, {"torch_dtype": torch.float32}),
-        "text_encoder": (CLIPTextModel, {"dtype": torch.float32}),
-        "tokenizer": (CLIPTokenizer, {}),
-        "scheduler": (scheduler, {}),
-    }
     weights = _weights(
         path.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")
     )
+
+    def options(part: str) -> dict[str, Any]:
+        half = any(name.startswith(f"{part}/") and ".fp16" in name for name in weights)
+        return {"variant": "fp16" if half else None}
+
+    def network(reader: Any, part: str) -> Any:
+        common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+        return reader.from_pretrained(folder / part, **common, **options(part))
+
+    readers: dict[str, Callable[[], Any]] = {
+        "vae": lambda: network(diffusers.AutoencoderKL, "vae"),
+        "unet": lambda: network(diffusers.UNet2DConditionModel, "unet"),
+        "text_encoder": lambda: read_text_encoder(
+            folder / "text_encoder", **options("text_encoder")
+        ),
+        "tokenizer": lambda: load_tokenizer(str(folder)),
+        "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    }
     loaded = {}
-    for part, (reader, options) in readers.items():
-        if part in ("vae", "unet", "text_encoder"):
-            half = any(name.startswith(f"{part}/") and ".fp16" in name for name in weights)
-            options |= {"use_safetensors": True, "variant": "fp16" if half else None}
+    for part, read in readers.items():
         try:
-            loaded[part] = reader.from_pretrained(folder / part, local_files_only=True, **options)
+            loaded[part] = read()
         except Exception as error:  # each library has its own; all mean the folder cannot be read
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if not any(name.startswith(f"{part}/") for name in weights) and _pickled(folder / part):
+                reason = "its weights are pickled, which can run code: save them as safetensors"
             raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
-    return Parts(**loaded)
+    return Parts(**loaded, prompt_chunks=_prompt_chunks(folder))
+
+
+def load_tokenizer(base: str) -> Any:
+    """The tokenizer of a pipeline alone."""
+    folder = find_model(base)
+    kind = _read_json(folder, "text_encoder/config.json").get("model_type", "")
+    return read_tokenizer(folder / "tokenizer", kind)
+
+
+def _pickled(folder: Path) -> bool:
+    return any(folder.glob("*.bin")) or any(folder.glob("*.ckpt"))
+
+
+def _prompt_chunks(folder: Path) -> int:
+    """How many windows a model's prompts were given in training; one if it does not say."""
+    if not (folder / MANIFEST).exists():
+        return 1
+    return int(read_manifest(folder, "model").get("prompt_chunks", 1))
 
 
 def _check_pipeline(folder: Path) -> None:
@@ -163,7 +194,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     raise InputError(f"cannot read {name} of base model {folder}: {reason}")
 
 
-def add_view_tokens(tokenizer: "CLIPTokenizer", text_encoder: "CLIPTextModel") -> None:
+def add_view_tokens(tokenizer: Any, text_encoder: Any) -> None:
     """Add the view tokens; their embeddings start as the mean of ordinary words' (VIEW_WORDS).
 
     Tokens that are there already stay as they are.
@@ -192,17 +223,19 @@ def save_model(
     """Save a plain diffusers pipeline folder plus roentgen.json, whole or not at all.
 
     `StableDiffusionPipeline.from_pretrained(folder)` opens it without our code, in older
-    transformers too.
+    transformers too. A projection is folded into the UNet for good, in memory too.
     """
+    fold_projection(parts)
     with whole_folder(folder, overwrite=overwrite) as partial:
         pipeline_of(parts).save_pretrained(partial, safe_serialization=True)
-        _write_for_older_transformers(partial, parts.tokenizer)
+        write_for_older_transformers(partial, parts.text_encoder, parts.tokenizer)
         write_manifest(
             partial,
             "model",
             _content_fingerprint(partial),
             list(licenses),
             dict(provenance),
+            prompt_chunks=parts.prompt_chunks,
         )
 
 
@@ -220,26 +253,6 @@ def pipeline_of(parts: Parts) -> Any:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-
-
-def _write_for_older_transformers(folder: Path, tokenizer: "CLIPTokenizer") -> None:
-    """Give text-encoder keys their `text_model.` prefix and the tokenizer its slow form.
-
-    transformers 5 reads prefixed and flat keys, but saves a model made from a config flat, which 4
-    cannot read; the slow tokenizer of 4 wants vocab.json and merges.txt.
-    """
-    from safetensors.torch import load_file, save_file
-
-    path = folder / "text_encoder" / "model.safetensors"
-    weights = load_file(path)
-    if not any(name.startswith("text_model.") for name in weights):
-        prefixed = {f"text_model.{name}": weight.clone() for name, weight in weights.items()}
-        del weights  # it maps the file that is written next
-        save_file(prefixed, path, metadata={"format": "pt"})
-    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
-    base = tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False)
-    added = {token: i for token, i in tokenizer.get_added_vocab().items() if i >= base}
-    (folder / "tokenizer" / "added_tokens.json").write_text(json.dumps(added, indent=2) + "\n")
 
 
 def _content_fingerprint(folder: Path) -> str:

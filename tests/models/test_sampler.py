@@ -126,9 +126,9 @@ def test_seed_prompt_and_guidance_each_change_the_picture(make_parts: MakeParts)
 def test_a_prompt_is_encoded_once(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[str] = []
 
-    def spy(tokenizer: Any, encoder: Any, prompts: list[str], **options: Any) -> torch.Tensor:
+    def spy(parts: Parts, prompts: list[str], **options: Any) -> torch.Tensor:
         encoded.extend(prompts)
-        return encode_prompts(tokenizer, encoder, prompts, **options)
+        return encode_prompts(parts, prompts, **options)
 
     monkeypatch.setattr("roentgen.models.sampler.encode_prompts", spy)
     images = [replace(IMAGES[i % 2], seed=i) for i in range(6)]

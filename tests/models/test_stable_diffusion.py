@@ -52,8 +52,8 @@ def test_all_parts_survive_saving(parts: Parts, saved: Path) -> None:
     prompts = ["<view-lateral> edema"]
     with torch.no_grad():
         assert torch.equal(
-            encode_prompts(parts.tokenizer, parts.text_encoder, prompts),
-            encode_prompts(again.tokenizer, again.text_encoder, prompts),
+            encode_prompts(parts, prompts),
+            encode_prompts(again, prompts),
         )
 
 
