@@ -1,155 +1,161 @@
 """Every image through the VAE once: posterior means and deviations on disk, resampled at each use.
 
-A folder of safetensors shards (`mean` and `std`, float16 [n, C, h, w]) and a JSON that is written
-last. Shards are memory-mapped: memory does not grow with the dataset.
+After that, training reads no image. An augmented split has a posterior for each variant.
 """
 
-import json
-import os
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from roentgen.data.images import to_tensor
 from roentgen.errors import InputError
-from roentgen.runs import write_json
+from roentgen.models.stable_diffusion import module_fingerprint
+from roentgen.runs import fingerprint_of
+from train.augment import Augmenter
+from train.cache import Cache, Contents, open_cache
 from train.kept import KeptSplit
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from diffusers import AutoencoderKL
 
-SHARD = 1024  # images; at 512 px a shard is 67 MB
 BATCH_PIXELS = 2**19  # a batch of the VAE: 32 images at 128 px, 2 at 512
-MANIFEST = "latents.json"
+FORM = "mean and deviation, float16"  # changes with what the cache holds for the same images
 
 
 class LatentCache:
-    """The posteriors of a split's images, in its order."""
+    """The posteriors of a split's images and of their variants, in the split's order."""
 
-    def __init__(self, folder: Path, items: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, cache: Cache, shape: tuple[int, ...], variants: int) -> None:
         self.shape = shape  # (C, h, w)
-        self._shards = []
-        for number, places in enumerate(_shards(items)):
-            path = folder / _shard_name(number)
-            try:
-                file: Any = safe_open(path, framework="pt")
-                mean, std = file.get_slice("mean"), file.get_slice("std")
-                found = tuple(mean.get_shape())
-            except (OSError, SafetensorError) as error:
-                raise InputError(f"latents {path} cannot be read: remove {folder}") from error
-            if found != (len(places), *shape):
-                raise InputError(f"latents {path} have shape {found}: remove {folder}")
-            self._shards.append((mean, std))
+        self.variants = variants
+        self._cache = cache
 
-    def posteriors(self, items: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Means and deviations, unscaled, each float32 [N, C, h, w]."""
-        rows = [(self._shards[item // SHARD], item % SHARD) for item in items]
-        mean = torch.cat([shard[0][i : i + 1] for shard, i in rows])
-        std = torch.cat([shard[1][i : i + 1] for shard, i in rows])
-        return mean.float(), std.float()
+    def posteriors(
+        self, items: Sequence[int], variants: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Means and deviations, unscaled, each float32 [N, C, h, w].
+
+        They are of the images themselves where no variants are named.
+        """
+        numbers = [0] * len(items) if variants is None else variants
+        rows = [i * self.variants + v for i, v in zip(items, numbers, strict=True)]
+        return self._cache.read("mean", rows), self._cache.read("std", rows)
 
 
-def _shards(items: int) -> list[range]:
-    return [range(first, min(first + SHARD, items)) for first in range(0, items, SHARD)]
+@dataclass(frozen=True, kw_only=True)
+class LatentPlan:
+    """What is to be encoded of a split, and how."""
+
+    split: KeptSplit
+    contents: Contents
+    shape: tuple[int, ...]  # (C, h, w)
+    variants: int
+    chunk: int  # rows of the cache that are encoded together
+    encode: Callable[[range], dict[str, Tensor]]
+
+    def folder(self, caches: Path) -> Path:
+        """It is named for all that the latents depend on."""
+        return caches / f"latents-{self.split.name}-{self.contents.key}"
+
+    def name_of(self, row: int) -> str:
+        """Whose latents stand in a row of the cache."""
+        return f"radiograph {self.split[row // self.variants].id!r}"
 
 
-def _shard_name(number: int) -> str:
-    return f"latents-{number:05d}.safetensors"
-
-
-def cache_latents(
-    folder: Path,
+def plan_latents(
     split: KeptSplit,
     vae: "AutoencoderKL",
     *,
-    key: str,
+    dataset: str,
     size: int,
-    accelerator: "Accelerator",
-) -> LatentCache:
-    """Encode what is not yet encoded, each process its share of the shards, and open the cache.
+    augmenter: Augmenter | None,
+) -> LatentPlan:
+    """How the images of a split, all of `size` pixels, are encoded.
 
-    `key` says what the latents depend on (dataset, VAE); a folder of another key is made anew.
-    Shards that a stopped run finished are kept. Raises InputError for an image of another size.
+    The latents depend on the pixels (`dataset` is the fingerprint of their dataset), their
+    preparation and the VAE's encoder. Encoding raises InputError for an image of another size or
+    one that cannot be read.
     """
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     shape = (vae.config.latent_channels, size // factor, size // factor)
-    done = {"key": key, "items": len(split), "shape": list(shape)}
-    if accelerator.is_main_process and _read(folder / "key.json") != done:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*"):
-            old.unlink()
-        write_json(folder / "key.json", done)
-    accelerator.wait_for_everyone()
-    if _read(folder / MANIFEST) != done:
-        _encode(folder, split, vae, size=size, accelerator=accelerator)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            write_json(folder / MANIFEST, done)
-        accelerator.wait_for_everyone()
-    return LatentCache(folder, len(split), shape)
+    variants = augmenter.config.variants if augmenter else 1
+
+    def encode(rows: range) -> dict[str, Tensor]:
+        return _posteriors(vae, _variants(split, rows, size, augmenter))
+
+    contents = Contents(
+        key=_key(split, vae, dataset, augmenter),
+        items=len(split) * variants,
+        tensors=dict.fromkeys(("mean", "std"), (torch.float16, shape)),
+    )
+    return LatentPlan(
+        split=split,
+        contents=contents,
+        shape=shape,
+        variants=variants,
+        chunk=max(1, BATCH_PIXELS // size**2),
+        encode=encode,
+    )
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
+def cache_latents(caches: Path, plan: LatentPlan, accelerator: "Accelerator") -> LatentCache:
+    """Encode what is not yet encoded, each process its share, and open the cache.
+
+    Raises InputError for latents that are not finite, and as encoding does.
+    """
+    cache = open_cache(
+        plan.folder(caches),
+        plan.contents,
+        plan.encode,
+        told=f"images of {plan.split.name}",
+        chunk=plan.chunk,
+        name_of=plan.name_of,
+        accelerator=accelerator,
+    )
+    return LatentCache(cache, plan.shape, plan.variants)
 
 
-def _encode(
-    folder: Path,
-    split: KeptSplit,
-    vae: "AutoencoderKL",
-    *,
-    size: int,
-    accelerator: "Accelerator",
-) -> None:
-    """Write a process's share of the missing shards."""
-    missing = [
-        (number, places)
-        for number, places in enumerate(_shards(len(split)))
-        if not (folder / _shard_name(number)).exists()
+def _key(split: KeptSplit, vae: "AutoencoderKL", dataset: str, augmenter: Augmenter | None) -> str:
+    """Stands for all that the latents depend on."""
+    ids = hashlib.sha256("\n".join(split.ids()).encode()).hexdigest()
+    encoder = module_fingerprint(nn.ModuleList([vae.encoder, vae.quant_conv]))
+    options = [vae.config.norm_num_groups, vae.config.act_fn]  # which weights do not show
+    augmentation = augmenter.identity if augmenter else None
+    return fingerprint_of([FORM, dataset, split.name, ids, encoder, options, augmentation])
+
+
+def _variants(
+    split: KeptSplit, rows: range, size: int, augmenter: Augmenter | None
+) -> list[np.ndarray]:
+    """The images of some rows of the cache, uint8 [size, size]; each is read once."""
+    variants = augmenter.config.variants if augmenter else 1
+    items = range(rows[0] // variants, rows[-1] // variants + 1)
+    images = dict(zip(items, split.images(items), strict=True))
+    for item, image in images.items():
+        if image.shape != (size, size):
+            raise InputError(
+                f"image {split[item].id!r} is {image.shape[1]}x{image.shape[0]}, others are "
+                f"{size}x{size}: prepare the dataset with one size"
+            )
+    if augmenter is None:
+        return [images[row] for row in rows]
+    ids = {item: split[item].id for item in items}
+    return [
+        augmenter.variant(images[item], ids[item], variant)
+        for item, variant in (divmod(row, variants) for row in rows)
     ]
-    mine = missing[accelerator.process_index :: accelerator.num_processes]
-    total = sum(len(places) for _, places in mine)
-    batch = max(1, BATCH_PIXELS // size**2)
-    shown = accelerator.is_local_main_process
-    with tqdm(total=total, desc=f"encode {split.name}", unit="image", disable=not shown) as bar:
-        for number, places in mine:
-            means, stds = [], []
-            for first in range(0, len(places), batch):
-                chunk = places[first : first + batch]
-                mean, std = _posterior(vae, split, chunk, size)
-                means.append(mean)
-                stds.append(std)
-                bar.update(len(chunk))
-            path = folder / _shard_name(number)
-            partial = path.with_suffix(".partial")
-            save_file({"mean": torch.cat(means), "std": torch.cat(stds)}, partial)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
 
 
 @torch.no_grad()
-def _posterior(
-    vae: "AutoencoderKL", split: KeptSplit, indices: range, size: int
-) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of the VAE's posterior, float16 on the CPU, [N, C, h, w]."""
-    images = split.images(indices)
-    for index, image in zip(indices, images, strict=True):
-        if image.shape != (size, size):
-            raise InputError(
-                f"image {split[index].id!r} is {image.shape[1]}x{image.shape[0]}, others are "
-                f"{size}x{size}: prepare the dataset with one size"
-            )
+def _posteriors(vae: "AutoencoderKL", images: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    """Mean and deviation of the VAE's posterior of images uint8 [H, W], each [N, C, h, w]."""
     pixels = torch.stack([to_tensor(image) for image in images])  # NCHW in [-1, 1]
     posterior = vae.encode(pixels.to(vae.device)).latent_dist
-    return posterior.mean.half().cpu().contiguous(), posterior.std.half().cpu().contiguous()
+    return {"mean": posterior.mean, "std": posterior.std}
