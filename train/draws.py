@@ -11,18 +11,20 @@ import torch
 from torch import Tensor
 
 from roentgen.randomness import numpy_generator
+from train.loss import offset_noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """The draws of N items; noises are standard normal, float32 [N, C, H, W]."""
+    """The draws of N items; noises are normal, float32 [N, C, H, W]."""
 
     items: np.ndarray  # int64 [N]: which image
+    variants: np.ndarray  # int64 [N]: which variant of it; 0 is the image itself
     styles: np.ndarray  # int64 [N]: which prompt style
     dropped: np.ndarray  # bool [N]: the prompt is replaced by the empty one
     timesteps: Tensor  # int64 [N]
     posterior_noise: Tensor
-    noise: Tensor
+    noise: Tensor  # standard but for the offset noise that is in it
 
 
 class Plan:
@@ -38,6 +40,9 @@ class Plan:
         timesteps: int,
         style_weights: Sequence[float],
         caption_dropout: float,
+        stratified: bool = False,
+        offset_noise: float = 0.0,
+        variants: int = 1,
     ) -> None:
         self._seed = seed
         self._items = items
@@ -46,41 +51,60 @@ class Plan:
         self._timesteps = timesteps
         self._style_ends = np.cumsum(style_weights) / np.sum(style_weights)
         self._caption_dropout = caption_dropout
+        self._stratified = stratified
+        self._offset_noise = offset_noise
+        self._variants = variants
         self._orders: dict[int, np.ndarray] = {}
 
     def item(self, position: int) -> int:
         """The item at a position counted from the start of training: each once an epoch."""
         epoch, place = divmod(position, self._items)
-        if epoch not in self._orders:
+        order = self._orders.get(epoch)
+        if order is None:
             order = numpy_generator(self._seed, "order", epoch).permutation(self._items)
             # A batch may straddle two epochs; older ones are done with.
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1} | {
                 epoch: order
             }
-        return int(self._orders[epoch][place])
+        return int(order[place])  # not looked up again: several threads ask
 
     def draw(self, step: int, places: range) -> Draws:
         """What the items at `places` of a step's batch draw; steps count from 0."""
         n, shape = len(places), self._shape
-        dropped = np.empty(n, dtype=bool)
-        styles, timesteps = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        noises = np.empty((2, n, *shape), dtype=np.float32)
+        chances, noises = np.empty((n, 2)), np.empty((2, n, *shape), dtype=np.float32)
+        shared = np.empty((n, shape[0], *[1] * (len(shape) - 1)), dtype=np.float32)
+        timesteps, variants = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         for i, place in enumerate(places):
+            # All is drawn, wanted or not, and what is new comes last: so no draw moves another.
             generator = numpy_generator(self._seed, "step", step, place)
-            style, dropout = generator.random(2)
-            styles[i] = np.searchsorted(self._style_ends, style, side="right")
-            dropped[i] = dropout < self._caption_dropout
+            generator.random(out=chances[i])
             timesteps[i] = generator.integers(self._timesteps)
             generator.standard_normal(out=noises[0, i], dtype=np.float32)
             generator.standard_normal(out=noises[1, i], dtype=np.float32)
+            generator.standard_normal(out=shared[i], dtype=np.float32)
+            variants[i] = generator.integers(self._variants)
+        if self._stratified:
+            timesteps = self._strata(step)[places.start : places.stop : places.step]
+        posterior_noise, noise = torch.from_numpy(noises)
         return Draws(
             items=np.array([self.item(step * self._batch + place) for place in places]),
-            styles=styles,
-            dropped=dropped,
+            variants=variants,
+            styles=np.searchsorted(self._style_ends, chances[:, 0], side="right"),
+            dropped=chances[:, 1] < self._caption_dropout,
             timesteps=torch.from_numpy(timesteps),
-            posterior_noise=torch.from_numpy(noises[0]),
-            noise=torch.from_numpy(noises[1]),
+            posterior_noise=posterior_noise,
+            noise=offset_noise(noise, torch.from_numpy(shared), self._offset_noise),
         )
+
+    def _strata(self, step: int) -> np.ndarray:
+        """The timesteps of a step's whole batch, int64 [batch]: one from each equal share of them.
+
+        Each alone is as likely as any other.
+        """
+        generator = numpy_generator(self._seed, "strata", step)
+        strata, within = generator.permutation(self._batch), generator.random(self._batch)
+        drawn = ((strata + within) / self._batch * self._timesteps).astype(np.int64)
+        return np.minimum(drawn, self._timesteps - 1)  # where the sum was rounded up
 
 
 def share(batch: int, rank: int, ranks: int, slices: int) -> Iterator[range]:
@@ -105,6 +129,7 @@ def validation_draws(
     spread = ((np.arange(n) + 0.5) / n * timesteps).astype(np.int64)
     return Draws(
         items=np.asarray(items),
+        variants=np.zeros(n, dtype=np.int64),
         styles=np.zeros(n, dtype=np.int64),
         dropped=np.zeros(n, dtype=bool),
         timesteps=torch.from_numpy(spread[order]),

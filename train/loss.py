@@ -6,9 +6,9 @@
 import torch
 from torch import Tensor
 
-# The SNR at Stable Diffusion's last timestep. Below it v-prediction weights level off, so that a
-# schedule with zero terminal SNR learns its last timestep as the ordinary one does.
-SNR_FLOOR = 0.0047
+# Just under the SNR at Stable Diffusion's last timestep, 0.004682. Below it v-prediction weights
+# level off, so that a schedule with zero terminal SNR learns its last timestep as the ordinary one.
+SNR_FLOOR = 0.00468
 
 
 def _per_item(values: Tensor, like: Tensor) -> Tensor:
@@ -19,6 +19,24 @@ def add_noise(latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """Noisy latents [N, C, H, W] (Ho et al. 2020, eq. 4)."""
     alpha_bar = _per_item(alpha_bar, latents)
     return alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
+
+
+def offset_noise(noise: Tensor, shared: Tensor, deviation: float) -> Tensor:
+    """Noise whose channels are shifted as a whole (Guttenberg 2023), [N, C, H, W].
+
+    `shared`, [N, C, 1, 1], is standard normal as `noise` is.
+    """
+    return noise + deviation * shared
+
+
+def zero_terminal_snr(alpha_bars: Tensor) -> Tensor:
+    """The noise schedule [timesteps] whose last step holds no signal (Lin et al. 2023, alg. 1).
+
+    The square roots are shifted so that the last is 0 and scaled so that the first stays.
+    """
+    roots = alpha_bars.sqrt()
+    first, last = roots[0], roots[-1]
+    return ((roots - last) * (first / (first - last))).square()
 
 
 def target(prediction: str, latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:

@@ -1,13 +1,26 @@
 """The optimizer, its groups, and the learning rate as a function of the step."""
 
+import importlib.util
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from train.config import LearningRates, OptimizerConfig
+from roentgen.errors import InputError
 from train.denoiser import Denoiser
+from train.sections import LearningRates, OptimizerConfig
+from train.sharded import copy_into
+
+
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Raise InputError where the package of an optimizer is absent."""
+    if config.name == "adamw8bit" and not importlib.util.find_spec("bitsandbytes"):
+        raise InputError(
+            "optimizer.name adamw8bit needs a package: pip install -e '.[bitsandbytes]', or choose "
+            "adamw or adafactor"
+        )
 
 
 def build_optimizer(denoiser: Denoiser, config: OptimizerConfig, rates: LearningRates) -> Optimizer:
@@ -15,7 +28,12 @@ def build_optimizer(denoiser: Denoiser, config: OptimizerConfig, rates: Learning
     groups = []
     # Of tokens, positions and, where a UNet has them, classes.
     embeddings = {id(m.weight) for m in denoiser.modules() if isinstance(m, nn.Embedding)}
-    for net, rate in (("unet", rates.unet), ("text_encoder", rates.text_encoder)):
+    nets = {
+        "unet": rates.unet,
+        "text_encoder": rates.text_encoder,
+        "projection": rates.projection,
+    }
+    for net, rate in nets.items():
         if rate is None:
             continue
         weights = [p for name, p in denoiser.trained() if name.startswith(f"{net}.")]
@@ -25,16 +43,28 @@ def build_optimizer(denoiser: Denoiser, config: OptimizerConfig, rates: Learning
         groups += [
             {"params": params, "lr": rate, "peak": rate, "weight_decay": decay}
             for params, decay in decays
+            if params
         ]
+    optimizer: Optimizer
     match config.name:
         case "adamw":
-            return torch.optim.AdamW(groups, betas=config.betas, eps=config.epsilon, fused=True)
+            optimizer = torch.optim.AdamW(
+                groups, betas=config.betas, eps=config.epsilon, fused=True
+            )
+        case "adamw8bit":
+            from bitsandbytes.optim import AdamW8bit
+
+            # It works on flat memory and lays weights out anew at its first step. Done before, the
+            # blocks that it quantises are the same after a restart.
+            denoiser.to(memory_format=torch.contiguous_format)
+            optimizer = AdamW8bit(groups, betas=config.betas, eps=config.epsilon)
         case "adafactor":
             from transformers import Adafactor
 
-            # As Adam in its learning rate: neither scaled by the weights nor by the step.
-            optimizer: Optimizer = Adafactor(groups, scale_parameter=False, relative_step=False)
-            return optimizer
+            # Learning rates mean what Adam's do: scaled by neither weights nor step. torch's own
+            # scales by both, and waits for the device twice a weight.
+            optimizer = Adafactor(groups, scale_parameter=False, relative_step=False)
+    return optimizer
 
 
 def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
@@ -56,7 +86,8 @@ def optimizer_state(
     denoiser: Denoiser, optimizer: Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """The state by `weight:entry`: the tensors, and the plain numbers."""
-    tensors, numbers = {}, {}
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, float] = {}
     for name, parameter in denoiser.trained():
         for entry, value in optimizer.state[parameter].items():
             if isinstance(value, Tensor):
@@ -69,8 +100,8 @@ def optimizer_state(
 def load_optimizer_state(
     denoiser: Denoiser,
     optimizer: Optimizer,
-    tensors: dict[str, Tensor],
-    numbers: dict[str, float],
+    tensors: Mapping[str, Tensor],
+    numbers: Mapping[str, float],
 ) -> None:
     """Take up a saved state; moments take the layout and device of their weights."""
     parameters = dict(denoiser.trained())
@@ -81,5 +112,8 @@ def load_optimizer_state(
         name, _, entry = key.rpartition(":")
         parameter = parameters[name]
         if tensor.shape == parameter.shape:
-            tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
-        optimizer.state[parameter][entry] = tensor.to(parameter.device, copy=True)
+            moment = torch.empty_like(parameter, dtype=tensor.dtype)
+            copy_into(moment, tensor)
+        else:
+            moment = tensor.to(parameter.device, copy=True)
+        optimizer.state[parameter][entry] = moment

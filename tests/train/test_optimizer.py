@@ -1,19 +1,25 @@
+import json
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from roentgen.errors import InputError
 from roentgen.models.stable_diffusion import Parts
-from train.config import LearningRates, OptimizerConfig
 from train.denoiser import Denoiser
 from train.optimizer import (
     build_optimizer,
+    check_optimizer,
     load_optimizer_state,
     optimizer_state,
     rate_factor,
     set_rates,
 )
+from train.sections import LearningRates, OptimizerConfig
 
 EMBEDDINGS = ("token_embedding", "position_embedding")
 
@@ -56,9 +62,17 @@ def test_a_frozen_net_is_left_out(make_small_parts: Callable[..., Parts]) -> Non
     assert count == len(list(denoiser.trained()))
 
 
-@pytest.mark.parametrize("name", ["adamw", "adafactor"])
+EIGHT_BIT = pytest.param(
+    "adamw8bit",
+    marks=pytest.mark.skipif(
+        find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"
+    ),
+)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adafactor", EIGHT_BIT])
 def test_a_state_taken_up_goes_on_bit_for_bit(
-    make_small_parts: Callable[..., Parts], name: str
+    make_small_parts: Callable[..., Parts], tmp_path: Path, name: str
 ) -> None:
     config = OptimizerConfig(name=name)  # type: ignore[arg-type]
 
@@ -78,8 +92,20 @@ def test_a_state_taken_up_goes_on_bit_for_bit(
     step(first, optimizer, 0)
     second, again = make()
     second.load(dict(first.trained()))
-    load_optimizer_state(second, again, *optimizer_state(first, optimizer))
+    tensors, numbers = optimizer_state(first, optimizer)
+    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, tmp_path / "state")
+    read, told = load_file(tmp_path / "state"), json.loads(json.dumps(numbers))
+    load_optimizer_state(second, again, read, told)
     step(first, optimizer, 1)
     step(second, again, 1)
+    if name == "adamw8bit":
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.uint8, torch.float32}
     pairs = zip(first.trained(), second.trained(), strict=True)
     assert all(torch.equal(a, b) for (_, a), (_, b) in pairs)
+
+
+def test_an_absent_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"adamw8bit needs a package: pip install -e '.\[bits"):
+        check_optimizer(OptimizerConfig(name="adamw8bit"))
+    check_optimizer(OptimizerConfig(name="adamw"))

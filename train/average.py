@@ -1,0 +1,124 @@
+"""An average of any width, of a run that kept two: `python -m train.average RECIPE --run=RUN`.
+
+What a run with ema.posthoc wrote into its `averages` is combined into the average of the width that
+is asked for, at a step that has snapshots (see train.posthoc), and saved as a pipeline folder.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import transformers
+
+from roentgen.config import load_config
+from roentgen.errors import InputError, run_program
+from roentgen.models.stable_diffusion import Parts, find_model, save_model
+from roentgen.models.text_encoder import fold_projection
+from roentgen.runs import check_output, provenance, read_manifest
+from train.adapters import adapt, merge
+from train.base import base_fingerprints, load_base
+from train.checks import choose_prediction
+from train.config import FinetuneConfig
+from train.denoiser import Denoiser
+from train.posthoc import Snapshot, coefficients, combine, find_snapshots, misfit
+from train.sections import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageConfig:
+    """Which average of which run, and where it is written."""
+
+    run: Path
+    """The folder of a run with ema.posthoc."""
+    width: float
+    """The average's standard deviation, relative to the length of training (sigma_rel)."""
+    output: Path
+    """The model's folder."""
+    step: int | None = None
+    """The step it ends at, one that has snapshots; null: the last."""
+    result: Literal["fp32", "fp16"] = "fp32"
+    """Of the weights."""
+    overwrite: bool = False
+    """Replace the model that the output folder holds."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.width < 0.28, f"width is {self.width}: allowed is between 0 and 0.28")
+
+
+def main() -> None:
+    """Read the configuration and average."""
+    transformers.utils.logging.disable_progress_bar()
+    average(load_config(AverageConfig))
+
+
+def average(config: AverageConfig) -> None:
+    """Combine a run's snapshots as configured. Raises InputError before any work if it cannot."""
+    check_output(config.output, overwrite=config.overwrite)
+    made = read_manifest(config.run, "run")
+    trained = load_config(FinetuneConfig, [str(config.run / "config.yaml")])
+    snapshots = choose_snapshots(config)
+    steps, widths = [s.step for s in snapshots], [s.width for s in snapshots]
+    shares = coefficients(steps, widths, steps[-1], config.width)
+    parts = base_of(trained, made["provenance"]["made_from"]["base"]["fingerprint"])
+    parts.unet.register_to_config(sample_size=snapshots[-1].sample_size)
+    put_average(trained, parts, snapshots, list(shares))
+    fold_projection(parts)  # before anything is rounded
+    if config.result == "fp16":
+        for net in (parts.unet, parts.vae, parts.text_encoder):
+            net.half()
+    save_model(
+        config.output,
+        parts,
+        licenses=made["licenses"],
+        provenance=provenance("train.average", config, {"run": made}),
+        overwrite=config.overwrite,
+    )
+    error = misfit(steps, widths, steps[-1], config.width, shares)
+    told = f"width {config.width:g} at step {steps[-1]} of {len(snapshots)} snapshots"
+    print(f"model: {config.output} ({told}, profile within {error:.2%})")  # noqa: T201
+
+
+def choose_snapshots(config: AverageConfig) -> list[Snapshot]:
+    """Those up to the step that is asked for, oldest first."""
+    found = find_snapshots(config.run / "averages")
+    if not found:
+        raise InputError(f"run {config.run} kept no averages: train with ema.posthoc")
+    steps = sorted({snapshot.step for snapshot in found})
+    last = steps[-1] if config.step is None else config.step
+    if last not in steps:
+        told = ", ".join(map(str, steps))
+        raise InputError(f"step {last} has no snapshots in {config.run}; those that have: {told}")
+    return [snapshot for snapshot in found if snapshot.step <= last]
+
+
+def base_of(trained: FinetuneConfig, fingerprint: str) -> Parts:
+    """What the run began with, its scheduler as the run set it."""
+    found = base_fingerprints(trained, find_model(trained.base))["base"]
+    if found != fingerprint:
+        raise InputError(
+            f"base model {trained.base} is not what the run was trained on ({found}, then "
+            f"{fingerprint}): restore it"
+        )
+    parts = load_base(trained)
+    choose_prediction(trained, parts)
+    return parts
+
+
+def put_average(
+    trained: FinetuneConfig, parts: Parts, snapshots: list[Snapshot], shares: list[float]
+) -> None:
+    """Put the sum of snapshots, each times its share, in the place of what was trained."""
+    denoiser = Denoiser(parts)
+    rates = trained.learning_rate
+    denoiser.freeze(unet=rates.unet is None, text_encoder=rates.text_encoder is None)
+    if trained.lora:
+        adapt(denoiser, parts.tokenizer, trained.lora, seed=trained.seed, dtype=torch.float32)
+    combine(denoiser, snapshots, shares)
+    if trained.lora:
+        merge(denoiser.unet)
+        merge(denoiser.text_encoder)
+
+
+if __name__ == "__main__":
+    run_program(main)
