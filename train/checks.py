@@ -1,6 +1,5 @@
 """What is checked before any work: that data, base model and run folder fit the configuration."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,25 @@ from roentgen.data.dataset import (
 )
 from roentgen.errors import InputError
 from roentgen.models.conditioning import token_counts
-from roentgen.models.stable_diffusion import (
-    Parts,
-    add_view_tokens,
-    find_model,
-    load_parts,
-    model_fingerprint,
-)
-from roentgen.runs import MANIFEST, check_free_space, check_writable, read_manifest
-from train.checkpoint import differences, newest_checkpoint
+from roentgen.models.stable_diffusion import Parts, find_model
+from roentgen.runs import MANIFEST, check_writable, read_manifest
+from train.base import base_fingerprints, load_base
+from train.checkpoint import differences, has_checkpoints, newest_checkpoint
 from train.config import FinetuneConfig
 from train.examples import Prompts
 from train.kept import KeptSplit, keep
+from train.optimizer import check_optimizer
+from train.schedule import alpha_bars_of, with_zero_terminal_snr
+from train.space import check_space, space_needed
 from train.validation import check_preview
 
 # What may change between a checkpoint and the run that goes on from it: it does not change what is
-# learnt. Folders are compared by fingerprint.
-FREE = {"base", "output", "checkpoint", "validation", "preview", "log_every"}
-FREE |= {"resume", "allow_changes", "overwrite", "xformers"}
+# learnt, be it that sums are added up in another order. Folders are compared by fingerprint.
+FREE = {"base", "output", "data.folder", "data.caches", "data.validate_split"}
+FREE |= {"swap_text_encoder.model"}
+FREE |= {"checkpoint", "validation", "preview", "log_every", "result", "optimizer.skips"}
+FREE |= {"accumulation", "gradient_checkpointing", "attention", "compile", "channels_last"}
+FREE |= {"resume", "allow_changes", "overwrite", "dry_run"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,45 +48,57 @@ class Inputs:
     prediction: str
     identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
     checkpoint: tuple[Path, dict[str, Any]] | None
+    disk: dict[str, int]  # bytes that are needed, by what they hold
 
 
 def check_inputs(config: FinetuneConfig) -> Inputs:
     """Open all that the configuration names; nothing is written. Raises InputError."""
-    check_writable(config.output)
+    if not config.dry_run:
+        check_writable(config.output)
+    check_optimizer(config.optimizer)
     dataset = open_dataset(config.data.folder)
     whole, held_whole = open_splits(config, dataset)
     base = find_model(config.base)
-    identity = identity_of(config, dataset.fingerprint, model_fingerprint(base))
+    identity = identity_of(config, dataset.fingerprint, base_fingerprints(config, base))
     checkpoint = choose_start(config, identity)
-    parts = load_parts(config.base)
+    parts = load_base(config)
     size = image_size(whole, parts)
     prediction = choose_prediction(config, parts)
-    if any(entry.style.view_token for entry in config.mixture()):
-        add_view_tokens(parts.tokenizer, parts.text_encoder)
     if config.preview:
         check_preview(config.preview, parts)
     split = keep_split(config, whole, parts)
     held_out = keep_split(config, held_whole, parts) if held_whole else None
     check_batch(config, split)
-    images = len(split) + (len(held_out) if held_out else 0)
-    needed = space_needed(config, parts, images, size)
-    check_free_space(config.output, needed - space_taken(config.output))
 
     def prompts(part: KeptSplit) -> Prompts:
         styles = [entry.style for entry in config.mixture()]
-        return Prompts(part, styles, parts.tokenizer, config.long_prompts)
+        return Prompts(
+            part,
+            styles,
+            parts.tokenizer,
+            windows=parts.prompt_chunks,
+            too_long=config.long_prompts,
+        )
 
+    told = prompts(split)
+    held_told = (held_out, prompts(held_out)) if held_out else None
+    distinct = len(told.ids) + (len(held_told[1].ids) if held_told else 0)
+    variants = config.data.augment.variants if config.data.augment else 1
+    latents = len(split) * variants + (len(held_out) if held_out else 0)
+    disk = space_needed(config, parts, latents=latents, prompts=distinct, size=size)
+    check_space(config, disk)
     return Inputs(
         dataset=dataset,
         split=split,
-        prompts=prompts(split),
-        held_out=(held_out, prompts(held_out)) if held_out else None,
+        prompts=told,
+        held_out=held_told,
         base=base,
         parts=parts,
         size=size,
         prediction=prediction,
         identity=identity,
         checkpoint=checkpoint,
+        disk=disk,
     )
 
 
@@ -124,11 +136,16 @@ def keep_split(config: FinetuneConfig, split: RadiographSplit, parts: Parts) -> 
     return keep(split, config.data.keep, count, styles)
 
 
-def identity_of(config: FinetuneConfig, dataset: str, base: str) -> dict[str, Any]:
+def identity_of(config: FinetuneConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:
     """What a checkpoint and the run that resumes from it must agree in."""
-    settings = {key: value for key, value in config_to_dict(config).items() if key not in FREE}
-    settings["data"].pop("folder")
-    return {"config": settings, "dataset": dataset, "base": base}
+    settings = config_to_dict(config)
+    for place in FREE:
+        *sections, key = place.split(".")
+        section = settings
+        for name in sections:
+            section = section[name] or {}  # null where the section is off
+        section.pop(key, None)
+    return {"config": settings, "dataset": dataset, **bases}
 
 
 def choose_start(
@@ -149,13 +166,8 @@ def choose_start(
         )
     if config.overwrite:
         return None
-    traces = [t for t in ("model", "checkpoints", "metrics.jsonl") if (folder / t).exists()]
-    if traces and checkpoint is None:
-        raise InputError(
-            f"output {folder} holds a run ({', '.join(traces)}) but no whole checkpoint to go on "
-            "from: set overwrite=true to begin anew, or choose another"
-        )
     if checkpoint is None:
+        check_unfinished(config)
         return None
     if not config.resume:
         raise InputError(
@@ -170,25 +182,22 @@ def choose_start(
     return checkpoint
 
 
-def space_needed(config: FinetuneConfig, parts: Parts, images: int, size: int) -> int:
-    """Bytes that a run folder grows to: checkpoints, the model, and the images' latents."""
-    rates = config.learning_rate
-    nets = {"unet": parts.unet, "text_encoder": parts.text_encoder, "vae": parts.vae}
-    weights: dict[str, int] = {
-        name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()
-    }
-    trained = sum(weights[name] for name in ("unet", "text_encoder") if getattr(rates, name))
-    copies = 1 + bool(config.ema) + (2 if config.optimizer.name == "adamw" else 0)
-    saved = min(config.checkpoint.keep + 1, math.ceil(config.steps / config.checkpoint.every))
-    model = sum(weights.values()) * (2 if config.result == "fp16" else 4)
-    side = size // 2 ** (len(parts.vae.config.block_out_channels) - 1)
-    latents = images * 2 * parts.vae.config.latent_channels * side**2 * 2  # two in float16
-    return int(trained * 4 * copies * saved + model + latents)
+def check_unfinished(config: FinetuneConfig) -> None:
+    """Raise InputError if what a run without a whole checkpoint has left is not to be lost.
 
-
-def space_taken(folder: Path) -> int:
-    """Bytes of the files below a folder, which is resumed or replaced."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    Nothing is lost where it had not come to its first one: resume=true then begins it again.
+    """
+    folder = config.output
+    if (folder / "model").exists() or has_checkpoints(folder / "checkpoints"):
+        raise InputError(
+            f"output {folder} holds a run but no whole checkpoint to go on from: set "
+            "overwrite=true to begin anew, or choose another"
+        )
+    if (folder / "metrics.jsonl").exists() and not config.resume:
+        raise InputError(
+            f"output {folder} holds a run that has no checkpoint yet: set resume=true or "
+            "overwrite=true to begin it again, or choose another"
+        )
 
 
 def image_size(split: RadiographSplit, parts: Parts) -> int:
@@ -221,4 +230,22 @@ def choose_prediction(config: FinetuneConfig, parts: Parts) -> str:
             "leave it out, or set objective.change_prediction=true to teach the model anew"
         )
     parts.scheduler.register_to_config(prediction_type=chosen)
+    choose_schedule(config, parts, chosen)
     return chosen
+
+
+def choose_schedule(config: FinetuneConfig, parts: Parts, prediction: str) -> None:
+    """Let the noise schedule end without signal if asked to or if the base's does.
+
+    Raises InputError unless v is predicted: where there is no signal, the noise is known.
+    """
+    asked = config.objective.zero_terminal_snr
+    if not asked and alpha_bars_of(parts.scheduler)[-1] > 0:
+        return
+    if prediction != "v_prediction":
+        what = "objective.zero_terminal_snr" if asked else f"the schedule of base {config.base}"
+        raise InputError(
+            f"{what} ends without signal, which needs v_prediction, not {prediction}: set "
+            "objective.prediction=v_prediction, and change_prediction=true if the base's is another"
+        )
+    parts.scheduler = with_zero_terminal_snr(parts.scheduler)

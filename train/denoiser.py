@@ -1,53 +1,60 @@
-"""Both nets as one module: one thing to wrap for data parallelism, one set of named weights."""
+"""All that trains as one module: one thing to wrap for data parallelism, one set of weights."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from roentgen.errors import InputError
 from roentgen.models.conditioning import encode_tokens
 from roentgen.models.stable_diffusion import Parts
+from roentgen.models.text_encoder import idle_weights
 
 
 class Denoiser(nn.Module):
-    """Token ids and noisy latents in, the UNet's prediction out."""
+    """What the prompts say and noisy latents in, the UNet's prediction out."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self.unet = parts.unet
         self.text_encoder = parts.text_encoder
+        self.projection = parts.projection
+        self._windows = parts.prompt_chunks
+        self.prompt_length = parts.prompt_chunks * parts.tokenizer.model_max_length  # tokens
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        """Prediction [N, C, H, W] for noisy latents [N, C, H, W], timesteps [N], ids [N, L]."""
-        states = encode_tokens(self.text_encoder, ids)
+    def forward(self, noisy: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+        """Prediction [N, C, H, W] for noisy latents [N, C, H, W], timesteps [N] and prompts.
+
+        These are token ids, int64 [N, L], or the states that a frozen text encoder made of them,
+        float32 [N, L, D].
+        """
+        states = prompts
+        if not prompts.is_floating_point():
+            states = encode_tokens(self.text_encoder, prompts, windows=self._windows)
+        if self.projection is not None:
+            states = self.projection(states)
         prediction: Tensor = self.unet(noisy, timesteps, states, return_dict=False)[0]
         return prediction
 
     def freeze(self, *, unet: bool, text_encoder: bool) -> None:
-        """Choose which nets stay as they are."""
+        """Choose which nets stay as they are; weights that nothing depends on do in any case."""
         self.unet.requires_grad_(not unet)
         self.text_encoder.requires_grad_(not text_encoder)
+        for name in idle_weights(self.text_encoder):
+            self.text_encoder.get_parameter(name).requires_grad_(False)
+
+    @property
+    def trains_text_encoder(self) -> bool:
+        """Whether states depend on weights that train; else they can be made once."""
+        return any(weight.requires_grad for weight in self.text_encoder.parameters())
 
     def save_memory(self) -> None:
         """Compute activations anew in the backward pass of the nets that train."""
         self.unet.enable_gradient_checkpointing()
-        if any(weight.requires_grad for weight in self.text_encoder.parameters()):
+        if self.trains_text_encoder:
             net = self.text_encoder
-            # transformers renamed it between 5.6 and 5.23.
+            # transformers renamed it between 5.6 and 5.23. Not reentrant: inputs may be frozen.
             new = getattr(net, "activation_checkpointing_enable", None)
-            (new or net.gradient_checkpointing_enable)()
-
-    def use_xformers(self) -> None:
-        """Let the UNet attend by xformers. Raises InputError if it does not come to that."""
-        try:
-            self.unet.enable_xformers_memory_efficient_attention()
-        except Exception as error:  # xformers has several, down to an ImportError
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"xformers cannot be used ({reason}): set xformers=false") from error
-        kinds = {type(processor).__name__ for processor in self.unet.attn_processors.values()}
-        if kinds != {"XFormersAttnProcessor"}:
-            raise InputError(f"xformers has no effect on {', '.join(kinds)}: set xformers=false")
+            (new or net.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and weights that train, in a fixed order."""

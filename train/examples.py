@@ -1,43 +1,61 @@
-"""What a step trains on: latents and token ids of the drawn items, by indexing alone."""
+"""What a step trains on: latents and prompts of the drawn items, by indexing alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from roentgen.errors import InputError
-from roentgen.models.conditioning import TooLong, token_counts, tokenize_prompts
+from roentgen.models.conditioning import TooLong, token_counts, token_limit, tokenize_prompts
 from roentgen.text.lengths import Lengths
 from roentgen.text.prompts import PromptStyle, prompt_of
 from train.draws import Draws
+from train.embeddings import StatesCache
 from train.kept import KeptSplit
 from train.latents import LatentCache
-
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One slice of a step, on the device."""
+    """One slice of a step."""
 
+    items: np.ndarray  # int64 [N]: which of the split
     latents: Tensor  # float32 [N, C, h, w], scaled
     noise: Tensor  # float32 [N, C, h, w]
     timesteps: Tensor  # int64 [N]
-    ids: Tensor  # int64 [N, L]
+    prompts: Tensor  # token ids, int64 [N, L], or a frozen text encoder's states [N, L, D]
+
+    def pinned(self) -> "Batch":
+        """In memory from which a CUDA GPU copies while the host goes on."""
+        return self._each(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> "Batch":
+        """On the device; nobody waits for the copies."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(
+            items=self.items,
+            latents=change(self.latents),
+            noise=change(self.noise),
+            timesteps=change(self.timesteps),
+            prompts=change(self.prompts),
+        )
 
 
 class Prompts:
-    """Token ids of every item in every style; the same prompt is held once."""
+    """The prompts of every item in every style; the same prompt is held once."""
 
     def __init__(
         self,
         split: KeptSplit,
         styles: Sequence[PromptStyle],
-        tokenizer: "CLIPTokenizer",
+        tokenizer: Any,
+        *,
+        windows: int,
         too_long: TooLong,
     ) -> None:
         rows = {"": 0}  # the empty prompt, for caption dropout
@@ -46,58 +64,65 @@ class Prompts:
             for style, told in enumerate(styles):
                 prompt = prompt_of(radiograph, told)
                 table[style, item] = rows.setdefault(prompt, len(rows))
-        self.lengths = self._check_lengths(split, list(rows), table, tokenizer, too_long)
-        self._ids = tokenize_prompts(tokenizer, list(rows), too_long="truncate").int()
+        counts = np.array(token_counts(tokenizer, list(rows)))[table]
+        self.lengths = Lengths(limit=token_limit(tokenizer, windows))
+        self.lengths.counts.update(counts.ravel().tolist())
+        if too_long == "refuse":
+            self._check_lengths(split, counts)
+        # int32 [distinct prompts, L]
+        self.ids = tokenize_prompts(
+            tokenizer, list(rows), windows=windows, too_long="truncate"
+        ).int()
         self._table = table
 
-    @staticmethod
-    def _check_lengths(
-        split: KeptSplit,
-        prompts: list[str],
-        table: np.ndarray,
-        tokenizer: "CLIPTokenizer",
-        too_long: TooLong,
-    ) -> Lengths:
-        """The lengths of the items' prompts, in all styles.
-
-        Raises InputError for prompts beyond the limit, naming the items, unless they are cut.
-        """
-        counts = np.array(token_counts(tokenizer, prompts))
-        lengths = Lengths(limit=tokenizer.model_max_length)
-        lengths.counts.update(counts[table].ravel().tolist())
-        beyond = (counts > tokenizer.model_max_length)[table].any(axis=0)
-        if too_long == "truncate" or not beyond.any():
-            return lengths
+    def _check_lengths(self, split: KeptSplit, counts: np.ndarray) -> None:
+        """Raise InputError for prompts beyond the limit, naming the items."""
+        beyond = (counts > self.lengths.limit).any(axis=0)
+        if not beyond.any():
+            return
         first = int(beyond.argmax())
         raise InputError(
             f"{beyond.sum()} of {len(split)} radiographs in {split.name!r} have prompts beyond "
-            f"{tokenizer.model_max_length} tokens (the first is {split[first].id!r}): leave them "
-            "out, choose another prompt text, or set long_prompts: truncate"
+            f"{self.lengths.limit} tokens (the first is {split[first].id!r}): leave them out, "
+            "choose another prompt text, give them more prompt_chunks, or set long_prompts: "
+            "truncate"
         )
 
-    def ids(self, draws: Draws) -> Tensor:
-        """Token ids of the drawn prompts, int64 [N, L]."""
-        rows = np.where(draws.dropped, 0, self._table[draws.styles, draws.items])
-        return self._ids[torch.from_numpy(rows)].long()
+    def rows(self, draws: Draws) -> np.ndarray:
+        """Which of the distinct prompts are drawn, int64 [N]."""
+        return np.where(draws.dropped, 0, self._table[draws.styles, draws.items])
 
 
 class Examples:
     """A split, ready for training."""
 
-    def __init__(self, latents: LatentCache, prompts: Prompts, scaling_factor: float) -> None:
+    def __init__(
+        self,
+        latents: LatentCache,
+        prompts: Prompts,
+        scaling_factor: float,
+        states: StatesCache | None = None,
+    ) -> None:
         self.latents = latents
         self._prompts = prompts
         self._scaling_factor = scaling_factor
+        self._states = states  # of a frozen text encoder
 
-    def batch(
-        self, draws: Draws, device: torch.device, memory_format: torch.memory_format
-    ) -> Batch:
-        """The drawn items: latents sampled from their posteriors and scaled."""
-        mean, std = self.latents.posteriors(draws.items.tolist())
+    def batch(self, draws: Draws, memory_format: torch.memory_format) -> Batch:
+        """The drawn items on the CPU: latents sampled from their posteriors and scaled."""
+        mean, std = self.latents.posteriors(draws.items.tolist(), draws.variants.tolist())
         latents = (mean + std * draws.posterior_noise) * self._scaling_factor
         return Batch(
-            latents=latents.to(device, memory_format=memory_format),
-            noise=draws.noise.to(device, memory_format=memory_format),
-            timesteps=draws.timesteps.to(device),
-            ids=self._prompts.ids(draws).to(device),
+            items=draws.items,
+            latents=latents.contiguous(memory_format=memory_format),
+            noise=draws.noise.contiguous(memory_format=memory_format),
+            timesteps=draws.timesteps,
+            prompts=self._told(draws),
         )
+
+    def _told(self, draws: Draws) -> Tensor:
+        """The drawn prompts; see `Batch`."""
+        rows = self._prompts.rows(draws)
+        if self._states:
+            return self._states.states(rows.tolist())
+        return self._prompts.ids[torch.from_numpy(rows)].long()

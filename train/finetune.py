@@ -3,11 +3,10 @@
     accelerate launch -m train.finetune configs/train/demo.yaml [--section.key=value ...]
     torchrun --nproc_per_node 2 -m train.finetune configs/train/demo.yaml
 
-The run folder gets roentgen.json, config.yaml, metrics.jsonl, tensorboard/, previews/, latents/,
+The run folder gets roentgen.json, config.yaml, metrics.jsonl, tensorboard/, previews/, caches/,
 checkpoints/ and at the end model/, a plain diffusers pipeline.
 """
 
-import importlib.util
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,31 +15,42 @@ from typing import Any
 import torch
 import transformers
 from accelerate import Accelerator
-from diffusers import DDPMScheduler
 
 from roentgen.config import config_to_yaml, load_config
 from roentgen.errors import InputError, run_program
-from roentgen.models.stable_diffusion import module_fingerprint, save_model
+from roentgen.models.stable_diffusion import Parts, save_model
+from roentgen.models.text_encoder import fold_projection
 from roentgen.runs import (
     MANIFEST,
     fingerprint_of,
     inherit_licenses,
     provenance,
-    read_manifest,
     write_file,
     write_manifest,
 )
+from train.adapters import adapt, merge, save_adapters
+from train.attention import choose_attention
+from train.augment import Augmenter
+from train.base import base_manifests, load_base
+from train.blocks import compile_blocks
 from train.checkpoint import State, load_checkpoint
 from train.checks import Inputs, check_inputs
 from train.config import FinetuneConfig
 from train.denoiser import Denoiser
 from train.draws import Plan, validation_draws
+from train.dry_run import dry_run
 from train.ema import Ema
+from train.embeddings import cache_states
 from train.examples import Examples, Prompts
 from train.kept import KeptSplit, tell_refused, write_refused
-from train.latents import cache_latents
+from train.latents import cache_latents, plan_latents
 from train.loop import Training, train
 from train.optimizer import build_optimizer
+from train.posthoc import Posthoc
+from train.saving import Saver, tolerated
+from train.schedule import alpha_bars_of
+from train.stop import MARKER as STOP_MARKER
+from train.stop import Stop
 
 
 def main() -> None:
@@ -50,19 +60,33 @@ def main() -> None:
 
 
 def finetune(config: FinetuneConfig) -> None:
-    """Fine-tune as configured. Raises InputError before any work where it cannot succeed."""
+    """Fine-tune as configured. Raises InputError before any work where it cannot succeed.
+
+    Asked to stop by a signal it raises SystemExit; see `train.stop`.
+    """
+    with Stop(config.output) as stop:
+        finetune_unless_stopped(config, stop)
+
+
+def finetune_unless_stopped(config: FinetuneConfig, stop: Stop) -> None:
+    """Fine-tune from the checks to the model."""
     accelerator = make_accelerator(config)
     inputs = check_inputs(config)
+    denoiser = make_denoiser(config, inputs, accelerator)
+    if config.dry_run:
+        dry_run(config, inputs, denoiser, accelerator)
+        return
     origin = origin_of(config, inputs)
     make_run_folder(config, inputs, origin, accelerator)
-    training = assemble(config, inputs, accelerator)
+    training = assemble(config, inputs, denoiser, accelerator, stop)
     if inputs.checkpoint:
         load_checkpoint(*inputs.checkpoint, training.state)
     train(training)
     if accelerator.is_main_process:
         save_result(config, inputs, training, origin)
     accelerator.wait_for_everyone()
-    accelerator.end_training()  # last: it takes the processes apart
+    with tolerated("the end of TensorBoard's log"):
+        accelerator.end_training()  # last: it takes the processes apart
 
 
 def make_accelerator(config: FinetuneConfig) -> Accelerator:
@@ -70,11 +94,6 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
-    if config.xformers and not (importlib.util.find_spec("xformers") and torch.cuda.is_available()):
-        raise InputError(
-            "xformers=true needs a CUDA GPU and the package: pip install -e '.[xformers]', or set "
-            "xformers=false"
-        )
     accelerator = Accelerator(
         # Without it, accelerate does not join torchrun's processes on a machine without a GPU.
         cpu=not torch.accelerator.is_available(),
@@ -94,15 +113,10 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
 
 def origin_of(config: FinetuneConfig, inputs: Inputs) -> dict[str, Any]:
     """The licences and the provenance of all that the run makes."""
-    base, data = inputs.base, inputs.dataset.manifest
-    if (base / MANIFEST).exists():
-        source = read_manifest(base, "model")
-    else:
-        terms = {"name": f"as of base model {config.base}", "data_use": None, "may_share": False}
-        source = {"kind": "model", "fingerprint": inputs.identity["base"], "path": str(base)}
-        source["licenses"] = [terms]
-    made = provenance("train.finetune", config, {"base": source, "dataset": data})
-    return {"licenses": inherit_licenses(source, data), "provenance": made}
+    sources = base_manifests(config, inputs.base, inputs.identity)
+    sources["dataset"] = inputs.dataset.manifest
+    made = provenance("train.finetune", config, sources)
+    return {"licenses": inherit_licenses(*sources.values()), "provenance": made}
 
 
 def make_run_folder(
@@ -118,7 +132,8 @@ def make_run_folder(
         if config.overwrite and folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / MANIFEST).exists():
+        (folder / STOP_MARKER).unlink(missing_ok=True)
+        if not inputs.checkpoint or not (folder / MANIFEST).exists():
             write_manifest(folder, "run", fingerprint_of(inputs.identity), **origin)
         text, path = config_to_yaml(config), folder / "config.yaml"
         if inputs.checkpoint and path.exists() and path.read_text() != text:
@@ -143,7 +158,8 @@ def report_prompts(config: FinetuneConfig, inputs: Inputs) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what has the name of a file or folder that is being written."""
-    for pattern in (".*.partial", "checkpoints/.*.partial", "latents/*/*.partial"):
+    for place in ("", "checkpoints/", "averages/", "caches/*/"):
+        pattern = f"{place}.*.partial"
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -151,24 +167,66 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink()
 
 
-def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -> Training:
+def make_denoiser(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -> Denoiser:
+    """The nets on the device as they train; the chosen attention kernel has been tried on them."""
+    denoiser = Denoiser(inputs.parts)
+    rates = config.learning_rate
+    denoiser.freeze(unet=rates.unet is None, text_encoder=rates.text_encoder is None)
+    if config.lora:
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+        tokenizer, held = inputs.parts.tokenizer, dtype[config.precision]
+        adapt(denoiser, tokenizer, config.lora, seed=config.seed, dtype=held)
+    if config.gradient_checkpointing:
+        denoiser.save_memory()
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    denoiser.to(accelerator.device)
+    denoiser.unet.to(memory_format=layout)
+    choose_attention(denoiser, config.attention, accelerator)
+    if config.compile:
+        compile_blocks(denoiser)
+    return denoiser
+
+
+def assemble(
+    config: FinetuneConfig,
+    inputs: Inputs,
+    denoiser: Denoiser,
+    accelerator: Accelerator,
+    stop: Stop,
+) -> Training:
     """Caches, optimizer and all else, ready for the loop."""
     parts = inputs.parts
-    alpha_bars = DDPMScheduler.from_config(parts.scheduler.config).alphas_cumprod.float()
+    alpha_bars = alpha_bars_of(parts.scheduler)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     parts.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
-    parts.unet.to(memory_format=layout)
-    sources = [inputs.dataset.fingerprint, module_fingerprint(parts.vae)]
+    augment = config.data.augment
+    augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
 
-    def examples(split: KeptSplit, prompts: Prompts) -> Examples:
-        key = fingerprint_of([*sources, split.rows] if split.refused else sources)
-        folder = config.output / "latents" / split.name
-        latents = cache_latents(
-            folder, split, parts.vae, key=key, size=inputs.size, accelerator=accelerator
+    def examples(
+        split: KeptSplit, prompts: Prompts, augmenter: Augmenter | None = None
+    ) -> Examples:
+        caches = config.data.caches or config.output / "caches"
+        plan = plan_latents(
+            split,
+            parts.vae,
+            dataset=inputs.dataset.fingerprint,
+            size=inputs.size,
+            augmenter=augmenter,
         )
-        return Examples(latents, prompts, parts.vae.config.scaling_factor)
+        latents = cache_latents(caches, plan, accelerator)
+        states = None
+        if not denoiser.trains_text_encoder:
+            states = cache_states(
+                caches,
+                prompts.ids,
+                parts.text_encoder,
+                windows=parts.prompt_chunks,
+                told=split.name,
+                accelerator=accelerator,
+            )
+        return Examples(latents, prompts, parts.vae.config.scaling_factor, states)
 
-    ready = examples(inputs.split, inputs.prompts)
+    ready = examples(inputs.split, inputs.prompts, augmenter)
     shape = ready.latents.shape
     held_out = None
     if inputs.held_out and config.validation:
@@ -178,16 +236,9 @@ def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -
         ids = [split[i].id for i in chosen]
         draws = validation_draws(config.seed, ids, shape, len(alpha_bars), items=chosen)
         held_out = examples(*inputs.held_out), draws
-    denoiser = Denoiser(parts)
-    rates = config.learning_rate
-    denoiser.freeze(unet=rates.unet is None, text_encoder=rates.text_encoder is None)
-    if config.gradient_checkpointing:
-        denoiser.save_memory()
-    denoiser.to(accelerator.device)
-    if config.xformers:
-        denoiser.use_xformers()
-    optimizer = build_optimizer(denoiser, config.optimizer, rates)
+    optimizer = build_optimizer(denoiser, config.optimizer, config.learning_rate)
     model, wrapped = accelerator.prepare(denoiser, optimizer)
+    ema, objective = config.ema, config.objective
     return Training(
         config=config,
         accelerator=accelerator,
@@ -195,11 +246,13 @@ def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -
         state=State(
             denoiser=denoiser,
             optimizer=optimizer,
-            ema=Ema(denoiser, config.ema.decay) if config.ema else None,
+            ema=Ema(denoiser, ema.decay, ema.start) if ema else None,
+            posthoc=Posthoc(denoiser, ema.posthoc.widths) if ema and ema.posthoc else None,
             scaler=accelerator.scaler,
         ),
         model=model,
         optimizer=wrapped,
+        split=inputs.split,
         examples=ready,
         plan=Plan(
             seed=config.seed,
@@ -208,12 +261,18 @@ def assemble(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -
             shape=shape,
             timesteps=len(alpha_bars),
             style_weights=[entry.weight for entry in config.mixture()],
-            caption_dropout=config.objective.caption_dropout,
+            caption_dropout=objective.caption_dropout,
+            stratified=objective.timesteps == "stratified",
+            offset_noise=objective.offset_noise,
+            variants=config.data.augment.variants if config.data.augment else 1,
         ),
         held_out=held_out,
         prediction=inputs.prediction,
         alpha_bars=alpha_bars.to(accelerator.device),
-        identity=inputs.identity,
+        saver=Saver(
+            config.output / "checkpoints", inputs.identity, config.checkpoint.keep, accelerator
+        ),
+        stop=stop,
     )
 
 
@@ -222,8 +281,12 @@ def save_result(
 ) -> None:
     """Write the averaged weights, or the raw ones without an average, as a pipeline folder."""
     parts, ema = inputs.parts, training.state.ema
+    denoiser = training.state.denoiser
     if ema:
-        training.state.denoiser.load(ema.weights)
+        denoiser.load(ema.weights)
+    if config.lora:
+        result_of_adapters(config, denoiser, parts, origin)
+    fold_projection(parts)  # before anything is rounded
     for net in (parts.unet, parts.vae):
         net.to(memory_format=torch.contiguous_format)
     if config.result == "fp16":
@@ -232,6 +295,20 @@ def save_result(
     folder = config.output / "model"
     save_model(folder, parts, **origin, overwrite=config.resume)
     print(f"model: {folder}")  # noqa: T201
+
+
+def result_of_adapters(
+    config: FinetuneConfig, denoiser: Denoiser, parts: Parts, origin: dict[str, Any]
+) -> None:
+    """Save the adapters by themselves, then merge them into the base's own weights."""
+    if config.swap_text_encoder is None:  # else there is no pipeline that they would fit
+        folder = config.output / "lora"
+        save_adapters(folder, denoiser, parts.tokenizer, origin, overwrite=config.resume)
+        print(f"adapters: {folder}")  # noqa: T201
+    nets = {"unet": denoiser.unet, "text_encoder": denoiser.text_encoder}
+    base = None if config.precision == "fp32" else load_base(config)  # of which less was held
+    for name, net in nets.items():
+        merge(net, getattr(base, name).state_dict() if base else None)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ class KeptSplit:
             if row in kept:
                 yield radiograph
 
+    def ids(self) -> list[str]:
+        """The ids of all kept radiographs, in order."""
+        ids = self.split.ids()
+        return [ids[row] for row in self.rows]
+
     def patients(self) -> set[str]:
         """The ids of all patients of the whole split."""
         return self.split.patients()

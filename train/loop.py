@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from roentgen.data.images import encode_png
-from roentgen.errors import InputError
 from roentgen.models.stable_diffusion import Parts
 from roentgen.runs import write_file
-from train.checkpoint import State, save_checkpoint
+from train.attention import attending
+from train.checkpoint import State
 from train.config import FinetuneConfig
 from train.draws import Draws, Plan, share
-from train.examples import Examples
-from train.log import RunLog
+from train.examples import Batch, Examples
+from train.finite import Skipped, Watch, step_if_finite, tell
+from train.kept import KeptSplit
+from train.log import Pace, RunLog
 from train.loss import add_noise, item_losses, min_snr_weights, target
 from train.optimizer import rate_factor, set_rates
+from train.posthoc import save_snapshots
+from train.prefetch import Prefetched, prefetched
+from train.saving import Saver, tolerated
+from train.stop import Agreement, Stop
 from train.validation import held_out_loss, preview
 
 if TYPE_CHECKING:
@@ -36,12 +43,14 @@ class Training:
     state: State
     model: torch.nn.Module  # the denoiser, as accelerate wrapped it
     optimizer: Any  # the state's, as accelerate wrapped it
+    split: KeptSplit  # what is trained on
     examples: Examples
     plan: Plan
     held_out: tuple[Examples, Draws] | None
     prediction: str
     alpha_bars: Tensor  # [timesteps], float32, on the device
-    identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
+    saver: Saver
+    stop: Stop
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -50,7 +59,22 @@ class Training:
 
 
 def train(training: Training) -> None:
-    """Train from the state's step to the last."""
+    """Train from the state's step to the last; batches are made ahead, in the background."""
+    t, accelerator = training, training.accelerator
+    shares = (t.config.batch, accelerator.process_index, accelerator.num_processes)
+    slices = list(share(*shares, t.config.accumulation))
+    jobs = ((step, places) for step in range(t.state.step, t.config.steps) for places in slices)
+
+    def make(job: tuple[int, range]) -> Batch:
+        batch = t.examples.batch(t.plan.draw(*job), t.memory_format)
+        return batch.pinned() if accelerator.device.type == "cuda" else batch
+
+    with prefetched(jobs, make) as batches, t.stop.patient() as agreement:
+        take_steps(training, batches, agreement)
+
+
+def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreement) -> None:
+    """Take all steps that remain, each on its share of `batches`."""
     t, config, state, accelerator = training, training.config, training.state, training.accelerator
     log = RunLog(config.output, accelerator, state.step)
     bar = tqdm(
@@ -61,95 +85,97 @@ def train(training: Training) -> None:
         disable=not accelerator.is_local_main_process,
     )
     parameters = [weight for _, weight in state.denoiser.trained()]
-    rank, ranks = accelerator.process_index, accelerator.num_processes
-    slices = list(share(config.batch, rank, ranks, config.accumulation))
-    summed = torch.zeros((), device=accelerator.device)
-    since, began = 0, time.monotonic()
+    # Beyond an infinite limit lies no norm.
+    limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
+    watch = Watch(state.skips, accelerator)
+    pace = Pace(config.batch, state.step, accelerator.device)
     t.model.train()
     while state.step < config.steps:
         # Step: this process's share of the batch, slice by slice.
         warmup, schedule = config.optimizer.warmup, config.optimizer.schedule
         factor = rate_factor(state.step, config.steps, warmup, schedule)
         set_rates(state.optimizer, factor)
-        norm: float | Tensor = math.nan
-        for places in slices:
-            with accelerator.accumulate(t.model):
-                loss = slice_loss(t, t.plan.draw(state.step, places))
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:  # beyond an infinite limit lies no norm
-                    limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
-                    norm = accelerator.clip_grad_norm_(parameters, limit)
-                t.optimizer.step()
-                t.optimizer.zero_grad(set_to_none=True)
-            summed += loss.detach()
-        if state.ema:
-            state.ema.update(state.step)
+        for _ in range(config.accumulation):
+            batch = batches.take().to(accelerator.device)
+            with accelerator.accumulate(t.model), attending(config.attention):
+                # Checkpointing attends in the backward pass too.
+                losses = slice_losses(t, batch)
+                accelerator.backward(watch.loss(losses))
+        norm = accelerator.clip_grad_norm_(parameters, limit)
+        finite = watch.judge(state.step, norm)
+        step_if_finite(t.optimizer, finite)
+        t.optimizer.zero_grad()
+        for average in (state.ema, state.posthoc):
+            if average:
+                average.update(state.step, finite)
         state.step += 1
-        since += 1
         bar.update()
         last = state.step == config.steps
+        stops = agreement.reached(t.stop.heard)
 
         # Look at the numbers: the only place that waits for the device.
         logs = _due(state.step, config.log_every, last)
-        saves = _due(state.step, config.checkpoint.every, last)
+        saves = stops or _due(state.step, config.checkpoint.every, last)
         if logs or saves:
-            mean = accelerator.reduce(summed, reduction="mean") / (since * len(slices))
-            # In fp16 an infinite gradient is usual: that step is left out, the scale lowered.
-            check_finite(state.step, float(mean), None if state.scaler else float(norm))
+            for skipped in watch.look():
+                tell_skipped(t, log, bar, skipped)
+            watch.check(config.optimizer.skips)
 
         # Log.
         if logs:
-            rate = since * config.batch / (time.monotonic() - began)
-            values = {"loss": float(mean), "images_per_second": rate, "rate_factor": factor}
-            values["gradient_norm"] = float(norm)
+            values = watch.numbers() | {"rate_factor": factor}
+            values |= pace.numbers(state.step, batches.waited)
             log.write(state.step, values)
-            bar.set_postfix(loss=f"{values['loss']:.4f}")
-            summed.zero_()
-            since = 0
+            bar.set_postfix(loss=f"{values.get('loss', math.nan):.4f}")
 
-        # Validate, preview, save.
+        # Validate, preview, save: no part of the pace.
+        paused = time.monotonic()
         if t.held_out and config.validation and _due(state.step, config.validation.every, last):
-            losses = validate(t)
-            log.write(state.step, losses)
-            told = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            held_out = validate(t)
+            log.write(state.step, held_out)
+            told = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
             bar.write(f"step {state.step}  {told}")
         if config.preview and _due(state.step, config.preview.every, last):
             draw_preview(t, log)
-        if saves:
-            if accelerator.is_main_process:
-                folder = config.output / "checkpoints"
-                save_checkpoint(folder, state, t.identity, config.checkpoint.keep)
+        # Averages first: a run that goes on from the checkpoint does not come by here again.
+        posthoc = config.ema and config.ema.posthoc
+        if posthoc and state.posthoc and _due(state.step, posthoc.every, last):
+            folder, main = config.output / "averages", accelerator.is_main_process
+            with tolerated(f"the averages of step {state.step}"):
+                save_snapshots(folder, state.step, state.posthoc, main=main)
             accelerator.wait_for_everyone()
-        if since == 0:
-            began = time.monotonic()
+        if saves and not t.saver.save(state, needed=last or stops):
+            log.write(state.step, {"failed_saves": t.saver.failed})
+        if stops:
+            bar.close()
+            t.stop.end(state.step, accelerator)
+        pace.pause(time.monotonic() - paused)
     bar.close()
 
 
-def check_finite(step: int, loss: float, norm: float | None) -> None:
-    """Raise InputError if the loss or the gradient's norm is not finite: no such state is saved."""
-    for name, value in (("loss", loss), ("gradient's norm", norm)):
-        if value is not None and not math.isfinite(value):
-            raise InputError(
-                f"the {name} is {value} at step {step}: lower the learning rate, or train in "
-                "another precision; the checkpoints before are whole"
-            )
+def tell_skipped(training: Training, log: RunLog, bar: "tqdm[Any]", skipped: Skipped) -> None:
+    """Name the items of a step that was left out, in the log and on the terminal."""
+    t, first = training, skipped.step * training.config.batch
+    names = [t.split[t.plan.item(first + place)].id for place in skipped.places]
+    log.note(skipped.step + 1, {"skipped": skipped.reason, "items": names})
+    if t.accelerator.is_main_process:
+        bar.write(tell(skipped, names))
 
 
 def _due(step: int, every: int, last: bool) -> bool:
     return last or step % every == 0
 
 
-def slice_loss(training: Training, draws: Draws) -> Tensor:
-    """The mean weighted loss of one slice."""
+def slice_losses(training: Training, batch: Batch) -> Tensor:
+    """The weighted loss of each item of a slice, float32 [N]."""
     t = training
-    batch = t.examples.batch(draws, t.accelerator.device, t.memory_format)
     alpha_bar = t.alpha_bars[batch.timesteps]
     noisy = add_noise(batch.latents, batch.noise, alpha_bar)
-    predicted = t.model(noisy, batch.timesteps, batch.ids)
+    predicted = t.model(noisy, batch.timesteps, batch.prompts)
     wanted = target(t.prediction, batch.latents, batch.noise, alpha_bar)
     gamma = t.config.objective.min_snr
     weights = None if gamma is None else min_snr_weights(t.prediction, alpha_bar, gamma)
-    return item_losses(predicted, wanted, weights).mean()
+    return item_losses(predicted, wanted, weights)
 
 
 def validate(training: Training) -> dict[str, float]:
@@ -165,6 +191,7 @@ def validate(training: Training) -> dict[str, float]:
             draws,
             prediction=t.prediction,
             alpha_bars=t.alpha_bars,
+            attention=t.config.attention,
             accelerator=t.accelerator,
             memory_format=t.memory_format,
             batch=max(1, t.config.batch // (t.config.accumulation * t.accelerator.num_processes)),
@@ -179,17 +206,21 @@ def validate(training: Training) -> dict[str, float]:
 
 def draw_preview(training: Training, log: RunLog) -> None:
     """A contact sheet of the preview prompts into previews/, on the main process."""
-    t, ema = training, training.state.ema
-    assert t.config.preview is not None
+    t, config, ema = training, training.config, training.state.ema
+    assert config.preview is not None
     if t.accelerator.is_main_process:
-        arguments = (t.parts, t.state.denoiser, t.config.preview, t.config.seed, t.accelerator)
-        if ema:
-            with ema.applied():
-                sheet = preview(*arguments)
-        else:
-            sheet = preview(*arguments)
+        with ema.applied() if ema else nullcontext():
+            sheet = preview(
+                t.parts,
+                t.state.denoiser,
+                config.preview,
+                seed=config.seed,
+                attention=config.attention,
+                accelerator=t.accelerator,
+            )
         path = t.config.output / "previews" / f"step-{t.state.step:08d}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_file(path, encode_png(sheet))
+        with tolerated(f"the preview {path}"):
+            path.parent.mkdir(exist_ok=True)
+            write_file(path, encode_png(sheet))
         log.image(t.state.step, "preview", sheet)
     t.accelerator.wait_for_everyone()

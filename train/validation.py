@@ -12,19 +12,23 @@ from torch import Tensor
 from roentgen.data.sheet import contact_sheet
 from roentgen.data.views import VIEW_TOKENS
 from roentgen.errors import InputError
-from roentgen.models.conditioning import token_counts
+from roentgen.models.conditioning import token_counts, token_limit
 from roentgen.models.sampler import Sampler, SamplerSettings
 from roentgen.models.stable_diffusion import Parts
 from roentgen.randomness import derive_seed
 from roentgen.text.prompts import split_view
-from train.config import PreviewConfig
+from train.attention import attending
+from train.blocks import uncompiled
 from train.denoiser import Denoiser
 from train.draws import Draws
 from train.examples import Examples
 from train.loss import add_noise, item_losses, target
+from train.sections import Attention, PreviewConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+PREVIEW_BATCH = 4  # beside the optimizer there is little memory left
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def evaluating(denoiser: Denoiser) -> Iterator[None]:
     """Within, the nets are in eval mode and no gradients are kept."""
     denoiser.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), uncompiled(denoiser):
             yield
     finally:
         denoiser.train()
@@ -45,6 +49,7 @@ def held_out_loss(
     *,
     prediction: str,
     alpha_bars: Tensor,
+    attention: Attention,
     accelerator: "Accelerator",
     memory_format: torch.memory_format,
     batch: int,
@@ -55,11 +60,11 @@ def held_out_loss(
     with evaluating(denoiser):
         for first in range(0, len(places), batch):
             chunk = _subset(draws, list(places[first : first + batch]))
-            given = examples.batch(chunk, accelerator.device, memory_format)
+            given = examples.batch(chunk, memory_format).to(accelerator.device)
             alpha_bar = alpha_bars[given.timesteps]
             noisy = add_noise(given.latents, given.noise, alpha_bar)
-            with accelerator.autocast():
-                said = denoiser(noisy, given.timesteps, given.ids)
+            with accelerator.autocast(), attending(attention):
+                said = denoiser(noisy, given.timesteps, given.prompts)
             wanted = target(prediction, given.latents, given.noise, alpha_bar)
             losses = item_losses(said, wanted, None).double().cpu()
             total += torch.stack([losses.sum(), torch.tensor(float(len(losses))).double()])
@@ -70,6 +75,7 @@ def held_out_loss(
 def _subset(draws: Draws, places: list[int]) -> Draws:
     return Draws(
         items=draws.items[places],
+        variants=draws.variants[places],
         styles=draws.styles[places],
         dropped=draws.dropped[places],
         timesteps=draws.timesteps[places],
@@ -89,7 +95,8 @@ class PreviewImage:
 
 def check_preview(config: PreviewConfig, parts: Parts) -> None:
     """Raise InputError for prompts that the model cannot read or steps it does not have."""
-    limit, vocabulary = parts.tokenizer.model_max_length, parts.tokenizer.get_vocab()
+    vocabulary = parts.tokenizer.get_vocab()
+    limit = token_limit(parts.tokenizer, parts.prompt_chunks)
     counts = token_counts(parts.tokenizer, config.prompts)
     for number, (prompt, count) in enumerate(zip(config.prompts, counts, strict=True)):
         where = f"preview.prompts[{number}]"
@@ -111,7 +118,13 @@ def check_preview(config: PreviewConfig, parts: Parts) -> None:
 
 
 def preview(
-    parts: Parts, denoiser: Denoiser, config: PreviewConfig, seed: int, accelerator: "Accelerator"
+    parts: Parts,
+    denoiser: Denoiser,
+    config: PreviewConfig,
+    *,
+    seed: int,
+    attention: Attention,
+    accelerator: "Accelerator",
 ) -> np.ndarray:
     """Pictures of the preview prompts by the live modules, a row a prompt: a contact sheet.
 
@@ -122,13 +135,13 @@ def preview(
         for prompt in config.prompts
         for number in range(config.count)
     ]
-    settings = SamplerSettings(
-        steps=config.steps,
-        guidance_scale=config.guidance_scale,
-        batch_size=4,  # beside the optimizer there is little memory left
-        decode_batch_size=1,
-    )
+    settings = SamplerSettings(steps=config.steps, guidance_scale=config.guidance_scale)
     sampler = Sampler(parts, settings, accelerator.device, live=True)
+    pictures: list[np.ndarray] = []
     with evaluating(denoiser), accelerator.autocast():
-        pictures = list(sampler.sample(images))
+        for first in range(0, len(images), PREVIEW_BATCH):
+            with attending(attention):
+                latents = sampler.latents(images[first : first + PREVIEW_BATCH])
+            for latent in torch.split(latents, 1):
+                pictures.extend(sampler.decode(latent))
     return contact_sheet(pictures, [image.prompt for image in images], config.count)

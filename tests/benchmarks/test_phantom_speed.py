@@ -8,7 +8,8 @@ import pytest
 from roentgen.corpora.finish import Finish
 from roentgen.corpora.parts import PART_ITEMS, WorkFolder
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
-from roentgen.corpora.work import PartMaker, make_parts
+from roentgen.corpora.pool import make_parts
+from roentgen.corpora.work import PartMaker
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
+import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +16,10 @@ from train.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
-from train.config import LearningRates, OptimizerConfig
 from train.denoiser import Denoiser
 from train.ema import Ema
 from train.optimizer import build_optimizer
+from train.sections import LearningRates, OptimizerConfig
 
 
 @pytest.fixture
@@ -33,58 +35,108 @@ def state(make_small_parts: Callable[..., Parts]) -> State:
 
 def save(folder: Path, state: State, step: int, keep: int = 2) -> Path:
     state.step = step
-    return save_checkpoint(folder, state, {"seed": 0}, keep)
+    save_checkpoint(folder, state, {"seed": 0}, keep)
+    return folder / f"step-{step:08d}"
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def newest(folder: Path) -> int | None:
+    found = newest_checkpoint(folder)
+    return found[1]["step"] if found else None
+
+
 def test_the_newest_are_kept_and_found(state: State, tmp_path: Path) -> None:
     for step in (5, 10, 15):
         save(tmp_path, state, step)
     assert names(tmp_path) == ["step-00000010", "step-00000015"]
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[0].name == "step-00000015"
-    assert found[1]["step"] == 15
-    assert newest_checkpoint(tmp_path / "nothing") is None
+    assert newest(tmp_path) == 15
+    assert newest(tmp_path / "nothing") is None
 
 
-@pytest.mark.parametrize("damage", ["manifest", "weights", "absent"])
-def test_a_damaged_one_is_passed_over_and_never_counted_as_kept(
-    state: State, tmp_path: Path, damage: str
+def flip_a_bit(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("manifest torn", "checkpoint.json is not as it was written"),
+        ("manifest changed", "checkpoint.json is not as it was written"),
+        ("manifest absent", "checkpoint.json: No such file"),
+        ("weights torn", "weights.safetensors has 4 bytes in place of"),
+        ("bit in the header", "weights.safetensors holds other bytes"),
+        ("last bit", "optimizer.safetensors holds other bytes"),
+        ("average absent", "ema.safetensors: No such file"),
+    ],
+)
+def test_a_damaged_one_is_named_and_passed_over(
+    state: State, tmp_path: Path, damage: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good, bad = save(tmp_path, state, 5), save(tmp_path, state, 10)
+    save(tmp_path, state, 5)
+    bad = save(tmp_path, state, 10)
+    manifest = bad / "checkpoint.json"
     match damage:
-        case "manifest":
-            (bad / "checkpoint.json").write_text('{"step": 10')
-        case "weights":
+        case "manifest torn":
+            manifest.write_text('{"step": 10')
+        case "manifest changed":
+            manifest.write_text(manifest.read_text().replace('"step": 10', '"step": 11'))
+        case "manifest absent":
+            manifest.unlink()
+        case "weights torn":
             (bad / "weights.safetensors").write_bytes(b"half")
-        case "absent":
+        case "bit in the header":
+            flip_a_bit(bad / "weights.safetensors", 100)
+        case "last bit":
+            flip_a_bit(bad / "optimizer.safetensors", -1)
+        case "average absent":
             (bad / "ema.safetensors").unlink()
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[0] == good
+    assert newest(tmp_path) == 5
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"checkpoint {bad} is damaged and passed over: ")
+    assert told in line
+
+
+def test_a_damaged_one_is_never_counted_as_kept(state: State, tmp_path: Path) -> None:
+    save(tmp_path, state, 5)
+    bad = save(tmp_path, state, 10)
+    flip_a_bit(bad / "weights.safetensors", -1)
     save(tmp_path, state, 7, keep=1)
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert found[1]["step"] == 7
-    assert newest_checkpoint(save(tmp_path, state, 10).parent) is not None  # the damaged one goes
+    assert newest(tmp_path) == 7
+    save(tmp_path, state, 10, keep=1)  # in its place
+    assert newest(tmp_path) == 10
+    assert names(tmp_path) == [bad.name]
 
 
+def no_room_to_write(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("moment", ["write_tensors", "write_json"])
 def test_a_failed_save_leaves_the_old_ones(
-    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     save(tmp_path, state, 5, keep=1)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("train.checkpoint.write_json", full)
+    monkeypatch.setattr(f"train.checkpoint.{moment}", no_room_to_write)
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, state, 10, keep=1)
     assert names(tmp_path) == ["step-00000005"]
+    assert newest(tmp_path) == 5
+
+
+def test_too_little_room_is_seen_before_anything_is_written(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(file.stat().st_size for file in save(tmp_path, state, 5).iterdir())
+    usage = shutil.disk_usage(tmp_path)._replace(free=size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr("train.checkpoint.write_tensors", None)
+    with pytest.raises(OSError, match=r"0\.01 GB free, 0\.03 GB needed"):
+        save(tmp_path, state, 10)
 
 
 def test_nothing_in_it_is_a_pickle(state: State, tmp_path: Path) -> None:
@@ -104,6 +156,7 @@ def test_weights_average_and_step_come_back(
     assert found is not None
     load_checkpoint(*found, fresh)
     assert fresh.step == 5
+    assert optimizer.state_dict()["param_groups"] == state.optimizer.state_dict()["param_groups"]
     assert state.ema is not None
     assert fresh.ema is not None
     for (name, before), (_, after) in zip(
@@ -125,6 +178,7 @@ def test_other_weights_and_optimizers_are_refused(
     with pytest.raises(InputError, match="of optimizer AdamW, not Adafactor: restore optimizer"):
         load_checkpoint(*found, fresh)
     other.freeze(unet=True, text_encoder=False)
+    fresh.optimizer = build_optimizer(other, OptimizerConfig(), LearningRates())
     with pytest.raises(InputError, match=r"other weights .* \(unet\..* is the first that differs"):
         load_checkpoint(*found, fresh)
 
