@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 SECONDS_FOR_THE_FIRST = 10
+_INTERRUPTED = 130
 
 
 class InputError(ValueError):
@@ -29,8 +30,8 @@ def run_program(main: Callable[[], None]) -> None:
             .removeprefix(f"{InputError.__module__}.InputError: ")
         )
         _end(f"error: {line}", 2)
-    except KeyboardInterrupt:
-        _end("interrupted", 130)
+    except KeyboardInterrupt as interrupt:
+        _end(str(interrupt) or "interrupted", _INTERRUPTED)
     except Exception as error:
         full = next((e for e in _causes(error) if _is_full_disk(e)), None)
         if full is None:
@@ -40,7 +41,7 @@ def run_program(main: Callable[[], None]) -> None:
 
 
 def _end(line: str, code: int) -> None:
-    if os.environ.get("RANK", "0") != "0":
+    if os.environ.get("RANK", "0") != "0" and code != _INTERRUPTED:
         # Most mistakes meet all of torchrun's processes: the first one tells it and its end ends
         # this one, unless the mistake is this one's alone.
         time.sleep(SECONDS_FOR_THE_FIRST)

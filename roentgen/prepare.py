@@ -6,9 +6,8 @@ A killed run, started again in the same way, goes on where it was. `accelerate l
 `torchrun` share one preparation out over processes and machines that see the same output folder.
 """
 
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,12 @@ from roentgen.corpora.join import (
     join_parts,
     write_dataset,
 )
+from roentgen.corpora.launch import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.corpora.limit import BadItems
 from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.pool import make_parts
 from roentgen.corpora.reader import LeftOut, Plan
-from roentgen.corpora.work import (
-    PartMaker,
-    by_split,
-    count_parts,
-    fingerprint_of_plan,
-    make_parts,
-    meet,
-)
+from roentgen.corpora.work import PartMaker, by_split, count_parts, fingerprint_of_plan
 from roentgen.data.card import length_line
 from roentgen.data.dataset import LEFT_OUT, open_dataset
 from roentgen.data.seal import SPLITS
@@ -55,11 +49,22 @@ _FREE = ("output", "overwrite", "workers", "max_left_out", "disjoint_from", "sam
 def prepare(config: PrepareConfig) -> str:
     """Write the dataset; returns a summary for the user, "" in all processes but the first.
 
-    Raises InputError for what is wrong.
+    Raises InputError for what is wrong, KeyboardInterrupt with what stays of an interrupted run.
     """
     check_output(config.output, overwrite=config.overwrite)
     for folder in (*config.disjoint_from, *config.same_splits_as):
         open_dataset(folder)
+    launch = this_launch()
+    work = WorkFolder(config.output, launch.rank)
+    try:
+        with work.lock() if launch.rank == 0 else nullcontext():
+            return _prepare(config, work, launch)
+    except KeyboardInterrupt:
+        stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
+        raise KeyboardInterrupt(f"interrupted: {stay}") from None
+
+
+def _prepare(config: PrepareConfig, work: WorkFolder, launch: Launch) -> str:
     reader = make_reader(config)
     plan = by_split(Plan(*reader.plan()))
     limit = BadItems(config.max_left_out, plan)
@@ -74,36 +79,33 @@ def prepare(config: PrepareConfig) -> str:
         "commit": made_from["commit"],
         "corpus": fingerprint_of_plan(plan),
     }
-    work = WorkFolder(config.output)
-    maker = PartMaker(
-        work=work, reader=reader, finish=Finish(reports=config.reports, keep=config.keep)
-    )
-    rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if rank > 0:
-        meet()
-        work.join(identity)
-        _make_all(config, maker, plan, limit, rank, ranks)
-        return ""
-    with work.lock():
+    finish = Finish(reports=config.reports, keep=config.keep)
+    maker = PartMaker(work=work, reader=reader, finish=finish)
+    if launch.rank == 0:
         _open(config, work, identity, plan, limit)
-        if ranks > 1:
-            meet()
-        _make_all(config, maker, plan, limit, rank, ranks)
-        joined = join_parts(work, plan, count_parts(len(plan.items)))
-        _check_limit(work, BadItems(config.max_left_out, plan), joined.of_parts)
-        checks = {"disjoint_from": config.disjoint_from, "same_splits_as": config.same_splits_as}
-        write_dataset(
-            work,
-            joined,
-            plan,
-            patients=check_identities(joined, checks),
-            licenses=reader.licenses,
-            provenance=made_from,
-            preparation={"size": config.size, "fit": config.fit},
-        )
-        install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
-        work.remove()
-    return _summary(config.output, joined, plan.unmapped)
+    if launch.ranks > 1:
+        meet()
+    if launch.rank > 0:
+        work.join(identity)
+    _make_all(config, maker, plan, limit, launch)
+    if launch.rank > 0:
+        if work.is_abandoned():
+            raise InputError("the first process has ended too early: start all again to go on")
+        return ""
+    joined = join_parts(work, plan, count_parts(len(plan.items)))
+    _check_limit(work, BadItems(config.max_left_out, plan), joined.of_parts)
+    checks = {"disjoint_from": config.disjoint_from, "same_splits_as": config.same_splits_as}
+    write_dataset(
+        work,
+        joined,
+        patients=check_identities(joined, checks),
+        licenses=reader.licenses,
+        provenance=made_from,
+        preparation={"size": config.size, "fit": config.fit},
+    )
+    install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
+    work.remove()
+    return _summary(config.output, joined)
 
 
 def _open(
@@ -132,15 +134,23 @@ def _open(
 
 
 def _make_all(
-    config: PrepareConfig, maker: PartMaker, plan: Plan, limit: BadItems, rank: int, ranks: int
+    config: PrepareConfig, maker: PartMaker, plan: Plan, limit: BadItems, launch: Launch
 ) -> None:
     """Make the parts that are missing; the bar shows what all processes have done."""
-    cores = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     at = {int(i) for i in np.linspace(0, len(plan.items) - 1, min(len(plan.items), _ON_SHEET))}
-    work, workers = maker.work, config.workers or cores
-    made = make_parts(maker, plan.items, frozenset(at), workers=workers, rank=rank, ranks=ranks)
+    work = maker.work
+    made = make_parts(
+        maker,
+        plan.items,
+        frozenset(at),
+        workers=config.workers or launch.cores(),
+        rank=launch.rank,
+        ranks=launch.ranks,
+        tell=lambda line: tqdm.write(f"prepare: {line}"),
+    )
     total = len(plan.items)
-    with tqdm(total=total, unit=" items", desc="preparing", disable=rank > 0) as bar, closing(made):
+    bar = tqdm(total=total, unit=" items", desc="preparing", disable=launch.rank > 0)
+    with bar, closing(made):
         bar.update(min(total, len(work.finished()) * PART_ITEMS))
         for part in made:
             _check_limit(work, limit, part.left_out)
@@ -156,7 +166,7 @@ def _check_limit(work: WorkFolder, limit: BadItems, left_out: Iterable[LeftOut])
         raise
 
 
-def _summary(output: Path, joined: Joined, unmapped: Mapping[tuple[str, str], int]) -> str:
+def _summary(output: Path, joined: Joined) -> str:
     lines = []
     for split in SPLITS:
         if split not in joined.tallies:
@@ -171,19 +181,20 @@ def _summary(output: Path, joined: Joined, unmapped: Mapping[tuple[str, str], in
     reasons = joined.reasons()
     lines.append(f"left out: {reasons.total()} ({LEFT_OUT})")
     lines += [f"  {count}: {reason}" for reason, count in reasons.most_common(10)]
-    if unmapped:
-        words = ", ".join(
-            f"{word} {count}" for (word, _), count in sorted(unmapped.items(), key=by_count)[:10]
-        )
-        lines.append(f"finding words without meaning ({UNMAPPED}): {words}")
-    lines.append(f"contact sheet: {output / CONTACT_SHEET}")
+    if joined.unmapped:
+        lines.append(f"of what was taken, not understood or not there ({UNMAPPED}):")
+    for (about, word, why), count in sorted(joined.unmapped.items(), key=by_count)[:10]:
+        lines.append(f"  {count}: {about} {word or '(none)'}: {why}")
+    if joined.shown:
+        lines.append(f"contact sheet: {output / CONTACT_SHEET}")
     lines.append(f"dataset: {output}")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Prepare a corpus as the command line says."""
-    summary = prepare(load_config(PrepareConfig))
+    with ended_like_ctrl_c():
+        summary = prepare(load_config(PrepareConfig))
     if summary:
         print(summary)  # noqa: T201
 

@@ -1,9 +1,12 @@
 """Randomness as a function of identity: the same item draws the same numbers wherever it runs."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, *identity: str | int) -> int:
@@ -17,6 +20,8 @@ def numpy_generator(seed: int, *identity: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *identity))
 
 
-def torch_generator(seed: int, *identity: str | int) -> torch.Generator:
+def torch_generator(seed: int, *identity: str | int) -> "torch.Generator":
     """Torch's CPU generator for one item; draw on the CPU and move, so devices agree."""
+    import torch  # 3 s and 400 MB, which who draws phantoms need not spend
+
     return torch.Generator().manual_seed(derive_seed(seed, *identity))

@@ -1,7 +1,6 @@
 """The program that prepares a corpus, from the command line and in process."""
 
 import csv
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,12 @@ import numpy as np
 import pytest
 
 from roentgen.config import load_config
+from roentgen.corpora.join import caption
 from roentgen.data.dataset import open_dataset
+from roentgen.data.findings import Finding
 from roentgen.data.images import decode, encode_png
+from roentgen.data.radiograph import Radiograph
+from roentgen.data.sheet import contact_sheet
 from roentgen.errors import InputError
 from roentgen.prepare import PrepareConfig, prepare
 
@@ -58,7 +61,7 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
     done = run(str(config), "--max_left_out=0.1", "--workers=2")
     assert done.returncode == 0, done.stderr
     assert "1: 3.png is empty (0 bytes)" in done.stdout
-    assert "Odd 15" in done.stdout
+    assert "  15: finding Odd: no meaning is given" in done.stdout
     assert f"dataset: {tmp_path / 'out'}" in done.stdout
     dataset = open_dataset(tmp_path / "out")
     rows = [row for name in dataset.splits for row in dataset.split(name)]
@@ -67,7 +70,7 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
     with (tmp_path / "out/left_out.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["images/3", "3.png is empty (0 bytes)", "no"]]
     with (tmp_path / "out/unmapped.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1:] == [["Odd", "15", "no meaning is given"]]
+        assert list(csv.reader(file))[1:] == [["finding", "Odd", "15", "no meaning is given"]]
     sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
     assert sheet.shape[1] > 8 * 160
 
@@ -83,6 +86,41 @@ def test_result_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None
         dataset = open_dataset(out)
         orders.append([row for name in dataset.splits for row in dataset.split(name)])
     assert orders[0] == orders[1]
+
+
+def test_the_contact_sheet_is_full_also_where_many_are_left_out(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 60)
+    for i in range(40):
+        (tmp_path / f"images/{i}.png").write_bytes(b"")
+    prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.9"]))
+    sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
+    shown = [np.zeros((16, 16), np.uint8)] * 20
+    assert sheet.shape == contact_sheet(shown, ["PA: Pleural Effusion"] * 20, 8).shape
+
+
+def test_captions_say_what_is_there_may_be_or_is_not() -> None:
+    effusion = Finding(name="Pleural Effusion", side="left", severity="small")
+    doubt = Finding(name="Pneumonia", state="uncertain")
+    absent = Finding(name="Edema", state="absent")
+    said: dict[tuple[Finding, ...], str] = {
+        (effusion, doubt, absent): "AP: small left Pleural Effusion, possible Pneumonia",
+        (doubt, absent): "AP: possible Pneumonia",
+        (absent,): "AP: no Edema",
+        (): "AP: nothing said",
+    }
+    for findings, text in said.items():
+        radiograph = Radiograph(
+            id="a",
+            patient_id="a",
+            study_id="a",
+            split="train",
+            image=b"",
+            view="AP",
+            findings=findings,
+            source="test",
+            license="CC0-1.0",
+        )
+        assert caption(radiograph) == text
 
 
 def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:
@@ -135,21 +173,6 @@ def test_a_table_without_rows_is_told(tmp_path: Path) -> None:
     config = corpus(tmp_path, 0)
     with pytest.raises(InputError, match="'out' would be empty"):
         prepare(load_config(PrepareConfig, [str(config)]))
-
-
-def test_a_killed_run_leaves_no_dataset_and_no_process(tmp_path: Path) -> None:
-    config = corpus(tmp_path, 3000)
-    command = [sys.executable, "-m", "roentgen.prepare", str(config), "--workers=2"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    while not list(tmp_path.glob(".out.preparing/making/*/.t*")):
-        assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)  # ends when the last worker has, for they hold the other end
-    with pytest.raises(InputError):
-        open_dataset(tmp_path / "out")
-    prepare(load_config(PrepareConfig, [str(config)]))
-    assert len(open_dataset(tmp_path / "out").split("train")) > 1000
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/cxr")

@@ -4,11 +4,8 @@ import csv
 import errno
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,8 @@ from roentgen.config import load_config
 from roentgen.corpora import work as work_module
 from roentgen.corpora.finish import Finish, token_length
 from roentgen.corpora.parts import PART_ITEMS, Part, WorkFolder
-from roentgen.corpora.work import PartMaker, make_parts, order_of_parts
+from roentgen.corpora.pool import make_parts
+from roentgen.corpora.work import PartMaker, order_of_parts
 from roentgen.data.dataset import open_dataset
 from roentgen.data.images import encode_png
 from roentgen.errors import InputError
@@ -109,52 +107,6 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException)
 
     monkeypatch.setattr(PartMaker, "make", make)
     return made
-
-
-def kill_once(table: Path, out: Path, generator: random.Random) -> bool:
-    """Start a run and kill it at a random moment; whether it came to its end before."""
-    process = subprocess.Popen(
-        [sys.executable, *command(table, out, "--workers=2")],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    work = WorkFolder(out)
-    have = len(work.finished())
-    while process.poll() is None and len(work.finished()) <= have and not out.exists():
-        if work.making.exists() and any(work.making.iterdir()) and generator.random() < 0.02:
-            break
-        time.sleep(0.005)
-    time.sleep(generator.random() * 0.05)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=300)  # the workers hold the other end: they have ended too
-    return out.exists()
-
-
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(
-    table: Path, whole: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    if not kill_once(table, out, random.Random()):
-        run_here(table, out)
-    assert contents(out) == contents(whole)
-
-
-@pytest.mark.slow
-def test_twenty_kills_at_random_moments(table: Path, whole: Path, tmp_path: Path) -> None:
-    generator = random.Random(0)
-    kills = rounds = 0
-    while kills < 20:
-        out = tmp_path / str(rounds) / "out"
-        out.parent.mkdir()
-        rounds += 1
-        while kills < 20 and not kill_once(table, out, generator):
-            kills += 1
-        if not out.exists():
-            run_here(table, out)
-        assert contents(out) == contents(whole)
-    print(f"20 kills in {rounds} datasets")
 
 
 def test_finished_parts_are_not_made_again(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from roentgen.corpora.film_header import film_header
 from roentgen.corpora.folders import FileIndex, optional_file, wrong_root
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Scan
 from roentgen.data.findings import Finding, State
@@ -146,7 +146,8 @@ class CandidPtxReader:
                 tubes=tubes.get(film, ()),
                 ribs=ribs.get(film, ()),
             )
-            scan.keep(item)
+            no_report = [Unmapped("report", "", "the film is taken")]
+            scan.keep(item, () if rows.reports else no_report)
         if scan.files_missing and not scan.items:
             raise wrong_root("candid_ptx.images", self._images, f"the films of {table.name}")
         for film in films.others(found.keys()):
@@ -176,7 +177,7 @@ class CandidPtxReader:
                     cells[cell.strip()] = None
         return found
 
-    def read(self, item: CandidPtxItem) -> list[Radiograph]:
+    def read(self, item: CandidPtxItem) -> list[Radiograph | Unmapped]:
         """Read one film."""
         path = self._images / item.path
         pixels = prepare_image(path, self.size, self.fit)
@@ -207,7 +208,8 @@ class CandidPtxReader:
                 sex=header.sex,
                 source="CANDID-PTX",
                 license=LICENSE.name,
-            )
+            ),
+            *header.unmapped,
         ]
 
 

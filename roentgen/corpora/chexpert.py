@@ -1,7 +1,7 @@
 """CheXpert v1.0, full and small, and CheXpert Plus with its reports (Stanford AIMI)."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from roentgen.corpora.chexpert_plus import PlusColumns, plus_report, read_plus
 from roentgen.corpora.folders import wrong_root
 from roentgen.corpora.label_codes import NOTHING_SAID, decode_labels, encode_labels
 from roentgen.corpora.race import prompt_race
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Listing, Scan, UnwantedError, wanted_view
 from roentgen.corpora.selection import check_path
@@ -85,7 +85,7 @@ class ChexpertRow(NamedTuple):
     view: str
     age: str
     sex: str
-    labels: str | InputError
+    labels: str | InputError | None  # None: no table has the image
     race: str = ""
     place: int | None = None  # of the report
     has_report: bool = False
@@ -135,60 +135,55 @@ class ChexpertReader:
         find = _finder(listing)
         rows = _plus_rows(c, found, scan) if c.plus else _rows(found, scan)
         for row in rows:
+            lost: list[Unmapped] = []
             try:
-                item = self._plan_row(row, scan)
+                item = self._plan_row(row, lost)
             except InputError as error:
-                scan.drop(row.path, str(error), asked=isinstance(error, UnwantedError))
+                name = _name_of(row.path) or row.path
+                scan.drop(name, str(error), asked=isinstance(error, UnwantedError))
                 continue
             path = find(item.path)
             if path is None:
                 scan.missing(item.id)
             else:
-                scan.keep(item._replace(path=path))
+                scan.keep(item._replace(path=path), lost)
         if scan.files_missing and not scan.items:
             expected = "images as train/patient00001/study1/view1_frontal.jpg"
             raise wrong_root("chexpert.root", c.root, expected)
         return scan.plan()
 
-    def _plan_row(self, row: ChexpertRow, scan: Scan) -> ChexpertItem:
+    def _plan_row(self, row: ChexpertRow, lost: list[Unmapped]) -> ChexpertItem:
         c = self.config
-        path = row.path
-        check_path(path)
-        top, _, rest = path.partition("/")
-        if top.startswith("CheXpert-v1.0"):
-            path = rest
+        path = _below_release(row.path)
+        check_path(row.path)
         parts = _PATH.fullmatch(path)
         if parts is None:
             raise InputError("the path is not as train/patient00001/study1/view1_frontal.jpg")
         published, patient = _SPLITS[parts[1]], parts[2]
         words = VIEW_WORDS | c.view_words
-        try:
-            view = wanted_view(row.view, words, c.views, blank=c.take_blank_view)
-        except InputError:
-            if row.view and words.get(row.view) is None:
-                why = "left out by name" if row.view in words else "no meaning is given"
-                scan.unmapped[f"AP/PA {row.view}", why] += 1
-            raise
+        view = wanted_view(row.view, words, c.views, blank=c.take_blank_view)
         if c.need_report and not row.has_report:
             raise UnwantedError("the image has no report")
         if c.plus is not None and not row.has_report:
-            scan.unmapped["(image without a report)", "taken"] += 1
+            lost.append(Unmapped("report", "", "the image is taken"))
+        if row.labels is None:
+            lost.append(Unmapped("labels", "", "the image is taken"))
         if isinstance(row.labels, InputError):
             raise row.labels
         age = parse_age(row.age)
-        if age == 0:  # of adults: 0 stands for "not known"
-            scan.unmapped["Age 0", "left unknown"] += 1
+        if age == 0:  # the patients are adults: it stands for "not known"
+            lost.append(Unmapped("age", row.age, "of adults: left unknown"))
             age = None
         race = prompt_race(row.race)
         if row.race and race is None:
-            scan.unmapped[f"race {row.race}", "no race of a prompt: left out by name"] += 1
+            lost.append(Unmapped("race", row.race, "no race of a prompt: left unknown"))
         return ChexpertItem(
-            id=path.rpartition(".")[0],
+            id=_name_of(path),
             patient=patient,
             path=path,
             split=self.split.of_patient(patient, self.seed, published),
             view=view,
-            labels=row.labels,
+            labels=NOTHING_SAID if row.labels is None else row.labels,
             age=age,
             sex=parse_sex(row.sex),
             race=race,
@@ -219,6 +214,18 @@ class ChexpertReader:
         return [radiograph]
 
 
+def _below_release(path: str) -> str:
+    """A path without "CheXpert-v1.0-small/" and the like before it."""
+    top, _, rest = path.partition("/")
+    return rest if top.startswith("CheXpert-v1.0") else path
+
+
+def _name_of(path: str) -> str:
+    """The id of an image; "" for a path that is none of the corpus."""
+    below = _below_release(path)
+    return below.rpartition(".")[0] if _PATH.fullmatch(below) else ""
+
+
 def _rows(tables: Sequence[Path], scan: Scan) -> Iterator[ChexpertRow]:
     codes: dict[str, str] = {}
     for table in tables:
@@ -240,7 +247,7 @@ def _rows(tables: Sequence[Path], scan: Scan) -> Iterator[ChexpertRow]:
 
 def _plus_rows(c: ChexpertConfig, tables: Sequence[Path], scan: Scan) -> Iterator[ChexpertRow]:
     assert c.plus is not None
-    labels: Mapping[str, str | InputError] = {
+    labels = {
         row.path.partition("/")[2].rpartition(".")[0]: row.labels for row in _rows(tables, scan)
     }
     for number, (place, plus) in enumerate(read_plus(c.plus, c.plus_columns), start=1):
@@ -248,15 +255,12 @@ def _plus_rows(c: ChexpertConfig, tables: Sequence[Path], scan: Scan) -> Iterato
             name = f"{c.plus.name} row {number}"
             scan.drop(name, "the row has not as many fields as the header")
             continue
-        known = labels.get(plus.path.rpartition(".")[0])
-        if known is None:
-            scan.unmapped["(image without labels)", "taken"] += 1
         yield ChexpertRow(
             plus.path,
             plus.view,
             plus.age,
             plus.sex,
-            NOTHING_SAID if known is None else known,
+            labels.get(plus.path.rpartition(".")[0]),
             race=plus.race,
             place=place,
             has_report=plus.has_report,

@@ -13,6 +13,7 @@ from roentgen.corpora.folders import FileIndex, wrong_root
 from roentgen.corpora.reader import Plan
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Scan
+from roentgen.corpora.words import unmapped_finding
 from roentgen.data.findings import Finding
 from roentgen.data.images import Fit, encode_png, prepare_image
 from roentgen.data.radiograph import Radiograph, Split
@@ -136,10 +137,9 @@ class DrrRateReader:
                 if path is None:
                     scan.missing(name)
                     continue
-                scan.keep(item._replace(path=f"{part}/{view}/{path}"))
-            for word, meaning in MEANINGS.items():
-                if meaning is None and row[word] == "1":
-                    scan.unmapped[word, "left out by name"] += 1
+                words = (word for word, meaning in MEANINGS.items() if meaning is None)
+                lost = (unmapped_finding(w, MEANINGS) for w in words if row[w] in ("1", "1.0"))
+                scan.keep(item._replace(path=f"{part}/{view}/{path}"), lost)
         for view, index in images.items():
             for image in index.others(named):
                 scan.drop(f"{image}-{view.lower()}", f"not in {table.name}", asked=True)

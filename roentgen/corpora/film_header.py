@@ -1,30 +1,38 @@
 """What a film's DICOM header says of view, age and sex."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from roentgen.corpora.reader import Unmapped
 from roentgen.data.dicom import read_header
 from roentgen.data.radiograph import Sex
 from roentgen.data.views import View
 from roentgen.errors import InputError
 
-_PLAIN = (".png", ".jpg", ".jpeg")  # copies without a header
+_PLAIN = (b"\x89PNG", b"\xff\xd8\xff")  # copies as PNG or JPEG, without a header
 _VIEWS: dict[str, View] = {
     **{"PA": "PA", "AP": "AP"},
     **dict.fromkeys(("LATERAL", "LL", "RL", "LLAT", "RLAT", "LAT", "L"), "LATERAL"),
 }
+_SEXES: dict[str, Sex] = {"F": "F", "M": "M"}
 _KEYWORDS = ("ViewPosition", "PatientAge", "PatientSex", "Modality", "PatientOrientation")
 _A_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 _OLDEST = 120  # years
 
 
 class FilmHeader(NamedTuple):
-    """View, age in years and sex; None where the header does not say, or says what cannot be."""
+    """View, age in years and sex; None where the header does not say, or says what cannot be.
+
+    `unmapped` tells the latter.
+    """
 
     view: View | None = None
     age: float | None = None
     sex: Sex | None = None
     turned: bool = False
+    unmapped: tuple[Unmapped, ...] = ()
 
     def check_upright(self) -> None:
         """Raise InputError for a film that was turned upright: its masks and boxes were not."""
@@ -35,21 +43,40 @@ class FilmHeader(NamedTuple):
             )
 
 
-def film_header(path: Path) -> FilmHeader:
+def film_header(path: Path, *, adults: bool = False) -> FilmHeader:
     """The header of a film, all None for a PNG or JPEG. Raises InputError for a damaged DICOM.
 
     Header fields are typed by hand: what cannot be (an age of 148) is unknown, the film is good.
+    Of `adults` an age of 0 stands for unknown.
     """
-    if path.suffix.lower() in _PLAIN:
+    if _is_plain(path):
         return FilmHeader()
-    header = read_header(path, _KEYWORDS)
-    sexes: dict[str, Sex] = {"F": "F", "M": "M"}
-    return FilmHeader(
-        view=_VIEWS.get(header["ViewPosition"].strip().upper()),
-        age=_years(header["PatientAge"].strip().upper()),
-        sex=sexes.get(header["PatientSex"].strip().upper()),
+    header = {keyword: text.strip() for keyword, text in read_header(path, _KEYWORDS).items()}
+    age = _years(header["PatientAge"].upper())
+    known = FilmHeader(
+        view=_VIEWS.get(header["ViewPosition"].upper()),
+        age=None if adults and age == 0 else age,
+        sex=_SEXES.get(header["PatientSex"].upper()),
         turned=_is_turned(header["Modality"], header["PatientOrientation"]),
     )
+    return known._replace(unmapped=tuple(_unmapped(header, known)))
+
+
+def _is_plain(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(4).startswith(_PLAIN)
+    return False
+
+
+def _unmapped(header: Mapping[str, str], known: FilmHeader) -> Iterator[Unmapped]:
+    """What stands in the header and is nothing known."""
+    for name, keyword, value in (
+        ("view", "ViewPosition", known.view),
+        ("age", "PatientAge", known.age),
+        ("sex", "PatientSex", known.sex),
+    ):
+        if header[keyword] and value is None:
+            yield Unmapped(name, header[keyword], f"no known {name}: left unknown")
 
 
 def _is_turned(modality: str, orientation: str) -> bool:

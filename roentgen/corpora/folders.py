@@ -14,7 +14,11 @@ def wrong_root(name: str, root: Path, expected: str) -> InputError:
     """The error for a root folder that does not hold the corpus: expected what, found what."""
     if not root.is_dir():
         return InputError(f"{name} {root} is not a folder")
-    found = sorted(entry.name for entry in islice(os.scandir(root), 1000))
+    try:
+        with os.scandir(root) as entries:
+            found = sorted(entry.name for entry in islice(entries, 1000))
+    except OSError as error:
+        return InputError(f"{name} {root} cannot be listed: {error.strerror}")
     more = ", ..." if len(found) > 6 else ""
     listing = (", ".join(found[:6]) + more) or "nothing"
     return InputError(f"{name} {root}: expected {expected}, found {listing}")

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from roentgen.corpora.folders import first_of, wrong_root
-from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.reader import LeftOut, Plan, Unmapped
 from roentgen.corpora.table import Item, TableConfig, TableReader
 from roentgen.data.images import Fit
 from roentgen.data.radiograph import Radiograph, Split
@@ -95,7 +95,7 @@ class ImageFolderReader:
             raise wrong_root("image_folder.root", root, expected)
         items: dict[str, ImageFolderItem] = {}
         left_out: list[LeftOut] = []
-        unmapped: Counter[tuple[str, str]] = Counter()
+        unmapped: Counter[Unmapped] = Counter()
         splits: dict[str, Split] = {}
         for folder, reader in self._readers.items():
             plan = reader.plan()

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from roentgen.corpora.limit import Reasons
 from roentgen.corpora.parts import Part, TokenCounts, WorkFolder
-from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.reader import LeftOut, Plan, Unmapped
 from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.data.images import decode, encode_png
@@ -29,6 +29,8 @@ from roentgen.text.lengths import Lengths
 CONTACT_SHEET = "contact_sheet.png"
 UNMAPPED = "unmapped.csv"
 _SHEET_COLUMNS = 8
+# Releases of the same patients under the same patient ids.
+_SAME_PATIENTS = {"MIMIC-CXR-JPG": "MIMIC-CXR", "CheXpert Plus": "CheXpert"}
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Joined:
     of_parts: list[LeftOut] = field(default_factory=list)  # left out by the parts, in order
     shown: list[Radiograph] = field(default_factory=list)
     lengths: TokenCounts = field(default_factory=dict)
+    unmapped: Counter[Unmapped] = field(default_factory=Counter)
 
     def add(self, part: Part, dataset: Path) -> None:
         """Add the next part, whose shards are in the folder `dataset`."""
@@ -48,6 +51,7 @@ class Joined:
             self.shards.setdefault(split, []).append(dataset / shard.file)
             self.tallies[split] = self.tallies.get(split, Tally()) + shard.tally
         self.of_parts += part.left_out
+        self.unmapped.update(part.unmapped)
         for split, row in part.shown:
             self.shown.append(_row(dataset / part.shards[split].file, row))
         for section, counts in part.lengths.items():
@@ -65,7 +69,7 @@ class Joined:
 
 def join_parts(work: WorkFolder, plan: Plan, parts: int) -> Joined:
     """All parts in order, what the plan left out before them."""
-    joined = Joined(planned=plan.left_out)
+    joined = Joined(planned=plan.left_out, unmapped=Counter(plan.unmapped))
     for number in range(parts):
         joined.add(work.read(number), work.dataset)
     return joined
@@ -83,7 +87,7 @@ def check_identities(joined: Joined, others: Mapping[str, Sequence[Path]]) -> Co
         for name, patient, source in _identities(shards):
             identities.add(name, patient, split)
             if any(others.values()):
-                mine[source, patient] = split
+                mine[_SAME_PATIENTS.get(source, source), patient] = split
     for rule, folders in others.items():
         for folder in folders:
             _check_against(mine, folder, disjoint=rule == "disjoint_from")
@@ -96,7 +100,7 @@ def _check_against(mine: Mapping[tuple[str, str], str], folder: Path, *, disjoin
     for split in other.splits:
         files = json.loads((folder / split / "state.json").read_text())["_data_files"]
         for _, patient, source in _identities(folder / split / f["filename"] for f in files):
-            here = mine.get((source, patient))
+            here = mine.get((_SAME_PATIENTS.get(source, source), patient))
             if here is not None and (disjoint or here != split):
                 shared[source, patient] = f"{here} here and {split} there"
     if shared:
@@ -111,7 +115,6 @@ def _check_against(mine: Mapping[tuple[str, str], str], folder: Path, *, disjoin
 def write_dataset(
     work: WorkFolder,
     joined: Joined,
-    plan: Plan,
     *,
     patients: Mapping[str, int],
     licenses: Sequence[License],
@@ -132,12 +135,12 @@ def write_dataset(
         LEFT_OUT_COLUMNS,
         ((item.id, item.reason, "yes" if item.asked else "no") for item in joined.left_out),
     )
-    words = sorted(plan.unmapped.items(), key=by_count)
-    rows = ((word, count, why) for (word, why), count in words)
-    _write_table(folder / UNMAPPED, ("word", "count", "why"), rows)
+    lost = sorted(joined.unmapped.items(), key=by_count)
+    rows = ((about, word, count, why) for (about, word, why), count in lost)
+    _write_table(folder / UNMAPPED, ("field", "word", "count", "why"), rows)
     if joined.shown:
         images = [decode(radiograph.image) for radiograph in joined.shown]
-        captions = [_caption(radiograph) for radiograph in joined.shown]
+        captions = [caption(radiograph) for radiograph in joined.shown]
         sheet = contact_sheet(images, captions, _SHEET_COLUMNS)
         write_file(folder / CONTACT_SHEET, encode_png(sheet))
     seal(
@@ -169,9 +172,9 @@ def describe_lengths(lengths: TokenCounts) -> dict[str, dict[str, int]]:
     return described
 
 
-def by_count(item: tuple[tuple[str, str], int]) -> tuple[int, str]:
+def by_count(item: tuple[Unmapped, int]) -> tuple[int, Unmapped]:
     """Sorts words by their count, the commonest first."""
-    return -item[1], item[0][0]
+    return -item[1], item[0]
 
 
 def _identities(shards: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
@@ -192,9 +195,14 @@ def _row(shard: Path, row: int) -> Radiograph:
     raise InputError(f"{shard} is damaged: run it again")
 
 
-def _caption(radiograph: Radiograph) -> str:
-    present = [_words(f) for f in radiograph.findings if f.state == "present"]
-    return f"{radiograph.view or 'view unknown'}: {', '.join(present) or 'nothing said'}"
+def caption(radiograph: Radiograph) -> str:
+    """The view, and what is there or may be; where nothing is, what is not."""
+    said = {"present": "", "uncertain": "possible ", "absent": "no "}
+    words: dict[str, list[str]] = {state: [] for state in said}
+    for finding in radiograph.findings:
+        words[finding.state].append(said[finding.state] + _words(finding))
+    told = [*words["present"], *words["uncertain"]] or words["absent"]
+    return f"{radiograph.view or 'view unknown'}: {', '.join(told) or 'nothing said'}"
 
 
 def _words(finding: Finding) -> str:

@@ -7,29 +7,34 @@ from collections.abc import Iterable
 from roentgen.corpora.reader import LeftOut, Plan
 from roentgen.errors import InputError
 
-_FILE = re.compile(r"^[^\s/]+\.[A-Za-z]\w{1,6}(?=:? )")  # a reason may begin with its file's name
+# What differs from item to item where the reason is the same: its file's name at the beginning;
+# further on a path, a patient, a number of bytes.
+_FILE = re.compile(r"^[^\s/]+\.\w+(?=:? )")
+_OTHERS = re.compile(
+    r"(?<=^cannot read image ).+(?=: )|(?<=^path )'.*'(?= leads)|(?<=patient )'[^']*'"
+    r"|[1-9]\d*(?= bytes)"
+)
 
 
 class Reasons:
-    """Counts reasons by their kind, which leaves out the name of the file."""
+    """Counts reasons by their kind, which leaves out what only one item has."""
 
     def __init__(self, reasons: Iterable[str] = ()) -> None:
         self._counts: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}  # of a kind: the reason, while all are the same
         self.add(reasons)
 
     def add(self, reasons: Iterable[str]) -> None:
         """Count further reasons."""
         for reason in reasons:
-            kind = _FILE.sub("file", reason)
+            kind = _OTHERS.sub("...", _FILE.sub("file", reason))
             self._counts[kind] += 1
-            self._first.setdefault(kind, reason)
+            if self._reasons.setdefault(kind, reason) != reason:
+                self._reasons[kind] = kind
 
     def counts(self) -> Counter[str]:
-        """How often each kind is met; one that is met once is told with its file."""
-        return Counter(
-            {self._first[kind] if n == 1 else kind: n for kind, n in self._counts.items()}
-        )
+        """How often each kind is met; where it is always the same reason, in full."""
+        return Counter({self._reasons[kind]: n for kind, n in self._counts.items()})
 
     def total(self) -> int:
         """How many were counted."""

@@ -1,14 +1,15 @@
 """What the readers of MIMIC-CXR and MIMIC-CXR-JPG share: the rows' way into a plan, and reading."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from roentgen.corpora.label_codes import NOTHING_SAID, decode_labels, encode_labels
 from roentgen.corpora.mimic_patients import Patient, Patients, age_at
 from roentgen.corpora.mimic_reports import ReportSource, read_report
+from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Scan, UnwantedError, wanted_view
 from roentgen.corpora.words import parse_split
@@ -119,7 +120,7 @@ def read_splits(table: Path) -> dict[str, Split]:
     """The official split of each subject. Raises InputError if the table has one in two splits."""
     splits: dict[str, Split] = {}
     for row in read_rows(table, ("subject_id", "split")):
-        if row is None:
+        if row is None or row["split"] not in get_args(Split):
             continue  # its image meets no split, unless another row of the patient tells it
         split = parse_split(row["split"], {})
         if splits.setdefault(row["subject_id"], split) != split:
@@ -162,11 +163,14 @@ def scan_images(
     """Take or leave out each row; what is cheap to tell comes before a look at the disk."""
     words = VIEW_WORDS | options.view_words
     splits: dict[str, Split | InputError] = {}
-    seen: set[str] = set()
+    seen: set[str] = set()  # subjects and studies, which begin with another digit
     for row in rows:
         try:
             check_ids(row.subject, row.study, row.id)
-            view = None if row.view is None else _view_of(row.view, words, options, scan)
+            view = None
+            if row.view is not None:
+                word, blank = row.view.strip(), options.take_blank_view
+                view = wanted_view(word, words, options.views, blank=blank)
             split = splits.get(row.subject)
             if split is None:
                 split = splits[row.subject] = _split_of(row.subject, sources)
@@ -182,19 +186,27 @@ def scan_images(
             scan.missing(row.id)
             continue
         report = sources.reports.place(row.subject, row.study) if sources.reports else None
-        if sources.reports and report is None:
-            if options.need_report:
-                scan.drop(row.id, "the study has no report", asked=True)
-                continue
-            if row.study not in seen:
-                scan.unmapped["(study without a report)", "its images are taken"] += 1
-        if sources.labels and row.study not in sources.labels and row.study not in seen:
-            scan.unmapped["(study without labels)", "its images are taken"] += 1
-        seen.add(row.study)
+        if options.need_report and report is None:
+            scan.drop(row.id, "the study has no report", asked=True)
+            continue
         patient = sources.patients.known.get(row.subject, Patient())
-        _count_age(scan, patient, row.date)
-        scan.keep(MimicItem(*row[:4], split, view, row.date, labels, report, *patient))
-    scan.unmapped.update(sources.patients.unmapped)
+        lost = [*age_lost(patient.birth_year, row.date)]
+        if row.subject not in seen:
+            lost += sources.patients.unmapped.get(row.subject, ())
+        if row.study not in seen:
+            if sources.reports and report is None:
+                lost.append(Unmapped("report", "", "the study's images are taken"))
+            if sources.labels and row.study not in sources.labels:
+                lost.append(Unmapped("labels", "", "the study's images are taken"))
+        seen |= {row.subject, row.study}
+        scan.keep(MimicItem(*row[:4], split, view, row.date, labels, report, *patient), lost)
+
+
+def tell_empty_studies(scan: Scan, named: Iterable[str], studies: Container[str]) -> None:
+    """Tell the studies that a table names and that have no image in `studies`."""
+    for study in named:
+        if study not in studies:
+            scan.absent(f"s{study}", "study without images")
 
 
 def read_image(
@@ -242,19 +254,7 @@ def _split_of(subject: str, sources: MimicSources) -> Split | InputError:
         return error
 
 
-def _view_of(
-    text: str, words: Mapping[str, View | None], options: MimicOptions, scan: Scan
-) -> View | None:
-    word = text.strip()
-    try:
-        return wanted_view(word, words, options.views, blank=options.take_blank_view)
-    except InputError:
-        if word and words.get(word) is None:
-            why = "left out by name" if word in words else "no meaning is given"
-            scan.unmapped[f"ViewPosition {word}", why] += 1
-        raise
-
-
-def _count_age(scan: Scan, patient: Patient, date: str | None) -> None:
-    if date and patient.birth_year is not None and age_at(patient.birth_year, date) is None:
-        scan.unmapped["(age outside 0 to 120 years)", "left unknown"] += 1
+def age_lost(birth_year: int | None, date: str | None) -> Iterator[Unmapped]:
+    """The age that birth and date should give and do not."""
+    if date and birth_year is not None and age_at(birth_year, date) is None:
+        yield Unmapped("age", f"{birth_year} to {date}", "no age of a person: left unknown")

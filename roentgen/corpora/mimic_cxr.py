@@ -13,19 +13,21 @@ from roentgen.corpora.mimic import (
     MimicOptions,
     MimicRow,
     MimicSources,
+    age_lost,
     read_image,
     read_labels,
     read_splits,
     scan_images,
+    tell_empty_studies,
 )
 from roentgen.corpora.mimic_patients import read_patients
 from roentgen.corpora.mimic_reports import default_reports, open_reports
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Listing, Scan, wanted_view
 from roentgen.corpora.selection import check_path
 from roentgen.data.dicom import read_header
-from roentgen.data.images import Fit
+from roentgen.data.images import Fit, image_size
 from roentgen.data.radiograph import Radiograph
 from roentgen.data.splits import SplitRules
 from roentgen.data.views import View
@@ -87,12 +89,14 @@ class MimicCxrReader:
             raise wrong_root("mimic_cxr.root", c.root, f"files/ and {c.records}")
         scan = Scan(whole=c.whole_tree)
         studies: set[str] = set()
-        scan_images(scan, self._rows(scan, studies), listing.has, c, self._sources())
+        scan_images(scan, self._rows(scan, studies), listing.has, c, self._sources(scan))
         if scan.files_missing and not scan.items:
             raise wrong_root(
                 "mimic_cxr.root", c.root, "films as files/p10/p10000032/s50414267/<id>.dcm"
             )
-        self._tell_empty_studies(scan, studies)
+        if c.studies is not None:
+            rows = filter(None, read_rows(c.root / c.studies, ("study_id",)))
+            tell_empty_studies(scan, (row["study_id"] for row in rows), studies)
         return scan.plan()
 
     def _rows(self, scan: Scan, studies: set[str]) -> Iterator[MimicRow]:
@@ -117,15 +121,7 @@ class MimicCxrReader:
             else:
                 scan.drop(image, "the table of metadata does not have it")
 
-    def _tell_empty_studies(self, scan: Scan, studies: set[str]) -> None:
-        c = self.config
-        if c.studies is None:
-            return
-        for row in read_rows(c.root / c.studies, ("study_id",)):
-            if row is not None and row["study_id"] not in studies:
-                scan.drop(f"s{row['study_id']}", "study without images")
-
-    def _sources(self) -> MimicSources:
+    def _sources(self, scan: Scan) -> MimicSources:
         c = self.config
         official = self.split.published == "official"
         return MimicSources(
@@ -133,7 +129,7 @@ class MimicCxrReader:
             seed=self.seed,
             published=read_splits(c.split) if official and c.split else None,
             labels=read_labels(c.labels) if c.labels else {},
-            patients=read_patients(c.patients, c.admissions),
+            patients=read_patients(c.patients, c.admissions, scan),
             reports=open_reports(self._reports),
         )
 
@@ -144,11 +140,13 @@ class MimicCxrReader:
             return default_reports(given or self.config.root)
         return given
 
-    def read(self, item: MimicItem) -> list[Radiograph]:
+    def read(self, item: MimicItem) -> list[Radiograph | Unmapped]:
         """Read one film and its report; UnwantedError for a view that its header alone told."""
         view, date = item.view, item.date
+        lost: list[Unmapped] = []
         if self.config.metadata is None:
             view, date = self._read_header(item)
+            lost += age_lost(item.birth_year, date)
         radiograph = read_image(
             item,
             self.config.root,
@@ -159,14 +157,18 @@ class MimicCxrReader:
             date=date,
             source=SOURCE,
         )
-        return [radiograph]
+        return [radiograph, *lost]
 
     def _read_header(self, item: MimicItem) -> tuple[View | None, str]:
         c = self.config
-        header = read_header(c.root / item.path, ("ViewPosition", "StudyDate"))
-        words = VIEW_WORDS | c.view_words
-        word = header["ViewPosition"].strip()
-        view = wanted_view(word, words, c.views, blank=c.take_blank_view)
+        path, words = c.root / item.path, VIEW_WORDS | c.view_words
+        try:
+            header = read_header(path, ("ViewPosition", "StudyDate"))
+            word = header["ViewPosition"].strip()
+            view = wanted_view(word, words, c.views, blank=c.take_blank_view)
+        except InputError:
+            image_size(path)  # a damaged film has no view either: it is told as damaged
+            raise
         return view, header["StudyDate"].strip()
 
 

@@ -18,6 +18,7 @@ from roentgen.corpora.mimic import (
     read_labels,
     read_splits,
     scan_images,
+    tell_empty_studies,
 )
 from roentgen.corpora.mimic_patients import read_patients
 from roentgen.corpora.mimic_reports import default_reports, open_reports
@@ -59,6 +60,10 @@ class MimicCxrJpgConfig(MimicOptions):
     reports: Path | None = None
     """MIMIC-CXR's reports: mimic-cxr-reports.zip, or a folder with it unpacked; null: none."""
 
+    def __post_init__(self) -> None:
+        if self.need_report and self.reports is None:
+            raise InputError("mimic_cxr_jpg.need_report needs mimic_cxr_jpg.reports: say where")
+
 
 @dataclass(frozen=True)
 class MimicCxrJpgReader:
@@ -84,24 +89,28 @@ class MimicCxrJpgReader:
         if metadata is None or not listing.names("files"):
             raise wrong_root("mimic_cxr_jpg.root", c.root, f"files/ and {c.metadata}")
         scan = Scan(whole=c.whole_tree)
-        scan_images(scan, self._rows(metadata, scan), listing.has, c, self._sources())
+        studies: set[str] = set()
+        sources = self._sources(scan)
+        scan_images(scan, self._rows(metadata, scan, studies), listing.has, c, sources)
         if scan.files_missing and not scan.items:
             raise wrong_root(
                 "mimic_cxr_jpg.root", c.root, "images as files/p10/p10000032/s50414267/<id>.jpg"
             )
+        tell_empty_studies(scan, sources.labels, studies)
         return scan.plan()
 
-    def _rows(self, metadata: Path, scan: Scan) -> Iterator[MimicRow]:
+    def _rows(self, metadata: Path, scan: Scan, studies: set[str]) -> Iterator[MimicRow]:
         for number, row in enumerate(read_rows(metadata, METADATA_COLUMNS), start=1):
             if row is None:
                 name = f"metadata row {number}"
                 scan.drop(name, "the row has not as many fields as the header")
                 continue
             image, subject, study, view, date = row.values()
+            studies.add(study)
             path = f"files/p{subject[:2]}/p{subject}/s{study}/{image}.jpg"
             yield MimicRow(image, subject, study, path, view, date)
 
-    def _sources(self) -> MimicSources:
+    def _sources(self, scan: Scan) -> MimicSources:
         c = self.config
         published = None
         if self.split.published == "official":
@@ -116,7 +125,7 @@ class MimicCxrJpgReader:
             seed=self.seed,
             published=published,
             labels=labels,
-            patients=read_patients(c.patients, c.admissions),
+            patients=read_patients(c.patients, c.admissions, scan),
             reports=open_reports(self._reports) if self._reports else None,
         )
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from roentgen.corpora.folders import FileIndex, optional_file, wrong_root
 from roentgen.corpora.mesh import findings_of, unmapped
 from roentgen.corpora.open_i_xml import OpenIReport, parse_xml, read_reports, report_files
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Scan
 from roentgen.data.findings import Finding
@@ -108,7 +108,7 @@ class OpenIReader:
             raise wrong_root("open_i.images", self._images, "CXR1_1_IM-0001-3001.png and others")
         scan = Scan(whole=c.whole_tree)
         metadata = optional_file(c.root, c.metadata, _METADATA)
-        views = _views(metadata, c.view_column, scan) if metadata else {}
+        views = _view_words(metadata, c.view_column) if metadata else {}
         named: set[str] = set()
         read: set[str] = set()
         for name, data in report_files(reports):
@@ -132,13 +132,15 @@ class OpenIReader:
         return scan.plan()
 
     def _plan_report(
-        self, report: OpenIReport, films: FileIndex, views: dict[str, View | None], scan: Scan
+        self, report: OpenIReport, films: FileIndex, views: dict[str, str], scan: Scan
     ) -> None:
-        if not report.images:
-            scan.drop(report.id, "report without images")
+        if not report.images:  # 104 of the published ones: in a part they would be many
+            scan.absent(report.id, "report without images")
         findings = findings_of(report.major) if self.config.mesh else ()
-        if self.config.mesh:
-            scan.unmapped.update(unmapped(report.major))
+        terms = unmapped(report.major) if self.config.mesh else ()
+        lost = [Unmapped("finding", term, why) for term, why in terms]
+        if report.report == Report():
+            lost.append(Unmapped("report", "", "all of it is blank: its films are taken"))
         for film in report.images:
             try:  # the DICOM release has no CXR before the number
                 path = films.find(film) or films.find(film.removeprefix("CXR"))
@@ -148,16 +150,19 @@ class OpenIReader:
             if path is None:
                 scan.missing(film)
                 continue
+            word = views.get(film, "")
+            strange = [Unmapped("view", word, "no known view: left unknown")]
             item = OpenIItem(
                 id=film,
                 patient=report.id,
                 split=self.split.of_patient(report.id, self.seed, None),
                 path=path,
-                view=views.get(film),
+                view=_VIEWS.get(word),
                 report=None if report.report == Report() else report.report,
                 findings=findings,
             )
-            scan.keep(item)
+            scan.keep(item, lost if word in _VIEWS else [*lost, *strange])
+            lost = []  # told of a report once
 
     def read(self, item: OpenIItem) -> list[Radiograph]:
         """Read one film."""
@@ -177,12 +182,7 @@ class OpenIReader:
         ]
 
 
-def _views(metadata: Path, column: str, scan: Scan) -> dict[str, View | None]:
-    """The view of each film; a word without meaning counts as unmapped."""
-    views: dict[str, View | None] = {}
-    for row in filter(None, read_rows(metadata, ["imageid", column])):
-        word = row[column].strip().upper()
-        if word not in _VIEWS:
-            scan.unmapped[word, "a view without meaning"] += 1
-        views[row["imageid"]] = _VIEWS.get(word)
-    return views
+def _view_words(metadata: Path, column: str) -> dict[str, str]:
+    """The word for the view of each film."""
+    rows = filter(None, read_rows(metadata, ["imageid", column]))
+    return {row["imageid"]: row[column].strip().upper() for row in rows}

@@ -65,14 +65,16 @@ def _content(path: Path) -> bytes:
 
 def _archived(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(source, "r|*") as archive:
+        # Not "r|*": as a stream, an archive that was cut off between two members would seem whole.
+        with tarfile.open(source) as archive:
             for member in archive:
                 if member.isfile() and member.name.endswith(".xml"):
                     file = archive.extractfile(member)
                     assert file is not None
                     yield member.name.rpartition("/")[2], file.read(_LARGEST + 1)
     except _DAMAGE as error:
-        raise InputError(f"archive {source} cannot be read: {error}") from None
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise InputError(f"archive {source} cannot be read: {reason}") from None
 
 
 def parse_xml(data: bytes, name: str) -> OpenIReport:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from roentgen.corpora.folders import optional_file, wrong_root
 from roentgen.corpora.padchest_labels import MEANINGS, parse_labels, parse_sides, to_findings
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Listing, Scan, UnwantedError, wanted_view
 from roentgen.corpora.selection import check_path
@@ -105,8 +105,9 @@ class PadchestReader:
                 name = f"{table.name} row {number}"
                 scan.drop(name, "the row has not as many fields as the header")
                 continue
+            lost: list[Unmapped] = []
             try:
-                item = self._plan_row(row, scan)
+                item = self._plan_row(row, lost)
             except InputError as error:
                 name = row["ImageID"] or f"row {number}"
                 scan.drop(name, str(error), asked=isinstance(error, UnwantedError))
@@ -116,12 +117,12 @@ class PadchestReader:
             if path is None:
                 scan.missing(item.id)
             else:
-                scan.keep(item._replace(path=path))
+                scan.keep(item._replace(path=path), lost)
         if scan.files_missing and not scan.items:
             raise wrong_root("padchest.root", c.root, f"the images of {table.name}")
         return scan.plan()
 
-    def _plan_row(self, row: dict[str, str], scan: Scan) -> PadchestItem:
+    def _plan_row(self, row: dict[str, str], lost: list[Unmapped]) -> PadchestItem:
         c = self.config
         image, patient = row["ImageID"], row["PatientID"]
         if not image or "/" in image or "/" in row["ImageDir"]:
@@ -129,22 +130,19 @@ class PadchestReader:
         check_path(f"{row['ImageDir']}/{image}")
         if not patient:
             raise InputError("PatientID is blank: the split needs the patient")
-        words, word = VIEW_WORDS | c.view_words, row["Projection"].strip()
-        try:
-            view = wanted_view(word, words, c.views, blank=False)
-        except InputError:
-            if word and words.get(word) is None:
-                why = "left out by name" if word in words else "no meaning is given"
-                scan.unmapped[f"Projection {word}", why] += 1
-            raise
+        words = VIEW_WORDS | c.view_words
+        view = wanted_view(row["Projection"].strip(), words, c.views, blank=False)
         labels = parse_labels(row["Labels"])
         unwanted = next((label for label in c.leave_out if label in labels), None)
         if unwanted is not None:
             raise UnwantedError(f"label {unwanted!r}: its images are not wanted")
         _, unmapped = to_findings(labels, {}, MEANINGS | c.meanings)
-        scan.unmapped.update(unmapped)
+        lost += unmapped
         if not labels:
-            scan.unmapped["(image without labels)", "taken"] += 1
+            lost.append(Unmapped("labels", "", "the image is taken"))
+        report = row["Report"].strip()
+        if c.reports and not report:
+            lost.append(Unmapped("report", "", "the image is taken"))
         return PadchestItem(
             id=str(PurePosixPath(image).with_suffix("")),
             patient=patient,
@@ -154,8 +152,8 @@ class PadchestReader:
             view=view,
             labels=row["Labels"],
             sides=row["LabelsLocalizationsBySentence"],
-            report=(row["Report"].strip() or None) if c.reports else None,
-            age=_age(row["StudyDate_DICOM"], row["PatientBirth"], scan),
+            report=(report or None) if c.reports else None,
+            age=_age(row["StudyDate_DICOM"], row["PatientBirth"], lost),
             sex=parse_sex(row["PatientSex_DICOM"]),
         )
 
@@ -181,7 +179,7 @@ class PadchestReader:
         return [radiograph]
 
 
-def _age(date: str, birth: str, scan: Scan) -> float | None:
+def _age(date: str, birth: str, lost: list[Unmapped]) -> float | None:
     """Years, to the year: the table has a year of birth only."""
     if not birth.strip() or birth in ("None", "nan"):
         return None
@@ -190,6 +188,6 @@ def _age(date: str, birth: str, scan: Scan) -> float | None:
     except ValueError:
         age = -1
     if not 0 <= age <= _OLDEST:
-        scan.unmapped["(age outside 0 to 120 years)", "left unknown"] += 1
+        lost.append(Unmapped("age", f"{birth} to {date}", "no age of a person: left unknown"))
         return None
     return float(age)

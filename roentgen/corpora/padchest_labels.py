@@ -4,6 +4,8 @@ import ast
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from roentgen.corpora.reader import Unmapped
+from roentgen.corpora.words import unmapped_finding
 from roentgen.data.findings import Finding, FindingName, Side
 from roentgen.errors import InputError
 
@@ -144,8 +146,8 @@ def parse_sides(cell: str) -> dict[str, Side]:
 
 def to_findings(
     labels: Sequence[str], sides: Mapping[str, Side], meanings: Mapping[str, Finding | None]
-) -> tuple[tuple[Finding, ...], list[tuple[str, str]]]:
-    """The findings, and (label, why) of each label that becomes none.
+) -> tuple[tuple[Finding, ...], list[Unmapped]]:
+    """The findings, and each label that becomes none.
 
     "normal" beside other labels was said of one thing only ("heart of normal size"), so it is "No
     Finding" only where it stands alone.
@@ -156,11 +158,9 @@ def to_findings(
     for label in labels:
         meaning = meanings.get(label)
         if label == NORMAL and others:
-            unmapped.append((label, "stands beside other labels"))
-        elif label not in meanings:
-            unmapped.append((label, "no meaning is given"))
+            unmapped.append(Unmapped("finding", label, "stands beside other labels"))
         elif meaning is None:
-            unmapped.append((label, "left out by name"))
+            unmapped.append(unmapped_finding(label, meanings))
         else:
             side = sides.get(label)
             findings.append(

@@ -5,13 +5,14 @@ where it was and several processes or machines work in it without talking to eac
 
     .NAME.preparing/
       work.json    what is prepared: a fingerprint of configuration, versions and plan
-      making/      shards that are being written, a folder an attempt
+      making/      shards that are being written: a folder a rank, in it one an attempt
       dataset/     what becomes the output: train/data-00012.arrow, ...
       parts/       00012.json: the record of a finished part, written after its shards
 """
 
 import fcntl
 import json
+import os
 import shutil
 import time
 import uuid
@@ -21,11 +22,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
-from roentgen.corpora.reader import LeftOut
+from roentgen.corpora.reader import LeftOut, Unmapped
 from roentgen.data.shards import Tally
 from roentgen.errors import InputError
 from roentgen.runs import check_writable, write_json
@@ -54,6 +55,7 @@ class Part:
     items: int
     shards: Mapping[str, Shard]  # by split
     left_out: tuple[LeftOut, ...] = ()
+    unmapped: Mapping[Unmapped, int] = field(default_factory=dict)  # what only the images told
     shown: tuple[tuple[str, int], ...] = ()  # (split, row) of what goes on the contact sheet
     lengths: TokenCounts = field(default_factory=dict)
 
@@ -67,6 +69,7 @@ class Part:
                 for split, s in self.shards.items()
             },
             "left_out": [[item.id, item.reason, item.asked] for item in self.left_out],
+            "unmapped": [[*lost, count] for lost, count in self.unmapped.items()],
             "shown": [list(place) for place in self.shown],
             "lengths": {name: sorted(counts.items()) for name, counts in self.lengths.items()},
         }
@@ -82,6 +85,7 @@ class Part:
                 for split, s in plain["shards"].items()
             },
             left_out=tuple(LeftOut(id=i, reason=r, asked=a) for i, r, a in plain["left_out"]),
+            unmapped={Unmapped(f, word, why): n for f, word, why, n in plain["unmapped"]},
             shown=tuple((split, row) for split, row in plain["shown"]),
             lengths={name: Counter(dict(counts)) for name, counts in plain["lengths"].items()},
         )
@@ -92,6 +96,7 @@ class WorkFolder:
     """The hidden folder beside an output in which it is prepared, part by part."""
 
     target: Path  # the output
+    rank: int = 0  # of the process that works in it
 
     @cached_property
     def folder(self) -> Path:
@@ -106,8 +111,8 @@ class WorkFolder:
 
     @property
     def making(self) -> Path:
-        """For shards that are not finished."""
-        return self.folder / "making"
+        """For this rank's shards that are not finished."""
+        return self.folder / "making" / str(self.rank)
 
     def record_path(self, number: int) -> Path:
         """Where the record of a finished part is."""
@@ -120,6 +125,7 @@ class WorkFolder:
         """
         for _ in range(_PATIENCE):
             if self._found() == _as_json(identity):
+                self.making.mkdir(exist_ok=True)
                 return
             time.sleep(1)
         raise InputError(
@@ -146,20 +152,34 @@ class WorkFolder:
         """
         check_writable(self.target)
         self.folder.mkdir(exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with self._lock_path.open("w") as file:
+            if not (_lock(file, fcntl.LOCK_EX) and self._is_lock(file)):
                 raise InputError(
                     f"another run is preparing {self.target}: wait for it or choose another output"
-                ) from None
-            except OSError:
-                pass  # a file system without locks
+                )
             try:
                 yield
             finally:
                 if self.folder.exists() and not self.finished():
                     self.remove()
+
+    def is_abandoned(self) -> bool:
+        """Whether the work is there, but not the first process, which ends it."""
+        try:
+            with self._lock_path.open("r") as file:
+                return _lock(file, fcntl.LOCK_SH, without=False) and self._is_lock(file)
+        except FileNotFoundError:
+            return False
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder / "lock"
+
+    def _is_lock(self, file: IO[str]) -> bool:
+        """Whether nobody has removed the lock's file since it was opened."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(file.fileno()), self._lock_path.stat())
+        return False
 
     def open(self, identity: Mapping[str, Any]) -> list[str]:
         """Go on with the finished parts of this work, or start anew; returns what is to be told.
@@ -176,9 +196,9 @@ class WorkFolder:
                 )
             for inner in ("work.json", "dataset", "parts"):
                 _remove(self.folder / inner)
-        _remove(self.making)
+        _remove(self.making.parent)
         for folder in (self.making, self.dataset, self.folder / "parts"):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True, parents=True)
         write_json(self.folder / "work.json", dict(identity))
         dropped = self._drop_damaged()
         if dropped:
@@ -220,14 +240,26 @@ class WorkFolder:
     def drop_bad(self) -> None:
         """Forget the parts with bad items: they may be mended before the next run."""
         for number in self.finished():
-            if any(not item.asked for item in self.read(number).left_out):
-                self.record_path(number).unlink()
+            with suppress(InputError):  # another rank does the same
+                if any(not item.asked for item in self.read(number).left_out):
+                    self.record_path(number).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove it whole; who still works in it finds that it is gone."""
         old = self.folder.with_name(f".{self.target.resolve().name}.{uuid.uuid4().hex[:8]}.old")
         self.folder.rename(old)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _lock(file: IO[str], kind: int, *, without: bool = True) -> bool:
+    """Whether the lock could be had; `without`: what to say on a file system without locks."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return without
+    return True
 
 
 def _as_json(identity: Mapping[str, Any]) -> Any:

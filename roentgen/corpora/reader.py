@@ -20,17 +20,29 @@ class LeftOut:
     reason: str
     asked: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("id", "reason"):  # names of files need not be text
+            told = getattr(self, name).encode("utf-8", "backslashreplace").decode("utf-8")
+            object.__setattr__(self, name, told)
+
+
+class Unmapped(NamedTuple):
+    """What a corpus says of something taken that the dataset cannot say, or does not say at all."""
+
+    field: str  # finding, view, age, sex, race, report or labels
+    word: str  # "" where the corpus says nothing
+    why: str
+
 
 class Plan(NamedTuple):
     """The work on a corpus, found without reading an image.
 
-    Each item is an id or has an attribute `id`; `unmapped` counts the source's words that have no
-    meaning among ours, with what happened to them.
+    Each item is an id or has an attribute `id`; `unmapped` counts what is lost of the items.
     """
 
     items: Sequence[Any]
     left_out: Sequence[LeftOut]
-    unmapped: Mapping[tuple[str, str], int] = MappingProxyType({})
+    unmapped: Mapping[Unmapped, int] = MappingProxyType({})
 
 
 class CorpusReader(Protocol):
@@ -43,5 +55,8 @@ class CorpusReader(Protocol):
     def plan(self) -> tuple[Any, ...]:
         """(items, left out) or a Plan: a cheap scan that raises InputError for a wrong corpus."""
 
-    def read(self, item: Any) -> list[Radiograph]:
-        """The radiographs of one item. Raises InputError for a bad one, which is left out."""
+    def read(self, item: Any) -> Sequence[Radiograph | Unmapped]:
+        """The radiographs of one item, and what only its image file told and is lost.
+
+        Raises InputError for a bad item, which is left out.
+        """

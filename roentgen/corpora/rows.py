@@ -54,7 +54,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
             for batch in file.iter_batches(columns=wanted):
                 for row in batch.to_pylist():
                     yield {k: "" if v is None else str(v) for k, v in row.items()}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"table {path} cannot be read: {' '.join(str(error).split())}") from None
 
 
@@ -75,7 +75,7 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | N
 
 
 def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
-    """A line that is no JSON object gives None; a key may be absent from a line, not from all."""
+    """A line that is no JSON object of texts gives None; a key may be absent from some lines."""
     wanted = list(dict.fromkeys(columns))
     seen: dict[str, None] = {}
     with _readable(path), _open_text(path) as file:
@@ -90,7 +90,8 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, s
                 yield None
                 continue
             seen.update(dict.fromkeys(row))
-            yield {column: _cell(row.get(column)) for column in wanted}
+            cells = {column: _cell(row.get(column)) for column in wanted}
+            yield cells if _is_text("".join(cells.values())) else None
     _check_columns(path, wanted, list(seen))
 
 
@@ -107,6 +108,15 @@ def _cell(value: Any) -> str:
             return ";".join(value)
         case _:
             return json.dumps(value)
+
+
+def _is_text(cells: str) -> bool:
+    r"""Whether it can be written: JSON's "\ud800" is half a character."""
+    try:
+        cells.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _delimiter(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from roentgen.corpora.film_header import film_header
 from roentgen.corpora.folders import FileIndex, optional_file, wrong_root
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.scan import Scan
 from roentgen.data.boxes import place_box
@@ -158,7 +158,7 @@ class RsnaReader:
             scan.drop(film, f"not in {table.name}", asked=True)
         return scan.plan()
 
-    def read(self, item: RsnaItem) -> list[Radiograph]:
+    def read(self, item: RsnaItem) -> list[Radiograph | Unmapped]:
         """Read one film."""
         path = self._images / item.path
         pixels = prepare_image(path, self.size, self.fit)
@@ -184,19 +184,26 @@ class RsnaReader:
                 sex=header.sex,
                 source="RSNA",
                 license=LICENSE.name,
-            )
+            ),
+            *header.unmapped,
         ]
 
 
 def _findings(item: RsnaItem) -> tuple[Finding, ...]:
-    """A box is an opacity that may be pneumonia: possible, as Shih et al. 2019 call it."""
+    """A box is there: Lung Opacity present, Pneumonia uncertain. None: Pneumonia absent.
+
+    The boxes are around opacities that a radiologist, without history or other films, found
+    suspicious for pneumonia: "annotations of possible pneumonia" (Shih et al., Radiology:
+    Artificial Intelligence 2019). Of films without one the challenge says that pneumonia was
+    determined not to be there; those of the class "No Lung Opacity / Not Normal" may have other
+    opacities, so only in the class Normal is Lung Opacity absent.
+    """
     if item.boxes:
         return (Finding(name="Lung Opacity"), Finding(name="Pneumonia", state="uncertain"))
-    absent = (
-        Finding(name="Lung Opacity", state="absent"),
-        Finding(name="Pneumonia", state="absent"),
-    )
-    return (Finding(name="No Finding"), *absent) if item.normal else absent
+    pneumonia = Finding(name="Pneumonia", state="absent")
+    if not item.normal:
+        return (pneumonia,)
+    return (Finding(name="No Finding"), Finding(name="Lung Opacity", state="absent"), pneumonia)
 
 
 def _rows_by_film(table: Path, scan: Scan) -> dict[str, _Rows]:

@@ -2,11 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.reader import LeftOut, Plan, Unmapped
 from roentgen.data.views import View
 from roentgen.errors import InputError
 
@@ -60,18 +60,19 @@ class Scan:
     def __init__(self, *, whole: bool) -> None:
         self.items: dict[str, Any] = {}
         self.left_out: list[LeftOut] = []
-        self.unmapped: Counter[tuple[str, str]] = Counter()
+        self.unmapped: Counter[Unmapped] = Counter()
         self.files_missing = 0
         self._whole = whole
         self._in_conflict: set[str] = set()
         self._splits: dict[str, str] = {}
 
-    def keep(self, item: Any) -> None:
-        """Take an item, which has an `id`."""
+    def keep(self, item: Any, unmapped: Iterable[Unmapped] = ()) -> None:
+        """Take an item, which has an `id`; what is lost of it counts if it is taken."""
         if item.id in self._in_conflict:
             self.drop(item.id, "the id stands twice, with different rows")
         elif item.id not in self.items:
             self.items[item.id] = item
+            self.unmapped.update(unmapped)
         elif self.items[item.id] == item:
             self.drop(item.id, "the id stands twice in the table")
         else:
@@ -87,7 +88,11 @@ class Scan:
     def missing(self, name: str) -> None:
         """Leave out an item whose file is not there."""
         self.files_missing += 1
-        self.drop(name, FILE_MISSING, asked=not self._whole)
+        self.absent(name, FILE_MISSING)
+
+    def absent(self, name: str, reason: str) -> None:
+        """Leave out what a part of the corpus need not have."""
+        self.drop(name, reason, asked=not self._whole)
 
     def plan(self) -> Plan:
         """What was gathered."""

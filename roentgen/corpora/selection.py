@@ -29,6 +29,8 @@ class Where:
 
 
 def check_path(path: str) -> None:
-    """Raises InputError for a path that could leave its root folder."""
+    """Raises InputError for a path that could leave its root folder, or that no file can have."""
+    if "\0" in path:
+        raise InputError(f"path {path!r} is no file's name")
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise InputError(f"path {path!r} leads out of the corpus folder")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from roentgen.corpora.film_header import film_header
 from roentgen.corpora.folders import FileIndex, optional_file, wrong_root
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import column_names, read_rows
 from roentgen.corpora.scan import Scan
 from roentgen.data.findings import Finding, State
@@ -108,7 +108,7 @@ class SiimAcrReader:
             scan.drop(film, f"not in {table.name}", asked=True)
         return scan.plan()
 
-    def read(self, item: SiimAcrItem) -> list[Radiograph]:
+    def read(self, item: SiimAcrItem) -> list[Radiograph | Unmapped]:
         """Read one film."""
         path = self._images / item.path
         pixels = prepare_image(path, self.size, self.fit)
@@ -132,7 +132,8 @@ class SiimAcrReader:
                 sex=header.sex,
                 source="SIIM-ACR",
                 license=LICENSE.name,
-            )
+            ),
+            *header.unmapped,
         ]
 
 

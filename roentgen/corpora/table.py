@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from roentgen.corpora.mask_table import MaskTable, plan_masks
-from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.reader import LeftOut, Plan, Unmapped
 from roentgen.corpora.rows import read_rows
 from roentgen.corpora.selection import Where, check_path
 from roentgen.corpora.words import (
@@ -137,7 +137,7 @@ class TableReader:
         if not self.config.root.is_dir():
             raise InputError(f"table.root {self.config.root} is not a folder")
         masks, left_out = plan_masks(self.config.masks, self.fit) if self.config.masks else ({}, [])
-        unmapped: Counter[tuple[str, str]] = Counter()
+        unmapped: Counter[Unmapped] = Counter()
         items: dict[str, Item] = {}
         splits: dict[str, Split] = {}
         meanings = Meanings(self.config.meanings, self.config.separator)
@@ -172,7 +172,7 @@ class TableReader:
         """Raises InputError for a row that cannot be used."""
         c = self.config
         if row is None:
-            raise InputError("the row has not as many fields as the header")
+            raise InputError("the row has not as many fields as the header, or is no JSON object")
         image = row[c.image]
         name = row[c.id] if c.id else str(PurePosixPath(image).with_suffix("")) if image else ""
         if not name or not image:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from roentgen.corpora.film_header import film_header
 from roentgen.corpora.folders import FileIndex, first_of, wrong_root
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.rows import column_names, read_rows
 from roentgen.corpora.scan import Scan
+from roentgen.corpora.words import unmapped_finding
 from roentgen.data.boxes import place_box
 from roentgen.data.findings import FINDING_NAMES, Finding, FindingName, State
 from roentgen.data.images import Fit, encode_png, image_size, prepare_image
@@ -109,6 +110,13 @@ class _Readings:
     boxes: list[tuple[str, float, float, float, float]] = field(default_factory=list)
     wrong: str | None = None
 
+    def unmapped(self) -> Iterator[Unmapped]:
+        """The words of each reader that become no finding."""
+        for words in self.votes.values():
+            for word in sorted(words):
+                if MEANINGS.get(word) is None:
+                    yield unmapped_finding(word, MEANINGS)
+
     def add_box(self, word: str, row: Mapping[str, str]) -> None:
         cells = [row[name] for name in _EDGES]
         if not any(cells):
@@ -175,16 +183,16 @@ class VindrReader:
             if path is None:
                 scan.missing(film)
             else:
-                boxes = tuple(readings.boxes)
-                scan.keep(VindrItem(film, split, f"{part}/{path}", findings, boxes))
+                item = VindrItem(film, split, f"{part}/{path}", findings, tuple(readings.boxes))
+                scan.keep(item, readings.unmapped())
         for film in films.others(found.keys()):
             scan.drop(film, f"not in {table.name}", asked=True)
 
-    def read(self, item: VindrItem) -> list[Radiograph]:
+    def read(self, item: VindrItem) -> list[Radiograph | Unmapped]:
         """Read one film."""
         path = self.config.root / item.path
         pixels = prepare_image(path, self.size, self.fit)
-        header = film_header(path)
+        header = film_header(path, adults=True)
         width, height = image_size(path) if item.boxes else (0, 0)
         if item.boxes:
             header.check_upright()
@@ -202,11 +210,12 @@ class VindrReader:
                 view=header.view,
                 findings=item.findings,
                 boxes=tuple(box for box in placed if box is not None),
-                age=header.age or None,  # 0 stands for unknown here: the patients are adults
+                age=header.age,
                 sex=header.sex,
                 source="VinDr-CXR",
                 license=LICENSE.name,
-            )
+            ),
+            *header.unmapped,
         ]
 
 
@@ -262,7 +271,7 @@ def _read_boxes(table: Path, found: dict[str, _Readings], scan: Scan, *, vote: b
         word = row["class_name"]
         readings.add_box(word, row)
         if vote:
-            _vote(readings, row["rad_id"], word, scan)
+            readings.votes.setdefault(row["rad_id"], set()).add(word)
 
 
 def _read_labels(table: Path, found: dict[str, _Readings], scan: Scan) -> Sequence[str]:
@@ -270,18 +279,10 @@ def _read_labels(table: Path, found: dict[str, _Readings], scan: Scan) -> Sequen
     words = [name for name in column_names(table) if name not in ("image_id", "rad_id")]
     for row in _rows(table, words, scan):
         readings = found.setdefault(row["image_id"], _Readings())
-        readings.votes.setdefault(row["rad_id"], set())
+        marked = readings.votes.setdefault(row["rad_id"], set())
         for word in words:
             if row[word] in ("1", "1.0"):
-                _vote(readings, row["rad_id"], word, scan)
+                marked.add(word)
             elif row[word] not in ("", "0", "0.0"):
                 readings.wrong = f"{word} is {row[word]!r}: expected 1, 0 or blank"
     return [word for word in _LISTED if word in words]
-
-
-def _vote(readings: _Readings, reader: str, word: str, scan: Scan) -> None:
-    mine = readings.votes.setdefault(reader, set())
-    if word not in mine and MEANINGS.get(word) is None:
-        known = word in MEANINGS
-        scan.unmapped[word, "left out by name" if known else "no meaning is given"] += 1
-    mine.add(word)

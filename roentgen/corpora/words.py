@@ -4,10 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
+from roentgen.corpora.reader import Unmapped
 from roentgen.data.findings import Finding, FindingName, State
 from roentgen.data.radiograph import Sex, Split
 from roentgen.data.views import View, parse_view
 from roentgen.errors import InputError
+
+LEFT_OUT = "left out by name"
+NO_MEANING = "no meaning is given"
 
 _BLANKS = ("", "nan", "none", "null", "n/a", "unknown")
 _OLDEST = 120  # years; more is a typing error or a code for "unknown"
@@ -25,13 +29,11 @@ class Meanings:
             if word.strip():
                 yield word.strip()
 
-    def unmapped(self, cell: str) -> Iterator[tuple[str, str]]:
-        """(word, why) of each word that becomes no finding."""
+    def unmapped(self, cell: str) -> Iterator[Unmapped]:
+        """Each word that becomes no finding."""
         for word in self._words(cell):
-            if word not in self.meanings:
-                yield word, "no meaning is given"
-            elif self.meanings[word] is None:
-                yield word, "left out by name"
+            if self.meanings.get(word) is None:
+                yield unmapped_finding(word, self.meanings)
 
     def findings(self, cell: str) -> list[Finding]:
         """The findings in a cell, without repeats.
@@ -45,6 +47,11 @@ class Meanings:
             other = min(present - {"No Finding"})
             raise InputError(f"No Finding stands beside {other}")
         return findings
+
+
+def unmapped_finding(word: str, meanings: Mapping[str, object]) -> Unmapped:
+    """A word that becomes no finding: left out by name, or not known."""
+    return Unmapped("finding", word, LEFT_OUT if word in meanings else NO_MEANING)
 
 
 def finding_of_value(column: str, name: FindingName, cell: str) -> Finding | None:

@@ -1,4 +1,4 @@
-"""A corpus's items made into parts by several processes, on one machine or many.
+"""A corpus's items made into parts, in an order that lets many processes and machines share them.
 
 Every rank makes its own parts first (number modulo ranks), then those of the others that are still
 missing, from the end: a slow or dead rank holds up nobody. Two that make the same part write the
@@ -6,24 +6,20 @@ same bytes, and the second changes nothing.
 """
 
 import hashlib
-import multiprocessing
 import os
 import shutil
-import threading
 import uuid
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from ctypes import c_byte
 from dataclasses import dataclass
-from multiprocessing import connection
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from roentgen.corpora.finish import Finish
 from roentgen.corpora.parts import PART_ITEMS, Part, Shard, TokenCounts, WorkFolder
-from roentgen.corpora.reader import CorpusReader, LeftOut, Plan
+from roentgen.corpora.reader import CorpusReader, LeftOut, Plan, Unmapped
 from roentgen.corpora.scan import UnwantedError
 from roentgen.data.radiograph import Radiograph
 from roentgen.data.seal import SPLITS
@@ -31,8 +27,16 @@ from roentgen.data.shards import ShardWriter
 from roentgen.errors import InputError
 from roentgen.runs import write_json
 
-_READING = "item"  # a file with the id of the item that is being read
-_AHEAD = 2  # parts a process may have before it
+READING = "item"  # a file that says which item of which part is being read
+_DEADLY = "reading it ended the process: memory ran out, or its decoder cannot bear it"
+
+
+class Job(NamedTuple):
+    """One part to make."""
+
+    number: int
+    items: Sequence[Any]
+    shown: frozenset[int]  # places of the contact sheet among the items
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class PartMaker:
     work: WorkFolder
     reader: CorpusReader
     finish: Finish
+    deadly: frozenset[str] = frozenset()  # ids of items that end the process that reads them
+    stop: c_byte | None = None  # 1 when the run ends early
 
     def make(self, number: int, items: Sequence[Any], shown: frozenset[int]) -> Part | None:
         """One part; None if somebody else has made it. `shown`: places of the contact sheet.
@@ -70,23 +76,30 @@ class PartMaker:
         self, folder: Path, number: int, items: Sequence[Any], shown: frozenset[int]
     ) -> Part:
         left_out: list[LeftOut] = []
+        unmapped: Counter[Unmapped] = Counter()
         places: list[tuple[str, int]] = []
         lengths: TokenCounts = {}
+        due = 0  # for the contact sheet: who is left out hands the place on
         with ExitStack() as stack:
             writers: dict[str, ShardWriter] = {}
+            reading = stack.enter_context((folder / READING).open("wb", buffering=0))
             for place, item in enumerate(items):
-                if _stop is not None and _stop.is_set():
+                if self.stop is not None and self.stop.value:
                     raise InterruptedError("the run has ended")
-                (folder / _READING).write_text(item_id(item), encoding="utf-8")
-                radiographs = list(self._read(item, left_out))
+                os.pwrite(reading.fileno(), f"{number} {place:6d}".encode(), 0)
+                read = self.read(item, left_out)
+                unmapped.update(one for one in read if isinstance(one, Unmapped))
+                radiographs = [one for one in read if isinstance(one, Radiograph)]
+                due += place in shown
                 for at, radiograph in enumerate(radiographs):
                     split = radiograph.split
                     assert split in SPLITS, split
                     if split not in writers:
                         writer = ShardWriter(folder / f"{split}.arrow")
                         writers[split] = stack.enter_context(writer)
-                    if place in shown and at == place % len(radiographs):
+                    if due and at == place % len(radiographs):
                         places.append((split, writers[split].tally.rows))
+                        due -= 1
                     writers[split].add(radiograph)
                 self.finish.count_tokens(radiographs, lengths)
         shards: dict[str, Shard] = {
@@ -103,24 +116,25 @@ class PartMaker:
             items=len(items),
             shards=shards,
             left_out=tuple(left_out),
+            unmapped=unmapped,
             shown=tuple(places),
             lengths=lengths,
         )
 
-    def _read(self, item: Any, left_out: list[LeftOut]) -> Iterator[Radiograph]:
-        """The radiographs of an item that come in; the others go to `left_out`."""
+    def read(self, item: Any, left_out: list[LeftOut]) -> list[Radiograph | Unmapped]:
+        """What comes in of an item; the other radiographs go to `left_out`."""
+        if item_id(item) in self.deadly:
+            left_out.append(LeftOut(id=item_id(item), reason=_DEADLY))
+            return []
         try:
-            radiographs = self.reader.read(item)
+            read = self.reader.read(item)
         except InputError as error:
             asked = isinstance(error, UnwantedError)
             left_out.append(LeftOut(id=item_id(item), reason=str(error), asked=asked))
-            return
-        for radiograph in radiographs:
-            finished = self.finish(radiograph)
-            if isinstance(finished, LeftOut):
-                left_out.append(finished)
-            else:
-                yield finished
+            return []
+        finished = [self.finish(one) if isinstance(one, Radiograph) else one for one in read]
+        left_out += [one for one in finished if isinstance(one, LeftOut)]
+        return [one for one in finished if not isinstance(one, LeftOut)]
 
 
 def item_id(item: Any) -> str:
@@ -128,59 +142,16 @@ def item_id(item: Any) -> str:
     return item if isinstance(item, str) else str(item.id)
 
 
-def make_parts(
-    maker: PartMaker,
-    items: Sequence[Any],
-    shown: frozenset[int],
-    *,
-    workers: int,
-    rank: int = 0,
-    ranks: int = 1,
-) -> Generator[Part, None, None]:
-    """The parts that this rank makes, as they are finished; afterwards none is missing."""
-
-    def jobs() -> Iterator[tuple[int, Sequence[Any], frozenset[int]]]:
-        for number in order_of_parts(count_parts(len(items)), rank, ranks):
-            if not maker.work.record_path(number).exists():
-                first = number * PART_ITEMS
-                mine = range(first, min(first + PART_ITEMS, len(items)))
-                yield (
-                    number,
-                    items[mine.start : mine.stop],
-                    frozenset(place - first for place in shown if place in mine),
-                )
-
-    if workers == 1:
-        for job in jobs():
-            part = maker.make(*job)
-            if part is not None:
-                yield part
-        return
-    context = multiprocessing.get_context("forkserver")
-    stop = context.Event()
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(maker, stop)
-    )
-    waiting: set[Future[Part | None]] = set()
-    try:
-        for job in jobs():
-            waiting.add(pool.submit(_make, *job))
-            if len(waiting) >= workers * _AHEAD:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (part for part in (future.result() for future in done) if part)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (part for part in (future.result() for future in done) if part)
-    except BrokenProcessPool:
-        reading = maker.work.making.glob(f"*/{_READING}")
-        suspects = ", ".join(sorted(path.read_text(encoding="utf-8") for path in reading))
-        raise InputError(
-            f"a worker process died while it read one of: {suspects or 'nothing'}; if memory ran "
-            "out, set workers lower; if the file is to blame, remove it; start again to go on"
-        ) from None
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+def missing_parts(
+    work: WorkFolder, items: Sequence[Any], shown: frozenset[int], rank: int, ranks: int
+) -> Iterator[Job]:
+    """The parts that are not there yet when their turn comes, in a rank's order."""
+    for number in order_of_parts(count_parts(len(items)), rank, ranks):
+        if not work.record_path(number).exists():
+            first = number * PART_ITEMS
+            mine = range(first, min(first + PART_ITEMS, len(items)))
+            places = frozenset(place - first for place in shown if place in mine)
+            yield Job(number, items[mine.start : mine.stop], places)
 
 
 def by_split(plan: Plan) -> Plan:
@@ -203,16 +174,6 @@ def fingerprint_of_plan(plan: Plan) -> str:
     return digest.hexdigest()[:16]
 
 
-def meet() -> None:
-    """Wait until all processes of a launch have planned and the first has opened the work folder.
-
-    From then on they meet in its files only, so that one that lags or dies holds up nobody.
-    """
-    from accelerate import PartialState
-
-    PartialState(cpu=True).wait_for_everyone()
-
-
 def count_parts(items: int) -> int:
     """Into how many parts so many items are cut."""
     return -(-items // PART_ITEMS)
@@ -222,30 +183,3 @@ def order_of_parts(parts: int, rank: int, ranks: int) -> list[int]:
     """A rank's own parts, then the others' from the end."""
     mine = list(range(rank, parts, ranks))
     return mine + [number for number in reversed(range(parts)) if number % ranks != rank]
-
-
-_maker: PartMaker | None = None  # a worker process's: sent once, not with every part
-_stop: Event | None = None  # set when the run ends early
-
-
-def _start_worker(maker: PartMaker, stop: Event) -> None:
-    global _maker, _stop
-    _maker, _stop = maker, stop
-    _die_with_parent()
-
-
-def _make(number: int, items: Sequence[Any], shown: frozenset[int]) -> Part | None:
-    assert _maker is not None
-    return _maker.make(number, items, shown)
-
-
-def _die_with_parent() -> None:
-    """A killed program leaves no worker behind: a worker waits for its queue for ever otherwise."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

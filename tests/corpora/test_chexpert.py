@@ -13,7 +13,7 @@ import pytest
 
 from roentgen.corpora.chexpert import ChexpertConfig, ChexpertReader
 from roentgen.corpora.chexpert_plus import PlusColumns
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
 from roentgen.data.splits import Fractions, SplitRules
@@ -100,12 +100,13 @@ def test_real_rows_become_radiographs(
     rows = real[1]
     odd = sum(row[3] == "Frontal" and row[4] in ("LL", "RL") for row in rows)
     assert odd
-    assert sum(plan.unmapped[f"AP/PA {w}", "left out by name"] for w in ("LL", "RL")) == odd
+    left_out = reasons(plan)
+    assert sum(left_out[f"view {w!r} is left out by name", True] for w in ("LL", "RL")) == odd
     assert len(films) == len(rows) + 1 - odd
     laterals = sum(row[3] == "Lateral" for row in rows)
     assert sum(film.view == "LATERAL" for film in films.values()) == laterals > 0
     zero = [film for film in films.values() if film.age is None]
-    assert len(zero) == plan.unmapped["Age 0", "left unknown"] > 0
+    assert len(zero) == plan.unmapped[Unmapped("age", "0", "of adults: left unknown")] > 0
     assert not it.licenses[0].may_share
 
 
@@ -191,8 +192,8 @@ def test_plus_brings_reports(tmp_path: Path, real: tuple[list[str], list[list[st
     assert (films[0].age, films[0].race, films[0].sex) == (66, "white", "F")
     assert films[0].findings[0] == Finding(name="No Finding")
     assert films[1].report is None
-    assert plan.unmapped["(image without a report)", "taken"] == 1
-    assert plan.unmapped["race Other", "no race of a prompt: left out by name"] == 1
+    assert plan.unmapped[Unmapped("report", "", "the image is taken")] == 1
+    assert plan.unmapped[Unmapped("race", "Other", "no race of a prompt: left unknown")] == 1
     assert reasons(plan)["the row has not as many fields as the header", False] == 1
     needed = reader(replace(config, plus=table, need_report=True)).plan()
     assert reasons(needed)["the image has no report", True] == 1

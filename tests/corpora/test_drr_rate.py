@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.drr_rate import MEANINGS, DrrRateConfig, DrrRateReader
+from roentgen.corpora.reader import Unmapped
 from roentgen.data.images import encode_png
 from roentgen.data.splits import Fractions, SplitRules
 from roentgen.errors import InputError
@@ -61,7 +62,7 @@ def test_views_labels_and_splits(tmp_path: Path) -> None:
         ("valid_2_a_1-lateral", "file missing", True),
         ("train_9_a_1-ap", "not in train_predicted_labels.csv", True),
     }
-    assert plan.unmapped == {("Emphysema", "left out by name"): 1}
+    assert plan.unmapped == {Unmapped("finding", "Emphysema", "left out by name"): 2}  # two films
     (film_read,) = it.read(plan.items[0])
     assert {(f.name, f.state, f.detail) for f in film_read.findings} == {
         ("Lung Lesion", "present", "nodule"),

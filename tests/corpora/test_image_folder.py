@@ -11,6 +11,7 @@ import pytest
 
 from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.corpora.mask_table import MaskTable
+from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.table import ReportColumns
 from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
@@ -106,7 +107,7 @@ def test_json_values_become_cells(tmp_path: Path) -> None:
     )
     plan = it.plan()
     assert [item.id for item in plan.left_out] == ["train/row 3", "train/row 4"]
-    assert plan.unmapped == {("Odd", "no meaning is given"): 1}
+    assert plan.unmapped == {Unmapped("finding", "Odd", "no meaning is given"): 1}
     (one,), (two,) = (it.read(item) for item in plan.items)
     assert [(f.name, f.state) for f in one.findings] == [
         ("Lung Lesion", "present"),

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.mimic_cxr import MimicCxrConfig, MimicCxrReader
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.scan import UnwantedError
 from roentgen.data.images import decode
+from roentgen.data.radiograph import Radiograph
 from roentgen.data.splits import SplitRules
 from roentgen.errors import InputError
 
@@ -76,6 +78,10 @@ def reader(config: MimicCxrConfig, split: SplitRules = P19) -> MimicCxrReader:
     return MimicCxrReader(config, split, 8, "pad", 0)
 
 
+def films(it: MimicCxrReader, items: Iterable[Any]) -> list[Radiograph]:
+    return [one for item in items for one in it.read(item) if isinstance(one, Radiograph)]
+
+
 def reasons(plan: Plan) -> list[tuple[str, str, bool]]:
     return [(item.id, item.reason, item.asked) for item in plan.left_out]
 
@@ -84,18 +90,18 @@ def test_views_come_from_the_headers(tmp_path: Path) -> None:
     it = reader(tree(tmp_path))
     plan = it.plan()
     assert len(plan.items) == 4
-    assert reasons(plan) == [("s59999999", "study without images", False)]
-    films = [it.read(item)[0] for item in plan.items[:2]]
-    assert [film.view for film in films] == ["PA", "LATERAL"]
-    assert films[0].report is not None
-    assert films[0].report.impression == "No acute process."
-    assert decode(films[0].image).shape == (8, 8)
+    assert reasons(plan) == [("s59999999", "study without images", True)]
+    front, side = films(it, plan.items[:2])
+    assert (front.view, side.view) == ("PA", "LATERAL")
+    assert front.report is not None
+    assert front.report.impression == "No acute process."
+    assert decode(front.image).shape == (8, 8)
     with pytest.raises(UnwantedError, match="view 'LAO' is left out by name"):
         it.read(plan.items[2])
     with pytest.raises(UnwantedError, match="view not given"):
         it.read(plan.items[3])
     blank = reader(replace(it.config, take_blank_view=True))
-    assert blank.read(plan.items[3])[0].view is None
+    assert films(blank, plan.items[3:])[0].view is None
     assert [item.split for item in plan.items] == ["train", "train", "test", "test"]
 
 
@@ -112,12 +118,23 @@ def test_views_and_dates_come_from_the_metadata(tmp_path: Path) -> None:
     it = reader(replace(config, **tables))
     plan = it.plan()
     assert [item.view for item in plan.items] == ["PA"]
-    assert it.read(plan.items[0])[0].age == 53
+    assert films(it, plan.items)[0].age == 53
     assert reasons(plan)[:3] == [
         (image_id(1), "the table of metadata does not have it", False),
         (image_id(2), "view 'LAO' is left out by name", True),
         (image_id(3), "view not given", True),
     ]
+
+
+def test_a_date_that_gives_no_age_is_told(tmp_path: Path) -> None:
+    config = tree(tmp_path / "dicom")
+    patients = ["subject_id", "gender", "anchor_age", "anchor_year"]
+    write_csv(tmp_path / "patients.csv.gz", patients, [["10000032", "F", 52, 2279]])
+    it = reader(replace(config, patients=tmp_path / "patients.csv.gz"))
+    film, lost = it.read(it.plan().items[0])
+    assert isinstance(film, Radiograph)
+    assert (film.age, film.sex) == (None, "F")
+    assert lost == Unmapped("age", "2227 to 21800506", "no age of a person: left unknown")
 
 
 def test_the_official_split_needs_its_table(tmp_path: Path) -> None:

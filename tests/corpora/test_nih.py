@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.nih import NihConfig, NihReader
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
 from roentgen.data.splits import Fractions, SplitRules
@@ -79,7 +79,7 @@ def test_real_rows_become_radiographs(
     assert (second.patient_id, second.study_id) == ("00000001", "00000001-1")
     assert (second.view, second.age, second.sex) == ("PA", 58, "M")
     assert second.findings == (Finding(name="Cardiomegaly"),)  # Emphysema is none of the 14
-    assert plan.unmapped["Emphysema", "left out by name"] >= 1
+    assert plan.unmapped[Unmapped("finding", "Emphysema", "left out by name")] >= 1
     assert it.licenses[0].may_share
 
 
@@ -119,7 +119,7 @@ def test_the_first_release_reads_the_same(
     write(tmp_path / "Data_Entry_2017.csv", [header, *rows])
     plan = reader(NihConfig(root=tmp_path)).plan()
     assert [item.age for item in plan.items[:2]] == [None, 0.5]
-    assert plan.unmapped["Patient Age 414Y", "no age in years: left unknown"] == 1
+    assert plan.unmapped[Unmapped("age", "414Y", "no age in years: left unknown")] == 1
 
 
 def test_the_official_split(tmp_path: Path, real: tuple[list[list[str]], list[list[str]]]) -> None:

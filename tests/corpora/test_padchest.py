@@ -14,7 +14,7 @@ from PIL import Image
 
 from roentgen.corpora.padchest import TABLE, PadchestConfig, PadchestReader
 from roentgen.corpora.padchest_labels import MEANINGS, parse_labels, parse_sides, to_findings
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.data.findings import Finding
 from roentgen.data.images import decode
 from roentgen.data.splits import Fractions, SplitRules
@@ -77,8 +77,9 @@ def test_real_rows_become_radiographs(tmp_path: Path, real: Table, flat: bool) -
         "AP": views["AP"] + views["AP_horizontal"],
     }
     assert {asked for _, asked in reasons(plan)} <= {True}
-    costal = plan.unmapped["Projection COSTAL", "left out by name"]
-    assert costal == sum(row[9] == "COSTAL" for row in real)
+    for word in ("COSTAL", "EXCLUDE"):
+        left_out = reasons(plan)[f"view {word!r} is left out by name", True]
+        assert left_out == sum(row[9] == word for row in real)
     assert len({item.split for item in plan.items}) == 2
     assert not it.licenses[0].may_share
 
@@ -95,8 +96,8 @@ def test_labels_become_findings_with_their_side() -> None:
         Finding(name="Atelectasis", side="left", detail="laminar"),
     )
     assert unmapped == [
-        ("kyphosis", "no meaning is given"),
-        ("normal", "stands beside other labels"),
+        Unmapped("finding", "kyphosis", "no meaning is given"),
+        Unmapped("finding", "normal", "stands beside other labels"),
     ]
     unchanged = to_findings(parse_labels("['normal', 'unchanged']"), {}, MEANINGS)
     assert unchanged[0] == (Finding(name="No Finding"),)
@@ -142,7 +143,7 @@ def test_bad_rows_are_left_out(tmp_path: Path, real: Table) -> None:
     found = reasons(plan)
     assert len(plan.items) == 2
     assert plan.items[1].age is None
-    assert plan.unmapped["(image without labels)", "taken"] == 1
+    assert plan.unmapped[Unmapped("labels", "", "the image is taken")] == 1
     assert found["the id stands twice in the table", False] == 1
     assert found["PatientID is blank: the split needs the patient", False] == 1
     assert found["unknown view 'OBLIQUE': say in view_words what it means", False] == 1

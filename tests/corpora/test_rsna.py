@@ -5,6 +5,7 @@ import io
 import json
 import warnings
 import zipfile
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.rsna import RsnaConfig, RsnaReader
 from roentgen.data.images import decode
+from roentgen.data.radiograph import Radiograph
 from roentgen.data.splits import Fractions, SplitRules
 from roentgen.errors import InputError
 
@@ -55,6 +58,10 @@ def reader(root: Path, **config: Any) -> RsnaReader:
     return RsnaReader(RsnaConfig(root=root, **config), RULES, 64, "pad", 0)
 
 
+def films(it: RsnaReader, items: Iterable[Any]) -> list[Radiograph]:
+    return [one for item in items for one in it.read(item) if isinstance(one, Radiograph)]
+
+
 def write(root: Path, *rows: str) -> None:
     (root / "stage_2_train_labels.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     for name in {row.split(",")[0] for row in rows} - {""}:
@@ -71,7 +78,7 @@ def test_boxes_lie_on_the_film_and_headers_are_read(tmp_path: Path) -> None:
     write(tmp_path, "a,264.0,152.0,213.0,379.0,1", "a,562.0,152.0,256.0,453.0,1", "b,,,,,0")
     it = reader(tmp_path)
     plan = it.plan()
-    (a,), (b,) = (it.read(item) for item in plan.items)
+    a, b = films(it, plan.items)
     assert [(f.name, f.state) for f in a.findings] == [
         ("Lung Opacity", "present"),
         ("Pneumonia", "uncertain"),
@@ -79,6 +86,10 @@ def test_boxes_lie_on_the_film_and_headers_are_read(tmp_path: Path) -> None:
     assert {f.state for f in b.findings} == {"absent"}
     assert (a.view, a.sex, a.age) == ("PA", "F", 43)
     assert (b.view, b.sex, b.age) == ("AP", None, None)
+    assert it.read(plan.items[1])[1:] == [
+        Unmapped("age", "148", "no known age: left unknown"),
+        Unmapped("sex", "O", "no known sex: left unknown"),
+    ]
     rows, columns = np.nonzero(decode(a.image) >= 120)
     first, second = a.boxes
     seen = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -136,6 +147,24 @@ def test_wrong_folders_and_columns_are_told(tmp_path: Path) -> None:
     (tmp_path / "stage_2_train_labels.csv").write_text("patientId,x,y,w,height,Target\n")
     with pytest.raises(InputError, match=r"stage_2_train_labels\.csv has no column 'width'"):
         reader(tmp_path).plan()
+
+
+def test_only_a_normal_film_is_without_opacities(tmp_path: Path) -> None:
+    images = tmp_path / "stage_2_train_images"
+    for name in "nou":
+        film(images / f"{name}.dcm")
+    write(tmp_path, *(f"{name},,,,,0" for name in "nou"))
+    (tmp_path / "stage_2_detailed_class_info.csv").write_text(
+        "patientId,class\nn,Normal\no,No Lung Opacity / Not Normal\n"
+    )
+    it = reader(tmp_path)
+    said = [[(f.name, f.state) for f in one.findings] for one in films(it, it.plan().items)]
+    no_pneumonia = ("Pneumonia", "absent")
+    assert said == [
+        [("No Finding", "present"), ("Lung Opacity", "absent"), no_pneumonia],
+        [no_pneumonia],
+        [no_pneumonia],
+    ]
 
 
 @needs_tables

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from roentgen.corpora.mask_table import MaskTable
-from roentgen.corpora.reader import Plan
+from roentgen.corpora.reader import Plan, Unmapped
 from roentgen.corpora.selection import Where
 from roentgen.corpora.table import ReportColumns, TableConfig, TableReader
 from roentgen.data.findings import Finding
@@ -93,7 +93,10 @@ def test_each_cell_becomes_what_it_means(tmp_path: Path, name: str) -> None:
     assert decode(a.image).shape == (8, 8)
     assert (a.source, a.license) == ("drawn", "CC0-1.0")
     unmapped = reader(config).plan().unmapped
-    assert unmapped == {("Odd", "no meaning is given"): 1, ("Hernia", "left out by name"): 1}
+    assert unmapped == {
+        Unmapped("finding", "Odd", "no meaning is given"): 1,
+        Unmapped("finding", "Hernia", "left out by name"): 1,
+    }
 
 
 def test_finding_columns_keep_all_four_states(tmp_path: Path) -> None:

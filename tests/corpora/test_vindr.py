@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.vindr import VindrConfig, VindrReader, merge_readings
 from roentgen.data.images import decode
+from roentgen.data.radiograph import Radiograph
 from roentgen.data.splits import Fractions, SplitRules
 from roentgen.errors import InputError
 
@@ -49,6 +52,10 @@ def reader(root: Path, split: SplitRules = OFFICIAL, **config: Any) -> VindrRead
     return VindrReader(VindrConfig(root=root, **config), split, 50, "pad", 0)
 
 
+def films(it: VindrReader, items: Iterable[Any]) -> list[Radiograph]:
+    return [one for item in items for one in it.read(item) if isinstance(one, Radiograph)]
+
+
 def told(findings: Any) -> dict[str, str]:
     return {finding.name: finding.state for finding in findings}
 
@@ -70,10 +77,11 @@ def test_kaggle_rows_become_findings_and_boxes(tmp_path: Path) -> None:
     plan = it.plan()
     assert not plan.left_out
     assert plan.unmapped == {
-        ("Aortic enlargement", "left out by name"): 1,
-        ("Odd", "no meaning is given"): 1,
+        Unmapped("finding", "Aortic enlargement", "left out by name"): 1,
+        Unmapped("finding", "Odd", "no meaning is given"): 1,
     }
-    (a,), (b,) = (it.read(item) for item in plan.items)
+    assert it.read(plan.items[0])[1] == Unmapped("age", "000Y", "no known age: left unknown")
+    a, b = films(it, plan.items)
     absent = dict.fromkeys(("Atelectasis", "Consolidation", "Pneumothorax"), "absent")
     assert told(a.findings) == absent | {"Pleural Effusion": "present", "Cardiomegaly": "uncertain"}
     assert told(b.findings)["No Finding"] == "present"
