@@ -31,7 +31,8 @@ SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: what YAML may give
 def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
     """Read `CONFIG.yaml [--section.key=value ...]` (default: the command line) as a `cls`.
 
-    An override's value is read as YAML: `null`, `[PA, AP]`, `1e-4`. Raises InputError naming
+    An override's value is read as YAML: `null`, `[PA, AP]`, `1e-4`; that of a yes-or-no field may
+    be left out, which says true. Dashes may stand for underscores. Raises InputError naming
     `section.key` for what is unknown, missing or of the wrong type; an InputError raised in a
     section's `__post_init__` comes through as it is. `--help` prints every field and exits.
     """
@@ -39,7 +40,7 @@ def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
     if "--help" in arguments or "-h" in arguments:
         print(describe(cls))  # noqa: T201
         raise SystemExit(0)
-    path, overrides = _split_arguments(arguments)
+    path, overrides = _split_arguments(cls, arguments)
     values = _read_file(path)
     for key, value in overrides.items():
         _override(values, key.split("."), value)
@@ -138,18 +139,22 @@ def _default_text(field: "Field[Any]") -> str:
     return _shown(draccus.encode(field.default))
 
 
-def _split_arguments(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
-    """The config file and the overrides, from `--key=value` and `--key value`."""
+def _split_arguments(cls: Any, arguments: list[str]) -> tuple[Path, dict[str, Any]]:
+    """The config file and the overrides, from `--key=value`, `--key value` and `--flag`."""
     files: list[str] = []
     overrides: dict[str, Any] = {}
-    remaining = iter(arguments)
-    for argument in remaining:
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
         if not argument.startswith("--"):
             files.append(argument)
             continue
-        key, equals, text = argument[2:].partition("=")
-        if not equals:
-            text = next(remaining, "--")
+        written, equals, text = argument[2:].partition("=")
+        key, kind = _field_of(cls, written)
+        if not equals and kind is bool and remaining[:1] not in (["true"], ["false"]):
+            text = "true"
+        elif not equals:
+            text = remaining.pop(0) if remaining else "--"
             if text.startswith("--"):
                 raise InputError(f"--{key} has no value: write --{key}=VALUE")
         try:
@@ -162,6 +167,22 @@ def _split_arguments(arguments: list[str]) -> tuple[Path, dict[str, Any]]:
             f"give one config file{given} (CONFIG.yaml [--section.key=value ...]; --help lists all)"
         )
     return Path(files[0]), overrides
+
+
+def _field_of(kind: Any, key: str) -> tuple[str, Any]:
+    """A key with underscores where its dashes stand for them, and the type of what it names."""
+    names = []
+    for name in key.split("."):
+        if get_origin(kind) is dict:  # its names are the user's own
+            names.append(name)
+            kind = get_args(kind)[1]
+            continue
+        sections = [kind] if is_dataclass(kind) else _section_choices(kind)
+        field = name.replace("-", "_")
+        kinds = [get_type_hints(cls)[field] for cls in sections if field in _names(cls)]
+        names.append(field if kinds else name)
+        kind = kinds[0] if kinds else Any
+    return ".".join(names), kind
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from roentgen.config import config_to_dict
 from roentgen.errors import InputError
 
 MANIFEST = "roentgen.json"
-Kind = Literal["dataset", "model", "results", "run"]
+Kind = Literal["dataset", "model", "results", "run", "adapter"]
 
 # What a run's numbers depend on beside our own code.
 PACKAGES = (
@@ -28,13 +28,10 @@ PACKAGES = (
     "accelerate",
     "datasets",
     "diffusers",
+    "imagecodecs",
     "numpy",
     "pillow",
     "pydicom",
-    "pyjpegls",
-    "pylibjpeg",
-    "pylibjpeg-libjpeg",
-    "pylibjpeg-rle",
     "scipy",
     "torch",
     "torchmetrics",

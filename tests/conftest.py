@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    T5Config,
+    T5ForConditionalGeneration,
+    T5Tokenizer,
+)
 
 from roentgen.data.dataset import DatasetWriter
 from roentgen.data.findings import Finding
@@ -106,6 +116,51 @@ def save_small_dataset(
                     )
                 )
     return folder
+
+
+_WORDS = ["a", "small", "left", "effusion", "cardiomegaly", "no", "pneumothorax", "chest", "view"]
+_LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
+
+
+def save_text_model(folder: Path, kind: str, width: int = 24) -> Path:
+    """A small text model with random weights and its tokenizer: bert, clip or t5.
+
+    As such models are published: BERT with its pooler, CLIP with its projection, T5 with its
+    decoder; BERT and T5 draw dropout as they train. BERT takes 40 tokens.
+    """
+    model: BertModel | CLIPTextModelWithProjection | T5ForConditionalGeneration
+    tokenizer: BertTokenizer | T5Tokenizer
+    layers = {"num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 32}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "bert":
+            special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+            entries = [*special, *_WORDS[1:], *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+            tokenizer = BertTokenizer(vocab={token: i for i, token in enumerate(entries)})
+            sizes = {"vocab_size": len(entries), "hidden_size": width}
+            model = BertModel(BertConfig(**sizes, **layers, max_position_embeddings=40))
+        elif kind == "t5":
+            special = ["<pad>", "</s>", "<unk>"]
+            pieces = [(token, 0.0) for token in special]
+            pieces += [(f"\u2581{word}", -2.0) for word in _WORDS]
+            pieces += [(letter, -5.0) for letter in f"\u2581{_LETTERS}"]
+            tokenizer = T5Tokenizer(vocab=pieces, extra_ids=0)
+            sizes = {"vocab_size": 64, "d_model": width, "d_kv": 8, "d_ff": 32}
+            model = T5ForConditionalGeneration(T5Config(**sizes, num_layers=2, num_heads=2))
+        else:
+            tokenizer = clip_tokenizer()
+            sizes = {"vocab_size": 49408, "hidden_size": width, "projection_dim": 8}
+            ends = {"bos_token_id": 49406, "eos_token_id": 49407}
+            model = CLIPTextModelWithProjection(CLIPTextConfig(**sizes, **layers, **ends))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_text_model() -> Callable[..., Path]:
+    """Makes a small text model; see `save_text_model`."""
+    return save_text_model
 
 
 @pytest.fixture(scope="session")

@@ -135,6 +135,29 @@ def test_overrides_may_come_before_the_file_and_be_negative(file: Path) -> None:
     assert config.weights == {"edema": -1.5}
 
 
+def test_a_flag_needs_no_value_wherever_it_stands(file: Path) -> None:
+    for arguments in (
+        ["--overwrite", str(file)],
+        [str(file), "--overwrite"],
+        [str(file), "--overwrite", "--note=x"],
+        [str(file), "--note", "x", "--overwrite=true"],
+        ["--overwrite", "true", str(file)],
+    ):
+        assert load_config(Config, arguments).overwrite is True
+    for arguments in ([str(file), "--overwrite=false"], ["--overwrite", "false", str(file)]):
+        assert load_config(Config, arguments).overwrite is False
+
+
+def test_dashes_may_stand_for_underscores_but_not_in_names_of_ones_own(file: Path) -> None:
+    assert read(file, "--optimizer.learning-rate=1e-3").optimizer.learning_rate == 1e-3
+    assert read(file, "--ema={learning_rate: 1}", "--ema.learning-rate=0.5").ema == Optimizer(
+        learning_rate=0.5
+    )
+    assert read(file, "--weights.a-b=2").weights == {"a-b": 2.0}
+    assert read(file, "--sets.a-b.learning-rate=0.2").sets["a-b"].learning_rate == 0.2
+    assert message(file, "--over-write=true") == ("unknown key over-write; did you mean overwrite?")
+
+
 @pytest.mark.parametrize("null", ["null", "~", "None"])
 def test_null_turns_a_section_off(file: Path, null: str) -> None:
     assert read(file, "--ema.learning_rate=0.1", f"--ema={null}").ema is None
@@ -168,7 +191,7 @@ def test_null_turns_a_section_off(file: Path, null: str) -> None:
         ("--note=12", ["note is 12", "text; put it in quotes"]),
         ("--overwrite=1", ["overwrite is 1", "true or false"]),
         ("--note=[", ["--note=[", "YAML"]),
-        ("--overwrite", ["--overwrite has no value", "--overwrite=VALUE"]),
+        ("--note", ["--note has no value", "--note=VALUE"]),
     ],
 )
 def test_a_mistake_names_key_value_and_what_is_allowed(

@@ -14,6 +14,7 @@ from roentgen.config import load_config
 from roentgen.prepare import PrepareConfig
 from sample.config import GenerateConfig
 from train.autoencoder import AutoencoderConfig
+from train.average import AverageConfig
 from train.config import FinetuneConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -22,6 +23,7 @@ PROGRAMS: dict[str, type] = {
     "train": FinetuneConfig,
     "sample": GenerateConfig,
     "eval": EvaluateConfig,
+    "train/average": AverageConfig,
     "train/tiny_vae": AutoencoderConfig,
     "eval/extractor": TrainExtractorConfig,
     "eval/labeler": LabelerConfig,

@@ -227,6 +227,10 @@ class RadiographSplit(Sequence[Radiograph]):
             for row in batch.select(columns).to_pylist():
                 yield schema.from_row(row)
 
+    def ids(self) -> list[str]:
+        """The ids of all radiographs, in order."""
+        return [name for batch in self._batches for name in batch.column("id").to_pylist()]
+
     def patients(self) -> set[str]:
         """The ids of all patients."""
         return set().union(*(b.column("patient_id").to_pylist() for b in self._batches))
