@@ -13,7 +13,7 @@ from roentgen.text.sentences import sentences
 _STUDY = (
     r"(?:stud(?:y|ies)|exam(?:ination)?s?|radiographs?|films?|x-?rays?|chest(?: (?:x-?rays?"
     r"|radiographs?|films?|ct))?|cts?(?: scans?| chest)?|scans?|images?|imaging|reports?"
-    r"|comparisons?|one|chest)"
+    r"|comparisons?|one|chest)\b"
 )
 _EARLIER = r"(?:prior|previous|earlier|preceding|most recent|recent|last|outside|old|comparison)"
 _OTHER = (

@@ -230,6 +230,7 @@ def test_cleaning_keeps_what_has_nothing_to_clean(open_i: list[str]) -> None:
         ("Previously seen effusion has resolved.", ""),
         ("There has been extubation.", ""),
         ("Compared to prior, there has been removal of the tube.", ""),
+        ("Compared to the previous radiographic study, the heart is large.", "The heart is large."),
         ("Changes of prior granulomatous disease.",) * 2,
         ("Degenerative changes of the spine.",) * 2,
         ("Status post prior median sternotomy.",) * 2,
