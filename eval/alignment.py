@@ -110,9 +110,9 @@ def alignment(
     )
     mean = estimates.pop(MEAN)
     return {
-        "view_accuracy": view_accuracy(prediction.views, views).as_dict(),
-        "mean_auroc": mean.as_dict(),
-        "auroc": {name: estimate.as_dict() for name, estimate in estimates.items()},
+        "view_accuracy": view_accuracy(prediction.views, views),
+        "mean_auroc": mean,
+        "auroc": estimates,
         "cases": {
             name: {
                 "present": int((labels[:, j] == 1).sum()),

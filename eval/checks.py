@@ -1,26 +1,24 @@
 """What is known of who is held out, as far as sets and manifests tell: statements for the page."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from eval.sets import ImageSet, fitted
+from eval.sets import ImageSet, Sets, fitted
 from roentgen.errors import InputError
 from roentgen.runs import read_manifest
 
 Check = dict[str, str]
 
 
-def checks(
-    train: ImageSet, test: ImageSet, synthetic: Mapping[str, ImageSet], trained_on: str | None
-) -> list[Check]:
+def checks(sets: Sets, trained_on: str | None) -> list[Check]:
     """What holds and what does not; `trained_on` is the set that utility trains on.
 
     Train against test was refused if they met. Raises InputError for a set by a model that was
     trained on the test split.
     """
+    train, test = sets.train, sets.test
     patients = f"holds: {len(set(train.patients))} and {len(set(test.patients))} patients"
     result = [{"check": "train and test share no patient", "result": patients}]
-    for name, images in synthetic.items():
+    for name, images in sets.synthetic.items():
         found = {
             "patients of the test split whose prompts were used": _prompts(images, test),
             "the model was not trained on the test split": _model_training(images, test),

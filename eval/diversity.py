@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from eval.estimates import Estimate, not_measured, percentile_interval
 from eval.ms_ssim import ms_ssim_pairs
 from roentgen.data.findings import states
+from roentgen.data.pixels import Images
 from roentgen.data.radiograph import Radiograph
 from roentgen.randomness import numpy_generator
 
@@ -35,7 +36,7 @@ def asked_key(radiograph: Radiograph) -> Hashable:
 
 
 def within_group(
-    images: NDArray[np.uint8],
+    images: Images,
     radiographs: Sequence[Radiograph],
     key: Callable[[Radiograph], Hashable],
     *,
@@ -58,16 +59,18 @@ def within_group(
     found, n = len(paired), sum(math.comb(len(chosen), 2) for chosen in paired)
     if found < MIN_GROUPS:
         return not_measured(n, f"only {found} groups have two images of two patients")
-    means = np.array(
-        [ms_ssim_pairs(images[c], list(combinations(range(len(c)), 2))).mean() for c in paired]
-    )
+    means = np.array([_mean_of_pairs(images[np.array(chosen)]) for chosen in paired])
     resampled = means[draws.integers(found, size=(samples, found))].mean(axis=1)
     low, high = percentile_interval(resampled)
     return Estimate(value=float(means.mean()), low=low, high=high, n=n)
 
 
+def _mean_of_pairs(images: NDArray[np.uint8]) -> float:
+    return float(ms_ssim_pairs(images, list(combinations(range(len(images)), 2))).mean())
+
+
 def diversity(
-    sets: Mapping[str, tuple[NDArray[np.uint8], Sequence[Radiograph]]],
+    sets: Mapping[str, tuple[Images, Sequence[Radiograph]]],
     *,
     per_group: int,
     samples: int,
@@ -78,7 +81,7 @@ def diversity(
         rule: {
             name: within_group(
                 images, records, key, per_group=per_group, samples=samples, seed=seed
-            ).as_dict()
+            )
             for name, (images, records) in sets.items()
             if rule != "within_prompt" or any(r.synthesis for r in records)
         }

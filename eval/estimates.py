@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from roentgen.randomness import numpy_generator
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
 _Z = 1.959963984540054  # normal quantile of 0.975
+BOOTSTRAP = "95 % interval: percentiles of {samples} bootstrap resamples of {what}."  # in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +25,6 @@ class Estimate:
     high: float | None = None
     n: int
     note: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
 
 
 def not_measured(n: int, why: str) -> Estimate:

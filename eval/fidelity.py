@@ -69,10 +69,10 @@ def fidelity(
     return {
         "n": n,
         "n_reference": len(test.features),
-        "fid": {name: e.as_dict() for name, e in estimates.items()},
-        "excess": {name: e.as_dict() for name, e in excess.items()},
+        "fid": estimates,
+        "excess": excess,
         "excess_lost": _lost(values, replicates, list(sets), n),
-        "kid": {name: e.as_dict() for name, e in kernel.items()},
+        "kid": kernel,
     }
 
 
@@ -127,7 +127,7 @@ def _lost(
     for name in others:
         if before <= 0:
             note = f"not measured: {first!r} has no excess over the floor"
-            result[name] = Estimate(value=None, n=n, note=note).as_dict()
+            result[name] = Estimate(value=None, n=n, note=note)
             continue
         kept = (values[name] - values[FLOOR]) / before
         excess_before = replicates[first] - replicates[FLOOR]
@@ -135,5 +135,5 @@ def _lost(
         # The ratio to first order: a resample whose excess is near zero must not rule the interval.
         share = 1 - kept
         shares = share - (excess_after - kept * excess_before) / before
-        result[name] = _estimate(share, shares, n, least=None).as_dict()
+        result[name] = _estimate(share, shares, n, least=None)
     return result

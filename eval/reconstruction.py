@@ -14,7 +14,8 @@ import numpy as np
 from eval.alignment import alignment, trainable
 from eval.config import ReferenceConfig
 from eval.output import File, check_results, write_results
-from eval.report import told
+from eval.page.render import told
+from eval.part import as_json
 from eval.sets import ImageSet, read_set
 from roentgen.config import load_config
 from roentgen.data.dataset import check_patients_disjoint, open_dataset
@@ -80,17 +81,19 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
         )
         for name in splits
     )
-    images = np.stack(list(reconstruct(load_parts(config.model).vae, test.images)))
-    decibel = psnr(test.images, images)
-    results: dict[str, Any] = {
+    originals = test.images[:]
+    images = np.stack(list(reconstruct(load_parts(config.model).vae, originals)))
+    decibel = psnr(originals, images)
+    numbers: dict[str, Any] = {
         "model": model_fingerprint(model),
         "n": len(test),
         "psnr_db": {"mean": float(decibel.mean()), "least": float(decibel.min())},
     }
     if config.findings:
-        results["auroc"] = _aurocs(config, train, test, images)
+        numbers["auroc"] = _aurocs(config, train, test, images)
+    results: dict[str, Any] = as_json(numbers)
     shown = range(0, len(test), max(len(test) // 8, 1))[:8]
-    rows = [test.images[k] for k in shown] + [images[k] for k in shown]
+    rows = [originals[k] for k in shown] + [images[k] for k in shown]
     captions = ["original"] * len(shown) + [f"{decibel[k]:.1f} dB" for k in shown]
     sheet = contact_sheet(rows, captions, columns=len(shown))
     files: dict[str, File] = {
@@ -104,7 +107,7 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     made_by = provenance("eval.reconstruction", config, inputs)
     write_results(config.output, files, results, inputs, made_by)
     print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201
-    for name, value in results.get("auroc", {}).items():
+    for name, value in numbers.get("auroc", {}).items():
         print(f"mean AUROC on {name}: {told(value['mean_auroc'])}")  # noqa: T201
     return results
 

@@ -1,6 +1,6 @@
 """The sets that are compared: opened, read once, and checked to be comparable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,32 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from roentgen.data.dataset import (
-    RadiographDataset,
-    RadiographSplit,
-    check_patients_disjoint,
-    open_dataset,
-)
+from roentgen.data.dataset import RadiographDataset, check_patients_disjoint, open_dataset
 from roentgen.data.findings import FindingName
+from roentgen.data.pixels import Images, Joined, Pixels
 from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
 from roentgen.models.labels import NotMentioned, label_matrix, view_indices
 from roentgen.randomness import numpy_generator
+from roentgen.runs import fingerprint_of
 
 MINIMUM = 20  # images in a set, below which no number here means anything
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """One set, row by row: what is said of each image, and its pixels."""
+    """One set, row by row: what is said of each image; its pixels are read when asked for."""
 
     name: str
     dataset: RadiographDataset
     splits: tuple[str, ...]
     radiographs: tuple[Radiograph, ...]  # without pixels
-    images: NDArray[np.uint8]  # N, H, W
+    images: Images  # N, H, W
+    size: int  # pixels a side
     labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
     views: NDArray[np.int64]
+    key: str  # of all pixels, in this order
 
     def __len__(self) -> int:
         return len(self.radiographs)
@@ -42,6 +41,20 @@ class ImageSet:
     def patients(self) -> list[str]:
         """The patient of each row, for resampling; a synthetic image may well be its own."""
         return [r.patient_id for r in self.radiographs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """What is compared: two splits of the reference that share no patient, and synthetic sets."""
+
+    train: ImageSet
+    test: ImageSet
+    synthetic: Mapping[str, ImageSet]
+    main: str
+
+    def all(self) -> tuple[ImageSet, ...]:
+        """Train, test and the synthetic sets."""
+        return self.train, self.test, *self.synthetic.values()
 
 
 def read_set(
@@ -69,50 +82,35 @@ def read_set(
             f"set {name!r} ({dataset.folder}, split {' + '.join(splits)}) has {len(rows)} images; "
             f"evaluation needs at least {MINIMUM}"
         )
-    ends = np.cumsum([len(split) for split in opened])
-    parts = [
-        (split, rows[(rows >= end - len(split)) & (rows < end)] - (end - len(split)))
-        for split, end in zip(opened, ends, strict=True)
-    ]
     radiographs: list[Radiograph] = []
-    for split, taken in parts:
-        wanted = set(taken.tolist())
-        radiographs += [r for i, r in enumerate(split.without_images()) if i in wanted]
+    parts: list[Pixels] = []
+    first = 0
+    for split in opened:
+        taken = rows[(rows >= first) & (rows < first + len(split))] - first
+        first += len(split)
+        if len(taken):
+            wanted = set(taken.tolist())
+            radiographs += [r for i, r in enumerate(split.without_images()) if i in wanted]
+            parts.append(Pixels(split, taken))
+            if parts[-1].size != parts[0].size:
+                raise InputError(
+                    f"split {split.name!r} of {dataset.folder} has images of {parts[-1].size} "
+                    f"pixels a side, others of {parts[0].size}: prepare the set at one size"
+                )
     return ImageSet(
         name=name,
         dataset=dataset,
         splits=tuple(splits),
         radiographs=tuple(radiographs),
-        images=_read_images(parts, len(rows)),
+        images=Joined(parts),
+        size=parts[0].size,
         labels=label_matrix(radiographs, findings, not_mentioned),
         views=view_indices(radiographs),
+        key=fingerprint_of([dataset.fingerprint, list(splits), rows.tolist()]),
     )
 
 
-def _read_images(
-    parts: Sequence[tuple[RadiographSplit, NDArray[np.int64]]], total: int
-) -> NDArray[np.uint8]:
-    """(total, H, W): these rows. Raises InputError naming the first image of another size."""
-    result: NDArray[np.uint8] | None = None
-    done = 0
-    for split, rows in parts:
-        for row in rows.tolist():
-            (image,) = split.images([row])
-            if result is None:
-                result = np.empty((total, image.shape[0], image.shape[0]), np.uint8)
-            if image.shape != result.shape[1:]:
-                height, width = image.shape
-                raise InputError(
-                    f"image {split[row].id!r} of {split.folder} is {width}x{height} pixels, not "
-                    f"{result.shape[2]}x{result.shape[1]}: prepare the set at one square size"
-                )
-            result[done] = image
-            done += 1
-    assert result is not None
-    return result
-
-
-def read_sets(config: EvaluateConfig) -> tuple[ImageSet, ImageSet, dict[str, ImageSet]]:
+def read_sets(config: EvaluateConfig) -> Sets:
     """The reference's train and test split and the synthetic sets, checked to be comparable."""
     reference = open_dataset(config.reference.folder)
     synthetic = {name: open_dataset(folder) for name, folder in config.synthetic.items()}
@@ -140,12 +138,12 @@ def read_sets(config: EvaluateConfig) -> tuple[ImageSet, ImageSet, dict[str, Ima
     test = read("test", reference, [test_split])
     others = {name: read(name, dataset, dataset.splits) for name, dataset in synthetic.items()}
     for other in (test, *others.values()):
-        if other.images.shape[1:] != train.images.shape[1:]:
+        if other.size != train.size:
             raise InputError(
-                f"set {other.name!r} has images of {other.images.shape[1]} pixels a side, the "
-                f"reference of {train.images.shape[1]}: prepare or generate both at one size"
+                f"set {other.name!r} has images of {other.size} pixels a side, the "
+                f"reference of {train.size}: prepare or generate both at one size"
             )
-    return train, test, others
+    return Sets(train=train, test=test, synthetic=others, main=config.main_name)
 
 
 def check_preparation(

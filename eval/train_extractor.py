@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.alignment import alignment, trainable
-from eval.report import number
+from eval.page.render import number
 from eval.sets import ImageSet, read_set
 from roentgen.config import load_config
 from roentgen.data.dataset import check_patients_disjoint, open_dataset
@@ -127,7 +127,7 @@ def _scores(
     )
     measured = {**judged["auroc"], "view accuracy": judged["view_accuracy"]}
     return {
-        name: estimate["note"] if estimate["value"] is None else estimate["value"]
+        name: estimate.note if estimate.value is None else estimate.value
         for name, estimate in measured.items()
     }
 

@@ -51,8 +51,8 @@ def utility(
 
         everything[name] = estimates, _ = judge(predictions)
         result[name] = {
-            "mean_auroc": estimates[MEAN].as_dict(),
-            "auroc": {finding: estimates[finding].as_dict() for finding in findings},
+            "mean_auroc": estimates[MEAN],
+            "auroc": {finding: estimates[finding] for finding in findings},
             "mean_auroc_by_seed": _by_seed(predictions, judge),
         }
     base_estimates, base_replicates = everything["real"]
@@ -66,7 +66,7 @@ def utility(
         low, high = percentile_interval(gains)
         value = float(np.mean([_value(estimates[f]) - _value(base_estimates[f]) for f in common]))
         gain = Estimate(value=value, low=low, high=high, n=len(labels))
-        result["gain"][name] = gain.as_dict()
+        result["gain"][name] = gain
     return result
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from roentgen.cache import lacking
 from roentgen.models.stable_diffusion import Parts
 from train import memory
 from train.attention import attending
 from train.augment import Augmenter
-from train.cache import lacking
 from train.checks import Inputs
 from train.config import FinetuneConfig
 from train.denoiser import Denoiser

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from roentgen.cache import Cache, Contents, open_cache
 from roentgen.models.conditioning import encode_tokens
 from roentgen.models.stable_diffusion import module_fingerprint
 from roentgen.runs import fingerprint_of
-from train.cache import Cache, Contents, open_cache
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from roentgen.cache import Cache, Contents, open_cache
 from roentgen.data.images import to_tensor
 from roentgen.errors import InputError
 from roentgen.models.stable_diffusion import module_fingerprint
 from roentgen.runs import fingerprint_of
 from train.augment import Augmenter
-from train.cache import Cache, Contents, open_cache
 from train.kept import KeptSplit
 
 if TYPE_CHECKING:

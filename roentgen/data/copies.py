@@ -9,7 +9,7 @@ and contrast, and far lower for two films of different patients.
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,19 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from roentgen.data.pixels import Images
+
 SIDE = 128  # pixels at which images are compared
 _COARSE = 16  # of the coarse descriptor
 _SMOOTH, _GRAIN = 8.0, 1.5  # sigmas of the Gaussians between which lie the details; pixels of SIDE
 _BATCH, _TOGETHER = 256, 32  # images described, and compared in detail, at once
 CANDIDATES = 8
-
-
-class Images(Protocol):
-    """Images, uint8 (N, H, W): an array, or one that reads rows when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[np.uint8]: ...
 
 
 class Nearest(NamedTuple):

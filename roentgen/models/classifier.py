@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roentgen.data.findings import FindingName
+from roentgen.data.pixels import Images
 from roentgen.data.views import VIEWS
 from roentgen.errors import InputError
 from roentgen.models.labels import UNKNOWN_VIEW
@@ -132,13 +133,13 @@ class Classifier:
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.spec = spec
 
-    def features(self, images: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    def features(self, images: Images, batch_size: int = 64) -> NDArray[np.float32]:
         """Pooled penultimate layer of (N, H, W) images: (N, d)."""
         return np.concatenate(
             [part.numpy() for part in self._run(self.network.features, images, batch_size)]
         )
 
-    def predict(self, images: NDArray[np.uint8], batch_size: int = 64) -> Prediction:
+    def predict(self, images: Images, batch_size: int = 64) -> Prediction:
         """Probabilities for (N, H, W) images of the size trained on."""
         findings, views = zip(*self._run(self.network, images, batch_size), strict=True)
         return Prediction(
@@ -153,20 +154,19 @@ class Classifier:
         write_file(folder / WEIGHTS_FILE, save(state))
         write_json(folder / SPEC_FILE, asdict(self.spec))
 
-    def _run(
-        self, function: Callable[[Tensor], T], images: NDArray[np.uint8], batch_size: int
-    ) -> list[T]:
-        if images.shape[1:] != (self.spec.image_size, self.spec.image_size):
-            height, width = images.shape[1:]
-            raise InputError(
-                f"the classifier reads images of {self.spec.image_size} pixels a side, "
-                f"these are {width}x{height}: prepare both alike"
-            )
-        with torch.inference_mode():
-            return [
-                function(to_input(images[start : start + batch_size]))
-                for start in range(0, len(images), batch_size)
-            ]
+    def _run(self, function: Callable[[Tensor], T], images: Images, batch_size: int) -> list[T]:
+        result = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            if batch.shape[1:] != (self.spec.image_size, self.spec.image_size):
+                height, width = batch.shape[1:]
+                raise InputError(
+                    f"the classifier reads images of {self.spec.image_size} pixels a side, "
+                    f"these are {width}x{height}: prepare both alike"
+                )
+            with torch.inference_mode():
+                result.append(function(to_input(batch)))
+        return result
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -195,7 +195,7 @@ def to_input(images: NDArray[np.uint8]) -> Tensor:
 
 
 def train_classifier(
-    images: NDArray[np.uint8],
+    images: Images,
     labels: NDArray[np.float32],
     views: NDArray[np.int64],
     *,
@@ -212,14 +212,13 @@ def train_classifier(
         raise InputError(
             f"nothing to train a classifier on: {len(images)} images, no label, no view"
         )
-    if images.shape[1] % _FOLD or images.shape[1] != images.shape[2]:
+    height, width = images[:1].shape[1:]
+    if height % _FOLD or height != width:
         raise InputError(
-            f"images of {images.shape[2]}x{images.shape[1]} pixels cannot train a classifier: "
+            f"images of {width}x{height} pixels cannot train a classifier: "
             f"prepare them as squares with a side that {_FOLD} divides"
         )
-    spec = ClassifierSpec(
-        findings=tuple(findings), image_size=images.shape[1], widths=tuple(config.widths)
-    )
+    spec = ClassifierSpec(findings=tuple(findings), image_size=height, widths=tuple(config.widths))
     network = _initialised(spec, torch_generator(seed, "classifier", "weights"))
     if config.pretrained:
         _start_from(network, spec, config.pretrained)

@@ -69,8 +69,8 @@ def test_nothing_measured_is_said() -> None:
         samples=20,
         seed=0,
     )
-    assert result["mean_auroc"]["value"] is None
-    assert result["view_accuracy"]["note"] == "not measured: no image has a view"
+    assert result["mean_auroc"].value is None
+    assert result["view_accuracy"].note == "not measured: no image has a view"
     assert result["cases"]["Edema"] == {"present": 0, "absent": 0}
 
 

@@ -16,7 +16,7 @@ import yaml
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
 from eval.output import check_results, write_results
-from eval.report import number
+from eval.page.render import number
 from roentgen.config import load_config
 from roentgen.data.dataset import open_dataset
 from roentgen.data.findings import FindingName
@@ -54,10 +54,9 @@ def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
         "reference": {"folder": str(place / "real")},
         "synthetic": {"before": str(place / "before"), "after": str(place / "after")},
         "findings": list(FINDINGS),
-        "extractor": {"weights": str(place / "extractor")},
+        "fidelity": {"extractors": [{"weights": str(place / "extractor")}], "bootstrap": 20},
         "classifier": SMALL,
         "bootstrap": 100,
-        "fid_bootstrap": 20,
         "output": str(output),
     }
     file = output.with_suffix(".yaml")
@@ -207,7 +206,7 @@ def test_chromium_shows_the_page(output: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers(place: Path, results: dict[str, Any]) -> None:
-    again = evaluate(config_of(place, place / "again", utility=False))
+    again, _ = evaluate(config_of(place, place / "again", utility=None))
     for key in ("alignment", "fidelity", "diversity"):
         assert json.loads(json.dumps(again[key])) == results[key]
     assert again["utility"] is None
@@ -216,9 +215,9 @@ def test_the_same_seed_gives_the_same_numbers(place: Path, results: dict[str, An
 def test_a_set_equal_to_the_held_out_films(place: Path, write_drawn: Any) -> None:
     write_drawn(place / "equal", {"test": 120}, 1, synthetic=True)
     config = config_of(
-        place, place / "equal results", synthetic={"equal": str(place / "equal")}, utility=False
+        place, place / "equal results", synthetic={"equal": str(place / "equal")}, utility=None
     )
-    results = evaluate(config)
+    results, _ = evaluate(config)
     fid = results["fidelity"]["fid"]
     assert fid["equal"]["value"] == pytest.approx(0, abs=1e-6)
     assert fid["floor"]["value"] > 0
@@ -240,8 +239,10 @@ def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     same = {"folder": str(place / "real"), "test_split": "train"}
     refused(place, "is in both .*train", reference=same)
     refused(place, r"main is 'best'.*before, after", main="best")
-    refused(place, "extractor.name is", extractor={"name": "resnet"})
-    refused(place, "hf download microsoft/rad-dino", extractor={"name": "rad-dino"})
+    unknown = {"extractors": [{"name": "resnet"}]}
+    refused(place, "name is resnet, but must be one of", fidelity=unknown)
+    absent = {"extractors": [{"name": "rad-dino"}]}
+    refused(place, "hf download microsoft/rad-dino", fidelity=absent)
     refused(place, "min_cases is 0", min_cases=0)
     refused(place, "the report uses this name", synthetic={"reference": str(place / "after")})
     few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)
@@ -257,11 +258,11 @@ def test_what_is_odd_about_a_set_is_said(place: Path, write_drawn: Any) -> None:
     write_drawn(place / "odd", {"train": 30}, 8, synthetic=True, fit="crop", provenance=made_by)
     options: dict[str, Any] = {
         "allow_other_fit": True,
-        "utility": False,
+        "utility": None,
         "classifier": {"steps": 1},
     }
     config = config_of(place, place / "odd page", synthetic={"odd": str(place / "odd")}, **options)
-    results = evaluate(config)
+    results, _ = evaluate(config)
     assert results["sets"]["odd"]["notes"] == made_by["notes"]
     assert {
         "check": "odd: images fitted as the reference's",
@@ -278,10 +279,10 @@ def test_a_finding_without_cases_is_stated(place: Path) -> None:
         place / "rare",
         findings=["Pleural Effusion", "Edema"],
         synthetic={"after": str(place / "after")},
-        utility=False,
+        utility=None,
         max_images=60,
     )
-    results = evaluate(config)
+    results, _ = evaluate(config)
     edema = results["alignment"]["after"]["auroc"]["Edema"]
     assert edema["value"] is None
     assert edema["note"].startswith("not measured: no positives to train on")

@@ -35,12 +35,12 @@ def measure(quality: dict[str, list[float]], untrained: str | None = None) -> di
 def test_a_better_network_gains_and_a_worse_one_loses() -> None:
     result = measure({"real": [1.0, 1.2], "synthetic": [0.3, 0.2], "both": [2.0, 2.2]})
     gain = result["gain"]
-    assert gain["both"]["low"] > 0.05
-    assert gain["synthetic"]["high"] < -0.05
-    difference = result["both"]["mean_auroc"]["value"] - result["real"]["mean_auroc"]["value"]
-    assert gain["both"]["value"] == pytest.approx(difference, rel=1e-9)
+    assert gain["both"].low > 0.05
+    assert gain["synthetic"].high < -0.05
+    difference = result["both"]["mean_auroc"].value - result["real"]["mean_auroc"].value
+    assert gain["both"].value == pytest.approx(difference, rel=1e-9)
     seeds = result["real"]["mean_auroc_by_seed"]
-    assert result["real"]["mean_auroc"]["value"] == pytest.approx(np.mean(seeds), rel=1e-9)
+    assert result["real"]["mean_auroc"].value == pytest.approx(np.mean(seeds), rel=1e-9)
 
 
 def test_a_finding_that_one_set_lacks_is_stated_and_the_gain_is_over_the_rest() -> None:
@@ -48,6 +48,6 @@ def test_a_finding_that_one_set_lacks_is_stated_and_the_gain_is_over_the_rest() 
         {"real": [1.0], "synthetic": [1.0], "both": [1.0]}, untrained="no positives to train on"
     )
     missing = result["synthetic"]["auroc"]["Pneumothorax"]
-    assert missing["note"] == "not measured: no positives to train on"
-    effusion = [result[k]["auroc"]["Pleural Effusion"]["value"] for k in ("synthetic", "real")]
-    assert result["gain"]["synthetic"]["value"] == pytest.approx(effusion[0] - effusion[1])
+    assert missing.note == "not measured: no positives to train on"
+    effusion = [result[k]["auroc"]["Pleural Effusion"].value for k in ("synthetic", "real")]
+    assert result["gain"]["synthetic"].value == pytest.approx(effusion[0] - effusion[1])

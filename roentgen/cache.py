@@ -110,7 +110,7 @@ def open_cache(
     if missing and not os.access(folder, os.W_OK):
         raise InputError(
             f"{folder} lacks {len(missing)} of its {len(contents.shards())} shards and cannot be "
-            "written to: choose other data.caches"
+            "written to: choose another folder for caches"
         )
     total = sum(len(items) for _, items in missing)
     shown = accelerator.is_local_main_process and total > 0

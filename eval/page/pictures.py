@@ -1,14 +1,14 @@
-"""Grids of real films beside synthetic ones, for each finding and view, as data URIs."""
+"""Grids of real films beside synthetic ones, for each finding and view; pictures as data URIs."""
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eval.part import Pictures, Strip
 from eval.sets import ImageSet
 from roentgen.data.findings import FindingName
 from roentgen.data.findings import states as states_of
@@ -21,28 +21,9 @@ _QUALITY = 90  # JPEG
 _LARGEST = 192  # pixels a side on the page
 
 
-@dataclass(frozen=True, kw_only=True)
-class Strip:
-    """Some images of one set side by side."""
-
-    set_name: str
-    shown: int
-    of: int
-    uri: str | None  # None: the set has no such image
-    alt: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridRow:
-    """One finding in one view, each set's strip beside the others."""
-
-    title: str
-    strips: tuple[Strip, ...]
-
-
 def grid(
     sets: Mapping[str, ImageSet], findings: Sequence[FindingName], *, count: int, seed: int
-) -> list[GridRow]:
+) -> list[Pictures]:
     """A row for each finding (and none of them) and view of which any set has an image.
 
     The images are drawn by the seed, not chosen.
@@ -67,7 +48,7 @@ def grid(
                 _strip(name, sets[name], members, title, count, seed)
                 for name, members in found.items()
             )
-            rows.append(GridRow(title=title[0].upper() + title[1:], strips=strips))
+            rows.append(Pictures(title=title[0].upper() + title[1:], strips=strips))
     return rows
 
 
@@ -84,11 +65,10 @@ def _strip(
     drawn = numpy_generator(seed, "pictures", name, title).permutation(np.asarray(members, int))
     chosen = sorted(drawn[:count].tolist())
     kind = "real" if name in ("test", "train") else "synthetic"
+    told = "held-out real" if name == "test" else name
     return Strip(
-        set_name=name,
-        shown=len(chosen),
-        of=len(members),
-        uri=data_uri(images.images[chosen]) if chosen else None,
+        caption=f"{told}: {len(chosen)} of {len(members)}",
+        images=images.images[np.asarray(chosen)] if chosen else None,
         alt=f"{len(chosen)} {kind} images of set {name}: {title}",
     )
 

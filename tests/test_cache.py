@@ -12,9 +12,9 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from roentgen import cache
+from roentgen.cache import Cache, Contents, open_cache
 from roentgen.errors import InputError
-from train import cache
-from train.cache import Cache, Contents, open_cache
 
 CONTENTS = Contents(
     key="k", items=10, tensors={"a": (torch.float16, (2, 3)), "n": (torch.int64, (1,))}

@@ -1,0 +1,192 @@
+"""The page's plots as SVG data URIs with alternative texts."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from eval.estimates import Estimate
+
+COLOURS = ("#444444", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito
+MARKS = ("D", "o", "s", "^", "v", "P")  # so that colour is not the only sign
+DASHES = ("-", "--", "-.", ":")
+_WIDTH = 5.6  # inches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A picture for the page and what it shows, in words."""
+
+    uri: str
+    alt: str
+    caption: str
+
+
+def dots(
+    series: Mapping[str, Mapping[str, Estimate]], caption: str, chance: float | None = None
+) -> Plot | None:
+    """Values with intervals, a line a label and a mark a series; None if nothing is measured."""
+    labels = list(dict.fromkeys(label for values in series.values() for label in values))
+    labels = [x for x in labels if any(_value(v.get(x)) is not None for v in series.values())]
+    if not labels:
+        return None
+    step = 0.8 / len(series)
+    with _style():
+        height = 1.1 + max(0.5, 0.24 * len(series)) * len(labels)
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        for k, (name, values) in enumerate(series.items()):
+            rows = [i for i, x in enumerate(labels) if _value(values.get(x)) is not None]
+            places = [i + (k - (len(series) - 1) / 2) * step for i in rows]
+            _points(axes, [values[labels[i]] for i in rows], places, name, k)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.grid(axis="x", color="#dddddd")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        if chance is not None:
+            axes.axvline(chance, color="#767676", linestyle="--", linewidth=1)
+            axes.set_xlim(right=1.01)
+        else:
+            measured = [_value(e) for values in series.values() for e in values.values()]
+            if all(value is None or value >= 0 for value in measured):
+                axes.set_xlim(left=0)
+        return _finish(figure, len(series), caption, _in_words(series, labels))
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[Estimate]]],
+    caption: str,
+    *,
+    x_label: str,
+    y_label: str,
+    diagonal: bool = False,
+    log_x: bool = False,
+) -> Plot | None:
+    """Values over x with their intervals as bands; None if nothing is measured."""
+    measured = {
+        name: [(x, e) for x, e in zip(*points, strict=True) if e.value is not None]
+        for name, points in series.items()
+    }
+    if not any(measured.values()):
+        return None
+    told = []
+    with _style():
+        figure = Figure(figsize=(_WIDTH, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for k, (name, points) in enumerate(measured.items()):
+            xs = [x for x, _ in points]
+            values = [float(e.value) for _, e in points if e.value is not None]
+            colour = COLOURS[k % len(COLOURS)]
+            axes.plot(
+                xs, values, DASHES[k % 4], color=colour, marker=MARKS[k % 6], ms=5, label=name
+            )
+            if points and all(e.low is not None for _, e in points):
+                low = [float(e.low) for _, e in points if e.low is not None]
+                high = [float(e.high) for _, e in points if e.high is not None]
+                axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+            pairs = ", ".join(f"{y:.3g} at {x:g}" for x, y in zip(xs, values, strict=True))
+            told.append(f"{name}: {pairs}")
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color="#767676", linestyle=":", linewidth=1)
+        if log_x:
+            axes.set_xscale("log")
+        _label(axes, x_label, y_label)
+        return _finish(figure, len(series), caption, "; ".join(told))
+
+
+def histogram(
+    series: Mapping[str, NDArray[np.floating]],
+    caption: str,
+    *,
+    x_label: str,
+    mark: float | None = None,
+    mark_label: str = "",
+) -> Plot:
+    """Shares of values in common bins, one outline a series; `mark` is a vertical line."""
+    everything = np.concatenate([np.asarray(v, dtype=float) for v in series.values()])
+    edges = np.histogram_bin_edges(everything, bins=40)
+    with _style():
+        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for k, (name, values) in enumerate(series.items()):
+            counts, _ = np.histogram(values, edges)
+            axes.stairs(
+                counts / max(1, len(values)),
+                edges,
+                color=COLOURS[k % len(COLOURS)],
+                linestyle=DASHES[k % 4],
+                linewidth=2,
+                label=f"{name} (n = {len(values)})",
+            )
+        if mark is not None:
+            axes.axvline(mark, color="#000000", linewidth=1, linestyle=":", label=mark_label)
+        _label(axes, x_label, "share")
+        told = "; ".join(
+            f"{name}: median {np.median(v):.3g}, 1st to 99th percentile "
+            f"{np.percentile(v, 1):.3g} to {np.percentile(v, 99):.3g}"
+            for name, v in series.items()
+        )
+        return _finish(figure, 2, caption, told)
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context(
+        {"font.size": 11, "svg.hashsalt": "roentgen", "font.family": "DejaVu Sans"}
+    ):
+        yield
+
+
+def _label(axes: Axes, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(color="#dddddd")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _finish(figure: Figure, series: int, caption: str, told: str) -> Plot:
+    if series > 1:
+        figure.legend(loc="outside upper left", ncols=1, frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Plot(uri=uri, alt=f"{caption} {told}.", caption=caption)
+
+
+def _points(
+    axes: Axes, estimates: Sequence[Estimate], places: Sequence[float], name: str, k: int
+) -> None:
+    """One series: its values, and whiskers where they have an interval."""
+    colour = COLOURS[k % len(COLOURS)]
+    for estimate, place in zip(estimates, places, strict=True):
+        if estimate.low is not None and estimate.high is not None:
+            axes.hlines(place, estimate.low, estimate.high, color=colour, linewidth=2)
+    values = [float(e.value) for e in estimates if e.value is not None]
+    mark = MARKS[k % len(MARKS)]
+    axes.plot(values, places, mark, color=colour, markersize=6, label=name)
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value
+
+
+def _in_words(series: Mapping[str, Mapping[str, Estimate]], labels: Sequence[str]) -> str:
+    parts = []
+    for name, values in series.items():
+        told = [
+            f"{label} {values[label].value:.3f}"
+            for label in labels
+            if _value(values.get(label)) is not None
+        ]
+        parts.append(f"{name}: {', '.join(told)}")
+    return "; ".join(parts)
