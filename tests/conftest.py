@@ -81,6 +81,32 @@ def small_parts(seed: int = 0, prediction_type: str = "epsilon") -> Parts:
     )
 
 
+def save_full_size_model(folder: Path) -> Parts:
+    """Stable Diffusion 1.5's architecture with random weights and our tokenizer."""
+    parts = small_parts()
+    parts.vae = AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+    )
+    parts.unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+    parts.text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            hidden_size=768,
+            intermediate_size=3072,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            bos_token_id=49406,
+            eos_token_id=49407,
+        )
+    )
+    save_model(folder, parts, licenses=[LICENSE], provenance={})
+    return parts
+
+
 def save_small_model(folder: Path, prediction_type: str = "epsilon") -> Path:
     """A small model folder."""
     parts = small_parts(prediction_type=prediction_type)
@@ -167,6 +193,12 @@ def make_text_model() -> Callable[..., Path]:
 def make_small_parts() -> Callable[..., Parts]:
     """Makes small parts; see `small_parts`."""
     return small_parts
+
+
+@pytest.fixture(scope="session")
+def save_full_size() -> Callable[[Path], Parts]:
+    """`save_full_size(folder)`: a model of 4 GB."""
+    return save_full_size_model
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def _use_xformers(denoiser: Denoiser) -> None:
 def _check_reached(denoiser: Denoiser, choice: Attention) -> None:
     """The nets must attend by torch's scaled_dot_product_attention, which the choice is for.
 
-    A frozen text encoder is run beforehand, as torch chooses.
+    A text encoder that is run beforehand attends as torch chooses.
     """
     kinds = _processors(denoiser) - {AttnProcessor2_0.__name__}
     if kinds:
@@ -92,7 +92,7 @@ def _check_reached(denoiser: Denoiser, choice: Attention) -> None:
             f"{', '.join(sorted(kinds))}: set attention=auto"
         )
     kind = denoiser.text_encoder.config._attn_implementation
-    if denoiser.trains_text_encoder and kind != "sdpa":
+    if denoiser.runs_text_encoder and kind != "sdpa":
         raise InputError(
             f"attention={choice} has no effect on the text encoder, which attends by {kind!r}: set "
             "attention=auto"
@@ -104,7 +104,7 @@ def _processors(denoiser: Denoiser) -> set[str]:
 
 
 def _probe(denoiser: Denoiser, device: torch.device) -> None:
-    """One item through the nets that train and back to their beginnings; no gradient is kept."""
+    """One item through what steps run and back to the beginnings; no gradient is kept."""
     config = denoiser.unet.config
     side = config.sample_size
     noisy = torch.zeros(1, config.in_channels, side, side, device=device, requires_grad=True)
@@ -114,7 +114,7 @@ def _probe(denoiser: Denoiser, device: torch.device) -> None:
     if denoiser.trains_text_encoder:
         named = denoiser.trained()
         beginnings += [next(w for name, w in named if name.startswith("text_encoder."))]
-    else:
+    if not denoiser.runs_text_encoder:
         prompts = torch.zeros(*ids.shape, denoiser.text_encoder.config.hidden_size, device=device)
     torch.autograd.grad(denoiser(noisy, steps, prompts).float().sum(), beginnings)
 

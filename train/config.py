@@ -28,7 +28,7 @@ class FinetuneConfig:
     """Fine-tune Stable Diffusion's UNet and text encoder on a radiograph dataset."""
 
     base: str
-    """A pipeline folder, a repository id, or "tiny" for the shipped one."""
+    """A pipeline folder, a repository id, which may end in @revision, or "tiny", which is ours."""
     data: DataConfig
     """What is trained on."""
     output: Path
@@ -103,6 +103,13 @@ class FinetuneConfig:
         weights = [entry.weight for entry in self.styles]
         require(min(weights, default=1) > 0, "styles: every weight must be above 0")
         require(not (self.resume and self.overwrite), "resume and overwrite exclude each other")
+        rates = self.learning_rate
+        require(
+            rates.unet is not None
+            or rates.text_encoder is not None
+            or bool(self.swap_text_encoder),
+            "learning_rate: both nets are frozen; give one a learning rate",
+        )
         require(
             self.swap_text_encoder is None or self.prompt_chunks == 1,
             "prompt_chunks is for the base's text encoder: with swap_text_encoder set max_tokens",

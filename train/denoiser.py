@@ -13,8 +13,10 @@ from roentgen.models.text_encoder import idle_weights
 class Denoiser(nn.Module):
     """What the prompts say and noisy latents in, the UNet's prediction out."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, caches_states: bool = True) -> None:
+        """`caches_states`: a frozen text encoder is run beforehand, not at every step."""
         super().__init__()
+        self._caches_states = caches_states
         self.unet = parts.unet
         self.text_encoder = parts.text_encoder
         self.projection = parts.projection
@@ -46,6 +48,18 @@ class Denoiser(nn.Module):
     def trains_text_encoder(self) -> bool:
         """Whether states depend on weights that train; else they can be made once."""
         return any(weight.requires_grad for weight in self.text_encoder.parameters())
+
+    @property
+    def runs_text_encoder(self) -> bool:
+        """Whether steps are given token ids, and not states that were made of them."""
+        return self.trains_text_encoder or not self._caches_states
+
+    def train(self, mode: bool = True) -> "Denoiser":
+        """As any module, but a frozen text encoder draws no dropout."""
+        super().train(mode)
+        if not self.trains_text_encoder:
+            self.text_encoder.eval()
+        return self
 
     def save_memory(self) -> None:
         """Compute activations anew in the backward pass of the nets that train."""

@@ -160,7 +160,7 @@ def try_slice(
     steps = torch.zeros(n, dtype=torch.int64, device=device)
     ids = inputs.prompts.ids
     prompts = ids[torch.arange(n) % len(ids)].long().to(device)
-    if not denoiser.trains_text_encoder:
+    if not denoiser.runs_text_encoder:
         prompts = torch.zeros(*prompts.shape, denoiser.text_encoder.config.hidden_size).to(device)
 
     def run() -> None:

@@ -46,7 +46,7 @@ class Ema:
     def applied(self) -> Iterator[None]:
         """Within, the denoiser holds the average; afterwards its own weights again.
 
-        Storage changes hands: no third copy of the weights is made.
+        Values change places, a tensor at a time: no third copy of the weights is made.
         """
         self._swap()
         try:
@@ -54,6 +54,9 @@ class Ema:
         finally:
             self._swap()
 
+    @torch.no_grad()
     def _swap(self) -> None:
         for name, parameter in self._denoiser.trained():
-            parameter.data, self.weights[name] = self.weights[name], parameter.data
+            own = parameter.clone()
+            parameter.copy_(self.weights[name])
+            self.weights[name].copy_(own)

@@ -49,6 +49,7 @@ from train.optimizer import build_optimizer
 from train.posthoc import Posthoc
 from train.saving import Saver, tolerated
 from train.schedule import alpha_bars_of
+from train.sharded import check_engine, check_sharding, is_sharding, prepare_sharding, unshard
 from train.stop import MARKER as STOP_MARKER
 from train.stop import Stop
 
@@ -82,8 +83,8 @@ def finetune_unless_stopped(config: FinetuneConfig, stop: Stop) -> None:
     if inputs.checkpoint:
         load_checkpoint(*inputs.checkpoint, training.state)
     train(training)
-    if accelerator.is_main_process:
-        save_result(config, inputs, training, origin)
+    training.state.optimizer.state.clear()  # it is saved; writing the result needs the memory
+    save_result(config, inputs, training, origin)
     accelerator.wait_for_everyone()
     with tolerated("the end of TensorBoard's log"):
         accelerator.end_training()  # last: it takes the processes apart
@@ -94,6 +95,7 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
+    check_engine()  # else accelerate asks for its package, or on a CPU goes on without it
     accelerator = Accelerator(
         # Without it, accelerate does not join torchrun's processes on a machine without a GPU.
         cpu=not torch.accelerator.is_available(),
@@ -102,6 +104,7 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
         log_with="tensorboard",
         project_dir=config.output,
     )
+    check_sharding(config, accelerator)
     shares = accelerator.num_processes * config.accumulation
     if config.batch % shares:
         raise InputError(
@@ -169,22 +172,37 @@ def remove_leftovers(folder: Path) -> None:
 
 def make_denoiser(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -> Denoiser:
     """The nets on the device as they train; the chosen attention kernel has been tried on them."""
-    denoiser = Denoiser(inputs.parts)
+    denoiser = Denoiser(inputs.parts, caches_states=config.data.cache_text)
     rates = config.learning_rate
     denoiser.freeze(unet=rates.unet is None, text_encoder=rates.text_encoder is None)
     if config.lora:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         tokenizer, held = inputs.parts.tokenizer, dtype[config.precision]
         adapt(denoiser, tokenizer, config.lora, seed=config.seed, dtype=held)
+    if not any(denoiser.trained()):
+        raise InputError(
+            "learning_rate: both nets are frozen, and states of this text encoder need no "
+            "projection; give one a learning rate"
+        )
     if config.gradient_checkpointing:
         denoiser.save_memory()
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    # FSDP takes no other than contiguous weights.
+    channels_last = config.channels_last and not is_sharding(accelerator)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
     denoiser.to(accelerator.device)
     denoiser.unet.to(memory_format=layout)
+    if accelerator.device.type == "cpu":
+        unmap(denoiser)
     choose_attention(denoiser, config.attention, accelerator)
     if config.compile:
         compile_blocks(denoiser)
     return denoiser
+
+
+def unmap(module: torch.nn.Module) -> None:
+    """Copy weights, or the files that any of them is mapped from stay in memory whole."""
+    for weight in module.parameters():
+        weight.data = weight.data.clone()
 
 
 def assemble(
@@ -199,6 +217,8 @@ def assemble(
     alpha_bars = alpha_bars_of(parts.scheduler)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     parts.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
+    if accelerator.device.type == "cpu":
+        unmap(parts.vae)
     augment = config.data.augment
     augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
 
@@ -215,7 +235,7 @@ def assemble(
         )
         latents = cache_latents(caches, plan, accelerator)
         states = None
-        if not denoiser.trains_text_encoder:
+        if not denoiser.runs_text_encoder:
             states = cache_states(
                 caches,
                 prompts.ids,
@@ -237,6 +257,7 @@ def assemble(
         draws = validation_draws(config.seed, ids, shape, len(alpha_bars), items=chosen)
         held_out = examples(*inputs.held_out), draws
     optimizer = build_optimizer(denoiser, config.optimizer, config.learning_rate)
+    prepare_sharding(denoiser, accelerator)
     model, wrapped = accelerator.prepare(denoiser, optimizer)
     ema, objective = config.ema, config.objective
     return Training(
@@ -279,11 +300,17 @@ def assemble(
 def save_result(
     config: FinetuneConfig, inputs: Inputs, training: Training, origin: dict[str, Any]
 ) -> None:
-    """Write the averaged weights, or the raw ones without an average, as a pipeline folder."""
+    """Write the averaged weights, or the raw ones without an average, as a pipeline folder.
+
+    All processes call it, as shards are gathered; the main one writes.
+    """
     parts, ema = inputs.parts, training.state.ema
-    denoiser = training.state.denoiser
+    denoiser, main = training.state.denoiser, training.accelerator.is_main_process
     if ema:
         denoiser.load(ema.weights)
+    unshard(denoiser, keep=main)
+    if not main:
+        return
     if config.lora:
         result_of_adapters(config, denoiser, parts, origin)
     fold_projection(parts)  # before anything is rounded

@@ -26,6 +26,7 @@ from train.optimizer import rate_factor, set_rates
 from train.posthoc import save_snapshots
 from train.prefetch import Prefetched, prefetched
 from train.saving import Saver, tolerated
+from train.sharded import is_sharding
 from train.stop import Agreement, Stop
 from train.validation import held_out_loss, preview
 
@@ -144,8 +145,13 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
             with tolerated(f"the averages of step {state.step}"):
                 save_snapshots(folder, state.step, state.posthoc, main=main)
             accelerator.wait_for_everyone()
-        if saves and not t.saver.save(state, needed=last or stops):
-            log.write(state.step, {"failed_saves": t.saver.failed})
+        if saves:
+            began = time.monotonic()
+            saved = t.saver.save(state, needed=last or stops)
+            seconds = time.monotonic() - began
+            log.write(
+                state.step, {"save_seconds": seconds} if saved else {"failed_saves": t.saver.failed}
+            )
         if stops:
             bar.close()
             t.stop.end(state.step, accelerator)
@@ -171,7 +177,8 @@ def slice_losses(training: Training, batch: Batch) -> Tensor:
     t = training
     alpha_bar = t.alpha_bars[batch.timesteps]
     noisy = add_noise(batch.latents, batch.noise, alpha_bar)
-    predicted = t.model(noisy, batch.timesteps, batch.prompts)
+    with t.accelerator.autocast():
+        predicted = t.model(noisy, batch.timesteps, batch.prompts)
     wanted = target(t.prediction, batch.latents, batch.noise, alpha_bar)
     gamma = t.config.objective.min_snr
     weights = None if gamma is None else min_snr_weights(t.prediction, alpha_bar, gamma)
@@ -205,10 +212,13 @@ def validate(training: Training) -> dict[str, float]:
 
 
 def draw_preview(training: Training, log: RunLog) -> None:
-    """A contact sheet of the preview prompts into previews/, on the main process."""
+    """A contact sheet of the preview prompts into previews/.
+
+    The main process draws it; all do where each has a shard of the weights.
+    """
     t, config, ema = training, training.config, training.state.ema
     assert config.preview is not None
-    if t.accelerator.is_main_process:
+    if t.accelerator.is_main_process or is_sharding(t.accelerator):
         with ema.applied() if ema else nullcontext():
             sheet = preview(
                 t.parts,
@@ -218,6 +228,7 @@ def draw_preview(training: Training, log: RunLog) -> None:
                 attention=config.attention,
                 accelerator=t.accelerator,
             )
+    if t.accelerator.is_main_process:
         path = t.config.output / "previews" / f"step-{t.state.step:08d}.png"
         with tolerated(f"the preview {path}"):
             path.parent.mkdir(exist_ok=True)

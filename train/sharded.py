@@ -4,15 +4,78 @@ FSDP makes DTensors of the parameters; moments and averages made from these are 
 is no DTensor is the same on all processes and passes through unchanged.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule
+from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from roentgen.errors import InputError
+
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from train.config import FinetuneConfig
     from train.denoiser import Denoiser
+
+
+def is_sharding(accelerator: "Accelerator") -> bool:
+    """Whether weights come to lie in shards."""
+    return str(accelerator.distributed_type.value) == "FSDP"
+
+
+def check_engine() -> None:
+    """Raise InputError where the launcher was told to let another engine train than torch's."""
+    for engine in ("DeepSpeed", "Megatron_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{engine.upper()}", "false").lower() == "true":
+            raise InputError(
+                f"{engine} takes the optimizer's step and keeps its state by itself, so that no "
+                "run could be resumed exactly: use configs/accelerate/fsdp.yaml, which shards as "
+                "much"
+            )
+
+
+def check_sharding(config: "FinetuneConfig", accelerator: "Accelerator") -> None:
+    """Raise InputError where the launcher's settings, or ours, do not go with sharded weights."""
+    if not is_sharding(accelerator):
+        return
+    plugin = accelerator.state.fsdp_plugin
+    refused = {
+        "fsdp_version 1: set fsdp_version: 2": plugin.fsdp_version != 2,
+        "fsdp_offload_params: set it false": isinstance(plugin.cpu_offload, CPUOffloadPolicy),
+        "fsdp_cpu_ram_efficient_loading: set it false": plugin.cpu_ram_efficient_loading,
+        "fsdp_activation_checkpointing: set gradient_checkpointing=true in its place": (
+            plugin.activation_checkpointing
+        ),
+        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.lora,
+        "precision fp16: choose bf16 or fp32": config.precision == "fp16",
+        "compile: set it false": config.compile,
+        f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
+    }
+    if wrong := [what for what, is_so in refused.items() if is_so]:
+        raise InputError(f"sharded weights (FSDP) do not go with {'; nor with '.join(wrong)}")
+
+
+def prepare_sharding(denoiser: "Denoiser", accelerator: "Accelerator") -> None:
+    """Tell accelerate how to shard, if it is to: unit by unit, in float32.
+
+    Precision is autocast's business, as it is with whole weights, or losses would differ.
+    """
+    if is_sharding(accelerator):
+        plugin = accelerator.state.fsdp_plugin
+        plugin.auto_wrap_policy = transformer_auto_wrap_policy
+        plugin.transformer_cls_names_to_wrap = units(denoiser)
+        plugin.mixed_precision_policy = None
+
+
+def reshard(module: nn.Module) -> None:
+    """Free gathered weights, which a forward pass without a backward pass may leave."""
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 def full(tensor: Tensor) -> Tensor:

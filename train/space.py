@@ -29,7 +29,7 @@ def space_needed(
     weights = sum(weight.numel() for net in nets for weight in net.parameters())
     side = size // 2 ** (len(parts.vae.config.block_out_channels) - 1)
     caches = latents * 2 * parts.vae.config.latent_channels * side**2 * 2  # two in float16
-    if config.learning_rate.text_encoder is None:
+    if config.learning_rate.text_encoder is None and config.data.cache_text:
         projection, unet = parts.projection, parts.unet
         width = projection.in_features if projection else unet.config.cross_attention_dim
         tokens = parts.prompt_chunks * parts.tokenizer.model_max_length

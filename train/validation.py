@@ -24,6 +24,7 @@ from train.draws import Draws
 from train.examples import Examples
 from train.loss import add_noise, item_losses, target
 from train.sections import Attention, PreviewConfig
+from train.sharded import reshard
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -39,6 +40,7 @@ def evaluating(denoiser: Denoiser) -> Iterator[None]:
         with torch.no_grad(), uncompiled(denoiser):
             yield
     finally:
+        reshard(denoiser)
         denoiser.train()
 
 
@@ -56,17 +58,20 @@ def held_out_loss(
 ) -> float:
     """The mean unweighted loss over all drawn items, shared out over the processes."""
     total = torch.zeros(2, dtype=torch.float64)
-    places = range(accelerator.process_index, len(draws.items), accelerator.num_processes)
+    count, rank, ranks = len(draws.items), accelerator.process_index, accelerator.num_processes
+    places = range(rank, count, ranks)
     with evaluating(denoiser):
-        for first in range(0, len(places), batch):
-            chunk = _subset(draws, list(places[first : first + batch]))
+        # As many batches on each process, as shards are gathered: the last may be empty.
+        for first in range(0, -(-count // ranks), batch):
+            mine = list(places[first : first + batch])
+            chunk = _subset(draws, mine or [0])
             given = examples.batch(chunk, memory_format).to(accelerator.device)
             alpha_bar = alpha_bars[given.timesteps]
             noisy = add_noise(given.latents, given.noise, alpha_bar)
             with accelerator.autocast(), attending(attention):
                 said = denoiser(noisy, given.timesteps, given.prompts)
             wanted = target(prediction, given.latents, given.noise, alpha_bar)
-            losses = item_losses(said, wanted, None).double().cpu()
+            losses = item_losses(said, wanted, None)[: len(mine)].double().cpu()
             total += torch.stack([losses.sum(), torch.tensor(float(len(losses))).double()])
     summed: Tensor = accelerator.reduce(total.to(accelerator.device), reduction="sum")
     return float(summed[0] / summed[1])

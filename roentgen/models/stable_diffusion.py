@@ -53,6 +53,8 @@ class Parts:
 def find_model(base: str) -> Path:
     """The local folder of a base: "tiny", a folder, or a repository id of the hub.
 
+    Of a repository `owner/name@revision` is a certain one: a commit, tag or branch.
+
     Raises InputError where there is neither a folder nor a repository that can be fetched, and
     where it is no pipeline of Stable Diffusion 1.x or 2.x, naming what is missing.
     """
@@ -66,20 +68,23 @@ def find_model(base: str) -> Path:
 
 def _fetch(base: str) -> Path:
     """Fetch a repository of the hub, or find it among those fetched before."""
-    owner, _, name = base.partition("/")
+    repository, _, wanted = base.partition("@")
+    revision = wanted or None
+    owner, _, name = repository.partition("/")
     if not (owner and name) or "/" in name or base.startswith((".", "~")):
         raise InputError(
             f"base model {base!r} not found: give a pipeline folder, a repository id like "
-            "'owner/name', or 'tiny'"
+            "'owner/name' or 'owner/name@revision', or 'tiny'"
         )
     import huggingface_hub as hub
 
     try:
-        weights = _weights(hub.list_repo_files(base))
-        return Path(hub.snapshot_download(base, allow_patterns=[*PATTERNS, *weights]))
+        weights = _weights(hub.list_repo_files(repository, revision=revision))
+        patterns = [*PATTERNS, *weights]
+        return Path(hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub, its network and its cache each have their own
         try:
-            return Path(hub.snapshot_download(base, local_files_only=True))
+            return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
         except Exception:
             reason = type(error).__name__
         raise InputError(
@@ -109,23 +114,16 @@ def load_parts(base: str) -> Parts:
     scheduler = getattr(diffusers, index["scheduler"][1], None)
     if scheduler is None:
         raise InputError(f"{folder} names an unknown scheduler: {index['scheduler'][1]}")
-    weights = _weights(
-        path.relative_to(folder).as_posix() for path in folder.glob("*/*.safetensors")
-    )
-
-    def options(part: str) -> dict[str, Any]:
-        half = any(name.startswith(f"{part}/") and ".fp16" in name for name in weights)
-        return {"variant": "fp16" if half else None}
 
     def network(reader: Any, part: str) -> Any:
         common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-        return reader.from_pretrained(folder / part, **common, **options(part))
+        return reader.from_pretrained(folder / part, **common, **_variant(folder, part))
 
     readers: dict[str, Callable[[], Any]] = {
         "vae": lambda: network(diffusers.AutoencoderKL, "vae"),
         "unet": lambda: network(diffusers.UNet2DConditionModel, "unet"),
         "text_encoder": lambda: read_text_encoder(
-            folder / "text_encoder", **options("text_encoder")
+            folder / "text_encoder", **_variant(folder, "text_encoder")
         ),
         "tokenizer": lambda: load_tokenizer(str(folder)),
         "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
@@ -136,10 +134,26 @@ def load_parts(base: str) -> Parts:
             loaded[part] = read()
         except Exception as error:  # each library has its own; all mean the folder cannot be read
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            if not any(name.startswith(f"{part}/") for name in weights) and _pickled(folder / part):
+            if not _local_weights(folder, part) and _pickled(folder / part):
                 reason = "its weights are pickled, which can run code: save them as safetensors"
             raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
     return Parts(**loaded, prompt_chunks=_prompt_chunks(folder))
+
+
+def load_text_encoder(base: str) -> tuple[Any, Any, int]:
+    """The text encoder of a pipeline alone, its tokenizer and the windows a prompt is given.
+
+    Raises InputError if it cannot be found or read.
+    """
+    folder = find_model(base)
+    try:
+        encoder = read_text_encoder(folder / "text_encoder", **_variant(folder, "text_encoder"))
+        return encoder, load_tokenizer(str(folder)), _prompt_chunks(folder)
+    except InputError:
+        raise
+    except Exception as error:  # each library has its own; all mean the folder cannot be read
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot read the text encoder of model {folder}: {reason}") from error
 
 
 def load_tokenizer(base: str) -> Any:
@@ -147,6 +161,17 @@ def load_tokenizer(base: str) -> Any:
     folder = find_model(base)
     kind = _read_json(folder, "text_encoder/config.json").get("model_type", "")
     return read_tokenizer(folder / "tokenizer", kind)
+
+
+def _variant(folder: Path, part: str) -> dict[str, Any]:
+    """What names the files of a part that has its weights in half precision alone."""
+    half = any(".fp16" in name for name in _local_weights(folder, part))
+    return {"variant": "fp16" if half else None}
+
+
+def _local_weights(folder: Path, part: str) -> list[str]:
+    files = (folder / part).glob("*.safetensors")
+    return _weights(path.relative_to(folder).as_posix() for path in files)
 
 
 def _pickled(folder: Path) -> bool:

@@ -86,7 +86,7 @@ def test_prepare_finetune_generate_evaluate(
         output=tmp_path / "report",
     )
     results = json.loads((tmp_path / "report" / "results.json").read_text())
-    fid = results["fidelity"]["fid"]
+    fid = results["fidelity"]["roentgen"]["fid"]
     assert fid["before"]["value"] == pytest.approx(fid["after"]["value"])  # the same set twice
     page = (tmp_path / "report" / "report.html").read_text()
     assert "<img" in page

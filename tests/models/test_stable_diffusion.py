@@ -215,13 +215,22 @@ def test_only_what_is_needed_is_fetched(
     }
     fetched: list[str] = []
 
-    def fetch(repository: str, allow_patterns: list[str]) -> str:
+    asked: list[tuple[str, str | None]] = []
+
+    def look(repo_id: str, revision: str | None) -> list[str]:
+        asked.append((repo_id, revision))
+        return sorted(half | full | others)
+
+    def fetch(repo_id: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repo_id, revision))
         fetched.extend(allow_patterns)
         return str(saved)
 
-    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda _: sorted(half | full | others))
+    monkeypatch.setattr("huggingface_hub.list_repo_files", look)
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     assert find_model("owner/name") == saved
+    assert find_model("owner/name@v1.5") == saved
+    assert asked == [("owner/name", None)] * 2 + [("owner/name", "v1.5")] * 2
     assert {name for name in fetched if name.endswith(".safetensors")} == (full or half)
     assert "unet/*.json" in fetched
 

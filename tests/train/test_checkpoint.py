@@ -3,12 +3,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from roentgen.errors import InputError
 from roentgen.models.stable_diffusion import Parts
+from roentgen.runs import write_json
 from train.checkpoint import (
     State,
     differences,
@@ -20,6 +22,7 @@ from train.denoiser import Denoiser
 from train.ema import Ema
 from train.optimizer import build_optimizer
 from train.sections import LearningRates, OptimizerConfig
+from train.tensor_file import damage
 
 
 @pytest.fixture
@@ -126,6 +129,24 @@ def test_a_failed_save_leaves_the_old_ones(
         save(tmp_path, state, 10, keep=1)
     assert names(tmp_path) == ["step-00000005"]
     assert newest(tmp_path) == 5
+
+
+def test_the_manifest_comes_last_and_the_name_after_it(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(path: Path, value: dict[str, Any]) -> None:
+        seen.append((names(path.parent), names(tmp_path)))
+        assert damage(path.parent, value["files"]) == []
+        write_json(path, value)
+
+    monkeypatch.setattr("train.checkpoint.write_json", noted)
+    save(tmp_path, state, 5)
+    ((files, folders),) = seen
+    assert files == ["ema.safetensors", "optimizer.safetensors", "weights.safetensors"]
+    assert [folder for folder in folders if not folder.startswith(".")] == []
+    assert names(tmp_path) == ["step-00000005"]
 
 
 def test_too_little_room_is_seen_before_anything_is_written(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import PartialState
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from train.ema import Ema
@@ -44,7 +45,8 @@ def to_meta(training: Training, patch: pytest.MonkeyPatch) -> None:
     fused = [*module._get_fused_kernels_supported_devices(), "meta"]
     patch.setattr(module, "_get_fused_kernels_supported_devices", lambda: fused)
     t.state.denoiser.to(META)
-    t.accelerator.state.device = META
+    for state in (t.accelerator.state, PartialState()):
+        state.device = META
     t.alpha_bars = t.alpha_bars.to(META)
     optimizer = build_optimizer(t.state.denoiser, config.optimizer, config.learning_rate)
     t.state.optimizer = optimizer

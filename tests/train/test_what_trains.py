@@ -162,13 +162,22 @@ def test_a_frozen_text_encoder_is_not_run_while_training(
     assert again.metrics("loss") == losses
 
 
+@pytest.mark.parametrize("kind", ["clip", "t5"])  # T5 draws dropout as it trains
 def test_states_from_the_cache_train_as_the_text_encoder_does(
-    write: Write, fine_tune: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write: Write,
+    fine_tune: Callable[..., Any],
+    tmp_path: Path,
+    make_text_model: Callable[..., Path],
+    kind: str,
 ) -> None:
-    path = write(learning_rate=FROZEN, steps=4)
+    model = make_text_model(tmp_path / "text", "t5")
+    swap = {"model": str(model), "max_tokens": 40} if kind == "t5" else None
+    path = write(learning_rate=FROZEN, steps=4, swap_text_encoder=swap)
     cached = fine_tune(path)
-    monkeypatch.setattr("train.denoiser.Denoiser.trains_text_encoder", True)
-    live = fine_tune(path, f"--output={tmp_path / 'live'}")
+    live = fine_tune(path, f"--output={tmp_path / 'live'}", "--data.cache_text=false")
+    assert list(cached.folder.glob("caches/prompts-*"))
+    assert not list(live.folder.glob("caches/prompts-*"))
+    assert cached.checkpoint(4).keys() == live.checkpoint(4).keys()
     assert live.metrics("loss") == pytest.approx(cached.metrics("loss"), rel=1e-4)
     assert live.metrics("loss") != cached.metrics("loss")  # it did take the other way
     held_out = cached.metrics("held_out_loss")
@@ -222,6 +231,22 @@ def changed_where_alike(one: Any, other: Any) -> list[str]:
         for name in old
         if old[name].shape == new[name].shape and not torch.equal(old[name], new[name])
     ]
+
+
+def test_a_projection_can_train_alone(
+    write: Write,
+    fine_tune: Callable[..., Any],
+    tmp_path: Path,
+    make_text_model: Callable[..., Path],
+) -> None:
+    rates = {"unet": None, "text_encoder": None, "projection": 1e-3}
+    swap = {"model": str(make_text_model(tmp_path / "text", "t5")), "max_tokens": 40}
+    run = fine_tune(write(swap_text_encoder=swap, learning_rate=rates))
+    assert list(kept(run)) == ["projection.weight"]
+    as_wide = make_text_model(tmp_path / "as_wide", "t5", width=16)
+    swap = {"model": str(as_wide), "max_tokens": 40}
+    with pytest.raises(InputError, match="need no projection; give one a learning rate"):
+        fine_tune(write(swap_text_encoder=swap, learning_rate=rates), "--overwrite=true")
 
 
 def test_adapters_join_another_text_encoder(
