@@ -1,79 +1,137 @@
-"""Is it what was asked for? A classifier trained on real films judges each set."""
+"""Is it what was asked for? What a classifier trained on real films says, against that."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.decisions import best_threshold, weighted_f1
 from eval.estimates import (
     Estimate,
     Floats,
-    auroc,
     bootstrap_weights,
     not_measured,
-    percentile_interval,
     proportion,
     weighted_auroc,
 )
+from eval.measured import Lacking, Score, estimate, mean_of, over_seeds
+from eval.precision_recall import weighted_average_precision
 from roentgen.data.findings import FindingName
 from roentgen.models.classifier import Prediction
 from roentgen.models.labels import UNKNOWN_VIEW
 
 MEAN = "mean"
+Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
+# From scores or calls (N,), truth (N,) and weights (R, N): the number under each row of weights.
+Metric = Callable[[NDArray[Any], NDArray[np.bool_], NDArray[Any]], Floats]
+
+
+def shortage(labels: Labels, min_cases: int, what: str) -> str | None:
+    """Why there are too few labels (N,) of one finding to do `what`, None if there are enough."""
+    for state, kind in ((1, "positives"), (0, "negatives")):
+        count = int((labels == state).sum())
+        if count < min_cases:
+            few = f"only {count}" if count else "no"
+            return f"{few} {kind} to {what} (at least {min_cases} needed)"
+    return None
 
 
 def trainable(
-    labels: NDArray[np.float32], findings: Sequence[FindingName], min_cases: int
+    labels: Labels, findings: Sequence[FindingName], min_cases: int
 ) -> dict[FindingName, str | None]:
     """Why a finding cannot be learned from these labels, None if it can."""
-    return {name: _shortage(labels[:, j], min_cases, "train on") for j, name in enumerate(findings)}
+    return {name: shortage(labels[:, j], min_cases, "train on") for j, name in enumerate(findings)}
 
 
-def finding_aurocs(
-    predictions: Sequence[Floats],
-    labels: NDArray[np.float32],
+def thresholds_of(
+    scores: Floats, labels: Labels, findings: Sequence[FindingName], min_cases: int
+) -> dict[FindingName, float | str]:
+    """Where each finding is called with the best F1 on these images, or why it cannot be said."""
+    result: dict[FindingName, float | str] = {}
+    for j, name in enumerate(findings):
+        known = ~np.isnan(labels[:, j])
+        why = shortage(labels[:, j], min_cases, "set a threshold by")
+        result[name] = why or best_threshold(scores[known, j], labels[known, j] == 1)
+    return result
+
+
+def finding_scores(
+    metric: Metric,
+    said: NDArray[Any],
+    labels: Labels,
+    weights: NDArray[Any],
+    findings: Sequence[FindingName],
+    hindered: Mapping[FindingName, str | None],
+    min_cases: int,
+) -> tuple[dict[FindingName, Estimate], Estimate]:
+    """A number for each finding over its known labels, and their mean.
+
+    `said` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients;
+    `hindered` says why a finding has no number.
+    """
+    scores: dict[FindingName, Score] = {}
+    for j, name in enumerate(findings):
+        known = ~np.isnan(labels[:, j])
+        n = int(known.sum())
+        why = hindered[name] or shortage(labels[:, j], min_cases, "judge by")
+        if why:
+            scores[name] = Lacking(why=why, n=n)
+            continue
+        values = metric(said[known, j], labels[known, j] == 1, weights[:, known])
+        scores[name] = over_seeds([values], n)
+    mean, note = mean_of(list(scores.values()))
+    return {name: estimate(score) for name, score in scores.items()}, estimate(mean, note)
+
+
+def alignment(
+    prediction: Prediction,
+    labels: Labels,
+    views: NDArray[np.int64],
     patients: Sequence[str],
     findings: Sequence[FindingName],
-    untrained: dict[FindingName, str | None],
+    untrained: Mapping[FindingName, str | None],
     *,
+    thresholds: Mapping[FindingName, float | str] | None = None,
     min_cases: int,
     samples: int,
     seed: int,
-) -> tuple[dict[str, Estimate], dict[str, Floats]]:
-    """AUROC, present against absent, of each finding and their mean, averaged over predictions.
+) -> dict[str, Any]:
+    """The judgement of one set: view, and AUROC, AUPRC and (with thresholds) F1 of each finding.
 
-    `predictions` holds one (N, findings) array a training seed. Also returns each number's
-    bootstrap replicates; equal `seed` and `patients` pair those of different classifiers.
+    `untrained` says why the judge cannot have learnt a finding. "mean_auroc" and so on are means.
     """
+    weights = resamples(patients, samples, seed)
+    result: dict[str, Any] = {"view_accuracy": view_accuracy(prediction.views, views)}
+
+    def add(name: str, metric: Metric, said: NDArray[Any], why: Mapping[Any, str | None]) -> None:
+        each, mean = finding_scores(metric, said, labels, weights, findings, why, min_cases)
+        result[f"mean_{name}"], result[name] = mean, each
+
+    add("auroc", weighted_auroc, prediction.findings, untrained)
+    add("auprc", weighted_average_precision, prediction.findings, untrained)
+    if thresholds is not None:
+        chosen = [thresholds[name] for name in findings]
+        limits = np.array([np.inf if isinstance(t, str) else t for t in chosen])
+        unset = {
+            name: untrained[name] or (t if isinstance(t, str) else None)
+            for name, t in zip(findings, chosen, strict=True)
+        }
+        add("f1", weighted_f1, prediction.findings >= limits, unset)
+    result["cases"] = {
+        name: {
+            "present": int((labels[:, j] == 1).sum()),
+            "absent": int((labels[:, j] == 0).sum()),
+        }
+        for j, name in enumerate(findings)
+    }
+    return result
+
+
+def resamples(patients: Sequence[str], samples: int, seed: int) -> NDArray[Any]:
+    """(1 + samples, N): ones, then how often each image comes in each resample of patients."""
     weights = bootstrap_weights(patients, samples, seed)
-    estimates: dict[str, Estimate] = {}
-    replicates: dict[str, Floats] = {}
-    for j, name in enumerate(findings):
-        known = ~np.isnan(labels[:, j])
-        why = untrained[name] or _shortage(labels[:, j], min_cases, "judge by")
-        if why:
-            estimates[name] = not_measured(int(known.sum()), why)
-            continue
-        positive = labels[known, j] == 1
-        scores = [p[known, j] for p in predictions]
-        replicates[name] = np.mean(
-            [weighted_auroc(s, positive, weights[:, known]) for s in scores], axis=0
-        )
-        low, high = percentile_interval(replicates[name])
-        value = float(np.mean([auroc(s, positive) for s in scores]))
-        estimates[name] = Estimate(value=value, low=low, high=high, n=int(known.sum()))
-    measured = list(replicates)
-    if not measured:
-        estimates[MEAN] = not_measured(len(labels), "no finding has enough labels")
-        return estimates, replicates
-    replicates[MEAN] = np.mean([replicates[name] for name in measured], axis=0)
-    low, high = percentile_interval(replicates[MEAN])
-    value = float(np.mean([estimates[name].value for name in measured]))
-    left_out = [name for name in findings if name not in measured]
-    note = f"over {len(measured)} of {len(findings)} findings" if left_out else None
-    estimates[MEAN] = Estimate(value=value, low=low, high=high, n=len(labels), note=note)
-    return estimates, replicates
+    return np.concatenate([np.ones((1, len(patients)), weights.dtype), weights])
 
 
 def view_accuracy(predicted: Floats, views: NDArray[np.int64]) -> Estimate:
@@ -83,50 +141,3 @@ def view_accuracy(predicted: Floats, views: NDArray[np.int64]) -> Estimate:
     if n == 0:
         return not_measured(0, "no image has a view")
     return proportion(int((predicted[known].argmax(axis=1) == views[known]).sum()), n)
-
-
-def alignment(
-    prediction: Prediction,
-    labels: NDArray[np.float32],
-    views: NDArray[np.int64],
-    patients: Sequence[str],
-    findings: Sequence[FindingName],
-    untrained: dict[FindingName, str | None],
-    *,
-    min_cases: int,
-    samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """The judgement of one set, as JSON."""
-    estimates, _ = finding_aurocs(
-        [prediction.findings],
-        labels,
-        patients,
-        findings,
-        untrained,
-        min_cases=min_cases,
-        samples=samples,
-        seed=seed,
-    )
-    mean = estimates.pop(MEAN)
-    return {
-        "view_accuracy": view_accuracy(prediction.views, views),
-        "mean_auroc": mean,
-        "auroc": estimates,
-        "cases": {
-            name: {
-                "present": int((labels[:, j] == 1).sum()),
-                "absent": int((labels[:, j] == 0).sum()),
-            }
-            for j, name in enumerate(findings)
-        },
-    }
-
-
-def _shortage(labels: NDArray[np.float32], min_cases: int, what: str) -> str | None:
-    for state, kind in ((1, "positives"), (0, "negatives")):
-        count = int((labels == state).sum())
-        if count < min_cases:
-            few = f"only {count}" if count else "no"
-            return f"{few} {kind} to {what} (at least {min_cases} needed)"
-    return None

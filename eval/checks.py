@@ -23,7 +23,7 @@ def checks(sets: Sets, trained_on: str | None) -> list[Check]:
             "patients of the test split whose prompts were used": _prompts(images, test),
             "the model was not trained on the test split": _model_training(images, test),
         }
-        own = len(_held_out(test) & set(images.patients))
+        own = len(named_patients(images, test))
         if own:
             found["patients of the test split named as its own"] = (
                 f"{own}: this set may hold real films"
@@ -46,6 +46,11 @@ def prompt_patients(images: ImageSet) -> set[str]:
 def held_out_prompts(images: ImageSet, test: ImageSet) -> set[str]:
     """The held-out patients among them."""
     return prompt_patients(images) & _held_out(test)
+
+
+def named_patients(images: ImageSet, test: ImageSet) -> set[str]:
+    """The held-out patients that a synthetic set calls its own: it may hold real films."""
+    return set(images.patients) & _held_out(test)
 
 
 def _held_out(test: ImageSet) -> set[str]:

@@ -17,7 +17,7 @@ from roentgen.errors import InputError
 from roentgen.models.classifier import ClassifierConfig
 from roentgen.models.labels import NotMentioned
 
-RESERVED = {"train", "test", "reference", "floor", "ceiling", "definition", "real"}
+RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "definition", "real"}
 
 
 @dataclass(frozen=True, kw_only=True)

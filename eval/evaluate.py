@@ -7,19 +7,34 @@ the training of networks.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from eval.checks import checks
+import torch
+from accelerate import PartialState
+
+from eval.checks import Check, checks
+from eval.cite import citation
 from eval.config import EvaluateConfig
+from eval.judge import finding_judge
 from eval.output import File, check_results, write_results
+from eval.page.extremes import extremes
 from eval.page.pictures import grid
-from eval.page.render import render, told
-from eval.part import Part, as_json
+from eval.page.render import render
+from eval.part import Part, Pictures, as_json
 from eval.parts.alignment import check_alignment, fill_alignment, measure_alignment
-from eval.parts.diversity import check_diversity, measure_diversity
+from eval.parts.diversity import check_diversity, fill_diversity, measure_diversity
 from eval.parts.fidelity import check_fidelity, fill_fidelity, measure_fidelity
+from eval.parts.privacy import check_privacy, fill_privacy, measure_privacy
+from eval.parts.text_encoder import (
+    check_text_encoder,
+    fill_text_encoder,
+    measure_text_encoder,
+)
 from eval.parts.utility import check_utility, fill_utility, measure_utility
 from eval.sets import Sets, describe_set, read_sets
+from eval.tables import csv_text, latex_text
+from eval.words import told
 from roentgen.config import load_config
 from roentgen.errors import run_program
 from roentgen.runs import inherit_licenses, provenance
@@ -36,40 +51,64 @@ class Steps(NamedTuple):
 PARTS = {  # by the name of its section in the configuration
     "alignment": Steps(check_alignment, fill_alignment, measure_alignment),
     "fidelity": Steps(check_fidelity, fill_fidelity, measure_fidelity),
-    "diversity": Steps(check_diversity, None, measure_diversity),
+    "diversity": Steps(check_diversity, fill_diversity, measure_diversity),
     "utility": Steps(check_utility, fill_utility, measure_utility),
+    "text_encoder": Steps(check_text_encoder, fill_text_encoder, measure_text_encoder),
+    "privacy": Steps(check_privacy, fill_privacy, measure_privacy),
 }
 
 
 def main() -> None:
     """The program."""
     config = load_config(EvaluateConfig)
-    _, parts = evaluate(config)
-    print(summary(parts))  # noqa: T201
-    print(config.output / "report.html")  # noqa: T201
+    started = time.monotonic()
+    # Without cpu=True, accelerate does not join torchrun's processes on a machine without a GPU;
+    # shares are uneven, so one process may wait long for another.
+    cpu = not torch.accelerator.is_available()
+    state = PartialState(cpu=cpu, timeout=timedelta(days=1))
+    sets, known = prepare(config)
+    fill(config, sets)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        _, parts = measure(config, sets, known, started)
+        print(summary(parts))  # noqa: T201
+        print(config.output / "report.html")  # noqa: T201
 
 
 def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], list[Part]]:
-    """Measure everything, write the page, the tables and results.json; the results and parts."""
+    """All of it in one process: the results and what the parts handed over."""
     started = time.monotonic()
+    sets, known = prepare(config)
+    fill(config, sets)
+    return measure(config, sets, known, started)
+
+
+def prepare(config: EvaluateConfig) -> tuple[Sets, list[Check]]:
+    """The sets, after all that can be checked before any work, and what is known of them."""
     check_results(config.output, overwrite=config.overwrite)
-    asked = {name: steps for name, steps in PARTS.items() if getattr(config, name) is not None}
     sets = read_sets(config)
-    for steps in asked.values():
+    for steps in _asked(config).values():
         steps.check(config, sets)
-    known = checks(sets, sets.main if config.utility else None)
-    parts = []
-    for name, steps in asked.items():
-        say(name)
+    return sets, checks(sets, sets.main if config.utility else None)
+
+
+def fill(config: EvaluateConfig, sets: Sets) -> None:
+    """Do a process's share of the costly things that caches keep: an interrupted run goes on."""
+    for name, steps in _asked(config).items():
         if steps.fill:
+            say(f"{name}: features and networks")
             steps.fill(config, sets)
+
+
+def measure(
+    config: EvaluateConfig, sets: Sets, known: list[Check], started: float
+) -> tuple[dict[str, Any], list[Part]]:
+    """Measure everything, write the page, the tables and results.json; the results and parts."""
+    parts = []
+    for name, steps in _asked(config).items():
+        say(f"{name}: measures")
         parts.append(steps.measure(config, sets))
-    pictures = grid(
-        {"test": sets.test, **sets.synthetic},
-        config.findings,
-        count=config.pictures,
-        seed=config.seed,
-    )
+    pictures = _pictures(config, sets)
 
     inputs = {"reference": sets.test.dataset.manifest}
     inputs |= {name: images.dataset.manifest for name, images in sets.synthetic.items()}
@@ -88,12 +127,31 @@ def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], list[Part]]:
         "provenance": provenance("eval.evaluate", config, inputs),
         "seconds": time.monotonic() - started,
     }
+    cite = citation(results, parts)
+    results["cite"] = as_json(cite)
     files: dict[str, File] = {
-        "report.html": render(results, parts, pictures),
+        "report.html": render(results, parts, pictures, cite),
         "results.json": results,
     }
+    for table in (table for part in parts for table in part.tables):
+        files[f"tables/{table.name}.csv"] = csv_text(table)
+        files[f"tables/{table.name}.tex"] = latex_text(table)
     write_results(config.output, files, numbers, inputs, results["provenance"])
     return results, parts
+
+
+def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
+    """What the page shows of the sets: drawn by the seed, and where there is a judge, ranked."""
+    real_first = {"test": sets.test, **sets.synthetic}
+    drawn = grid(real_first, config.findings, count=config.pictures, seed=config.seed)
+    if config.alignment is None:
+        return {"drawn": drawn}
+    judge = finding_judge(config, sets)
+    judged = {
+        images.name: (images, judge.predict(images.images).findings)
+        for images in (sets.synthetic[sets.main], sets.test)
+    }
+    return {"ranked": extremes(judged, config.findings, config.pictures), "drawn": drawn}
 
 
 def summary(parts: Sequence[Part]) -> str:
@@ -111,7 +169,12 @@ def summary(parts: Sequence[Part]) -> str:
 
 def say(text: str) -> None:
     """One line of progress."""
-    print(f"evaluate: {text}", flush=True)  # noqa: T201
+    if PartialState().is_main_process:
+        print(f"evaluate: {text}", flush=True)  # noqa: T201
+
+
+def _asked(config: EvaluateConfig) -> dict[str, Steps]:
+    return {name: steps for name, steps in PARTS.items() if getattr(config, name) is not None}
 
 
 if __name__ == "__main__":

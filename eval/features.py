@@ -1,17 +1,65 @@
-"""Features of a set: one pass, streamed."""
+"""Features of a set: one pass for each set and extractor, kept in the caches by content."""
+
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from eval.fidelity import FeatureSet
+from eval.config import EvaluateConfig
+from eval.feature_set import FeatureSet
+from eval.processes import ALONE
 from eval.sets import ImageSet
+from roentgen.cache import Cache, Contents, open_cache
 from roentgen.models.extractor import Extractor
+from roentgen.runs import fingerprint_of
 
-_BATCH = 256
+_CHUNK = 64
+_NAME = "features"
 
 
-def features_of(images: ImageSet, extractor: Extractor) -> FeatureSet:
-    """The features of every image of a set, in its order."""
-    parts = [
-        extractor(images.images[first : first + _BATCH]) for first in range(0, len(images), _BATCH)
-    ]
-    return FeatureSet(features=np.concatenate(parts), patients=images.patients)
+class CachedFeatures:
+    """Features (n, d) on disk, read when they are asked for: memory does not grow with n."""
+
+    def __init__(self, cache: Cache, shape: tuple[int, int]) -> None:
+        self._cache, self.shape = cache, shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[Any]:
+        """float32, in the order of `rows`."""
+        items = np.arange(len(self))[rows]
+        if not len(items):
+            return np.empty((0, self.shape[1]), np.float32)
+        return self._cache.read(_NAME, items.tolist()).numpy()
+
+
+def features_of(
+    config: EvaluateConfig, images: ImageSet, extractor: Extractor, accelerator: Any = ALONE
+) -> FeatureSet:
+    """The features of every image of a set, in its order.
+
+    Made by all processes of `accelerator`, unless kept for the same pixels, preparation and
+    weights; of an interrupted run only what is missing. Raises InputError for a feature that is not
+    finite.
+    """
+    d = extractor.definition.dimension
+    key = fingerprint_of([images.key, images.size, asdict(extractor.definition)])
+    contents = Contents(key=key, items=len(images), tensors={_NAME: (torch.float32, (d,))})
+
+    def encode(items: range) -> dict[str, torch.Tensor]:
+        pixels = images.images[slice(items.start, items.stop)]
+        return {_NAME: torch.from_numpy(extractor(pixels))}
+
+    cache = open_cache(
+        config.caches_folder / f"features-{key}",
+        contents,
+        encode,
+        told=f"{images.name} ({extractor.definition.name})",
+        chunk=_CHUNK,
+        name_of=lambda item: f"image {images.radiographs[item].id!r} of {images.name}",
+        accelerator=accelerator,
+    )
+    return FeatureSet(features=CachedFeatures(cache, (len(images), d)), patients=images.patients)

@@ -1,33 +1,33 @@
-"""How close a set is to held-out real films: FID and KID, with the floor real films reach.
+"""How close a set is to held-out real films, with the floor that other real films reach.
 
-FID of few images is biased upwards, the more the fewer. So every set, and the real films of the
-floor, is compared at the same number of images n with the same held-out films: the bias is then
-alike in all, and the excess over the floor is what is left.
+FID of few images is biased upwards, the more the fewer, and neighbourhoods shrink with more. So
+every set, and the real films of the floor, is compared at the same number of images n with the
+same held-out films: the bias is then alike in all, and the excess over the floor is what is left.
+
+The floor is films of the train split: other patients, the same source, and as many as any set has.
+Halves of the held-out films would be a floor at half the n only, at which no set is compared; they
+tell instead whether the two splits are alike (`halves`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, bootstrap_weights, normal_interval
-from eval.frechet import frechet_distance_of_features
-from eval.kernel import kernel_distance
+from eval.estimates import Estimate, bootstrap_weights, normal_interval, not_measured
+from eval.extrapolation import distances_by_n, extrapolated
+from eval.feature_set import FeatureSet
+from eval.frechet import Sample, sample_distance
+from eval.kernel import cmmds, kernel_distances
+from eval.neighbours import kth_distances, neighbours
 from roentgen.randomness import derive_seed, numpy_generator
 
-Features = NDArray[np.float32]
-Distance = Callable[[Features, Features], float]
+Floats = NDArray[np.float64]
+Weights = NDArray[np.int32]
+Estimates = dict[str, Estimate]
 FLOOR = "floor"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureSet:
-    """Features (N, d) and the patient of each row, which is resampled as a whole."""
-
-    features: Features
-    patients: Sequence[str]
+CURVE_PARTS, CURVE_LEAST = 8, 20  # of FID by n
 
 
 def fidelity(
@@ -35,61 +35,138 @@ def fidelity(
     train: FeatureSet,
     test: FeatureSet,
     *,
+    k: int,
+    clip: bool,
     subsets: int,
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """FID and KID of each set and of the floor, the excess, and the share of it that was lost.
+    """All distances of each set and of the floor to the held-out films, on one kind of feature.
 
-    The floor is real train films against held-out ones: other patients, the same source.
+    `k` is that of neighbourhoods; CMMD is measured on features of `clip` models only.
     """
-    n = min(len(train.features), *(len(s.features) for s in sets.values()))
+    n = min(len(train), *(len(item) for item in sets.values()))
     compared = {**sets, FLOOR: train}
-    values = {
-        name: matched_distance(
-            frechet_distance_of_features, item.features, test.features, n, subsets, seed
+    drawn = {name: item.take(draws(item, n, 1, seed)[0]) for name, item in compared.items()}
+    reference = Sample(test.features)
+    result: dict[str, Any] = {"n": n, "n_reference": len(test)}
+    result |= _fid(compared, test, n, list(sets), subsets=subsets, samples=samples, seed=seed)
+    result["fid_extrapolated"] = {
+        name: extrapolated(item, test, seed, name) for name, item in drawn.items()
+    }
+    result["fid_by_n"] = {
+        name: [
+            {"n": size, "fid": value}
+            for size, value in distances_by_n(
+                item, reference, seed, name, most=CURVE_PARTS, least=CURVE_LEAST
+            )
+        ]
+        for name, item in drawn.items()
+    }
+    result |= kernels(drawn, test, clip=clip, samples=samples, seed=seed)
+    result |= _coverage(drawn, test, k=k, samples=samples, seed=seed)
+    result["halves"] = halves(train, test, subsets, seed)
+    return result
+
+
+def draws(item: FeatureSet, n: int, subsets: int, seed: int) -> list[NDArray[np.int64]]:
+    """The rows of random subsets of n, or all rows once where there are no more."""
+    if len(item) == n:
+        return [np.arange(n)]
+    generator = numpy_generator(seed, "fid subsets")
+    return [np.sort(generator.permutation(len(item))[:n]) for _ in range(subsets)]
+
+
+def matched_distance(item: FeatureSet, reference: Sample, n: int, subsets: int, seed: int) -> float:
+    """FID at n images; of a larger set the mean over `subsets` random ones of n."""
+    picks = draws(item, n, subsets, seed)
+    return float(
+        np.mean([sample_distance(Sample(item.take(rows).features), reference) for rows in picks])
+    )
+
+
+def kernels(
+    sets: Mapping[str, FeatureSet], test: FeatureSet, *, clip: bool, samples: int, seed: int
+) -> dict[str, Estimates]:
+    """KID and CMMD of each set; intervals as FID's."""
+    result: dict[str, Estimates] = {"kid": {}, "cmmd": {}}
+    held_out = _with_ones(test, samples, derive_seed(seed, "fid reference"))
+    measures: dict[str, Callable[..., Floats]] = {"kid": kernel_distances}
+    if clip:
+        measures["cmmd"] = cmmds
+    for name, item in sets.items():
+        weights = _with_ones(item, samples, derive_seed(seed, "fid", name))
+        result["cmmd"][name] = not_measured(len(item), "needs features of a CLIP model")
+        for measure, distances in measures.items():
+            values = distances(item.features, test.features, weights, held_out)
+            result[measure][name] = _estimate(values[0], values[1:], len(item), least=None)
+    return result
+
+
+def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Estimates:
+    """FID between halves of the held-out films, and of train films to such a half.
+
+    Halves share no patient; as many train films as the other half has. Means over `subsets` cuts.
+    If "across" is well above "within", the splits differ and the floor is too high.
+    """
+    found: list[tuple[float, float]] = []
+    size = 0
+    for k in range(subsets):
+        generator = numpy_generator(seed, "fid halves", k)
+        names, member = np.unique(np.asarray(test.patients), return_inverse=True)
+        in_first = (generator.permutation(len(names)) < len(names) / 2)[member]
+        first, second = np.flatnonzero(in_first), np.flatnonzero(~in_first)
+        size = min(len(first), len(second), len(train))
+        if size < 2:
+            few = not_measured(len(test), "the held-out films are of too few patients")
+            return {"within": few, "across": few}
+        reference = Sample(test.take(second).features)
+        others = np.sort(generator.permutation(len(train))[:size])
+        half = np.sort(generator.permutation(first)[:size])
+        found.append(
+            (
+                sample_distance(Sample(test.take(half).features), reference),
+                sample_distance(Sample(train.take(others).features), reference),
+            )
         )
-        for name, item in compared.items()
+    within, across = np.mean(found, axis=0)
+    return {
+        "within": Estimate(value=float(within), n=size),
+        "across": Estimate(value=float(across), n=size),
+    }
+
+
+def _fid(
+    compared: Mapping[str, FeatureSet],
+    test: FeatureSet,
+    n: int,
+    names: Sequence[str],
+    *,
+    subsets: int,
+    samples: int,
+    seed: int,
+) -> dict[str, Estimates]:
+    """FID, its excess over the floor, and the share of the first set's excess that was lost."""
+    reference = Sample(test.features)
+    values = {
+        name: matched_distance(item, reference, n, subsets, seed) for name, item in compared.items()
     }
     replicates = _replicates(compared, test, n, samples, seed)
-    estimates = {name: _estimate(values[name], replicates[name], n, least=0.0) for name in compared}
-    excess = {
-        name: _estimate(
-            values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n, least=None
-        )
-        for name in sets
-    }
-    kernel = {
-        name: Estimate(
-            value=matched_distance(kernel_distance, item.features, test.features, n, subsets, seed),
-            n=n,
-        )
-        for name, item in compared.items()
-    }
     return {
-        "n": n,
-        "n_reference": len(test.features),
-        "fid": estimates,
-        "excess": excess,
-        "excess_lost": _lost(values, replicates, list(sets), n),
-        "kid": kernel,
+        "fid": {name: _estimate(values[name], replicates[name], n, least=0.0) for name in compared},
+        "excess": {
+            name: _estimate(
+                values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n, least=None
+            )
+            for name in names
+        },
+        "excess_lost": _lost(values, replicates, names, n),
     }
-
-
-def matched_distance(
-    distance: Distance, features: Features, reference: Features, n: int, subsets: int, seed: int
-) -> float:
-    """The distance at n images; of a larger set the mean over `subsets` random ones of n."""
-    if len(features) == n:
-        return distance(features, reference)
-    draws = numpy_generator(seed, "fid subsets")
-    picks = [draws.permutation(len(features))[:n] for _ in range(subsets)]
-    return float(np.mean([distance(features[pick], reference) for pick in picks]))
 
 
 def _replicates(
     sets: Mapping[str, FeatureSet], test: FeatureSet, n: int, samples: int, seed: int
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, Floats]:
     """FID of resampled sets against resampled held-out films, the latter shared by all sets."""
     held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
     resamples = {
@@ -98,36 +175,61 @@ def _replicates(
     }
     result = {name: np.empty(samples) for name in sets}
     for k in range(samples):
-        reference = np.repeat(test.features, held_out[k], axis=0)
+        reference = Sample(test.features, held_out[k])
         for name, item in sets.items():
-            draw = np.repeat(np.arange(len(item.features)), resamples[name][k])
-            if len(draw) > n:
-                draw = numpy_generator(seed, "fid thinned", name, k).permutation(draw)[:n]
-            result[name][k] = frechet_distance_of_features(item.features[draw], reference)
+            counts = _thinned(resamples[name][k], n, seed, name, k)
+            result[name][k] = sample_distance(Sample(item.features, counts), reference)
     return result
 
 
-def _estimate(
-    value: float, replicates: NDArray[np.float64], n: int, least: float | None
-) -> Estimate:
+def _thinned(counts: Weights, n: int, seed: int, name: str, k: int) -> NDArray[np.int64]:
+    """At most n of the drawn images, at random."""
+    drawn = np.repeat(np.arange(len(counts)), counts)
+    if len(drawn) > n:
+        drawn = numpy_generator(seed, "fid thinned", name, k).permutation(drawn)[:n]
+    return np.bincount(drawn, minlength=len(counts))
+
+
+def _coverage(
+    sets: Mapping[str, FeatureSet], test: FeatureSet, *, k: int, samples: int, seed: int
+) -> dict[str, Estimates]:
+    """Precision, recall, density and coverage; neighbourhoods are kept in all resamples."""
+    result: dict[str, Estimates] = {}
+    reach = kth_distances(test.features, k)
+    held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
+    for name, item in sets.items():
+        made = bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
+        found = neighbours(test.features, item.features, k=k, reach_real=reach).per_image()
+        for measure, values in found.items():
+            weights = made if measure in ("precision", "density") else held_out
+            replicates = (weights @ values) / weights.sum(axis=1)
+            one = _estimate(float(values.mean()), replicates, len(item), least=0.0)
+            result.setdefault(measure, {})[name] = one
+    return result
+
+
+def _with_ones(item: FeatureSet, samples: int, seed: int) -> Weights:
+    """(1 + samples, n): every image once, then resamples of patients."""
+    weights = bootstrap_weights(item.patients, samples, seed)
+    return np.concatenate([np.ones_like(weights[:1]), weights])
+
+
+def _estimate(value: float, replicates: Floats, n: int, least: float | None) -> Estimate:
     low, high = normal_interval(value, replicates)
-    return Estimate(value=value, low=low if least is None else max(least, low), high=high, n=n)
+    low = low if least is None else max(least, low)
+    return Estimate(value=float(value), low=low, high=high, n=n)
 
 
 def _lost(
-    values: Mapping[str, float],
-    replicates: Mapping[str, NDArray[np.float64]],
-    names: Sequence[str],
-    n: int,
-) -> dict[str, Any]:
+    values: Mapping[str, float], replicates: Mapping[str, Floats], names: Sequence[str], n: int
+) -> Estimates:
     """For each set but the first: which share of the first's excess over the floor it lost."""
     result = {}
     first, *others = names
     before = values[first] - values[FLOOR]
     for name in others:
         if before <= 0:
-            note = f"not measured: {first!r} has no excess over the floor"
-            result[name] = Estimate(value=None, n=n, note=note)
+            result[name] = not_measured(n, f"{first!r} has no excess over the floor")
             continue
         kept = (values[name] - values[FLOOR]) / before
         excess_before = replicates[first] - replicates[FLOOR]

@@ -1,14 +1,18 @@
-"""The Fréchet distance of two Gaussians (Heusel et al. 2017), and FID without its bias.
+"""The Fréchet distance of two Gaussians (Heusel et al. 2017), exact however the features are cut.
 
 Everything is float64.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from eval.feature_set import Features, Rows, blocks
 
 Floats = NDArray[np.float64]
 
@@ -17,21 +21,83 @@ Floats = NDArray[np.float64]
 class Moments:
     """Mean (d,) and scatter (d, d), the sum of squared deviations, of n features."""
 
-    n: int
+    n: float
     mean: Floats
     scatter: Floats
 
     @classmethod
-    def of(cls, features: NDArray[np.floating]) -> "Moments":
-        """The moments of one batch (n, d)."""
-        values = features.astype(np.float64)
-        mean = values.mean(axis=0)
-        return cls(len(values), mean, (values - mean).T @ (values - mean))
+    def of(cls, features: Features, weights: NDArray[Any] | None = None) -> "Moments":
+        """The moments of features (n, d), each counted `weights` (n,) times, in one pass."""
+        d = features.shape[1]
+        result = cls(0.0, np.zeros(d), np.zeros((d, d)))
+        for rows, x in blocks(features):
+            counts = np.ones(len(x)) if weights is None else weights[rows].astype(np.float64)
+            n = float(counts.sum())
+            if n > 0:
+                mean = counts @ x / n
+                x -= mean
+                x *= np.sqrt(counts)[:, None]
+                result = result + cls(n, mean, x.T @ x)
+        return result
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Of both sets together, as exact as of one (Chan, Golub and LeVeque 1979)."""
+        n, gap = self.n + other.n, other.mean - self.mean
+        scatter = self.scatter + other.scatter
+        scatter += np.outer(gap, gap * (self.n * other.n / n))
+        return Moments(n, self.mean + gap * (other.n / n), scatter)
 
     @property
     def covariance(self) -> Floats:
         """Unbiased."""
         return self.scatter / (self.n - 1)
+
+
+class Sample:
+    """Features (n, d), each counted `weights` (n,) times; what follows from them is kept."""
+
+    def __init__(self, features: Features, weights: NDArray[Any] | None = None) -> None:
+        """Raises ValueError for fewer than 2 features."""
+        if weights is not None:
+            features, weights = _nonzero(features, weights)
+        self.n = len(features) if weights is None else int(weights.sum())
+        if self.n < 2:
+            raise ValueError(f"a covariance needs 2 features, not {self.n}")
+        self._features, self._weights = features, weights
+        self.distinct, self.dimension = features.shape
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and scatter."""
+        return Moments.of(self._features, self._weights)
+
+    @cached_property
+    def factor(self) -> tuple[Floats, Floats]:
+        """The mean (d,) and X (n, d) with X^T X the covariance: for few features."""
+        x = self._features[:].astype(np.float64)
+        counts = np.ones(len(x)) if self._weights is None else self._weights.astype(np.float64)
+        mean = counts @ x / self.n
+        return mean, (x - mean) * np.sqrt(counts / (self.n - 1))[:, None]
+
+
+def frechet_distance_of_features(a: Features, b: Features) -> float:
+    """The distance of features (n, d) and (m, d). Raises ValueError below 2 of each."""
+    return sample_distance(Sample(a), Sample(b))
+
+
+def sample_distance(a: Sample, b: Sample) -> float:
+    """The distance of two samples; of few features in low-rank form.
+
+    With covariances X^T X and Y^T Y, tr (A B)^(1/2) is the sum of singular values of X Y^T: exact,
+    and n x m instead of d x d.
+    """
+    n, m, d = a.distinct, b.distinct, a.dimension
+    if max(n, m) > d or 2 * n * m > d * d:  # singular values cost more than eigenvalues
+        return frechet_distance(a.moments, b.moments)
+    (mean_a, x), (mean_b, y) = a.factor, b.factor
+    roots = float(torch.linalg.svdvals(torch.from_numpy(x @ y.T)).sum())
+    gap = np.sum((mean_a - mean_b) ** 2)
+    return max(0.0, float(gap + np.sum(x**2) + np.sum(y**2) - 2 * roots))
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -58,19 +124,7 @@ def _root(covariance: Tensor) -> Tensor:
     return root
 
 
-def frechet_distance_of_features(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """The same from features (n, d) and (m, d); with few images in low-rank form.
-
-    With centred X and Y, tr (A B)^(1/2) is the sum of singular values of X Y^T over
-    sqrt((n - 1)(m - 1)): exact, and n x m instead of d x d.
-    """
-    if len(a) < 2 or len(b) < 2:
-        raise ValueError(f"a covariance needs 2 features, not {len(a)} and {len(b)}")
-    if len(a) * len(b) >= a.shape[1] ** 2:
-        return frechet_distance(Moments.of(a), Moments.of(b))
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    gap = np.sum((x.mean(axis=0) - y.mean(axis=0)) ** 2)
-    x = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
-    y = (y - y.mean(axis=0)) / np.sqrt(len(y) - 1)
-    roots = float(torch.linalg.svdvals(torch.from_numpy(x @ y.T)).sum())
-    return max(0.0, float(gap + np.sum(x**2) + np.sum(y**2) - 2 * roots))
+def _nonzero(features: Features, weights: NDArray[Any]) -> tuple[Features, NDArray[Any]]:
+    """Without the features that do not count."""
+    rows = np.flatnonzero(weights)
+    return Rows(features, rows), weights[rows]

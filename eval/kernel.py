@@ -1,68 +1,126 @@
 """Kernel distances of two sets of features: KID and CMMD.
 
-Kernels are summed block by block in float64: memory does not grow with the square of n.
+Kernels are summed block by block in float64: memory does not grow with n. The same pass gives the
+distance of all resamples, which are weights of the pairs.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.feature_set import Features, blocks
+
 Floats = NDArray[np.float64]
 Kernel = Callable[[Floats, Floats], Floats]
-_ROWS = 1024  # of a block
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 
 
-def kernel_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+def kernel_distance(a: Features, b: Features) -> float:
     """KID: squared MMD with (x.y / d + 1)^3, unbiased whatever n (Binkowski et al. 2018).
 
     Over all images at once; torch-fidelity and torchmetrics average random subsets of 1,000.
     """
-
-    def cubic(x: Floats, y: Floats) -> Floats:
-        result: Floats = (x @ y.T / x.shape[1] + 1) ** 3
-        return result
-
-    return squared_mmd(a, b, cubic, unbiased=True)
+    return float(kernel_distances(a, b, _once(a), _once(b))[0])
 
 
-def cmmd(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+def kernel_distances(
+    a: Features, b: Features, weights_a: NDArray[Any], weights_b: NDArray[Any]
+) -> Floats:
+    """KID (R,) under each row of weights (R, n) and (R, m), such as bootstrap counts."""
+    return squared_mmds(a, b, _cubic, weights_a, weights_b, unbiased=True)
+
+
+def cmmd(a: Features, b: Features) -> float:
     """CMMD (Jayasumana et al. 2024): 1,000 times the squared MMD with a Gaussian kernel, sigma 10.
 
     Meant for CLIP's image embeddings, here normalised to length 1. As the authors' code, with the
     pairs of an image with itself: a small set's distance is biased upwards.
     """
-    wide = [x.astype(np.float64) for x in (a, b)]
-    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in wide]
-
-    def gaussian(x: Floats, y: Floats) -> Floats:
-        squared = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1) - 2 * x @ y.T
-        result: Floats = np.exp(-squared.clip(min=0) / (2 * CMMD_SIGMA**2))
-        return result
-
-    return CMMD_SCALE * squared_mmd(unit[0], unit[1], gaussian, unbiased=False)
+    return float(cmmds(a, b, _once(a), _once(b))[0])
 
 
-def squared_mmd(
-    a: NDArray[np.floating], b: NDArray[np.floating], kernel: Kernel, *, unbiased: bool
-) -> float:
+def cmmds(a: Features, b: Features, weights_a: NDArray[Any], weights_b: NDArray[Any]) -> Floats:
+    """CMMD (R,) under each row of weights (R, n) and (R, m)."""
+    return CMMD_SCALE * squared_mmds(a, b, _gaussian, weights_a, weights_b, unbiased=False)
+
+
+def squared_mmds(
+    a: Features,
+    b: Features,
+    kernel: Kernel,
+    weights_a: NDArray[Any],
+    weights_b: NDArray[Any],
+    *,
+    unbiased: bool,
+) -> Floats:
     """Squared maximum mean discrepancy of features (n, d) and (m, d) (Gretton et al. 2012).
 
-    `unbiased` leaves out the pairs of an image with itself. Raises ValueError below 2 features.
+    `unbiased` leaves out the pairs of an image with itself, also where a resample has it twice.
+    Raises ValueError below 2 features.
     """
     if min(len(a), len(b)) < 2:
         raise ValueError(f"a kernel distance needs 2 features, not {len(a)} and {len(b)}")
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    within = sum(_mean(z, z, kernel, without_diagonal=unbiased) for z in (x, y))
-    return within - 2 * _mean(x, y, kernel)
+    within = sum(
+        _within(x, kernel, weights, unbiased=unbiased)
+        for x, weights in ((a, weights_a), (b, weights_b))
+    )
+    result: Floats = within - 2 * _across(a, b, kernel, weights_a, weights_b)
+    return result
 
 
-def _mean(x: Floats, y: Floats, kernel: Kernel, *, without_diagonal: bool = False) -> float:
-    total, pairs = 0.0, len(x) * len(y)
-    for start in range(0, len(x), _ROWS):
-        block = kernel(x[start : start + _ROWS], y)
-        total += float(block.sum())
-        if without_diagonal:
-            total -= float(np.trace(block[:, start:]))
-    return total / (pairs - len(x) if without_diagonal else pairs)
+def _within(x: Features, kernel: Kernel, weights: NDArray[Any], *, unbiased: bool) -> Floats:
+    """The mean over pairs of one set; each pair of blocks is computed once."""
+    total = np.zeros(len(weights))
+    pairs = weights.sum(axis=1, dtype=np.float64) ** 2
+    for rows, part in blocks(x):
+        for columns, other in blocks(x):
+            if columns.start < rows.start:
+                continue
+            values = kernel(part, other)
+            if columns == rows and unbiased:
+                np.fill_diagonal(values, 0)
+            share = _weighted(values, weights[:, rows], weights[:, columns])
+            total += share if columns == rows else 2 * share
+    if unbiased:
+        pairs -= np.einsum("rn,rn->r", weights, weights)
+    mean: Floats = total / pairs
+    return mean
+
+
+def _across(
+    x: Features, y: Features, kernel: Kernel, first: NDArray[Any], second: NDArray[Any]
+) -> Floats:
+    """The mean over pairs of two sets."""
+    total = np.zeros(len(first))
+    for rows, part in blocks(x):
+        for columns, other in blocks(y):
+            total += _weighted(kernel(part, other), first[:, rows], second[:, columns])
+    pairs = first.sum(axis=1, dtype=np.float64) * second.sum(axis=1, dtype=np.float64)
+    mean: Floats = total / pairs
+    return mean
+
+
+def _weighted(values: Floats, left: NDArray[Any], right: NDArray[Any]) -> Floats:
+    result: Floats = np.einsum("rj,rj->r", left.astype(np.float64) @ values, right)
+    return result
+
+
+def _cubic(x: Floats, y: Floats) -> Floats:
+    result = x @ y.T
+    result /= x.shape[1]
+    result += 1
+    cube: Floats = result * result * result  # ** 3 is many times slower
+    return cube
+
+
+def _gaussian(x: Floats, y: Floats) -> Floats:
+    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y))
+    squared = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1) - 2 * x @ y.T
+    result: Floats = np.exp(-squared.clip(min=0) / (2 * CMMD_SIGMA**2))
+    return result
+
+
+def _once(features: Features) -> Floats:
+    return np.ones((1, len(features)))

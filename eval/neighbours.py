@@ -3,14 +3,33 @@
 Distances are taken block by block: memory does not grow with the square of n.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.feature_set import Features, blocks
+
 Floats = NDArray[np.float64]
-_ROWS = 1024  # of a block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """What is found image by image. An image's neighbourhood is the ball to its k-th neighbour."""
+
+    inside: NDArray[np.int64]  # (m,) real neighbourhoods that hold each made image
+    recalled: NDArray[np.bool_]  # (n,) whether a made image's neighbourhood holds the real one
+    covered: NDArray[np.bool_]  # (n,) whether the real one's neighbourhood holds a made image
+    k: int
+
+    def per_image(self) -> dict[str, Floats]:
+        """What each measure is the mean of, over made (precision, density) or real images."""
+        return {
+            "precision": (self.inside > 0).astype(np.float64),
+            "recall": self.recalled.astype(np.float64),
+            "density": self.inside / self.k,
+            "coverage": self.covered.astype(np.float64),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,46 +42,59 @@ class Coverage:
     coverage: float  # of real neighbourhoods that hold a synthetic image
 
 
-def coverage(real: NDArray[np.floating], made: NDArray[np.floating], *, k: int) -> Coverage:
+def coverage(real: Features, made: Features, *, k: int) -> Coverage:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    An image's neighbourhood is the ball to its k-th nearest neighbour in its own set. Features are
-    (n, d) and (m, d). Raises ValueError unless n and m are above k.
+    Features are (n, d) and (m, d). Raises ValueError unless n and m are above k.
+    """
+    found = neighbours(real, made, k=k).per_image()
+    return Coverage(**{name: float(values.mean()) for name, values in found.items()})
+
+
+def neighbours(
+    real: Features, made: Features, *, k: int, reach_real: Floats | None = None
+) -> Neighbours:
+    """Both sets' neighbourhoods, and who lies in them.
+
+    `reach_real` are the real set's `kth_distances`, if known. Raises ValueError as `coverage`.
     """
     if min(len(real), len(made)) <= k:
         raise ValueError(f"{k} neighbours need more than {k} images, not {len(real)}, {len(made)}")
-    x, y = real.astype(np.float64), made.astype(np.float64)
-    reach_real, reach_made = kth_distances(x, k), kth_distances(y, k)
-    inside = np.zeros(len(y), dtype=np.int64)  # real neighbourhoods that hold each made image
-    recalled, covered = 0, 0
-    for rows, squared in squared_distances(x, y):
-        within = squared <= reach_real[rows, None]
-        inside += within.sum(axis=0)
-        covered += int((squared.min(axis=1) < reach_real[rows]).sum())
-        recalled += int((squared <= reach_made).any(axis=1).sum())
-    return Coverage(
-        precision=float((inside > 0).mean()),
-        recall=recalled / len(x),
-        density=float(inside.mean() / k),
-        coverage=covered / len(x),
-    )
+    reach_real = kth_distances(real, k) if reach_real is None else reach_real
+    reach_made = kth_distances(made, k)
+    inside = np.zeros(len(made), dtype=np.int64)
+    recalled, covered = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
+    for rows, x in blocks(real):
+        nearest = np.full(len(x), np.inf)
+        for columns, y in blocks(made):
+            squared = squared_distances(x, y)
+            inside[columns] += (squared <= reach_real[rows, None]).sum(axis=0)
+            recalled[rows] |= (squared <= reach_made[columns]).any(axis=1)
+            np.minimum(nearest, squared.min(axis=1), out=nearest)
+        covered[rows] = nearest < reach_real[rows]
+    return Neighbours(inside=inside, recalled=recalled, covered=covered, k=k)
 
 
-def kth_distances(x: Floats, k: int) -> Floats:
+def kth_distances(x: Features, k: int) -> Floats:
     """Squared distance of each of (n, d) to its k-th nearest other one."""
     result = np.empty(len(x))
-    for rows, squared in squared_distances(x, x):
-        places = np.arange(rows.start, rows.start + len(squared))
-        squared[np.arange(len(squared)), places] = -1.0  # itself comes first, whatever the rounding
-        result[rows] = np.partition(squared, k, axis=1)[:, k]
+    for rows, part in blocks(x):
+        nearest = np.empty((len(part), 0))
+        for columns, other in blocks(x):
+            squared = squared_distances(part, other)
+            if columns == rows:
+                np.fill_diagonal(squared, np.inf)  # itself is nobody's neighbour
+            nearest = np.concatenate([nearest, squared], axis=1)
+            if nearest.shape[1] > k:
+                nearest = np.partition(nearest, k - 1, axis=1)[:, :k]
+        result[rows] = nearest.max(axis=1)
     return result
 
 
-def squared_distances(x: Floats, y: Floats) -> Iterator[tuple[slice, Floats]]:
-    """Squared Euclidean distances of (n, d) to (m, d), as rows of x and their block (rows, m)."""
-    lengths = np.sum(y**2, axis=1)
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, min(start + _ROWS, len(x)))
-        part = x[rows]
-        squared = np.sum(part**2, axis=1)[:, None] + lengths - 2 * (part @ y.T)
-        yield rows, squared.clip(min=0)
+def squared_distances(x: Floats, y: Floats) -> Floats:
+    """Squared Euclidean distances (n, m) of (n, d) to (m, d)."""
+    squared = x @ y.T
+    squared *= -2
+    squared += np.sum(x**2, axis=1)[:, None]
+    squared += np.sum(y**2, axis=1)
+    return squared.clip(min=0, out=squared)

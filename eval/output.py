@@ -42,14 +42,30 @@ def write_results(
 ) -> None:
     """Write the files, then the manifest; meanwhile no old one vouches for them.
 
-    The fingerprint is of `numbers`; licences are those of `inputs`, which are manifests.
+    Names may lie in folders ("tables/fidelity.csv"). What earlier results had written and these do
+    not is removed. The fingerprint is of `numbers`; licences are those of `inputs`, which are
+    manifests.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    old = _written(folder)
     (folder / MANIFEST).unlink(missing_ok=True)
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, dict):
             write_json(folder / name, content)
         else:
             write_file(folder / name, content)
+    for name in old - set(files):
+        (folder / name).unlink(missing_ok=True)
     licenses = inherit_licenses(*inputs.values())
-    write_manifest(folder, "results", fingerprint_of(numbers), licenses, provenance)
+    prints = fingerprint_of(numbers)
+    write_manifest(folder, "results", prints, licenses, provenance, files=sorted(files))
+
+
+def _written(folder: Path) -> set[str]:
+    """The files below `folder` that its results say are theirs."""
+    if not (folder / MANIFEST).exists():
+        return set()
+    named = read_manifest(folder, "results").get("files", [])
+    root = folder.resolve()
+    return {str(name) for name in named if (folder / name).resolve().is_relative_to(root)}

@@ -14,9 +14,9 @@ import numpy as np
 from eval.alignment import alignment, trainable
 from eval.config import ReferenceConfig
 from eval.output import File, check_results, write_results
-from eval.page.render import told
 from eval.part import as_json
 from eval.sets import ImageSet, read_set
+from eval.words import told
 from roentgen.config import load_config
 from roentgen.data.dataset import check_patients_disjoint, open_dataset
 from roentgen.data.findings import FindingName

@@ -1,7 +1,7 @@
 """The sets that are compared: opened, read once, and checked to be comparable."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eval.config import EvaluateConfig
 from roentgen.data.dataset import RadiographDataset, check_patients_disjoint, open_dataset
 from roentgen.data.findings import FindingName
-from roentgen.data.pixels import Images, Joined, Pixels
+from roentgen.data.pixels import Chosen, Images, Joined, Pixels
 from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
 from roentgen.models.labels import NotMentioned, label_matrix, view_indices
@@ -41,6 +41,17 @@ class ImageSet:
     def patients(self) -> list[str]:
         """The patient of each row, for resampling; a synthetic image may well be its own."""
         return [r.patient_id for r in self.radiographs]
+
+    def take(self, rows: NDArray[np.integer]) -> "ImageSet":
+        """These rows alone."""
+        return replace(
+            self,
+            radiographs=tuple(self.radiographs[row] for row in rows),
+            images=Chosen(self.images, rows),
+            labels=self.labels[rows],
+            views=self.views[rows],
+            key=fingerprint_of([self.key, rows.tolist()]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,11 +192,20 @@ def describe_set(images: ImageSet) -> dict[str, Any]:
         "fingerprint": images.dataset.fingerprint,
         "sources": [{"source": source, "license": terms} for source, terms in sources],
         "licenses": images.dataset.licenses,
+        "origin": _origin(images.dataset),
         "made_from": images.dataset.manifest["provenance"].get("made_from", {}),
         "models": sorted({r.synthesis.model for r in images.radiographs if r.synthesis}),
         "sampling": _sampling(images),
         "notes": list(images.dataset.manifest["provenance"].get("notes", [])),
     }
+
+
+def _origin(dataset: RadiographDataset) -> str:
+    """By which program and code a dataset was made, and how its images were fitted."""
+    made = dataset.manifest["provenance"]
+    preparation = dataset.manifest.get("preparation") or {}
+    text = f"{made.get('program') or 'unknown program'}, commit {made.get('commit') or 'not known'}"
+    return ", ".join([text, *(f"{key} {value}" for key, value in preparation.items())])
 
 
 def _sampling(images: ImageSet) -> list[str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.alignment import alignment, trainable
-from eval.page.render import number
 from eval.sets import ImageSet, read_set
+from eval.words import number
 from roentgen.config import load_config
 from roentgen.data.dataset import check_patients_disjoint, open_dataset
 from roentgen.data.findings import FINDING_NAMES

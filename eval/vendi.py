@@ -3,20 +3,60 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.estimates import Floats
+from eval.feature_set import Features, Rows, blocks
 
-def vendi_score(features: NDArray[np.floating]) -> float:
+
+def vendi_score(features: Features) -> float:
     """Exp of the entropy of the eigenvalues of K / n, with K the cosine similarities of (n, d).
 
-    Between 1, all alike, and n, all at right angles. The eigenvalues are those of the smaller of
-    the n x n and the d x d form. Raises ValueError without features or where one is zero.
+    Between 1, all alike, and n, all at right angles. Raises ValueError without features or where
+    one is zero.
     """
-    x = features.astype(np.float64)
-    lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    if len(x) == 0 or (lengths == 0).any():
+    return vendi_jackknife(features, np.zeros(len(features), dtype=np.int64))[0]
+
+
+def vendi_jackknife(features: Features, group: NDArray[np.integer]) -> tuple[float, Floats]:
+    """The score, and (G,) the score without each of the groups (n,), of which there are several.
+
+    The eigenvalues are those of the smaller of the n x n and the d x d form; the latter is summed
+    block by block, so that memory does not grow with n.
+    """
+    n, d = features.shape
+    if n == 0:
+        raise ValueError("the Vendi score needs features")
+    groups = np.unique(group) if len(np.unique(group)) > 1 else np.array([], dtype=np.int64)
+    if n <= d:
+        x = _unit(features[:])
+        similar = x @ x.T
+        kept = [group != k for k in groups]
+        left = [_score(similar[np.ix_(keep, keep)], int(keep.sum())) for keep in kept]
+        return _score(similar, n), np.array(left)
+    total = _sum(features)
+    left = []
+    for k in groups:
+        rows = np.flatnonzero(group == k)
+        left.append(_score(total - _sum(Rows(features, rows)), n - len(rows)))
+    return _score(total, n), np.array(left)
+
+
+def _sum(features: Features) -> Floats:
+    """The d x d form times n."""
+    total = np.zeros((features.shape[1],) * 2)
+    for _, x in blocks(features):
+        unit = _unit(x)
+        total += unit.T @ unit
+    return total
+
+
+def _unit(x: NDArray[np.floating]) -> Floats:
+    lengths = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+    if (lengths == 0).any():
         raise ValueError("the Vendi score needs features, none of them zero")
-    x /= lengths
-    n, d = x.shape
-    gram = x.T @ x if d < n else x @ x.T
-    values = np.linalg.eigvalsh(gram / n)
+    return np.asarray(x / lengths)
+
+
+def _score(similar: Floats, n: int) -> float:
+    values = np.linalg.eigvalsh(similar / n)
     values = values[values > 0]
     return float(np.exp(-np.sum(values * np.log(values))))

@@ -38,7 +38,7 @@ from roentgen.runs import (
 )
 from sample.config import GenerateConfig
 from sample.plan import PlannedImage, make_plan, write_plan
-from sample.trained import (
+from roentgen.models.trained import (
     model_manifest,
     trained_long_prompts,
     trained_preparation,

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,8 +18,9 @@ from roentgen.data.views import VIEWS
 from roentgen.randomness import numpy_generator
 
 _GAP = 2  # pixels between images in a strip
-_QUALITY = 90  # JPEG
-_LARGEST = 192  # pixels a side on the page
+_QUALITY = 85  # JPEG
+_LARGEST, _SMALLEST = 256, 64  # pixels a side on the page
+_BUDGET = 6_000_000  # pixels on a page, which are some 2 MB of JPEG
 
 
 def grid(
@@ -73,15 +75,21 @@ def _strip(
     )
 
 
-def data_uri(images: NDArray[np.uint8]) -> str:
-    """(n, H, W) images side by side as one JPEG."""
+def side_for(groups: Sequence[Pictures]) -> int:
+    """Pixels a side at which the images of a page stay within its budget."""
+    count = sum(len(s.images) for group in groups for s in group.strips if s.images is not None)
+    return max(_SMALLEST, min(_LARGEST, math.isqrt(_BUDGET // max(1, count))))
+
+
+def data_uri(images: NDArray[np.uint8], side: int) -> str:
+    """(n, H, W) images side by side as one JPEG, each at most `side` pixels high."""
     n, height, width = images.shape
     strip = np.full((height, n * (width + _GAP) - _GAP), 255, dtype=np.uint8)
     for i, image in enumerate(images):
         strip[:, i * (width + _GAP) : i * (width + _GAP) + width] = image
     picture = Image.fromarray(strip)
-    if height > _LARGEST:
-        picture = picture.resize((picture.width * _LARGEST // height, _LARGEST))
+    if height > side:
+        picture = picture.resize((picture.width * side // height, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

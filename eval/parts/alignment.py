@@ -1,92 +1,85 @@
 """Alignment: whether it is what was asked for."""
 
-from eval.alignment import alignment, trainable
-from eval.config import EvaluateConfig
-from eval.estimates import BOOTSTRAP, Estimate
-from eval.networks import network_text, trained
-from eval.page.plots import dots
-from eval.part import Line, Part, Table
-from eval.sets import Sets
+from accelerate import PartialState
 
-CEILING = "held-out real (ceiling)"
-SEED = 0  # of the judge's training
+from eval.clip_agreement import REAL, agreement, embed, prompted_sets
+from eval.config import EvaluateConfig
+from eval.estimates import Estimate
+from eval.judge import finding_judge, judges, judging_films, side_judge
+from eval.part import Part
+from eval.parts.alignment_shown import Agreement, definition, plots, summary, tables
+from eval.sections import AlignmentConfig
+from eval.sets import Sets
+from roentgen.models.clip import load_clip
 
 
 def check_alignment(config: EvaluateConfig, sets: Sets) -> None:
-    """Nothing is needed beyond the sets."""
+    """Raise InputError for a CLIP model that is absent, or a prompt with an unknown view token."""
+    for model in _section(config).clip:
+        load_clip(model.model)
+    if _section(config).clip:
+        prompted_sets(sets)
 
 
 def fill_alignment(config: EvaluateConfig, sets: Sets) -> None:
-    """Train the judge."""
-    trained(config, SEED, sets.train)
+    """Train this process's share of the judges; make its share of the CLIP embeddings."""
+    state = PartialState()
+    for k, train in enumerate((finding_judge, side_judge)):
+        if k % state.num_processes == state.process_index:
+            train(config, sets)
+    for chosen in _section(config).clip:
+        model = load_clip(chosen.model, state.device)
+        for images, prompts in prompted_sets(sets).values():
+            embed(config, model, images, prompts, state)
 
 
 def measure_alignment(config: EvaluateConfig, sets: Sets) -> Part:
     """Judge every set, and the held-out real films, which are the ceiling."""
-    judge = trained(config, SEED, sets.train)
-    untrained = trainable(sets.train.labels, config.findings, config.min_cases)
+    asked = judges(config, sets)
     judged = {
-        name: alignment(
-            judge.predict(images.images),
-            images.labels,
-            images.views,
-            images.patients,
-            config.findings,
-            untrained,
-            min_cases=config.min_cases,
-            samples=config.bootstrap,
-            seed=config.seed,
-        )
-        for name, images in (*sets.synthetic.items(), ("ceiling", sets.test))
+        name: asked.measure(images) for name, images in (*sets.synthetic.items(), (REAL, sets.test))
     }
-    what = "prompts (of patients for real films)"
-    definition = (
-        f"A classifier trained on {len(sets.train)} real films of the train split (seed {SEED}) "
-        "judges each set against what was asked; its own score on held-out real films is the "
-        "ceiling. AUROC 0.5 is chance.",
-        network_text(config, sets.train.size),
-        BOOTSTRAP.format(samples=config.bootstrap, what=what) + " Shares: Wilson's interval.",
-    )
-    shown = {(CEILING if name == "ceiling" else name): item for name, item in judged.items()}
-    series = {name: {**s["auroc"], "mean": s["mean_auroc"]} for name, s in shown.items()}
-
-    def line(measure: str, key: str) -> Line:
-        ceiling: Estimate = judged["ceiling"][key]
-        return Line(
-            measure=measure, sets={name: judged[name][key] for name in sets.synthetic}, real=ceiling
-        )
-
-    rows = [
-        (name, *(cell for s in shown.values() for cell in (s["auroc"][name], *_cases(s, name))))
-        for name in config.findings
-    ]
-    rows.append(("Mean", *(cell for s in shown.values() for cell in (s["mean_auroc"], None))))
-    rows.append(
-        ("View as asked (share)", *(x for s in shown.values() for x in (s["view_accuracy"], None)))
-    )
-    table = Table(
-        name="alignment",
-        caption="AUROC, present against absent as asked",
-        columns=("Finding", *(c for name in shown for c in (name, "present / absent"))),
-        rows=tuple(rows),
-    )
-    plot = dots(
-        series, "AUROC of what was asked for, with 95 % intervals. Dashed: chance.", chance=0.5
-    )
+    agreements = {
+        model.name: _agreement(config, model.model, sets) for model in _section(config).clip
+    }
+    learnt, validation = judging_films(config, sets)
     return Part(
         name="alignment",
         title="Alignment: is it what was asked for?",
-        definition=definition,
-        numbers=judged,
-        summary=(
-            line("View as asked (share)", "view_accuracy"),
-            line("Findings as asked (mean AUROC)", "mean_auroc"),
-        ),
-        tables=(table,),
-        plots=(plot,) if plot else (),
+        definition=definition(config, len(learnt), len(validation), asked, agreements),
+        numbers={
+            **judged,
+            "clip": {
+                name: {
+                    "model": told.model,
+                    "pool": told.pool,
+                    "too_long": told.too_long,
+                    "sets": told.sets,
+                }
+                for name, told in agreements.items()
+            },
+        },
+        summary=summary(judged, agreements),
+        tables=tables(config, judged, agreements),
+        plots=plots(judged),
     )
 
 
-def _cases(judged: dict[str, dict[str, dict[str, int]]], finding: str) -> tuple[str]:
-    cases = judged["cases"][finding]
-    return (f"{cases['present']} / {cases['absent']}",)
+def _agreement(config: EvaluateConfig, source: str, sets: Sets) -> Agreement:
+    model, prompted = load_clip(source), prompted_sets(sets)
+    pool, found = agreement(config, model, prompted)
+    synthetic = [prompt for name in sets.synthetic for prompt in prompted[name][1]]
+    different = list(dict.fromkeys(synthetic))
+    by_set: dict[str, dict[str, Estimate]] = found
+    return Agreement(
+        model=f"{source}: {model.definition}",
+        pool=pool,
+        too_long=model.too_long(different) if different else 0,
+        prompts=len(different),
+        sets=by_set,
+    )
+
+
+def _section(config: EvaluateConfig) -> AlignmentConfig:
+    assert config.alignment is not None
+    return config.alignment

@@ -1,94 +1,124 @@
 """Fidelity: how close to held-out real films."""
 
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from numpy.typing import NDArray
+
 from eval.config import EvaluateConfig
+from eval.extrapolation import REFERENCE
+from eval.feature_set import FeatureSet
 from eval.features import features_of
 from eval.fidelity import FLOOR, fidelity
-from eval.page.plots import dots
-from eval.part import Line, Part, Table
+from eval.groups import GroupDistances, Members, by_group
+from eval.part import Part
+from eval.parts.fidelity_shown import definition, plots, summary, tables
 from eval.sections import FidelityConfig
 from eval.sets import Sets
-from roentgen.models.extractor import Extractor, load_extractor
+from eval.subgroups import groups_of, names_of
+from roentgen.errors import InputError
+from roentgen.models.extractor import load_extractor
 
 
 def check_fidelity(config: EvaluateConfig, sets: Sets) -> None:
-    """Raise InputError for absent weights."""
-    for extractor in _section(config).extractors:
+    """Raise InputError for absent weights, or a set with too few images for its neighbours."""
+    section = _section(config)
+    for images in sets.all():
+        if len(images) <= section.neighbours:
+            raise InputError(
+                f"fidelity.neighbours is {section.neighbours}, but set {images.name!r} has "
+                f"{len(images)} images: it needs more than that"
+            )
+    for extractor in section.extractors:
         load_extractor(extractor.name, extractor.weights)
 
 
 def fill_fidelity(config: EvaluateConfig, sets: Sets) -> None:
-    """Make the features."""
+    """Make this process's share of the features, one pass over each set for each extractor."""
+    state = PartialState()
+    for chosen in _section(config).extractors:
+        extractor = load_extractor(chosen.name, chosen.weights, torch.device(state.device))
+        for images in sets.all():
+            features_of(config, images, extractor, state)
 
 
 def measure_fidelity(config: EvaluateConfig, sets: Sets) -> Part:
-    """FID and KID of every set and of the floor, with what they were computed on."""
+    """Every distance on every extractor, of every set and of the floor."""
     section = _section(config)
-    chosen = section.extractors[0]
-    extractor = load_extractor(chosen.name, chosen.weights)
-    numbers = fidelity(
-        {name: features_of(images, extractor) for name, images in sets.synthetic.items()},
-        features_of(sets.train, extractor),
-        features_of(sets.test, extractor),
-        subsets=section.subsets,
-        samples=section.bootstrap,
-        seed=config.seed,
-    )
-    size = sets.test.size
-    definition = (
-        f"Fréchet distance of features to {numbers['n_reference']} held-out real films; images "
-        f"are {size}x{size}; {extractor.definition}.",
-        "FID of few images is biased upwards, so every set and the floor are compared at the same "
-        f"n = {numbers['n']} with the same held-out films; of a set with more images, the mean of "
-        f"{section.subsets} random subsets of n. The floor is real films of the train split, "
-        "which share no patient with the held-out ones.",
-        f"95 % interval: 1.96 standard deviations over {section.bootstrap} bootstrap resamples "
-        "of patients and prompts on both sides, paired between sets (resampling with repeats "
-        "raises FID itself, so its spread is used and not its level).",
-        "KID: squared MMD with the kernel (x.y / d + 1)^3, unbiased at any n, same features.",
-    )
-    fid = numbers["fid"]
-    rows = tuple(
-        (
-            "floor: real train films" if name == FLOOR else name,
-            fid[name],
-            numbers["excess"].get(name),
-            numbers["excess_lost"].get(name),
-            numbers["kid"][name],
+    found: dict[str, dict[str, Any]] = {}
+    described = {}
+    for chosen in section.extractors:
+        extractor = load_extractor(chosen.name, chosen.weights)
+        features = {i.name: features_of(config, i, extractor) for i in sets.all()}
+        made = {name: features[name] for name in sets.synthetic}
+        numbers = fidelity(
+            made,
+            features["train"],
+            features["test"],
+            k=section.neighbours,
+            clip=chosen.name == "clip",
+            subsets=section.subsets,
+            samples=section.bootstrap,
+            seed=config.seed,
         )
-        for name in fid
-    )
-    table = Table(
-        name="fidelity",
-        caption=f"Distance to {numbers['n_reference']} held-out real films",
-        columns=("Set", "FID", "Excess over the floor", "Share of excess lost", "KID"),
-        rows=rows,
-    )
-    plot = dots(
-        {"FID": {("floor (real)" if name == FLOOR else name): e for name, e in fid.items()}},
-        "FID to held-out real films, with 95 % intervals; lower is closer.",
-    )
+        numbers["groups"] = _groups(config, sets, features)
+        described[chosen.label] = str(extractor.definition)
+        said = {**vars(extractor.definition), "image_size": sets.test.size}
+        found[chosen.label] = {"extractor": said, **numbers}
     return Part(
         name="fidelity",
         title="Fidelity: how close to held-out real films?",
-        definition=definition,
-        numbers={"extractor": _definition(extractor, size), **numbers},
-        summary=(
-            Line(
-                measure="FID (lower is closer)",
-                sets={name: fid[name] for name in sets.synthetic},
-                real=fid[FLOOR],
-            ),
-            Line(measure="Share of the first set's excess FID lost", sets=numbers["excess_lost"]),
-        ),
-        tables=(table,),
-        plots=(plot,) if plot else (),
+        definition=definition(section, found, described, sets.test.size),
+        numbers=found,
+        summary=summary(found, list(sets.synthetic)),
+        tables=tables(found),
+        plots=plots(found),
     )
+
+
+def _groups(
+    config: EvaluateConfig, sets: Sets, features: dict[str, FeatureSet]
+) -> dict[str, dict[str, GroupDistances]]:
+    """The distances of the groups of each attribute that is known of any real film."""
+    section = _section(config)
+    return {
+        attribute: by_group(
+            {name: features[name] for name in sets.synthetic},
+            features["train"],
+            features["test"],
+            members,
+            least=section.group_images,
+            samples=section.bootstrap,
+            seed=config.seed,
+        )
+        for attribute, members in _members(config, sets).items()
+    }
+
+
+def _members(config: EvaluateConfig, sets: Sets) -> dict[str, Members]:
+    """The rows of each group of each attribute, in every set."""
+    named = {**sets.synthetic, FLOOR: sets.train, REFERENCE: sets.test}
+    result: dict[str, Members] = {
+        "finding": {
+            finding: {name: _rows(images.labels[:, j] == 1) for name, images in named.items()}
+            for j, finding in enumerate(config.findings)
+        }
+    }
+    known = {name: groups_of(images.radiographs) for name, images in named.items()}
+    for attribute, groups in known[REFERENCE].items():
+        result[attribute] = {
+            group: {name: _rows(known[name][attribute] == group) for name in named}
+            for group in names_of(groups)
+        }
+    return result
+
+
+def _rows(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.flatnonzero(chosen)
 
 
 def _section(config: EvaluateConfig) -> FidelityConfig:
     assert config.fidelity is not None
     return config.fidelity
-
-
-def _definition(extractor: Extractor, size: int) -> dict[str, object]:
-    return {**vars(extractor.definition), "image_size": size}

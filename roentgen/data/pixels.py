@@ -51,6 +51,20 @@ class Pixels:
             )
 
 
+class Chosen:
+    """Some rows of a set of images."""
+
+    def __init__(self, images: Images, rows: NDArray[np.integer]) -> None:
+        self._images, self._rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[np.uint8]:
+        """The images in the order of `rows`."""
+        return self._images[self._rows[rows]]
+
+
 class Joined:
     """Several sets of images, one after the other."""
 

@@ -1,12 +1,13 @@
-"""A small residual network that reads findings and the view from a gray image.
+"""A network that reads findings and the view from a gray image, and its training.
 
-It is trained in seconds on two cores, so that evaluation can train it on real and on synthetic
-sets alike; its pooled penultimate layer is also the embedded feature extractor.
+Our small one is trained in seconds on two cores, so that evaluation can train it on real and on
+synthetic sets alike; its pooled penultimate layer is also the embedded feature extractor.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -23,20 +24,30 @@ from roentgen.data.findings import FindingName
 from roentgen.data.pixels import Images
 from roentgen.data.views import VIEWS
 from roentgen.errors import InputError
+from roentgen.models.backbones import (
+    FOLD,
+    GROUPS,
+    OURS,
+    Network,
+    SmallNetwork,
+    TimmNetwork,
+    check_network,
+    is_weights,
+)
 from roentgen.models.labels import UNKNOWN_VIEW
-from roentgen.randomness import torch_generator
+from roentgen.randomness import derive_seed, torch_generator
 from roentgen.runs import write_file, write_json
 
 WEIGHTS_FILE, SPEC_FILE = "classifier.safetensors", "classifier.json"
 T = TypeVar("T")
-_FOLD = 4  # pixels of a 4x4 patch become channels: twice as fast as a stem of stride 2
-_GROUPS = 8  # of channels that are normalised together, image by image, as fast as by batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig:
-    """How the small network is built and trained."""
+    """How the network is built and trained."""
 
+    network: str = OURS
+    """roentgen (the small one) or a model of timm by its name there, such as densenet121."""
     steps: int = 400
     """Optimizer steps, the same whatever the size of the training set."""
     batch_size: int = 32
@@ -45,11 +56,16 @@ class ClassifierConfig:
     """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
     weight_decay: float = 0.02
     """AdamW's weight decay."""
-    pretrained: Path | None = None
-    """Folder of a saved classifier whose layers, but not its heads, training starts from, as other
-    networks start from ImageNet's; null: from scratch."""
+    pretrained: str | None = None
+    """What training starts from: the folder of a saved classifier, whose layers but not its heads
+    are taken; for a model of timm also a safetensors file of it, or "hf-hub:OWNER/NAME"; null:
+    from scratch."""
+    resize: int | None = None
+    """Side in pixels that the network reads, bilinear with antialiasing; null: images as they
+    are."""
     widths: tuple[int, ...] = (24, 48, 96, 128)
-    """Channels of the stem, at a quarter of the side, and of each stage, which halves it again."""
+    """The small network's channels: of the stem, at a quarter of the side, and of each stage, which
+    halves it again."""
     shift: float = 0.05
     """Augmentation: largest shift, as a share of the side."""
     rotation: float = 5.0
@@ -61,10 +77,13 @@ class ClassifierConfig:
         for name in ("steps", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise InputError(f"classifier.{name} is {getattr(self, name)}; it must be above 0")
-        if not self.widths or any(width < _GROUPS or width % _GROUPS for width in self.widths):
+        if not self.widths or any(width < GROUPS or width % GROUPS for width in self.widths):
             raise InputError(
-                f"classifier.widths is {list(self.widths)}; give multiples of {_GROUPS}"
+                f"classifier.widths is {list(self.widths)}; give multiples of {GROUPS}"
             )
+        if self.resize is not None and (self.resize < FOLD or self.resize % FOLD):
+            raise InputError(f"classifier.resize is {self.resize}; give a multiple of {FOLD}")
+        check_network(self.network, self.pretrained)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +95,8 @@ class ClassifierSpec:
     widths: tuple[int, ...]
     pixels: str = "[-1, 1]"
     views: tuple[str, ...] = VIEWS
+    network: str = OURS
+    resize: int | None = None
 
 
 class Prediction(NamedTuple):
@@ -85,72 +106,33 @@ class Prediction(NamedTuple):
     views: NDArray[np.float64]
 
 
-class _Block(nn.Module):
-    """Two 3x3 convolutions with a skip; halves the side."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
-        self.norm1 = nn.GroupNorm(_GROUPS, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(_GROUPS, outputs)
-        self.skip = nn.Conv2d(inputs, outputs, 1, stride=2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
-        return functional.relu(self.skip(x) + inner)
-
-
-class Network(nn.Module):
-    """(N, 1, H, W) in [-1, 1] -> logits (N, findings) and (N, views); sides are multiples of 4."""
-
-    def __init__(self, spec: ClassifierSpec) -> None:
-        super().__init__()
-        first, *rest = spec.widths
-        self.stem = nn.Conv2d(_FOLD**2, first, 3, padding=1, bias=False)
-        self.norm = nn.GroupNorm(_GROUPS, first)
-        stages = zip(spec.widths[:-1], rest, strict=True)
-        self.blocks = nn.Sequential(*[_Block(i, o) for i, o in stages])
-        self.findings = nn.Linear(spec.widths[-1], len(spec.findings))
-        self.views = nn.Linear(spec.widths[-1], len(spec.views))
-
-    def features(self, x: Tensor) -> Tensor:
-        """The pooled last stage, (N, d)."""
-        x = functional.pixel_unshuffle(x, _FOLD).contiguous(memory_format=torch.channels_last)
-        x = functional.relu(self.norm(self.stem(x)))
-        return torch.as_tensor(self.blocks(x).mean(dim=(2, 3)))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of findings and views."""
-        pooled = self.features(x)
-        return self.findings(pooled), self.views(pooled)
-
-
 class Classifier:
     """A trained network with the names of what it says."""
 
     def __init__(self, network: Network, spec: ClassifierSpec) -> None:
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.spec = spec
+        self._device = network.findings.weight.device
 
     def features(self, images: Images, batch_size: int = 64) -> NDArray[np.float32]:
         """Pooled penultimate layer of (N, H, W) images: (N, d)."""
         return np.concatenate(
-            [part.numpy() for part in self._run(self.network.features, images, batch_size)]
+            [part.cpu().numpy() for part in self._run(self.network.features, images, batch_size)]
         )
 
     def predict(self, images: Images, batch_size: int = 64) -> Prediction:
         """Probabilities for (N, H, W) images of the size trained on."""
         findings, views = zip(*self._run(self.network, images, batch_size), strict=True)
         return Prediction(
-            torch.cat(findings).double().sigmoid().numpy(),
-            torch.cat(views).double().softmax(dim=1).numpy(),
+            torch.cat(findings).cpu().double().sigmoid().numpy(),
+            torch.cat(views).cpu().double().softmax(dim=1).numpy(),
         )
 
     def save(self, folder: Path) -> None:
         """Weights as safetensors, then the specification as JSON, which makes them whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        layers = self.network.state_dict()
+        state = {name: tensor.cpu().contiguous() for name, tensor in layers.items()}
         write_file(folder / WEIGHTS_FILE, save(state))
         write_json(folder / SPEC_FILE, asdict(self.spec))
 
@@ -165,11 +147,11 @@ class Classifier:
                     f"these are {width}x{height}: prepare both alike"
                 )
             with torch.inference_mode():
-                result.append(function(to_input(batch)))
+                result.append(function(to_input(batch).to(self._device)))
         return result
 
 
-def load_classifier(folder: Path) -> Classifier:
+def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classifier:
     """A saved classifier. Raises InputError if the folder holds none or it is damaged."""
     for name in (SPEC_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
@@ -178,14 +160,26 @@ def load_classifier(folder: Path) -> Classifier:
         content = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
         spec = ClassifierSpec(**{**content, **lists})
-        network = Network(spec)
+        network = make_network(spec, None)
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (AttributeError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"the classifier in {folder} is damaged ({reason}): make it anew"
         ) from None
-    return Classifier(network, spec)
+    return Classifier(network.to(device), spec)
+
+
+def make_network(spec: ClassifierSpec, weights: str | None, seed: int = 0) -> Network:
+    """The network of a specification; `weights` as `TimmNetwork` takes them, else as it draws."""
+    network: Network
+    with _own_randomness(seed, "layers"):
+        if spec.network == OURS:
+            network = SmallNetwork(spec.widths, spec.resize)
+        else:
+            network = TimmNetwork(spec.network, spec.image_size, spec.resize, weights)
+        network.add_heads(len(spec.findings), len(spec.views))
+    return network
 
 
 def to_input(images: NDArray[np.uint8]) -> Tensor:
@@ -202,58 +196,90 @@ def train_classifier(
     findings: Sequence[FindingName],
     config: ClassifierConfig,
     seed: int,
+    start: Classifier | None = None,
+    device: torch.device | str = "cpu",
     watch: Callable[[int, float], None] | None = None,
 ) -> Classifier:
     """Train on (N, H, W) images, `label_matrix` and `view_indices`; equal seeds, equal networks.
 
-    `watch` is called with each step and its loss. Raises InputError if there is nothing to learn.
+    `start`: a classifier of the same images, findings and network that training goes on from, heads
+    and all; it is used up. `watch` is called with each step and its loss. Raises InputError if
+    there is nothing to learn or to start from.
     """
     if len(images) == 0 or (np.isnan(labels).all() and (views == UNKNOWN_VIEW).all()):
         raise InputError(
             f"nothing to train a classifier on: {len(images)} images, no label, no view"
         )
-    height, width = images[:1].shape[1:]
-    if height % _FOLD or height != width:
-        raise InputError(
-            f"images of {width}x{height} pixels cannot train a classifier: "
-            f"prepare them as squares with a side that {_FOLD} divides"
-        )
-    spec = ClassifierSpec(findings=tuple(findings), image_size=height, widths=tuple(config.widths))
-    network = _initialised(spec, torch_generator(seed, "classifier", "weights"))
-    if config.pretrained:
-        _start_from(network, spec, config.pretrained)
-    network.train().to(memory_format=torch.channels_last)
+    spec = _spec(images, findings, config)
+    network = start.network if start else _initialised(spec, config.pretrained, seed)
+    network.train().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     order = torch_generator(seed, "classifier", "order")
     draws = torch_generator(seed, "classifier", "augmentation")
     queue = torch.empty(0, dtype=torch.long)
-    for step in range(config.steps):
-        while len(queue) < config.batch_size:
-            queue = torch.cat([queue, torch.randperm(len(images), generator=order)])
-        batch, queue = queue[: config.batch_size].numpy(), queue[config.batch_size :]
-        x = augment(to_input(images[batch]), config, draws)
-        loss = masked_loss(
-            network(x), torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(step, config.steps)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if watch is not None:
-            watch(step, float(loss.detach()))
+    with _own_randomness(seed, "dropout"):
+        for step in range(config.steps):
+            while len(queue) < config.batch_size:
+                queue = torch.cat([queue, torch.randperm(len(images), generator=order)])
+            batch, queue = queue[: config.batch_size].numpy(), queue[config.batch_size :]
+            x = augment(to_input(images[batch]).to(device), config, draws)
+            said = torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
+            loss = masked_loss(network(x), said[0].to(device), said[1].to(device))
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * schedule(step, config.steps)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if watch is not None:
+                watch(step, float(loss.detach()))
     return Classifier(network, spec)
 
 
-def _start_from(network: Network, spec: ClassifierSpec, folder: Path) -> None:
-    """Copy all layers but the heads of a saved one. Raises InputError if the widths differ."""
-    other = load_classifier(folder)
-    if other.spec.widths != spec.widths:
+def _spec(
+    images: Images, findings: Sequence[FindingName], config: ClassifierConfig
+) -> ClassifierSpec:
+    """What is trained on these images. Raises InputError if they do not fit the network."""
+    height, width = images[:1].shape[1:]
+    divides = FOLD if config.network == OURS and config.resize is None else 1
+    if height % divides or height != width:
         raise InputError(
-            f"classifier.pretrained {folder} has widths {list(other.spec.widths)}: "
-            "set classifier.widths to these"
+            f"images of {width}x{height} pixels cannot train a classifier: "
+            f"prepare them as squares with a side that {FOLD} divides"
+        )
+    return ClassifierSpec(
+        findings=tuple(findings),
+        image_size=height,
+        widths=tuple(config.widths) if config.network == OURS else (),
+        network=config.network,
+        resize=config.resize,
+    )
+
+
+def _initialised(spec: ClassifierSpec, pretrained: str | None, seed: int) -> Network:
+    """Weights of one generator, or those that training starts from; heads are always new."""
+    file = is_weights(pretrained)
+    network = make_network(spec, pretrained if file else None, seed)
+    generator = torch_generator(seed, "classifier", "weights")
+    for module in network.modules() if spec.network == OURS else (network.findings, network.views):
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01, generator=generator)
+            nn.init.zeros_(module.bias)
+    if pretrained is not None and not file:
+        _start_from(network, spec, Path(pretrained))
+    return network
+
+
+def _start_from(network: Network, spec: ClassifierSpec, folder: Path) -> None:
+    """Copy all layers but the heads of a saved one. Raises InputError if the networks differ."""
+    other = load_classifier(folder)
+    if (other.spec.network, other.spec.widths) != (spec.network, spec.widths):
+        raise InputError(
+            f"classifier.pretrained {folder} is a network {other.spec.network!r} with widths "
+            f"{list(other.spec.widths)}: set classifier.network and classifier.widths to these"
         )
     layers = other.network.state_dict()
     heads = ("findings.", "views.")
@@ -273,7 +299,7 @@ def masked_loss(logits: tuple[Tensor, Tensor], labels: Tensor, views: Tensor) ->
 
 def augment(x: Tensor, config: ClassifierConfig, generator: torch.Generator) -> Tensor:
     """Shift, turn, and change contrast and brightness of each image a little; never a flip."""
-    draws = torch.rand(len(x), 5, generator=generator) * 2 - 1  # in [-1, 1)
+    draws = (torch.rand(len(x), 5, generator=generator) * 2 - 1).to(x.device)  # in [-1, 1)
     angle = draws[:, 0] * math.radians(config.rotation)
     shift = draws[:, 1:3] * 2 * config.shift  # the grid's side is 2
     rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(-1, 2, 2)
@@ -294,14 +320,9 @@ def schedule(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _initialised(spec: ClassifierSpec, generator: torch.Generator) -> Network:
-    """Weights drawn from the generator alone; the global one is left as it was."""
+@contextmanager
+def _own_randomness(seed: int, what: str) -> Iterator[None]:
+    """Let layers draw from a seed of ours; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        network = Network(spec)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01, generator=generator)
-            nn.init.zeros_(module.bias)
-    return network
+        torch.manual_seed(derive_seed(seed, "classifier", what))
+        yield

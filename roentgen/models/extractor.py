@@ -1,14 +1,13 @@
-"""Feature extractors by name: our own small network, Inception, XRV and RAD-DINO.
+"""Feature extractors by name: our own small network, published ones, and any of three libraries.
 
 A Fréchet distance means nothing without what it was computed on, so each extractor carries a
 `Definition` that goes beside every number.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,32 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from roentgen.errors import InputError
-from roentgen.models.classifier import SPEC_FILE, WEIGHTS_FILE, load_classifier
-from roentgen.runs import fingerprint_of_files
+from roentgen.models.weights import HUB, absent
 
-ExtractorName = Literal["roentgen", "inception", "xrv", "rad-dino"]
+ExtractorName = Literal["roentgen", "inception", "xrv", "rad-dino", "clip", "timm", "transformers"]
 EMBEDDED = Path(__file__).parent / "extractor"
-BATCH = 64
-
-_BRING: dict[ExtractorName, str] = {
-    "roentgen": "train it: python -m eval.train_extractor configs/eval/extractor.yaml",
-    "inception": (
-        "download https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-        'weights-inception-2015-12-05-6726825d.pth, then: python -c "import torch; from '
-        "safetensors.torch import save_file; save_file(torch.load('weights-inception-2015-12-05-"
-        "6726825d.pth', weights_only=True), 'inception.safetensors')\", and set "
-        "extractor.weights=inception.safetensors"
-    ),
-    "xrv": (
-        'pip install torchxrayvision, then: python -c "import torchxrayvision as xrv; from '
-        "safetensors.torch import save_file; save_file(xrv.models.DenseNet(weights="
-        "'densenet121-res224-all').state_dict(), 'xrv.safetensors')\", and set "
-        "extractor.weights=xrv.safetensors"
-    ),
-    "rad-dino": (
-        "hf download microsoft/rad-dino --local-dir rad-dino, and set extractor.weights=rad-dino"
-    ),
-}
+_PIXELS = 64 * 224**2  # of a batch: memory is bounded whatever a network reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +42,16 @@ class Definition:
 
 
 class Extractor:
-    """Turns (N, H, W) uint8 images into (N, d) float32 features; `definition` says which."""
+    """Turns square (N, H, W) uint8 images into (N, d) float32 features; `definition` says which."""
 
     def __init__(
-        self, definition: Definition, size: int, encode: Callable[[Tensor], Tensor]
+        self,
+        definition: Definition,
+        encode: Callable[[NDArray[np.uint8]], Tensor],
+        batch: int,
     ) -> None:
         self.definition = definition
-        self._size = size
-        self._encode = encode  # (n, 1, size, size) float32 in [0, 255] -> (n, d)
+        self._encode, self._batch = encode, batch
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Square images only: nothing is squashed. Batches are cut to bound memory."""
@@ -79,146 +59,92 @@ class Extractor:
             raise InputError(f"features need square gray images, not {images.shape[1:]}")
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(images), BATCH):
-                x = torch.from_numpy(images[start : start + BATCH]).float().unsqueeze(1)
-                if x.shape[-1] != self._size:
-                    x = functional.interpolate(
-                        x, self._size, mode="bilinear", antialias=True
-                    ).clamp(0, 255)
-                x = x.contiguous(memory_format=torch.channels_last)
-                parts.append(self._encode(x).float().numpy())
-        return np.concatenate(parts)
+            for start in range(0, len(images), self._batch):
+                parts.append(self._encode(images[start : start + self._batch]).float().cpu())
+        return torch.cat(parts).numpy()
 
 
-def load_extractor(name: ExtractorName, weights: Path | None = None) -> Extractor:
-    """An extractor by name; `weights` is where a named choice's weights lie.
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What an extractor is made of: a network and how its pixels are prepared."""
 
-    Raises InputError that says how to bring weights that are absent.
-    """
-    if name == "roentgen":
-        return _roentgen(weights or EMBEDDED)
-    if name not in _BRING:
-        raise InputError(f"unknown extractor {name!r}; choose one of: {', '.join(_BRING)}")
-    if weights is None or not weights.exists():
-        where = "extractor.weights is not set" if weights is None else f"{weights} does not exist"
-        raise InputError(f"extractor {name!r} has no weights ({where}): {_BRING[name]}")
-    match name:
-        case "inception":
-            return _inception(weights)
-        case "xrv":
-            return _xrv(weights)
-        case "rad-dino":
-            return _rad_dino(weights)
+    layer: str
+    weights: str
+    size: int  # pixels a side
+    pixels: str
+    dimension: int
+    encode: Callable[[Tensor], Tensor]  # (n, 1, size, size) float32 in [0, 255] -> (n, d)
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
+    def extractor(self, name: str, device: torch.device) -> Extractor:
+        """The network with its resizing, which keeps the square and leaves its size alone."""
+        batch = max(1, _PIXELS // self.size**2)
 
-def _roentgen(folder: Path) -> Extractor:
-    if not (folder / SPEC_FILE).is_file():
-        raise InputError(f"extractor 'roentgen' has no weights in {folder}: {_BRING['roentgen']}")
-    classifier = load_classifier(folder)
-    spec = classifier.spec
-    definition = Definition(
-        name="roentgen",
-        layer="pooled last stage",
-        weights=fingerprint_of_files([folder / SPEC_FILE, folder / WEIGHTS_FILE]),
-        resize=_resize_text(spec.image_size),
-        pixels=spec.pixels,
-        dimension=spec.widths[-1],
-    )
-    return Extractor(
-        definition, spec.image_size, lambda x: classifier.network.features(x / 127.5 - 1)
-    )
+        def encode(images: NDArray[np.uint8]) -> Tensor:
+            x = torch.from_numpy(np.ascontiguousarray(images)).to(device).float().unsqueeze(1)
+            if x.shape[-1] != self.size:
+                x = functional.interpolate(x, self.size, mode=self.interpolation, antialias=True)
+                x = x.clamp(0, 255)
+            return self.encode(x.contiguous(memory_format=torch.channels_last))
 
-
-def _inception(file: Path) -> Extractor:
-    from roentgen.models.inception import FidInception
-
-    network = FidInception()
-    _load(network, file, "inception", drop=("fc.", "AuxLogits."))
-    definition = Definition(
-        name="inception",
-        layer="pool3",
-        weights=fingerprint_of_files([file]),
-        resize=_resize_text(299),
-        pixels="(x - 128) / 128, gray in three channels",
-        dimension=2048,
-    )
-    return Extractor(definition, 299, lambda x: network((x - 128).expand(-1, 3, -1, -1) / 128))
-
-
-def _xrv(file: Path) -> Extractor:
-    """TorchXRayVision's DenseNet-121 has torchvision's layout, with one input channel."""
-    from torch import nn
-    from torchvision.models import densenet121
-
-    features = densenet121(weights=None).features
-    features.conv0 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-    holder = nn.Module()
-    holder.features = features
-    _load(holder, file, "xrv", drop=("classifier.", "op_threshs"))
-    definition = Definition(
-        name="xrv",
-        layer="DenseNet-121 features2",
-        weights=fingerprint_of_files([file]),
-        resize=_resize_text(224),
-        pixels="[-1024, 1024]",
-        dimension=1024,
-    )
-    return Extractor(
-        definition, 224, lambda x: functional.relu(features(x / 255 * 2048 - 1024)).mean(dim=(2, 3))
-    )
-
-
-def _rad_dino(folder: Path) -> Extractor:
-    from transformers import AutoModel
-
-    if not any(folder.glob("*.safetensors")):  # weights in pickles are not read
-        raise InputError(
-            f"extractor 'rad-dino': {folder} holds no safetensors: {_BRING['rad-dino']}"
+        definition = Definition(
+            name=name,
+            layer=self.layer,
+            weights=self.weights,
+            resize=f"square to {self.size}x{self.size}, {self.interpolation} with antialiasing "
+            "(none if of that size)",
+            pixels=self.pixels,
+            dimension=self.dimension,
         )
-    try:
-        network: Any = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
-        ).eval()
-        processor = json.loads((folder / "preprocessor_config.json").read_text())
-        size = int(processor["crop_size"]["height"])
-        mean = torch.tensor(processor["image_mean"]).view(1, 3, 1, 1)
-        std = torch.tensor(processor["image_std"]).view(1, 3, 1, 1)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"extractor 'rad-dino': {folder} cannot be read ({reason}): {_BRING['rad-dino']}"
-        ) from None
+        return Extractor(definition, encode, batch)
+
+
+def load_extractor(
+    name: ExtractorName, weights: str | None = None, device: torch.device | str = "cpu"
+) -> Extractor:
+    """An extractor by name; `weights` is a file, a folder or "hf-hub:OWNER/NAME".
+
+    Raises InputError that says how to bring weights that are absent; only safetensors are read.
+    """
+    from roentgen.models import published
+
+    if name not in get_args(ExtractorName):
+        known = ", ".join(get_args(ExtractorName))
+        raise InputError(f"unknown extractor {name!r}; choose one of: {known}")
+    if weights is None and name != "roentgen":
+        raise absent(name, "fidelity's extractor has no `weights`")
+    if weights is not None and not weights.startswith(HUB) and not Path(weights).exists():
+        raise absent(name, f"{weights} does not exist")
+    device = torch.device(device)
+    match name:
+        case "roentgen":
+            network = published.embedded(weights or str(EMBEDDED), device)
+        case "inception":
+            network = published.inception(str(weights), device)
+        case "xrv":
+            network = published.xrv(str(weights), device)
+        case "rad-dino" | "transformers":
+            network = published.transformers_model(name, str(weights), device)
+        case "timm":
+            network = published.timm_model(str(weights), device)
+        case "clip":
+            return _clip(str(weights), device)
+    return network.extractor(name, device)
+
+
+def _clip(weights: str, device: torch.device) -> Extractor:
+    """The image tower of a CLIP model, BiomedCLIP's among them."""
+    from roentgen.models.clip import load_clip
+
+    model = load_clip(weights, device)
     definition = Definition(
-        name="rad-dino",
-        layer="class token",
-        weights=fingerprint_of_files(sorted(folder.glob("*.safetensors"))),
-        resize=_resize_text(size),
-        pixels="standardised by its own mean and deviation, gray in three channels",
-        dimension=network.config.hidden_size,
+        name="clip",
+        layer="image embedding of length 1",
+        weights=model.weights,
+        resize=f"square to {model.size}x{model.size}, bicubic with antialiasing (none if of that "
+        "size)",
+        pixels="standardised as the model says, gray in three channels",
+        dimension=model.dimension,
     )
-
-    def encode(x: Tensor) -> Tensor:
-        output = network(pixel_values=(x.expand(-1, 3, -1, -1) / 255 - mean) / std)
-        return torch.as_tensor(output.pooler_output)
-
-    return Extractor(definition, size, encode)
-
-
-def _load(network: torch.nn.Module, file: Path, name: ExtractorName, drop: tuple[str, ...]) -> None:
-    """Load safetensors strictly, without the layers (`drop`) that features do not need."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(file)
-        network.load_state_dict({k: v for k, v in state.items() if not k.startswith(drop)})
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(
-            f"extractor {name!r}: {file} does not hold its weights ({reason}): {_BRING[name]}"
-        ) from None
-    network.eval()
-
-
-def _resize_text(size: int) -> str:
-    return f"square to {size}x{size}, bilinear with antialiasing (none if of that size)"
+    batch = max(1, _PIXELS // model.size**2)
+    return Extractor(definition, lambda x: torch.from_numpy(model.encode_images(x)), batch)

@@ -1,57 +1,97 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from eval.alignment import MEAN, alignment, finding_aurocs, trainable, view_accuracy
+from eval.alignment import (
+    alignment,
+    finding_scores,
+    resamples,
+    thresholds_of,
+    trainable,
+    view_accuracy,
+)
+from eval.estimates import weighted_auroc
 from roentgen.data.findings import FindingName
 from roentgen.models.classifier import Prediction
 from roentgen.models.labels import UNKNOWN_VIEW
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax", "Edema")
+FREE: dict[FindingName, str | None] = dict.fromkeys(FINDINGS)
 
 
-def labels_and_scores(n: int, wrong: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Labels, scores that know the truth, and a share of labels that are drawn anew."""
+def labels_and_scores(n: int, wrong: float, share: float = 0.5) -> tuple[Any, Any, list[str]]:
+    """Labels, scores that know the truth, and a share of labels that are turned over."""
     generator = np.random.default_rng(0)
-    truth = (generator.random((n, 3)) < 0.5).astype(np.float32)
+    truth = generator.random((n, 3)) < share
     scores = (truth + generator.random((n, 3))) / 2  # separates truth perfectly
     noisy = generator.random((n, 3)) < wrong
-    asked = np.where(noisy, generator.random((n, 3)) < 0.5, truth).astype(np.float32)
-    return asked, scores, [str(i) for i in range(n)]
+    return (truth ^ noisy).astype(np.float32), scores, [str(i) for i in range(n)]
 
 
-def judge(labels: np.ndarray, scores: np.ndarray, patients: list[str]) -> dict[str, float | None]:
-    free = dict.fromkeys(FINDINGS)
-    estimates, _ = finding_aurocs(
-        [scores], labels, patients, FINDINGS, free, min_cases=5, samples=200, seed=0
-    )
-    return {name: estimate.value for name, estimate in estimates.items()}
+def judged(labels: Any, scores: Any, patients: list[str], **options: Any) -> dict[str, Any]:
+    views = np.zeros(len(labels), np.int64)
+    prediction = Prediction(scores, np.eye(3)[views])
+    settings: dict[str, Any] = {"min_cases": 5, "samples": 200, "seed": 0, **options}
+    return alignment(prediction, labels, views, patients, FINDINGS, FREE, **settings)
 
 
-def test_planted_label_noise_lowers_auroc_by_its_share() -> None:
-    # A share q of labels is drawn anew, half of which hit the truth: a label is wrong with q/2, so
-    # AUROC falls from 1 to (1 - q/2)^2 + 2 (q/2)(1 - q/2)/2 = 1 - q/2.
-    for wrong in (0.0, 0.2, 0.5):
-        value = judge(*labels_and_scores(4000, wrong))[MEAN]
-        assert value == pytest.approx(1 - wrong / 2, abs=0.015)
+@pytest.mark.parametrize("wrong", [0.0, 0.1, 0.25])
+def test_planted_label_noise_lowers_scores_by_what_theory_gives(wrong: float) -> None:
+    # A share q of balanced labels is turned over. Of a positive and a negative label both are right
+    # with (1-q)^2 (ranked rightly), both wrong with q^2 (wrongly), else they rank by chance:
+    # AUROC = (1-q)^2 + q(1-q) = 1 - q. Those called (by truth) are right with 1 - q, and so many
+    # of the positives are called: F1 = 1 - q.
+    labels, scores, patients = labels_and_scores(4000, wrong)
+    result = judged(labels, scores, patients, thresholds=dict.fromkeys(FINDINGS, 0.5))
+    for name in ("auroc", "f1"):
+        mean = result[f"mean_{name}"]
+        assert mean.value == pytest.approx(1 - wrong, abs=0.012)
+        assert mean.low <= 1 - wrong <= mean.high
+    # Precision is 1 - q while the upper, true half is called, then sinks towards 1/2: at the share
+    # x of all called, with recall (1-q) + q(2x-1), it is (recall)/(2x).
+    x = np.linspace(0.5, 1, 100_001)
+    recall = (1 - wrong) + wrong * (2 * x - 1)
+    lower = np.sum((recall[:-1] / (2 * x[:-1])) * np.diff(recall))
+    assert result["mean_auprc"].value == pytest.approx((1 - wrong) ** 2 + lower, abs=0.015)
+
+
+def test_every_answer_of_one_kind_is_chance() -> None:
+    labels, scores, patients = labels_and_scores(2000, 0.0, share=0.2)
+    same = judged(labels, np.zeros_like(scores), patients)
+    assert same["mean_auroc"].value == 0.5
+    assert same["auprc"]["Edema"].value == pytest.approx(labels[:, 2].mean())
+    assert "f1" not in same
+
+
+def test_thresholds_come_from_other_films_and_say_why_there_is_none() -> None:
+    labels, scores, patients = labels_and_scores(400, 0.0)
+    labels[:, 1] = 0
+    found = thresholds_of(scores, labels, FINDINGS, min_cases=5)
+    assert found["Pneumothorax"] == "no positives to set a threshold by (at least 5 needed)"
+    assert found["Edema"] == scores[labels[:, 2] == 1, 2].min()  # separates them
+    labels, scores, patients = labels_and_scores(400, 0.0)
+    result = judged(labels, scores, patients, thresholds=found)
+    assert result["f1"]["Edema"].value > 0.98
+    assert result["f1"]["Pneumothorax"].note.startswith("not measured: no positives to set")
+    assert result["auroc"]["Pneumothorax"].value == 1
+    assert result["mean_f1"].note == "over 2 of 3 findings"
 
 
 def test_unknown_labels_do_not_count_and_shortages_are_told() -> None:
     labels, scores, patients = labels_and_scores(60, 0.0)
     labels[:, 1] = 1
     labels[5:, 2] = np.nan
-    free = dict.fromkeys(FINDINGS)
-    estimates, replicates = finding_aurocs(
-        [scores], labels, patients, FINDINGS, free, min_cases=5, samples=50, seed=0
-    )
-    assert estimates["Pneumothorax"].value is None
-    assert estimates["Pneumothorax"].note == (
+    weights = resamples(patients, 50, seed=0)
+    each, mean = finding_scores(weighted_auroc, scores, labels, weights, FINDINGS, FREE, 5)
+    assert each["Pneumothorax"].value is None
+    assert each["Pneumothorax"].note == (
         "not measured: no negatives to judge by (at least 5 needed)"
     )
-    assert "only" in str(estimates["Edema"].note)
-    assert estimates["Edema"].n == 5
-    assert estimates[MEAN].value == estimates["Pleural Effusion"].value == 1
-    assert estimates[MEAN].note == "over 1 of 3 findings"
-    assert set(replicates) == {"Pleural Effusion", MEAN}
+    assert "only" in str(each["Edema"].note)
+    assert each["Edema"].n == 5
+    assert mean.value == each["Pleural Effusion"].value == 1
+    assert mean.note == "over 1 of 3 findings"
 
 
 def test_nothing_measured_is_said() -> None:
@@ -65,11 +105,13 @@ def test_nothing_measured_is_said() -> None:
         ["p"] * 30,
         FINDINGS,
         why,
+        thresholds=thresholds_of(np.zeros((30, 3)), labels, FINDINGS, 5),
         min_cases=5,
         samples=20,
         seed=0,
     )
-    assert result["mean_auroc"].value is None
+    for name in ("auroc", "auprc", "f1"):
+        assert result[f"mean_{name}"].value is None
     assert result["view_accuracy"].note == "not measured: no image has a view"
     assert result["cases"]["Edema"] == {"present": 0, "absent": 0}
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from eval.kernel import cmmd, kernel_distance, squared_mmd
+from eval.kernel import cmmd, kernel_distance, squared_mmds
 
 
 def features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -24,7 +24,7 @@ def test_kid_over_all_images_is_torchmetrics() -> None:
 def test_blocks_do_not_change_the_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = features(50, 8, 1), features(33, 8, 2, shift=0.5)
     whole = kernel_distance(a, b), cmmd(a, b)
-    monkeypatch.setattr("eval.kernel._ROWS", 7)
+    monkeypatch.setattr("eval.feature_set.BLOCK", 7)
     assert (kernel_distance(a, b), cmmd(a, b)) == pytest.approx(whole, rel=1e-10)
 
 
@@ -42,7 +42,8 @@ def test_cmmd_follows_its_definition_pair_by_pair() -> None:
 
 def test_a_shift_of_gaussians_has_a_closed_form_under_a_linear_kernel() -> None:
     a, b = features(4000, 3, 1), features(4000, 3, 2, shift=2.0)
-    distance = squared_mmd(a, b, lambda x, y: x @ y.T, unbiased=True)  # |mean gap|^2
+    once = np.ones((1, 4000))
+    (distance,) = squared_mmds(a, b, lambda x, y: x @ y.T, once, once, unbiased=True)
     assert distance == pytest.approx(12.0, rel=0.05)
 
 

@@ -42,15 +42,15 @@ def test_equal_images_are_at_one_and_order_does_not_matter() -> None:
     images = smooth_images(3, 64)
     images[2] = images[0]
     values = ms_ssim_pairs(images, [(0, 2), (0, 1), (1, 0)])
-    assert values[0] == pytest.approx(1, abs=1e-12)
-    assert values[1] == pytest.approx(values[2], rel=1e-12)
+    assert values[0] == pytest.approx(1, abs=1e-6)
+    assert values[1] == pytest.approx(values[2], abs=1e-6)
 
 
 def test_many_pairs_in_parts_equal_one_by_one() -> None:
-    images = smooth_images(13, 32)
-    pairs = [(i, j) for i in range(13) for j in range(i)]  # 78, more than one part
+    images = smooth_images(13, 256)
+    pairs = [(i, j) for i in range(13) for j in range(i)]  # 78, of which a part holds 4
     alone = [ms_ssim_pairs(images, [pair])[0] for pair in pairs]
-    np.testing.assert_allclose(ms_ssim_pairs(images, pairs), alone, rtol=1e-12)
+    np.testing.assert_allclose(ms_ssim_pairs(images, pairs), alone, atol=1e-6)
 
 
 def test_small_images_are_refused_with_the_number() -> None:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from eval.vendi import vendi_score
+from eval.feature_set import BLOCK
+from eval.vendi import vendi_jackknife, vendi_score
 
 
 def test_all_alike_is_one_and_right_angles_are_n() -> None:
@@ -23,3 +24,13 @@ def test_both_forms_agree_with_the_definition() -> None:
 def test_zero_features_are_refused() -> None:
     with pytest.raises(ValueError, match="none of them zero"):
         vendi_score(np.zeros((3, 2)))
+
+
+def test_what_is_left_without_each_group_is_the_score_of_the_others() -> None:
+    draws = np.random.default_rng(1)
+    for n, d in ((BLOCK + 200, 6), (40, 60)):
+        x, group = draws.standard_normal((n, d)), draws.integers(4, size=n)
+        value, left = vendi_jackknife(x, group)
+        assert value == pytest.approx(vendi_score(x), rel=1e-12)
+        assert left == pytest.approx([vendi_score(x[group != k]) for k in range(4)], rel=1e-9)
+    assert not len(vendi_jackknife(x, np.zeros(40, int))[1])

@@ -170,7 +170,7 @@ def test_training_can_start_from_saved_layers(tmp_path: Path) -> None:
     images, labels, views = drawn(64, 1)
     first = train_classifier(images, labels, views, findings=FINDINGS, config=CONFIG, seed=0)
     first.save(tmp_path)
-    still = replace(CONFIG, pretrained=tmp_path, steps=1, learning_rate=1e-12)
+    still = replace(CONFIG, pretrained=str(tmp_path), steps=1, learning_rate=1e-12)
     again = train_classifier(images, labels, views, findings=FINDINGS, config=still, seed=1)
     np.testing.assert_allclose(again.features(images), first.features(images), atol=1e-5)
     other = replace(still, widths=(8, 16))

@@ -22,7 +22,7 @@ from roentgen.text.prompts import PromptStyle
 from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
 from sample.generate import generate, sheet_choice
 from sample.plan import make_plan
-from sample.trained import (
+from roentgen.models.trained import (
     model_manifest,
     trained_long_prompts,
     trained_preparation,

@@ -1,0 +1,74 @@
+"""Whether image and prompt say the same: cosines of embeddings, and finding one by the other."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.estimates import Estimate, Floats, not_measured, percentile_interval, proportion
+from roentgen.randomness import numpy_generator
+
+RECALLS = (1, 5, 10)
+
+
+def clip_scores(
+    images: NDArray[np.floating],
+    texts: NDArray[np.floating],
+    prompts: Sequence[str],
+    weights: NDArray[np.integer],
+    *,
+    name: str,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Mean cosine of each image (N, d) with its prompt (N, d); the floor is another image's prompt.
+
+    Vectors have length 1; weights (1 + R, N) are ones and then resamples. "gain" is the score less
+    the floor, in pairs. The floor's prompts are drawn among those worded otherwise.
+    """
+    n = len(prompts)
+    if len(set(prompts)) < 2:
+        one = not_measured(n, "all prompts are the same")
+        return {"score": one, "floor": one, "gain": one}
+    other = shuffled(prompts, seed, name)
+    own = np.einsum("nd,nd->n", images, texts, dtype=np.float64)
+    wrong = np.einsum("nd,nd->n", images, texts[other], dtype=np.float64)
+    values = {"score": own, "floor": wrong, "gain": own - wrong}
+    return {key: _mean(value, weights) for key, value in values.items()}
+
+
+def shuffled(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
+    """(N,): for each the row of another whose prompt is worded otherwise; two must differ."""
+    draws = numpy_generator(seed, "clip floor", name)
+    _, worded = np.unique(np.asarray(prompts), return_inverse=True)
+    result = np.arange(len(prompts))
+    same = np.ones(len(prompts), dtype=bool)
+    while same.any():
+        result[same] = draws.integers(len(prompts), size=int(same.sum()))
+        same = worded[result] == worded
+    return result
+
+
+def distinct(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
+    """One row of each wording, in the seed's order."""
+    order = numpy_generator(seed, "clip pool", name).permutation(len(prompts))
+    seen: dict[str, int] = {}
+    for row in order.tolist():
+        seen.setdefault(prompts[row], row)
+    return np.array(list(seen.values()), dtype=np.int64)
+
+
+def recalls(images: NDArray[np.floating], texts: NDArray[np.floating]) -> dict[str, Estimate]:
+    """The share of images (M, d) whose own prompt is among the 1, 5, 10 nearest of all M.
+
+    A prompt that is as near as the own one counts as nearer.
+    """
+    near = images.astype(np.float64) @ texts.astype(np.float64).T
+    own = np.diag(near)[:, None]
+    rank = (near >= own).sum(axis=1)  # the own one is among them: 1 is best
+    return {f"recall@{k}": proportion(int((rank <= k).sum()), len(near)) for k in RECALLS}
+
+
+def _mean(values: Floats, weights: NDArray[np.integer]) -> Estimate:
+    means = (weights @ values) / weights.sum(axis=1)
+    low, high = percentile_interval(means[1:])
+    return Estimate(value=float(means[0]), low=low, high=high, n=len(values))

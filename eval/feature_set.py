@@ -1,0 +1,61 @@
+"""Features of a set, in memory or on disk, and the patient of each row."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 1024  # rows that are worked on together: memory does not grow with n
+
+
+class Features(Protocol):
+    """Features (n, d): an array, or one that reads rows when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[Any]: ...
+
+
+class Rows:
+    """Some rows of features."""
+
+    def __init__(self, features: Features, rows: NDArray[np.integer]) -> None:
+        self._features, self._rows = features, rows
+        self.shape = (len(rows), features.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[Any]:
+        """The features in the order of `rows`."""
+        return self._features[self._rows[rows]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSet:
+    """Features (n, d) and the patient of each row, who is resampled as a whole."""
+
+    features: Features
+    patients: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def take(self, rows: NDArray[np.integer]) -> "FeatureSet":
+        """These rows alone."""
+        return FeatureSet(
+            features=Rows(self.features, rows), patients=[self.patients[row] for row in rows]
+        )
+
+
+def blocks(features: Features) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The rows, as slices and what they hold."""
+    for start in range(0, len(features), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(features)))
+        yield rows, features[rows].astype(np.float64)

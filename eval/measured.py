@@ -1,0 +1,176 @@
+"""Numbers that several trained networks give on the same patients: means, differences, tests.
+
+Each is held as its value for every training seed and as bootstrap replicates over the same
+resamples of patients, so that what is compared is compared in pairs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from eval.estimates import (
+    CONFIDENCE,
+    Estimate,
+    Floats,
+    not_measured,
+    percentile_interval,
+    proportion,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A number by training seed, (seeds,), and by resample of patients, (R,), the seeds' mean."""
+
+    by_seed: Floats
+    replicates: Floats
+    n: int  # images
+
+    @property
+    def value(self) -> float:
+        """The mean over seeds."""
+        return float(self.by_seed.mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """The place of a number that the data do not allow."""
+
+    why: str
+    n: int
+
+
+Score = Measured | Lacking
+
+
+def over_seeds(rows: Sequence[Floats], n: int) -> Measured:
+    """From (1 + R,) a seed: the value on all patients, then that of each resample."""
+    table = np.stack(rows)
+    return Measured(by_seed=table[:, 0], replicates=table[:, 1:].mean(axis=0), n=n)
+
+
+def estimate(score: Score, note: str | None = None) -> Estimate:
+    """The mean over seeds; its interval covers the choice of patients."""
+    if isinstance(score, Lacking):
+        return not_measured(score.n, score.why)
+    low, high = percentile_interval(score.replicates)
+    return Estimate(value=score.value, low=low, high=high, n=score.n, note=note)
+
+
+def share(score: Score, note: str | None = None) -> Estimate:
+    """As `estimate`; a share that is 0 or 1 in all resamples has Wilson's interval instead."""
+    result = estimate(score, note)
+    if isinstance(score, Measured) and result.low == result.high and result.value in (0.0, 1.0):
+        return replace(proportion(int(result.value) * score.n, score.n), note=note)
+    return result
+
+
+def mean_of(scores: Sequence[Score]) -> tuple[Score, str | None]:
+    """The mean over findings, of those that are measured, and a note where some are not."""
+    found = [score for score in scores if isinstance(score, Measured)]
+    n = max(score.n for score in scores)
+    if not found:
+        return Lacking(why="no finding has enough labels", n=n), None
+    mean = Measured(
+        by_seed=np.mean([score.by_seed for score in found], axis=0),
+        replicates=np.mean([score.replicates for score in found], axis=0),
+        n=n,
+    )
+    few = len(found) < len(scores)
+    return mean, f"over {len(found)} of {len(scores)} findings" if few else None
+
+
+def difference(score: Score, base: Score) -> Score:
+    """What it is better by, seed by seed and resample by resample."""
+    for one in (score, base):
+        if isinstance(one, Lacking):
+            return one
+    assert isinstance(score, Measured)
+    assert isinstance(base, Measured)
+    return Measured(
+        by_seed=score.by_seed - base.by_seed,
+        replicates=score.replicates - base.replicates,
+        n=min(score.n, base.n),
+    )
+
+
+def widest(groups: dict[str, Score]) -> tuple[Score, str | None]:
+    """The highest of the groups less the lowest, and which they are.
+
+    The two are chosen by their values and kept in all resamples; chance alone makes a gap.
+    """
+    found = {name: score for name, score in groups.items() if isinstance(score, Measured)}
+    n = sum(score.n for score in found.values())
+    if len(found) < 2:
+        return Lacking(why=f"{len(found)} group(s) with enough cases; 2 are needed", n=n), None
+    low, high = (choose(found, key=lambda name: found[name].value) for choose in (min, max))
+    return difference(found[high], found[low]), f"{high} above {low}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """A difference to the base, and whether it is one."""
+
+    estimate: Estimate
+    """Its interval covers the choice of held-out patients and, of several, of the seeds."""
+    seeds: Estimate
+    """Its interval covers the training seed alone (Student's t); n is the number of seeds."""
+    p: Estimate
+    """One-tailed paired t-test over seeds: the probability of such a gain if there is none."""
+    p_corrected: Estimate
+    """Bonferroni: p times the number of tests, at most 1."""
+
+
+def gain(change: Score, tests: int, note: str | None = None) -> Gain:
+    """What a `difference` says; `tests` are made together."""
+    over_patients = estimate(change, note)
+    if isinstance(change, Lacking):
+        return Gain(
+            estimate=over_patients, seeds=over_patients, p=over_patients, p_corrected=over_patients
+        )
+    seeds, p = paired_test(change.by_seed)
+    both = over_patients
+    if len(change.by_seed) > 1:
+        half = _half_width(change)
+        both = replace(both, low=change.value - half, high=change.value + half)
+    return Gain(estimate=both, seeds=seeds, p=p, p_corrected=bonferroni(p, tests))
+
+
+def bonferroni(p: Estimate, tests: int) -> Estimate:
+    """Corrected for so many tests made together."""
+    return p if p.value is None else replace(p, value=min(1.0, p.value * tests))
+
+
+def paired_test(differences: Floats) -> tuple[Estimate, Estimate]:
+    """The mean difference with Student's interval, and p of a one-tailed t-test for above 0."""
+    n = len(differences)
+    mean = float(differences.mean())
+    if n < 2:
+        missing = not_measured(n, "1 training seed; at least 2 are needed")
+        return missing, missing
+    error = float(differences.std(ddof=1)) / n**0.5
+    if error <= 1e-12 * abs(mean) or error == 0:
+        missing = not_measured(n, "it is the same for all training seeds")
+        return Estimate(value=mean, n=n), missing
+    half = _quantile(n - 1) * error
+    p = float(stats.t.sf(mean / error, n - 1))
+    return Estimate(value=mean, low=mean - half, high=mean + half, n=n), Estimate(value=p, n=n)
+
+
+def _half_width(change: Measured) -> float:
+    """Of the interval that covers patients and seeds, whose variances add up.
+
+    Degrees of freedom after Satterthwaite (1946): few seeds widen it as far as they matter.
+    """
+    n = len(change.by_seed)
+    seeds = float(change.by_seed.var(ddof=1)) / n
+    patients = float(np.nanvar(change.replicates, ddof=1))
+    freedom = (n - 1) * ((seeds + patients) / seeds) ** 2 if seeds else math.inf
+    return _quantile(freedom) * math.sqrt(seeds + patients)
+
+
+def _quantile(freedom: float) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
