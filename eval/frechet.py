@@ -29,16 +29,21 @@ class Moments:
     def of(cls, features: Features, weights: NDArray[Any] | None = None) -> "Moments":
         """The moments of features (n, d), each counted `weights` (n,) times, in one pass."""
         d = features.shape[1]
-        result = cls(0.0, np.zeros(d), np.zeros((d, d)))
+        n, total, squares = 0.0, np.zeros(d), np.zeros((d, d))
+        near = np.zeros(d)  # sums are of deviations from a point near the mean: no digits are lost
         for rows, x in blocks(features):
+            if rows.start == 0:
+                near = x.mean(axis=0)
+            x -= near
             counts = np.ones(len(x)) if weights is None else weights[rows].astype(np.float64)
-            n = float(counts.sum())
-            if n > 0:
-                mean = counts @ x / n
-                x -= mean
+            n += float(counts.sum())
+            total += counts @ x
+            if weights is not None:
                 x *= np.sqrt(counts)[:, None]
-                result = result + cls(n, mean, x.T @ x)
-        return result
+            squares += x.T @ x
+        gap = total / n
+        squares -= np.outer(total, gap)
+        return cls(n, near + gap, squares)
 
     def __add__(self, other: "Moments") -> "Moments":
         """Of both sets together, as exact as of one (Chan, Golub and LeVeque 1979)."""

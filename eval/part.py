@@ -18,7 +18,7 @@ Cell = str | int | float | Estimate | None  # None: an empty cell
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells below a header; the first cell of a row is its name."""
+    """Rows of cells below a header of different names; the first cell of a row is its name."""
 
     name: str  # of its files: "fidelity-per-finding"
     caption: str
@@ -27,6 +27,7 @@ class Table:
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.name
+        assert len(set(self.columns)) == len(self.columns), f"{self.name}: columns of one name"
 
 
 @dataclass(frozen=True, kw_only=True)

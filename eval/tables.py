@@ -15,6 +15,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "\u2212": "$-$",
+    '"': "''",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 _ESCAPED = re.compile("|".join(re.escape(sign) for sign in _ESCAPES))
@@ -31,11 +32,17 @@ def csv_text(table: Table) -> str:
     wide = [any(isinstance(cell, Estimate) for cell in column) for column in columns]
     header: list[str] = []
     for name, spread in zip(table.columns, wide, strict=True):
-        header += [name, *(f"{name} {x}" for x in ("low", "high", "n", "note"))] if spread else [name]
+        header += (
+            [name, *(f"{name} {x}" for x in ("low", "high", "n", "note"))] if spread else [name]
+        )
     writer.writerow(header)
     for row in table.rows:
         writer.writerow(
-            [x for c, spread in zip(row, wide, strict=True) for x in (_spread(c) if spread else [c])]
+            [
+                x
+                for c, spread in zip(row, wide, strict=True)
+                for x in (_spread(c) if spread else [c])
+            ]
         )
     return buffer.getvalue()
 

@@ -28,6 +28,12 @@ from roentgen.errors import InputError, run_program
 from roentgen.models.conditioning import token_counts, token_limit
 from roentgen.models.sampler import Sampler, check_prompts
 from roentgen.models.stable_diffusion import Parts, load_parts
+from roentgen.models.trained import (
+    model_manifest,
+    trained_long_prompts,
+    trained_preparation,
+    trained_style,
+)
 from roentgen.runs import (
     check_output,
     check_writable,
@@ -38,12 +44,6 @@ from roentgen.runs import (
 )
 from sample.config import GenerateConfig
 from sample.plan import PlannedImage, make_plan, write_plan
-from roentgen.models.trained import (
-    model_manifest,
-    trained_long_prompts,
-    trained_preparation,
-    trained_style,
-)
 
 if TYPE_CHECKING:
     from accelerate import PartialState

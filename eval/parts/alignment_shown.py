@@ -147,7 +147,7 @@ def _of_findings(
         means += [s[f"mean_{metric}"], None] if counts else [s[f"mean_{metric}"]]
     columns: list[str] = []
     for name in shown:
-        columns += [name, "present / absent"] if counts else [name]
+        columns += [name, f"{name}: present / absent"] if counts else [name]
     return Table(
         name="alignment" if metric == "auroc" else f"alignment-{metric}",
         caption=caption,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eval.checks import checks, held_out_prompts
-from eval.sets import ImageSet, read_set
+from eval.sets import ImageSet, Sets, read_set
 from roentgen.data.dataset import open_dataset
 from roentgen.models.sampler import SamplerSettings
 from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
@@ -42,7 +42,8 @@ def test_held_out_prompts_are_told(
         )
         made = read(generate(config), "train")
         assert not set(made.patients) & set(test.patients)
-        found = checks(train, test, {split: made}, split)
+        sets = Sets(train=train, test=test, synthetic={split: made}, main=split)
+        found = checks(sets, split)
         told[split] = {check["check"]: check["result"] for check in found}
         assert len(held_out_prompts(made, test)) == (10 if split == "validate" else 0)
     used = "patients of the test split whose prompts were used"

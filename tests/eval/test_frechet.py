@@ -6,8 +6,10 @@ from torchmetrics.image.fid import _compute_fid
 
 from eval.frechet import (
     Moments,
+    Sample,
     frechet_distance,
     frechet_distance_of_features,
+    sample_distance,
 )
 
 
@@ -76,3 +78,23 @@ def test_singular_covariances_are_taken() -> None:
     kept = [0, 1, 2, 4]
     turned = [x[:, kept] * [1, 1, np.sqrt(2), 1] for x in (a, b)]  # the same without the two
     assert frechet_distance_of_features(a, b) == pytest.approx(by_square_root(*turned), rel=1e-6)
+
+
+@pytest.mark.parametrize("d", [6, 400])  # by moments, and in low-rank form
+def test_counting_a_feature_twice_is_having_it_twice(d: int) -> None:
+    a, b = features(60, d, 1), features(50, d, 2)
+    counts = np.random.default_rng(0).integers(0, 4, 60)
+    repeated = Sample(np.repeat(a, counts, axis=0))
+    expected = sample_distance(repeated, Sample(b))
+    assert sample_distance(Sample(a, counts), Sample(b)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_moments_do_not_depend_on_how_features_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    a = features(101, 8, 4)
+    whole = Moments.of(a)
+    parts = Moments.of(a[:17]) + (Moments.of(a[17:18]) + Moments.of(a[18:]))
+    monkeypatch.setattr("eval.feature_set.BLOCK", 10)
+    for other in (parts, Moments.of(a)):
+        assert other.n == 101
+        np.testing.assert_allclose(other.mean, whole.mean, rtol=1e-12)
+        np.testing.assert_allclose(other.scatter, whole.scatter, rtol=1e-10, atol=1e-9)

@@ -171,7 +171,10 @@ def test_timm_opens_any_model_from_a_folder_of_the_hub(tmp_path: Path) -> None:
 
 
 def processor(folder: Path, size: int, resample: int = 3) -> None:
-    told = {"crop_size": {"height": size, "width": size}, "image_mean": [0.5307] * 3}
+    told: dict[str, Any] = {
+        "crop_size": {"height": size, "width": size},
+        "image_mean": [0.5307] * 3,
+    }
     told |= {"image_std": [0.2583] * 3, "resample": resample}
     (folder / "preprocessor_config.json").write_text(json.dumps(told))
 

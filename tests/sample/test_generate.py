@@ -18,16 +18,16 @@ from roentgen.data.dataset import RadiographDataset, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.errors import InputError
 from roentgen.models.sampler import SamplerSettings
-from roentgen.text.prompts import PromptStyle
-from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
-from sample.generate import generate, sheet_choice
-from sample.plan import make_plan
 from roentgen.models.trained import (
     model_manifest,
     trained_long_prompts,
     trained_preparation,
     trained_style,
 )
+from roentgen.text.prompts import PromptStyle
+from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
+from sample.generate import generate, sheet_choice
+from sample.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
 # diffusers' DPM-Solver++ hands a tensor to np.array.
