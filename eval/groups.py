@@ -38,13 +38,14 @@ def by_group(
     members: Members,
     *,
     least: int,
+    most: int,
     samples: int,
     seed: int,
 ) -> dict[str, GroupDistances]:
     """The distances of the groups of one attribute.
 
     `members` are the rows of each group in each set, in FLOOR and in REFERENCE. A group needs
-    `least` images in each.
+    `least` images in each; of more than `most`, so many are drawn.
     """
     whole = {**sets, FLOOR: train, REFERENCE: test}
     enough = {
@@ -53,8 +54,8 @@ def by_group(
         if min(len(rows[name]) for name in whole) >= least
     }
     sizes = [len(rows[name]) for rows in enough.values() for name in whole if name != REFERENCE]
-    n = min(sizes, default=0)
-    m = min((len(rows[REFERENCE]) for rows in enough.values()), default=0)
+    n = min([most, *sizes])
+    m = min([most, *(len(rows[REFERENCE]) for rows in enough.values())])
     result = {}
     for group, rows in members.items():
         if group not in enough:
@@ -86,5 +87,5 @@ def _drawn(rows: NDArray[np.int64], n: int, seed: int, group: str, name: str) ->
 
 def _few(rows: Mapping[str, NDArray[np.int64]], least: int) -> str:
     name, count = min(((name, len(found)) for name, found in rows.items()), key=lambda x: x[1])
-    place = {FLOOR: "the train split", REFERENCE: "the held-out films"}.get(name, repr(name))
-    return f"{place} has {count} (at least {least} needed)"
+    place = {FLOOR: "the train split", REFERENCE: "the test split"}.get(name, repr(name))
+    return f"only {count} in {place} (at least {least} needed)"

@@ -43,8 +43,15 @@ class FidelityConfig:
     group_images: int = 50
     """A finding, view, sex, age band or race needs so many images in each set and so many films in
     each split, or it is listed as not measured."""
+    group_most: int = 500
+    """Of larger groups so many are drawn: distances of all groups take minutes, not hours."""
 
     def __post_init__(self) -> None:
+        if self.group_most < self.group_images:
+            raise InputError(
+                f"fidelity.group_most is {self.group_most}, fidelity.group_images "
+                f"{self.group_images}: the first must not be smaller"
+            )
         at_least("fidelity", self, bootstrap=20, subsets=1, neighbours=1, group_images=20)
         if not self.extractors:
             raise InputError("fidelity.extractors is empty: name at least one, or fidelity: null")

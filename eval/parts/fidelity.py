@@ -17,6 +17,7 @@ from eval.part import Part
 from eval.parts.fidelity_shown import definition, plots, summary, tables
 from eval.sections import FidelityConfig
 from eval.sets import Sets
+from eval.softness import softness
 from eval.subgroups import groups_of, names_of
 from roentgen.errors import InputError
 from roentgen.models.extractor import load_extractor
@@ -45,7 +46,7 @@ def fill_fidelity(config: EvaluateConfig, sets: Sets) -> None:
 
 
 def measure_fidelity(config: EvaluateConfig, sets: Sets) -> Part:
-    """Every distance on every extractor, of every set and of the floor."""
+    """Every distance on every extractor and the softness of every set and of the floor."""
     section = _section(config)
     found: dict[str, dict[str, Any]] = {}
     described = {}
@@ -67,13 +68,14 @@ def measure_fidelity(config: EvaluateConfig, sets: Sets) -> Part:
         described[chosen.label] = str(extractor.definition)
         said = {**vars(extractor.definition), "image_size": sets.test.size}
         found[chosen.label] = {"extractor": said, **numbers}
+    soft = softness({**sets.synthetic, FLOOR: sets.train}, sets.test)
     return Part(
         name="fidelity",
         title="Fidelity: how close to held-out real films?",
-        definition=definition(section, found, described, sets.test.size),
-        numbers=found,
-        summary=summary(found, list(sets.synthetic)),
-        tables=tables(found),
+        definition=definition(section, found, soft, described, sets.test.size),
+        numbers={**found, "softness": soft},
+        summary=summary(found, soft, list(sets.synthetic)),
+        tables=tables(found, soft),
         plots=plots(found),
     )
 
@@ -90,6 +92,7 @@ def _groups(
             features["test"],
             members,
             least=section.group_images,
+            most=section.group_most,
             samples=section.bootstrap,
             seed=config.seed,
         )

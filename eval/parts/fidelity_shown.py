@@ -10,6 +10,7 @@ from eval.groups import GroupDistances
 from eval.page.plots import Plot, dots, lines
 from eval.part import Cell, Line, Table
 from eval.sections import FidelityConfig
+from eval.softness import DEFINITION as SOFTNESS
 
 Numbers = Mapping[str, Mapping[str, Any]]  # by extractor
 REAL = "floor: real train films"
@@ -28,7 +29,11 @@ MEASURES = {
 
 
 def definition(
-    section: FidelityConfig, found: Numbers, described: Mapping[str, str], size: int
+    section: FidelityConfig,
+    found: Numbers,
+    soft: Mapping[str, Any],
+    described: Mapping[str, str],
+    size: int,
 ) -> tuple[str, ...]:
     """What was measured, on what, at which n."""
     first = next(iter(found.values()))
@@ -61,13 +66,14 @@ def definition(
         "above the first, the splits differ and the floor is too high.",
         "Groups (findings that are present, views, sex, age bands, race): within each kind of "
         "group all sets have the same n, and so have the held-out films; a group needs "
-        f"{section.group_images} in each. FID's interval is a jackknife's. Compare a set's FID "
-        "with the floor of its group.",
+        f"{section.group_images} in each, and of more than {section.group_most} so many are drawn. "
+        "FID's interval is a jackknife's. Compare a set's FID with the floor of its group.",
+        SOFTNESS.format(**soft),
     )
 
 
-def summary(found: Numbers, names: Sequence[str]) -> tuple[Line, ...]:
-    """FID, recall and the loss of excess on the first extractor."""
+def summary(found: Numbers, soft: Mapping[str, Any], names: Sequence[str]) -> tuple[Line, ...]:
+    """FID, KID, coverage and the loss of excess on the first extractor, and softness."""
     label, first = next(iter(found.items()))
 
     def line(measure: str, key: str) -> Line:
@@ -84,11 +90,19 @@ def summary(found: Numbers, names: Sequence[str]) -> tuple[Line, ...]:
     if first["excess_lost"]:
         lost = Line(measure="Share of the first set's excess FID lost", sets=first["excess_lost"])
         lines_of.append(lost)
+    share = soft["share"]
+    lines_of.append(
+        Line(
+            measure="Softer than films (share)",
+            sets={name: share[name] for name in names},
+            real=share[FLOOR],
+        )
+    )
     return tuple(lines_of)
 
 
-def tables(found: Numbers) -> tuple[Table, ...]:
-    """For each extractor: all distances, FID by n, groups; and the halves of all."""
+def tables(found: Numbers, soft: Mapping[str, Any]) -> tuple[Table, ...]:
+    """For each extractor: all distances, FID by n, groups; the halves of all, and softness."""
     result = []
     for k, (label, numbers) in enumerate(found.items()):
         suffix = "" if k == 0 else f"-{_file(label)}"
@@ -106,7 +120,13 @@ def tables(found: Numbers) -> tuple[Table, ...]:
             for label, numbers in found.items()
         ),
     )
-    return (*result, halves)
+    softness = Table(
+        name="fidelity-softness",
+        caption=f"Images softer than films (detail below {soft['least_detail']:.3f})",
+        columns=("Set", "Share"),
+        rows=tuple((_shown(name), share) for name, share in soft["share"].items()),
+    )
+    return (*result, halves, softness)
 
 
 def plots(found: Numbers) -> tuple[Plot, ...]:

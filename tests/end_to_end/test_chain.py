@@ -79,10 +79,11 @@ def test_prepare_finetune_generate_evaluate(
         "eval/demo.yaml",
         reference__folder=phantoms,
         synthetic=f"{{before: {drawn}, after: {drawn}}}",
-        extractor__weights=tmp_path / "extractor",
+        fidelity__extractors=f"[{{weights: {tmp_path / 'extractor'}}}]",
+        fidelity__bootstrap=20,
         classifier__steps=3,
         bootstrap=20,
-        fid_bootstrap=20,
+        privacy__membership_images=20,
         output=tmp_path / "report",
     )
     results = json.loads((tmp_path / "report" / "results.json").read_text())

@@ -37,7 +37,7 @@ def test_the_group_that_is_drawn_wrongly_is_found_at_the_same_n() -> None:
         name: {"made": of_made[name], FLOOR: of_train[name], REFERENCE: of_test[name]}
         for name in sizes
     }
-    result = by_group({"made": made}, train, test, members, least=50, samples=40, seed=0)
+    result = by_group({"made": made}, train, test, members, least=50, most=500, samples=40, seed=0)
     for name in ("F", "M"):
         assert (result[name].n, result[name].n_reference) == (220, 150)
         assert result[name].fid["made"].n == result[name].fid[FLOOR].n == 220
@@ -51,5 +51,7 @@ def test_the_group_that_is_drawn_wrongly_is_found_at_the_same_n() -> None:
         assert bool(low > 0) is wrong
     few = result["rare"].fid["made"]
     assert (few.value, few.n) == (None, 60)
-    assert few.note == "not measured: the held-out films has 12 (at least 50 needed)"
+    assert few.note == "not measured: only 12 in the test split (at least 50 needed)"
     assert result["rare"].kid[FLOOR].value is None
+    fewer = by_group({"made": made}, train, test, members, least=50, most=100, samples=40, seed=0)
+    assert (fewer["F"].n, fewer["M"].n_reference) == (100, 100)

@@ -66,11 +66,11 @@ def test_an_interrupted_run_says_in_one_line_what_stays(
 ) -> None:
     out = tmp_path / "out"
     run = start(table, out)
-    run.wait_for_parts(2)
+    run.wait_for_parts(1)  # at once: a fast machine makes the others within a second
     kill(run.process.pid, number)
     _, errors = run.end(130)
     stay = len(run.work.finished())
-    assert stay >= 2
+    assert stay >= 1
     lines = [line for line in errors.splitlines() if line and "preparing:" not in line]
     assert lines == [f"interrupted: {stay} finished parts stay, and the same run goes on with them"]
     assert resume(table, out) == whole
