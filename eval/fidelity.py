@@ -226,13 +226,14 @@ def _lost(
     """For each set but the first: which share of the first's excess over the floor it lost."""
     result = {}
     first, *others = names
-    before = values[first] - values[FLOOR]
+    before, excess_before = values[first] - values[FLOOR], replicates[first] - replicates[FLOOR]
+    certain = normal_interval(before, excess_before)[0] > 0
     for name in others:
-        if before <= 0:
-            result[name] = not_measured(n, f"{first!r} has no excess over the floor")
+        if not certain:
+            why = f"{first!r} has no excess over the floor, or none beyond its interval"
+            result[name] = not_measured(n, why)
             continue
         kept = (values[name] - values[FLOOR]) / before
-        excess_before = replicates[first] - replicates[FLOOR]
         excess_after = replicates[name] - replicates[FLOOR]
         # The ratio to first order: a resample whose excess is near zero must not rule the interval.
         share = 1 - kept

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from eval.estimates import Estimate
@@ -40,7 +41,7 @@ def dots(
         return None
     step = 0.8 / len(series)
     with _style():
-        height = 1.1 + max(0.5, 0.24 * len(series)) * len(labels)
+        height = 0.7 + _legend(len(series)) + max(0.5, 0.24 * len(series)) * len(labels)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.subplots()
         for k, (name, values) in enumerate(series.items()):
@@ -81,7 +82,7 @@ def lines(
         return None
     told = []
     with _style():
-        figure = Figure(figsize=(_WIDTH, 3.8), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 3.2 + _legend(len(series))), layout="constrained")
         axes = figure.subplots()
         for k, (name, points) in enumerate(measured.items()):
             xs = [x for x, _ in points]
@@ -100,6 +101,9 @@ def lines(
             axes.plot([0, 1], [0, 1], color="#767676", linestyle=":", linewidth=1)
         if log_x:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
         _label(axes, x_label, y_label)
         return _finish(figure, len(series), caption, "; ".join(told))
 
@@ -116,7 +120,7 @@ def histogram(
     everything = np.concatenate([np.asarray(v, dtype=float) for v in series.values()])
     edges = np.histogram_bin_edges(everything, bins=40)
     with _style():
-        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 2.8 + _legend(len(series) + 1)), layout="constrained")
         axes = figure.subplots()
         for k, (name, values) in enumerate(series.items()):
             counts, _ = np.histogram(values, edges)
@@ -145,6 +149,11 @@ def _style() -> Iterator[None]:
         {"font.size": 11, "svg.hashsalt": "roentgen", "font.family": "DejaVu Sans"}
     ):
         yield
+
+
+def _legend(entries: int) -> float:
+    """The height of a legend, in inches; there is none of one series."""
+    return 0.26 * entries if entries > 1 else 0.0
 
 
 def _label(axes: Axes, x_label: str, y_label: str) -> None:
