@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.decisions import best_threshold, weighted_f1
-from eval.estimates import (
+from eval.measured import Lacking, Score, estimate, mean_of, over_seeds
+from eval.precision_recall import weighted_average_precision
+from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     bootstrap_weights,
@@ -15,9 +18,6 @@ from eval.estimates import (
     proportion,
     weighted_auroc,
 )
-from eval.measured import Lacking, Score, estimate, mean_of, over_seeds
-from eval.precision_recall import weighted_average_precision
-from roentgen.data.findings import FindingName
 from roentgen.models.classifier import Prediction
 from roentgen.models.labels import UNKNOWN_VIEW
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, Floats, not_measured, proportion
+from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
 from roentgen.randomness import numpy_generator
 
 BINS = 10

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from eval.alignment import resamples
 from eval.clip_score import RECALLS, clip_scores, distinct, recalls
 from eval.config import EvaluateConfig
-from eval.estimates import Estimate, not_measured
 from eval.processes import ALONE
 from eval.sets import MINIMUM, ImageSet, Sets
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.data.views import VIEW_WORDS
+from roentgen.metrics.estimates import Estimate, not_measured
 from roentgen.models.clip import ClipModel
 from roentgen.runs import fingerprint_of
 from roentgen.text.prompts import split_view

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, Floats, not_measured, percentile_interval, proportion
+from roentgen.metrics.estimates import (
+    Estimate,
+    Floats,
+    not_measured,
+    percentile_interval,
+    proportion,
+)
 from roentgen.randomness import numpy_generator
 
 RECALLS = (1, 5, 10)

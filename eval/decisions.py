@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Floats
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import Floats
 
 NOT_DISEASES = ("No Finding", "Support Devices")
 F1_DEFINITION = (

@@ -11,13 +11,13 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, normal_interval, not_measured, percentile_interval
-from eval.feature_set import FeatureSet
 from eval.ms_ssim import ms_ssim_pairs
 from eval.vendi import vendi_jackknife
 from roentgen.data.findings import FindingName, states
 from roentgen.data.pixels import Images
 from roentgen.data.radiograph import Radiograph
+from roentgen.metrics.estimates import Estimate, normal_interval, not_measured, percentile_interval
+from roentgen.metrics.feature_set import FeatureSet
 from roentgen.randomness import numpy_generator
 
 MIN_GROUPS = 2

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, normal_interval, not_measured
-from eval.feature_set import FeatureSet
-from eval.frechet import Sample, sample_distance
+from roentgen.metrics.estimates import Estimate, normal_interval, not_measured
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.frechet import Sample, sample_distance
 from roentgen.randomness import numpy_generator
 
 MOST_PARTS = 3  # that the line is drawn through

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from eval.feature_set import FeatureSet
 from eval.processes import ALONE
 from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.metrics.feature_set import FeatureSet
 from roentgen.models.extractor import Extractor
 from roentgen.runs import fingerprint_of
 

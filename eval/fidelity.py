@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, bootstrap_weights, normal_interval, not_measured
 from eval.extrapolation import distances_by_n, extrapolated
-from eval.feature_set import FeatureSet
-from eval.frechet import Sample, sample_distance
 from eval.kernel import cmmds, kernel_distances
 from eval.neighbours import kth_distances, neighbours
+from roentgen.metrics.estimates import Estimate, bootstrap_weights, normal_interval, not_measured
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.frechet import Sample, sample_distance
 from roentgen.randomness import derive_seed, numpy_generator
 
 Floats = NDArray[np.float64]

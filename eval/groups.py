@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, not_measured
 from eval.extrapolation import REFERENCE, jackknifed
-from eval.feature_set import FeatureSet
 from eval.fidelity import FLOOR, kernels
-from eval.frechet import frechet_distance_of_features
+from roentgen.metrics.estimates import Estimate, not_measured
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.frechet import frechet_distance_of_features
 from roentgen.randomness import derive_seed, numpy_generator
 
 Members = dict[str, dict[str, NDArray[np.int64]]]  # of a group: set -> its rows

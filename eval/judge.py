@@ -7,7 +7,6 @@ import numpy as np
 
 from eval.alignment import alignment, resamples, thresholds_of, trainable
 from eval.config import EvaluateConfig
-from eval.estimates import Estimate, Floats
 from eval.networks import trained
 from eval.patients import PatientProbes, patient_probes, patients_as_asked
 from eval.regimes import hold_out
@@ -15,6 +14,7 @@ from eval.sections import AlignmentConfig
 from eval.sets import ImageSet, Sets
 from eval.sides import Halves, shows_sides, side_accuracy, side_labels, untrained_sides
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import Estimate, Floats
 from roentgen.models.classifier import Classifier
 from roentgen.runs import fingerprint_of
 

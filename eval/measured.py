@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from eval.estimates import (
+from roentgen.metrics.estimates import (
     CONFIDENCE,
     Estimate,
     Floats,

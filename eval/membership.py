@@ -7,9 +7,9 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from eval.estimates import Floats
 from roentgen.data.images import to_tensor
 from roentgen.data.pixels import Images
+from roentgen.metrics.estimates import Floats
 from roentgen.models.conditioning import TooLong, encode_prompts
 from roentgen.models.stable_diffusion import Parts
 from roentgen.randomness import torch_generator

@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from eval.config import EvaluateConfig
-from eval.estimates import Floats
 from eval.sets import ImageSet
 from roentgen.config import config_to_dict
 from roentgen.data.pixels import Joined
+from roentgen.metrics.estimates import Floats
 from roentgen.models.backbones import OURS
 from roentgen.models.classifier import (
     SPEC_FILE,

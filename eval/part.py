@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate
 from eval.page.plots import Plot
+from roentgen.metrics.estimates import Estimate
 
 Cell = str | int | float | Estimate | None  # None: an empty cell
 

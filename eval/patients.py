@@ -7,9 +7,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, Floats, not_measured, percentile_interval, proportion
 from eval.probe import Probe, fit_logistic, fit_ridge
 from roentgen.data.radiograph import Radiograph
+from roentgen.metrics.estimates import (
+    Estimate,
+    Floats,
+    not_measured,
+    percentile_interval,
+    proportion,
+)
 
 PENALTIES = {"sex": 0.001, "age": 0.01}
 Kind = Literal["frontal", "lateral"]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Floats
+from roentgen.metrics.estimates import Floats
 
 
 def weighted_average_precision(

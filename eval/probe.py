@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from eval.estimates import Floats
+from roentgen.metrics.estimates import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate, Floats, not_measured, proportion
 from roentgen.data.findings import FindingName
 from roentgen.data.pixels import Images
 from roentgen.data.radiograph import Radiograph
+from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
 from roentgen.models.labels import NotMentioned, label_matrix
 
 ALL = "all findings"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Floats, proportion
-from eval.privacy import calibrate
 from eval.sets import ImageSet
 from roentgen.data.pixels import Images
+from roentgen.metrics.copies import calibrate
+from roentgen.metrics.estimates import Floats, proportion
 
 FALSE_ALARMS = 0.01  # of held-out patients whose softest film may lie below the threshold
 _BATCH = 256  # images read at once

@@ -4,9 +4,9 @@ import csv
 import io
 import re
 
-from eval.estimates import Estimate
 from eval.part import Cell, Table
 from eval.words import told
+from roentgen.metrics.estimates import Estimate
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

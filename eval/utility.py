@@ -15,7 +15,6 @@ from eval.decisions import (
     weighted_f1,
     weighted_share,
 )
-from eval.estimates import Estimate, Floats, bootstrap_weights, not_measured, weighted_auroc
 from eval.measured import (
     Gain,
     Lacking,
@@ -30,6 +29,13 @@ from eval.measured import (
 )
 from eval.subgroups import Groups, names_of
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import (
+    Estimate,
+    Floats,
+    bootstrap_weights,
+    not_measured,
+    weighted_auroc,
+)
 
 Thresholds = list[float | None]
 

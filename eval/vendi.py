@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.estimates import Floats
-from eval.feature_set import Features, Rows, blocks
+from roentgen.metrics.estimates import Floats
+from roentgen.metrics.feature_set import Features, Rows, blocks
 
 
 def vendi_score(features: Features) -> float:

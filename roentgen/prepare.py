@@ -27,9 +27,13 @@ from roentgen.corpora.join import (
     join_parts,
     write_dataset,
 )
-from roentgen.corpora.launch import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.corpora.limit import BadItems
-from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.parts import (
+    PART_ITEMS,
+    PreparationFolder,
+    drop_bad,
+    preparation_folder,
+)
 from roentgen.corpora.pool import make_parts
 from roentgen.corpora.reader import LeftOut, Plan
 from roentgen.corpora.work import PartMaker, by_split, count_parts, fingerprint_of_plan
@@ -37,6 +41,7 @@ from roentgen.data.card import length_line
 from roentgen.data.dataset import LEFT_OUT, open_dataset
 from roentgen.data.seal import SPLITS
 from roentgen.errors import InputError, run_program
+from roentgen.launch import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.runs import check_free_space, check_output, install_folder, provenance
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
@@ -55,7 +60,7 @@ def prepare(config: PrepareConfig) -> str:
     for folder in (*config.disjoint_from, *config.same_splits_as):
         open_dataset(folder)
     launch = this_launch()
-    work = WorkFolder(config.output, launch.rank)
+    work = preparation_folder(config.output, launch.rank)
     try:
         with work.lock() if launch.rank == 0 else nullcontext():
             return _prepare(config, work, launch)
@@ -64,7 +69,7 @@ def prepare(config: PrepareConfig) -> str:
         raise KeyboardInterrupt(f"interrupted: {stay}") from None
 
 
-def _prepare(config: PrepareConfig, work: WorkFolder, launch: Launch) -> str:
+def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> str:
     reader = make_reader(config)
     plan = by_split(Plan(*reader.plan()))
     limit = BadItems(config.max_left_out, plan)
@@ -110,7 +115,7 @@ def _prepare(config: PrepareConfig, work: WorkFolder, launch: Launch) -> str:
 
 def _open(
     config: PrepareConfig,
-    work: WorkFolder,
+    work: PreparationFolder,
     identity: Mapping[str, Any],
     plan: Plan,
     limit: BadItems,
@@ -157,12 +162,12 @@ def _make_all(
             bar.update(min(total, len(work.finished()) * PART_ITEMS) - bar.n)
 
 
-def _check_limit(work: WorkFolder, limit: BadItems, left_out: Iterable[LeftOut]) -> None:
+def _check_limit(work: PreparationFolder, limit: BadItems, left_out: Iterable[LeftOut]) -> None:
     limit.add(left_out)
     try:
         limit.check()
     except InputError:
-        work.drop_bad()  # or the next run would not see that they are mended
+        drop_bad(work)  # or the next run would not see that they are mended
         raise
 
 

@@ -15,11 +15,12 @@ import pytest
 from roentgen.config import load_config
 from roentgen.corpora import work as work_module
 from roentgen.corpora.finish import Finish, token_length
-from roentgen.corpora.parts import PART_ITEMS, Part, WorkFolder
+from roentgen.corpora.parts import PART_ITEMS, PreparedPart, preparation_folder
 from roentgen.corpora.pool import make_parts
-from roentgen.corpora.work import PartMaker, order_of_parts
+from roentgen.corpora.work import PartMaker
 from roentgen.data.dataset import open_dataset
 from roentgen.data.images import encode_png
+from roentgen.data.parts import order_of_parts
 from roentgen.errors import InputError
 from roentgen.prepare import PrepareConfig, make_reader, prepare
 
@@ -99,7 +100,9 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException)
     made: list[int] = []
     true_make = PartMaker.make
 
-    def make(self: PartMaker, number: int, items: Any, shown: frozenset[int]) -> Part | None:
+    def make(
+        self: PartMaker, number: int, items: Any, shown: frozenset[int]
+    ) -> PreparedPart | None:
         if len(made) == after:
             raise error
         made.append(number)
@@ -160,7 +163,7 @@ def test_damaged_parts_are_made_again(
         patch.setattr("roentgen.prepare.join_parts", lambda *_: sys.exit(1))
         with pytest.raises(SystemExit):
             run_here(table, out)
-    work = WorkFolder(out)
+    work = preparation_folder(out)
     cut, lost = (work.dataset / next(iter(work.read(i).shards.values())).file for i in (0, 1))
     cut.write_bytes(cut.read_bytes()[:-100])
     lost.unlink()
@@ -194,7 +197,7 @@ def test_a_rank_makes_what_dead_ranks_left(table: Path, tmp_path: Path) -> None:
     config = config_of(table, tmp_path / "out")
     reader = make_reader(config)
     items = reader.plan()[0]
-    work = WorkFolder(config.output)
+    work = preparation_folder(config.output)
     maker = PartMaker(work=work, reader=reader, finish=Finish())
     with work.lock():
         work.open({"test": 1})
@@ -208,7 +211,7 @@ def test_a_rank_makes_what_dead_ranks_left(table: Path, tmp_path: Path) -> None:
 
 def test_a_process_with_other_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roentgen.corpora.parts._PATIENCE", 1)
-    work = WorkFolder(tmp_path / "out")
+    work = preparation_folder(tmp_path / "out")
     with work.lock():
         work.open({"size": 8, "views": ("PA",)})
         work.join({"size": 8, "views": ("PA",)})
@@ -218,7 +221,10 @@ def test_a_process_with_other_work_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 def test_two_runs_do_not_prepare_one_output(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with WorkFolder(out).lock(), pytest.raises(InputError, match="another run is preparing"):
+    with (
+        preparation_folder(out).lock(),
+        pytest.raises(InputError, match="another run is preparing"),
+    ):
         run_here(table, out)
 
 
@@ -233,7 +239,7 @@ def test_too_many_bad_items_end_the_run_and_may_be_mended(
     monkeypatch.setattr(work_module, "PART_ITEMS", 16)
     with pytest.raises(InputError, match="max_left_out"):
         run_here(table, out, "--max_left_out=0.005")
-    work = WorkFolder(out)
+    work = preparation_folder(out)
     kept = [work.read(number) for number in sorted(work.finished())]
     assert len(kept) > 10
     assert not any(part.left_out for part in kept)
@@ -255,7 +261,7 @@ def test_a_full_disk_keeps_what_is_finished(
         with pytest.raises(OSError, match="No space left"):
             run_here(table, out)
     assert not out.exists()
-    assert WorkFolder(out).finished()
+    assert preparation_folder(out).finished()
     run_here(table, out)
     assert contents(out) == contents(whole)
 

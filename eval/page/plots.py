@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from eval.estimates import Estimate
+from roentgen.metrics.estimates import Estimate
 
 # Okabe and Ito's hues, as dark as reading needs: 4.5 to 1 on white.
 COLOURS = ("#444444", "#b84a00", "#0069a5", "#00795a", "#a8447c", "#8a6100")

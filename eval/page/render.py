@@ -7,11 +7,11 @@ from typing import Any
 import jinja2
 
 from eval.cite import Citation
-from eval.estimates import Estimate
 from eval.page.pictures import data_uri, side_for
 from eval.part import Part, Pictures
 from eval.words import number, told
 from roentgen.config import config_to_yaml
+from roentgen.metrics.estimates import Estimate
 
 FOLDER = Path(__file__).parent
 

@@ -4,12 +4,12 @@ from accelerate import PartialState
 
 from eval.clip_agreement import REAL, agreement, embed, prompted_sets
 from eval.config import EvaluateConfig
-from eval.estimates import Estimate
 from eval.judge import finding_judge, judges, judging_films, side_judge
 from eval.part import Part
 from eval.parts.alignment_shown import Agreement, definition, plots, summary, tables
 from eval.sections import AlignmentConfig
 from eval.sets import Sets
+from roentgen.metrics.estimates import Estimate
 from roentgen.models.clip import load_clip
 
 

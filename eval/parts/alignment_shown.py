@@ -9,7 +9,6 @@ from eval.clip_agreement import REAL
 from eval.clip_score import RECALLS
 from eval.config import EvaluateConfig
 from eval.decisions import F1_DEFINITION
-from eval.estimates import BOOTSTRAP, Estimate
 from eval.judge import SEED, Judges
 from eval.networks import network_text
 from eval.page.plots import Plot, dots
@@ -18,6 +17,7 @@ from eval.patients import DEFINITION as PATIENTS
 from eval.sides import ALL
 from eval.words import number
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 
 CEILING = "held-out real (ceiling)"
 Judged = Mapping[str, Mapping[str, Any]]  # by set

@@ -4,13 +4,13 @@ from accelerate import PartialState
 
 from eval.config import EvaluateConfig
 from eval.diversity import asked_key, matched_vendi, prompt_key, random_pairs, within_group
-from eval.estimates import BOOTSTRAP, Estimate
 from eval.features import features_of
 from eval.ms_ssim import scale_weights
 from eval.part import Cell, Line, Part, Table
 from eval.sections import DiversityConfig, ExtractorConfig
 from eval.sets import ImageSet, Sets
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 from roentgen.models.extractor import load_extractor
 
 REAL = "held-out real"

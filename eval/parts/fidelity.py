@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
 from eval.extrapolation import REFERENCE
-from eval.feature_set import FeatureSet
 from eval.features import features_of
 from eval.fidelity import FLOOR, fidelity
 from eval.groups import GroupDistances, Members, by_group
@@ -20,6 +19,7 @@ from eval.sets import Sets
 from eval.softness import softness
 from eval.subgroups import groups_of, names_of
 from roentgen.errors import InputError
+from roentgen.metrics.feature_set import FeatureSet
 from roentgen.models.extractor import load_extractor
 
 

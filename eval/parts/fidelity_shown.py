@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eval.estimates import Estimate
 from eval.extrapolation import GROUPS, MOST_PARTS
 from eval.fidelity import CURVE_PARTS, FLOOR
 from eval.groups import GroupDistances
@@ -11,6 +10,7 @@ from eval.page.plots import Plot, dots, lines
 from eval.part import Cell, Line, Table
 from eval.sections import FidelityConfig
 from eval.softness import DEFINITION as SOFTNESS
+from roentgen.metrics.estimates import Estimate
 
 Numbers = Mapping[str, Mapping[str, Any]]  # by extractor
 REAL = "floor: real train films"

@@ -10,24 +10,11 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from eval.estimates import (
-    BOOTSTRAP,
-    Estimate,
-    Floats,
-    auroc,
-    bootstrap_weights,
-    not_measured,
-    percentile_interval,
-    weighted_auroc,
-)
 from eval.features import features_of
 from eval.membership import denoising_losses
 from eval.page.plots import Plot, histogram
 from eval.part import Cell, Line, Part, Pictures, Strip, Table
 from eval.privacy import (
-    Threshold,
-    calibrate,
-    copies,
     excess,
     nearest_by_cosine,
     true_positive_rate,
@@ -37,6 +24,17 @@ from eval.sets import ImageSet, Sets
 from roentgen.data.copies import CopyFinder, Nearest
 from roentgen.data.pixels import Chosen
 from roentgen.errors import InputError
+from roentgen.metrics.copies import Threshold, calibrate, copies
+from roentgen.metrics.estimates import (
+    BOOTSTRAP,
+    Estimate,
+    Floats,
+    auroc,
+    bootstrap_weights,
+    not_measured,
+    percentile_interval,
+    weighted_auroc,
+)
 from roentgen.models.extractor import load_extractor
 from roentgen.models.stable_diffusion import Parts, load_parts
 from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style

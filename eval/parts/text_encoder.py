@@ -8,7 +8,6 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from eval.estimates import BOOTSTRAP
 from eval.page.plots import dots
 from eval.part import Cell, Line, Part, Table
 from eval.processes import ALONE
@@ -18,6 +17,7 @@ from eval.sets import Sets
 from eval.text_encoder import STRENGTH, Known, compare, cut_texts, embed_texts, known_findings
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.errors import InputError
+from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.models.stable_diffusion import find_model, load_text_encoder, module_fingerprint
 from roentgen.runs import fingerprint_of
 

@@ -9,7 +9,6 @@ from tqdm import tqdm
 from eval.alignment import trainable
 from eval.checks import held_out_prompts, named_patients
 from eval.config import EvaluateConfig
-from eval.estimates import Floats
 from eval.networks import Phase, predicted
 from eval.part import Part
 from eval.parts.utility_shown import definition, entry, plots, summary, tables
@@ -20,6 +19,7 @@ from eval.subgroups import groups_of
 from eval.utility import Said, films, gains, judge
 from roentgen.data.findings import FindingName
 from roentgen.errors import InputError
+from roentgen.metrics.estimates import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from eval.calibration import BINS
 from eval.calibration import DEFINITION as CALIBRATION
 from eval.config import EvaluateConfig
 from eval.decisions import F1_DEFINITION
-from eval.estimates import BOOTSTRAP
 from eval.measured import Gain, Measured, Score, estimate, mean_of, share
 from eval.networks import network_text
 from eval.page.plots import Plot, dots, lines
@@ -18,6 +17,7 @@ from eval.part import Cell, Line, Table
 from eval.regimes import Regime, Training
 from eval.utility import Judgement
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import BOOTSTRAP
 
 Entry = Mapping[str, Any]  # of one regime, for results.json
 Gains = Mapping[str, Mapping[str, Mapping[str, Gain]]]  # regime, metric, finding or mean

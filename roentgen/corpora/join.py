@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from roentgen.corpora.limit import Reasons
-from roentgen.corpora.parts import Part, TokenCounts, WorkFolder
+from roentgen.corpora.parts import PreparationFolder, PreparedPart, TokenCounts
 from roentgen.corpora.reader import LeftOut, Plan, Unmapped
 from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, open_dataset
 from roentgen.data.findings import Finding
@@ -45,7 +45,7 @@ class Joined:
     lengths: TokenCounts = field(default_factory=dict)
     unmapped: Counter[Unmapped] = field(default_factory=Counter)
 
-    def add(self, part: Part, dataset: Path) -> None:
+    def add(self, part: PreparedPart, dataset: Path) -> None:
         """Add the next part, whose shards are in the folder `dataset`."""
         for split, shard in part.shards.items():
             self.shards.setdefault(split, []).append(dataset / shard.file)
@@ -67,7 +67,7 @@ class Joined:
         return Reasons(item.reason for item in self.left_out).counts()
 
 
-def join_parts(work: WorkFolder, plan: Plan, parts: int) -> Joined:
+def join_parts(work: PreparationFolder, plan: Plan, parts: int) -> Joined:
     """All parts in order, what the plan left out before them."""
     joined = Joined(planned=plan.left_out, unmapped=Counter(plan.unmapped))
     for number in range(parts):
@@ -113,7 +113,7 @@ def _check_against(mine: Mapping[tuple[str, str], str], folder: Path, *, disjoin
 
 
 def write_dataset(
-    work: WorkFolder,
+    work: PreparationFolder,
     joined: Joined,
     *,
     patients: Mapping[str, int],

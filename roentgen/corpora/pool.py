@@ -16,7 +16,7 @@ from dataclasses import replace
 from multiprocessing import connection
 from typing import Any
 
-from roentgen.corpora.parts import Part, WorkFolder
+from roentgen.corpora.parts import PreparationFolder, PreparedPart
 from roentgen.corpora.work import READING, Job, PartMaker, item_id, missing_parts
 from roentgen.errors import InputError
 
@@ -34,7 +34,7 @@ def make_parts(
     rank: int = 0,
     ranks: int = 1,
     tell: Callable[[str], None] = print,
-) -> Generator[Part, None, None]:
+) -> Generator[PreparedPart, None, None]:
     """The parts that this rank makes, as they are finished; afterwards none is missing.
 
     One worker is this process itself. When one of several dies, each item that was being read is
@@ -82,11 +82,13 @@ class _DeathError(Exception):
         self.reading = reading
 
 
-def _by_workers(maker: PartMaker, jobs: Iterable[Job], workers: int) -> Generator[Part, None, None]:
+def _by_workers(
+    maker: PartMaker, jobs: Iterable[Job], workers: int
+) -> Generator[PreparedPart, None, None]:
     """Parts as they are finished. Raises _DeathError."""
-    sent: dict[Future[Part | None], Job] = {}
+    sent: dict[Future[PreparedPart | None], Job] = {}
 
-    def finished() -> Iterator[Part]:
+    def finished() -> Iterator[PreparedPart]:
         for future in wait(sent, return_when=FIRST_COMPLETED).done:
             part = future.result()
             del sent[future]
@@ -107,7 +109,7 @@ def _by_workers(maker: PartMaker, jobs: Iterable[Job], workers: int) -> Generato
             raise _DeathError(_take_reading(maker.work, sent.values())) from None
 
 
-def _take_reading(work: WorkFolder, jobs: Iterable[Job]) -> list[Any]:
+def _take_reading(work: PreparationFolder, jobs: Iterable[Job]) -> list[Any]:
     """The items that ended processes were reading; what they wrote is removed."""
     items = {job.number: job.items for job in jobs}
     reading = []
@@ -168,7 +170,7 @@ def _start_worker(maker: PartMaker) -> None:
     _die_with_parent()
 
 
-def _make(number: int, items: Sequence[Any], shown: frozenset[int]) -> Part | None:
+def _make(number: int, items: Sequence[Any], shown: frozenset[int]) -> PreparedPart | None:
     assert _maker is not None
     return _maker.make(number, items, shown)
 

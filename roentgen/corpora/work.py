@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from roentgen.corpora.finish import Finish
-from roentgen.corpora.parts import PART_ITEMS, Part, Shard, TokenCounts, WorkFolder
+from roentgen.corpora.parts import PART_ITEMS, PreparationFolder, PreparedPart, TokenCounts
 from roentgen.corpora.reader import CorpusReader, LeftOut, Plan, Unmapped
 from roentgen.corpora.scan import UnwantedError
+from roentgen.data.parts import Shard, order_of_parts
 from roentgen.data.radiograph import Radiograph
 from roentgen.data.seal import SPLITS
 from roentgen.data.shards import ShardWriter
@@ -43,13 +44,13 @@ class Job(NamedTuple):
 class PartMaker:
     """Makes parts; it goes to every worker process once."""
 
-    work: WorkFolder
+    work: PreparationFolder
     reader: CorpusReader
     finish: Finish
     deadly: frozenset[str] = frozenset()  # ids of items that end the process that reads them
     stop: c_byte | None = None  # 1 when the run ends early
 
-    def make(self, number: int, items: Sequence[Any], shown: frozenset[int]) -> Part | None:
+    def make(self, number: int, items: Sequence[Any], shown: frozenset[int]) -> PreparedPart | None:
         """One part; None if somebody else has made it. `shown`: places of the contact sheet.
 
         The shards are renamed and the record written once all of them are on the disk.
@@ -74,7 +75,7 @@ class PartMaker:
 
     def _write(
         self, folder: Path, number: int, items: Sequence[Any], shown: frozenset[int]
-    ) -> Part:
+    ) -> PreparedPart:
         left_out: list[LeftOut] = []
         unmapped: Counter[Unmapped] = Counter()
         places: list[tuple[str, int]] = []
@@ -111,7 +112,7 @@ class PartMaker:
             for split in SPLITS
             if split in writers
         }
-        return Part(
+        return PreparedPart(
             number=number,
             items=len(items),
             shards=shards,
@@ -143,7 +144,7 @@ def item_id(item: Any) -> str:
 
 
 def missing_parts(
-    work: WorkFolder, items: Sequence[Any], shown: frozenset[int], rank: int, ranks: int
+    work: PreparationFolder, items: Sequence[Any], shown: frozenset[int], rank: int, ranks: int
 ) -> Iterator[Job]:
     """The parts that are not there yet when their turn comes, in a rank's order."""
     for number in order_of_parts(count_parts(len(items)), rank, ranks):
@@ -177,9 +178,3 @@ def fingerprint_of_plan(plan: Plan) -> str:
 def count_parts(items: int) -> int:
     """Into how many parts so many items are cut."""
     return -(-items // PART_ITEMS)
-
-
-def order_of_parts(parts: int, rank: int, ranks: int) -> list[int]:
-    """A rank's own parts, then the others' from the end."""
-    mine = list(range(rank, parts, ranks))
-    return mine + [number for number in reversed(range(parts)) if number % ranks != rank]

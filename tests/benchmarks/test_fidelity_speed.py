@@ -16,11 +16,11 @@ from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
 from eval.config import EvaluateConfig, ReferenceConfig
 from eval.features import features_of
-from eval.frechet import frechet_distance_of_features
 from eval.kernel import kernel_distance
 from eval.neighbours import coverage
 from eval.sets import read_set
 from roentgen.data.dataset import open_dataset
+from roentgen.metrics.frechet import frechet_distance_of_features
 from roentgen.models.extractor import Extractor, load_extractor
 
 REPEATS = 3
@@ -200,10 +200,10 @@ MEASURE = """
 import sys, threading, time
 from pathlib import Path
 import numpy as np, torch
-from eval.feature_set import FeatureSet
+from roentgen.metrics.feature_set import FeatureSet
 from eval.features import CachedFeatures
 from eval.fidelity import kernels
-from eval.frechet import frechet_distance_of_features
+from roentgen.metrics.frechet import frechet_distance_of_features
 from eval.neighbours import coverage
 from eval.processes import ALONE
 from roentgen.cache import Contents, open_cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from roentgen.corpora.finish import Finish
-from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.parts import PART_ITEMS, preparation_folder
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
 from roentgen.corpora.pool import make_parts
 from roentgen.corpora.work import PartMaker
@@ -16,7 +16,7 @@ from roentgen.corpora.work import PartMaker
 def test_fifteen_films_a_second_on_two_cores(tmp_path: Path) -> None:
     # As roentgen.prepare draws them: films, masks, PNG, shards and all.
     reader = PhantomReader(PhantomConfig(train=4 * PART_ITEMS, validate=0, test=0), 128, 0)
-    work = WorkFolder(tmp_path / "out")
+    work = preparation_folder(tmp_path / "out")
     maker = PartMaker(work=work, reader=reader, finish=Finish())
     with work.lock():
         work.open({})

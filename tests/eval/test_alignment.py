@@ -11,8 +11,8 @@ from eval.alignment import (
     trainable,
     view_accuracy,
 )
-from eval.estimates import weighted_auroc
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import weighted_auroc
 from roentgen.models.classifier import Prediction
 from roentgen.models.labels import UNKNOWN_VIEW
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from eval.diversity import asked_key, matched_vendi, prompt_key, random_pairs, within_group
-from eval.estimates import Estimate
-from eval.feature_set import FeatureSet
 from eval.ms_ssim import ms_ssim_pairs
 from eval.vendi import vendi_score
 from roentgen.data.findings import Finding
 from roentgen.data.radiograph import Radiograph, Synthesis
+from roentgen.metrics.estimates import Estimate
+from roentgen.metrics.feature_set import FeatureSet
 
 SIZE = 32
 

@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from eval.config import EvaluateConfig, ReferenceConfig
-from eval.feature_set import FeatureSet
 from eval.features import features_of
 from eval.fidelity import fidelity
 from eval.parts.fidelity import check_fidelity, fill_fidelity
 from eval.sections import ExtractorConfig, FidelityConfig
 from eval.sets import read_sets
 from roentgen.errors import InputError
+from roentgen.metrics.feature_set import FeatureSet
 from roentgen.models.extractor import Definition, Extractor
 
 DEFINITION = Definition(

@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.estimates import Estimate
 from eval.extrapolation import distances_by_n, extrapolated
-from eval.feature_set import FeatureSet
 from eval.fidelity import draws, fidelity, halves, kernels
-from eval.frechet import Sample, frechet_distance_of_features
+from roentgen.metrics.estimates import Estimate
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.frechet import Sample, frechet_distance_of_features
 
 D = 8
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from eval.estimates import Estimate
 from eval.extrapolation import REFERENCE
-from eval.feature_set import FeatureSet
 from eval.fidelity import FLOOR
 from eval.groups import by_group
+from roentgen.metrics.estimates import Estimate
+from roentgen.metrics.feature_set import FeatureSet
 
 D = 8
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.estimates import Estimate
 from eval.measured import (
     Lacking,
     Measured,
@@ -20,6 +19,7 @@ from eval.measured import (
     share,
     widest,
 )
+from roentgen.metrics.estimates import Estimate
 
 
 def constant(value: float, n: int = 10) -> Measured:

@@ -21,7 +21,6 @@ from PIL import Image
 from torch.nn import functional
 
 from eval.cite import Citation, citation
-from eval.estimates import Estimate, not_measured
 from eval.page.extremes import extremes, losses, ranks
 from eval.page.pictures import data_uri, side_for
 from eval.page.plots import COLOURS, dots, histogram, lines
@@ -31,6 +30,7 @@ from eval.sets import read_set
 from eval.words import number, told
 from roentgen.data.dataset import open_dataset
 from roentgen.data.findings import FINDING_NAMES
+from roentgen.metrics.estimates import Estimate, not_measured
 
 LONG = "Enlarged Cardiomediastinum with-a-word-that-is-longer-than-any-telephone-is-wide"
 SETS = ("before fine-tuning", "after", "a_third_set_with_a_long_name")

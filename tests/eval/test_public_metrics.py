@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
-from eval.frechet import frechet_distance_of_features
 from eval.kernel import kernel_distance
 from eval.neighbours import coverage
+from roentgen.metrics.frechet import frechet_distance_of_features
 
 AGREE = 1e-3  # relative
 

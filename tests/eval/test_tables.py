@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from eval.estimates import Estimate, not_measured
 from eval.output import write_results
 from eval.part import Table
 from eval.tables import csv_text, latex_text
+from roentgen.metrics.estimates import Estimate, not_measured
 
 TABLE = Table(
     name="fidelity",

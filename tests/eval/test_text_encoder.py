@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from eval.estimates import Estimate
 from eval.reports import reports_of_films, reports_of_open_i
 from eval.text_encoder import (
     Known,
@@ -18,6 +17,7 @@ from eval.text_encoder import (
 from roentgen.data.findings import Finding, FindingName
 from roentgen.data.radiograph import Radiograph, Report
 from roentgen.errors import InputError
+from roentgen.metrics.estimates import Estimate
 from roentgen.models.stable_diffusion import load_text_encoder
 
 FINDINGS: tuple[FindingName, ...] = ("Pneumothorax", "Edema")

@@ -4,11 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.estimates import auroc
 from eval.measured import Measured, Score
 from eval.subgroups import Groups
 from eval.utility import Films, Said, films, gains, judge
 from roentgen.data.findings import FindingName
+from roentgen.metrics.estimates import auroc
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 N, M = 600, 200

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from eval.feature_set import BLOCK
 from eval.vendi import vendi_jackknife, vendi_score
+from roentgen.metrics.feature_set import BLOCK
 
 
 def test_all_alike_is_one_and_right_angles_are_n() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from roentgen.config import load_config
-from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.parts import PART_ITEMS, preparation_folder
 from roentgen.data.images import encode_png
 from roentgen.prepare import PrepareConfig, prepare
 
@@ -58,7 +58,7 @@ class Run:
         launcher: Sequence[str] = (sys.executable,),
         **environment: str,
     ) -> None:
-        self.out, self.work = out, WorkFolder(out)
+        self.out, self.work = out, preparation_folder(out)
         mark = uuid.uuid4().hex
         self._mark = f"{_MARK}={mark}"
         self.process = subprocess.Popen(

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.finish import Finish
-from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.parts import PART_ITEMS, preparation_folder
 from roentgen.corpora.pool import make_parts
 from roentgen.corpora.reader import LeftOut
 from roentgen.corpora.work import PartMaker
@@ -128,7 +128,7 @@ def made_of(items: Sequence[Any], tmp_path: Path) -> tuple[list[LeftOut], int, l
     To read an item is to make its `call`.
     """
     told: list[str] = []
-    work = WorkFolder(tmp_path / "out")
+    work = preparation_folder(tmp_path / "out")
     reader: Any = SimpleNamespace(read=operator.methodcaller("call"))
     maker = PartMaker(work=work, reader=reader, finish=Finish())
     with work.lock():

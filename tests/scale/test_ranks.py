@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from roentgen.corpora.launch import Launch, meet, this_launch
-from roentgen.corpora.parts import WorkFolder
+from roentgen.corpora.parts import preparation_folder
 from roentgen.errors import InputError
+from roentgen.launch import Launch, meet, this_launch
 
 Shards = dict[str, bytes]
 Start = Callable[..., Any]  # gives conftest's Run
@@ -61,7 +61,7 @@ def test_a_launch_takes_no_core_that_it_was_not_given(monkeypatch: pytest.Monkey
 def test_work_is_abandoned_when_the_first_process_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work, later = WorkFolder(tmp_path / "out"), WorkFolder(tmp_path / "out", rank=1)
+    work, later = preparation_folder(tmp_path / "out"), preparation_folder(tmp_path / "out", rank=1)
     assert not later.is_abandoned()  # it has finished
     with work.lock():
         work.open({})

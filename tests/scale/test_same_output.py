@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from roentgen.config import load_config
-from roentgen.corpora.parts import PART_ITEMS, WorkFolder
+from roentgen.corpora.parts import PART_ITEMS, preparation_folder
 from roentgen.corpora.table import TableReader
 from roentgen.data.dataset import open_dataset
 from roentgen.errors import InputError
@@ -53,5 +53,8 @@ def test_the_second_of_two_runs_is_told_before_the_scan(
 ) -> None:
     monkeypatch.setattr(TableReader, "plan", interrupt)
     config = load_config(PrepareConfig, [str(table), f"--output={tmp_path / 'out'}"])
-    with WorkFolder(config.output).lock(), pytest.raises(InputError, match="another run is prep"):
+    with (
+        preparation_folder(config.output).lock(),
+        pytest.raises(InputError, match="another run is prep"),
+    ):
         prepare(config)

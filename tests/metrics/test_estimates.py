@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_auroc
 
-from eval.estimates import (
+from roentgen.metrics.estimates import (
     auroc,
     bootstrap_weights,
     normal_interval,

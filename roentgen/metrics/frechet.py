@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.feature_set import Features, Rows, blocks
+from roentgen.metrics.feature_set import Features, Rows, blocks
 
 Floats = NDArray[np.float64]
 
