@@ -17,6 +17,7 @@ class Launch:
     rank: int = 0
     ranks: int = 1
     here: int = 1  # of them on this machine
+    place: int = 0  # of this one among those
 
     def cores(self) -> int:
         """Processor cores for this process: its share of the machine, or what it was given."""
@@ -38,6 +39,9 @@ def this_launch() -> Launch:
             "OMPI_COMM_WORLD_LOCAL_SIZE",
             "MV2_COMM_WORLD_LOCAL_SIZE",
             unset=1,
+        ),
+        place=_number(
+            "LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK", unset=0
         ),
     )
 

@@ -114,6 +114,8 @@ class GenerateConfig:
     """The split the images come to stand in."""
     sheet_prompts: int = 16
     """Prompts shown on the contact sheet."""
+    dry_run: bool = False
+    """Say what would be drawn, how long it would take and on how much disk, and end."""
 
     def __post_init__(self) -> None:
         _require(self.sheet_prompts > 0, f"sheet_prompts is {self.sheet_prompts}: at least 1")

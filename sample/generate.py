@@ -1,272 +1,305 @@
 """Generate synthetic radiographs: `python -m sample.generate configs/sample/x.yaml`.
 
-Under `accelerate launch` or `torchrun` the processes share the work out by batches; the set they
-make is the same as one process makes. Each batch is written as a shard of its own beside the output
-as soon as it is drawn; the first process joins the shards into the dataset at the end.
+First the plan is made, one row an image; then it is drawn part by part. A killed run, started again
+in the same way, goes on with the parts that are finished. Under `accelerate launch` and `torchrun`
+the processes of all machines that see the output folder share the parts out; the set that they make
+is the one that a single process makes.
 """
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import csv
+import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from roentgen.config import load_config
-from roentgen.data.dataset import DatasetWriter
+from roentgen.config import config_to_dict, load_config
+from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS
 from roentgen.data.images import decode, encode_png
-from roentgen.data.radiograph import Radiograph, Synthesis
-from roentgen.data.schema import from_row
-from roentgen.data.shards import ShardWriter
+from roentgen.data.parts import Part, Shard, WorkFolder, order_of_parts, read_row, shard_file
+from roentgen.data.seal import seal
+from roentgen.data.shards import ShardWriter, Tally
 from roentgen.data.sheet import contact_sheet
-from roentgen.data.views import VIEW_TOKENS
 from roentgen.errors import InputError, run_program
-from roentgen.models.conditioning import token_counts, token_limit
-from roentgen.models.sampler import Sampler, check_prompts
-from roentgen.models.stable_diffusion import Parts, load_parts
-from roentgen.models.trained import (
-    model_manifest,
-    trained_long_prompts,
-    trained_preparation,
-    trained_style,
-)
+from roentgen.launch import Launch, ended_like_ctrl_c, meet, this_launch
+from roentgen.models.sampler import SamplerSettings
+from roentgen.models.trained import trained_preparation
 from roentgen.runs import (
+    check_free_space,
     check_output,
-    check_writable,
-    inherit_licenses,
+    install_folder,
     provenance,
     read_manifest,
     write_file,
 )
 from sample.config import GenerateConfig
-from sample.plan import PlannedImage, make_plan, write_plan
+from sample.generator import Generator, PromptCheck
+from sample.plan import PLAN, PlanFile, PlannedImage, part_size, plan_images, write_plan
 
-if TYPE_CHECKING:
-    from accelerate import PartialState
-
-PLAN, SHEET = "plan.parquet", "contact_sheet.png"
+SHEET = "contact_sheet.png"
 _SHEET_COLUMNS = 8
+# What does not change the set: a run may go on with other values of these.
+_FREE = ("output", "overwrite", "sheet_prompts", "dry_run")
+_FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
 
 
 def generate(config: GenerateConfig) -> Path:
     """Make the synthetic set of a configuration and return its folder.
 
-    Raises InputError for what the user must change, before anything is drawn.
+    Raises InputError for what the user must change, KeyboardInterrupt with what stays of an
+    interrupted run.
     """
-    from accelerate import PartialState
-
     check_output(config.output, overwrite=config.overwrite)
-    check_writable(config.output)
-    model = model_manifest(config.model)
-    style = config.style or trained_style(model)
-    plan = make_plan(config.prompts, style, config.seed)
-    parts = load_parts(config.model)
-    notes = check_plan(config, model, parts, plan)
-
-    # Without cpu=True, accelerate does not join torchrun's processes on a machine without a GPU.
-    state = PartialState(cpu=config.sampler.device == "cpu" or not torch.accelerator.is_available())
-    if state.is_main_process:
-        for note in notes:
-            print(f"generate: {note}")  # noqa: T201
-    if config.sampler.device not in (None, state.device.type):
-        raise InputError(
-            f"sampler.device is {config.sampler.device}, but this machine offers "
-            f"{state.device.type}: set sampler.device to null"
-        )
-    sampler = Sampler(parts, config.sampler, state.device)
-    inputs = {"model": model}
-    if config.prompts.dataset is not None:
-        inputs["prompts"] = read_manifest(config.prompts.dataset.folder, "dataset")
-    licenses = inherit_licenses(*inputs.values())
-    size = config.sampler.batch_size
-    batches = [plan[start : start + size] for start in range(0, len(plan), size)]
-    with shard_folder(config.output, state) as folder:
-        make = RadiographMaker(config, model["fingerprint"], licenses)
-        draw(batches, sampler, make, folder, state)
-        state.wait_for_everyone()
-        if state.is_main_process:
-            made_from = provenance("sample.generate", config, inputs) | {"notes": notes}
-            preparation = trained_preparation(model)
-            assemble(config, plan, len(batches), folder, licenses, made_from, preparation)
-        state.wait_for_everyone()
+    launch = this_launch()
+    work = WorkFolder(config.output, Part, launch.rank, "generating")
+    try:
+        with work.lock() if launch.rank == 0 else nullcontext():
+            _generate(config, work, launch)
+    except KeyboardInterrupt:
+        stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
+        raise KeyboardInterrupt(f"interrupted: {stay}") from None
     return config.output
 
 
-def check_plan(
-    config: GenerateConfig, model: dict[str, Any], parts: Parts, plan: Sequence[PlannedImage]
-) -> list[str]:
-    """What is to be known of how the model reads the prompts, a line each.
+def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) -> None:
+    inputs = _inputs(config)
+    generator = make_generator(config, launch, inputs)
+    inputs["model"] = generator.model
+    made_from = provenance("sample.generate", config, inputs)
+    identity = _identity(config, made_from)
+    if launch.rank == 0:
+        notes = _open(config, work, generator, identity)
+        for note in notes:
+            print(f"generate: {note}", flush=True)  # noqa: T201
+        made_from["notes"] = notes
+    if launch.ranks > 1:
+        meet()
+    if launch.rank > 0:
+        work.join(identity)
+    draw_parts(generator, work, launch)
+    if launch.rank == 0:
+        _finish(config, work, generator, made_from)
+        install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
+        work.remove()
+    elif work.is_abandoned():
+        raise InputError("the first process has ended too early: start all again to go on")
 
-    Raises InputError for prompts beyond the token limit unless they are cut, as in training.
-    """
-    notes = []
-    vocabulary = parts.tokenizer.get_vocab()
-    texts = {text for image in plan for text in (image.prompt, image.negative_prompt) if text}
-    tokens = (token for token in VIEW_TOKENS.values() if token not in vocabulary)
-    unknown = [token for token in tokens if any(token in text for text in texts)]
-    if unknown:
+
+def make_generator(
+    config: GenerateConfig, launch: Launch, inputs: dict[str, dict[str, Any]]
+) -> Generator:
+    """The generator of a configuration, on this process's device."""
+    return Generator(
+        config.model,
+        config.sampler,
+        style=config.style,
+        long_prompts=config.long_prompts,
+        seed=config.seed,
+        split=config.split,
+        device=_device(config.sampler, launch),
+        licenses=[terms for manifest in inputs.values() for terms in manifest["licenses"]],
+    )
+
+
+def _inputs(config: GenerateConfig) -> dict[str, dict[str, Any]]:
+    """The manifests of the datasets that prompts are made from."""
+    source = config.prompts.dataset
+    return {} if source is None else {"prompts": read_manifest(source.folder, "dataset")}
+
+
+def _device(settings: SamplerSettings, launch: Launch) -> torch.device:
+    """Of the processes on one machine each has a GPU of its own, as far as there are any."""
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.device == "cuda" and best == "cpu":
+        raise InputError("sampler.device is cuda, but this machine offers cpu: set it to null")
+    kind = settings.device or best
+    if kind != "cuda":
+        return torch.device(kind)
+    return torch.device("cuda", launch.place % torch.cuda.device_count())
+
+
+def _identity(config: GenerateConfig, made_from: dict[str, Any]) -> dict[str, Any]:
+    """All that the set depends on but for the plan's own rows, as JSON values."""
+    settings = {k: v for k, v in config_to_dict(config).items() if k not in _FREE}
+    sampler = settings["sampler"]
+    settings["sampler"] = {k: v for k, v in sampler.items() if k not in _FREE_OF_SAMPLER}
+    return {**settings, "made_from": made_from["made_from"], "versions": made_from["versions"]}
+
+
+def _open(
+    config: GenerateConfig, work: WorkFolder[Part], generator: Generator, identity: dict[str, Any]
+) -> list[str]:
+    """Make the plan and open the work folder with it; returns what is to be told."""
+    made = work.folder / f".{PLAN}.part"
+    check = PromptCheck(generator.parts, generator.long_prompts)
+    images = plan_images(config.prompts, generator.style, config.sampler, config.seed)
+    fingerprint = write_plan(made, check(images))
+    earlier = work.identity() or {}
+    count = len(PlanFile(made))
+    size = earlier.get("part_size") or part_size(count, config.sampler.batch_size)
+    whole = identity | {"plan": fingerprint, "part_size": size}
+    try:
+        notes = check.notes(config.model) + work.open(whole, keep_other=True)
+    except InputError:
+        made.unlink()
+        raise
+    made.replace(work.folder / PLAN)
+    finished = len(work.finished())
+    if finished:
         notes.append(
-            f"the tokenizer of {config.model} does not know {', '.join(unknown)}: it reads them as "
-            "ordinary characters, so the view is hardly told"
+            f"going on with {finished} of {-(-count // size)} parts that an earlier run finished"
         )
-    if (config.long_prompts or trained_long_prompts(model)) == "refuse":
-        check_prompts(parts, plan, [image.id for image in plan])
-        return notes
-    limit = token_limit(parts.tokenizer, parts.prompt_chunks)
-    long = sum(count > limit for count in token_counts(parts.tokenizer, sorted(texts)))
-    if long:
-        notes.append(f"{long} of {len(texts)} prompts were cut to {limit} tokens")
+    # PNG takes less than a byte a pixel.
+    left = max(0, count - finished * size)
+    check_free_space(config.output, left * generator.parts.image_size**2)
     return notes
 
 
-class RadiographMaker:
-    """Makes the record of a drawn image."""
+def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> None:
+    """Draw the parts that are missing; the bar shows what all processes have done."""
+    plan, size = PlanFile(work.folder / PLAN), _part_size(work)
+    name = "generating" if launch.ranks == 1 else f"generating ({launch.ranks} processes)"
+    done = min(len(plan), len(work.finished()) * size)
+    bar = tqdm(total=len(plan), initial=done, desc=name, unit="image", disable=launch.rank > 0)
 
-    def __init__(
-        self, config: GenerateConfig, model_fingerprint: str, licenses: Sequence[dict[str, Any]]
-    ) -> None:
-        self.config = config
-        self.model = model_fingerprint
-        self.license = "; ".join(str(item["name"]) for item in licenses)
+    def write(folder: Path, number: int) -> Part:
+        rows = range(number * size, min((number + 1) * size, len(plan)))
+        with ShardWriter(folder / f"{generator.split}.arrow") as shard:
+            for radiograph in generator.draw(plan.read(rows)):
+                shard.add(radiograph)
+                bar.update()
+        shards: dict[str, Shard] = {
+            generator.split: Shard.of(shard, shard_file(generator.split, number))
+        }
+        return Part(number=number, items=len(rows), shards=shards)
 
-    def __call__(self, planned: PlannedImage, image: np.ndarray) -> Radiograph:
-        """The radiograph of a planned image, `image` being its pixels, uint8 [height, width]."""
-        sampler = self.config.sampler
-        return Radiograph(
-            id=planned.id,
-            patient_id=planned.patient_id,
-            study_id=planned.patient_id,
-            split=self.config.split,
-            image=encode_png(image),
-            view=planned.view,
-            findings=planned.findings,
-            age=planned.age,
-            sex=planned.sex,
-            race=planned.race,
-            source="synthetic",
-            license=self.license,
-            synthesis=Synthesis(
-                prompt=planned.prompt,
-                negative_prompt=planned.negative_prompt,
-                seed=planned.seed,
-                guidance_scale=sampler.guidance_scale,
-                steps=sampler.steps,
-                scheduler=sampler.scheduler,
-                model=self.model,
-                from_radiograph=planned.from_radiograph,
-                from_patient=planned.from_patient,
-            ),
-        )
+    with bar:
+        for number in order_of_parts(-(-len(plan) // size), launch.rank, launch.ranks):
+            work.make(number, lambda folder, number=number: write(folder, number))  # type: ignore[misc]
+            bar.update(min(len(plan), len(work.finished()) * size) - bar.n)
 
 
-@contextmanager
-def shard_folder(output: Path, state: "PartialState") -> Iterator[Path]:
-    """A folder beside the output for the shards of all processes; it goes when the block ends."""
-    folder = output.resolve().with_name(f".{output.name}.shards")
-    if state.is_main_process:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    state.wait_for_everyone()
-    try:
-        yield folder
-    finally:
-        if state.is_main_process:
-            shutil.rmtree(folder, ignore_errors=True)
+def _part_size(work: WorkFolder[Part]) -> int:
+    return int((work.identity() or {})["part_size"])
 
 
-def draw(
-    batches: Sequence[Sequence[PlannedImage]],
-    sampler: Sampler,
-    make: RadiographMaker,
-    folder: Path,
-    state: "PartialState",
-) -> None:
-    """Draw this process's batches, each into a shard of its own."""
-    mine = range(state.process_index, len(batches), state.num_processes)
-    total = sum(len(batches[number]) for number in mine)
-    name = "generating" if state.num_processes == 1 else f"generating (1 of {state.num_processes})"
-    with tqdm(total=total, desc=name, unit="image", disable=not state.is_main_process) as bar:
-        for number in mine:
-            with ShardWriter(shard_path(folder, number)) as shard:
-                for planned, image in zip(
-                    batches[number], sampler.sample(batches[number]), strict=True
-                ):
-                    shard.add(make(planned, image))
-                    bar.update()
-
-
-def shard_path(folder: Path, number: int) -> Path:
-    """Where the batch of that number is written."""
-    return folder / f"batch-{number:06d}.arrow"
-
-
-def read_shard(path: Path) -> Iterator[Radiograph]:
-    """The radiographs of a shard."""
-    with pa.ipc.open_stream(pa.memory_map(str(path))) as stream:
-        for batch in stream:
-            yield from map(from_row, batch.to_pylist())
-
-
-def assemble(
+def _finish(
     config: GenerateConfig,
-    plan: Sequence[PlannedImage],
-    shards: int,
-    folder: Path,
-    licenses: Sequence[dict[str, Any]],
+    work: WorkFolder[Part],
+    generator: Generator,
     made_from: dict[str, Any],
-    preparation: dict[str, Any],
 ) -> None:
-    """Join the shards into the dataset, with its plan and contact sheet."""
-    columns, shown = sheet_choice(plan, config.sheet_prompts)
-    pictures: dict[str, np.ndarray] = {}
-    with DatasetWriter(
-        config.output,
-        licenses=licenses,
+    """Make a dataset of the finished parts, with the plan and a contact sheet."""
+    plan, size = PlanFile(work.folder / PLAN), _part_size(work)
+    parts = [work.read(number) for number in range(-(-len(plan) // size))]
+    shards = [work.dataset / part.shards[config.split].file for part in parts]
+    columns, shown = sheet_choice(plan.starts(), len(plan), config.sheet_prompts)
+    images = [decode(read_row(shards[row // size], row % size).image) for row in shown]
+    captions = [plan.read(range(row, row + 1))[0].prompt for row in shown]
+    sheet = contact_sheet(images, captions, columns)
+    write_file(work.dataset / SHEET, encode_png(sheet))
+    write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
+    with (work.dataset / LEFT_OUT).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(LEFT_OUT_COLUMNS)
+    tally = sum((part.shards[config.split].tally for part in parts), Tally())
+    assert tally.rows == len(plan), (tally.rows, len(plan))
+    seal(
+        work.dataset,
+        name=config.output.name,
+        shards={config.split: shards},
+        tallies={config.split: tally},
+        left_out={},
+        licenses=generator.licenses,
         provenance=made_from,
-        preparation=preparation,
-        overwrite=config.overwrite,
-    ) as writer:
-        for number in range(shards):
-            for radiograph in read_shard(shard_path(folder, number)):
-                writer.add(radiograph)
-                if radiograph.id in shown:
-                    pictures[radiograph.id] = decode(radiograph.image)
-        write_plan(writer.folder / PLAN, plan)
-        sheet = contact_sheet(list(pictures.values()), [shown[key] for key in pictures], columns)
-        write_file(writer.folder / SHEET, encode_png(sheet))
+        preparation=trained_preparation(generator.model),
+        patients={config.split: len(plan.starts())},
+        about={"How it was made": _about(config, generator, plan)},
+    )
 
 
-def sheet_choice(plan: Sequence[PlannedImage], prompts: int) -> tuple[int, dict[str, str]]:
-    """The contact sheet's columns, and the captions of the images on it by their ids.
+def _about(config: GenerateConfig, generator: Generator, plan: PlanFile) -> list[str]:
+    settings = config.sampler
+    return [
+        f"Synthetic: {len(plan)} images for {len(plan.starts())} prompts ({PLAN}); none shows a "
+        "patient, and none is for diagnosis.",
+        f"Model {generator.model['fingerprint']}; {settings.scheduler}, {settings.steps} steps, "
+        f"guidance {settings.guidance_scale:g}; seed {config.seed}.",
+    ]
 
-    The prompts are evenly spread over the plan. Each has a row of its own if all have the same
-    number of images, more than one; else the images follow each other.
+
+def sheet_choice(starts: np.ndarray, images: int, prompts: int) -> tuple[int, list[int]]:
+    """The contact sheet's columns, and the rows of the plan that are on it.
+
+    `starts` are the rows with which prompts begin, of which some are taken, evenly spread. Each has
+    a row of its own on the sheet if all have the same number of images, more than one; else the
+    images follow each other.
     """
-    copies: dict[str, list[PlannedImage]] = {}
-    for image in plan:
-        copies.setdefault(image.patient_id, []).append(image)
-    groups = list(copies.values())
-    count = min(prompts, len(groups))
-    chosen = [groups[i * len(groups) // count] for i in range(count)]
-    most = max(map(len, chosen))
-    even = most > 1 and all(len(group) == most for group in chosen)
+    ends = np.append(starts[1:], images)
+    count = min(prompts, len(starts))
+    chosen = [i * len(starts) // count for i in range(count)]
+    groups = [range(starts[i], ends[i]) for i in chosen]
+    most = max(map(len, groups))
+    even = most > 1 and all(len(group) == most for group in groups)
     columns = min(_SHEET_COLUMNS, most) if even else _SHEET_COLUMNS
-    shown = {image.id: image.prompt for group in chosen for image in group[:columns]}
-    return columns, shown
+    return columns, [int(row) for group in groups for row in group[:columns]]
+
+
+def dry_run(config: GenerateConfig) -> str:
+    """What a run would draw and take, for this process alone, as lines; nothing is kept."""
+    check_output(config.output, overwrite=config.overwrite)
+    launch = this_launch()
+    generator = make_generator(config, launch, _inputs(config))
+    images = prompts = 0
+    last, first = "", list[PlannedImage]()
+    tallies: dict[str, dict[str, int]] = {"views": {}, "present": {}}
+    for image in generator.plan(config.prompts):
+        images += 1
+        prompts += image.patient_id != last
+        last = image.patient_id
+        if len(first) < config.sampler.batch_size:
+            first.append(image)
+        view = image.view or "none"
+        tallies["views"][view] = tallies["views"].get(view, 0) + 1
+        for finding in image.findings:
+            if finding.state == "present":
+                found = tallies["present"]
+                found[finding.name] = found.get(finding.name, 0) + 1
+    started = time.perf_counter()
+    drawn = sum(len(radiograph.image) for radiograph in generator.draw(first))
+    seconds = (time.perf_counter() - started) / len(first) * images / launch.ranks
+    counted = [
+        f"{what}: " + ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
+        for what, counts in tallies.items()
+        if counts
+    ]
+    return "\n".join(
+        [
+            f"{images} images for {prompts} prompts",
+            *counted,
+            f"time: {_duration(seconds)} by {launch.ranks} processes, from {len(first)} images",
+            f"disk: {drawn / len(first) * images / 1e9:.2f} GB, from the same images",
+        ]
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.1f} minutes"
 
 
 def main() -> None:
     """Read the command line, generate, and say where the set is."""
-    from accelerate import PartialState
-
-    folder = generate(load_config(GenerateConfig))
-    if PartialState().is_main_process:
-        print(f"{folder}: dataset, {PLAN}, {SHEET}")  # noqa: T201
-    PartialState().destroy_process_group()
+    config = load_config(GenerateConfig)
+    launch = this_launch()
+    with ended_like_ctrl_c():
+        if config.dry_run:
+            told = dry_run(config) if launch.rank == 0 else ""
+        else:
+            told = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
+    if launch.rank == 0:
+        print(told)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,45 +1,30 @@
 """The plan: what is generated, as a table made before any image, one row an image."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from roentgen.corpora.rows import read_rows
-from roentgen.data.dataset import open_dataset
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from roentgen.data.findings import Finding
 from roentgen.data.radiograph import Sex
-from roentgen.data.views import View, parse_view
+from roentgen.data.views import View
 from roentgen.errors import InputError
+from roentgen.models.sampler import SamplerSettings
 from roentgen.randomness import derive_seed
-from roentgen.text.prompts import (
-    PromptStyle,
-    compose,
-    findings_text,
-    findings_told,
-    parse_prompt,
-    prompt_of,
-    split_view,
-)
-from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
+from roentgen.text.prompts import PromptStyle
+from sample.config import PromptsConfig
+from sample.prompts import prompt_rows
 
-Views = Sequence[View | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptRow:
-    """One prompt with what it tells."""
-
-    prompt: str
-    view: View | None = None
-    findings: tuple[Finding, ...] = ()
-    age: float | None = None  # years
-    sex: Sex | None = None
-    race: str | None = None
-    count: int | None = None  # images; None: the configuration's
-    radiograph: str | None = None  # id of the radiograph it was made from
-    patient: str | None = None  # that radiograph's patient
+PLAN = "plan.parquet"
+_PARTS = 256  # into which a plan is cut, where it is neither small nor very large
+_LARGEST = 1024  # images of a part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +36,9 @@ class PlannedImage:
     prompt: str
     negative_prompt: str | None
     seed: int
+    guidance_scale: float
+    scheduler: str
+    steps: int
     view: View | None
     findings: tuple[Finding, ...]
     age: float | None
@@ -60,27 +48,34 @@ class PlannedImage:
     from_patient: str | None
 
 
-def make_plan(prompts: PromptsConfig, style: PromptStyle, seed: int) -> list[PlannedImage]:
+def plan_images(
+    prompts: PromptsConfig, style: PromptStyle, sampler: SamplerSettings, seed: int
+) -> Iterator[PlannedImage]:
     """The images of a configuration, copies of a prompt side by side.
 
     Seeds and ids depend on the prompt (and on the radiograph it was made from, or on how many equal
     prompts come before), not on its place: adding a prompt changes no other image. Raises
     InputError for prompts that cannot be read.
     """
-    plan: list[PlannedImage] = []
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: Counter[int] = Counter()
+    empty = True
     for row in prompt_rows(prompts, style, seed):
         key = (row.prompt, row.radiograph or "")
-        identity = (*key, seen[key])
-        seen[key] += 1
+        alike = hash(key)  # in place of the text, of which there are many
+        identity = (*key, seen[alike])
+        seen[alike] += 1
         patient = f"synthetic-{derive_seed(seed, 'patient', *identity):016x}"
         for copy in range(prompts.count if row.count is None else row.count):
-            image = PlannedImage(
+            empty = False
+            yield PlannedImage(
                 id=f"{patient}-{copy:04d}",
                 patient_id=patient,
                 prompt=row.prompt,
                 negative_prompt=prompts.negative_prompt,
                 seed=derive_seed(seed, "noise", *identity, copy),
+                guidance_scale=sampler.guidance_scale,
+                scheduler=sampler.scheduler,
+                steps=sampler.steps,
                 view=row.view,
                 findings=row.findings,
                 age=row.age,
@@ -89,157 +84,92 @@ def make_plan(prompts: PromptsConfig, style: PromptStyle, seed: int) -> list[Pla
                 from_radiograph=row.radiograph,
                 from_patient=row.patient,
             )
-            plan.append(image)
-    if not plan:
+    if empty:
         raise InputError("the prompts give no image: every count is 0")
-    return plan
 
 
-def prompt_rows(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
-    """The prompts of a configuration; `seed` draws the lot for a dataset's `limit`."""
-    views: Views = prompts.views or (None,)
-    column = prompts.table.view_column if prompts.table else None
-    if (prompts.views or column) and not style.view_token:
-        where = "prompts.views" if prompts.views else "prompts.table.view_column"
-        raise InputError(
-            f"{where} is set, but prompts do not tell the view, as the model was trained or by "
-            "style: leave it out, or set style.view_token=true"
-        )
-    if prompts.findings is not None:
-        for number, text in enumerate(prompts.findings):
-            yield from rows_of_findings(text, style, views, f"prompts.findings[{number}]")
-    elif prompts.texts is not None:
-        for number, text in enumerate(prompts.texts):
-            yield from rows_of_text(text, style, views, f"prompts.texts[{number}]")
-    elif prompts.dataset is not None:
-        yield from rows_of_dataset(prompts.dataset, style, seed)
-    elif prompts.table is not None:
-        yield from rows_of_table(prompts.table, style, views)
+_TEXT = pa.string()
+_FINDINGS = pa.list_(
+    pa.struct([(n, _TEXT) for n in ("name", "state", "side", "severity", "detail")])
+)
+_KINDS: dict[str, Any] = {
+    "seed": pa.int64(),
+    "guidance_scale": pa.float64(),
+    "steps": pa.int64(),
+    "findings": _FINDINGS,
+    "age": pa.float64(),
+}
+_COLUMNS = [field.name for field in fields(PlannedImage)]
+SCHEMA = pa.schema([(name, _KINDS.get(name, _TEXT)) for name in _COLUMNS])
 
 
-def rows_of_findings(
-    text: str, style: PromptStyle, views: Views, where: str
-) -> Iterator[PromptRow]:
-    """Findings by hand in the grammar's words; all that is typed is told, whatever the style."""
-    try:
-        content = parse_prompt(text)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    if not content.findings:
-        raise InputError(f"{where} names no finding: write 'no acute findings' for a normal film")
-    age, sex, race = content.age, content.sex, content.race
-    told = replace(
-        style,
-        text="findings",
-        mention_absent=True,
-        mention_uncertain=True,
-        view_token=style.view_token or content.view is not None,
-        demographics=style.demographics or age is not None or sex is not None,
-        race=style.race or race is not None,
-    )
-    words = findings_text(content.findings, told)
-    for view in [content.view] if content.view else views:
-        prompt = compose(words, told, view=view, age=age, sex=sex, race=race)
-        yield PromptRow(
-            prompt=prompt, view=view, findings=content.findings, age=age, sex=sex, race=race
-        )
+def write_plan(path: Path, plan: Iterable[PlannedImage]) -> str:
+    """Write the plan as a Parquet file, one row an image; returns its fingerprint.
 
-
-def rows_of_text(text: str, style: PromptStyle, views: Views, where: str) -> Iterator[PromptRow]:
-    """A text as it is, with a view token before it; what it says of findings is not known."""
-    try:
-        own, words = split_view(text)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    if not words and not own:
-        raise InputError(f"{where} is empty: write a prompt")
-    for view in [own] if own else views:
-        token = replace(style, view_token=style.view_token or own is not None)
-        yield PromptRow(prompt=compose(" ".join(words.split()), token, view=view), view=view)
-
-
-def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
-    """The prompts of a dataset's radiographs, in their order."""
-    wanted = [
-        radiograph
-        for radiograph in open_dataset(source.folder).split(source.split).without_images()
-        if source.views is None or radiograph.view in source.views
-    ]
-    if not wanted:
-        raise InputError(
-            f"split {source.split!r} of {source.folder} has no radiograph of the views "
-            f"{', '.join(source.views or ())}: change prompts.dataset.views"
-        )
-    if source.limit is not None and source.limit < len(wanted):
-        lots = {radiograph.id: derive_seed(seed, "limit", radiograph.id) for radiograph in wanted}
-        last = sorted(lots.values())[source.limit - 1]
-        wanted = [radiograph for radiograph in wanted if lots[radiograph.id] <= last]
-    for radiograph in wanted:
-        yield PromptRow(
-            prompt=prompt_of(radiograph, style),
-            view=radiograph.view if style.view_token else None,
-            findings=told_findings(findings_told(radiograph, style), style),
-            age=radiograph.age if style.demographics else None,
-            sex=radiograph.sex if style.demographics else None,
-            race=radiograph.race if style.race else None,
-            radiograph=radiograph.id,
-            patient=radiograph.patient_id,
-        )
-
-
-def told_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tuple[Finding, ...]:
-    """What of a radiograph's findings its prompt tells.
-
-    Absent findings are told even where they are not mentioned: in a list of findings, what is not
-    named is absent. A report tells its findings in its own words.
+    Memory does not grow with the plan.
     """
-    if style.text == "none":
-        return ()
-    if style.text not in ("findings", "entities") or style.mention_uncertain:
-        return findings
-    return tuple(finding for finding in findings if finding.state != "uncertain")
+    digest = hashlib.sha256()
+    images = iter(plan)
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        while chunk := list(islice(images, _LARGEST)):
+            batch = _as_batch(chunk)
+            digest.update(batch.serialize())
+            writer.write_batch(batch)
+    return digest.hexdigest()[:16]
 
 
-def rows_of_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:
-    """The prompts of a table. Raises InputError for a missing column or a value, by row."""
-    read = rows_of_findings if source.kind == "findings" else rows_of_text
-    for where, line in _table_rows(source):
-        own, count = views, None
-        try:
-            if source.view_column:
-                own = [parse_view(line[source.view_column])]
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
-        if source.count_column:
-            text = line[source.count_column].strip()
-            if not text.isdecimal():
-                raise InputError(f"{where}: {source.count_column} is {text!r}, not a whole number")
-            count = int(text)
-        for row in read(line[source.column], style, own, where):
-            yield replace(row, count=count)
+def _as_batch(images: Sequence[PlannedImage]) -> pa.RecordBatch:
+    columns = {name: [getattr(image, name) for image in images] for name in _COLUMNS}
+    told = columns["findings"]  # a few different ones, which Arrow is slow to take
+    places = {findings: place for place, findings in enumerate(dict.fromkeys(told))}
+    distinct = pa.array([[vars(f) for f in findings] for findings in places], _FINDINGS)
+    taken = distinct.take(pa.array([places[findings] for findings in told]))
+    arrays = [
+        taken if name == "findings" else pa.array(columns[name], SCHEMA.field(name).type)
+        for name in _COLUMNS
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
-def _table_rows(source: TablePrompts) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row as its columns' texts, with its place in words; rows count from 1."""
-    columns = (source.column, source.view_column, source.count_column)
-    number = 0
-    for row in read_rows(source.file, [column for column in columns if column is not None]):
-        number += 1
-        where = f"{source.file} row {number}"
-        if row is None:
-            raise InputError(f"{where} has more or fewer fields than the header")
-        yield where, row
-    if number == 0:
-        raise InputError(f"{source.file} has no row below its header")
+class PlanFile:
+    """A plan on disk, of which the rows that are asked for are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        self._images = self._file.metadata.num_rows
+
+    def __len__(self) -> int:
+        return int(self._images)
+
+    def read(self, rows: range) -> list[PlannedImage]:
+        """The images of these rows."""
+        groups = range(rows.start // _LARGEST, -(-rows.stop // _LARGEST))
+        table = self._file.read_row_groups(list(groups))
+        return _from_rows(table.slice(rows.start - groups.start * _LARGEST, len(rows)))
+
+    def __iter__(self) -> Iterator[PlannedImage]:
+        for group in range(self._file.num_row_groups):
+            yield from _from_rows(self._file.read_row_group(group))
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all images."""
+        return self._file.read([name]).column(name)
+
+    def starts(self) -> np.ndarray:
+        """The rows with which a prompt's images begin, int64."""
+        patients = self.column("patient_id").combine_chunks().dictionary_encode().indices
+        codes = patients.to_numpy()
+        return np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
 
 
-def write_plan(path: Path, plan: Iterable[PlannedImage]) -> None:
-    """The plan as a Parquet file, one row an image."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _from_rows(table: pa.Table) -> list[PlannedImage]:
+    rows = table.to_pylist()
+    for row in rows:
+        row["findings"] = tuple(Finding(**finding) for finding in row["findings"])
+    return [PlannedImage(**row) for row in rows]
 
-    text = pa.string()
-    finding = pa.struct([(n, text) for n in ("name", "state", "side", "severity", "detail")])
-    kinds: dict[str, Any] = {"seed": pa.int64(), "findings": pa.list_(finding), "age": pa.float64()}
-    schema = pa.schema([(name, kinds.get(name, text)) for name in PlannedImage.__annotations__])
-    pq.write_table(pa.Table.from_pylist([asdict(image) for image in plan], schema), path)
+
+def part_size(images: int, batch_size: int) -> int:
+    """How many images are drawn between two records: whole batches, and parts for all ranks."""
+    wanted = min(_LARGEST, -(-images // _PARTS))
+    return -(-wanted // batch_size) * batch_size

@@ -210,7 +210,7 @@ def test_a_rank_makes_what_dead_ranks_left(table: Path, tmp_path: Path) -> None:
 
 
 def test_a_process_with_other_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roentgen.corpora.parts._PATIENCE", 1)
+    monkeypatch.setattr("roentgen.data.parts._PATIENCE", 1)
     work = preparation_folder(tmp_path / "out")
     with work.lock():
         work.open({"size": 8, "views": ("PA",)})

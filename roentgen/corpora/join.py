@@ -17,8 +17,8 @@ from roentgen.corpora.reader import LeftOut, Plan, Unmapped
 from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.data.images import decode, encode_png
+from roentgen.data.parts import read_row
 from roentgen.data.radiograph import Radiograph
-from roentgen.data.schema import from_row
 from roentgen.data.seal import SPLITS, seal
 from roentgen.data.shards import Tally
 from roentgen.data.sheet import contact_sheet
@@ -53,7 +53,7 @@ class Joined:
         self.of_parts += part.left_out
         self.unmapped.update(part.unmapped)
         for split, row in part.shown:
-            self.shown.append(_row(dataset / part.shards[split].file, row))
+            self.shown.append(read_row(dataset / part.shards[split].file, row))
         for section, counts in part.lengths.items():
             self.lengths.setdefault(section, Counter()).update(counts)
 
@@ -184,15 +184,6 @@ def _identities(shards: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
             for batch in stream:
                 columns = (batch.column(name) for name in ("id", "patient_id", "source"))
                 yield from zip(*(column.to_pylist() for column in columns), strict=True)
-
-
-def _row(shard: Path, row: int) -> Radiograph:
-    with pa.ipc.open_stream(pa.memory_map(str(shard))) as stream:
-        for batch in stream:
-            if row < batch.num_rows:
-                return from_row(batch.slice(row, 1).to_pylist()[0])
-            row -= batch.num_rows
-    raise InputError(f"{shard} is damaged: run it again")
 
 
 def caption(radiograph: Radiograph) -> str:

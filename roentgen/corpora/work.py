@@ -7,8 +7,6 @@ same bytes, and the second changes nothing.
 
 import hashlib
 import os
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -21,12 +19,11 @@ from roentgen.corpora.finish import Finish
 from roentgen.corpora.parts import PART_ITEMS, PreparationFolder, PreparedPart, TokenCounts
 from roentgen.corpora.reader import CorpusReader, LeftOut, Plan, Unmapped
 from roentgen.corpora.scan import UnwantedError
-from roentgen.data.parts import Shard, order_of_parts
+from roentgen.data.parts import Shard, order_of_parts, shard_file
 from roentgen.data.radiograph import Radiograph
 from roentgen.data.seal import SPLITS
 from roentgen.data.shards import ShardWriter
 from roentgen.errors import InputError
-from roentgen.runs import write_json
 
 READING = "item"  # a file that says which item of which part is being read
 _DEADLY = "reading it ended the process: memory ran out, or its decoder cannot bear it"
@@ -55,23 +52,7 @@ class PartMaker:
 
         The shards are renamed and the record written once all of them are on the disk.
         """
-        if self.work.record_path(number).exists():
-            return None
-        making = self.work.making / uuid.uuid4().hex
-        try:
-            making.mkdir()
-            part = self._write(making, number, items, shown)
-            for split, shard in part.shards.items():
-                (self.work.dataset / split).mkdir(exist_ok=True)
-                (making / f"{split}.arrow").replace(self.work.dataset / shard.file)
-            write_json(self.work.record_path(number), part.to_json())
-        except FileNotFoundError:
-            if self.work.dataset.exists():
-                raise
-            return None  # another rank made it and has finished the dataset
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-        return part
+        return self.work.make(number, lambda making: self._write(making, number, items, shown))
 
     def _write(
         self, folder: Path, number: int, items: Sequence[Any], shown: frozenset[int]
@@ -104,11 +85,7 @@ class PartMaker:
                     writers[split].add(radiograph)
                 self.finish.count_tokens(radiographs, lengths)
         shards: dict[str, Shard] = {
-            split: Shard(
-                file=f"{split}/data-{number:05d}.arrow",
-                bytes=writers[split].path.stat().st_size,
-                tally=writers[split].tally,
-            )
+            split: Shard.of(writers[split], shard_file(split, number))
             for split in SPLITS
             if split in writers
         }

@@ -12,14 +12,20 @@ def dataset_card(
     left_out: Mapping[str, int],
     licenses: Sequence[Mapping[str, Any]],
     text_lengths: Mapping[str, Any],
+    about: Mapping[str, Sequence[str]],
 ) -> str:
-    """README.md of a dataset, from the manifest's counts by split and the like."""
+    """README.md of a dataset, from the manifest's counts by split and the like.
+
+    `about`: further sections, the lines of each by its title.
+    """
     splits = list(counts)
     lines = [f"# {name}", "", "A radiograph dataset. Open it with `datasets.load_from_disk`."]
     lines += ["", "## Licences and data use", ""]
     for item in licenses:
         sharing = "may be passed on" if item["may_share"] else "must not be passed on"
         lines.append(f"- {item['name']}: {sharing}. {item['data_use'] or ''}".rstrip())
+    for title, told in about.items():
+        lines += ["", f"## {title}", "", *(f"- {line}" for line in told)]
     sources = [
         (f"{source['source']} ({source['license']})", split, source["radiographs"])
         for split in splits

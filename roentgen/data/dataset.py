@@ -89,6 +89,7 @@ class DatasetWriter:
         licenses: Sequence[License | Mapping[str, Any]],
         provenance: Mapping[str, Any],
         preparation: Mapping[str, Any] | None = None,
+        about: Mapping[str, Sequence[str]] | None = None,
         overwrite: bool = False,
         shard_rows: int = _SHARD_ROWS,
         shard_bytes: int = _SHARD_BYTES,
@@ -97,6 +98,7 @@ class DatasetWriter:
         self._licenses = [asdict(li) if isinstance(li, License) else dict(li) for li in licenses]
         self._provenance = provenance
         self._preparation = preparation
+        self.about = dict(about or {})  # further sections of the card; may grow until the end
         self._overwrite = overwrite
         self._shard_rows = shard_rows
         self._shard_bytes = shard_bytes
@@ -165,6 +167,7 @@ class DatasetWriter:
                 licenses=self._licenses,
                 provenance=self._provenance,
                 preparation=self._preparation,
+                about=self.about,
                 patients=self._identities.patients(),
             )
 

@@ -3,7 +3,7 @@
 import io
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from roentgen.data.codestream import check_whole
 from roentgen.errors import InputError
@@ -241,13 +242,16 @@ def decode(image: bytes) -> np.ndarray:
     return np.array(open_gray(image))
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """uint8 [height, width] as a gray PNG."""
+def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
+    """uint8 [height, width] as a gray PNG, with what `text` says in its text chunks."""
     if image.dtype != np.uint8 or image.ndim != 2:
         raise ValueError(f"expected uint8 [height, width], got {image.dtype} {image.shape}")
     file = io.BytesIO()
     # Films are noise to zlib: runs alone compress them as well as all matches, four times faster.
-    Image.fromarray(image).save(file, format="PNG", compress_type=zlib.Z_RLE)
+    said = PngInfo()
+    for key, value in (text or {}).items():
+        said.add_itxt(key, value)
+    Image.fromarray(image).save(file, format="PNG", compress_type=zlib.Z_RLE, pnginfo=said)
     return file.getvalue()
 
 

@@ -11,12 +11,14 @@ where it was and several processes or machines work in it without talking to eac
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,13 +27,16 @@ from typing import IO, Any, Generic, Literal, Self, TypeVar
 
 import pyarrow as pa
 
-from roentgen.data.shards import Tally
+from roentgen.data.radiograph import Radiograph
+from roentgen.data.schema import from_row
+from roentgen.data.shards import ShardWriter, Tally
 from roentgen.errors import InputError
 from roentgen.runs import check_writable, write_json
 
 Doing = Literal["preparing", "generating"]
 
 _PATIENCE = 30  # seconds
+_THREADS = 8  # that verify; hashing leaves the interpreter free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +44,13 @@ class Shard:
     """A finished shard file of one part and split."""
 
     file: str  # below the dataset folder
-    bytes: int
+    sha256: str
     tally: Tally
+
+    @staticmethod
+    def of(writer: ShardWriter, file: str) -> "Shard":
+        """Of a writer that is closed."""
+        return Shard(file=file, sha256=_sha256(writer.path), tally=writer.tally)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +67,7 @@ class Part:
             "number": self.number,
             "items": self.items,
             "shards": {
-                split: {"file": s.file, "bytes": s.bytes, "tally": s.tally.to_json()}
+                split: {"file": s.file, "sha256": s.sha256, "tally": s.tally.to_json()}
                 for split, s in self.shards.items()
             },
         }
@@ -74,7 +84,7 @@ class Part:
             "number": plain["number"],
             "items": plain["items"],
             "shards": {
-                split: Shard(file=s["file"], bytes=s["bytes"], tally=Tally.from_json(s["tally"]))
+                split: Shard(file=s["file"], sha256=s["sha256"], tally=Tally.from_json(s["tally"]))
                 for split, s in plain["shards"].items()
             },
         }
@@ -115,10 +125,12 @@ class WorkFolder(Generic[P]):
     def join(self, identity: Mapping[str, Any]) -> None:
         """Take part in work that another process has opened. Raises InputError if it is not this.
 
+        `identity` may be a part of what that process knows.
+
         It waits a little, for a network's file system may show a new file late.
         """
         for _ in range(_PATIENCE):
-            if self._found() == _as_json(identity):
+            if not self._differences(identity):
                 self.making.mkdir(exist_ok=True)
                 return
             time.sleep(1)
@@ -127,16 +139,22 @@ class WorkFolder(Generic[P]):
             "processes need the same disk, corpus, configuration and versions"
         )
 
-    def _found(self) -> Any:
+    def identity(self) -> dict[str, Any] | None:
+        """What an earlier run, or another process, makes here; None if there is none."""
         with suppress(OSError, ValueError):
-            return json.loads((self.folder / "work.json").read_text(encoding="utf-8"))
+            found = json.loads((self.folder / "work.json").read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else None
         return None
 
+    def _differences(self, identity: Mapping[str, Any]) -> list[str]:
+        """In what the work that is found there is another."""
+        found = self.identity() or {}
+        return [key for key, value in _as_json(identity).items() if found.get(key) != value]
+
     def _difference(self, identity: Mapping[str, Any]) -> str:
-        found = self._found()
-        if not isinstance(found, dict):
+        if self.identity() is None:
             return "it is not there"
-        return "another " + ", ".join(k for k, v in _as_json(identity).items() if found.get(k) != v)
+        return "another " + ", ".join(self._differences(identity))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -183,15 +201,14 @@ class WorkFolder(Generic[P]):
         InputError, where otherwise the parts of another work would be thrown away.
         """
         notes = []
-        found = self._found()
-        if found != _as_json(identity):
+        if self._differences(identity):
             if keep_other and self.finished():
                 raise InputError(
                     f"{self.folder} holds {len(self.finished())} finished parts of a run with "
                     f"{self._difference(identity)}: run that again to finish it, choose another "
                     "output, or remove the folder"
                 )
-            if found is not None:
+            if self.identity() is not None:
                 notes.append(
                     f"unfinished work of {self.doing} {self.target} is thrown away, for it had "
                     f"{self._difference(identity)}: starting anew"
@@ -211,39 +228,84 @@ class WorkFolder(Generic[P]):
         """The numbers of the parts that have a record."""
         return {int(path.stem) for path in (self.folder / "parts").glob("[0-9]*.json")}
 
+    def make(self, number: int, write: Callable[[Path], P]) -> P | None:
+        """One part; None if another rank has made it.
+
+        `write` is given an empty folder, in which it leaves the part's shards as SPLIT.arrow. They
+        are renamed and the record is written once all of them are on the disk.
+        """
+        if self.record_path(number).exists():
+            return None
+        making = self.making / uuid.uuid4().hex
+        try:
+            making.mkdir()
+            part = write(making)
+            for split, shard in part.shards.items():
+                (self.dataset / split).mkdir(exist_ok=True)
+                (making / f"{split}.arrow").replace(self.dataset / shard.file)
+            write_json(self.record_path(number), part.to_json())
+        except FileNotFoundError:
+            if self.dataset.exists():
+                raise
+            return None  # another rank made it and has finished the dataset
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        return part
+
     def read(self, number: int) -> P:
-        """The record of a part; raises InputError if it or a shard of it is damaged."""
+        """The record of a part; raises InputError if it is damaged."""
         path = self.record_path(number)
         try:
             part = self.record.from_json(json.loads(path.read_text(encoding="utf-8")))
-            for shard in part.shards.values():
-                file = self.dataset / shard.file
-                if file.stat().st_size != shard.bytes:
-                    raise ValueError(f"{file} was {shard.bytes} bytes")
-                with pa.ipc.open_stream(pa.memory_map(str(file))) as stream:
-                    rows = sum(batch.num_rows for batch in stream)
-                if rows != shard.tally.rows or part.number != number:
-                    raise ValueError(f"{file} had {shard.tally.rows} rows")
-        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+            if part.number != number:
+                raise ValueError(f"it is that of part {part.number}")
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is damaged ({error}): run it again") from None
         return part
 
     def _drop_damaged(self) -> int:
         """Forget the parts that are not whole any more, so that they are made again."""
-        dropped = 0
-        for number in self.finished():
-            try:
-                self.read(number)
-            except InputError:
-                self.record_path(number).unlink()
-                dropped += 1
-        return dropped
+        with ThreadPoolExecutor(_THREADS) as pool:
+            numbers = list(self.finished())
+            whole = pool.map(self._is_whole, numbers)
+            damaged = [n for n, is_whole in zip(numbers, whole, strict=True) if not is_whole]
+        for number in damaged:
+            self.record_path(number).unlink()
+        return len(damaged)
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether the record and the shards of a part are what was written."""
+        try:
+            shards = self.read(number).shards.values()
+            return all(_sha256(self.dataset / shard.file) == shard.sha256 for shard in shards)
+        except (InputError, OSError):
+            return False
 
     def remove(self) -> None:
         """Remove it whole; who still works in it finds that it is gone."""
         old = self.folder.with_name(f".{self.target.resolve().name}.{uuid.uuid4().hex[:8]}.old")
         self.folder.rename(old)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def shard_file(split: str, number: int) -> str:
+    """Where the shard of a part lies in the dataset."""
+    return f"{split}/data-{number:05d}.arrow"
+
+
+def read_row(shard: Path, row: int) -> Radiograph:
+    """One radiograph of a shard. Raises InputError if it has none there."""
+    with pa.ipc.open_stream(pa.memory_map(str(shard))) as stream:
+        for batch in stream:
+            if row < batch.num_rows:
+                return from_row(batch.slice(row, 1).to_pylist()[0])
+            row -= batch.num_rows
+    raise InputError(f"{shard} is damaged: run it again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lock(file: IO[str], kind: int, *, without: bool = True) -> bool:

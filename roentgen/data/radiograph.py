@@ -46,6 +46,14 @@ class Synthesis:
     from_radiograph: str | None = None  # id of the radiograph whose prompt was used
     from_patient: str | None = None  # that radiograph's patient
 
+    def as_text(self) -> dict[str, str]:
+        """What the image's file says of itself: that it is synthetic, and of what it was made."""
+        return {"Description": "synthetic chest radiograph, not of a patient"} | {
+            key.replace("_", " ").capitalize(): str(value)
+            for key, value in vars(self).items()
+            if value is not None and not key.startswith("from_")
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Radiograph:

@@ -26,11 +26,12 @@ def seal(
     preparation: Mapping[str, Any] | None,
     patients: Mapping[str, int],
     text_lengths: Mapping[str, Any] | None = None,
+    about: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Make whole shards a dataset: the JSON files of `datasets`, the card, the manifest last.
 
     `left_out` counts by reason, `patients` by split; `text_lengths` tells of report sections how
-    long they are in tokens.
+    long they are in tokens; `about` has further sections of the card, lines by title.
     """
     total = sum(tallies.values(), Tally())
     if total.rows == 0:
@@ -62,7 +63,7 @@ def seal(
     }
     if text_lengths:
         extra["text_lengths"] = dict(text_lengths)
-    card = dataset_card(name, counts, extra["left_out"], licenses, text_lengths or {})
+    card = dataset_card(name, counts, extra["left_out"], licenses, text_lengths or {}, about or {})
     write_file(folder / "README.md", card)
     write_manifest(folder, "dataset", fingerprint, licenses, provenance, **extra)
 

@@ -49,6 +49,12 @@ class Parts:
     prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
     projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
 
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the images that the UNet was trained for."""
+        halvings = len(self.vae.config.block_out_channels) - 1
+        return int(self.unet.config.sample_size * 2**halvings)
+
 
 def find_model(base: str) -> Path:
     """The local folder of a base: "tiny", a folder, or a repository id of the hub.

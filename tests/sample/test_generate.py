@@ -1,10 +1,15 @@
+import io
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,8 @@ from PIL import Image
 from roentgen.config import config_to_yaml, load_config
 from roentgen.data.dataset import RadiographDataset, open_dataset
 from roentgen.data.findings import Finding
+from roentgen.data.images import decode
+from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
 from roentgen.models.sampler import SamplerSettings
 from roentgen.models.trained import (
@@ -26,8 +33,9 @@ from roentgen.models.trained import (
 )
 from roentgen.text.prompts import PromptStyle
 from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
-from sample.generate import generate, sheet_choice
-from sample.plan import make_plan
+from sample.generate import generate, main, sheet_choice
+from sample.generator import Generator
+from sample.plan import PlannedImage, plan_images
 
 ROOT = Path(__file__).parents[2]
 # diffusers' DPM-Solver++ hands a tensor to np.array.
@@ -97,16 +105,160 @@ def test_two_processes_make_the_same_set(config: GenerateConfig, tmp_path: Path)
     output = tmp_path / "two"
     file = tmp_path / "config.yaml"
     file.write_text(config_to_yaml(replace(config, output=output)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command += ["--standalone", "-m", "sample.generate", str(file)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
+    process = launched(file)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
     assert open_dataset(output).fingerprint == alone.fingerprint
-    assert done.stdout.count("plan.parquet") == 1
-    assert "generating (1 of 2)" in done.stderr
+    assert out.count("plan.parquet") == 1
+    assert "generating (2 processes)" in err
+
+
+def launched(file: Path, *, processes: int = 2, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    command += ["--standalone", "-m", "sample.generate", str(file)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    """Let drawing end, as a kill would, after so many images; 0 undoes it."""
+    draw, left = Generator.draw, iter(range(images))
+
+    def ends(self: Generator, planned: Iterable[PlannedImage]) -> Iterator[Radiograph]:
+        for radiograph in draw(self, planned):
+            if next(left, None) is None:
+                raise MemoryError("killed")
+            yield radiograph
+
+    monkeypatch.setattr(Generator, "draw", ends)
+
+
+def test_a_run_that_was_stopped_goes_on(
+    config: GenerateConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = replace(config, sampler=replace(config.sampler, batch_size=1))  # a part an image
+    whole = open_dataset(generate(replace(config, output=tmp_path / "whole")))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(MemoryError):
+            generate(config)
+    folder = tmp_path / ".synthetic.generating"
+    parts = sorted((folder / "dataset" / "train").iterdir())
+    assert len(parts) == 3
+    damaged = bytearray(parts[1].read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    parts[1].write_bytes(damaged)
+    with pytest.raises(
+        InputError, match=r"3 finished parts of a run with another seed.*: run that"
+    ):
+        generate(replace(config, seed=1))
+    assert len(list((folder / "parts").iterdir())) == 3
+    # Batches of another size change nothing but the last bits.
+    made = open_dataset(generate(replace(config, sheet_prompts=1)))
+    told = capsys.readouterr().out
+    assert "1 parts are damaged and made again" in told
+    assert "going on with 2 of 4 parts" in told
+    assert made.fingerprint == whole.fingerprint
+    assert not folder.exists()
+
+
+def test_another_batch_size_goes_on_too(
+    config: GenerateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, sampler=replace(config.sampler, batch_size=2))
+    whole = open_dataset(generate(replace(config, output=tmp_path / "whole")))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(MemoryError):
+            generate(config)
+    made = open_dataset(generate(replace(config, sampler=replace(config.sampler, batch_size=1))))
+    assert np.abs(pixels(made) - pixels(whole)).max() <= 1
+    assert made.split("train").ids() == whole.split("train").ids()
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_and_repeat_nothing(config: GenerateConfig, tmp_path: Path) -> None:
+    """2,000 images by two processes, both killed at 20 random moments."""
+    prompts = replace(config.prompts, count=500, views=("PA", "AP"))
+    file, whole = tmp_path / "config.yaml", tmp_path / "whole"
+    config = replace(config, prompts=prompts, sampler=replace(config.sampler, device=None))
+    file.write_text(config_to_yaml(replace(config, output=whole)))
+    started = time.monotonic()
+    assert launched(file).wait() == 0
+    taken = time.monotonic() - started
+    file.write_text(config_to_yaml(config))
+    moments, killed = np.random.default_rng(0), 0
+    while killed < 20:
+        process = launched(file)
+        try:
+            process.wait(timeout=moments.uniform(0.2, 0.8) * taken)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+            continue
+        assert process.returncode == 0
+        shutil.rmtree(config.output)  # it was faster: once more from the beginning
+    assert launched(file).wait() == 0
+    made, expected = open_dataset(config.output), open_dataset(whole)
+    assert made.fingerprint == expected.fingerprint
+    ids = made.split("train").ids()
+    assert ids == expected.split("train").ids()
+    assert len(set(ids)) == 2000
+
+
+def test_every_image_says_that_it_is_synthetic(config: GenerateConfig) -> None:
+    for radiograph in open_dataset(generate(config)).split("train"):
+        with Image.open(io.BytesIO(radiograph.image)) as image:
+            told = image.text  # type: ignore[attr-defined]
+        synthesis = radiograph.synthesis
+        assert synthesis is not None
+        assert told["Description"].startswith("synthetic")
+        assert told["Prompt"] == synthesis.prompt
+        assert told["Model"] == synthesis.model
+        assert told["Seed"] == str(synthesis.seed)
+
+
+def test_radiographs_come_one_by_one(model: Path, config: GenerateConfig) -> None:
+    generator = Generator(str(model), config.sampler)
+    drawn = generator("left nodule", views=("PA", "LATERAL"), count=10**6)
+    first = list(islice(drawn, 3))
+    assert [radiograph.view for radiograph in first] == ["PA"] * 3
+    prompts = PromptsConfig(findings=("left nodule",), views=("PA",), count=3)
+    made = open_dataset(generate(replace(config, prompts=prompts))).split("train")
+    assert [r.id for r in first] == [r.id for r in made]
+    images = [decode(r.image).astype(int) for r in first]
+    assert np.abs(np.stack(images) - np.stack(made.images(range(3)))).max() <= 1
+    with pytest.raises(InputError, match="unknown word 'fever'"):
+        list(generator("fever"))
+
+
+def test_a_dry_run_counts_and_draws_nothing(
+    config: GenerateConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(config_to_yaml(config))
+    monkeypatch.setattr(sys, "argv", ["generate", str(file), "--dry-run"])
+    main()
+    told = capsys.readouterr().out
+    assert told.startswith("4 images for 2 prompts\nviews: PA 4\n")
+    assert "present: Cardiomegaly 2, Pleural Effusion 2" in told
+    assert re.search(r"time: [\d.]+ minutes by 1 processes", told)
+    assert "disk: 0.00 GB" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 def test_the_style_is_the_models_own(model: Path) -> None:
@@ -166,14 +318,10 @@ def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
 
 
 def test_the_contact_sheet_has_a_row_a_prompt() -> None:
-    findings = tuple(f"{side} {what}" for side in ("left", "right") for what in ("mass", "nodule"))
-    plan = make_plan(
-        PromptsConfig(findings=findings, count=3), trained_style({"provenance": {}}), 0
-    )
-    columns, shown = sheet_choice(plan, 2)
-    assert columns == 3
-    assert list(shown.values()) == ["left mass"] * 3 + ["right mass"] * 3
-    assert sheet_choice(plan[::3], 16)[0] == 8
+    starts = np.arange(0, 12, 3)  # four prompts of three images
+    assert sheet_choice(starts, 12, 2) == (3, [0, 1, 2, 6, 7, 8])
+    assert sheet_choice(np.arange(4), 4, 16) == (8, [0, 1, 2, 3])
+    assert sheet_choice(np.array([0, 3]), 5, 2) == (8, [0, 1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(
@@ -229,4 +377,4 @@ def test_a_failure_leaves_nothing(
 def test_the_recipes_can_be_read(name: str) -> None:
     config = load_config(GenerateConfig, [str(ROOT / f"configs/sample/{name}.yaml")])
     if config.prompts.findings is not None:
-        assert make_plan(config.prompts, PromptStyle(), 0)
+        assert next(plan_images(config.prompts, PromptStyle(), config.sampler, 0))

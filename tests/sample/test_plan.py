@@ -11,9 +11,11 @@ from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
 from roentgen.data.radiograph import Radiograph, Report
 from roentgen.errors import InputError
+from roentgen.models.sampler import SamplerSettings
 from roentgen.text.prompts import PromptStyle, prompt_of
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
-from sample.plan import PlannedImage, make_plan, told_findings, write_plan
+from sample.plan import PlanFile, PlannedImage, part_size, plan_images, write_plan
+from sample.prompts import told_findings
 
 STYLE = PromptStyle()
 
@@ -21,7 +23,7 @@ STYLE = PromptStyle()
 def plan_of(
     prompts: PromptsConfig, style: PromptStyle = STYLE, seed: int = 0
 ) -> list[PlannedImage]:
-    return make_plan(prompts, style, seed)
+    return list(plan_images(prompts, style, SamplerSettings(), seed))
 
 
 def by_hand(*findings: str, count: int = 2) -> PromptsConfig:
@@ -259,5 +261,29 @@ def test_the_plan_is_kept_as_a_table(tmp_path: Path) -> None:
     rows = pq.read_table(tmp_path / "plan.parquet").to_pylist()
     assert [row["seed"] for row in rows] == [image.seed for image in plan]
     assert rows[0]["prompt"] == "<view-pa> left nodule"
+    assert (rows[0]["scheduler"], rows[0]["steps"]) == (plan[0].scheduler, plan[0].steps)
     assert rows[0]["findings"][0]["detail"] == "nodule"
     assert rows[0]["from_radiograph"] is None
+
+
+def test_the_rows_of_a_plan_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    prompts = by_hand(*(f"{place} nodule, no edema" for place in ("left", "right")), count=700)
+    plan = plan_of(prompts)
+    path = tmp_path / "plan.parquet"
+    fingerprint = write_plan(path, iter(plan))
+    file = PlanFile(path)
+    assert len(file) == 2800
+    assert list(file) == plan
+    for rows in (range(0, 1), range(1000, 1100), range(2040, 2060), range(2700, 2800)):
+        assert file.read(rows) == plan[rows.start : rows.stop]
+    assert file.starts().tolist() == [0, 700, 1400, 2100]
+    assert write_plan(path, plan_of(prompts)) == fingerprint
+    assert write_plan(path, plan_of(prompts, seed=1)) != fingerprint
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "size"),
+    [(300, 30, 30), (2000, 16, 16), (50_000, 16, 208), (10**6, 48, 1056)],
+)
+def test_parts_are_whole_batches(images: int, batch: int, size: int) -> None:
+    assert part_size(images, batch) == size
