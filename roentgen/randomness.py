@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def derive_seed(seed: int, *identity: str | int) -> int:
     """A 63-bit seed from a run's seed and an item's identity, alike on every machine."""
-    text = "\x1f".join([str(seed), *(f"{type(part).__name__}:{part}" for part in identity)])
+    text = "\x1f".join([str(seed), *[f"{type(part).__name__}:{part}" for part in identity]])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

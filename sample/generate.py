@@ -171,10 +171,8 @@ def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> 
             for radiograph in generator.draw(plan.read(rows)):
                 shard.add(radiograph)
                 bar.update()
-        shards: dict[str, Shard] = {
-            generator.split: Shard.of(shard, shard_file(generator.split, number))
-        }
-        return Part(number=number, items=len(rows), shards=shards)
+        made = Shard.of(shard, shard_file(generator.split, number))
+        return Part(number=number, items=len(rows), shards={generator.split: made})
 
     with bar:
         for number in order_of_parts(-(-len(plan) // size), launch.rank, launch.ranks):

@@ -97,8 +97,8 @@ def rows_of_text(text: str, style: PromptStyle, views: Views, where: str) -> Ite
         raise InputError(f"{where}: {error}") from None
     if not words and not own:
         raise InputError(f"{where} is empty: write a prompt")
+    token = style if own is None or style.view_token else replace(style, view_token=True)
     for view in [own] if own else views:
-        token = replace(style, view_token=style.view_token or own is not None)
         yield PromptRow(prompt=compose(" ".join(words.split()), token, view=view), view=view)
 
 
