@@ -54,8 +54,13 @@ class FeatureSet:
         )
 
 
-def blocks(features: Features) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """The rows, as slices and what they hold."""
-    for start in range(0, len(features), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(features)))
-        yield rows, features[rows].astype(np.float64)
+def blocks(
+    features: Features, size: int = BLOCK
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The rows, as slices and what they hold, which is there until the next are asked for."""
+    buffer = np.empty((min(size, len(features)), features.shape[1]))
+    for start in range(0, len(features), size):
+        rows = slice(start, min(start + size, len(features)))
+        block = buffer[: rows.stop - start]
+        np.copyto(block, features[rows])
+        yield rows, block

@@ -3,6 +3,7 @@
 Everything is float64.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from roentgen.metrics.feature_set import Features, Rows, blocks
 
 Floats = NDArray[np.float64]
+_COLUMNS, _ROWS = 256, 4096  # that are worked on together
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Moments:
         """The moments of features (n, d), each counted `weights` (n,) times, in one pass."""
         d = features.shape[1]
         n, total, squares = 0.0, np.zeros(d), np.zeros((d, d))
+        product = np.empty((d, d))  # new memory costs as much as the work
         near = np.zeros(d)  # sums are of deviations from a point near the mean: no digits are lost
-        for rows, x in blocks(features):
+        for rows, x in blocks(features, _ROWS):
             if rows.start == 0:
                 near = x.mean(axis=0)
             x -= near
@@ -40,9 +42,11 @@ class Moments:
             total += counts @ x
             if weights is not None:
                 x *= np.sqrt(counts)[:, None]
-            squares += x.T @ x
+            np.matmul(x.T, x, out=product)
+            squares += product
         gap = total / n
-        squares -= np.outer(total, gap)
+        np.multiply(total[:, None], gap, out=product)
+        squares -= product
         return cls(n, near + gap, squares)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -112,21 +116,39 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     symmetric: several times as fast as a matrix square root or the eigenvalues of A B, and never
     complex.
     """
-    root, covariance = _root(torch.from_numpy(a.covariance)), torch.from_numpy(b.covariance)
-    cross = torch.linalg.eigvalsh(root.T @ covariance @ root)
-    trace = np.trace(a.covariance) + np.trace(b.covariance)
-    gap = np.sum((a.mean - b.mean) ** 2)
-    return max(0.0, float(gap + trace - 2 * cross.clip(min=0).sqrt().sum()))
+    root = _root(a.scatter)
+    cross = torch.linalg.eigvalsh(torch.from_numpy(_congruent(b.scatter, root)))
+    roots = float(cross.clip(min=0).sqrt().sum()) / math.sqrt((a.n - 1) * (b.n - 1))
+    traces = [float(np.trace(of.scatter)) / (of.n - 1) for of in (a, b)]
+    gap = float(np.sum((a.mean - b.mean) ** 2))
+    return max(0.0, gap + sum(traces) - 2 * roots)
 
 
-def _root(covariance: Tensor) -> Tensor:
-    """L with L L^T = `covariance` (d, d): Cholesky's, or of a singular one by eigenvectors."""
-    root: Tensor
-    root, failed = torch.linalg.cholesky_ex(covariance)
+def _root(scatter: Floats) -> Floats:
+    """Lower triangular L with L L^T = `scatter` (d, d), which may be singular."""
+    root, failed = torch.linalg.cholesky_ex(torch.from_numpy(scatter))
     if failed:
-        values, vectors = torch.linalg.eigh(covariance)
-        root = vectors * values.clip(min=0).sqrt()
-    return root
+        values, vectors = torch.linalg.eigh(torch.from_numpy(scatter))
+        root = torch.linalg.qr((vectors * values.clip(min=0).sqrt()).T).R.T
+    result: Floats = root.numpy()
+    return result
+
+
+def _congruent(scatter: Floats, root: Floats) -> Floats:
+    """The lower half of root^T `scatter` root, all (d, d), for a lower triangular root.
+
+    Column by column, without the zeros and what is above: a third of the work of both products.
+    """
+    result = np.empty_like(scatter)
+    product = np.empty((len(root), _COLUMNS))
+    for start in range(0, len(root), _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        part = product[:, : root[0, columns].size]
+        np.matmul(scatter[:, start:], root[start:, columns], out=part)
+        for first in range(start, len(root), _COLUMNS):
+            rows = slice(first, first + _COLUMNS)
+            np.matmul(root[first:, rows].T, part[first:], out=result[rows, columns])
+    return result
 
 
 def _nonzero(features: Features, weights: NDArray[Any]) -> tuple[Features, NDArray[Any]]:
