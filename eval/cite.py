@@ -28,6 +28,9 @@ METHODS = {  # of each part, as a reference list has them
         "Chambon et al., RoentGen, arXiv:2211.12737, 2022 (pairs within a prompt).",
     ),
     "alignment": (
+        "Radford et al., Learning transferable visual models from natural language supervision, "
+        "ICML 2021 (CLIP).",
+        "Zhang et al., BiomedCLIP, arXiv:2303.00915, 2023.",
         "Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927 "
         "(intervals of shares).",
     ),
@@ -41,6 +44,9 @@ METHODS = {  # of each part, as a reference list has them
         "Chambon et al., RoentGen, arXiv:2211.12737, 2022 (what the text encoder knows).",
     ),
     "privacy": (
+        "Newcombe, Interval estimation for the difference between independent proportions, "
+        "Statistics in Medicine 1998 (excess of copies).",
+        "Vovk et al., Algorithmic learning in a random world, 2005 (threshold of a copy).",
         "Carlini et al., Membership inference attacks from first principles, IEEE S&P 2022.",
         "Carlini et al., Extracting training data from diffusion models, USENIX Security 2023.",
     ),
