@@ -33,7 +33,7 @@ def run_program(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as interrupt:
         _end(str(interrupt) or "interrupted", _INTERRUPTED)
     except Exception as error:
-        full = next((e for e in _causes(error) if _is_full_disk(e)), None)
+        full = next((e for e in _causes(error) if is_full_disk(e)), None)
         if full is None:
             raise
         where = getattr(full, "filename", None) or "the output folder"
@@ -55,7 +55,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_full_disk(error: BaseException) -> bool:
+def is_full_disk(error: BaseException) -> bool:
     """Whether the disk or quota is full; safetensors says so only in its message."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True

@@ -23,7 +23,7 @@ from roentgen.data.parts import Part, Shard, WorkFolder, order_of_parts, read_ro
 from roentgen.data.seal import seal
 from roentgen.data.shards import ShardWriter, Tally
 from roentgen.data.sheet import contact_sheet
-from roentgen.errors import InputError, run_program
+from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.launch import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.models.sampler import SamplerSettings
 from roentgen.models.trained import trained_preparation
@@ -58,9 +58,13 @@ def generate(config: GenerateConfig) -> Path:
     try:
         with work.lock() if launch.rank == 0 else nullcontext():
             _generate(config, work, launch)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError) as error:
         stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
-        raise KeyboardInterrupt(f"interrupted: {stay}") from None
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted: {stay}") from None
+        if is_full_disk(error):
+            raise InputError(f"no space left on the disk of {config.output}: {stay}") from None
+        raise
     return config.output
 
 

@@ -23,6 +23,7 @@ from roentgen.data.dataset import RadiographDataset, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.data.images import decode
 from roentgen.data.radiograph import Radiograph
+from roentgen.data.shards import ShardWriter
 from roentgen.errors import InputError
 from roentgen.models.sampler import SamplerSettings
 from roentgen.models.trained import (
@@ -368,9 +369,29 @@ def test_a_failure_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("sample.generate.write_plan", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match="no space left on the disk of .*synthetic: 0 finished"):
         generate(config)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_costs_no_finished_part(
+    config: GenerateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, sampler=replace(config.sampler, batch_size=1))
+    whole = open_dataset(generate(replace(config, output=tmp_path / "whole")))
+    room, close = iter(range(2)), ShardWriter.close
+
+    def full(self: ShardWriter) -> None:
+        if next(room, None) is None:
+            raise OSError(28, "No space left on device")
+        close(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "close", full)
+        with pytest.raises(InputError, match="no space left.*: 2 finished parts stay"):
+            generate(config)
+    assert len(list((tmp_path / ".synthetic.generating" / "parts").iterdir())) == 2
+    assert open_dataset(generate(config)).fingerprint == whole.fingerprint
 
 
 @pytest.mark.parametrize("name", ["demo", "demo_base", "roentgen", "findings"])
