@@ -369,7 +369,7 @@ def test_a_failure_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("sample.generate.write_plan", fail)
-    with pytest.raises(InputError, match="no space left on the disk of .*synthetic: 0 finished"):
+    with pytest.raises(InputError, match=r"no space left on the disk of .*synthetic: 0 finished"):
         generate(config)
     assert list(tmp_path.iterdir()) == []
 
@@ -388,7 +388,7 @@ def test_a_full_disk_costs_no_finished_part(
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "close", full)
-        with pytest.raises(InputError, match="no space left.*: 2 finished parts stay"):
+        with pytest.raises(InputError, match=r"no space left.*: 2 finished parts stay"):
             generate(config)
     assert len(list((tmp_path / ".synthetic.generating" / "parts").iterdir())) == 2
     assert open_dataset(generate(config)).fingerprint == whole.fingerprint
