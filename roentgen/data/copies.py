@@ -2,13 +2,15 @@
 
 Chest films are all alike at first sight, so likeness is taken on what is left without the smooth
 part and the grain of an image: ribs, vessels, markers, devices. Every image is first compared with
-all others by a coarse descriptor that hardly feels a shift, then with the likeliest few in detail:
-the largest normalised cross-correlation over shifts. It is 1 for a copy, whatever its brightness
-and contrast, and far lower for two films of different patients.
+all others by a coarse descriptor, at every other shift, then with the likeliest few in detail: the
+largest normalised cross-correlation over shifts. It is 1 for a copy, whatever its brightness and
+contrast, and lower for two films of different patients.
 """
 
 import math
 from collections.abc import Iterator
+from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +23,9 @@ from roentgen.data.pixels import Images
 
 SIDE = 128  # pixels at which images are compared
 _COARSE = 16  # of the coarse descriptor
-_SMOOTH, _GRAIN = 8.0, 1.5  # sigmas of the Gaussians between which lie the details; pixels of SIDE
-_BATCH, _TOGETHER = 256, 32  # images described, and compared in detail, at once
+_SMOOTH, _GRAIN = 4.0, 1.0  # sigmas of the Gaussians between which lie the details; pixels of SIDE
+_BATCH, _TOGETHER = 128, 32  # images described, and compared in detail, at once
+_STRIDE = 2  # of shifts that are tried with the coarse descriptor, which feels more than that
 CANDIDATES = 8
 
 
@@ -40,7 +43,7 @@ class CopyFinder:
         """`shift`: pixels, at a side of 128, by which a copy may be shifted."""
         self._originals = originals
         self._shift = shift
-        self._coarse = torch.cat([_coarse(details(part)) for part in batches(originals)])
+        self._coarse = torch.cat([_coarse(details(part), shift) for part in batches(originals)])
 
     def nearest(self, images: Images, *, others: bool = False) -> Nearest:
         """The likeliest original of each image.
@@ -54,7 +57,11 @@ class CopyFinder:
         return Nearest(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
     def _nearest(self, images: Tensor, first: int | None) -> Nearest:
-        alike = _coarse(images) @ self._coarse.T
+        shifts = range(-self._shift, self._shift + 1, _STRIDE)
+        alike = torch.full((len(images), len(self._coarse)), -torch.inf)
+        for down, right in product(shifts, shifts):
+            moved = _coarse(images, self._shift, down, right)
+            alike = torch.maximum(alike, moved @ self._coarse.T)
         if first is not None:
             rows = torch.arange(len(images))
             alike[rows, rows + first] = -torch.inf
@@ -83,7 +90,7 @@ def details(images: NDArray[np.uint8]) -> Tensor:
     x = torch.from_numpy(np.ascontiguousarray(images)).float().unsqueeze(1)
     if x.shape[-2:] != (SIDE, SIDE):
         x = functional.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True)
-    return (_blur(x, _GRAIN) - _blur(x, _SMOOTH)).squeeze(1)
+    return (_blurred(x, _GRAIN) - _blurred(x, _SMOOTH)).squeeze(1)
 
 
 def correlation(images: Tensor, others: Tensor, shift: int) -> Tensor:
@@ -114,19 +121,27 @@ def _window_sums(x: Tensor, shift: int) -> Tensor:
     return sums.float()
 
 
-def _blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (N, 1, S, S), the border repeated."""
+def _blurred(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (..., S, S), the border repeated."""
+    window = _blur(sigma)
+    return window @ x @ window.T
+
+
+@cache
+def _blur(sigma: float) -> Tensor:
+    """(S, S): what of each pixel of a line goes into each pixel of the blurred line."""
     reach = math.ceil(3 * sigma)
-    places = torch.arange(-reach, reach + 1, dtype=x.dtype)
-    window = torch.exp(-(places**2) / (2 * sigma**2))
-    window = window / window.sum()
-    padded = functional.pad(x, (reach,) * 4, mode="replicate")
-    across = functional.conv2d(padded, window.view(1, 1, 1, -1))
-    return functional.conv2d(across, window.view(1, 1, -1, 1))
+    places = torch.arange(-reach, reach + 1)
+    weights = torch.exp(-(places**2) / (2 * sigma**2))
+    pixels = torch.arange(SIDE).view(-1, 1)
+    taken = (pixels + places).clamp(0, SIDE - 1)
+    matrix = torch.zeros(SIDE, SIDE)
+    return matrix.scatter_add_(1, taken, (weights / weights.sum()).expand(SIDE, -1))
 
 
-def _coarse(x: Tensor) -> Tensor:
-    """Unit vectors (N, 256) of (N, 128, 128): 16 x 16 means, which a shift hardly changes."""
-    small = functional.adaptive_avg_pool2d(x.unsqueeze(1), _COARSE).flatten(1)
+def _coarse(x: Tensor, margin: int, down: int = 0, right: int = 0) -> Tensor:
+    """Unit vectors (N, 256) of (N, 128, 128): 16 x 16 means of what lies within a margin, moved."""
+    rows, columns = (slice(margin + move, SIDE - margin + move) for move in (down, right))
+    small = functional.adaptive_avg_pool2d(x[:, rows, columns].unsqueeze(1), _COARSE).flatten(1)
     small = small - small.mean(dim=1, keepdim=True)
     return functional.normalize(small, dim=1)
