@@ -10,6 +10,7 @@ from roentgen.errors import InputError
 from roentgen.models.conditioning import TooLong
 from roentgen.models.sampler import SamplerSettings
 from roentgen.text.prompts import PromptStyle
+from sample.label_config import LabelPrompts
 
 
 def _require(condition: bool, message: str) -> None:
@@ -55,7 +56,7 @@ class TablePrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig:
-    """What is drawn: exactly one of `findings`, `texts`, `dataset` and `table`."""
+    """What is drawn: exactly one of `findings`, `texts`, `dataset`, `table` and `labels`."""
 
     findings: tuple[str, ...] | None = None
     """Findings by hand: "cardiomegaly, small left pleural effusion"."""
@@ -65,6 +66,8 @@ class PromptsConfig:
     """The radiographs of a dataset."""
     table: TablePrompts | None = None
     """A table of prompts."""
+    labels: LabelPrompts | None = None
+    """So many images of each finding, with mixes of views and patients."""
     views: tuple[View, ...] = ()
     """Each of `findings`, `texts` and `table` without a view of its own is drawn in each of these;
     empty: without a view."""
@@ -74,7 +77,7 @@ class PromptsConfig:
     """What guidance leads away from; null: the empty prompt."""
 
     def __post_init__(self) -> None:
-        sources = ("findings", "texts", "dataset", "table")
+        sources = ("findings", "texts", "dataset", "table", "labels")
         given = [name for name in sources if getattr(self, name) is not None]
         _require(
             len(given) == 1,
@@ -85,9 +88,14 @@ class PromptsConfig:
             _require(getattr(self, name) != (), f"prompts.{name} is empty: give at least one")
         _require(self.count > 0, f"prompts.count is {self.count}: at least 1")
         _require(
-            not (self.dataset and self.views),
-            "prompts.views does not go with prompts.dataset: use prompts.dataset.views",
+            self.labels is None or self.count == 1,
+            "prompts.count does not go with prompts.labels, which say how many images of each",
         )
+        for name in ("dataset", "labels"):
+            _require(
+                not (getattr(self, name) and self.views),
+                f"prompts.views does not go with prompts.{name}: use prompts.{name}.views",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

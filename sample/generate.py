@@ -110,8 +110,10 @@ def make_generator(
 
 def _inputs(config: GenerateConfig) -> dict[str, dict[str, Any]]:
     """The manifests of the datasets that prompts are made from."""
-    source = config.prompts.dataset
-    return {} if source is None else {"prompts": read_manifest(source.folder, "dataset")}
+    prompts = config.prompts
+    labels = prompts.labels and (prompts.labels.balanced or prompts.labels.prevalence)
+    source = prompts.dataset or labels
+    return {"prompts": read_manifest(source.folder, "dataset")} if source else {}
 
 
 def _device(settings: SamplerSettings, launch: Launch) -> torch.device:
@@ -281,7 +283,7 @@ def dry_run(config: GenerateConfig) -> str:
         [
             f"{images} images for {prompts} prompts",
             *counted,
-            f"time: {_duration(seconds)} by {launch.ranks} processes, from {len(first)} images",
+            f"time: {_duration(seconds)} with {launch.ranks} running, from {len(first)} images",
             f"disk: {drawn / len(first) * images / 1e9:.2f} GB, from the same images",
         ]
     )

@@ -1,12 +1,10 @@
 """The prompts of a configuration: by hand, of a dataset, of a table, of label plans."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from roentgen.corpora.rows import read_rows
 from roentgen.data.dataset import open_dataset
-from roentgen.data.findings import Finding
-from roentgen.data.radiograph import Sex
 from roentgen.data.views import View, parse_view
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed
@@ -20,23 +18,10 @@ from roentgen.text.prompts import (
     split_view,
 )
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
+from sample.labels import label_rows
+from sample.prompt_row import PromptRow, told_findings
 
 Views = Sequence[View | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptRow:
-    """One prompt with what it tells."""
-
-    prompt: str
-    view: View | None = None
-    findings: tuple[Finding, ...] = ()
-    age: float | None = None  # years
-    sex: Sex | None = None
-    race: str | None = None
-    count: int | None = None  # images; None: the configuration's
-    radiograph: str | None = None  # id of the radiograph it was made from
-    patient: str | None = None  # that radiograph's patient
 
 
 def prompt_rows(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
@@ -59,6 +44,8 @@ def prompt_rows(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterat
         yield from rows_of_dataset(prompts.dataset, style, seed)
     elif prompts.table is not None:
         yield from rows_of_table(prompts.table, style, views)
+    elif prompts.labels is not None:
+        yield from label_rows(prompts.labels, style, seed)
 
 
 def rows_of_findings(
@@ -129,19 +116,6 @@ def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> It
             radiograph=radiograph.id,
             patient=radiograph.patient_id,
         )
-
-
-def told_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tuple[Finding, ...]:
-    """What of a radiograph's findings its prompt tells.
-
-    Absent findings are told even where they are not mentioned: in a list of findings, what is not
-    named is absent. A report tells its findings in its own words.
-    """
-    if style.text == "none":
-        return ()
-    if style.text not in ("findings", "entities") or style.mention_uncertain:
-        return findings
-    return tuple(finding for finding in findings if finding.state != "uncertain")
 
 
 def rows_of_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:

@@ -11,6 +11,7 @@ exactly.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 from roentgen.data.findings import FINDING_NAMES, Finding, State
@@ -200,6 +201,7 @@ def _clauses(findings: Iterable[Finding]) -> Iterator[str]:
             yield f"{clause} {_JOINS[clause].join(said[clause])}"
 
 
+@lru_cache(maxsize=1 << 14)
 def phrase(finding: Finding) -> str:
     """One finding in words: "small left pleural effusion", "possible right nodule", "no edema".
 

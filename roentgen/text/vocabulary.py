@@ -75,6 +75,32 @@ GRADED: frozenset[FindingName] = frozenset(
     {"Atelectasis", "Cardiomegaly", "Edema", "Enlarged Cardiomediastinum", "Pneumonia"}
 )
 
+# Findings of which a radiologist says how large or how severe they are, and on which side; the rest
+# lie in the middle or on both sides, or have no size.
+SIZED: frozenset[FindingName] = GRADED | {
+    "Consolidation",
+    "Lung Lesion",
+    "Lung Opacity",
+    "Pleural Effusion",
+    "Pneumothorax",
+}
+SIDED: frozenset[FindingName] = frozenset(
+    {
+        "Atelectasis",
+        "Consolidation",
+        "Fracture",
+        "Lung Lesion",
+        "Lung Opacity",
+        "Pleural Effusion",
+        "Pleural Other",
+        "Pneumonia",
+        "Pneumothorax",
+    }
+)
+
+# Details that settle the side themselves.
+SIDE_SETTLED: tuple[str, ...] = ("middle lobe", "vertebral fracture")
+
 
 @dataclass(frozen=True)
 class Noun:

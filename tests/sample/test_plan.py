@@ -15,7 +15,7 @@ from roentgen.models.sampler import SamplerSettings
 from roentgen.text.prompts import PromptStyle, prompt_of
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.plan import PlanFile, PlannedImage, part_size, plan_images, write_plan
-from sample.prompts import told_findings
+from sample.prompt_row import told_findings
 
 STYLE = PromptStyle()
 
@@ -220,7 +220,7 @@ def test_a_bad_table_is_told_by_line(
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: PromptsConfig(), "exactly one of findings, texts, dataset, table; given: none"),
+        (lambda: PromptsConfig(), "dataset, table, labels; given: none"),
         (lambda: PromptsConfig(findings=("edema",), texts=("a",)), "given: findings, texts"),
         (lambda: PromptsConfig(findings=()), "prompts.findings is empty"),
         (lambda: PromptsConfig(texts=()), "prompts.texts is empty"),
