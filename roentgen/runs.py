@@ -20,7 +20,7 @@ from roentgen.config import config_to_dict
 from roentgen.errors import InputError
 
 MANIFEST = "roentgen.json"
-Kind = Literal["dataset", "model", "results", "run", "adapter"]
+Kind = Literal["dataset", "model", "results", "run", "adapter", "export"]
 
 # What a run's numbers depend on beside our own code.
 PACKAGES = (

@@ -13,13 +13,14 @@ def dataset_card(
     licenses: Sequence[Mapping[str, Any]],
     text_lengths: Mapping[str, Any],
     about: Mapping[str, Sequence[str]],
+    opening: str = "A radiograph dataset. Open it with `datasets.load_from_disk`.",
 ) -> str:
     """README.md of a dataset, from the manifest's counts by split and the like.
 
-    `about`: further sections, the lines of each by its title.
+    `about`: further sections, the lines of each by its title; `opening`: what this folder is.
     """
     splits = list(counts)
-    lines = [f"# {name}", "", "A radiograph dataset. Open it with `datasets.load_from_disk`."]
+    lines = [f"# {name}", "", opening]
     lines += ["", "## Licences and data use", ""]
     for item in licenses:
         sharing = "may be passed on" if item["may_share"] else "must not be passed on"

@@ -23,7 +23,7 @@ from roentgen.data.pixels import Images
 
 SIDE = 128  # pixels at which images are compared
 _COARSE = 16  # of the coarse descriptor
-_SMOOTH, _GRAIN = 4.0, 1.0  # sigmas of the Gaussians between which lie the details; pixels of SIDE
+_SMOOTH, _GRAIN = 4.0, 1.5  # sigmas of the Gaussians between which lie the details; pixels of SIDE
 _BATCH, _TOGETHER = 128, 32  # images described, and compared in detail, at once
 _STRIDE = 2  # of shifts that are tried with the coarse descriptor, which feels more than that
 CANDIDATES = 8

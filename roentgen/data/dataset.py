@@ -232,11 +232,15 @@ class RadiographSplit(Sequence[Radiograph]):
 
     def ids(self) -> list[str]:
         """The ids of all radiographs, in order."""
-        return [name for batch in self._batches for name in batch.column("id").to_pylist()]
+        return self.column("id").to_pylist()  # type: ignore[no-any-return]
 
     def patients(self) -> set[str]:
         """The ids of all patients."""
-        return set().union(*(b.column("patient_id").to_pylist() for b in self._batches))
+        return set(self.column("patient_id").to_pylist())
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all radiographs, memory-mapped: no other is read."""
+        return pa.chunked_array([batch.column(name) for batch in self._batches])
 
     def _locate(self, index: int) -> tuple[pa.RecordBatch, int]:
         if not -self._rows <= index < self._rows:

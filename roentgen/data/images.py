@@ -255,6 +255,16 @@ def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> byte
     return file.getvalue()
 
 
+def encode_jpeg(image: np.ndarray, quality: int, comment: str = "") -> bytes:
+    """uint8 [height, width] as a gray JPEG, with what `comment` says in its comment (UTF-8)."""
+    if image.dtype != np.uint8 or image.ndim != 2:
+        raise ValueError(f"expected uint8 [height, width], got {image.dtype} {image.shape}")
+    file = io.BytesIO()
+    said = {"comment": comment.encode()} if comment else {}
+    Image.fromarray(image).save(file, format="JPEG", quality=quality, **said)
+    return file.getvalue()
+
+
 def to_tensor(image: np.ndarray) -> "torch.Tensor":
     """uint8 [H, W] as float32 [3, H, W] in [-1, 1], three equal channels."""
     import torch

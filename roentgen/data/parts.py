@@ -33,7 +33,7 @@ from roentgen.data.shards import ShardWriter, Tally
 from roentgen.errors import InputError
 from roentgen.runs import check_writable, write_json
 
-Doing = Literal["preparing", "generating"]
+Doing = Literal["preparing", "generating", "screening"]
 
 _PATIENCE = 30  # seconds
 _THREADS = 8  # that verify; hashing leaves the interpreter free

@@ -54,7 +54,7 @@ def seal(
         write_json(folder / split / "state.json", state)
     write_json(folder / "dataset_dict.json", {"splits": splits})
     counts: dict[str, dict[str, Any]] = {
-        split: {"patients": patients[split], **_counts(tallies[split])} for split in splits
+        split: {"patients": patients[split], **counts_of(tallies[split])} for split in splits
     }
     extra: dict[str, Any] = {
         "preparation": dict(preparation or {}),
@@ -68,7 +68,8 @@ def seal(
     write_manifest(folder, "dataset", fingerprint, licenses, provenance, **extra)
 
 
-def _counts(tally: Tally) -> dict[str, Any]:
+def counts_of(tally: Tally) -> dict[str, Any]:
+    """What a split holds, as its manifest says it."""
     findings: dict[str, dict[str, int]] = {}
     for (name, state), count in sorted(tally.findings.items()):
         findings.setdefault(name, {})[state] = count

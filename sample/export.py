@@ -1,0 +1,163 @@
+"""Export a radiograph dataset: `python -m sample.export configs/sample/export.yaml`.
+
+Each format is a folder below the output, with a card (README.md) that says how to read it and under
+which terms it is, left_out.csv, and roentgen.json.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from roentgen.config import config_to_dict, load_config
+from roentgen.data.card import dataset_card
+from roentgen.data.dataset import RadiographDataset, open_dataset
+from roentgen.data.images import image_size
+from roentgen.data.radiograph import Radiograph
+from roentgen.data.seal import SPLITS, counts_of
+from roentgen.data.shards import Tally
+from roentgen.errors import InputError, run_program
+from roentgen.runs import (
+    check_free_space,
+    check_output,
+    fingerprint_of,
+    provenance,
+    whole_folder,
+    write_file,
+    write_manifest,
+)
+from sample.export_config import ExportConfig
+from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
+from sample.exports.intake import Intake, Refusal
+
+SET_CARD = "SET.md"  # the exported dataset's own card
+_WRITERS: dict[str, Callable[[Intake, Path, Any], list[str]]] = {
+    "folder": image_folder.write,
+    "webdataset": webdataset.write,
+    "chexpert": chexpert.write,
+    "mimic_cxr_jpg": mimic_cxr_jpg.write,
+    "dicom": dicom.write,
+}
+_REFUSALS: dict[str, Refusal] = {
+    "chexpert": chexpert.refusal,
+    "mimic_cxr_jpg": mimic_cxr_jpg.refusal,
+    "dicom": dicom.refusal,
+}
+
+
+def export(config: ExportConfig) -> Path:
+    """Write the formats of a configuration and return the output folder, which appears whole.
+
+    Raises InputError for what the user must change.
+    """
+    check_output(config.output, overwrite=config.overwrite)
+    dataset = open_dataset(config.dataset)
+    splits = [split for split in SPLITS if split in (config.splits or dataset.splits)]
+    check_free_space(config.output, _bytes_needed(config, dataset, splits))
+    made_from = provenance("sample.export", config, {"dataset": dataset.manifest})
+    for line in sharing_lines(dataset.licenses):
+        _tell(line)
+    with whole_folder(config.output, overwrite=config.overwrite) as folder:
+        fingerprints = {
+            name: _export_format(name, config, dataset, splits, folder / name, made_from)
+            for name in config.formats
+        }
+        whole = fingerprint_of(fingerprints)
+        formats = list(config.formats)
+        write_manifest(folder, "export", whole, dataset.licenses, made_from, formats=formats)
+    return config.output
+
+
+def _export_format(
+    name: str,
+    config: ExportConfig,
+    dataset: RadiographDataset,
+    splits: Sequence[str],
+    folder: Path,
+    made_from: dict[str, Any],
+) -> str:
+    """Write one format with its card and manifest; returns its fingerprint."""
+    folder.mkdir()
+    intake = Intake(dataset, splits, folder, _REFUSALS.get(name, _takes_all))
+    how_to_read = _WRITERS[name](intake, folder, getattr(config, name))
+    total = sum(intake.tallies.values(), Tally())
+    if not total.rows:
+        reason, _ = intake.left_out.most_common(1)[0]
+        raise InputError(f"{name} can hold none of the radiographs: {reason}")
+    for note in intake.notes:
+        _tell(f"{name}: {note}")
+    patients = intake.patients()
+    counts = {s: {"patients": patients[s], **counts_of(t)} for s, t in intake.tallies.items()}
+    left_out = dict(intake.left_out.most_common())
+    about = {
+        "What it is": _origin(dataset, intake, total.rows),
+        "How to read it": how_to_read + intake.notes,
+    }
+    opening = f"Radiographs in the format `{name}`, written by `sample.export`."
+    card = dataset_card(
+        f"{dataset.folder.name}: {name}", counts, left_out, dataset.licenses, {}, about, opening
+    )
+    write_file(folder / "README.md", card)
+    write_file(folder / SET_CARD, (dataset.folder / "README.md").read_bytes())
+    settings = config_to_dict(getattr(config, name))
+    fingerprint = fingerprint_of(
+        {"format": name, "settings": settings, "digests": f"{total.digests:064x}"}
+    )
+    extra = {"format": name, "settings": settings, "counts": counts, "left_out": left_out}
+    write_manifest(folder, "export", fingerprint, dataset.licenses, made_from, **extra)
+    lost = sum(left_out.values())
+    _tell(f"{name}: {total.rows} radiographs" + (f"; {lost} left out (left_out.csv)" * bool(lost)))
+    return fingerprint
+
+
+def sharing_lines(licenses: list[dict[str, Any]]) -> list[str]:
+    """What is to be known before passing an export on, a line for each licence that forbids it."""
+    return [
+        f"not to be passed on, by the terms of {terms['name']}: {terms['data_use'] or 'see there'}"
+        for terms in licenses
+        if not terms["may_share"]
+    ]
+
+
+def _origin(dataset: RadiographDataset, intake: Intake, total: int) -> list[str]:
+    """Which of the images are synthetic, and where they come from."""
+    real = intake.models[None]
+    lines = [f"Made from the dataset {dataset.fingerprint}, whose card is {SET_CARD}."]
+    if total > real:
+        models = ", ".join(sorted(str(model) for model in intake.models if model is not None))
+        lines.append(
+            f"{total - real} images are synthetic: drawn by the model {models}; none shows a "
+            "patient, and none is for diagnosis."
+        )
+    if real:
+        lines.append(f"{real} images are not synthetic, and carry no mark of it.")
+    return lines
+
+
+def _bytes_needed(config: ExportConfig, dataset: RadiographDataset, splits: Sequence[str]) -> int:
+    """About what the formats take: a byte a pixel in pictures, as many as there are in DICOM.
+
+    Raises InputError for a split that the dataset does not have.
+    """
+    total = 0
+    for split in map(dataset.split, splits):
+        width, height = image_size(split[0].image)
+        total += len(split) * width * height
+    words = 0 if config.dicom is None else 1 if config.dicom.bits == 8 else 2
+    return total * (len(config.formats) - (config.dicom is not None) + words)
+
+
+def _takes_all(radiograph: Radiograph) -> None:
+    return None
+
+
+def _tell(line: str) -> None:
+    print(f"export: {line}", flush=True)  # noqa: T201
+
+
+def main() -> None:
+    """Read the command line, export, and say where."""
+    print(export(load_config(ExportConfig)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    run_program(main)

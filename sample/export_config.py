@@ -1,0 +1,120 @@
+"""What an export can be told; a format whose section is null is not written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from roentgen.data.radiograph import Split
+from roentgen.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderFormat:
+    """An image folder as Hugging Face's `imagefolder` has it: PNGs and a table of all known."""
+
+    metadata: Literal["csv", "parquet"] = "csv"
+    """The table in each split's folder. A CSV cannot say the type of a column that is blank
+    throughout a split; where that stops `datasets` from reading it, the export says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebDatasetFormat:
+    """WebDataset shards: tar files with KEY.png, KEY.json, KEY.txt (the prompt), masks."""
+
+    shard_images: int = 1000
+    """Images of a shard."""
+    shard_megabytes: int = 500
+    """A shard that is as large as this ends with fewer images."""
+
+    def __post_init__(self) -> None:
+        for name in ("shard_images", "shard_megabytes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"webdataset.{name} is {getattr(self, name)}: at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChexpertFormat:
+    """CheXpert's own folders and tables."""
+
+    release: Literal["CheXpert-v1.0", "CheXpert-v1.0-small"] = "CheXpert-v1.0-small"
+    """The folder that paths in the tables begin with."""
+    image: Literal["jpg", "png"] = "jpg"
+    """jpg as CheXpert has them, or png without loss."""
+    quality: int = 95
+    """Of JPEG, 1 to 100."""
+
+    def __post_init__(self) -> None:
+        _check_quality("chexpert", self.quality)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MimicCxrJpgFormat:
+    """MIMIC-CXR-JPG's own folders and tables."""
+
+    quality: int = 95
+    """Of JPEG, 1 to 100; MIMIC-CXR-JPG has 95."""
+
+    def __post_init__(self) -> None:
+        _check_quality("mimic_cxr_jpg", self.quality)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomFormat:
+    """DICOM, Computed Radiography Image Storage; synthetic radiographs only."""
+
+    bits: Literal[8, 12] = 12
+    """Of a pixel. The images have 256 levels of gray either way: 12 is for systems that expect
+    films to have them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Write a radiograph dataset in formats that other programs read, each in its own folder."""
+
+    dataset: Path
+    """The radiograph dataset: a synthetic set, or a prepared corpus."""
+    output: Path
+    """The folder that is made, with a folder for each format."""
+    overwrite: bool = False
+    """Replace the output folder if it exists."""
+    splits: tuple[Split, ...] | None = None
+    """The splits to write; null: all."""
+    folder: FolderFormat | None = None
+    """An image folder with metadata."""
+    webdataset: WebDatasetFormat | None = None
+    """WebDataset shards."""
+    chexpert: ChexpertFormat | None = None
+    """CheXpert's layout."""
+    mimic_cxr_jpg: MimicCxrJpgFormat | None = None
+    """MIMIC-CXR-JPG's layout."""
+    dicom: DicomFormat | None = None
+    """DICOM files."""
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise InputError(
+                f"no format is given: set at least one of {', '.join(FORMATS)} (to {{}})"
+            )
+        if self.splits is not None and len(set(self.splits)) != len(self.splits):
+            raise InputError(f"splits names one twice: {', '.join(self.splits)}")
+        if self.splits == ():
+            raise InputError("splits is empty: name at least one, or null for all")
+        output, dataset = self.output.resolve(), self.dataset.resolve()
+        if output == dataset or output in dataset.parents or dataset in output.parents:
+            raise InputError(
+                f"output {self.output} and dataset {self.dataset} lie in each other: "
+                "choose another output"
+            )
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that are given."""
+        return tuple(name for name in FORMATS if getattr(self, name) is not None)
+
+
+FORMATS = ("folder", "webdataset", "chexpert", "mimic_cxr_jpg", "dicom")
+
+
+def _check_quality(section: str, quality: int) -> None:
+    if not 1 <= quality <= 100:
+        raise InputError(f"{section}.quality is {quality}: from 1 to 100")

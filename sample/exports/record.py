@@ -1,0 +1,140 @@
+"""What every format says of a radiograph: names of files, label cells, rows, marks in pictures."""
+
+import csv
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+from roentgen.data.findings import FINDING_NAMES, State, states
+from roentgen.data.images import decode, encode_jpeg, encode_png
+from roentgen.data.radiograph import Radiograph, Report, Synthesis
+from roentgen.errors import InputError
+
+_VALUES: dict[State, float] = {"present": 1.0, "absent": 0.0, "uncertain": -1.0}
+_LONGEST = 100  # characters of a file's stem
+_SYNTHESIS = tuple(Synthesis.__dataclass_fields__)
+_SECTIONS = {f"report_{name}": name for name in Report.__dataclass_fields__}
+
+# The kinds of those fields of `row` that are not texts.
+NUMBERS: dict[str, type] = {
+    **{"synthetic": bool, "seed": int, "steps": int},
+    **dict.fromkeys(("age", *FINDING_NAMES, "guidance_scale"), float),
+}
+FIELDS = (
+    *("prompt", "view", *FINDING_NAMES, "findings"),
+    *("id", "patient_id", "study_id", "split", "age", "sex", "race", *_SECTIONS, "boxes"),
+    *("source", "license", "synthetic", *(name for name in _SYNTHESIS if name != "prompt")),
+)
+
+
+def row(radiograph: Radiograph) -> dict[str, Any]:
+    """All that is known of a radiograph, by the names of FIELDS, but for its pixels.
+
+    The columns of the 14 findings are 1.0 present, 0.0 absent, -1.0 uncertain, None not mentioned;
+    `findings` and `boxes` are lists of dicts with sides, severities and details.
+    """
+    r = radiograph
+    report = asdict(r.report) if r.report else {}
+    synthesis = asdict(r.synthesis) if r.synthesis else {}
+    known: dict[str, Any] = {
+        **label_values(r),
+        **{name: report.get(section) for name, section in _SECTIONS.items()},
+        **{name: synthesis.get(name) for name in _SYNTHESIS},
+        "findings": [_without_blanks(asdict(finding)) for finding in r.findings] or None,
+        "boxes": [asdict(box) for box in r.boxes] or None,
+        "synthetic": r.synthesis is not None,
+    }
+    return {name: known[name] if name in known else getattr(r, name) for name in FIELDS}
+
+
+def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def label_values(radiograph: Radiograph) -> dict[str, float | None]:
+    """The 14 labels as CheXpert writes them: 1.0, 0.0, -1.0, or None where nothing is said."""
+    found = states(radiograph.findings)
+    return {name: _VALUES[found[name]] if name in found else None for name in FINDING_NAMES}
+
+
+def contradiction(radiograph: Radiograph) -> str | None:
+    """Why the 14 labels cannot be used; readers of the layout take "No Finding" as a zero for all.
+
+    None for labels that can.
+    """
+    found = states(radiograph.findings)
+    present = [name for name, state in found.items() if state == "present"]
+    others = sorted(set(present) - {"No Finding", "Support Devices"})
+    if "No Finding" in present and others:
+        return f"No Finding stands beside {others[0]}"
+    return None
+
+
+def file_stem(name: str) -> str:
+    """A name as a file's, distinct for distinct names: no dot, no slash, no blank, not long."""
+    quoted = re.sub(r"[^A-Za-z0-9_-]", lambda found: _quote(found[0]), name)
+    if 0 < len(quoted) <= _LONGEST:
+        return quoted
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _quote(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def said_in_picture(radiograph: Radiograph) -> dict[str, str]:
+    """What the picture's file says of itself: nothing, unless it is synthetic."""
+    return radiograph.synthesis.as_text() if radiograph.synthesis else {}
+
+
+def as_png(radiograph: Radiograph) -> bytes:
+    """The image as a PNG whose text chunks say that it is synthetic, and of what it was made."""
+    return encode_png(pixels(radiograph), said_in_picture(radiograph))
+
+
+def as_jpeg(radiograph: Radiograph, quality: int) -> bytes:
+    """The image as a JPEG whose comment says the same, as JSON."""
+    said = said_in_picture(radiograph)
+    comment = json.dumps(said, ensure_ascii=False) if said else ""
+    return encode_jpeg(pixels(radiograph), quality, comment)
+
+
+def pixels(radiograph: Radiograph) -> Any:
+    """The image, uint8 [height, width]. Raises InputError naming the radiograph if damaged."""
+    try:
+        return decode(radiograph.image)
+    except InputError as error:
+        raise InputError(f"radiograph {radiograph.id!r}: {error}") from None
+
+
+class Table:
+    """A CSV being written, one row after the other."""
+
+    def __init__(self, file: Any, columns: Sequence[str]) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._writer.writerow(columns)
+        self.rows = 0
+
+    def add(self, *cells: object) -> None:
+        """A row; None is a blank cell."""
+        self._writer.writerow(cells)
+        self.rows += 1
+
+
+@contextmanager
+def open_table(path: Path, columns: Sequence[str]) -> Iterator[Table]:
+    """A CSV with these columns, gzipped where its name says so; equal rows give equal bytes."""
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(path.open("wb"))
+        if path.suffix == ".gz":
+            packed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+            file = stack.enter_context(packed)
+        text = stack.enter_context(TextIOWrapper(file, encoding="utf-8", newline=""))
+        yield Table(text, columns)
