@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import transformers
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
 
 from roentgen.config import config_to_yaml, load_config
 from roentgen.errors import InputError, run_program
@@ -49,9 +50,10 @@ from train.optimizer import build_optimizer
 from train.posthoc import Posthoc
 from train.saving import Saver, tolerated
 from train.schedule import alpha_bars_of
-from train.sharded import check_engine, check_sharding, is_sharding, prepare_sharding, unshard
+from train.sharded import check_engine, check_sharding, is_flattening, prepare_sharding, unshard
 from train.stop import MARKER as STOP_MARKER
 from train.stop import Stop
+from train.zero import ZeroAccelerator, is_wanted
 
 
 def main() -> None:
@@ -96,14 +98,16 @@ def make_accelerator(config: FinetuneConfig) -> Accelerator:
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
     check_engine()  # else accelerate asks for its package, or on a CPU goes on without it
-    accelerator = Accelerator(
+    settings: dict[str, Any] = {
         # Without it, accelerate does not join torchrun's processes on a machine without a GPU.
-        cpu=not torch.accelerator.is_available(),
-        mixed_precision=precision,
-        gradient_accumulation_steps=config.accumulation,
-        log_with="tensorboard",
-        project_dir=config.output,
-    )
+        "cpu": not torch.accelerator.is_available(),
+        "mixed_precision": precision,
+        # Not as a number, which the launcher's environment would override.
+        "gradient_accumulation_plugin": GradientAccumulationPlugin(num_steps=config.accumulation),
+        "log_with": "tensorboard",
+        "project_dir": config.output,
+    }
+    accelerator = ZeroAccelerator(config, **settings) if is_wanted() else Accelerator(**settings)
     check_sharding(config, accelerator)
     shares = accelerator.num_processes * config.accumulation
     if config.batch % shares:
@@ -186,8 +190,7 @@ def make_denoiser(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerat
         )
     if config.gradient_checkpointing:
         denoiser.save_memory()
-    # FSDP takes no other than contiguous weights.
-    channels_last = config.channels_last and not is_sharding(accelerator)
+    channels_last = config.channels_last and not is_flattening(accelerator)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     denoiser.to(accelerator.device)
     denoiser.unet.to(memory_format=layout)

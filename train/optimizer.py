@@ -3,6 +3,7 @@
 import importlib.util
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from roentgen.errors import InputError
 from train.denoiser import Denoiser
 from train.sections import LearningRates, OptimizerConfig
 from train.sharded import copy_into
+from train.zero import Moment, entries, is_cut, load_entry
 
 
 def check_optimizer(config: OptimizerConfig) -> None:
@@ -84,13 +86,13 @@ def set_rates(optimizer: Optimizer, factor: float) -> None:
 
 def optimizer_state(
     denoiser: Denoiser, optimizer: Optimizer
-) -> tuple[dict[str, Tensor], dict[str, float]]:
+) -> tuple[dict[str, Any], dict[str, float]]:
     """The state by `weight:entry`: the tensors, and the plain numbers."""
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Any] = {}  # or what `full` makes one of
     numbers: dict[str, float] = {}
     for name, parameter in denoiser.trained():
-        for entry, value in optimizer.state[parameter].items():
-            if isinstance(value, Tensor):
+        for entry, value in entries(optimizer, parameter).items():
+            if isinstance(value, Tensor | Moment):
                 tensors[f"{name}:{entry}"] = value
             else:
                 numbers[f"{name}:{entry}"] = value
@@ -111,6 +113,9 @@ def load_optimizer_state(
     for key, tensor in tensors.items():
         name, _, entry = key.rpartition(":")
         parameter = parameters[name]
+        if is_cut(parameter):
+            load_entry(optimizer, parameter, entry, tensor)
+            continue
         if tensor.shape == parameter.shape:
             moment = torch.empty_like(parameter, dtype=tensor.dtype)
             copy_into(moment, tensor)

@@ -1,7 +1,8 @@
 """Weights that lie in shards over the processes, by FSDP2: whole ones out of them, and back.
 
-FSDP makes DTensors of the parameters; moments and averages made from these are DTensors too. What
-is no DTensor is the same on all processes and passes through unchanged.
+FSDP makes DTensors of the parameters; moments and averages made from these are DTensors too.
+DeepSpeed cuts up moments alone; see `train.zero`. What is neither is the same on all processes and
+passes through unchanged.
 """
 
 import os
@@ -14,6 +15,7 @@ from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from roentgen.errors import InputError
+from train.zero import Moment, renew_copy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -27,15 +29,18 @@ def is_sharding(accelerator: "Accelerator") -> bool:
     return str(accelerator.distributed_type.value) == "FSDP"
 
 
+def is_flattening(accelerator: "Accelerator") -> bool:
+    """Whether weights come to lie in rows, to be cut up: they must be contiguous."""
+    return str(accelerator.distributed_type.value) in ("FSDP", "DEEPSPEED")
+
+
 def check_engine() -> None:
-    """Raise InputError where the launcher was told to let another engine train than torch's."""
-    for engine in ("DeepSpeed", "Megatron_LM"):
-        if os.environ.get(f"ACCELERATE_USE_{engine.upper()}", "false").lower() == "true":
-            raise InputError(
-                f"{engine} takes the optimizer's step and keeps its state by itself, so that no "
-                "run could be resumed exactly: use configs/accelerate/fsdp.yaml, which shards as "
-                "much"
-            )
+    """Raise InputError where the launcher was told to let an engine train that we cannot save."""
+    if os.environ.get("ACCELERATE_USE_MEGATRON_LM", "false").lower() == "true":
+        raise InputError(
+            "Megatron-LM keeps the optimizer's state by itself, so that no run could be resumed "
+            "exactly: use configs/accelerate/fsdp.yaml, which shards as much"
+        )
 
 
 def check_sharding(config: "FinetuneConfig", accelerator: "Accelerator") -> None:
@@ -80,7 +85,7 @@ def reshard(module: nn.Module) -> None:
 
 def full(tensor: Tensor) -> Tensor:
     """The whole of a tensor. All processes must call it for the same tensors in the same order."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if isinstance(tensor, DTensor | Moment) else tensor
 
 
 @torch.no_grad()
@@ -91,6 +96,7 @@ def copy_into(target: Tensor, whole: Tensor) -> None:
             whole.to(target.device), target.device_mesh, target.placements, src_data_rank=None
         )
     target.copy_(whole)
+    renew_copy(target)
 
 
 def units(denoiser: "Denoiser") -> list[str]:
