@@ -18,9 +18,16 @@ from numpy.typing import NDArray
 from eval.extrapolation import distances_by_n, extrapolated
 from eval.kernel import cmmds, kernel_distances
 from eval.neighbours import kth_distances, neighbours
-from roentgen.metrics.estimates import Estimate, bootstrap_weights, normal_interval, not_measured
+from roentgen.metrics.estimates import (
+    Estimate,
+    bootstrap_weights,
+    normal_estimate,
+    normal_interval,
+    not_measured,
+)
 from roentgen.metrics.feature_set import FeatureSet
 from roentgen.metrics.frechet import Sample, sample_distance
+from roentgen.metrics.matched import draws, fid_replicates, matched_distance
 from roentgen.randomness import derive_seed, numpy_generator
 
 Floats = NDArray[np.float64]
@@ -69,22 +76,6 @@ def fidelity(
     return result
 
 
-def draws(item: FeatureSet, n: int, subsets: int, seed: int) -> list[NDArray[np.int64]]:
-    """The rows of random subsets of n, or all rows once where there are no more."""
-    if len(item) == n:
-        return [np.arange(n)]
-    generator = numpy_generator(seed, "fid subsets")
-    return [np.sort(generator.permutation(len(item))[:n]) for _ in range(subsets)]
-
-
-def matched_distance(item: FeatureSet, reference: Sample, n: int, subsets: int, seed: int) -> float:
-    """FID at n images; of a larger set the mean over `subsets` random ones of n."""
-    picks = draws(item, n, subsets, seed)
-    return float(
-        np.mean([sample_distance(Sample(item.take(rows).features), reference) for rows in picks])
-    )
-
-
 def kernels(
     sets: Mapping[str, FeatureSet], test: FeatureSet, *, clip: bool, samples: int, seed: int
 ) -> dict[str, Estimates]:
@@ -99,7 +90,7 @@ def kernels(
         result["cmmd"][name] = not_measured(len(item), "needs features of a CLIP model")
         for measure, distances in measures.items():
             values = distances(item.features, test.features, weights, held_out)
-            result[measure][name] = _estimate(values[0], values[1:], len(item), least=None)
+            result[measure][name] = normal_estimate(values[0], values[1:], len(item), least=None)
     return result
 
 
@@ -151,43 +142,19 @@ def _fid(
     values = {
         name: matched_distance(item, reference, n, subsets, seed) for name, item in compared.items()
     }
-    replicates = _replicates(compared, test, n, samples, seed)
+    replicates = fid_replicates(compared, test, n, samples, seed)
     return {
-        "fid": {name: _estimate(values[name], replicates[name], n, least=0.0) for name in compared},
+        "fid": {
+            name: normal_estimate(values[name], replicates[name], n, least=0.0) for name in compared
+        },
         "excess": {
-            name: _estimate(
+            name: normal_estimate(
                 values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n, least=None
             )
             for name in names
         },
         "excess_lost": _lost(values, replicates, names, n),
     }
-
-
-def _replicates(
-    sets: Mapping[str, FeatureSet], test: FeatureSet, n: int, samples: int, seed: int
-) -> dict[str, Floats]:
-    """FID of resampled sets against resampled held-out films, the latter shared by all sets."""
-    held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
-    resamples = {
-        name: bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
-        for name, item in sets.items()
-    }
-    result = {name: np.empty(samples) for name in sets}
-    for k in range(samples):
-        reference = Sample(test.features, held_out[k])
-        for name, item in sets.items():
-            counts = _thinned(resamples[name][k], n, seed, name, k)
-            result[name][k] = sample_distance(Sample(item.features, counts), reference)
-    return result
-
-
-def _thinned(counts: Weights, n: int, seed: int, name: str, k: int) -> NDArray[np.int64]:
-    """At most n of the drawn images, at random."""
-    drawn = np.repeat(np.arange(len(counts)), counts)
-    if len(drawn) > n:
-        drawn = numpy_generator(seed, "fid thinned", name, k).permutation(drawn)[:n]
-    return np.bincount(drawn, minlength=len(counts))
 
 
 def _coverage(
@@ -203,7 +170,7 @@ def _coverage(
         for measure, values in found.items():
             weights = made if measure in ("precision", "density") else held_out
             replicates = (weights @ values) / weights.sum(axis=1)
-            one = _estimate(float(values.mean()), replicates, len(item), least=0.0)
+            one = normal_estimate(float(values.mean()), replicates, len(item), least=0.0)
             result.setdefault(measure, {})[name] = one
     return result
 
@@ -212,12 +179,6 @@ def _with_ones(item: FeatureSet, samples: int, seed: int) -> Weights:
     """(1 + samples, n): every image once, then resamples of patients."""
     weights = bootstrap_weights(item.patients, samples, seed)
     return np.concatenate([np.ones_like(weights[:1]), weights])
-
-
-def _estimate(value: float, replicates: Floats, n: int, least: float | None) -> Estimate:
-    low, high = normal_interval(value, replicates)
-    low = low if least is None else max(least, low)
-    return Estimate(value=float(value), low=low, high=high, n=n)
 
 
 def _lost(
@@ -238,5 +199,5 @@ def _lost(
         # The ratio to first order: a resample whose excess is near zero must not rule the interval.
         share = 1 - kept
         shares = share - (excess_after - kept * excess_before) / before
-        result[name] = _estimate(share, shares, n, least=None)
+        result[name] = normal_estimate(share, shares, n, least=None)
     return result

@@ -12,10 +12,11 @@ from eval.patients import PatientProbes, patient_probes, patients_as_asked
 from eval.regimes import hold_out
 from eval.sections import AlignmentConfig
 from eval.sets import ImageSet, Sets
-from eval.sides import Halves, shows_sides, side_accuracy, side_labels, untrained_sides
+from eval.sides import side_accuracy, untrained_sides
 from roentgen.data.findings import FindingName
 from roentgen.metrics.estimates import Estimate, Floats
 from roentgen.models.classifier import Classifier
+from roentgen.models.sides import Halves, shows_sides, side_labels
 from roentgen.runs import fingerprint_of
 
 SEED = 0  # of the judges' training

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,19 +17,16 @@ from safetensors.numpy import save
 
 from eval.config import EvaluateConfig
 from eval.sets import ImageSet
-from roentgen.config import config_to_dict
 from roentgen.data.pixels import Joined
 from roentgen.metrics.estimates import Floats
 from roentgen.models.backbones import OURS
 from roentgen.models.classifier import (
-    SPEC_FILE,
-    WEIGHTS_FILE,
     Classifier,
-    ClassifierConfig,
     load_classifier,
+    settings_key,
     train_classifier,
 )
-from roentgen.runs import fingerprint_of, fingerprint_of_files, whole_folder, write_file
+from roentgen.runs import fingerprint_of, whole_folder, write_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,17 +108,7 @@ def _key(config: EvaluateConfig, seed: int, phases: Sequence[Phase]) -> str:
         [p.steps, p.learning_rate, [[s.key, fingerprint_of(s.labels.tolist())] for s in p.sets]]
         for p in phases
     ]
-    return fingerprint_of([said, seed, list(config.findings), _network_key(config.classifier)])
-
-
-def _network_key(config: ClassifierConfig) -> list[Any]:
-    """The settings and, where training starts from files, what these hold."""
-    files: list[Path] = []
-    if config.pretrained is not None:
-        place = Path(config.pretrained)
-        files = [place / SPEC_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
-    there = [file for file in files if file.is_file()]
-    return [config_to_dict(config), fingerprint_of_files(there) if there else None]
+    return fingerprint_of([said, seed, list(config.findings), settings_key(config.classifier)])
 
 
 def _kept(file: Path, count: int) -> list[Floats] | None:

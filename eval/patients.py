@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.probe import Probe, fit_logistic, fit_ridge
 from roentgen.data.radiograph import Radiograph
 from roentgen.metrics.estimates import (
     Estimate,
@@ -16,6 +15,7 @@ from roentgen.metrics.estimates import (
     percentile_interval,
     proportion,
 )
+from roentgen.models.probe import Probe, fit_logistic, fit_ridge
 
 PENALTIES = {"sex": 0.001, "age": 0.01}
 Kind = Literal["frontal", "lateral"]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from eval.alignment import resamples, shortage
 from eval.measured import Lacking, Measured, Score, difference, estimate, mean_of, over_seeds
-from eval.probe import fit_logistic
 from roentgen.data.findings import FindingName
 from roentgen.metrics.estimates import Estimate, Floats, weighted_auroc
 from roentgen.models.conditioning import encode_tokens, token_counts, token_limit, tokenize_prompts
+from roentgen.models.probe import fit_logistic
 from roentgen.randomness import numpy_generator
 
 STRENGTH = 0.01  # of the probes' penalty

@@ -11,7 +11,6 @@ from typing import Any
 from roentgen.config import config_to_dict, load_config
 from roentgen.data.card import dataset_card
 from roentgen.data.dataset import RadiographDataset, open_dataset
-from roentgen.data.images import image_size
 from roentgen.data.radiograph import Radiograph
 from roentgen.data.seal import SPLITS, counts_of
 from roentgen.data.shards import Tally
@@ -140,8 +139,7 @@ def _bytes_needed(config: ExportConfig, dataset: RadiographDataset, splits: Sequ
     """
     total = 0
     for split in map(dataset.split, splits):
-        width, height = image_size(split[0].image)
-        total += len(split) * width * height
+        total += len(split) * split.images([0])[0].size
     words = 0 if config.dicom is None else 1 if config.dicom.bits == 8 else 2
     return total * (len(config.formats) - (config.dicom is not None) + words)
 

@@ -30,10 +30,12 @@ class Dealt:
 
     def block(self, start: int, stop: int) -> Iterator[bytes]:
         """The picks of these images."""
-        at = int(self.ends[start - 1]) if start else 0
-        for end in self.ends[start:stop].tolist():
-            yield self.picks[at:end].tobytes()
-            at = end
+        ends = self.ends[start:stop].tolist()
+        first = int(self.ends[start - 1]) if start else 0
+        picks, at = self.picks[first : ends[-1]].tobytes(), 0
+        for end in ends:
+            yield picks[at : end - first]
+            at = end - first
 
     def say(self, findings: Findings, code: int, picks: bytes) -> Findings:
         """The findings of this code with what one image's picks give them."""

@@ -12,7 +12,9 @@ from eval.reconstruction import ReconstructionConfig
 from eval.train_extractor import TrainExtractorConfig
 from roentgen.config import load_config
 from roentgen.prepare import PrepareConfig
+from sample.bench_config import BenchConfig
 from sample.config import GenerateConfig
+from sample.export_config import ExportConfig
 from train.autoencoder import AutoencoderConfig
 from train.average import AverageConfig
 from train.config import FinetuneConfig
@@ -23,6 +25,8 @@ PROGRAMS: dict[str, type] = {
     "train": FinetuneConfig,
     "sample": GenerateConfig,
     "eval": EvaluateConfig,
+    "sample/bench": BenchConfig,
+    "sample/export": ExportConfig,
     "train/average": AverageConfig,
     "train/tiny_vae": AutoencoderConfig,
     "eval/extractor": TrainExtractorConfig,
@@ -43,6 +47,7 @@ def _inputs(recipe: dict[str, Any]) -> list[str]:
     found.append(data.get("folder") if isinstance(data, dict) else data)
     found.append(recipe.get("reference", {}).get("folder"))
     found.append(recipe.get("prompts", {}).get("dataset", {}).get("folder"))
+    found.append(recipe.get("prompts", {}).get("folder"))
     found += recipe.get("synthetic", {}).values()
     return [str(folder) for folder in found if folder and str(folder).startswith("runs/")]
 

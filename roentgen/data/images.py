@@ -244,8 +244,7 @@ def decode(image: bytes) -> np.ndarray:
 
 def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
     """uint8 [height, width] as a gray PNG, with what `text` says in its text chunks."""
-    if image.dtype != np.uint8 or image.ndim != 2:
-        raise ValueError(f"expected uint8 [height, width], got {image.dtype} {image.shape}")
+    _check_gray(image)
     file = io.BytesIO()
     # Films are noise to zlib: runs alone compress them as well as all matches, four times faster.
     said = PngInfo()
@@ -257,12 +256,16 @@ def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> byte
 
 def encode_jpeg(image: np.ndarray, quality: int, comment: str = "") -> bytes:
     """uint8 [height, width] as a gray JPEG, with what `comment` says in its comment (UTF-8)."""
-    if image.dtype != np.uint8 or image.ndim != 2:
-        raise ValueError(f"expected uint8 [height, width], got {image.dtype} {image.shape}")
+    _check_gray(image)
     file = io.BytesIO()
     said = {"comment": comment.encode()} if comment else {}
     Image.fromarray(image).save(file, format="JPEG", quality=quality, **said)
     return file.getvalue()
+
+
+def _check_gray(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 2:
+        raise ValueError(f"expected uint8 [height, width], got {image.dtype} {image.shape}")
 
 
 def to_tensor(image: np.ndarray) -> "torch.Tensor":

@@ -75,6 +75,13 @@ def normal_interval(value: float, replicates: Floats) -> tuple[float, float]:
     return value - _Z * deviation, value + _Z * deviation
 
 
+def normal_estimate(value: float, replicates: Floats, n: int, least: float | None) -> Estimate:
+    """A number with its `normal_interval`, which does not reach below `least`."""
+    low, high = normal_interval(value, replicates)
+    low = low if least is None else max(least, low)
+    return Estimate(value=float(value), low=low, high=high, n=n)
+
+
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """Wilson's score interval of a proportion (1927); sensible at 0 and at n of n too."""
     share = successes / n

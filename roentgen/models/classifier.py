@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from roentgen.config import config_to_dict
 from roentgen.data.findings import FindingName
 from roentgen.data.pixels import Images
 from roentgen.data.views import VIEWS
@@ -36,7 +37,7 @@ from roentgen.models.backbones import (
 )
 from roentgen.models.labels import UNKNOWN_VIEW
 from roentgen.randomness import derive_seed, torch_generator
-from roentgen.runs import write_file, write_json
+from roentgen.runs import fingerprint_of_files, write_file, write_json
 
 WEIGHTS_FILE, SPEC_FILE = "classifier.safetensors", "classifier.json"
 T = TypeVar("T")
@@ -168,6 +169,16 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
             f"the classifier in {folder} is damaged ({reason}): make it anew"
         ) from None
     return Classifier(network.to(device), spec)
+
+
+def settings_key(config: ClassifierConfig) -> list[Any]:
+    """The settings and, where training starts from files, what these hold: of a kept network."""
+    files: list[Path] = []
+    if config.pretrained is not None:
+        place = Path(config.pretrained)
+        files = [place / SPEC_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
+    there = [file for file in files if file.is_file()]
+    return [config_to_dict(config), fingerprint_of_files(there) if there else None]
 
 
 def make_network(spec: ClassifierSpec, weights: str | None, seed: int = 0) -> Network:

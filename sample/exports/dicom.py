@@ -43,7 +43,7 @@ _COLUMNS = (
 def refusal(radiograph: Radiograph) -> str | None:
     """Why no DICOM is made of it."""
     if radiograph.synthesis is None:
-        return "not synthetic: a film's DICOM comes from its hospital, none is made up for it"
+        return "not synthetic: no DICOM header is made up for a film"
     return None
 
 

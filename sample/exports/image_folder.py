@@ -50,7 +50,8 @@ def write(radiographs: Intake, folder: Path, settings: FolderFormat) -> list[str
         f"image, with its {len(given.columns)} known fields; masks are image columns.",
         "Findings are columns of 1 present, 0 absent, -1 uncertain, blank not mentioned; `findings`"
         " has them with sides and severities, as JSON.",
-        "PNGs of synthetic images say so in their text chunks, with prompt, seed and model.",
+        "PNGs of synthetic images say so in their text chunks, with prompt, seed and model; "
+        "from_radiograph and from_patient name the film whose prompt was used.",
     ]
 
 

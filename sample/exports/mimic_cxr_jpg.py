@@ -63,7 +63,8 @@ def write(radiographs: Intake, folder: Path, settings: MimicCxrJpgFormat) -> lis
             if new:
                 labels.add(subject, study, *values)
             name = dicom_id(r.id)
-            width, height = image_size(r.image)
+            picture = as_jpeg(r, settings.quality)
+            width, height = image_size(picture)
             what = None if r.synthesis is None else "SYNTHETIC CHEST RADIOGRAPH"
             date = (f"{year}0101", "0")
             said = (r.view, height, width, *date, None, _VIEWS[r.view], None)
@@ -72,7 +73,7 @@ def write(radiographs: Intake, folder: Path, settings: MimicCxrJpgFormat) -> lis
             identities.add(name, subject, study, r.id, r.patient_id, r.study_id)
             path = folder / f"files/p{str(subject)[:2]}/p{subject}/s{study}/{name}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(as_jpeg(r, settings.quality))
+            path.write_bytes(picture)
     return [
         "`torchxrayvision.datasets.MIMIC_Dataset(imgpath='files', "
         "csvpath='mimic-cxr-2.0.0-chexpert.csv.gz', "

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from eval.extrapolation import distances_by_n, extrapolated
-from eval.fidelity import draws, fidelity, halves, kernels
+from eval.fidelity import fidelity, halves, kernels
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.feature_set import FeatureSet
 from roentgen.metrics.frechet import Sample, frechet_distance_of_features
+from roentgen.metrics.matched import draws
 
 D = 8
 

@@ -1,18 +1,11 @@
 import numpy as np
 import pytest
 
-from eval.sides import (
-    ALL,
-    Halves,
-    one_side,
-    shows_sides,
-    side_accuracy,
-    side_labels,
-    untrained_sides,
-)
+from eval.sides import ALL, side_accuracy, untrained_sides
 from roentgen.data.findings import Finding, FindingName, Side
 from roentgen.data.radiograph import Radiograph
 from roentgen.data.views import View
+from roentgen.models.sides import Halves, one_side, shows_sides, side_labels
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 

@@ -12,7 +12,8 @@ from roentgen.models.conditioning import (
     token_limit,
     tokenize_prompts,
 )
-from roentgen.models.sampler import Sampler, SamplerSettings, check_prompts, make_scheduler
+from roentgen.models.sampler import Sampler, SamplerSettings, check_prompts
+from roentgen.models.schedulers import make_scheduler
 from roentgen.models.stable_diffusion import (
     Parts,
     add_view_tokens,

@@ -13,7 +13,8 @@ from transformers import DebertaV2Config, DebertaV2Model
 
 from roentgen.errors import InputError
 from roentgen.models.conditioning import encode_prompts, encode_tokens, tokenize_prompts
-from roentgen.models.sampler import Sampler, SamplerSettings, make_scheduler
+from roentgen.models.sampler import Sampler, SamplerSettings
+from roentgen.models.schedulers import make_scheduler
 from roentgen.models.stable_diffusion import Parts, add_view_tokens, load_parts, save_model
 from roentgen.models.text_encoder import (
     find_text_model,

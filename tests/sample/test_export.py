@@ -7,13 +7,14 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roentgen.config import load_config
-from roentgen.data.dataset import open_dataset
+from roentgen.data.dataset import DatasetWriter, open_dataset
 from roentgen.errors import InputError
 from roentgen.runs import read_manifest
 from sample.export import export
@@ -141,6 +142,22 @@ def test_an_export_is_replaced_where_it_is_asked_for(exported: Callable[..., Pat
         exported(folder={})
     out = exported(folder={}, overwrite=True)
     assert {path.name for path in out.iterdir()} == {"folder", "roentgen.json"}
+
+
+@pytest.mark.parametrize("damaged", [0, 2])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_image_is_named(
+    exported: Callable[..., Path], set_to_export: Path, tmp_path: Path, name: str, damaged: int
+) -> None:
+    source = tmp_path / "damaged"
+    whole = open_dataset(set_to_export)
+    with DatasetWriter(source, licenses=whole.licenses, provenance={}) as writer:
+        for number, radiograph in enumerate(whole.split("train")[:4]):
+            image = radiograph.image[:90] if number == damaged else radiograph.image
+            writer.add(replace(radiograph, image=image))
+    with pytest.raises(InputError, match=rf"radiograph 'patient/{damaged}\.ä b-0'.* cannot be dec"):
+        exported(dataset=str(source), **{name: {}})
+    assert {path.name for path in tmp_path.iterdir()} == {"damaged", "export.yaml"}
 
 
 def test_memory_does_not_hold_the_images(

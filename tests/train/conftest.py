@@ -1,19 +1,41 @@
 """Runs of a few steps on the small model and the small dataset."""
 
 import json
+import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from PIL import Image
 from safetensors.torch import load_file
 
 from roentgen.config import load_config
 from train.config import FinetuneConfig
+from train.examples import Examples
 from train.finetune import finetune
+
+SPOILT = 7  # an item whose latents are NaN: its steps are left out
+SPOILING = f"""
+import math
+from train.examples import Examples
+from train.finetune import main
+
+batch = Examples.batch
+
+def spoilt(self, draws, *rest):
+    made = batch(self, draws, *rest)
+    made.latents[draws.items == {SPOILT}] = math.nan
+    return made
+
+Examples.batch = spoilt
+main()
+"""
 
 
 @pytest.fixture
@@ -74,3 +96,82 @@ def fine_tune() -> Callable[..., Run]:
         return Run(config.output)
 
     return run
+
+
+@pytest.fixture
+def eventful(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The config of a run with all that a loop does; an item spoils its steps."""
+    batch = Examples.batch
+
+    def spoilt(self: Examples, draws: Any, *rest: Any) -> Any:
+        made = batch(self, draws, *rest)
+        made.latents[torch.from_numpy(draws.items == SPOILT)] = math.nan
+        return made
+
+    monkeypatch.setattr(Examples, "batch", spoilt)
+    return write(
+        steps=6,
+        batch=4,
+        accumulation=2,
+        gradient_checkpointing=True,
+        ema={"decay": 0.9, "posthoc": {"every": 3}},
+        checkpoint={"every": 2, "keep": 9},
+        validation={"images": 3, "every": 2},  # of two processes, one has two of them
+        preview={"prompts": ["<view-pa> cardiomegaly"], "every": 3, "count": 1, "steps": 2},
+    )
+
+
+@pytest.fixture
+def spoilt_program(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a program of these first lines that spoils the item too, and fine-tunes."""
+
+    def write_program(first: str) -> Path:
+        program = tmp_path / "program.py"
+        program.write_text(first + SPOILING)
+        return program
+
+    return write_program
+
+
+@pytest.fixture
+def agree() -> Callable[[Run, Run], None]:
+    """Compares all that two run folders hold of the same eventful training."""
+
+    def near(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+        # Equal but for a tenth of what a step changes: Adam makes much of the smallest gradients.
+        assert one.keys() == other.keys()
+        for name, tensor in one.items():
+            torch.testing.assert_close(other[name], tensor, rtol=0, atol=1e-4, msg=name)
+
+    def compare(one: Run, other: Run) -> None:
+        assert one.lines("skipped")
+        assert len(one.metrics("loss")) > 3
+        for name in ("loss", "gradient_norm", "held_out_loss", "held_out_loss_ema"):
+            assert other.metrics(name) == pytest.approx(one.metrics(name), rel=1e-5)
+        assert other.lines("skipped") == one.lines("skipped")
+        for file in ("unet", "text_encoder"):
+            (path,) = (one.folder / "model" / file).glob("*.safetensors")
+            near(load_file(path), load_file(other.folder / path.relative_to(one.folder)))
+        near(one.checkpoint(6), other.checkpoint(6))
+        for path in (one.folder / "previews").iterdir():
+            first, second = (
+                np.array(Image.open(run.folder / "previews" / path.name)).astype(int)
+                for run in (one, other)
+            )
+            assert abs(first - second).max() <= 1
+
+    return compare
+
+
+@pytest.fixture
+def copied() -> Callable[[Path, str], Path]:
+    """Copies an eventful run as it was after step 4."""
+
+    def copy_run(folder: Path, name: str) -> Path:
+        copy = folder.with_name(name)
+        shutil.copytree(folder, copy)
+        shutil.rmtree(copy / "checkpoints" / "step-00000006")
+        shutil.rmtree(copy / "model")
+        return copy
+
+    return copy_run

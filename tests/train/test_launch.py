@@ -15,7 +15,11 @@ import pytest
 from accelerate import DistributedType, FullyShardedDataParallelPlugin
 from accelerate.commands import launch
 from accelerate.commands.config.config_args import load_config_from_file
-from accelerate.utils.launch import prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
+from accelerate.utils.launch import (
+    prepare_deepspeed_cmd_env,
+    prepare_multi_gpu_env,
+    prepare_simple_launcher_cmd_env,
+)
 
 from roentgen.config import load_config
 from roentgen.errors import InputError
@@ -30,20 +34,26 @@ KINDS = {
     "multi_gpu": DistributedType.MULTI_GPU,
     "multi_node": DistributedType.MULTI_GPU,
     "fsdp": DistributedType.FSDP,
+    "deepspeed": DistributedType.DEEPSPEED,
 }
 
 
 def environment(name: str) -> dict[str, str]:
     """What `accelerate launch --config_file` tells the processes that it starts."""
-    command = ["--config_file", str(FOLDER / f"{name}.yaml"), "-m", "train.finetune"]
+    where = ["--main_process_port=0"]  # any that is free
     if name == "multi_node":
-        command[:0] = ["--machine_rank=1", "--main_process_ip=first", "--main_process_port=29500"]
+        where = ["--machine_rank=1", "--main_process_ip=first", "--main_process_port=29500"]
+    command = [*where, "--config_file", str(FOLDER / f"{name}.yaml"), "-m", "train.finetune"]
     arguments = launch.launch_command_parser().parse_args(command)
     arguments, _, _ = launch._validate_launch_command(arguments)
     if KINDS[name] == DistributedType.NO:
         _, told = prepare_simple_launcher_cmd_env(arguments)
+    elif KINDS[name] == DistributedType.DEEPSPEED:
+        arguments.deepspeed_fields_from_accelerate_config = ""  # as launch_command() sets it
+        _, told = prepare_deepspeed_cmd_env(arguments)
     else:
         told = prepare_multi_gpu_env(arguments)
+    if KINDS[name] != DistributedType.NO:
         assert arguments.nproc_per_node == "8"
     return dict(told)
 
@@ -58,6 +68,8 @@ def test_accelerate_takes_a_launch_file(name: str) -> None:
     told = environment(name)
     assert told["ACCELERATE_MIXED_PRECISION"] == "no"
     assert (told.get("ACCELERATE_USE_FSDP") == "true") == (name == "fsdp")
+    assert (told.get("ACCELERATE_USE_DEEPSPEED") == "true") == (name == "deepspeed")
+    assert told.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2") == "2"
 
 
 @pytest.fixture
@@ -110,8 +122,8 @@ def test_what_cannot_be_sharded_is_refused(
 def test_engines_of_their_own_are_refused(
     config: Callable[..., FinetuneConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")  # as accelerate launch says it
-    with pytest.raises(InputError, match=r"^DeepSpeed .* use configs/accelerate/fsdp\.yaml"):
+    monkeypatch.setenv("ACCELERATE_USE_MEGATRON_LM", "true")  # as accelerate launch says it
+    with pytest.raises(InputError, match=r"^Megatron-LM .* use configs/accelerate/fsdp\.yaml"):
         make_accelerator(config())
 
 

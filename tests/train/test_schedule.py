@@ -12,7 +12,8 @@ import torch
 
 from roentgen.data.images import from_tensor
 from roentgen.errors import InputError
-from roentgen.models.sampler import Sampler, SamplerSettings, SchedulerName
+from roentgen.models.sampler import Sampler, SamplerSettings
+from roentgen.models.schedulers import SchedulerName
 from roentgen.models.stable_diffusion import Parts, load_parts, save_model
 from train.draws import Plan
 from train.schedule import alpha_bars_of, with_zero_terminal_snr

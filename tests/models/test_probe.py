@@ -2,7 +2,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from eval.probe import fit_logistic, fit_ridge
+from roentgen.models.probe import fit_logistic, fit_ridge
 
 
 def drawn(n: int = 300, d: int = 20) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,262 @@
+"""What each way of sampling costs and gives: `python -m sample.bench configs/sample/bench.yaml`.
+
+One row a setting, each drawing the same prompts from the same noise. A killed bench goes on with
+the row where it was, and one whose grids have grown measures only what is new.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from roentgen.config import config_to_dict, load_config
+from roentgen.data.dataset import RadiographDataset, check_patients_disjoint, open_dataset
+from roentgen.data.pixels import Pixels
+from roentgen.data.radiograph import Radiograph
+from roentgen.errors import InputError, run_program
+from roentgen.metrics.estimates import Estimate, normal_estimate
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.frechet import Sample
+from roentgen.metrics.matched import fid_replicates, matched_distance
+from roentgen.models.classifier import Classifier, Prediction, load_classifier
+from roentgen.models.extractor import Extractor, load_extractor
+from roentgen.models.sampler import Sampler, SamplerSettings
+from roentgen.runs import (
+    MANIFEST,
+    check_writable,
+    fingerprint_of,
+    fingerprint_of_files,
+    inherit_licenses,
+    provenance,
+    read_manifest,
+    write_file,
+    write_json,
+    write_manifest,
+)
+from sample.bench_agreement import agreement
+from sample.bench_config import BenchConfig
+from sample.bench_table import Row, csv_table, markdown_table, plot
+from sample.config import PromptsConfig
+from sample.generator import Generator
+from sample.plan import PlannedImage
+
+ROWS, RESULTS = "rows", "results.json"
+MINIMUM = 20  # images, below which FID means nothing
+_READ, _SUBSETS = 64, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What all rows share."""
+
+    generator: Generator
+    images: list[PlannedImage]
+    asked: list[Radiograph]  # what each image is to show, without pixels
+    held_out: FeatureSet
+    floor: FeatureSet
+    extractor: Extractor
+    classifier: Classifier | None
+    samples: int
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """Images that FID is measured at."""
+        return min(len(self.images), len(self.floor))
+
+
+def bench(config: BenchConfig) -> list[Row]:
+    """Measure what is missing, write the results, and return all rows.
+
+    Raises InputError for what the user must change.
+    """
+    _check_output(config.output)
+    dataset = open_dataset(config.prompts.folder)
+    shared = _prepare(config, dataset)
+    for settings in config.rows():  # what cannot be drawn is refused before any is
+        Sampler(shared.generator.parts, settings, live=True)
+    identity = {
+        "model": shared.generator.model["fingerprint"],
+        "dataset": dataset.fingerprint,
+        "classifier": config.classifier and fingerprint_of_files(config.classifier.iterdir()),
+        "prompts": {k: v for k, v in config_to_dict(config.prompts).items() if k != "folder"},
+        **{name: getattr(config, name) for name in ("floor_split", "samples", "seed")},
+    }
+    (config.output / ROWS).mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for number, settings in enumerate(config.rows(), 1):
+        key = fingerprint_of([identity, config_to_dict(settings)])
+        path = config.output / ROWS / f"{key}.json"
+        row = _read(path)
+        if row is None:
+            row = measure(shared, settings, f"row {number} of {len(config.rows())}")
+            write_json(path, row.to_json())
+        rows.append(row)
+    floor = _fid(shared, shared.floor, "floor")[0]
+    manifests = {"model": shared.generator.model, "dataset": dataset.manifest}
+    _write(config, rows, floor, shared, manifests)
+    return rows
+
+
+def measure(shared: Bench, settings: SamplerSettings, told: str) -> Row:
+    """Draw all images with these settings and measure them; `told` names the row on the bar."""
+    sampler = Sampler(shared.generator.parts, settings)
+    gflop = unet_gflop(sampler, shared.images[0])
+    size = settings.batch_size
+    features: list[NDArray[np.float32]] = []
+    said: list[Prediction] = []
+    seconds: list[float] = []  # an image, of each whole batch
+    bar = tqdm(total=len(shared.images), desc=told, unit="image", leave=False)
+    with bar:
+        for first in range(0, len(shared.images), size):
+            batch = shared.images[first : first + size]
+            started = time.perf_counter()
+            pixels = np.stack(list(sampler.sample(batch)))
+            if len(batch) == size or not seconds:
+                seconds.append((time.perf_counter() - started) / len(batch))
+            features.append(shared.extractor(pixels))
+            if shared.classifier is not None:
+                said.append(shared.classifier.predict(pixels))
+            bar.update(len(batch))
+    patients = [image.patient_id for image in shared.images]
+    made = FeatureSet(features=np.concatenate(features), patients=patients)
+    fid, replicates = _fid(shared, made, "row")  # one name: rows are resampled alike
+    view = auroc = None
+    if shared.classifier is not None:
+        prediction = Prediction(*map(np.concatenate, zip(*said, strict=True)))
+        findings = shared.classifier.spec.findings
+        view, auroc = agreement(
+            prediction, shared.asked, patients, findings, samples=shared.samples, seed=shared.seed
+        )
+    return Row(
+        settings=config_to_dict(settings),
+        n=shared.n,
+        evaluations=sampler.evaluations,
+        gflop=gflop,
+        images_per_second=1 / median(seconds),
+        fid=fid,
+        replicates=replicates.tolist(),
+        view=view,
+        auroc=auroc,
+    )
+
+
+def unet_gflop(sampler: Sampler, image: PlannedImage) -> float:
+    """The UNet's work for one image: 10^9 floating-point operations of its products."""
+    sampler.latents([image])  # the prompt's embedding is kept
+    with FlopCounterMode(display=False) as counter:
+        sampler.latents([image])
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
+    generator = Generator(config.model, config.sampler, seed=config.seed)
+    images = list(generator.plan(PromptsConfig(dataset=config.prompts)))
+    if len(images) < MINIMUM:
+        raise InputError(f"{len(images)} prompts are too few for FID: at least {MINIMUM}")
+    films = {r.id: r for r in dataset.split(config.prompts.split).without_images()}
+    splits = (config.prompts.split, config.floor_split)
+    held_out_patients, floor_patients = (dataset.split(split).patients() for split in splits)
+    names = (f"{dataset.folder}/{splits[0]}", f"{dataset.folder}/{splits[1]}")
+    check_patients_disjoint(held_out_patients, floor_patients, names)
+    extractor = load_extractor("roentgen")
+    held_out, floor = (features_of(config, dataset, split, extractor) for split in splits)
+    return Bench(
+        generator=generator,
+        images=images,
+        asked=[films[str(image.from_radiograph)] for image in images],
+        held_out=held_out,
+        floor=floor,
+        extractor=extractor,
+        classifier=None if config.classifier is None else load_classifier(config.classifier),
+        samples=config.samples,
+        seed=config.seed,
+    )
+
+
+def features_of(
+    config: BenchConfig, dataset: RadiographDataset, name: str, extractor: Extractor
+) -> FeatureSet:
+    """The features of a split's films of the views that are drawn.
+
+    Raises InputError if there are too few, or they are not of one square size.
+    """
+    split, views = dataset.split(name), config.prompts.views
+    films = list(split.without_images())
+    rows = np.array([i for i, r in enumerate(films) if views is None or r.view in views], int)
+    if len(rows) < MINIMUM:
+        raise InputError(
+            f"split {name!r} of {dataset.folder} has {len(rows)} films of these views: FID needs "
+            f"at least {MINIMUM}"
+        )
+    pixels = Pixels(split, rows)
+    parts = [extractor(pixels[i : i + _READ]) for i in range(0, len(rows), _READ)]
+    patients = [films[row].patient_id for row in rows]
+    return FeatureSet(features=np.concatenate(parts), patients=patients)
+
+
+def _fid(shared: Bench, made: FeatureSet, name: str) -> tuple[Estimate, NDArray[np.float64]]:
+    """FID to the held-out films at `n` images, and that of each resample."""
+    n, samples, seed = shared.n, shared.samples, shared.seed
+    value = matched_distance(made, Sample(shared.held_out.features), n, _SUBSETS, seed)
+    replicates = fid_replicates({name: made}, shared.held_out, n, samples, seed)[name]
+    return normal_estimate(value, replicates, n, least=0.0), replicates
+
+
+def _check_output(folder: Path) -> None:
+    """Raises InputError unless it is new, empty, or a bench's."""
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, "results")
+    elif folder.is_dir() and any(folder.iterdir()) and not (folder / ROWS).is_dir():
+        raise InputError(f"output folder {folder} holds other things than a bench: choose another")
+    check_writable(folder)
+
+
+def _read(path: Path) -> Row | None:
+    """A row that was measured before; a damaged one is measured again."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return Row.from_json(json.loads(path.read_text(encoding="utf-8")))
+    return None
+
+
+def _write(
+    config: BenchConfig,
+    rows: Sequence[Row],
+    floor: Estimate,
+    shared: Bench,
+    manifests: dict[str, dict[str, Any]],
+) -> None:
+    results = {
+        "extractor": str(shared.extractor.definition),
+        "n": shared.n,
+        "floor": asdict(floor),
+        "rows": [row.to_json() for row in rows],
+    }
+    (config.output / MANIFEST).unlink(missing_ok=True)
+    write_json(config.output / RESULTS, results)
+    write_file(config.output / "table.csv", csv_table(rows))
+    write_file(config.output / "table.md", markdown_table(rows, floor))
+    write_file(config.output / "plot.png", plot(rows, floor))
+    made_from = provenance("sample.bench", config, manifests)
+    licenses = inherit_licenses(*manifests.values())
+    write_manifest(config.output, "results", fingerprint_of(results), licenses, made_from)
+
+
+def main() -> None:
+    """Read the command line, measure, and print the table."""
+    config = load_config(BenchConfig)
+    bench(config)
+    print((config.output / "table.md").read_text(encoding="utf-8"))  # noqa: T201
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,88 @@
+"""Is it nearly the same as another image of the set? Of each group the first stays.
+
+The limit is what two real patients of so many hardly reach: images of one prompt, which show the
+same findings in the same view, are no more alike than real patients' with the same findings.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.data.copies import CopyFinder, Nearest
+from roentgen.data.pixels import Chosen, Images
+from roentgen.metrics.copies import Threshold, calibrate
+from roentgen.metrics.estimates import Floats
+from roentgen.randomness import numpy_generator
+from sample.screen_config import DuplicatesConfig
+
+FAULT = "duplicate within the set"
+DEFINITION = (
+    "The likeness to the likeliest other image of the set that passed all other gates, as for "
+    "copies; the limit is set on one film of each of the training patients, looked up among the "
+    "others'. Of each group the first image stays."
+)
+
+
+class Duplicates(NamedTuple):
+    """For each of N images its likeness to the image it was compared with last, and which it is.
+
+    `of` is the place of the image that stays in its stead, -1 for images that stay.
+    """
+
+    likeness: Floats
+    of: NDArray[np.int64]
+
+
+def duplicates_limit(
+    config: DuplicatesConfig, train: Images, patients: Sequence[str], seed: int
+) -> Threshold:
+    """What a real patient's film hardly reaches with the likeliest of other patients' films.
+
+    One film of each patient: a patient's own further films are no duplicates.
+    """
+    _, first = np.unique(np.asarray(patients), return_index=True)
+    lot = numpy_generator(seed, "duplicates").permutation(first)[: config.films]
+    films = Chosen(train, np.sort(lot))
+    found = CopyFinder(films, shift=config.shift).nearest(films, others=True)
+    return calibrate(found.likeness, [str(k) for k in range(len(films))], config.false_alarms)
+
+
+def duplicates(kept: Images | None, images: Images, shift: int, limit: float) -> Duplicates:
+    """Which of `images` are duplicates of one of `kept`, or of one that comes before them.
+
+    Places count through: those kept, then the images.
+    """
+    n, before = len(images), 0 if kept is None else len(kept)
+    likeness, of = np.full(n, np.nan), np.full(n, -1, np.int64)
+    if kept is not None and before and n:
+        found = CopyFinder(kept, shift=shift).nearest(images)
+        likeness = found.likeness.copy()
+        of = np.where(found.likeness > limit, found.row, -1)
+    staying = np.flatnonzero(of < 0)
+    while len(staying) > 1:  # an image is compared with its likeliest, which may itself not stay
+        left = Chosen(images, staying)
+        found = CopyFinder(left, shift=shift).nearest(left, others=True)
+        likeness[staying] = np.fmax(likeness[staying], found.likeness)
+        dropped = _later(found, limit)
+        if not dropped:
+            break
+        for late, early in dropped.items():
+            of[staying[late]] = before + staying[early]
+        staying = np.delete(staying, list(dropped))
+    return Duplicates(likeness, of)
+
+
+def _later(found: Nearest, limit: float) -> dict[int, int]:
+    """Of each pair beyond the limit the later image -> the earlier, which stays."""
+    dropped: dict[int, int] = {}
+    pairs = {
+        (min(i, j), max(i, j))
+        for i, (j, alike) in enumerate(zip(found.row.tolist(), found.likeness, strict=True))
+        if alike > limit
+    }
+    for early, late in sorted(pairs):
+        if early not in dropped and late not in dropped:
+            dropped[late] = early
+    return dropped

@@ -1,0 +1,58 @@
+"""Is there no real film like it? The distance of its features to the k-th nearest real film.
+
+Deep nearest neighbours, Sun et al. 2022: features of length 1.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.data.pixels import Images
+from roentgen.metrics.estimates import Floats
+from roentgen.models.extractor import Extractor
+from sample.gates.gate import Check, CheckedGate, Shown, checked_gate
+from sample.screen_config import OutliersConfig
+
+_BATCH = 256
+
+
+def outliers_gate(
+    config: OutliersConfig, extractor: Extractor, train: Images, held_out: Shown, *, min_cases: int
+) -> CheckedGate:
+    """The gate that looks images up among `train`."""
+    real = unit_features(extractor, train)
+    k = min(config.neighbour, len(real))
+
+    def measure(shown: Shown) -> Floats:
+        return kth_distance(unit_features(extractor, shown.images), real, k)[:, None]
+
+    return checked_gate(
+        "outliers",
+        f"The distance to the {k}th nearest of {len(real)} real films, of features of length 1 "
+        f"({extractor.definition}), less the mean of that of held-out real films, in standard "
+        "deviations of these.",
+        [Check(fault="unlike any real film", unit="distance", told=float)],
+        measure,
+        measure(held_out),
+        held_out.patients,
+        false_alarms=config.false_alarms,
+        min_cases=min_cases,
+    )
+
+
+def unit_features(extractor: Extractor, images: Images) -> NDArray[np.float32]:
+    """(N, d), each of length 1."""
+    parts = [
+        extractor(images[slice(first, first + _BATCH)]) for first in range(0, len(images), _BATCH)
+    ]
+    features = np.concatenate(parts)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    result: NDArray[np.float32] = features / np.maximum(lengths, 1e-12)
+    return result
+
+
+def kth_distance(x: NDArray[np.float32], others: NDArray[np.float32], k: int) -> Floats:
+    """Euclidean distance of each of (n, d) to the k-th nearest of (m, d), all of length 1."""
+    cosine = x.astype(np.float64) @ others.T.astype(np.float64)
+    nearest = -np.partition(-cosine, k - 1, axis=1)[:, k - 1]
+    result: Floats = np.sqrt(np.maximum(2 - 2 * nearest, 0))
+    return result

@@ -1,0 +1,67 @@
+"""Is the image blank, flat, saturated, smeared or grainy? Four numbers, beside real films'."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.metrics.estimates import Floats
+from sample.gates.gate import Check, CheckedGate, Shown, checked_gate
+from sample.screen_config import QualityConfig
+
+DEFINITION = (
+    "Contrast (5th to 95th percentile of pixels), saturation (share of pixels that are black or "
+    "white), roughness (mean difference of neighbouring pixels beside the contrast; both ways) "
+    "and brightness (mean; both ways): how far their logarithms lie from those of held-out real "
+    "films, in standard deviations of these; the score is that of the worst. Limits are widened."
+)
+_BATCH = 256
+_FLAT = 0.5  # grey levels: less is no contrast, no difference
+_FEW = 0.001  # share of pixels: less is no saturation
+
+
+def quality_gate(config: QualityConfig, held_out: Shown, *, min_cases: int) -> CheckedGate:
+    """The gate by what held-out real films are like, whatever is asked for."""
+
+    def measure(shown: Shown) -> Floats:
+        contrast, saturated, rough, bright = statistics(shown).T
+        columns = [-contrast, saturated, -rough, rough, -bright, bright]
+        return np.stack(columns, axis=1)
+
+    return checked_gate(
+        "quality",
+        DEFINITION,
+        [
+            Check(fault="blank or flat", unit="contrast", told=lambda v: math.exp(-v)),
+            Check(fault="saturated", unit="share of black and white", told=math.exp),
+            Check(fault="smeared", unit="roughness", told=lambda v: math.exp(-v)),
+            Check(fault="grainy", unit="roughness", told=math.exp),
+            Check(fault="too dark", unit="mean", told=lambda v: math.exp(-v)),
+            Check(fault="too bright", unit="mean", told=math.exp),
+        ],
+        measure,
+        measure(held_out),
+        held_out.patients,
+        false_alarms=config.false_alarms,
+        min_cases=min_cases,
+        margin=config.margin,
+    )
+
+
+def statistics(shown: Shown) -> Floats:
+    """(N, 4): logarithms of contrast, share saturated, roughness beside contrast, and mean."""
+    images = shown.images
+    parts = [_of(images[slice(first, first + _BATCH)]) for first in range(0, len(images), _BATCH)]
+    return np.concatenate(parts) if parts else np.empty((0, 4))
+
+
+def _of(images: NDArray[np.uint8]) -> Floats:
+    low, high = np.percentile(images, [5, 95], axis=(1, 2))
+    contrast = np.maximum(high - low, _FLAT)
+    saturated = np.maximum(((images == 0) | (images == 255)).mean(axis=(1, 2)), _FEW)
+    wide = images.astype(np.float32)
+    steps = [np.abs(np.diff(wide, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2)]
+    rough = np.maximum((steps[0] + steps[1]) / 2, _FLAT / 10) / contrast
+    bright = np.maximum(wide.mean(axis=(1, 2)), _FLAT)
+    result: Floats = np.log(np.stack([contrast, saturated, rough, bright], axis=1))
+    return result.astype(np.float64)

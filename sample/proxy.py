@@ -1,0 +1,182 @@
+"""Real films and the networks that learn from them: the proxy, and the one that audits it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from roentgen.data.dataset import RadiographDataset, check_patients_disjoint
+from roentgen.data.findings import FINDING_NAMES, FindingName
+from roentgen.data.pixels import Chosen, Images, Pixels
+from roentgen.data.radiograph import Radiograph
+from roentgen.errors import InputError
+from roentgen.models.classifier import (
+    Classifier,
+    load_classifier,
+    settings_key,
+    train_classifier,
+)
+from roentgen.models.labels import label_matrix, view_indices
+from roentgen.models.sides import SIDES, Halves, one_side, shows_sides, side_labels
+from roentgen.randomness import numpy_generator
+from roentgen.runs import fingerprint_of, whole_folder
+from sample.screen_config import ProxyConfig, ReferenceConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Films:
+    """Real films, whose pixels are read when asked for."""
+
+    radiographs: Sequence[Radiograph]  # without pixels
+    images: Images
+    key: str  # of all pixels, in this order
+
+    @property
+    def patients(self) -> list[str]:
+        """The patient of each film."""
+        return [radiograph.patient_id for radiograph in self.radiographs]
+
+    def take(self, rows: NDArray[np.integer], name: str) -> "Films":
+        """These rows alone; `name` says how they were chosen."""
+        return replace(
+            self,
+            radiographs=[self.radiographs[row] for row in rows],
+            images=Chosen(self.images, rows),
+            key=fingerprint_of([self.key, name, rows.tolist()]),
+        )
+
+
+def read_films(dataset: RadiographDataset, config: ReferenceConfig) -> tuple[Films, Films]:
+    """The split that networks learn from, and the one that limits are set on.
+
+    Raises InputError if a split is absent, or a patient is in both.
+    """
+    train, held_out = (dataset.split(name) for name in (config.train_split, config.held_out_split))
+    names = (f"{dataset.folder}/{train.name}", f"{dataset.folder}/{held_out.name}")
+    check_patients_disjoint(train.patients(), held_out.patients(), names)
+    first, second = (
+        Films(
+            radiographs=list(split.without_images()),
+            images=Pixels(split, np.arange(len(split))),
+            key=fingerprint_of([dataset.fingerprint, split.name]),
+        )
+        for split in (train, held_out)
+    )
+    return first, second
+
+
+def proxy_and_auditor(config: ProxyConfig, train: Films, seed: int) -> tuple[Films, Films | None]:
+    """The films that the proxy learns from, and other patients' that its auditor learns from."""
+    share = config.audit_share
+    if share is None:
+        return train, None
+    names = sorted(set(train.patients))
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    chosen = set(numpy_generator(seed, "audit").permutation(names)[:count].tolist())
+    theirs = np.array([patient in chosen for patient in train.patients])
+    return (
+        train.take(np.flatnonzero(~theirs), "proxy"),
+        train.take(np.flatnonzero(theirs), "auditor"),
+    )
+
+
+def the_proxy(
+    config: ProxyConfig, findings: Sequence[FindingName], films: Films, caches: Path, seed: int
+) -> Classifier:
+    """The saved network, or one that learns from these films.
+
+    Raises InputError for findings that it does not know.
+    """
+    if config.folder is None:
+        return trained(config, findings, films, caches, seed)
+    proxy = load_classifier(config.folder, best_device())
+    lacking = [name for name in findings if name not in proxy.spec.findings]
+    if lacking:
+        raise InputError(
+            f"labels: the classifier in {config.folder} does not know {', '.join(lacking)}, "
+            f"which prompts ask for; it knows {', '.join(proxy.spec.findings)}: name the "
+            "findings to judge in labels.findings, or set proxy.folder: null to train one"
+        )
+    return proxy
+
+
+def check_cases(config: ProxyConfig, findings: Sequence[FindingName], films: Films) -> None:
+    """Raise InputError for a finding that these films have too few of to learn it from."""
+    labels = label_matrix(films.radiographs, findings, config.not_mentioned)
+    for j, name in enumerate(findings):
+        for state in (1, 0):
+            count = int((labels[:, j] == state).sum())
+            if count < config.min_cases:
+                raise InputError(
+                    f"labels: only {count} of {len(films.radiographs)} real films to learn from "
+                    f"have {name} {'present' if state else 'absent'} (at least {config.min_cases} "
+                    "needed): name the findings to judge in labels.findings, set "
+                    "proxy.audit_share: null, or give more films"
+                )
+
+
+def trained(
+    config: ProxyConfig, findings: Sequence[FindingName], films: Films, caches: Path, seed: int
+) -> Classifier:
+    """A network that learns findings, all if none is named, and views from these films."""
+    findings = findings or FINDING_NAMES
+    labels = label_matrix(films.radiographs, findings, config.not_mentioned)
+    return _kept(config, findings, films, labels, caches, seed)
+
+
+def side_network(
+    config: ProxyConfig, findings: Sequence[FindingName], films: Films, caches: Path, seed: int
+) -> Classifier:
+    """A network that learns from each half of frontal films what is present in it."""
+    frontal = films.take(shows_sides(films.radiographs), "frontal")
+    labels = side_labels(frontal.radiographs, findings, config.not_mentioned)
+    for name, side in zip(findings, one_side(labels).T, strict=True):
+        counts = [int((side == k).sum()) for k in range(len(SIDES))]
+        if min(counts) < config.min_cases:
+            told = " and ".join(f"{n} {word}" for n, word in zip(counts, SIDES, strict=True))
+            raise InputError(
+                f"sides: only {told} real films to learn from have {name} on one side (at least "
+                f"{config.min_cases} of each needed): name the findings to judge in sides.findings"
+            )
+    halves = Films(
+        radiographs=[radiograph for radiograph in frontal.radiographs for _ in SIDES],
+        images=Halves(frontal.images),
+        key=fingerprint_of([frontal.key, "halves"]),
+    )
+    said = labels.transpose(0, 2, 1).reshape(len(halves.radiographs), -1)
+    return _kept(config, findings, halves, said, caches, seed)
+
+
+def _kept(
+    config: ProxyConfig,
+    findings: Sequence[FindingName],
+    films: Films,
+    labels: NDArray[np.float32],
+    caches: Path,
+    seed: int,
+) -> Classifier:
+    """A network trained on these films and labels, or as it was kept when that was done before."""
+    said = fingerprint_of(np.nan_to_num(labels, nan=-1).tolist())
+    key = fingerprint_of([films.key, said, list(findings), settings_key(config.classifier), seed])
+    folder = caches / f"proxy-{key}"
+    if not folder.exists():
+        network = train_classifier(
+            films.images,
+            labels,
+            view_indices(films.radiographs),
+            findings=findings,
+            config=config.classifier,
+            seed=seed,
+            device=best_device(),
+        )
+        with whole_folder(folder) as partial:
+            network.save(partial)
+    return load_classifier(folder, best_device())
+
+
+def best_device() -> torch.device:
+    """A GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,191 @@
+"""Screen a synthetic set: `python -m sample.screen configs/sample/x.yaml`.
+
+Gates look at every image; what fails one is dropped and drawn again with new seeds. A killed run,
+started again in the same way, goes on with what it had drawn and judges again; the set is the same.
+"""
+
+from typing import Any
+
+from roentgen.config import config_to_dict, load_config
+from roentgen.data.dataset import RadiographDataset, RadiographSplit, open_dataset
+from roentgen.data.parts import Part, WorkFolder
+from roentgen.errors import InputError, run_program
+from roentgen.launch import ended_like_ctrl_c
+from roentgen.models.trained import model_manifest
+from roentgen.runs import check_output, inherit_licenses, provenance
+from sample.judges import make_judges
+from sample.plan import PLAN
+from sample.proxy import Films, read_films
+from sample.redraw import Redraw, plan_of, planned
+from sample.screen_config import ScreenConfig
+from sample.screen_summary import limits_of, page, summarise
+from sample.screened import write_pictures, write_screened
+from sample.screening import Candidate, Judges, SetRows, screen_rows
+
+# What does not change the set: a run may go on with other values of these.
+_FREE = ("output", "overwrite", "caches", "pictures", "model")
+
+
+def screen(config: ScreenConfig) -> str:
+    """Make the screened set of a configuration and return what came of it, as Markdown.
+
+    Raises InputError for what the user must change.
+    """
+    check_output(config.output, overwrite=config.overwrite)
+    check_output(config.dropped, overwrite=True)  # it goes with the output
+    dataset, reference = open_dataset(config.dataset), open_dataset(config.reference.folder)
+    rows = SetRows(dataset)
+    check_synthetic(dataset, rows)
+    check_preparation(dataset, reference)
+    train, held_out = read_films(reference, config.reference)
+    check_sizes(dataset, rows, train, held_out)
+    notes = check_model(config, dataset, reference)
+    redraw = None
+    if config.attempts or config.best_of > 1:
+        redraw = Redraw(config, dataset, rows.ids)
+    made_from = provenance("sample.screen", config, _inputs(dataset, reference))
+    work = WorkFolder(config.output, Part, 0, "screening")
+    with work.lock():
+        for note in work.open(_identity(config, made_from)):
+            print(f"screen: {note}", flush=True)  # noqa: T201
+        judges = make_judges(config, rows, train, held_out)
+        return _screen(config, dataset, reference, rows, judges, redraw, work, made_from, notes)
+
+
+def _screen(
+    config: ScreenConfig,
+    dataset: RadiographDataset,
+    reference: RadiographDataset,
+    rows: SetRows,
+    judges: Judges,
+    redraw: Redraw | None,
+    work: WorkFolder[Part],
+    made_from: dict[str, Any],
+    notes: list[str],
+) -> str:
+    def draw(wanted: list[tuple[int, int]]) -> tuple[list[Candidate], RadiographSplit]:
+        assert redraw is not None
+        return redraw(work, wanted)
+
+    screening, pool = screen_rows(
+        rows, judges, attempts=config.attempts, best_of=config.best_of, draw=draw
+    )
+    summary = summarise(config, screening, judges, notes)
+    told = page(config, summary)
+    licenses = inherit_licenses(dataset.manifest, reference.manifest)
+    train = reference.split(config.reference.train_split)
+    write_pictures(config, screening, pool, train, licenses, made_from)
+    kept = [(row, screening.kept[row].candidate.attempt) for row in sorted(screening.kept)]
+    plan = None
+    if (dataset.folder / PLAN).is_file():
+        plan = planned(plan_of(dataset.folder, rows.ids), kept, config.seed)
+    write_screened(
+        config,
+        dataset,
+        screening,
+        pool,
+        licenses=licenses,
+        provenance=made_from | {"notes": notes},
+        plan=plan,
+        limits=limits_of(judges),
+        summary=summary,
+        told=told,
+    )
+    work.remove()
+    return told
+
+
+def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[str, Any]:
+    """The manifests of what the set is made of; the model and the prompts stay its own."""
+    made_from = dataset.manifest["provenance"].get("made_from", {})
+    return {**made_from, "set": dataset.manifest, "reference": reference.manifest}
+
+
+def _identity(config: ScreenConfig, made_from: dict[str, Any]) -> dict[str, Any]:
+    """All that what is drawn again depends on, as JSON values."""
+    settings = {k: v for k, v in config_to_dict(config).items() if k not in _FREE}
+    prints = {role: source["fingerprint"] for role, source in made_from["made_from"].items()}
+    return {**settings, "made_from": prints, "versions": made_from["versions"]}
+
+
+def check_synthetic(dataset: RadiographDataset, rows: SetRows) -> None:
+    """Raise InputError for a set with an image that is not said to be synthetic."""
+    for radiograph in rows.without_images():
+        if radiograph.synthesis is None:
+            raise InputError(
+                f"image {radiograph.id!r} of {dataset.folder} is not synthetic: dataset must be a "
+                "set that sample.generate made"
+            )
+
+
+def check_preparation(dataset: RadiographDataset, reference: RadiographDataset) -> None:
+    """Raise InputError where both say how images were fitted and the ways differ."""
+    ours, theirs = (d.manifest.get("preparation") or {} for d in (dataset, reference))
+    for key in ("size", "fit"):
+        if ours.get(key) is not None and theirs.get(key) is not None and ours[key] != theirs[key]:
+            raise InputError(
+                f"the model of {dataset.folder} learnt from images of {key} {ours[key]}, the "
+                f"reference ({reference.folder}) has {key} {theirs[key]}: prepare it alike"
+            )
+
+
+def check_sizes(dataset: RadiographDataset, rows: SetRows, train: Films, held_out: Films) -> None:
+    """Raise InputError unless all images are of one size."""
+    size = rows.images[slice(0, 1)].shape[1]
+    for films in (train, held_out):
+        other = films.images[slice(0, 1)].shape[1]
+        if other != size:
+            raise InputError(
+                f"images of {dataset.folder} have {size} pixels a side, those of the reference "
+                f"{other}: prepare it at the same size"
+            )
+
+
+def check_model(
+    config: ScreenConfig, dataset: RadiographDataset, reference: RadiographDataset
+) -> list[str]:
+    """What is to be known of who the model learnt from.
+
+    Raises InputError for a model that was trained on the films that limits are set on: what it
+    knows by heart would count as chance.
+    """
+    told = config.reference
+    named = dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
+    path = config.model or named.get("path")
+    unknown = (
+        "It is not known on which films the model was trained: copies are looked up in split "
+        f"{told.train_split!r} of {reference.folder} alone."
+    )
+    try:
+        made = model_manifest(str(path))["provenance"] if path else {}
+    except InputError:
+        return [unknown]
+    sources = (made.get("made_from") or {}).values()
+    if not any(source.get("fingerprint") == reference.fingerprint for source in sources):
+        return [unknown]
+    settings = made.get("config") or {}
+    data = settings.get("data", settings)
+    split = data.get("split") or data.get("train_split") if isinstance(data, dict) else None
+    if split == told.held_out_split:
+        raise InputError(
+            f"the model of {dataset.folder} was trained on split {split!r} of {reference.folder}, "
+            "which must be held out here: choose another reference.held_out_split"
+        )
+    if split != told.train_split:
+        return [unknown]
+    return []
+
+
+def main() -> None:
+    """Read the command line, screen, and say what came of it."""
+    config = load_config(ScreenConfig)
+    with ended_like_ctrl_c():
+        told = screen(config)
+    print(told)  # noqa: T201
+    print(f"{config.output}: dataset, {PLAN}, screening.parquet")  # noqa: T201
+    if config.dropped.exists():
+        print(f"{config.dropped}: pictures of what was dropped")  # noqa: T201
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,254 @@
+"""Rounds of screening: judge, choose, draw again what was dropped.
+
+Pixels are read as they are asked for; what is kept of an image in memory is a line of numbers.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from roentgen.data.dataset import RadiographDataset, RadiographSplit
+from roentgen.data.pixels import Chosen, Images, Joined, Pixels
+from roentgen.data.radiograph import Radiograph
+from roentgen.metrics.copies import Threshold
+from roentgen.models.classifier import Classifier
+from sample.agreement import Auditor, Calls
+from sample.gates import duplicates as twins
+from sample.gates.gate import Gate, Shown
+
+LOSER = "another image of the row is more as asked"
+_TOGETHER = 128  # images that are judged at a time
+
+
+class Candidate(NamedTuple):
+    """An image that may stand for a row of the set."""
+
+    row: int  # of the set
+    attempt: int  # 0: the set's own image
+    place: int  # among the set's images or, of a further attempt, among those that were drawn
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a candidate."""
+
+    candidate: Candidate
+    calls: Calls  # (calls,) the auditor's: findings, then the view
+    scores: dict[str, float] = field(default_factory=dict)  # by gate; absent: not judged
+    faults: dict[str, str] = field(default_factory=dict)  # by gate that it failed
+    reasons: dict[str, str] = field(default_factory=dict)
+    like: dict[str, int] = field(default_factory=dict)  # by gate: which image it is too like
+    kept: bool = False
+    lost: bool = False  # passed, but another candidate of its row is better
+
+    @property
+    def fault(self) -> str:
+        """The first gate that it failed and why, in words that many share; "" if it is kept."""
+        if self.lost:
+            return LOSER
+        return next((f"{gate}: {fault}" for gate, fault in self.faults.items()), "")
+
+
+def retry_id(planned: str, attempt: int) -> str:
+    """The id of an image that is drawn in place of a planned one."""
+    return f"{planned}-retry{attempt}"
+
+
+class SetRows:
+    """The images of a set, row by row through all its splits."""
+
+    def __init__(self, dataset: RadiographDataset) -> None:
+        self.splits: list[RadiographSplit] = [dataset.split(name) for name in dataset.splits]
+        self._ends = list(accumulate(len(split) for split in self.splits))
+        self.ids = [name for split in self.splits for name in split.ids()]
+        self.images: Images = Joined(
+            [Pixels(split, np.arange(len(split))) for split in self.splits]
+        )
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, row: int) -> Radiograph:
+        split = bisect_right(self._ends, row)
+        return self.splits[split][row - (self._ends[split] - len(self.splits[split]))]
+
+    def without_images(self) -> Iterator[Radiograph]:
+        """All in order, without pixels."""
+        for split in self.splits:
+            yield from split.without_images()
+
+
+class Pool:
+    """The pixels of candidates: the set's own and those that were drawn."""
+
+    def __init__(self, rows: SetRows, drawn: RadiographSplit | None) -> None:
+        self.rows, self.drawn = rows, drawn
+        images = [rows.images]
+        if drawn is not None and len(drawn):
+            images.append(Pixels(drawn, np.arange(len(drawn))))
+        self._images = Joined(images)
+
+    def images(self, candidates: Sequence[Candidate]) -> Images:
+        """Their images, read when they are asked for."""
+        places = [self.place(candidate) for candidate in candidates]
+        return Chosen(self._images, np.array(places, np.int64))
+
+    def place(self, candidate: Candidate) -> int:
+        """Where it is among all images."""
+        return candidate.place + (len(self.rows) if candidate.attempt else 0)
+
+    def radiograph(self, candidate: Candidate) -> Radiograph:
+        """The whole record."""
+        return self.at(self.place(candidate))
+
+    def at(self, place: int) -> Radiograph:
+        """The record at a place among all images."""
+        if place < len(self.rows):
+            return self.rows[place]
+        assert self.drawn is not None
+        return self.drawn[place - len(self.rows)]
+
+    def id(self, candidate: Candidate) -> str:
+        """Its id, which of a further attempt follows from the planned one."""
+        planned = self.rows.ids[candidate.row]
+        return retry_id(planned, candidate.attempt) if candidate.attempt else planned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """All that an image is judged by."""
+
+    gates: Sequence[Gate]
+    proxy: Classifier | None
+    duplicates: Threshold | None  # of likeness within the set; None: it is not judged
+    shift: int  # pixels by which duplicates may be shifted
+    auditor: Auditor | None
+    audits: Classifier | None  # the auditor's network
+
+    def __call__(self, candidates: Sequence[Candidate], shown: Shown) -> list[Verdict]:
+        """What gates and the auditor say of each."""
+        calls = np.empty((len(candidates), 0), np.int8)
+        if self.auditor is not None:
+            audited = Shown(shown.radiographs, shown.images, self.audits)
+            calls = np.column_stack(self.auditor(audited))
+        verdicts = [Verdict(c, called) for c, called in zip(candidates, calls, strict=True)]
+        for gate in self.gates:
+            judged = gate(shown)
+            for k in np.flatnonzero(~np.isnan(judged.score)).tolist():
+                verdict = verdicts[k]
+                verdict.scores[gate.name] = float(judged.score[k])
+                if judged.fault[k]:
+                    verdict.faults[gate.name] = judged.fault[k]
+                    verdict.reasons[gate.name] = judged.reason[k]
+                    if judged.like is not None:
+                        verdict.like[gate.name] = int(judged.like[k])
+        return verdicts
+
+
+class Screening:
+    """What is known of a set while it is screened."""
+
+    def __init__(self, rows: SetRows, judges: Judges) -> None:
+        self.rows, self._judges = rows, judges
+        self.verdicts: list[Verdict] = []
+        self.kept: dict[int, Verdict] = {}  # by row
+
+    def open_rows(self) -> list[int]:
+        """The rows for which no image is kept yet."""
+        return [row for row in range(len(self.rows)) if row not in self.kept]
+
+    def round(self, pool: Pool, candidates: Sequence[Candidate], name: str) -> None:
+        """Judge candidates for rows that are open and keep at most one for each."""
+        verdicts = list(self._judge(pool, candidates, name))
+        self.verdicts += verdicts
+        chosen = best_of_each_row(verdicts)
+        if self._judges.duplicates is not None:
+            self._drop_duplicates(pool, chosen)
+        for verdict in chosen:
+            if not verdict.faults:
+                verdict.kept = True
+                self.kept[verdict.candidate.row] = verdict
+
+    def _judge(self, pool: Pool, candidates: Sequence[Candidate], name: str) -> Iterator[Verdict]:
+        with tqdm(total=len(candidates), desc=name, unit="image") as bar:
+            for first in range(0, len(candidates), _TOGETHER):
+                part = candidates[first : first + _TOGETHER]
+                radiographs = [self.rows[candidate.row] for candidate in part]
+                images = pool.images(part)[:]
+                yield from self._judges(part, Shown(radiographs, images, self._judges.proxy))
+                bar.update(len(part))
+
+    def _drop_duplicates(self, pool: Pool, chosen: Sequence[Verdict]) -> None:
+        """Note the faults of those that are like another that stays."""
+        limit = self._judges.duplicates
+        assert limit is not None
+        before = [self.kept[row].candidate for row in sorted(self.kept)]
+        new = [verdict.candidate for verdict in chosen]
+        kept = pool.images(before) if before else None
+        found = twins.duplicates(kept, pool.images(new), self._judges.shift, limit.likeness)
+        for verdict, likeness, of in zip(chosen, found.likeness, found.of.tolist(), strict=True):
+            if not np.isnan(likeness):
+                verdict.scores["duplicates"] = float(likeness)
+            if of >= 0:
+                stays = (before + new)[of]
+                verdict.like["duplicates"] = pool.place(stays)
+                verdict.faults["duplicates"] = twins.FAULT
+                verdict.reasons["duplicates"] = (
+                    f"{twins.FAULT}: likeness {likeness:.3f} to "
+                    f"{pool.id(stays)}, limit {limit.likeness:.3f}"
+                )
+
+
+def best_of_each_row(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Of the candidates of each row that pass, the one whose findings are most as asked, by row.
+
+    The others are marked as lost. Of equals the first attempt is taken.
+    """
+    passing: dict[int, list[Verdict]] = {}
+    for verdict in verdicts:
+        if not verdict.faults:
+            passing.setdefault(verdict.candidate.row, []).append(verdict)
+    chosen = []
+    for row in sorted(passing):
+        best = min(passing[row], key=lambda v: (v.scores.get("labels", 0.0), v.candidate.attempt))
+        chosen.append(best)
+        for verdict in passing[row]:
+            verdict.lost = verdict is not best
+    return chosen
+
+
+def screen_rows(
+    rows: SetRows,
+    judges: Judges,
+    *,
+    attempts: int,
+    best_of: int,
+    draw: Callable[[list[tuple[int, int]]], tuple[list[Candidate], RadiographSplit]] | None,
+) -> tuple[Screening, Pool]:
+    """Screen a set: its own images first, then further ones for what was dropped.
+
+    `draw` makes candidates of (row, attempt) pairs, in their order, and gives the split that holds
+    all that were drawn; None if nothing is drawn.
+    """
+    screening, pool = Screening(rows, judges), Pool(rows, None)
+    for number in range(attempts + 1):
+        first = number * best_of
+        left = screening.open_rows()
+        wanted = [
+            (row, attempt) for row in left for attempt in range(max(first, 1), first + best_of)
+        ]
+        if not left:
+            break
+        candidates = [Candidate(row, 0, row) for row in left] if number == 0 else []
+        if wanted:
+            assert draw is not None
+            drawn, split = draw(wanted)
+            pool = Pool(rows, split)
+            candidates = sorted([*candidates, *drawn])
+        screening.round(pool, candidates, "screening" if number == 0 else f"attempt {number}")
+    return screening, pool

@@ -1,0 +1,198 @@
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sample.bench
+from roentgen.config import load_config
+from roentgen.data.dataset import open_dataset
+from roentgen.data.findings import Finding
+from roentgen.data.images import decode
+from roentgen.data.radiograph import Radiograph
+from roentgen.errors import InputError
+from roentgen.metrics.estimates import auroc
+from roentgen.metrics.frechet import frechet_distance_of_features
+from roentgen.models.classifier import Prediction
+from roentgen.models.extractor import load_extractor
+from roentgen.models.sampler import SamplerSettings
+from roentgen.runs import read_manifest
+from sample.bench import bench
+from sample.bench_agreement import agreement
+from sample.bench_config import BenchConfig, Grid
+from sample.bench_table import Row
+from sample.config import DatasetPrompts, PromptsConfig
+from sample.generator import Generator
+
+# diffusers' solvers hand a tensor to np.array.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+FILMS = 24
+
+
+@pytest.fixture(scope="module")
+def config(
+    small_model: Path,
+    make_small_dataset: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> BenchConfig:
+    folder = tmp_path_factory.mktemp("bench")
+    data = make_small_dataset(folder / "data", train=FILMS, validate=FILMS)
+    return BenchConfig(
+        model=str(small_model),
+        prompts=DatasetPrompts(folder=data, split="validate"),
+        grids=(Grid(scheduler=("DDIM", "UniPC"), steps=(2,)), Grid(cache_interval=(2,))),
+        sampler=SamplerSettings(steps=3, guidance_scale=3.0, batch_size=10, device="cpu"),
+        samples=20,
+        output=folder / "bench",
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(config: BenchConfig) -> list[Row]:
+    return bench(config)
+
+
+def test_grids_give_each_combination_once() -> None:
+    shared = SamplerSettings(steps=9, batch_size=3)
+    grid = Grid(steps=(4, 5), guidance_interval=(None, (0.3, 5.0)))
+    found = [(row.steps, row.guidance_interval) for row in grid.settings(shared)]
+    assert found == [(4, None), (4, (0.3, 5.0)), (5, None), (5, (0.3, 5.0))]
+    assert all(row.batch_size == 3 for row in grid.settings(shared))
+    assert Grid().settings(shared) == [shared]
+    config = BenchConfig(
+        model="tiny",
+        prompts=DatasetPrompts(folder=Path("data")),
+        grids=(grid, Grid(steps=(5, 6))),
+        sampler=shared,
+        output=Path("out"),
+    )
+    assert [row.steps for row in config.rows()] == [4, 4, 5, 5, 6]
+
+
+def test_fid_of_a_row_is_that_of_its_images(config: BenchConfig, rows: list[Row]) -> None:
+    """Drawn once more by the generator that sets are made with."""
+    settings = replace(config.sampler, scheduler="UniPC", steps=2)
+    generator = Generator(config.model, settings)
+    planned = generator.plan(PromptsConfig(dataset=config.prompts))
+    made = np.stack([decode(radiograph.image) for radiograph in generator.draw(planned)])
+    dataset = open_dataset(config.prompts.folder)
+    held_out, floor = (
+        np.stack(dataset.split(name).images(range(FILMS))) for name in ("validate", "train")
+    )
+    features = load_extractor("roentgen")
+    expected = frechet_distance_of_features(features(made), features(held_out))
+    assert rows[1].settings["scheduler"] == "UniPC"
+    assert rows[1].fid.value == pytest.approx(expected, rel=1e-3)
+    results = json.loads((config.output / "results.json").read_text())
+    real = frechet_distance_of_features(features(floor), features(held_out))
+    assert results["floor"]["value"] == pytest.approx(real, rel=1e-6)
+
+
+def test_what_a_row_says_of_its_work(rows: list[Row]) -> None:
+    ddim, unipc, cached = rows
+    assert [row.evaluations for row in rows] == [4, 4, 6]
+    assert ddim.gflop == unipc.gflop
+    assert ddim.gflop < cached.gflop < 1.5 * ddim.gflop  # the third call is cached in part
+    assert all(row.images_per_second > 0 for row in rows)
+    assert all(row.n == FILMS for row in rows)
+
+
+def test_tables_and_picture(config: BenchConfig, rows: list[Row]) -> None:
+    with (config.output / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["scheduler"] for line in lines] == ["DDIM", "UniPC", "DPM-Solver++"]
+    for line, row in zip(lines, rows, strict=True):
+        assert row.fid.value is not None
+        assert float(line["fid"]) == row.fid.value
+        assert float(line["fid_above_first"]) == pytest.approx(
+            row.fid.value - float(lines[0]["fid"])
+        )
+    text = (config.output / "table.md").read_text()
+    assert text.count("\n| ") == len(rows) + 1
+    assert "guidance 3; " in text
+    with Image.open(config.output / "plot.png") as picture:
+        assert picture.format == "PNG"
+    assert read_manifest(config.output, "results")["licenses"]
+
+
+def test_a_killed_bench_goes_on_and_a_longer_one_measures_what_is_new(
+    config: BenchConfig, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[SamplerSettings] = []
+    measure = sample.bench.measure
+
+    def spy(shared: Any, settings: SamplerSettings, told: str) -> Row:
+        measured.append(settings)
+        return measure(shared, settings, told)
+
+    monkeypatch.setattr("sample.bench.measure", spy)
+    assert bench(config) == rows
+    assert not measured
+    files = sorted((config.output / "rows").iterdir())
+    files[0].write_text(files[0].read_text()[:100])  # damaged
+    (config.output / "roentgen.json").unlink()  # as if killed
+    again = bench(replace(config, grids=(*config.grids, Grid(steps=(4,)))))
+    assert len(measured) == 2
+    assert {measured[0].steps, measured[1].steps} & {4}
+    assert [row.fid for row in again[:3]] == [row.fid for row in rows]
+
+
+def test_agreement_is_counted(config: BenchConfig) -> None:
+    films: list[Radiograph] = list(
+        open_dataset(config.prompts.folder).split("train").without_images()
+    )
+    states = (Finding(name="Edema", state="present"), Finding(name="Edema", state="absent"))
+    asked = [replace(film, findings=(states[i % 2],)) for i, film in enumerate(films)]
+    draws = np.random.default_rng(0)
+    said, views = draws.random((FILMS, 2)), draws.random((FILMS, 3))
+    view, mean = agreement(
+        Prediction(said, views),
+        asked,
+        [film.patient_id for film in films],
+        ("Edema", "Pneumothorax"),  # of the second nothing is asked
+        samples=50,
+        seed=0,
+    )
+    positive = np.arange(FILMS) % 2 == 0
+    assert mean.value == pytest.approx(auroc(said[:, 0], positive))
+    right = [row.argmax() == i % 3 for i, row in enumerate(views)]
+    assert view.value == pytest.approx(np.mean(right))
+
+
+def test_bad_benches_are_refused_before_any_work(
+    config: BenchConfig, make_small_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="floor_split is 'validate', the split that FID"):
+        replace(config, floor_split="validate")
+    with pytest.raises(InputError, match="grid's steps is empty"):
+        Grid(steps=())
+    few = replace(config, prompts=replace(config.prompts, limit=5), output=tmp_path / "few")
+    with pytest.raises(InputError, match="5 prompts are too few for FID: at least 20"):
+        bench(few)
+    data = make_small_dataset(tmp_path / "data", train=10, validate=FILMS)
+    prompts = replace(config.prompts, folder=data)
+    with pytest.raises(InputError, match=r"'train' of .* has 10 films of these views"):
+        bench(replace(config, prompts=prompts, output=tmp_path / "few"))
+    with pytest.raises(InputError, match="1000 levels of noise"):
+        bench(replace(config, grids=(Grid(steps=(1000,)),), output=tmp_path / "steps"))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds other things"):
+        bench(replace(config, output=other))
+
+
+def test_the_recipe_is_read() -> None:
+    config = load_config(
+        BenchConfig, [str(Path(__file__).parents[2] / "configs/sample/bench.yaml")]
+    )
+    first = config.rows()[0]
+    assert (first.scheduler, first.steps, first.guidance_scale) == ("PNDM", 75, 3.0)

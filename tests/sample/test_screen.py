@@ -1,0 +1,455 @@
+"""Screening drawn sets: what is kept is judged by how images were drawn, not by the proxy."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from roentgen.config import config_to_dict
+from roentgen.data.dataset import DatasetWriter, RadiographDataset, open_dataset
+from roentgen.data.images import encode_png
+from roentgen.data.radiograph import Radiograph, Synthesis
+from roentgen.errors import InputError
+from roentgen.metrics.estimates import wilson_interval
+from roentgen.models.classifier import ClassifierConfig
+from roentgen.models.sampler import SamplerSettings
+from roentgen.models.trained import model_manifest
+from roentgen.randomness import derive_seed, numpy_generator
+from sample import redraw
+from sample.plan import PLAN, PlanFile, PlannedImage, write_plan
+from sample.screen import screen
+from sample.screen_config import (
+    CopiesConfig,
+    LabelsConfig,
+    ProxyConfig,
+    ReferenceConfig,
+    ScreenConfig,
+)
+
+SIZE = 32
+COUNT = 160
+WRONG = 0.4  # of images that are drawn whatever was asked for
+FINDINGS = ("Pleural Effusion", "Pneumothorax")
+Draw = Callable[[bool, bool, int, np.random.Generator], np.ndarray]
+
+
+def draw(effusion: bool, ring: bool, generator: np.random.Generator) -> np.ndarray:
+    """As drawn sets are, in one view."""
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    image = 0.4 + 0.04 * generator.standard_normal((SIZE, SIZE)) + generator.uniform(-0.05, 0.05)
+    image += 0.1 * np.sin(20 * x)
+    if effusion:
+        centre = generator.uniform(0.3, 0.7, 2)
+        image += 0.35 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 < 0.03)
+    if ring:
+        image -= 0.3 * (np.abs(np.hypot(x - 0.5, y - 0.5) - 0.4) < 0.05)
+    return np.asarray((image.clip(0, 1) * 255).astype(np.uint8))
+
+
+def asked_of(radiograph: Radiograph) -> tuple[bool, bool]:
+    first, second = (finding.state == "present" for finding in radiograph.findings)
+    return first, second
+
+
+def truth_of(radiograph: Radiograph) -> tuple[bool, bool]:
+    """What an image shows: it follows from its seed."""
+    assert radiograph.synthesis is not None
+    generator = numpy_generator(radiograph.synthesis.seed)
+    asked = asked_of(radiograph)
+    wrong = generator.random() < WRONG
+    other = generator.random(2) < 0.5
+    return (bool(other[0]), bool(other[1])) if wrong else asked
+
+
+def as_planned(radiograph: Radiograph) -> PlannedImage:
+    made = radiograph.synthesis
+    assert made is not None
+    shared = {
+        name: getattr(radiograph, name)
+        for name in ("id", "patient_id", "view", "findings", "age", "sex", "race")
+    }
+    how = {
+        name: getattr(made, name)
+        for name in ("prompt", "negative_prompt", "seed", "guidance_scale", "scheduler", "steps")
+    }
+    return PlannedImage(**shared, **how, from_radiograph=None, from_patient=None)
+
+
+def drawn_as(planned: PlannedImage, fingerprint: str) -> Radiograph:
+    """What the model of these tests draws for a planned image."""
+    names = ("prompt", "negative_prompt", "seed", "guidance_scale", "steps", "scheduler")
+    made = Synthesis(**{n: getattr(planned, n) for n in names}, model=fingerprint)
+    shared = ("id", "patient_id", "view", "findings", "age", "sex", "race")
+    record = Radiograph(
+        **{name: getattr(planned, name) for name in shared},
+        study_id=planned.patient_id,
+        split="train",
+        image=b"",
+        source="synthetic",
+        license="Apache-2.0",
+        synthesis=made,
+    )
+    shows = truth_of(record)
+    generator = numpy_generator(planned.seed, "pixels")
+    return replace(record, image=encode_png(draw(*shows, generator), made.as_text()))
+
+
+class DrawingGenerator:
+    """Draws as the model of these tests does; counts what it draws."""
+
+    drawn: list[str] = []  # noqa: RUF012
+    dies_after: int | None = None
+
+    def __init__(self, model: str, settings: SamplerSettings, *, licenses: Any) -> None:
+        self._fingerprint = model_manifest(model)["fingerprint"]
+
+    def draw(self, images: Iterable[PlannedImage]) -> Iterator[Radiograph]:
+        for planned in images:
+            if self.dies_after is not None and len(self.drawn) >= self.dies_after:
+                raise KeyboardInterrupt
+            self.drawn.append(planned.id)
+            yield drawn_as(planned, self._fingerprint)
+
+
+@pytest.fixture(autouse=True)
+def drawing(monkeypatch: pytest.MonkeyPatch) -> type[DrawingGenerator]:
+    monkeypatch.setattr(redraw, "Generator", DrawingGenerator)
+    monkeypatch.setattr(DrawingGenerator, "drawn", [])
+    monkeypatch.setattr(DrawingGenerator, "dies_after", None)
+    return DrawingGenerator
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """Real films and a synthetic set of which four of ten are drawn whatever was asked for."""
+    folder = tmp_path_factory.mktemp("screen")
+    write_real(folder / "real")
+    write_synthetic(folder / "made", model)
+    return folder
+
+
+def write_real(folder: Path, **told: Any) -> None:
+    """300 films to learn from and 200 held out, all as they are labelled."""
+    licenses = [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
+    options = {"preparation": {"size": SIZE, "fit": "pad"}, **told}
+    with DatasetWriter(folder, licenses=licenses, provenance={}, **options) as writer:
+        for split, count in (("train", 300), ("validate", 200)):
+            for i in range(count):
+                generator = numpy_generator(1, split, i)
+                said = generator.random(2) < 0.5
+                planned = planned_image(f"{split}-{i}", (bool(said[0]), bool(said[1])), 0)
+                record = drawn_as(planned, "")
+                image = encode_png(draw(bool(said[0]), bool(said[1]), generator))
+                writer.add(
+                    replace(record, split=split, image=image, synthesis=None, source="drawn")
+                )
+
+
+def planned_image(name: str, asked: tuple[bool, bool], seed: int, **told: Any) -> PlannedImage:
+    from roentgen.data.findings import Finding
+
+    findings = tuple(
+        Finding(name=finding, state="present" if yes else "absent")  # type: ignore[arg-type]
+        for finding, yes in zip(FINDINGS, asked, strict=True)
+    )
+    values: dict[str, Any] = {
+        "id": name,
+        "patient_id": f"of-{name}",
+        "prompt": f"a film with {asked}",
+        "negative_prompt": None,
+        "seed": seed,
+        "guidance_scale": 4.0,
+        "scheduler": "DDIM",
+        "steps": 4,
+        "view": "PA",
+        "findings": findings,
+        "age": None,
+        "sex": None,
+        "race": None,
+        "from_radiograph": None,
+        "from_patient": None,
+    }
+    return PlannedImage(**{**values, **told})
+
+
+def planned_set() -> list[PlannedImage]:
+    draws = numpy_generator(7, "asked")
+    asked = draws.random((COUNT, 2)) < 0.5
+    return [
+        planned_image(f"made-{i:03d}", (bool(a), bool(b)), derive_seed(7, i))
+        for i, (a, b) in enumerate(asked)
+    ]
+
+
+def write_synthetic(folder: Path, model: Path, records: list[Radiograph] | None = None) -> None:
+    """The planned set as the model draws it, or these records, with the plan beside them."""
+    manifest = model_manifest(str(model))
+    records = records or [drawn_as(p, manifest["fingerprint"]) for p in planned_set()]
+    settings = SamplerSettings(steps=4, scheduler="DDIM", batch_size=4)
+    provenance = {
+        "program": "sample.generate",
+        "config": {"sampler": config_to_dict(settings)},
+        "made_from": {
+            "model": {k: manifest.get(k) for k in ("kind", "fingerprint")} | {"path": str(model)}
+        },
+    }
+    with DatasetWriter(
+        folder,
+        licenses=manifest["licenses"],
+        provenance=provenance,
+        preparation={"size": SIZE, "fit": "pad"},
+    ) as writer:
+        for record in records:
+            writer.add(record)
+    write_plan(folder / PLAN, [as_planned(record) for record in records])
+
+
+@pytest.fixture
+def config(place: Path, tmp_path: Path) -> ScreenConfig:
+    """Labels alone; networks are kept from test to test."""
+    return ScreenConfig(
+        dataset=place / "made",
+        reference=ReferenceConfig(folder=place / "real"),
+        output=tmp_path / "screened",
+        caches=place / "caches",
+        proxy=ProxyConfig(
+            classifier=ClassifierConfig(steps=120, batch_size=16, widths=(8, 16, 32))
+        ),
+        view=None,
+        quality=None,
+        outliers=None,
+        copies=None,
+        duplicates=None,
+    )
+
+
+def records(folder: Path) -> list[Radiograph]:
+    dataset = open_dataset(folder)
+    return [record for name in dataset.splits for record in dataset.split(name)]
+
+
+def share_right(folder: Path) -> tuple[int, int]:
+    images = records(folder)
+    return sum(truth_of(image) == asked_of(image) for image in images), len(images)
+
+
+def left_out(folder: Path) -> dict[str, str]:
+    with (folder / "left_out.csv").open(encoding="utf-8") as file:
+        return {row["id"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_screening_raises_true_label_agreement_and_the_plan_is_met(
+    config: ScreenConfig, place: Path
+) -> None:
+    told = screen(replace(config, attempts=4))
+    before, after = share_right(place / "made"), share_right(config.output)
+    assert wilson_interval(*after)[0] > wilson_interval(*before)[1] + 0.1
+    assert after[0] / after[1] > 0.9
+    # As many as were asked for, of the same prompts; those that are lacking are said.
+    summary = json.loads((config.output / "screening.json").read_text())
+    assert summary["images"]["asked"] == COUNT
+    assert summary["images"]["kept"] == after[1] == COUNT - summary["images"]["lacking"]
+    assert after[1] > 0.97 * COUNT
+    # What was told before and after is the truth within its interval.
+    for name, (right, n) in (("before", before), ("after", after)):
+        told_share = summary["agreement"][name]["images with every finding as asked"]
+        assert told_share["low"] - 0.06 < right / n < told_share["high"] + 0.06
+    assert "## Label agreement" in told
+
+
+def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -> None:
+    screen(replace(config, attempts=2))
+    kept, dropped = records(config.output), left_out(config.output)
+    table = pq.read_table(config.output / "screening.parquet").to_pylist()
+    assert {row["id"] for row in table if row["kept"]} == {record.id for record in kept}
+    assert {row["id"] for row in table if not row["kept"]} == set(dropped)
+    for row in table:
+        assert row["kept"] == row["labels_passed"] == (row["reason"] == "")
+        assert row["labels_passed"] == (row["labels_score"] <= row["labels_threshold"])
+        assert row["attempt"] == int((row["id"].split("-retry") + ["0"])[1])
+        assert row["planned"] == row["id"].split("-retry")[0]
+    plain = pa_csv.read_csv(config.output / "screening.csv").to_pylist()
+    assert [row["labels_score"] for row in plain] == [row["labels_score"] for row in table]
+    assert all(reason.startswith("labels: P") for reason in dropped.values())
+    # The plan tells what was asked for as each image that is kept.
+    plan = list(PlanFile(config.output / PLAN))
+    assert [p.id for p in plan] == [record.id for record in kept]
+    assert [p.seed for p in plan] == [r.synthesis.seed for r in kept if r.synthesis]
+    for record in kept:
+        planned, _, attempt = record.id.partition("-retry")
+        if attempt:
+            assert record.synthesis is not None
+            assert record.synthesis.seed == derive_seed(0, "retry", planned, int(attempt))
+    with (config.output / "shortfall.csv").open(encoding="utf-8") as file:
+        lacking = {row["patient_id"]: int(row["lacking"]) for row in csv.DictReader(file)}
+    missing = {f"of-made-{i:03d}" for i in range(COUNT)} - {record.patient_id for record in kept}
+    assert lacking == dict.fromkeys(missing, 1)
+    dataset = open_dataset(config.output)
+    roles = dataset.manifest["provenance"]["made_from"]
+    assert set(roles) == {"model", "set", "reference"}
+    assert {item["name"] for item in dataset.licenses} == {"Apache-2.0", "CC0-1.0"}
+    with Image.open(config.dropped / "labels.png") as sheet:
+        assert sheet.width > 8 * 160
+    card = (config.output / "README.md").read_text()
+    assert f"{len(kept)} of {COUNT} images asked for" in card
+    assert not [p for p in config.output.parent.iterdir() if p.name.startswith(".")]
+
+
+def fingerprint(folder: Path) -> str:
+    return open_dataset(folder).fingerprint
+
+
+def test_a_killed_run_goes_on_with_what_it_had_drawn(
+    config: ScreenConfig, tmp_path: Path, drawing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redraw, "_PART", 8)
+    whole = replace(config, output=tmp_path / "whole", attempts=3)
+    screen(whole)
+    every = list(drawing.drawn)
+    drawing.drawn.clear()
+    drawing.dies_after = len(every) // 2
+    with pytest.raises(KeyboardInterrupt):
+        screen(replace(config, attempts=3))
+    assert not config.output.exists()
+    first = list(drawing.drawn)
+    drawing.dies_after = None
+    screen(replace(config, attempts=3))
+    again = drawing.drawn[len(first) :]
+    assert len(set(first) & set(again)) < 8  # but for the part that was not finished
+    assert sorted(set(first) | set(again)) == sorted(every)
+    assert fingerprint(config.output) == fingerprint(whole.output)
+    names = ("screening.csv", "left_out.csv", "screening.md")
+    for name in names:
+        assert (config.output / name).read_bytes() == (whole.output / name).read_bytes()
+
+
+def test_best_of_several_is_more_as_asked(config: ScreenConfig, drawing: Any) -> None:
+    screen(replace(config, attempts=0, best_of=3))
+    assert len(drawing.drawn) == 2 * COUNT
+    right, n = share_right(config.output)
+    assert right / n > 0.9
+    assert n > 0.85 * COUNT
+    table = pq.read_table(config.output / "screening.parquet").to_pylist()
+    by_row: dict[str, list[dict[str, Any]]] = {}
+    for row in table:
+        by_row.setdefault(row["planned"], []).append(row)
+    assert {len(rows) for rows in by_row.values()} == {3}
+    for rows in by_row.values():
+        passing = [row for row in rows if row["labels_passed"]]
+        best = min((row["labels_score"] for row in passing), default=None)
+        assert [row["labels_score"] for row in rows if row["kept"]] == (
+            [] if best is None else [best]
+        )
+    lost = {row["reason"] for row in table if row["labels_passed"] and not row["kept"]}
+    assert lost == {"another image of the row is more as asked"}
+
+
+def test_planted_copies_and_duplicates_are_dropped_and_drawn_again(
+    config: ScreenConfig, place: Path, model: Path
+) -> None:
+    made = [r for r in records(place / "made") if truth_of(r) == asked_of(r)][:60]
+    films = records(place / "real")
+    by_findings = {asked_of(film): film for film in films[:300]}
+    made[3] = replace(made[3], image=by_findings[asked_of(made[3])].image)
+    twin = next(i for i in range(5, 60) if asked_of(made[i]) == asked_of(made[4]))
+    made[twin] = replace(made[twin], image=made[4].image)
+    folder = config.output.with_name("planted")
+    write_synthetic(folder, model, made)
+    # Discs at the same place are alike: of 200 films the likeliest pair sets the limit.
+    screen(
+        replace(
+            config,
+            dataset=folder,
+            copies=CopiesConfig(),
+            duplicates=ScreenConfig.__dataclass_fields__["duplicates"].default_factory(),  # type: ignore[misc]
+            labels=None,
+            attempts=1,
+        )
+    )
+    reasons = left_out(config.output)
+    assert reasons[made[3].id] == "copies: copy of a training image"
+    assert reasons[made[twin].id] == "duplicates: duplicate within the set"
+    assert made[4].id not in reasons
+    kept = {record.id for record in records(config.output)}
+    assert {f"{made[k].id}-retry1" for k in (3, twin)} <= kept | set(reasons)
+    for gate in ("copies", "duplicates"):
+        assert (config.dropped / f"{gate}.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": LabelsConfig(findings=("Edema",))}, "tells whether Edema is present"),
+        ({"view": None, "labels": None}, "every gate is null"),
+        ({"best_of": 2, "labels": None}, "best_of needs the score of labels"),
+        ({"sides": "on"}, "asks for a finding on one side"),
+        ({"demographics": "on"}, "tells a sex or an age"),
+        ({"held_out": "test"}, "has no split 'test'"),
+        ({"held_out": "train"}, "is in both"),
+        ({"model": "nowhere"}, "cannot be read"),
+        ({"proxy": {"min_cases": 90}}, "real films to learn from have Pleural Effusion"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    config: ScreenConfig, change: dict[str, Any], message: str
+) -> None:
+    from sample.screen_config import DemographicsConfig, SidesConfig
+
+    def changed() -> ScreenConfig:
+        values = dict(change)
+        if "held_out" in values:
+            held_out = values.pop("held_out")
+            values["reference"] = replace(config.reference, held_out_split=held_out)
+        if values.get("sides"):
+            values["sides"] = SidesConfig()
+        if values.get("demographics"):
+            values["demographics"] = DemographicsConfig()
+        if "proxy" in values:
+            values["proxy"] = replace(config.proxy, **values["proxy"])
+        return replace(config, **values)
+
+    with pytest.raises(InputError, match=message) as error:
+        screen(changed())
+    assert "\n" not in str(error.value)
+    assert not config.output.exists()
+
+
+def test_sets_that_cannot_be_screened_are_refused(
+    config: ScreenConfig, place: Path, model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="is not synthetic"):
+        screen(replace(config, dataset=place / "real"))
+    untold = [replace(r, findings=(), view=None) for r in records(place / "made")]
+    write_synthetic(tmp_path / "texts", model, untold)
+    with pytest.raises(InputError, match="prompts from texts tell none"):
+        screen(replace(config, dataset=tmp_path / "texts"))
+    write_real(tmp_path / "cropped", preparation={"size": SIZE, "fit": "crop"})
+    cropped = replace(config.reference, folder=tmp_path / "cropped")
+    with pytest.raises(InputError, match="prepare it alike"):
+        screen(replace(config, reference=cropped))
+    (tmp_path / "texts" / PLAN).unlink()
+    with pytest.raises(InputError, match=f"has no {PLAN}"):
+        screen(replace(config, dataset=tmp_path / "texts"))
+    write_plan(tmp_path / "texts" / PLAN, planned_set()[::-1])
+    with pytest.raises(InputError, match="is not the plan of the images"):
+        screen(replace(config, dataset=tmp_path / "texts"))
+
+
+def test_another_model_is_refused(config: ScreenConfig, small_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not the one that made"):
+        screen(replace(config, model=str(small_model)))
+    # Where nothing is drawn the model need not be there.
+    screen(replace(config, model=str(tmp_path / "gone"), attempts=0))
+    assert open_dataset(config.output).manifest["provenance"]["notes"]
+
+
+def dataset_of(folder: Path) -> RadiographDataset:
+    return open_dataset(folder)
