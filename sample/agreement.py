@@ -15,7 +15,8 @@ Calls = NDArray[np.int8]  # 1: as asked, 0: not, -1: not asked
 DEFINITION = (
     "A finding is called seen from the probability on at which as many of the held-out real films "
     "with it are called as those without it are not; the view is the likeliest one. Shares of what "
-    "was asked for, with Wilson's interval."
+    "was asked for, with Wilson's interval. The mean of the shares by finding, asked present and "
+    "asked absent, does not change with how many are asked for what."
 )
 
 
@@ -59,7 +60,12 @@ class Auditor:
         present, absent = findings[:, :count], findings[:, count:]
         asked = (findings >= 0).any(axis=1)
         whole = np.where(asked, (findings != 0).all(axis=1), -1)
+        each = [share(column).value for column in findings.T]
+        shares = [value for value in each if value is not None]
         return {
+            "mean of the findings' shares": Estimate(
+                value=float(np.mean(shares)) if shares else None, n=len(shares)
+            ),
             "findings asked present, seen": share(present),
             "findings asked absent, not seen": share(absent),
             "images with every finding as asked": share(whole),

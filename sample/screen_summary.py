@@ -214,6 +214,8 @@ def _shortfall_lines(summary: dict[str, Any]) -> list[str]:
 def _share(estimate: dict[str, Any]) -> str:
     if estimate["value"] is None:
         return "–"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
     return (
         f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f}; "
         f"n = {estimate['n']})"

@@ -54,9 +54,7 @@ class FeatureSet:
         )
 
 
-def blocks(
-    features: Features, size: int = BLOCK
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def blocks(features: Features, size: int = BLOCK) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """The rows, as slices and what they hold, which is there until the next are asked for."""
     buffer = np.empty((min(size, len(features)), features.shape[1]))
     for start in range(0, len(features), size):

@@ -36,8 +36,8 @@ def write(radiographs: Intake, folder: Path, settings: WebDatasetFormat) -> list
         + ", ".join(f"{FOLDERS[split]}-{{000000..{n - 1:06d}}}.tar" for split, n in shards.items())
         + "; shards.csv has the images and bytes of each.",
         "KEY.png is the image, KEY.json all that is known of it, KEY.txt the prompt (of synthetic "
-        "images only), KEY.STRUCTURE.mask.png a mask of 0 and 255; from_radiograph and from_patient "
-        "name the film whose prompt was used.",
+        "images only), KEY.STRUCTURE.mask.png a mask of 0 and 255.",
+        "from_radiograph and from_patient name the film whose prompt was used.",
         "Samples lie in the order of the set, copies of a prompt side by side: shuffle.",
     ]
 

@@ -1,5 +1,6 @@
 """Are sex and age as asked? Read from the proxy's features by weighted sums."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -68,6 +69,7 @@ def demographics_gate(
                 fault=f"{what} of a {kind} film is another",
                 unit="log odds of the other" if what == "sex" else "years of error",
                 told=float,
+                neutral=0.0 if what == "sex" else -math.inf,
             )
             for what, kind, _ in reads
         ],

@@ -5,6 +5,7 @@ A check is standardised by how real held-out films of other patients lie (those 
 true), the worst check of an image is its score, and the limit is one that real films hardly reach.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -91,6 +92,8 @@ class Check:
     """What `told` gives."""
     told: Callable[[float], float]
     """The measured number in that unit."""
+    neutral: float = -math.inf
+    """Up to this measured number an image never fails: it speaks for what was asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,11 @@ class CheckedGate:
     def __call__(self, shown: Shown) -> Judged:
         """Judge some images."""
         values = self.measure(shown)
-        worst, score = worst_check((values - self.mean) / self.deviation)
+        strange = (values - self.mean) / self.deviation
+        spared = values <= [check.neutral for check in self.checks]
+        worst, score = worst_check(
+            np.where(spared, np.minimum(strange, self.limit.likeness), strange)
+        )
         fault, reason = [""] * len(score), [""] * len(score)
         limits = self.limits()
         for row in np.flatnonzero(score > self.limit.likeness):
@@ -123,7 +130,8 @@ class CheckedGate:
 
     def limits(self) -> Floats:
         """(checks,): the measured number beyond which each check alone drops an image."""
-        return self.mean + self.limit.likeness * self.deviation
+        alone = self.mean + self.limit.likeness * self.deviation
+        return np.maximum(alone, [check.neutral for check in self.checks])
 
     def about(self) -> dict[str, Any]:
         """Each check's limit in its own unit, and how many films it rests on."""
@@ -170,10 +178,12 @@ def checked_gate(
             )
     mean = np.nanmean(real, axis=0)
     deviation = np.maximum(np.nanstd(real, axis=0), 1e-6)
-    _, score = worst_check((real - mean) / deviation)
+    neutral = np.array([check.neutral for check in checks])
+    strange = (real - mean) / deviation
+    _, score = worst_check(np.where(real <= neutral, np.minimum(strange, 0), strange))
     rows = np.flatnonzero(~np.isnan(score))
     limit = calibrate(score[rows], [patients[row] for row in rows.tolist()], false_alarms)
-    limit = replace(limit, likeness=margin * limit.likeness)
+    limit = replace(limit, likeness=margin * max(0.0, limit.likeness))
     return CheckedGate(
         name=name,
         definition=definition,
@@ -183,7 +193,7 @@ def checked_gate(
         deviation=deviation,
         limit=limit,
         films=films,
-        more=more(mean + limit.likeness * deviation),
+        more=more(np.maximum(mean + limit.likeness * deviation, neutral)),
     )
 
 

@@ -17,7 +17,8 @@ from sample.screen_config import LabelsConfig
 DEFINITION = (
     "For each finding that the prompt tells, how far the proxy's log odds lie on the wrong side "
     "of those of held-out real films with the same label, in standard deviations of these; the "
-    "score is that of the worst finding."
+    "score is that of the worst finding. What lies on the right side of how common the finding is "
+    "never fails."
 )
 
 
@@ -68,7 +69,10 @@ def labels_gate(
     def measure(shown: Shown) -> Floats:
         return values(shown, label_matrix(shown.radiographs, findings))
 
+    # Below a film's odds of having it, the proxy speaks against a finding; above, for it.
     true = label_matrix(held_out.radiographs, findings, not_mentioned)
+
+    usual = log_odds(np.array([np.mean(column[~np.isnan(column)] == 1) for column in true.T]))
 
     def power(limits: Floats) -> dict[str, Any]:
         """Of held-out films with the other label, how many each check alone would drop."""
@@ -85,7 +89,7 @@ def labels_gate(
     return checked_gate(
         "labels",
         DEFINITION,
-        [_check(findings[j], present) for j, present in kinds],
+        [_check(findings[j], present, usual[j]) for j, present in kinds],
         measure,
         values(held_out, true),
         held_out.patients,
@@ -99,10 +103,11 @@ def _fault(name: FindingName, present: bool) -> str:
     return f"{name} asked {'present, not seen' if present else 'absent, seen'}"
 
 
-def _check(name: FindingName, present: bool) -> Check:
+def _check(name: FindingName, present: bool, usual: float) -> Check:
     sign = -1 if present else 1
     return Check(
         fault=_fault(name, present),
         unit="probability",
         told=lambda value: 1 / (1 + math.exp(-sign * value)),
+        neutral=sign * usual,
     )

@@ -18,7 +18,8 @@ from sample.screen_config import SidesConfig
 DEFINITION = (
     "For each finding that was asked for on one side of a frontal film, by how much its log odds "
     "in that half lie above those in the other half, against held-out real films with it on that "
-    "side, in standard deviations of these; the score is that of the worst finding."
+    "side, in standard deviations of these; the score is that of the worst finding. "
+    "Where they are higher in that half it never fails."
 )
 
 
@@ -83,8 +84,9 @@ def sides_gate(
         [
             Check(
                 fault=f"{findings[j]} asked on the {SIDES[k]}, not seen there",
-                unit="log odds of that side over the other",
+                unit="log odds",
                 told=lambda value: -value,
+                neutral=0.0,
             )
             for j, k in kinds
         ],

@@ -13,7 +13,8 @@ from sample.screen_config import ViewConfig
 
 DEFINITION = (
     "How far the proxy's log odds for the view that was asked for lie below those of held-out "
-    "real films of that view, in standard deviations of these."
+    "real films of that view, in standard deviations of these. At a probability of a half or more "
+    "it never fails."
 )
 
 
@@ -38,6 +39,7 @@ def view_gate(
                 fault=f"{VIEWS[k]} asked, not seen",
                 unit="probability",
                 told=lambda value: 1 / (1 + math.exp(value)),
+                neutral=0.0,
             )
             for k in places
         ],

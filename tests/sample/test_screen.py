@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from roentgen.config import config_to_dict
-from roentgen.data.dataset import DatasetWriter, RadiographDataset, open_dataset
+from roentgen.data.dataset import DatasetWriter, open_dataset
+from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Radiograph, Synthesis
+from roentgen.data.radiograph import Radiograph, Split, Synthesis
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.models.classifier import ClassifierConfig
@@ -28,17 +29,19 @@ from sample.plan import PLAN, PlanFile, PlannedImage, write_plan
 from sample.screen import screen
 from sample.screen_config import (
     CopiesConfig,
+    DemographicsConfig,
+    DuplicatesConfig,
     LabelsConfig,
     ProxyConfig,
     ReferenceConfig,
     ScreenConfig,
+    SidesConfig,
 )
 
 SIZE = 32
 COUNT = 160
 WRONG = 0.4  # of images that are drawn whatever was asked for
 FINDINGS = ("Pleural Effusion", "Pneumothorax")
-Draw = Callable[[bool, bool, int, np.random.Generator], np.ndarray]
 
 
 def draw(effusion: bool, ring: bool, generator: np.random.Generator) -> np.ndarray:
@@ -141,7 +144,8 @@ def write_real(folder: Path, **told: Any) -> None:
     licenses = [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
     options = {"preparation": {"size": SIZE, "fit": "pad"}, **told}
     with DatasetWriter(folder, licenses=licenses, provenance={}, **options) as writer:
-        for split, count in (("train", 300), ("validate", 200)):
+        counts: dict[Split, int] = {"train": 300, "validate": 200}
+        for split, count in counts.items():
             for i in range(count):
                 generator = numpy_generator(1, split, i)
                 said = generator.random(2) < 0.5
@@ -154,8 +158,6 @@ def write_real(folder: Path, **told: Any) -> None:
 
 
 def planned_image(name: str, asked: tuple[bool, bool], seed: int, **told: Any) -> PlannedImage:
-    from roentgen.data.findings import Finding
-
     findings = tuple(
         Finding(name=finding, state="present" if yes else "absent")  # type: ignore[arg-type]
         for finding, yes in zip(FINDINGS, asked, strict=True)
@@ -274,7 +276,7 @@ def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -
     for row in table:
         assert row["kept"] == row["labels_passed"] == (row["reason"] == "")
         assert row["labels_passed"] == (row["labels_score"] <= row["labels_threshold"])
-        assert row["attempt"] == int((row["id"].split("-retry") + ["0"])[1])
+        assert row["attempt"] == int([*row["id"].split("-retry"), "0"][1])
         assert row["planned"] == row["id"].split("-retry")[0]
     plain = pa_csv.read_csv(config.output / "screening.csv").to_pylist()
     assert [row["labels_score"] for row in plain] == [row["labels_score"] for row in table]
@@ -355,21 +357,20 @@ def test_best_of_several_is_more_as_asked(config: ScreenConfig, drawing: Any) ->
 def test_planted_copies_and_duplicates_are_dropped_and_drawn_again(
     config: ScreenConfig, place: Path, model: Path
 ) -> None:
-    made = [r for r in records(place / "made") if truth_of(r) == asked_of(r)][:60]
+    made = [r for r in records(place / "made") if truth_of(r) == asked_of(r)][:30]
     films = records(place / "real")
     by_findings = {asked_of(film): film for film in films[:300]}
     made[3] = replace(made[3], image=by_findings[asked_of(made[3])].image)
-    twin = next(i for i in range(5, 60) if asked_of(made[i]) == asked_of(made[4]))
+    twin = next(i for i in range(5, 30) if asked_of(made[i]) == asked_of(made[4]))
     made[twin] = replace(made[twin], image=made[4].image)
     folder = config.output.with_name("planted")
     write_synthetic(folder, model, made)
-    # Discs at the same place are alike: of 200 films the likeliest pair sets the limit.
     screen(
         replace(
             config,
             dataset=folder,
             copies=CopiesConfig(),
-            duplicates=ScreenConfig.__dataclass_fields__["duplicates"].default_factory(),  # type: ignore[misc]
+            duplicates=DuplicatesConfig(films=60),
             labels=None,
             attempts=1,
         )
@@ -401,8 +402,6 @@ def test_planted_copies_and_duplicates_are_dropped_and_drawn_again(
 def test_what_cannot_be_done_is_said(
     config: ScreenConfig, change: dict[str, Any], message: str
 ) -> None:
-    from sample.screen_config import DemographicsConfig, SidesConfig
-
     def changed() -> ScreenConfig:
         values = dict(change)
         if "held_out" in values:
@@ -449,7 +448,3 @@ def test_another_model_is_refused(config: ScreenConfig, small_model: Path, tmp_p
     # Where nothing is drawn the model need not be there.
     screen(replace(config, model=str(tmp_path / "gone"), attempts=0))
     assert open_dataset(config.output).manifest["provenance"]["notes"]
-
-
-def dataset_of(folder: Path) -> RadiographDataset:
-    return open_dataset(folder)
