@@ -15,6 +15,7 @@ from roentgen.prepare import PrepareConfig
 from sample.bench_config import BenchConfig
 from sample.config import GenerateConfig
 from sample.export_config import ExportConfig
+from sample.screen_config import ScreenConfig
 from train.autoencoder import AutoencoderConfig
 from train.average import AverageConfig
 from train.config import FinetuneConfig
@@ -27,6 +28,7 @@ PROGRAMS: dict[str, type] = {
     "eval": EvaluateConfig,
     "sample/bench": BenchConfig,
     "sample/export": ExportConfig,
+    "sample/screen": ScreenConfig,
     "train/average": AverageConfig,
     "train/tiny_vae": AutoencoderConfig,
     "eval/extractor": TrainExtractorConfig,

@@ -69,10 +69,11 @@ def labels_gate(
     def measure(shown: Shown) -> Floats:
         return values(shown, label_matrix(shown.radiographs, findings))
 
-    # Below a film's odds of having it, the proxy speaks against a finding; above, for it.
     true = label_matrix(held_out.radiographs, findings, not_mentioned)
 
-    usual = log_odds(np.array([np.mean(column[~np.isnan(column)] == 1) for column in true.T]))
+    told = np.maximum((~np.isnan(true)).sum(axis=0), 1)
+    # Beyond how common a finding is, the proxy speaks for it.
+    usual = log_odds((true == 1).sum(axis=0) / told)
 
     def power(limits: Floats) -> dict[str, Any]:
         """Of held-out films with the other label, how many each check alone would drop."""
