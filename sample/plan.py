@@ -120,15 +120,23 @@ def write_plan(path: Path, plan: Iterable[PlannedImage]) -> str:
 
 def _as_batch(images: Sequence[PlannedImage]) -> pa.RecordBatch:
     columns = {name: [getattr(image, name) for image in images] for name in _COLUMNS}
-    told = columns["findings"]  # a few different ones, which Arrow is slow to take
-    places = {findings: place for place, findings in enumerate(dict.fromkeys(told))}
-    distinct = pa.array([[vars(f) for f in findings] for findings in places], _FINDINGS)
-    taken = distinct.take(pa.array([places[findings] for findings in told]))
     arrays = [
-        taken if name == "findings" else pa.array(columns[name], SCHEMA.field(name).type)
+        _findings(columns[name])
+        if name == "findings"
+        else pa.array(columns[name], SCHEMA.field(name).type)
         for name in _COLUMNS
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _findings(told: Sequence[tuple[Finding, ...]]) -> pa.ListArray:
+    """The findings of images; the few different ones, which Arrow is slow to take, once each."""
+    every = [finding for findings in told for finding in findings]
+    places = {finding: place for place, finding in enumerate(dict.fromkeys(every))}
+    distinct = pa.array(map(vars, places), _FINDINGS.value_type)
+    ends = np.cumsum([0, *map(len, told)], dtype=np.int32)
+    taken = distinct.take(pa.array([places[finding] for finding in every], pa.int32()))
+    return pa.ListArray.from_arrays(pa.array(ends), taken)
 
 
 class PlanFile:

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
 
 from roentgen.corpora.rows import read_rows
-from roentgen.data.dataset import open_dataset
+from roentgen.data.dataset import RadiographSplit, open_dataset
 from roentgen.data.views import View, parse_view
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed
@@ -90,22 +94,10 @@ def rows_of_text(text: str, style: PromptStyle, views: Views, where: str) -> Ite
 
 
 def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
-    """The prompts of a dataset's radiographs, in their order."""
-    wanted = [
-        radiograph
-        for radiograph in open_dataset(source.folder).split(source.split).without_images()
-        if source.views is None or radiograph.view in source.views
-    ]
-    if not wanted:
-        raise InputError(
-            f"split {source.split!r} of {source.folder} has no radiograph of the views "
-            f"{', '.join(source.views or ())}: change prompts.dataset.views"
-        )
-    if source.limit is not None and source.limit < len(wanted):
-        lots = {radiograph.id: derive_seed(seed, "limit", radiograph.id) for radiograph in wanted}
-        last = sorted(lots.values())[source.limit - 1]
-        wanted = [radiograph for radiograph in wanted if lots[radiograph.id] <= last]
-    for radiograph in wanted:
+    """The prompts of a dataset's radiographs, in their order; one radiograph is held at a time."""
+    split = open_dataset(source.folder).split(source.split)
+    wanted = _wanted(split, source, seed)
+    for radiograph in compress(split.without_images(), wanted.tolist()):
         yield PromptRow(
             prompt=prompt_of(radiograph, style),
             view=radiograph.view if style.view_token else None,
@@ -116,6 +108,24 @@ def rows_of_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> It
             radiograph=radiograph.id,
             patient=radiograph.patient_id,
         )
+
+
+def _wanted(split: RadiographSplit, source: DatasetPrompts, seed: int) -> NDArray[np.bool_]:
+    """(radiographs,): those of the views asked for, or the `limit` of them with the lowest lots."""
+    wanted = np.ones(len(split), dtype=np.bool_)
+    if source.views is not None:
+        wanted = np.isin(split.column("view").to_numpy(), source.views)
+    if not wanted.any():
+        raise InputError(
+            f"split {source.split!r} of {source.folder} has no radiograph of the views "
+            f"{', '.join(source.views or ())}: change prompts.dataset.views"
+        )
+    if source.limit is not None and source.limit < wanted.sum():
+        ids = (name for chunk in split.column("id").chunks for name in chunk.to_pylist())
+        drawn = (derive_seed(seed, "limit", name) for name in compress(ids, wanted.tolist()))
+        lots = np.fromiter(drawn, dtype=np.int64)
+        wanted[wanted] = lots <= np.partition(lots, source.limit - 1)[source.limit - 1]
+    return wanted
 
 
 def rows_of_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:

@@ -140,7 +140,11 @@ def preview(
         for prompt in config.prompts
         for number in range(config.count)
     ]
-    settings = SamplerSettings(steps=config.steps, guidance_scale=config.guidance_scale)
+    settings = SamplerSettings(
+        scheduler="DPM-Solver++",  # for any noise schedule
+        steps=config.steps,
+        guidance_scale=config.guidance_scale,
+    )
     sampler = Sampler(parts, settings, accelerator.device, live=True)
     pictures: list[np.ndarray] = []
     with evaluating(denoiser), accelerator.autocast():

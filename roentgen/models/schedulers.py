@@ -6,11 +6,28 @@ import diffusers
 
 from roentgen.errors import InputError
 
-SchedulerName = Literal["PNDM", "DDIM", "DPM-Solver++", "UniPC"]
+SchedulerName = Literal[
+    "PNDM", "DDIM", "DPM-Solver++", "DPM-Solver++ Karras", "UniPC", "UniPC Karras"
+]
 # The noise schedule and the prediction type come from the model; what the solver adds stands here,
 # so that it does not hang on which scheduler the model was saved with. Latents are not pixels:
 # nothing is clipped.
-_EVEN = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+_DPM: dict[str, Any] = {
+    "algorithm_type": "dpmsolver++",
+    "solver_order": 2,
+    "solver_type": "midpoint",
+    "thresholding": False,
+    "timestep_spacing": "linspace",
+    "final_sigmas_type": "zero",
+    "use_karras_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+}
+_UNIPC = {k: v for k, v in _DPM.items() if k != "algorithm_type"}
+_UNIPC |= {"solver_type": "bh2", "predict_x0": True}
+# Steps that are not even in time, but denser where little noise is left, where details are made
+# (Karras et al. 2022, eq. 5).
+_KARRAS = {"use_karras_sigmas": True}
 SCHEDULERS: dict[SchedulerName, tuple[type[Any], dict[str, Any]]] = {
     "PNDM": (
         diffusers.PNDMScheduler,
@@ -20,41 +37,27 @@ SCHEDULERS: dict[SchedulerName, tuple[type[Any], dict[str, Any]]] = {
         diffusers.DDIMScheduler,
         {"clip_sample": False, "thresholding": False, "timestep_spacing": "trailing"},
     ),
-    "DPM-Solver++": (
-        diffusers.DPMSolverMultistepScheduler,
-        {
-            "algorithm_type": "dpmsolver++",
-            "solver_order": 2,
-            "solver_type": "midpoint",
-            "thresholding": False,
-            "timestep_spacing": "linspace",
-            "final_sigmas_type": "zero",
-            **_EVEN,
-        },
-    ),
-    "UniPC": (
-        diffusers.UniPCMultistepScheduler,
-        {
-            "solver_order": 2,
-            "solver_type": "bh2",
-            "predict_x0": True,
-            "thresholding": False,
-            "timestep_spacing": "linspace",
-            "final_sigmas_type": "zero",
-            **_EVEN,
-        },
-    ),
+    "DPM-Solver++": (diffusers.DPMSolverMultistepScheduler, _DPM),
+    "DPM-Solver++ Karras": (diffusers.DPMSolverMultistepScheduler, _DPM | _KARRAS),
+    "UniPC": (diffusers.UniPCMultistepScheduler, _UNIPC),
+    "UniPC Karras": (diffusers.UniPCMultistepScheduler, _UNIPC | _KARRAS),
 }
+# Those that go from the noisiest level of a schedule, whatever it is.
+_FROM_ZERO_SIGNAL = ("DDIM", "DPM-Solver++", "UniPC")
 
 
 def make_scheduler(name: SchedulerName, trained: Any) -> Any:
     """A fresh scheduler with the noise schedule and prediction type of the `trained` one.
 
-    Raises InputError for an unknown name and for a solver that cannot follow the noise schedule.
+    Raises InputError for an unknown name and for a solver that cannot follow the noise schedule:
+    Karras's steps would almost all be spent where there is hardly any signal.
     """
     if name not in SCHEDULERS:
         raise InputError(f"unknown scheduler {name!r}; choose one of: {', '.join(SCHEDULERS)}")
-    if name == "PNDM" and trained.config.get("rescale_betas_zero_snr"):
-        raise InputError("PNDM cannot start from zero signal, as this model's noise does: use DDIM")
+    if trained.config.get("rescale_betas_zero_snr") and name not in _FROM_ZERO_SIGNAL:
+        raise InputError(
+            f"{name} cannot start from zero signal, as this model's noise does: choose one of "
+            f"{', '.join(_FROM_ZERO_SIGNAL)}"
+        )
     solver, options = SCHEDULERS[name]
     return solver.from_config(trained.config, **options)

@@ -49,7 +49,9 @@ def config(
         model=str(small_model),
         prompts=DatasetPrompts(folder=data, split="validate"),
         grids=(Grid(scheduler=("DDIM", "UniPC"), steps=(2,)), Grid(cache_interval=(2,))),
-        sampler=SamplerSettings(steps=3, guidance_scale=3.0, batch_size=10, device="cpu"),
+        sampler=SamplerSettings(
+            scheduler="DPM-Solver++", steps=3, guidance_scale=3.0, batch_size=10, device="cpu"
+        ),
         samples=20,
         output=folder / "bench",
     )
