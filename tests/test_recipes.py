@@ -15,10 +15,11 @@ from roentgen.prepare import PrepareConfig
 from sample.bench_config import BenchConfig
 from sample.config import GenerateConfig
 from sample.export_config import ExportConfig
+from sample.mask_sheet import MaskSheetConfig
 from sample.screen_config import ScreenConfig
 from train.autoencoder import AutoencoderConfig
 from train.average import AverageConfig
-from train.config import FinetuneConfig
+from train.config import ControlnetConfig, FinetuneConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PROGRAMS: dict[str, type] = {
@@ -28,8 +29,12 @@ PROGRAMS: dict[str, type] = {
     "eval": EvaluateConfig,
     "sample/bench": BenchConfig,
     "sample/export": ExportConfig,
+    "sample/mask_sheet": MaskSheetConfig,
     "sample/screen": ScreenConfig,
     "train/average": AverageConfig,
+    "train/controlnet": ControlnetConfig,
+    "train/masks_demo": ControlnetConfig,
+    "train/masks_films": ControlnetConfig,
     "train/tiny_vae": AutoencoderConfig,
     "eval/extractor": TrainExtractorConfig,
     "eval/labeler": LabelerConfig,

@@ -24,7 +24,7 @@ from roentgen.models.text_encoder import CLIP
 from roentgen.randomness import torch_generator
 from roentgen.runs import fingerprint_of_files, whole_folder, write_manifest
 from train.denoiser import Denoiser
-from train.sections import LearningRates, LoraConfig
+from train.sections import LoraConfig
 
 UNET_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
 # Of attention, by the text encoder's kind (`model_type`).
@@ -69,13 +69,17 @@ class LearntRows(nn.Module):
 
 
 def trained_weights(
-    parts: Parts, rates: LearningRates, config: LoraConfig | None
+    parts: Parts, rates: Mapping[str, float | None], config: LoraConfig | None
 ) -> dict[str, int]:
     """How many numbers train, by net; nothing is changed."""
-    nets = {"unet": parts.unet, "text_encoder": parts.text_encoder}
+    nets = {
+        "unet": parts.unet,
+        "text_encoder": parts.text_encoder,
+        "controlnet": parts.controlnet,
+    }
     counts = {}
     for name, net in nets.items():
-        if getattr(rates, name) is None:
+        if net is None or rates.get(name) is None:
             continue
         if config is None:
             counts[name] = sum(weight.numel() for weight in net.parameters())

@@ -61,14 +61,15 @@ def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: "Accele
 
 
 def _use_xformers(denoiser: Denoiser) -> None:
-    """Let the UNet attend by xformers."""
+    """Let the UNet, and a ControlNet, attend by xformers."""
     if not (importlib.util.find_spec("xformers") and torch.cuda.is_available()):
         raise InputError(
             "attention=xformers needs a CUDA GPU and the package: pip install -e '.[xformers]', or "
             "set attention=auto"
         )
     try:
-        denoiser.unet.enable_xformers_memory_efficient_attention()
+        for net in denoiser.convolutional:
+            net.enable_xformers_memory_efficient_attention()
     except Exception as error:  # xformers has several, down to an ImportError
         raise InputError(
             f"attention=xformers cannot be used ({_first_line(error)}): set attention=auto"
@@ -100,7 +101,11 @@ def _check_reached(denoiser: Denoiser, choice: Attention) -> None:
 
 
 def _processors(denoiser: Denoiser) -> set[str]:
-    return {type(processor).__name__ for processor in denoiser.unet.attn_processors.values()}
+    return {
+        type(processor).__name__
+        for net in denoiser.convolutional
+        for processor in net.attn_processors.values()
+    }
 
 
 def _probe(denoiser: Denoiser, device: torch.device) -> None:

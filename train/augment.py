@@ -65,9 +65,21 @@ def move(image: np.ndarray, change: Change) -> np.ndarray:
 
     The background is the level of the border's darkest twentieth: air or padding beside the body.
     """
-    side = image.shape[0]
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     background = round(float(np.quantile(border, 0.05)))
+    return _moved(image, change, Image.Resampling.BICUBIC, background)
+
+
+def move_mask(mask: np.ndarray, change: Change) -> np.ndarray:
+    """A mask bool [H, W] moved as its image is; what comes in is outside."""
+    levels = 255 * mask.astype(np.uint8)
+    return np.asarray(_moved(levels, change, Image.Resampling.NEAREST, 0) == 255)
+
+
+def _moved(
+    image: np.ndarray, change: Change, resample: Image.Resampling, background: int
+) -> np.ndarray:
+    side = image.shape[0]
     centre = side / 2
     cosine, sine = (f(math.radians(change.angle)) / change.scale for f in (math.cos, math.sin))
     x, y = (centre + share * side for share in change.shift)  # where the centre comes to lie
@@ -78,7 +90,7 @@ def move(image: np.ndarray, change: Change) -> np.ndarray:
         (side, side),
         Image.Transform.AFFINE,
         across + down,
-        resample=Image.Resampling.BICUBIC,
+        resample=resample,
         fillcolor=background,
     )
     return np.array(moved)

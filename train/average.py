@@ -110,8 +110,7 @@ def put_average(
 ) -> None:
     """Put the sum of snapshots, each times its share, in the place of what was trained."""
     denoiser = Denoiser(parts)
-    rates = trained.learning_rate
-    denoiser.freeze(unet=rates.unet is None, text_encoder=rates.text_encoder is None)
+    denoiser.freeze(trained.rates())
     if trained.lora:
         adapt(denoiser, parts.tokenizer, trained.lora, seed=trained.seed, dtype=torch.float32)
     combine(denoiser, snapshots, shares)

@@ -13,7 +13,8 @@ def compile_blocks(denoiser: Denoiser) -> None:
 
     Names and weights stay as they are, and with them checkpoints.
     """
-    denoiser.unet.compile_repeated_blocks()
+    for net in denoiser.convolutional:
+        net.compile_repeated_blocks()
 
 
 @contextmanager

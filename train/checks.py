@@ -11,13 +11,14 @@ from roentgen.data.dataset import (
     check_patients_disjoint,
     open_dataset,
 )
+from roentgen.data.structures import check_structures
 from roentgen.errors import InputError
 from roentgen.models.conditioning import token_counts
 from roentgen.models.stable_diffusion import Parts, find_model
 from roentgen.runs import MANIFEST, check_writable, read_manifest
 from train.base import base_fingerprints, load_base
 from train.checkpoint import differences, has_checkpoints, newest_checkpoint
-from train.config import FinetuneConfig
+from train.config import ControlnetConfig, RunConfig
 from train.examples import Prompts
 from train.kept import KeptSplit, keep
 from train.optimizer import check_optimizer
@@ -32,6 +33,7 @@ FREE |= {"swap_text_encoder.model"}
 FREE |= {"checkpoint", "validation", "preview", "log_every", "result", "optimizer.skips"}
 FREE |= {"accumulation", "gradient_checkpointing", "attention", "compile", "channels_last"}
 FREE |= {"resume", "allow_changes", "overwrite", "dry_run"}
+FREE |= {"obedience"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +53,26 @@ class Inputs:
     disk: dict[str, int]  # bytes that are needed, by what they hold
 
 
-def check_inputs(config: FinetuneConfig) -> Inputs:
+def check_inputs(config: RunConfig) -> Inputs:
     """Open all that the configuration names; nothing is written. Raises InputError."""
     if not config.dry_run:
         check_writable(config.output)
     check_optimizer(config.optimizer)
     dataset = open_dataset(config.data.folder)
     whole, held_whole = open_splits(config, dataset)
+    if isinstance(config, ControlnetConfig):
+        for part in (whole, held_whole):
+            if part is not None:
+                counts = dataset.manifest["counts"][part.name]
+                check_structures(counts, config.structures, str(dataset.folder), part.name)
     base = find_model(config.base)
     identity = identity_of(config, dataset.fingerprint, base_fingerprints(config, base))
     checkpoint = choose_start(config, identity)
     parts = load_base(config)
     size = image_size(whole, parts)
     prediction = choose_prediction(config, parts)
-    if config.preview:
-        check_preview(config.preview, parts)
+    if pictures := config.previews():
+        check_preview(pictures, parts)
     split = keep_split(config, whole, parts)
     held_out = keep_split(config, held_whole, parts) if held_whole else None
     check_batch(config, split)
@@ -77,7 +84,7 @@ def check_inputs(config: FinetuneConfig) -> Inputs:
             styles,
             parts.tokenizer,
             windows=parts.prompt_chunks,
-            too_long=config.long_prompts,
+            too_long=config.too_long(),
         )
 
     told = prompts(split)
@@ -103,7 +110,7 @@ def check_inputs(config: FinetuneConfig) -> Inputs:
 
 
 def open_splits(
-    config: FinetuneConfig, dataset: RadiographDataset
+    config: RunConfig, dataset: RadiographDataset
 ) -> tuple[RadiographSplit, RadiographSplit | None]:
     """The split to train on and the held-out one, which share no patient."""
     split = dataset.split(config.data.split)
@@ -116,7 +123,7 @@ def open_splits(
     return split, held_out
 
 
-def check_batch(config: FinetuneConfig, split: RadiographSplit | KeptSplit) -> None:
+def check_batch(config: RunConfig, split: RadiographSplit | KeptSplit) -> None:
     """A batch must not be larger than what it is drawn from."""
     if config.batch > len(split):
         kept = " that data.keep keeps" if config.data.keep else ""
@@ -126,7 +133,7 @@ def check_batch(config: FinetuneConfig, split: RadiographSplit | KeptSplit) -> N
         )
 
 
-def keep_split(config: FinetuneConfig, split: RadiographSplit, parts: Parts) -> KeptSplit:
+def keep_split(config: RunConfig, split: RadiographSplit, parts: Parts) -> KeptSplit:
     """What data.keep keeps of a split; tokens are those of the run's own prompts."""
     styles = [entry.style for entry in config.mixture()]
 
@@ -136,21 +143,19 @@ def keep_split(config: FinetuneConfig, split: RadiographSplit, parts: Parts) -> 
     return keep(split, config.data.keep, count, styles)
 
 
-def identity_of(config: FinetuneConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:
+def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:
     """What a checkpoint and the run that resumes from it must agree in."""
     settings = config_to_dict(config)
     for place in FREE:
         *sections, key = place.split(".")
         section = settings
         for name in sections:
-            section = section[name] or {}  # null where the section is off
+            section = section.get(name) or {}  # absent or null where the section is off
         section.pop(key, None)
     return {"config": settings, "dataset": dataset, **bases}
 
 
-def choose_start(
-    config: FinetuneConfig, identity: dict[str, Any]
-) -> tuple[Path, dict[str, Any]] | None:
+def choose_start(config: RunConfig, identity: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """The checkpoint to go on from, if there is one.
 
     Raises InputError if the run folder holds a run and neither resume nor overwrite is set, holds a
@@ -182,7 +187,7 @@ def choose_start(
     return checkpoint
 
 
-def check_unfinished(config: FinetuneConfig) -> None:
+def check_unfinished(config: RunConfig) -> None:
     """Raise InputError if what a run without a whole checkpoint has left is not to be lost.
 
     Nothing is lost where it had not come to its first one: resume=true then begins it again.
@@ -215,7 +220,7 @@ def image_size(split: RadiographSplit, parts: Parts) -> int:
     return int(height)
 
 
-def choose_prediction(config: FinetuneConfig, parts: Parts) -> str:
+def choose_prediction(config: RunConfig, parts: Parts) -> str:
     """What the UNet predicts; the scheduler that is saved with the model says so."""
     base: str = parts.scheduler.config.prediction_type
     chosen = config.objective.prediction or base
@@ -234,7 +239,7 @@ def choose_prediction(config: FinetuneConfig, parts: Parts) -> str:
     return chosen
 
 
-def choose_schedule(config: FinetuneConfig, parts: Parts, prediction: str) -> None:
+def choose_schedule(config: RunConfig, parts: Parts, prediction: str) -> None:
     """Let the noise schedule end without signal if asked to or if the base's does.
 
     Raises InputError unless v is predicted: where there is no signal, the noise is known.

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from roentgen.models.conditioning import TooLong
+from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
 from roentgen.text.prompts import PromptStyle
 from train.sections import (
     Attention,
@@ -13,6 +14,7 @@ from train.sections import (
     EmaConfig,
     LearningRates,
     LoraConfig,
+    ObedienceConfig,
     ObjectiveConfig,
     OptimizerConfig,
     PreviewConfig,
@@ -24,8 +26,8 @@ from train.sections import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
-    """Fine-tune Stable Diffusion's UNet and text encoder on a radiograph dataset."""
+class RunConfig:
+    """What every training run is told, whatever it trains."""
 
     base: str
     """A pipeline folder, a repository id, which may end in @revision, or "tiny", which is ours."""
@@ -41,20 +43,6 @@ class FinetuneConfig:
     """Slices that a process's share of a batch is worked on in, to save memory."""
     seed: int = 0
     """All randomness is a function of it and of the position in training."""
-    prompt: PromptStyle = field(default_factory=PromptStyle)
-    """What prompts tell."""
-    styles: tuple[WeightedStyle, ...] = ()
-    """A mixture to draw each item's style from, in place of `prompt`."""
-    prompt_chunks: int = 1
-    """Windows of the text encoder's limit that a prompt is given; sampling gives it as many."""
-    long_prompts: TooLong = "refuse"
-    """What becomes of prompts beyond the limit of tokens."""
-    swap_text_encoder: SwapConfig | None = None
-    """Another text encoder; null: the base's."""
-    lora: LoraConfig | None = None
-    """Train adapters alone; null: all weights of the nets that train."""
-    learning_rate: LearningRates = field(default_factory=LearningRates)
-    """Peak learning rates."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How weights are changed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -79,8 +67,6 @@ class FinetuneConfig:
     """When the state is saved."""
     validation: ValidationConfig | None = field(default_factory=ValidationConfig)
     """Held-out loss; null: none."""
-    preview: PreviewConfig | None = None
-    """Pictures; null: none."""
     log_every: int = 10
     """Steps between lines of the log."""
     resume: bool = False
@@ -93,16 +79,66 @@ class FinetuneConfig:
     """Check all, then print parameters, memory, disk and time; nothing is written or trained."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulation", "prompt_chunks", "log_every"):
+        for name in ("steps", "batch", "accumulation", "log_every"):
             value = getattr(self, name)
             require(value > 0, f"{name} is {value}: at least 1")
         require(
             self.batch % self.accumulation == 0,
             f"batch {self.batch} cannot be cut into accumulation={self.accumulation} equal slices",
         )
+        require(not (self.resume and self.overwrite), "resume and overwrite exclude each other")
+
+    def rates(self) -> dict[str, float | None]:
+        """The peak learning rate of each net that may train; None: it is frozen."""
+        raise NotImplementedError
+
+    def mixture(self) -> tuple[WeightedStyle, ...]:
+        """The prompt styles that are drawn from."""
+        raise NotImplementedError
+
+    def too_long(self) -> TooLong:
+        """What becomes of prompts beyond the limit of tokens."""
+        raise NotImplementedError
+
+    def previews(self) -> PreviewConfig | None:
+        """The pictures that are drawn of prompts alone, if any."""
+        return None
+
+    def swapped(self) -> SwapConfig | None:
+        """The text encoder in place of the base's, if any."""
+        return None
+
+    def adapters(self) -> LoraConfig | None:
+        """The adapters that train in place of whole nets, if they do."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(RunConfig):
+    """Fine-tune Stable Diffusion's UNet and text encoder on a radiograph dataset."""
+
+    prompt: PromptStyle = field(default_factory=PromptStyle)
+    """What prompts tell."""
+    styles: tuple[WeightedStyle, ...] = ()
+    """A mixture to draw each item's style from, in place of `prompt`."""
+    prompt_chunks: int = 1
+    """Windows of the text encoder's limit that a prompt is given; sampling gives it as many."""
+    long_prompts: TooLong = "refuse"
+    """What becomes of prompts beyond the limit of tokens."""
+    swap_text_encoder: SwapConfig | None = None
+    """Another text encoder; null: the base's."""
+    lora: LoraConfig | None = None
+    """Train adapters alone; null: all weights of the nets that train."""
+    learning_rate: LearningRates = field(default_factory=LearningRates)
+    """Peak learning rates."""
+    preview: PreviewConfig | None = None
+    """Pictures; null: none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.prompt_chunks > 0, f"prompt_chunks is {self.prompt_chunks}: at least 1")
         weights = [entry.weight for entry in self.styles]
         require(min(weights, default=1) > 0, "styles: every weight must be above 0")
-        require(not (self.resume and self.overwrite), "resume and overwrite exclude each other")
         rates = self.learning_rate
         require(
             rates.unet is not None
@@ -115,6 +151,74 @@ class FinetuneConfig:
             "prompt_chunks is for the base's text encoder: with swap_text_encoder set max_tokens",
         )
 
+    def rates(self) -> dict[str, float | None]:
+        """See `RunConfig`."""
+        return dict(vars(self.learning_rate))
+
     def mixture(self) -> tuple[WeightedStyle, ...]:
-        """The prompt styles that are drawn from."""
+        """See `RunConfig`."""
         return self.styles or (WeightedStyle(style=self.prompt),)
+
+    def too_long(self) -> TooLong:
+        """See `RunConfig`."""
+        return self.long_prompts
+
+    def previews(self) -> PreviewConfig | None:
+        """See `RunConfig`."""
+        return self.preview
+
+    def swapped(self) -> SwapConfig | None:
+        """See `RunConfig`."""
+        return self.swap_text_encoder
+
+    def adapters(self) -> LoraConfig | None:
+        """See `RunConfig`."""
+        return self.lora
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlnetConfig(RunConfig):
+    """Train a ControlNet on masks for a fine-tuned pipeline, which stays as it is."""
+
+    structures: tuple[str, ...]
+    """What it is shown, one channel each: the names of the dataset's masks or boxes."""
+    learning_rate: float = 1e-4
+    """Peak learning rate of the ControlNet."""
+    mask_dropout: float = 0.1
+    """Share of images of which it is shown no mask, so that prompts alone still work."""
+    structure_dropout: float = 0.1
+    """Share of the other images' masks that it is not shown, each by itself, so that any set of
+    structures may be given."""
+    style: PromptStyle | None = None
+    """What prompts tell; null: what the base was trained with."""
+    long_prompts: TooLong | None = None
+    """What becomes of prompts beyond the limit of tokens; null: as the base was trained."""
+    obedience: ObedienceConfig | None = field(default_factory=ObedienceConfig)
+    """Whether masks are obeyed, measured while training: the best weights are the result; null: the
+    last ones are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.structures != (), "structures is empty: name at least one")
+        twice = {name for name in self.structures if self.structures.count(name) > 1}
+        require(not twice, f"structures names {', '.join(sorted(twice))} twice: once is enough")
+        require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}: above 0")
+        for name in ("mask_dropout", "structure_dropout"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} is {value}: allowed are [0, 1)")
+        require(
+            self.obedience is None or self.validation is not None,
+            "obedience is measured on the held-out split: set validation, or obedience to null",
+        )
+
+    def rates(self) -> dict[str, float | None]:
+        """See `RunConfig`."""
+        return {"unet": None, "text_encoder": None, "controlnet": self.learning_rate}
+
+    def mixture(self) -> tuple[WeightedStyle, ...]:
+        """See `RunConfig`."""
+        return (WeightedStyle(style=self.style or trained_style(model_manifest(self.base))),)
+
+    def too_long(self) -> TooLong:
+        """See `RunConfig`."""
+        return self.long_prompts or trained_long_prompts(model_manifest(self.base))

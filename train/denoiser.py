@@ -1,6 +1,7 @@
 """All that trains as one module: one thing to wrap for data parallelism, one set of weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,27 +21,42 @@ class Denoiser(nn.Module):
         self.unet = parts.unet
         self.text_encoder = parts.text_encoder
         self.projection = parts.projection
+        self.controlnet = parts.controlnet
         self._windows = parts.prompt_chunks
         self.prompt_length = parts.prompt_chunks * parts.tokenizer.model_max_length  # tokens
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, prompts: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, timesteps: Tensor, prompts: Tensor, conditions: Tensor | None = None
+    ) -> Tensor:
         """Prediction [N, C, H, W] for noisy latents [N, C, H, W], timesteps [N] and prompts.
 
         These are token ids, int64 [N, L], or the states that a frozen text encoder made of them,
-        float32 [N, L, D].
+        float32 [N, L, D]. `conditions` are the masks for a ControlNet, see `models.control`.
         """
         states = prompts
         if not prompts.is_floating_point():
             states = encode_tokens(self.text_encoder, prompts, windows=self._windows)
         if self.projection is not None:
             states = self.projection(states)
-        prediction: Tensor = self.unet(noisy, timesteps, states, return_dict=False)[0]
+        added = {}
+        if self.controlnet is not None and conditions is not None:
+            down, middle = self.controlnet(
+                noisy, timesteps, states, controlnet_cond=conditions, return_dict=False
+            )
+            added["down_block_additional_residuals"] = down
+            added["mid_block_additional_residual"] = middle
+        prediction: Tensor = self.unet(noisy, timesteps, states, return_dict=False, **added)[0]
         return prediction
 
-    def freeze(self, *, unet: bool, text_encoder: bool) -> None:
-        """Choose which nets stay as they are; weights that nothing depends on do in any case."""
-        self.unet.requires_grad_(not unet)
-        self.text_encoder.requires_grad_(not text_encoder)
+    @property
+    def convolutional(self) -> list[Any]:
+        """The nets that work on images, of diffusers."""
+        return [self.unet] if self.controlnet is None else [self.unet, self.controlnet]
+
+    def freeze(self, rates: Mapping[str, float | None]) -> None:
+        """Let the nets train that have a learning rate, and of them what anything depends on."""
+        for name, net in self.named_children():
+            net.requires_grad_(rates.get(name) is not None)
         for name in idle_weights(self.text_encoder):
             self.text_encoder.get_parameter(name).requires_grad_(False)
 
@@ -63,7 +79,8 @@ class Denoiser(nn.Module):
 
     def save_memory(self) -> None:
         """Compute activations anew in the backward pass of the nets that train."""
-        self.unet.enable_gradient_checkpointing()
+        for convolutional in self.convolutional:
+            convolutional.enable_gradient_checkpointing()
         if self.trains_text_encoder:
             net = self.text_encoder
             # transformers renamed it between 5.6 and 5.23. Not reentrant: inputs may be frozen.

@@ -22,6 +22,7 @@ class Draws:
     variants: np.ndarray  # int64 [N]: which variant of it; 0 is the image itself
     styles: np.ndarray  # int64 [N]: which prompt style
     dropped: np.ndarray  # bool [N]: the prompt is replaced by the empty one
+    hidden: np.ndarray  # bool [N, structures]: the ControlNet is not shown the mask
     timesteps: Tensor  # int64 [N]
     posterior_noise: Tensor
     noise: Tensor  # standard but for the offset noise that is in it
@@ -43,6 +44,9 @@ class Plan:
         stratified: bool = False,
         offset_noise: float = 0.0,
         variants: int = 1,
+        structures: int = 0,
+        mask_dropout: float = 0.0,
+        structure_dropout: float = 0.0,
     ) -> None:
         self._seed = seed
         self._items = items
@@ -54,6 +58,9 @@ class Plan:
         self._stratified = stratified
         self._offset_noise = offset_noise
         self._variants = variants
+        self._structures = structures
+        self._mask_dropout = mask_dropout
+        self._structure_dropout = structure_dropout
         self._orders: dict[int, np.ndarray] = {}
 
     def item(self, position: int) -> int:
@@ -74,6 +81,7 @@ class Plan:
         chances, noises = np.empty((n, 2)), np.empty((2, n, *shape), dtype=np.float32)
         shared = np.empty((n, shape[0], *[1] * (len(shape) - 1)), dtype=np.float32)
         timesteps, variants = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        shown = np.empty((n, 1 + self._structures))
         for i, place in enumerate(places):
             # All is drawn, wanted or not, and what is new comes last: so no draw moves another.
             generator = numpy_generator(self._seed, "step", step, place)
@@ -83,6 +91,7 @@ class Plan:
             generator.standard_normal(out=noises[1, i], dtype=np.float32)
             generator.standard_normal(out=shared[i], dtype=np.float32)
             variants[i] = generator.integers(self._variants)
+            generator.random(out=shown[i])
         if self._stratified:
             timesteps = self._strata(step)[places.start : places.stop : places.step]
         posterior_noise, noise = torch.from_numpy(noises)
@@ -91,6 +100,7 @@ class Plan:
             variants=variants,
             styles=np.searchsorted(self._style_ends, chances[:, 0], side="right"),
             dropped=chances[:, 1] < self._caption_dropout,
+            hidden=(shown[:, :1] < self._mask_dropout) | (shown[:, 1:] < self._structure_dropout),
             timesteps=torch.from_numpy(timesteps),
             posterior_noise=posterior_noise,
             noise=offset_noise(noise, torch.from_numpy(shared), self._offset_noise),
@@ -116,7 +126,13 @@ def share(batch: int, rank: int, ranks: int, slices: int) -> Iterator[range]:
 
 
 def validation_draws(
-    seed: int, ids: Sequence[str], shape: tuple[int, ...], timesteps: int, *, items: Sequence[int]
+    seed: int,
+    ids: Sequence[str],
+    shape: tuple[int, ...],
+    timesteps: int,
+    *,
+    items: Sequence[int],
+    structures: int = 0,
 ) -> Draws:
     """Fixed draws for held-out `items`: noise from each one's id, timesteps evenly spread."""
     n = len(ids)
@@ -132,6 +148,7 @@ def validation_draws(
         variants=np.zeros(n, dtype=np.int64),
         styles=np.zeros(n, dtype=np.int64),
         dropped=np.zeros(n, dtype=bool),
+        hidden=np.zeros((n, structures), dtype=bool),
         timesteps=torch.from_numpy(spread[order]),
         posterior_noise=torch.from_numpy(noises[0]),
         noise=torch.from_numpy(noises[1]),

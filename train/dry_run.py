@@ -18,7 +18,7 @@ from train import memory
 from train.attention import attending
 from train.augment import Augmenter
 from train.checks import Inputs
-from train.config import FinetuneConfig
+from train.config import RunConfig
 from train.denoiser import Denoiser
 from train.ema import Ema
 from train.latents import plan_latents
@@ -54,7 +54,7 @@ class Estimate:
 
 
 def dry_run(
-    config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
+    config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
 ) -> None:
     """Print the estimate."""
     found = estimate(config, inputs, denoiser, accelerator)
@@ -63,7 +63,7 @@ def dry_run(
 
 
 def estimate(
-    config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
+    config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
 ) -> Estimate:
     """Try what a run consists of. The nets are spoilt for anything else."""
     device, vae = accelerator.device, inputs.parts.vae
@@ -98,8 +98,9 @@ def estimate(
 def parameters(parts: Parts) -> dict[str, tuple[int, int]]:
     """How many numbers each net has, and how many of them train."""
     nets = {"unet": parts.unet, "text_encoder": parts.text_encoder, "vae": parts.vae}
-    if parts.projection is not None:
-        nets["projection"] = parts.projection
+    for name in ("projection", "controlnet"):
+        if getattr(parts, name) is not None:
+            nets[name] = getattr(parts, name)
     return {
         name: (
             sum(weight.numel() for weight in net.parameters()),
@@ -123,7 +124,7 @@ def moments(optimizer: str, weight: Tensor) -> int:
 
 
 def try_encoding(
-    config: FinetuneConfig, inputs: Inputs, accelerator: "Accelerator"
+    config: RunConfig, inputs: Inputs, accelerator: "Accelerator"
 ) -> tuple[float, int]:
     """Seconds to encode all images that are not in the caches yet, and the memory it takes."""
     caches = config.data.caches or config.output / "caches"
@@ -150,7 +151,7 @@ def try_encoding(
 
 
 def try_slice(
-    config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
+    config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
 ) -> tuple[float, int]:
     """Seconds of a slice forward and backward, and the most memory in use meanwhile."""
     device, unet = accelerator.device, denoiser.unet.config
@@ -163,11 +164,16 @@ def try_slice(
     if not denoiser.runs_text_encoder:
         prompts = torch.zeros(*prompts.shape, denoiser.text_encoder.config.hidden_size).to(device)
 
+    conditions = None
+    if inputs.parts.controlnet is not None:
+        shape = (n, len(inputs.parts.structures), inputs.size, inputs.size)
+        conditions = torch.zeros(shape, device=device)
+
     def run() -> None:
         denoiser.zero_grad(set_to_none=True)
         with attending(config.attention):
             with accelerator.autocast():
-                predicted = denoiser(noisy, steps, prompts)
+                predicted = denoiser(noisy, steps, prompts, conditions)
             predicted.float().square().mean().backward()
 
     denoiser.train()
@@ -175,7 +181,7 @@ def try_slice(
     return _seconds(run, device), memory.peak(device)
 
 
-def try_update(config: FinetuneConfig, denoiser: Denoiser, device: torch.device) -> float:
+def try_update(config: RunConfig, denoiser: Denoiser, device: torch.device) -> float:
     """Seconds that optimizer and averages take for one number that trains."""
     sample, numbers = [], 0
     for _, weight in list(denoiser.trained()):
@@ -185,7 +191,7 @@ def try_update(config: FinetuneConfig, denoiser: Denoiser, device: torch.device)
         else:
             weight.grad = None
             weight.requires_grad_(False)
-    optimizer = build_optimizer(denoiser, config.optimizer, config.learning_rate)
+    optimizer = build_optimizer(denoiser, config.optimizer, config.rates())
     ema = config.ema
     average = Ema(denoiser, ema.decay, ema.start) if ema else None
     finite = torch.ones((), device=device)
@@ -215,11 +221,11 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _layout(config: FinetuneConfig) -> torch.memory_format:
+def _layout(config: RunConfig) -> torch.memory_format:
     return torch.channels_last if config.channels_last else torch.contiguous_format
 
 
-def told(found: Estimate, config: FinetuneConfig, accelerator: "Accelerator") -> str:
+def told(found: Estimate, config: RunConfig, accelerator: "Accelerator") -> str:
     """The estimate as a table."""
     ranks, device = accelerator.num_processes, accelerator.device.type
     held, trained = (sum(column) for column in zip(*found.parameters.values(), strict=True))

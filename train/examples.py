@@ -16,6 +16,7 @@ from train.draws import Draws
 from train.embeddings import StatesCache
 from train.kept import KeptSplit
 from train.latents import LatentCache
+from train.masks import MaskCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Batch:
     noise: Tensor  # float32 [N, C, h, w]
     timesteps: Tensor  # int64 [N]
     prompts: Tensor  # token ids, int64 [N, L], or a frozen text encoder's states [N, L, D]
+    conditions: Tensor | None = None  # masks for a ControlNet, float32 [N, structures, H, W]
 
     def pinned(self) -> "Batch":
         """In memory from which a CUDA GPU copies while the host goes on."""
@@ -43,6 +45,7 @@ class Batch:
             noise=change(self.noise),
             timesteps=change(self.timesteps),
             prompts=change(self.prompts),
+            conditions=None if self.conditions is None else change(self.conditions),
         )
 
 
@@ -102,11 +105,13 @@ class Examples:
         prompts: Prompts,
         scaling_factor: float,
         states: StatesCache | None = None,
+        masks: MaskCache | None = None,
     ) -> None:
         self.latents = latents
         self._prompts = prompts
         self._scaling_factor = scaling_factor
         self._states = states  # of a frozen text encoder
+        self._masks = masks
 
     def batch(self, draws: Draws, memory_format: torch.memory_format) -> Batch:
         """The drawn items on the CPU: latents sampled from their posteriors and scaled."""
@@ -118,7 +123,15 @@ class Examples:
             noise=draws.noise.contiguous(memory_format=memory_format),
             timesteps=draws.timesteps,
             prompts=self._told(draws),
+            conditions=self._shown(draws),
         )
+
+    def _shown(self, draws: Draws) -> Tensor | None:
+        """The drawn items' masks, but for those that are hidden."""
+        if self._masks is None:
+            return None
+        conditions = self._masks.conditions(draws.items.tolist(), draws.variants.tolist())
+        return conditions * ~torch.from_numpy(draws.hidden)[:, :, None, None]
 
     def _told(self, draws: Draws) -> Tensor:
         """The drawn prompts; see `Batch`."""

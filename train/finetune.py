@@ -3,57 +3,26 @@
     accelerate launch -m train.finetune configs/train/demo.yaml [--section.key=value ...]
     torchrun --nproc_per_node 2 -m train.finetune configs/train/demo.yaml
 
-The run folder gets roentgen.json, config.yaml, metrics.jsonl, tensorboard/, previews/, caches/,
-checkpoints/ and at the end model/, a plain diffusers pipeline.
+The run folder is described in `train.run`.
 """
 
-import shutil
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin
 
-from roentgen.config import config_to_yaml, load_config
+from roentgen.config import load_config
 from roentgen.errors import InputError, run_program
 from roentgen.models.stable_diffusion import Parts, save_model
 from roentgen.models.text_encoder import fold_projection
-from roentgen.runs import (
-    MANIFEST,
-    fingerprint_of,
-    inherit_licenses,
-    provenance,
-    write_file,
-    write_manifest,
-)
 from train.adapters import adapt, merge, save_adapters
-from train.attention import choose_attention
-from train.augment import Augmenter
-from train.base import base_manifests, load_base
-from train.blocks import compile_blocks
-from train.checkpoint import State, load_checkpoint
-from train.checks import Inputs, check_inputs
+from train.base import load_base
+from train.checks import Inputs
 from train.config import FinetuneConfig
 from train.denoiser import Denoiser
-from train.draws import Plan, validation_draws
-from train.dry_run import dry_run
-from train.ema import Ema
-from train.embeddings import cache_states
-from train.examples import Examples, Prompts
-from train.kept import KeptSplit, tell_refused, write_refused
-from train.latents import cache_latents, plan_latents
-from train.loop import Training, train
-from train.optimizer import build_optimizer
-from train.posthoc import Posthoc
-from train.saving import Saver, tolerated
-from train.schedule import alpha_bars_of
-from train.sharded import check_engine, check_sharding, is_flattening, prepare_sharding, unshard
-from train.stop import MARKER as STOP_MARKER
-from train.stop import Stop
-from train.zero import ZeroAccelerator, is_wanted
+from train.loop import Training
+from train.run import run
+from train.sharded import unshard
 
 
 def main() -> None:
@@ -63,122 +32,13 @@ def main() -> None:
 
 
 def finetune(config: FinetuneConfig) -> None:
-    """Fine-tune as configured. Raises InputError before any work where it cannot succeed.
-
-    Asked to stop by a signal it raises SystemExit; see `train.stop`.
-    """
-    with Stop(config.output) as stop:
-        finetune_unless_stopped(config, stop)
+    """Fine-tune as configured; see `train.run`."""
+    run("train.finetune", config, choose_weights, save_result)
 
 
-def finetune_unless_stopped(config: FinetuneConfig, stop: Stop) -> None:
-    """Fine-tune from the checks to the model."""
-    accelerator = make_accelerator(config)
-    inputs = check_inputs(config)
-    denoiser = make_denoiser(config, inputs, accelerator)
-    if config.dry_run:
-        dry_run(config, inputs, denoiser, accelerator)
-        return
-    origin = origin_of(config, inputs)
-    make_run_folder(config, inputs, origin, accelerator)
-    training = assemble(config, inputs, denoiser, accelerator, stop)
-    if inputs.checkpoint:
-        load_checkpoint(*inputs.checkpoint, training.state)
-    train(training)
-    training.state.optimizer.state.clear()  # it is saved; writing the result needs the memory
-    save_result(config, inputs, training, origin)
-    accelerator.wait_for_everyone()
-    with tolerated("the end of TensorBoard's log"):
-        accelerator.end_training()  # last: it takes the processes apart
-
-
-def make_accelerator(config: FinetuneConfig) -> Accelerator:
-    """The accelerator of this process; the batch must fit the processes."""
-    precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
-    if precision == "fp16" and not torch.cuda.is_available():
-        raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
-    check_engine()  # else accelerate asks for its package, or on a CPU goes on without it
-    settings: dict[str, Any] = {
-        # Without it, accelerate does not join torchrun's processes on a machine without a GPU.
-        "cpu": not torch.accelerator.is_available(),
-        "mixed_precision": precision,
-        # Not as a number, which the launcher's environment would override.
-        "gradient_accumulation_plugin": GradientAccumulationPlugin(num_steps=config.accumulation),
-        "log_with": "tensorboard",
-        "project_dir": config.output,
-    }
-    accelerator = ZeroAccelerator(config, **settings) if is_wanted() else Accelerator(**settings)
-    check_sharding(config, accelerator)
-    shares = accelerator.num_processes * config.accumulation
-    if config.batch % shares:
-        raise InputError(
-            f"batch {config.batch} cannot be shared out equally over {accelerator.num_processes} "
-            f"processes with accumulation {config.accumulation}: choose a multiple of {shares}"
-        )
-    return accelerator
-
-
-def origin_of(config: FinetuneConfig, inputs: Inputs) -> dict[str, Any]:
-    """The licences and the provenance of all that the run makes."""
-    sources = base_manifests(config, inputs.base, inputs.identity)
-    sources["dataset"] = inputs.dataset.manifest
-    made = provenance("train.finetune", config, sources)
-    return {"licenses": inherit_licenses(*sources.values()), "provenance": made}
-
-
-def make_run_folder(
-    config: FinetuneConfig, inputs: Inputs, origin: Mapping[str, Any], accelerator: Accelerator
-) -> None:
-    """Make the run folder, which says what it is, and rid it of what a killed run left half done.
-
-    A resumed run keeps the configuration it began with; another one is written beside it.
-    """
-    folder = config.output
-    accelerator.wait_for_everyone()  # every process has looked before anything is changed
-    if accelerator.is_main_process:
-        if config.overwrite and folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / STOP_MARKER).unlink(missing_ok=True)
-        if not inputs.checkpoint or not (folder / MANIFEST).exists():
-            write_manifest(folder, "run", fingerprint_of(inputs.identity), **origin)
-        text, path = config_to_yaml(config), folder / "config.yaml"
-        if inputs.checkpoint and path.exists() and path.read_text() != text:
-            path = folder / f"config-from-{inputs.checkpoint[0].name}.yaml"
-        write_file(path, text)
-        remove_leftovers(folder)
-        report_prompts(config, inputs)
-    accelerator.wait_for_everyone()
-
-
-def report_prompts(config: FinetuneConfig, inputs: Inputs) -> None:
-    """Tell how long the prompts are and what data.keep left out, which left_out.csv lists."""
-    parts = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
-    for split, prompts in parts:
-        if told := tell_refused(split):
-            print(told)  # noqa: T201
-        print(f"{split.name}: prompts have {prompts.lengths.summary()}")  # noqa: T201
-    if config.data.keep:
-        refused = [item for split, _ in parts for item in split.refused]
-        write_refused(config.output / "left_out.csv", refused)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what has the name of a file or folder that is being written."""
-    for place in ("", "checkpoints/", "averages/", "caches/*/"):
-        pattern = f"{place}.*.partial"
-        for path in folder.glob(pattern):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
-def make_denoiser(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerator) -> Denoiser:
-    """The nets on the device as they train; the chosen attention kernel has been tried on them."""
-    denoiser = Denoiser(inputs.parts, caches_states=config.data.cache_text)
-    rates = config.learning_rate
-    denoiser.freeze(unet=rates.unet is None, text_encoder=rates.text_encoder is None)
+def choose_weights(config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser) -> None:
+    """Freeze what has no learning rate, and adapt what is adapted. Raises InputError."""
+    denoiser.freeze(config.rates())
     if config.lora:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         tokenizer, held = inputs.parts.tokenizer, dtype[config.precision]
@@ -188,116 +48,6 @@ def make_denoiser(config: FinetuneConfig, inputs: Inputs, accelerator: Accelerat
             "learning_rate: both nets are frozen, and states of this text encoder need no "
             "projection; give one a learning rate"
         )
-    if config.gradient_checkpointing:
-        denoiser.save_memory()
-    channels_last = config.channels_last and not is_flattening(accelerator)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    denoiser.to(accelerator.device)
-    denoiser.unet.to(memory_format=layout)
-    if accelerator.device.type == "cpu":
-        unmap(denoiser)
-    choose_attention(denoiser, config.attention, accelerator)
-    if config.compile:
-        compile_blocks(denoiser)
-    return denoiser
-
-
-def unmap(module: torch.nn.Module) -> None:
-    """Copy weights, or the files that any of them is mapped from stay in memory whole."""
-    for weight in module.parameters():
-        weight.data = weight.data.clone()
-
-
-def assemble(
-    config: FinetuneConfig,
-    inputs: Inputs,
-    denoiser: Denoiser,
-    accelerator: Accelerator,
-    stop: Stop,
-) -> Training:
-    """Caches, optimizer and all else, ready for the loop."""
-    parts = inputs.parts
-    alpha_bars = alpha_bars_of(parts.scheduler)
-    layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    parts.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
-    if accelerator.device.type == "cpu":
-        unmap(parts.vae)
-    augment = config.data.augment
-    augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
-
-    def examples(
-        split: KeptSplit, prompts: Prompts, augmenter: Augmenter | None = None
-    ) -> Examples:
-        caches = config.data.caches or config.output / "caches"
-        plan = plan_latents(
-            split,
-            parts.vae,
-            dataset=inputs.dataset.fingerprint,
-            size=inputs.size,
-            augmenter=augmenter,
-        )
-        latents = cache_latents(caches, plan, accelerator)
-        states = None
-        if not denoiser.runs_text_encoder:
-            states = cache_states(
-                caches,
-                prompts.ids,
-                parts.text_encoder,
-                windows=parts.prompt_chunks,
-                told=split.name,
-                accelerator=accelerator,
-            )
-        return Examples(latents, prompts, parts.vae.config.scaling_factor, states)
-
-    ready = examples(inputs.split, inputs.prompts, augmenter)
-    shape = ready.latents.shape
-    held_out = None
-    if inputs.held_out and config.validation:
-        split = inputs.held_out[0]
-        count = min(config.validation.images, len(split))
-        chosen = [i * len(split) // count for i in range(count)]
-        ids = [split[i].id for i in chosen]
-        draws = validation_draws(config.seed, ids, shape, len(alpha_bars), items=chosen)
-        held_out = examples(*inputs.held_out), draws
-    optimizer = build_optimizer(denoiser, config.optimizer, config.learning_rate)
-    prepare_sharding(denoiser, accelerator)
-    model, wrapped = accelerator.prepare(denoiser, optimizer)
-    ema, objective = config.ema, config.objective
-    return Training(
-        config=config,
-        accelerator=accelerator,
-        parts=parts,
-        state=State(
-            denoiser=denoiser,
-            optimizer=optimizer,
-            ema=Ema(denoiser, ema.decay, ema.start) if ema else None,
-            posthoc=Posthoc(denoiser, ema.posthoc.widths) if ema and ema.posthoc else None,
-            scaler=accelerator.scaler,
-        ),
-        model=model,
-        optimizer=wrapped,
-        split=inputs.split,
-        examples=ready,
-        plan=Plan(
-            seed=config.seed,
-            items=len(inputs.split),
-            batch=config.batch,
-            shape=shape,
-            timesteps=len(alpha_bars),
-            style_weights=[entry.weight for entry in config.mixture()],
-            caption_dropout=objective.caption_dropout,
-            stratified=objective.timesteps == "stratified",
-            offset_noise=objective.offset_noise,
-            variants=config.data.augment.variants if config.data.augment else 1,
-        ),
-        held_out=held_out,
-        prediction=inputs.prediction,
-        alpha_bars=alpha_bars.to(accelerator.device),
-        saver=Saver(
-            config.output / "checkpoints", inputs.identity, config.checkpoint.keep, accelerator
-        ),
-        stop=stop,
-    )
 
 
 def save_result(

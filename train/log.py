@@ -55,9 +55,9 @@ class RunLog:
                 self._waiting = []
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """Log a gray uint8 [H, W] picture."""
+        """Log a uint8 picture, gray [H, W] or in colour [H, W, 3]."""
         if self._accelerator.is_main_process:
-            images = {name: image[None, :, :, None]}
+            images = {name: image.reshape(1, *image.shape[:2], -1)}
             board = self._accelerator.get_tracker("tensorboard")
             self._to_board(lambda: board.log_images(images, step=step, dataformats="NHWC"))
 

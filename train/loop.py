@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -15,17 +16,19 @@ from roentgen.models.stable_diffusion import Parts
 from roentgen.runs import write_file
 from train.attention import attending
 from train.checkpoint import State
-from train.config import FinetuneConfig
+from train.config import RunConfig
 from train.draws import Draws, Plan, share
 from train.examples import Batch, Examples
 from train.finite import Skipped, Watch, step_if_finite, tell
 from train.kept import KeptSplit
 from train.log import Pace, RunLog
 from train.loss import add_noise, item_losses, min_snr_weights, target
+from train.obedience import Obedience, keep_best
 from train.optimizer import rate_factor, set_rates
 from train.posthoc import save_snapshots
 from train.prefetch import Prefetched, prefetched
 from train.saving import Saver, tolerated
+from train.sections import PreviewConfig
 from train.sharded import is_sharding
 from train.stop import Agreement, Stop
 from train.validation import held_out_loss, preview
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 class Training:
     """All that the loop works with."""
 
-    config: FinetuneConfig
+    config: RunConfig
     accelerator: "Accelerator"
     parts: Parts
     state: State
@@ -48,6 +51,7 @@ class Training:
     examples: Examples
     plan: Plan
     held_out: tuple[Examples, Draws] | None
+    obedience: Obedience | None = None  # of a ControlNet
     prediction: str
     alpha_bars: Tensor  # [timesteps], float32, on the device
     saver: Saver
@@ -136,8 +140,12 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
             log.write(state.step, held_out)
             told = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
             bar.write(f"step {state.step}  {told}")
-        if config.preview and _due(state.step, config.preview.every, last):
-            draw_preview(t, log)
+        pictures = config.previews()
+        if pictures and _due(state.step, pictures.every, last):
+            draw_preview(t, pictures, log)
+        if t.obedience and _due(state.step, t.obedience.config.every, last):
+            told = measure_obedience(t, log)
+            bar.write(f"step {state.step}  {told}")
         # Averages first: a run that goes on from the checkpoint does not come by here again.
         posthoc = config.ema and config.ema.posthoc
         if posthoc and state.posthoc and _due(state.step, posthoc.every, last):
@@ -178,7 +186,7 @@ def slice_losses(training: Training, batch: Batch) -> Tensor:
     alpha_bar = t.alpha_bars[batch.timesteps]
     noisy = add_noise(batch.latents, batch.noise, alpha_bar)
     with t.accelerator.autocast():
-        predicted = t.model(noisy, batch.timesteps, batch.prompts)
+        predicted = t.model(noisy, batch.timesteps, batch.prompts, batch.conditions)
     wanted = target(t.prediction, batch.latents, batch.noise, alpha_bar)
     gamma = t.config.objective.min_snr
     weights = None if gamma is None else min_snr_weights(t.prediction, alpha_bar, gamma)
@@ -211,27 +219,56 @@ def validate(training: Training) -> dict[str, float]:
     return losses
 
 
-def draw_preview(training: Training, log: RunLog) -> None:
+def measure_obedience(training: Training, log: RunLog) -> str:
+    """Draw held-out masks by the average, keep it if none obeyed better, and tell the scores.
+
+    The main process does; the others wait.
+    """
+    t, state, told = training, training.state, ""
+    assert t.obedience is not None
+    if t.accelerator.is_main_process:
+        with state.ema.applied() if state.ema else nullcontext():
+            scores, sheet = t.obedience.measure(
+                t.parts, state.denoiser, t.config.attention, t.accelerator
+            )
+            kept = False
+            with tolerated("the most obedient weights"):
+                weights = dict(state.denoiser.trained())
+                kept = keep_best(t.config.output, state.step, scores, weights)
+        log.write(state.step, {f"dice {name}".rstrip(): value for name, value in scores.items()})
+        write_sheet(t, log, "obedience", "obedience", sheet)
+        told = "  ".join(f"{name or 'mean'} {value:.3f}" for name, value in scores.items())
+        told = f"Dice: {told}{', the best so far' if kept else ''}"
+    t.accelerator.wait_for_everyone()
+    return told
+
+
+def write_sheet(training: Training, log: RunLog, name: str, file: str, sheet: np.ndarray) -> None:
+    """A sheet of pictures to the tracker and into previews/, where the step ends its name."""
+    step = training.state.step
+    path = training.config.output / "previews" / f"{file}-{step:08d}.png"
+    with tolerated(f"the preview {path}"):
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, encode_png(sheet))
+    log.image(step, name, sheet)
+
+
+def draw_preview(training: Training, pictures: PreviewConfig, log: RunLog) -> None:
     """A contact sheet of the preview prompts into previews/.
 
     The main process draws it; all do where each has a shard of the weights.
     """
     t, config, ema = training, training.config, training.state.ema
-    assert config.preview is not None
     if t.accelerator.is_main_process or is_sharding(t.accelerator):
         with ema.applied() if ema else nullcontext():
             sheet = preview(
                 t.parts,
                 t.state.denoiser,
-                config.preview,
+                pictures,
                 seed=config.seed,
                 attention=config.attention,
                 accelerator=t.accelerator,
             )
     if t.accelerator.is_main_process:
-        path = t.config.output / "previews" / f"step-{t.state.step:08d}.png"
-        with tolerated(f"the preview {path}"):
-            path.parent.mkdir(exist_ok=True)
-            write_file(path, encode_png(sheet))
-        log.image(t.state.step, "preview", sheet)
+        write_sheet(t, log, "preview", "step", sheet)
     t.accelerator.wait_for_everyone()

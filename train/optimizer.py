@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from roentgen.errors import InputError
 from train.denoiser import Denoiser
-from train.sections import LearningRates, OptimizerConfig
+from train.sections import OptimizerConfig
 from train.sharded import copy_into
 from train.zero import Moment, entries, is_cut, load_entry
 
@@ -25,17 +25,17 @@ def check_optimizer(config: OptimizerConfig) -> None:
         )
 
 
-def build_optimizer(denoiser: Denoiser, config: OptimizerConfig, rates: LearningRates) -> Optimizer:
-    """The optimizer over all trained weights; each group's `peak` is its full learning rate."""
+def build_optimizer(
+    denoiser: Denoiser, config: OptimizerConfig, rates: Mapping[str, float | None]
+) -> Optimizer:
+    """The optimizer over all trained weights; each group's `peak` is its full learning rate.
+
+    `rates` are the nets' learning rates by name; None: a net is frozen.
+    """
     groups = []
     # Of tokens, positions and, where a UNet has them, classes.
     embeddings = {id(m.weight) for m in denoiser.modules() if isinstance(m, nn.Embedding)}
-    nets = {
-        "unet": rates.unet,
-        "text_encoder": rates.text_encoder,
-        "projection": rates.projection,
-    }
-    for net, rate in nets.items():
+    for net, rate in rates.items():
         if rate is None:
             continue
         weights = [p for name, p in denoiser.trained() if name.startswith(f"{net}.")]

@@ -1,8 +1,10 @@
 """The sections of a fine-tuning's configuration, each checked as soon as it is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from roentgen.models.segmenter import SegmenterConfig
 
 from roentgen.errors import InputError
 from roentgen.text.presets import Filter
@@ -269,3 +271,28 @@ class SwapConfig:
 
     def __post_init__(self) -> None:
         require(self.max_tokens > 2, f"swap_text_encoder.max_tokens is {self.max_tokens}: above 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObedienceConfig:
+    """Pictures of held-out masks, drawn while training and read by a segmenter."""
+
+    every: int = 500
+    """Steps between measurements; the last step always has one."""
+    images: int = 64
+    """Held-out images whose masks are drawn: as many of each finding's as there are, in turns."""
+    steps: int = 15
+    """Sampling steps of DPM-Solver++ (2M)."""
+    guidance_scale: float = 3.0
+    """Classifier-free guidance scale."""
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    """How the network that reads the pictures is trained, on the training split; it is kept in the
+    run's caches."""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "images"):
+            value = getattr(self, name)
+            require(value > 0, f"obedience.{name} is {value}: at least 1")
+        require(self.steps > 1, f"obedience.steps is {self.steps}: at least 2")
+        scale = self.guidance_scale
+        require(scale >= 1, f"obedience.guidance_scale is {scale}: at least 1, which is none")

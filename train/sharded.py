@@ -20,7 +20,7 @@ from train.zero import Moment, renew_copy
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from train.config import FinetuneConfig
+    from train.config import RunConfig
     from train.denoiser import Denoiser
 
 
@@ -43,7 +43,7 @@ def check_engine() -> None:
         )
 
 
-def check_sharding(config: "FinetuneConfig", accelerator: "Accelerator") -> None:
+def check_sharding(config: "RunConfig", accelerator: "Accelerator") -> None:
     """Raise InputError where the launcher's settings, or ours, do not go with sharded weights."""
     if not is_sharding(accelerator):
         return
@@ -55,7 +55,7 @@ def check_sharding(config: "FinetuneConfig", accelerator: "Accelerator") -> None
         "fsdp_activation_checkpointing: set gradient_checkpointing=true in its place": (
             plugin.activation_checkpointing
         ),
-        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.lora,
+        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
         "precision fp16: choose bf16 or fp32": config.precision == "fp16",
         "compile: set it false": config.compile,
         f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",

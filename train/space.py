@@ -6,18 +6,18 @@ from pathlib import Path
 from roentgen.models.stable_diffusion import Parts
 from roentgen.runs import check_free_space
 from train.adapters import trained_weights
-from train.config import FinetuneConfig
+from train.config import RunConfig
 
 
 def space_needed(
-    config: FinetuneConfig, parts: Parts, *, latents: int, prompts: int, size: int
+    config: RunConfig, parts: Parts, *, latents: int, prompts: int, size: int
 ) -> dict[str, int]:
     """Bytes by what they hold: checkpoints, averages, the model, and the caches.
 
     These have so many latents of images of `size` pixels and, of a frozen text encoder, the states
     of so many distinct prompts.
     """
-    trained = sum(trained_weights(parts, config.learning_rate, config.lora).values())
+    trained = sum(trained_weights(parts, config.rates(), config.adapters()).values())
     # Copies of the weights in a checkpoint: 8-bit moments have a scale for each 256, and Adafactor
     # keeps two thirds of a moment of a 3x3 kernel, next to nothing of a matrix.
     moments = {"adamw": 2.0, "adamw8bit": 2 * (1 + 4 / 256) / 4, "adafactor": 0.6}
@@ -25,15 +25,16 @@ def space_needed(
     copies = 1 + bool(config.ema) + 2 * bool(posthoc) + moments[config.optimizer.name]
     snapshots = 2 * math.ceil(config.steps / posthoc.every) if posthoc else 0
     saved = min(config.checkpoint.keep + 1, math.ceil(config.steps / config.checkpoint.every))
-    nets = (parts.unet, parts.text_encoder, parts.vae)
-    weights = sum(weight.numel() for net in nets for weight in net.parameters())
+    nets = (parts.unet, parts.text_encoder, parts.vae, parts.controlnet)
+    weights = sum(weight.numel() for net in nets if net for weight in net.parameters())
     side = size // 2 ** (len(parts.vae.config.block_out_channels) - 1)
     caches = latents * 2 * parts.vae.config.latent_channels * side**2 * 2  # two in float16
-    if config.learning_rate.text_encoder is None and config.data.cache_text:
+    if config.rates().get("text_encoder") is None and config.data.cache_text:
         projection, unet = parts.projection, parts.unet
         width = projection.in_features if projection else unet.config.cross_attention_dim
         tokens = parts.prompt_chunks * parts.tokenizer.model_max_length
         caches += prompts * tokens * width * 2  # in float16
+    caches += latents * len(parts.structures) * (size**2 // 8 + 1)  # masks, in bits
     return {
         "checkpoints": int(trained * 4 * copies * saved),
         "averages": trained * 4 * snapshots,
@@ -42,7 +43,7 @@ def space_needed(
     }
 
 
-def check_space(config: FinetuneConfig, needed: dict[str, int]) -> None:
+def check_space(config: RunConfig, needed: dict[str, int]) -> None:
     """Raise InputError where a disk is too full for what is not there yet."""
     run = sum(needed.values())
     if config.data.caches:

@@ -69,7 +69,7 @@ def held_out_loss(
             alpha_bar = alpha_bars[given.timesteps]
             noisy = add_noise(given.latents, given.noise, alpha_bar)
             with accelerator.autocast(), attending(attention):
-                said = denoiser(noisy, given.timesteps, given.prompts)
+                said = denoiser(noisy, given.timesteps, given.prompts, given.conditions)
             wanted = target(prediction, given.latents, given.noise, alpha_bar)
             losses = item_losses(said, wanted, None)[: len(mine)].double().cpu()
             total += torch.stack([losses.sum(), torch.tensor(float(len(losses))).double()])
@@ -83,6 +83,7 @@ def _subset(draws: Draws, places: list[int]) -> Draws:
         variants=draws.variants[places],
         styles=draws.styles[places],
         dropped=draws.dropped[places],
+        hidden=draws.hidden[places],
         timesteps=draws.timesteps[places],
         posterior_noise=draws.posterior_noise[places],
         noise=draws.noise[places],

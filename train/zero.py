@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from roentgen.errors import InputError
 
 if TYPE_CHECKING:
-    from train.config import FinetuneConfig
+    from train.config import RunConfig
 
 
 def is_wanted() -> bool:
@@ -31,7 +31,7 @@ def is_wanted() -> bool:
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
-def zero_plugin(config: "FinetuneConfig") -> DeepSpeedPlugin:
+def zero_plugin(config: "RunConfig") -> DeepSpeedPlugin:
     """What the launcher and the configuration ask of DeepSpeed.
 
     Raises InputError where it is not installed, or the two do not go together.
@@ -57,7 +57,7 @@ def zero_plugin(config: "FinetuneConfig") -> DeepSpeedPlugin:
         "": slices not in ("auto", config.accumulation),
         f"gradient_clipping {limit}: leave it out, optimizer.clip is {config.optimizer.clip}": limit
         not in ("auto", clip),
-        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.lora,
+        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
         "precision fp16: choose bf16 or fp32": config.precision == "fp16",
         "compile: set it false": config.compile,
         f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
@@ -83,7 +83,7 @@ class ZeroAccelerator(Accelerator):  # type: ignore[misc]
     It clips, and leaves out a step whose gradient is not finite, by itself.
     """
 
-    def __init__(self, config: "FinetuneConfig", **settings: Any) -> None:
+    def __init__(self, config: "RunConfig", **settings: Any) -> None:
         """Settings are those of any Accelerator. Raises InputError; see `zero_plugin`."""
         self._low = config.precision == "bf16"
         gloo = [InitProcessGroupKwargs(backend="gloo")] if settings["cpu"] else None

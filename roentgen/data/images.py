@@ -243,8 +243,12 @@ def decode(image: bytes) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
-    """uint8 [height, width] as a gray PNG, with what `text` says in its text chunks."""
-    _check_gray(image)
+    """uint8 [height, width] as a gray PNG, with what `text` says in its text chunks.
+
+    A picture in colour, [height, width, 3], becomes an RGB one.
+    """
+    if image.ndim != 3:
+        _check_gray(image)
     file = io.BytesIO()
     # Films are noise to zlib: runs alone compress them as well as all matches, four times faster.
     said = PngInfo()

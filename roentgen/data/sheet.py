@@ -18,7 +18,8 @@ def contact_sheet(
 ) -> np.ndarray:
     """uint8 [H, W] images, captions below, as one uint8 [height, width] sheet.
 
-    Captions wrap to the cell and end in "…" after three lines.
+    If any image is in colour, [H, W, 3], the sheet is too. Captions wrap to the cell and end in "…"
+    after three lines.
     """
     if len(images) != len(captions) or not images or columns < 1:
         raise ValueError(f"{len(images)} images, {len(captions)} captions, {columns} columns")
@@ -34,14 +35,15 @@ def contact_sheet(
         columns * (width + _MARGIN) + _MARGIN,
         rows * (cell_height + _MARGIN) + _MARGIN,
     )
-    sheet = Image.new("L", size, 24)
+    mode = "RGB" if any(image.ndim == 3 for image in images) else "L"
+    sheet = Image.new(mode, size, "#181818")
     draw = ImageDraw.Draw(sheet)
     for i, (image, text) in enumerate(zip(shown, texts, strict=True)):
         left = _MARGIN + (i % columns) * (width + _MARGIN)
         top = _MARGIN + (i // columns) * (cell_height + _MARGIN)
         sheet.paste(Image.fromarray(image), (left + (width - image.shape[1]) // 2, top))
         for line, words in enumerate(text):
-            draw.text((left, top + height + line * _LINE), words, fill=255, font=font)
+            draw.text((left, top + height + line * _LINE), words, fill="white", font=font)
     return np.asarray(sheet)
 
 

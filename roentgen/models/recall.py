@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from diffusers import ControlNetModel, UNet2DConditionModel
 
 
 class Recall:
@@ -52,9 +52,9 @@ def deep_blocks(unet: "UNet2DConditionModel") -> list[nn.Module]:
     return [*unet.down_blocks[1:], *middle, *unet.up_blocks[:-1]]
 
 
-def prompt_projections(unet: "UNet2DConditionModel") -> list[nn.Module]:
+def prompt_projections(net: "UNet2DConditionModel | ControlNetModel") -> list[nn.Module]:
     """The layers that see nothing but the prompt: the same at each step, to the last bit."""
     from diffusers.models.attention_processor import Attention
 
-    attentions = [m for m in unet.modules() if isinstance(m, Attention) and m.is_cross_attention]
+    attentions = [m for m in net.modules() if isinstance(m, Attention) and m.is_cross_attention]
     return [layer for attention in attentions for layer in (attention.to_k, attention.to_v)]

@@ -36,7 +36,7 @@ class SamplerSettings:
     goes to zero signal needs even steps."""
     steps: int = 15
     """Its steps."""
-    guidance_scale: float = 4.0
+    guidance_scale: float = 3.0
     """Classifier-free guidance scale; 1: none."""
     guidance_interval: tuple[float, float] | None = None
     """Guide only where low < sigma <= high, sigma being the noise's standard deviation beside a
@@ -47,6 +47,10 @@ class SamplerSettings:
     cache_interval: int = 1
     """The UNet's blocks below full resolution are computed at every so many steps, in between they
     are as they were (DeepCache, Ma et al. 2023): faster and a little less exact; 1: at each."""
+    conditioning_scale: float = 1.0
+    """How strongly a ControlNet's masks bear on the image; 0: not at all."""
+    conditioning_interval: tuple[float, float] = (0.0, 1.0)
+    """Between which shares of the steps they do, 0 being the first."""
     batch_size: int = 16
     """Images drawn together."""
     decode_batch_size: int = 4
@@ -79,6 +83,16 @@ class SamplerSettings:
             raise InputError(
                 f"sampler.guidance_rescale is {self.guidance_rescale}: above 0, at most 1, or null"
             )
+        first, last = self.conditioning_interval
+        if not 0 <= first < last <= 1:
+            raise InputError(
+                f"sampler.conditioning_interval is [{first:g}, {last:g}]: two shares of the steps "
+                "between 0 and 1, the smaller first"
+            )
+        if not 0 <= self.conditioning_scale < inf:
+            raise InputError(
+                f"sampler.conditioning_scale is {self.conditioning_scale}: at least 0; 1 is usual"
+            )
         for name in ("guidance_interval", "guidance_rescale"):
             if self.guidance_scale == 1 and getattr(self, name) is not None:
                 raise InputError(
@@ -109,8 +123,9 @@ class Call:
 
     timestep: Tensor  # int64, on the CPU
     guided: bool  # with both halves: two evaluations
-    turned: bool  # guided, and the call before was not, or the other way round; or it is the first
+    turned: bool  # guided or obeying unlike the call before, or the first
     cached: bool  # with the deep features of the call before
+    obeys: bool  # the masks, where there are any
 
 
 def course(settings: SamplerSettings, scheduler: Any) -> list[Call]:
@@ -121,13 +136,16 @@ def course(settings: SamplerSettings, scheduler: Any) -> list[Call]:
     low, high = settings.guidance_interval or (0, inf)
     calls: list[Call] = []
     sigmas, age = [], 0
-    for timestep in scheduler.timesteps:
+    count = len(scheduler.timesteps)
+    first, last = settings.conditioning_interval
+    for number, timestep in enumerate(scheduler.timesteps):
         signal = float(scheduler.alphas_cumprod[timestep])
         sigmas.append(sqrt((1 - signal) / signal) if signal else inf)
         guided = settings.guidance_scale > 1 and low < sigmas[-1] <= high
-        turned = not calls or guided != calls[-1].guided
+        obeys = first <= number / count and (number + 1) / count <= last
+        turned = not calls or (guided, obeys) != (calls[-1].guided, calls[-1].obeys)
         age = 0 if turned or age + 1 == settings.cache_interval else age + 1
-        calls.append(Call(timestep, guided, turned, cached=age > 0))
+        calls.append(Call(timestep, guided, turned, cached=age > 0, obeys=obeys))
     if settings.guidance_interval and not any(call.guided for call in calls):
         raise InputError(
             f"sampler.guidance_interval is [{low:g}, {high:g}], but the noise levels of these "
@@ -194,40 +212,55 @@ class Sampler:
         self._scheduler.set_timesteps(settings.steps)
         self.calls = course(settings, self._scheduler)
         # Compiled blocks are not to be looked into.
-        self._prompts = Recall([] if settings.compile else prompt_projections(parts.unet))
+        nets = [net for net in (parts.unet, parts.controlnet) if net is not None]
+        unchanging = [layer for net in nets for layer in prompt_projections(net)]
+        if parts.controlnet is not None:
+            unchanging.append(parts.controlnet.controlnet_cond_embedding)
+        self._prompts = Recall([] if settings.compile else unchanging)
         self._deep = Recall(deep_blocks(parts.unet) if settings.cache_interval > 1 else [])
         self._embeddings: dict[str, Tensor] = {}
         if live:
             return
-        for net in (parts.text_encoder, parts.unet):
+        for net in (parts.text_encoder, *nets):
             net.to(self.device).eval()
             if net.dtype != self.dtype:
                 net.to(self.dtype)
         parts.vae.to(self.device).float().eval()
-        for convolutional in (parts.unet, parts.vae):
+        for convolutional in (*nets, parts.vae):
             convolutional.to(memory_format=torch.channels_last)
         if settings.compile:
-            parts.unet.compile_repeated_blocks()
+            for net in nets:
+                net.compile_repeated_blocks()
 
     @property
     def evaluations(self) -> int:
         """Single evaluations of the UNet an image, cached ones among them."""
         return sum(1 + call.guided for call in self.calls)
 
-    def sample(self, images: Iterable[Drawable]) -> Iterator[np.ndarray]:
-        """The images in order, each uint8 [height, width], drawn `batch_size` at a time."""
+    def sample(
+        self, images: Iterable[Drawable], conditions: Iterable[Tensor] | None = None
+    ) -> Iterator[np.ndarray]:
+        """The images in order, each uint8 [height, width], drawn `batch_size` at a time.
+
+        `conditions` are the images' masks as `control.conditioning` makes them.
+        """
         remaining = iter(images)
+        told = None if conditions is None else iter(conditions)
         while batch := list(islice(remaining, self.settings.batch_size)):
-            latents = self.latents(batch)
+            shown = None if told is None else torch.stack(list(islice(told, len(batch))))
+            latents = self.latents(batch, shown)
             for part in torch.split(latents, self.settings.decode_batch_size):
                 yield from self.decode(part)
 
     @torch.inference_mode()
-    def latents(self, batch: Sequence[Drawable]) -> Tensor:
+    def latents(self, batch: Sequence[Drawable], conditions: Tensor | None = None) -> Tensor:
         """Denoised latents, float32 [N, 4, h, w], of images drawn together.
 
-        The schedule is on the CPU, and nothing on the way waits for the device.
+        `conditions`, [N, structures, height, width], are for the ControlNet. The schedule is on the
+        CPU, and nothing on the way waits for the device. Raises InputError for conditions that the
+        model cannot take.
         """
+        shown = None if conditions is None else self._shown(conditions, len(batch))
         prompts = [image.prompt for image in batch]
         if any(call.guided for call in self.calls):
             prompts = [image.negative_prompt or "" for image in batch] + prompts
@@ -247,14 +280,53 @@ class Sampler:
                 noisy = scheduler.scale_model_input(latents, call.timestep).to(self.dtype)
                 noisy = torch.cat([noisy, noisy]) if call.guided else noisy
                 noisy = noisy.contiguous(memory_format=torch.channels_last)
-                condition = both if call.guided else told
-                predicted = self.parts.unet(noisy, timestep, encoder_hidden_states=condition).sample
+                states = both if call.guided else told
+                added = {}
+                if shown is not None and call.obeys:
+                    added = self._control(noisy, timestep, states, shown)
+                unet = self.parts.unet
+                predicted = unet(noisy, timestep, encoder_hidden_states=states, **added).sample
                 predicted = predicted.float()
                 if call.guided:
                     without, with_prompt = predicted.chunk(2)
                     predicted = guided_prediction(without, with_prompt, scale, rescale)
                 latents = scheduler.step(predicted, call.timestep, latents, return_dict=False)[0]
         return latents
+
+    def _shown(self, conditions: Tensor, count: int) -> Tensor:
+        """Conditions on the device. Raises InputError for those that the model cannot take."""
+        if self.parts.controlnet is None:
+            raise InputError(
+                "masks are given, but the model has no ControlNet: give one of train.controlnet"
+            )
+        side = self.parts.image_size
+        wanted = (count, len(self.parts.structures), side, side)
+        if conditions.shape != wanted:
+            raise InputError(
+                f"masks are {list(conditions.shape)}, the model takes {list(wanted)}: "
+                f"{', '.join(self.parts.structures)} of {side}x{side} pixels for each image"
+            )
+        if self.settings.cache_interval > 1:
+            raise InputError("sampler.cache_interval does not go with masks: set it to 1")
+        return conditions.to(self.device, self.dtype)
+
+    def _control(
+        self, noisy: Tensor, timestep: Tensor, states: Tensor, shown: Tensor
+    ) -> dict[str, Any]:
+        """What the ControlNet adds within the UNet."""
+        assert self.parts.controlnet is not None
+        down, middle = self.parts.controlnet(
+            noisy,
+            timestep,
+            encoder_hidden_states=states,
+            controlnet_cond=torch.cat([shown, shown]) if len(noisy) > len(shown) else shown,
+            conditioning_scale=self.settings.conditioning_scale,
+            return_dict=False,
+        )
+        return {
+            "down_block_additional_residuals": down,
+            "mid_block_additional_residual": middle,
+        }
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:

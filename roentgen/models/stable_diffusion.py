@@ -23,12 +23,13 @@ from roentgen.runs import (
 )
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+    from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
 
 TINY = Path(__file__).parent / "tiny"
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 # What is fetched of a repository beside weights: configurations, never pickles.
-PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in PARTS))
+CONTROLNET = "controlnet"  # the part that some pipelines have beside
+PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in (*PARTS, CONTROLNET)))
 PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
 # Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
 WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
@@ -48,6 +49,8 @@ class Parts:
     scheduler: "SchedulerMixin"
     prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
     projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
+    controlnet: "ControlNetModel | None" = None
+    structures: tuple[str, ...] = ()  # of the ControlNet's channels, in order
 
     @property
     def image_size(self) -> int:
@@ -102,7 +105,7 @@ def _fetch(base: str) -> Path:
 def _weights(names: Iterable[str]) -> list[str]:
     """Which files hold the parts' weights: the plain ones; of a part without them the fp16 ones."""
     names, chosen = list(names), []
-    for part in ("vae", "unet", "text_encoder"):
+    for part in ("vae", "unet", "text_encoder", CONTROLNET):
         found = [name for name in names if re.fullmatch(f"{part}/{WEIGHTS}", name)]
         chosen += [name for name in found if ".fp16" not in name] or found
     return chosen
@@ -134,7 +137,9 @@ def load_parts(base: str) -> Parts:
         "tokenizer": lambda: load_tokenizer(str(folder)),
         "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
     }
-    loaded = {}
+    if CONTROLNET in index:
+        readers[CONTROLNET] = lambda: network(diffusers.ControlNetModel, CONTROLNET)
+    loaded: dict[str, Any] = {}
     for part, read in readers.items():
         try:
             loaded[part] = read()
@@ -143,7 +148,8 @@ def load_parts(base: str) -> Parts:
             if not _local_weights(folder, part) and _pickled(folder / part):
                 reason = "its weights are pickled, which can run code: save them as safetensors"
             raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
-    return Parts(**loaded, prompt_chunks=_prompt_chunks(folder))
+    structures = _structures(folder, loaded.get(CONTROLNET))
+    return Parts(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
 
 
 def load_text_encoder(base: str) -> tuple[Any, Any, int]:
@@ -189,6 +195,20 @@ def _prompt_chunks(folder: Path) -> int:
     if not (folder / MANIFEST).exists():
         return 1
     return int(read_manifest(folder, "model").get("prompt_chunks", 1))
+
+
+def _structures(folder: Path, controlnet: "ControlNetModel | None") -> tuple[str, ...]:
+    """The structures that a model's ControlNet knows. Raises InputError if it does not say them."""
+    if controlnet is None:
+        return ()
+    said = read_manifest(folder, "model").get("structures") if (folder / MANIFEST).exists() else []
+    channels = controlnet.config.conditioning_channels
+    if not isinstance(said, list) or len(said) != channels:
+        raise InputError(
+            f"the ControlNet of {folder} has {channels} channels, but {MANIFEST} does not say of "
+            "which structures: train one with train.controlnet"
+        )
+    return tuple(said)
 
 
 def _check_pipeline(folder: Path) -> None:
@@ -254,7 +274,8 @@ def save_model(
     """Save a plain diffusers pipeline folder plus roentgen.json, whole or not at all.
 
     `StableDiffusionPipeline.from_pretrained(folder)` opens it without our code, in older
-    transformers too. A projection is folded into the UNet for good, in memory too.
+    transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does. A projection is
+    folded into the UNet for good, in memory too.
     """
     fold_projection(parts)
     with whole_folder(folder, overwrite=overwrite) as partial:
@@ -267,14 +288,17 @@ def save_model(
             list(licenses),
             dict(provenance),
             prompt_chunks=parts.prompt_chunks,
+            **({"structures": list(parts.structures)} if parts.controlnet else {}),
         )
 
 
 def pipeline_of(parts: Parts) -> Any:
-    """A StableDiffusionPipeline over the live modules: nothing is copied."""
-    from diffusers import StableDiffusionPipeline
+    """A StableDiffusionPipeline over the live modules, nothing copied; or a ControlNet one."""
+    from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
-    return StableDiffusionPipeline(
+    controlnet = {} if parts.controlnet is None else {CONTROLNET: parts.controlnet}
+    return (StableDiffusionControlNetPipeline if controlnet else StableDiffusionPipeline)(
+        **controlnet,
         vae=parts.vae,
         unet=parts.unet,
         text_encoder=parts.text_encoder,
@@ -288,7 +312,8 @@ def pipeline_of(parts: Parts) -> Any:
 
 def _content_fingerprint(folder: Path) -> str:
     """Fingerprint of the files of a pipeline's parts, whatever else lies in the folder."""
-    files = [path for part in PARTS for path in (folder / part).iterdir() if path.is_file()]
+    parts = [part for part in (*PARTS, CONTROLNET) if (folder / part).is_dir()]
+    files = [path for part in parts for path in (folder / part).iterdir() if path.is_file()]
     return fingerprint_of_files([folder / "model_index.json", *files])
 
 

@@ -39,8 +39,9 @@ from roentgen.config import load_config
 from roentgen.models.stable_diffusion import Parts, load_parts
 from train.checks import check_inputs
 from train.config import FinetuneConfig
-from train.finetune import assemble, make_accelerator, make_denoiser, make_run_folder, origin_of
+from train.finetune import choose_weights
 from train.loop import train
+from train.run import assemble, make_accelerator, make_denoiser, make_run_folder, origin_of
 from train.saving import Saver
 from train.stop import Stop
 
@@ -151,8 +152,8 @@ class Ours:
 
     def __init__(self, config: FinetuneConfig) -> None:
         accelerator, inputs = make_accelerator(config), check_inputs(config)
-        denoiser = make_denoiser(config, inputs, accelerator)
-        make_run_folder(config, inputs, origin_of(config, inputs), accelerator)
+        denoiser = make_denoiser(config, inputs, accelerator, choose_weights)
+        make_run_folder(config, inputs, origin_of("train.finetune", config, inputs), accelerator)
         stop = Stop(config.output)
         self.training = assemble(config, inputs, denoiser, accelerator, stop)
         self.waits: list[float] = []

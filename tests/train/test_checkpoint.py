@@ -28,7 +28,7 @@ from train.tensor_file import damage
 @pytest.fixture
 def state(make_small_parts: Callable[..., Parts]) -> State:
     denoiser = Denoiser(make_small_parts())
-    optimizer = build_optimizer(denoiser, OptimizerConfig(), LearningRates())
+    optimizer = build_optimizer(denoiser, OptimizerConfig(), vars(LearningRates()))
     for _, weight in denoiser.trained():
         weight.grad = torch.ones_like(weight)
     optimizer.step()
@@ -171,7 +171,7 @@ def test_weights_average_and_step_come_back(
 ) -> None:
     save(tmp_path, state, 5)
     denoiser = Denoiser(make_small_parts(seed=1))
-    optimizer = build_optimizer(denoiser, OptimizerConfig(), LearningRates())
+    optimizer = build_optimizer(denoiser, OptimizerConfig(), vars(LearningRates()))
     fresh = State(denoiser=denoiser, optimizer=optimizer, ema=Ema(denoiser, decay=0.9), scaler=None)
     found = newest_checkpoint(tmp_path)
     assert found is not None
@@ -194,12 +194,12 @@ def test_other_weights_and_optimizers_are_refused(
     found = newest_checkpoint(tmp_path)
     assert found is not None
     other = Denoiser(make_small_parts())
-    adafactor = build_optimizer(other, OptimizerConfig(name="adafactor"), LearningRates())
+    adafactor = build_optimizer(other, OptimizerConfig(name="adafactor"), vars(LearningRates()))
     fresh = State(denoiser=other, optimizer=adafactor, ema=None, scaler=None)
     with pytest.raises(InputError, match="of optimizer AdamW, not Adafactor: restore optimizer"):
         load_checkpoint(*found, fresh)
-    other.freeze(unet=True, text_encoder=False)
-    fresh.optimizer = build_optimizer(other, OptimizerConfig(), LearningRates())
+    other.freeze({"text_encoder": 1e-5})
+    fresh.optimizer = build_optimizer(other, OptimizerConfig(), vars(LearningRates()))
     with pytest.raises(InputError, match=r"other weights .* \(unet\..* is the first that differs"):
         load_checkpoint(*found, fresh)
 

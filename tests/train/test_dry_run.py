@@ -13,9 +13,10 @@ from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.denoiser import Denoiser
 from train.dry_run import Estimate, estimate, moments
-from train.finetune import finetune, make_accelerator, make_denoiser
+from train.finetune import choose_weights, finetune
 from train.memory import forget_peak, in_use, peak
 from train.optimizer import build_optimizer
+from train.run import make_accelerator, make_denoiser
 from train.sections import LearningRates, OptimizerConfig
 
 Write = Callable[..., Path]
@@ -26,7 +27,9 @@ def estimated(path: Path, *overrides: str) -> Estimate:
     AcceleratorState._reset_state(reset_partial_state=True)
     config = load_config(FinetuneConfig, [str(path), *overrides])
     accelerator, inputs = make_accelerator(config), check_inputs(config)
-    return estimate(config, inputs, make_denoiser(config, inputs, accelerator), accelerator)
+    return estimate(
+        config, inputs, make_denoiser(config, inputs, accelerator, choose_weights), accelerator
+    )
 
 
 def test_it_prints_and_leaves_nothing(
@@ -58,7 +61,7 @@ def test_moments_are_what_the_optimizer_keeps(
     make_small_parts: Callable[..., Parts], name: Any
 ) -> None:
     denoiser = Denoiser(make_small_parts())
-    optimizer = build_optimizer(denoiser, OptimizerConfig(name=name), LearningRates())
+    optimizer = build_optimizer(denoiser, OptimizerConfig(name=name), vars(LearningRates()))
     for _, weight in denoiser.trained():
         weight.grad = torch.ones_like(weight)
     optimizer.step()

@@ -18,7 +18,8 @@ from roentgen.models.stable_diffusion import load_parts
 from roentgen.runs import read_manifest
 from train.checkpoint import save_checkpoint
 from train.config import FinetuneConfig
-from train.finetune import finetune, remove_leftovers
+from train.finetune import finetune
+from train.run import remove_leftovers
 from train.space import space_needed
 
 Write = Callable[..., Path]
@@ -225,7 +226,7 @@ def test_an_output_that_is_in_use_is_refused(write: Write, tmp_path: Path) -> No
 def test_the_run_folder_says_what_it_is_from_the_start(
     write: Write, tmp_path: Path, small_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.finetune.assemble", die)
+    monkeypatch.setattr("train.run.assemble", die)
     with pytest.raises(KilledError):
         run(write())
     manifest = read_manifest(tmp_path / "run", "run")

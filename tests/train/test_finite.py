@@ -115,7 +115,7 @@ def test_what_follows_is_what_would_have_followed(
         arguments[-1].step += 1
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.finetune.load_checkpoint", load_and_jump)
+        patch.setattr("train.run.load_checkpoint", load_and_jump)
         fine_tune(path, f"--output={tmp_path / 'jumped'}", "--resume=true")
     losses = slice_losses
 

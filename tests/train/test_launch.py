@@ -24,7 +24,7 @@ from accelerate.utils.launch import (
 from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import FinetuneConfig
-from train.finetune import make_accelerator
+from train.run import make_accelerator
 from train.sharded import check_sharding
 
 ROOT = Path(__file__).parents[2]

@@ -48,7 +48,7 @@ def to_meta(training: Training, patch: pytest.MonkeyPatch) -> None:
     for state in (t.accelerator.state, PartialState()):
         state.device = META
     t.alpha_bars = t.alpha_bars.to(META)
-    optimizer = build_optimizer(t.state.denoiser, config.optimizer, config.learning_rate)
+    optimizer = build_optimizer(t.state.denoiser, config.optimizer, config.rates())
     t.state.optimizer = optimizer
     t.optimizer.optimizer = optimizer
     t.state.ema = Ema(t.state.denoiser, 0.9, start=1)
@@ -73,7 +73,7 @@ def test_steps_between_looks_read_nothing_from_the_device(
         steps.append(len(watch._steps))
         raise LookedError
 
-    monkeypatch.setattr("train.finetune.train", train_on_meta)
+    monkeypatch.setattr("train.run.train", train_on_meta)
     monkeypatch.setattr("train.loop.Watch.look", look)
     objective = {"min_snr": 5, "timesteps": "stratified", "offset_noise": 0.1}
     path = write(steps=2, batch=4, accumulation=2, log_every=2, objective=objective)
@@ -90,6 +90,6 @@ def test_the_device_tells_of_a_wait(
         to_meta(training, monkeypatch)
         train(training)
 
-    monkeypatch.setattr("train.finetune.train", train_on_meta)
+    monkeypatch.setattr("train.run.train", train_on_meta)
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         fine_tune(write(steps=2, log_every=1))

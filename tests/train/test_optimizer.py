@@ -36,7 +36,7 @@ def test_each_net_has_its_rate_and_embeddings_norms_and_biases_no_decay(
     make_small_parts: Callable[..., Parts],
 ) -> None:
     denoiser = Denoiser(make_small_parts())
-    rates = LearningRates(unet=1e-3, text_encoder=1e-4)
+    rates = vars(LearningRates(unet=1e-3, text_encoder=1e-4))
     optimizer = build_optimizer(denoiser, OptimizerConfig(weight_decay=0.1), rates)
     found = {
         id(weight): (group["lr"], group["weight_decay"])
@@ -53,8 +53,8 @@ def test_each_net_has_its_rate_and_embeddings_norms_and_biases_no_decay(
 
 def test_a_frozen_net_is_left_out(make_small_parts: Callable[..., Parts]) -> None:
     denoiser = Denoiser(make_small_parts())
-    denoiser.freeze(unet=True, text_encoder=False)
-    rates = LearningRates(unet=None, text_encoder=1e-4)
+    denoiser.freeze({"text_encoder": 1e-5})
+    rates = vars(LearningRates(unet=None, text_encoder=1e-4))
     optimizer = build_optimizer(denoiser, OptimizerConfig(), rates)
     names = {name.split(".")[0] for name, _ in denoiser.trained()}
     count = sum(len(group["params"]) for group in optimizer.param_groups)
@@ -79,7 +79,7 @@ def test_a_state_taken_up_goes_on_bit_for_bit(
     def make() -> tuple[Denoiser, torch.optim.Optimizer]:
         denoiser = Denoiser(make_small_parts())
         denoiser.unet.to(memory_format=torch.channels_last)
-        return denoiser, build_optimizer(denoiser, config, LearningRates())
+        return denoiser, build_optimizer(denoiser, config, vars(LearningRates()))
 
     def step(denoiser: Denoiser, optimizer: torch.optim.Optimizer, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)

@@ -135,7 +135,7 @@ def averaged(path: Sequence[dict[str, torch.Tensor]], width: float) -> dict[str,
 @pytest.fixture
 def denoiser(make_small_parts: Callable[..., Parts]) -> Denoiser:
     denoiser = Denoiser(make_small_parts())
-    denoiser.freeze(unet=False, text_encoder=True)
+    denoiser.freeze({"unet": 1e-5})
     for name, weight in denoiser.unet.named_parameters():
         weight.requires_grad_(name.startswith("conv_"))
     return denoiser

@@ -87,9 +87,9 @@ def test_the_weights_that_train_are_counted_before(
         parts = make_small_parts()
         add_view_tokens(parts.tokenizer, parts.text_encoder)
         parts.projection = torch.nn.Linear(24, 16, bias=False)
-        counts = trained_weights(parts, LearningRates(), lora)
+        counts = trained_weights(parts, vars(LearningRates()), lora)
         denoiser = Denoiser(parts)
-        denoiser.freeze(unet=False, text_encoder=False)
+        denoiser.freeze(vars(LearningRates()))
         if lora:
             adapt(denoiser, parts.tokenizer, lora, seed=0, dtype=torch.float32)
         found = {

@@ -14,7 +14,7 @@ import torch
 from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import FinetuneConfig
-from train.finetune import make_accelerator
+from train.run import make_accelerator
 from train.zero import is_wanted, zero_plugin
 
 ROOT = Path(__file__).parents[2]

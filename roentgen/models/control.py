@@ -1,0 +1,56 @@
+"""ControlNet on masks: one channel a structure (Zhang et al. 2023)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from roentgen.data.structures import Masks
+from roentgen.errors import InputError
+from roentgen.randomness import derive_seed
+
+if TYPE_CHECKING:
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+_WIDTHS = (16, 32, 96, 256)  # of the layers between masks and latents, as published
+
+
+def new_controlnet(
+    unet: "UNet2DConditionModel", structures: Sequence[str], *, seed: int = 0, halvings: int = 3
+) -> "ControlNetModel":
+    """A ControlNet that starts as the UNet's own encoder and, until it learns, changes nothing.
+
+    `halvings`: how often the VAE halves the side of an image, at most 3. Raises InputError unless
+    each structure is named once.
+    """
+    from diffusers import ControlNetModel
+
+    if not structures or len(set(structures)) < len(structures):
+        raise InputError(f"structures are {list(structures)}: give at least one, each once")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "controlnet"))
+        controlnet: ControlNetModel = ControlNetModel.from_unet(
+            unet,
+            conditioning_channels=len(structures),
+            conditioning_embedding_out_channels=_WIDTHS[: halvings + 1],
+        )
+    return controlnet.eval()
+
+
+def conditioning(masks: Masks, structures: Sequence[str]) -> Tensor:
+    """What a ControlNet is shown, float32 [structures, H, W]: 1 inside, -1 outside, 0 not known."""
+    return torch.from_numpy(np.stack(_channels(masks, structures)))
+
+
+def _channels(masks: Masks, structures: Sequence[str]) -> list[np.ndarray]:
+    known = [mask for mask in masks.values() if mask is not None]
+    if not known:
+        raise InputError(f"no mask of {', '.join(structures)} is given: give at least one")
+    nothing = np.zeros(known[0].shape, dtype=np.float32)
+    channels = []
+    for structure in structures:
+        mask = masks.get(structure)
+        channels.append(nothing if mask is None else np.where(mask, 1, -1).astype(np.float32))
+    return channels

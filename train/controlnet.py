@@ -1,0 +1,65 @@
+"""Train a ControlNet that draws what masks show, for a fine-tuned model that stays as it is.
+
+    accelerate launch -m train.controlnet configs/train/controlnet.yaml [--section.key=value ...]
+
+The run folder is described in `train.run`; its model/ is what
+`StableDiffusionControlNetPipeline.from_pretrained` opens; best/ has the most obedient weights.
+"""
+
+from typing import Any
+
+import transformers
+
+from roentgen.config import load_config
+from roentgen.errors import run_program
+from roentgen.models.stable_diffusion import save_model
+from train.checks import Inputs
+from train.config import ControlnetConfig
+from train.denoiser import Denoiser
+from train.loop import Training
+from train.obedience import read_best
+from train.run import run
+
+
+def main() -> None:
+    """Read the configuration and train."""
+    transformers.utils.logging.disable_progress_bar()  # ours says more
+    train_controlnet(load_config(ControlnetConfig))
+
+
+def train_controlnet(config: ControlnetConfig) -> None:
+    """Train as configured; see `train.run`."""
+    run("train.controlnet", config, choose_weights, save_result)
+
+
+def choose_weights(config: ControlnetConfig, inputs: Inputs, denoiser: Denoiser) -> None:
+    """The ControlNet's alone. Raises InputError for what cannot train it."""
+    denoiser.freeze(config.rates())
+
+
+def save_result(
+    config: ControlnetConfig, inputs: Inputs, training: Training, origin: dict[str, Any]
+) -> None:
+    """Write the most obedient weights, or the averaged or raw last ones, as a pipeline folder."""
+    if not training.accelerator.is_main_process:
+        return
+    parts, state = inputs.parts, training.state
+    if state.ema:
+        state.denoiser.load(state.ema.weights)
+    told = "of the last step"
+    if config.obedience:
+        weights, best = read_best(config.output)
+        state.denoiser.load(weights)
+        origin["provenance"]["obedience"] = best
+        told = f"of step {best['step']}, mean Dice {best['score']:.3f}"
+    assert parts.controlnet is not None
+    if config.result == "fp16":
+        for net in (parts.unet, parts.vae, parts.text_encoder, parts.controlnet):
+            net.half()
+    folder = config.output / "model"
+    save_model(folder, parts, **origin, overwrite=config.resume)
+    print(f"model: {folder} ({told})")  # noqa: T201
+
+
+if __name__ == "__main__":
+    run_program(main)
