@@ -14,15 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from roentgen.metrics.overlap import dice
-from roentgen.models.segmenter import (
-    SPEC_FILE,
-    Segmenter,
-    SegmenterConfig,
-    StructureMasks,
-    load_segmenter,
-    train_segmenter,
-)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -36,8 +27,17 @@ from roentgen.data.radiograph import Radiograph
 from roentgen.data.sheet import contact_sheet
 from roentgen.data.structures import FINDING_OF, Masks, masks_of
 from roentgen.errors import InputError
+from roentgen.metrics.overlap import dice
 from roentgen.models.control import conditioning
 from roentgen.models.sampler import Sampler, SamplerSettings
+from roentgen.models.segmenter import (
+    SPEC_FILE,
+    Segmenter,
+    SegmenterConfig,
+    StructureMasks,
+    load_segmenter,
+    train_segmenter,
+)
 from roentgen.models.stable_diffusion import Parts
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.runs import fingerprint_of, write_file, write_json
