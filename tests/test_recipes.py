@@ -12,11 +12,11 @@ from eval.reconstruction import ReconstructionConfig
 from eval.train_extractor import TrainExtractorConfig
 from roentgen.config import load_config
 from roentgen.prepare import PrepareConfig
-from sample.bench_config import BenchConfig
+from sample.benching.config import BenchConfig
 from sample.config import GenerateConfig
-from sample.export_config import ExportConfig
+from sample.exports.config import ExportConfig
 from sample.mask_sheet import MaskSheetConfig
-from sample.screen_config import ScreenConfig
+from sample.screening.config import ScreenConfig
 from train.autoencoder import AutoencoderConfig
 from train.average import AverageConfig
 from train.config import ControlnetConfig, FinetuneConfig

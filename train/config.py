@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from roentgen.models.conditioning import TooLong
+from roentgen.models.control import NEW_LAYERS
 from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
 from roentgen.text.prompts import PromptStyle
 from train.sections import (
@@ -183,7 +184,9 @@ class ControlnetConfig(RunConfig):
     structures: tuple[str, ...]
     """What it is shown, one channel each: the names of the dataset's masks or boxes."""
     learning_rate: float = 1e-4
-    """Peak learning rate of the ControlNet."""
+    """Peak learning rate of what begins as the UNet's encoder."""
+    new_rate: float = 4e-4
+    """Of the layers that are new: that see the masks, and that speak to the UNet."""
     mask_dropout: float = 0.1
     """Share of images of which it is shown no mask, so that prompts alone still work."""
     structure_dropout: float = 0.1
@@ -202,7 +205,8 @@ class ControlnetConfig(RunConfig):
         require(self.structures != (), "structures is empty: name at least one")
         twice = {name for name in self.structures if self.structures.count(name) > 1}
         require(not twice, f"structures names {', '.join(sorted(twice))} twice: once is enough")
-        require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}: above 0")
+        for name in ("learning_rate", "new_rate"):
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}: above 0")
         for name in ("mask_dropout", "structure_dropout"):
             value = getattr(self, name)
             require(0 <= value < 1, f"{name} is {value}: allowed are [0, 1)")
@@ -213,7 +217,8 @@ class ControlnetConfig(RunConfig):
 
     def rates(self) -> dict[str, float | None]:
         """See `RunConfig`."""
-        return {"unet": None, "text_encoder": None, "controlnet": self.learning_rate}
+        new = {f"controlnet.{layer}": self.new_rate for layer in NEW_LAYERS}
+        return {"unet": None, "text_encoder": None, "controlnet": self.learning_rate, **new}
 
     def mixture(self) -> tuple[WeightedStyle, ...]:
         """See `RunConfig`."""

@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -30,7 +30,8 @@ def build_optimizer(
 ) -> Optimizer:
     """The optimizer over all trained weights; each group's `peak` is its full learning rate.
 
-    `rates` are the nets' learning rates by name; None: a net is frozen.
+    `rates` are learning rates by the names of nets, and of layers of them that have another; None:
+    a net is frozen.
     """
     groups = []
     # Of tokens, positions and, where a UNet has them, classes.
@@ -38,7 +39,7 @@ def build_optimizer(
     for net, rate in rates.items():
         if rate is None:
             continue
-        weights = [p for name, p in denoiser.trained() if name.startswith(f"{net}.")]
+        weights = [p for name, p in denoiser.trained() if _owner(name, rates) == net]
         decayed = [p for p in weights if p.ndim > 1 and id(p) not in embeddings]
         level = [p for p in weights if p.ndim <= 1 or id(p) in embeddings]
         decays = ((decayed, config.weight_decay), (level, 0.0))
@@ -67,6 +68,11 @@ def build_optimizer(
             # scales by both, and waits for the device twice a weight.
             optimizer = Adafactor(groups, scale_parameter=False, relative_step=False)
     return optimizer
+
+
+def _owner(weight: str, rates: Iterable[str]) -> str:
+    """The longest of the names that a weight's begins with; "" for none."""
+    return max((name for name in rates if weight.startswith(f"{name}.")), key=len, default="")
 
 
 def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:

@@ -14,6 +14,7 @@ from roentgen.randomness import derive_seed
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel
 
+NEW_LAYERS = ("controlnet_cond_embedding", "controlnet_down_blocks", "controlnet_mid_block")
 _WIDTHS = (16, 32, 96, 256)  # of the layers between masks and latents, as published
 
 
@@ -22,8 +23,9 @@ def new_controlnet(
 ) -> "ControlNetModel":
     """A ControlNet that starts as the UNet's own encoder and, until it learns, changes nothing.
 
-    `halvings`: how often the VAE halves the side of an image, at most 3. Raises InputError unless
-    each structure is named once.
+    Its outputs are zero at first, as published; what it sees of the masks is not, so that its first
+    steps learn of them already. `halvings`: how often the VAE halves the side of an image, at most
+    3. Raises InputError unless each structure is named once.
     """
     from diffusers import ControlNetModel
 
@@ -36,6 +38,7 @@ def new_controlnet(
             conditioning_channels=len(structures),
             conditioning_embedding_out_channels=_WIDTHS[: halvings + 1],
         )
+        controlnet.controlnet_cond_embedding.conv_out.reset_parameters()
     return controlnet.eval()
 
 

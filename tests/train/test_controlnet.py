@@ -63,6 +63,7 @@ def write(tmp_path: Path, small_model: Path, phantoms: Path) -> Callable[..., Pa
             "steps": 4,
             "batch": 4,
             "learning_rate": 1e-3,
+            "new_rate": 1e-3,
             "validation": {"images": 4},
             "checkpoint": {"every": 2},
             "obedience": None,
@@ -121,7 +122,8 @@ def test_a_resumed_run_ends_in_the_same_weights(write: Callable[..., Path], tmp_
 def test_it_goes_on_from_a_controlnet(write: Callable[..., Path], tmp_path: Path) -> None:
     run = train(write())
     first = load_parts(str(run / "model")).controlnet
-    again = write(base=str(run / "model"), output=str(tmp_path / "second"), learning_rate=1e-9)
+    still = {"learning_rate": 1e-9, "new_rate": 1e-9}
+    again = write(base=str(run / "model"), output=str(tmp_path / "second"), **still)
     second = load_parts(str(train(again) / "model")).controlnet
     for one, other in zip(first.parameters(), second.parameters(), strict=True):  # type: ignore[union-attr]
         assert torch.allclose(one, other, atol=1e-6)

@@ -1,0 +1,134 @@
+"""The preview of mask transforms."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from roentgen.config import load_config
+from roentgen.corpora.phantom import PhantomConfig, PhantomReader
+from roentgen.data.dataset import DatasetWriter, open_dataset
+from roentgen.data.overlay import colours
+from roentgen.data.structures import masks_of
+from roentgen.errors import InputError
+from roentgen.randomness import derive_seed
+from sample.mask_sheet import MaskSheetConfig, mask_sheet
+from sample.mask_transforms import transformed
+
+SIZE = 160  # pixels: the smallest that a sheet shows as they are
+STRUCTURES = ["lungs", "heart", "pleural effusion", "pneumothorax"]
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sheet") / "phantoms"
+    config = PhantomConfig(train=10, validate=1, test=0)
+    reader = PhantomReader(config=config, size=SIZE, seed=3)
+    with DatasetWriter(folder, licenses=[], provenance={}) as writer:
+        for study in reader.plan()[0]:
+            for radiograph in reader.read(study):
+                writer.add(radiograph)
+    return folder
+
+
+def make(folder: Path, phantoms: Path, **values: Any) -> tuple[str, np.ndarray]:
+    config = {
+        "dataset": str(phantoms),
+        "structures": STRUCTURES,
+        "rows": 3,
+        "columns": 2,
+        "output": str(folder / "sheet.png"),
+        **values,
+    }
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(config))
+    told = mask_sheet(load_config(MaskSheetConfig, [str(recipe)]))
+    return told, np.asarray(Image.open(config["output"]))
+
+
+def in_colour(sheet: np.ndarray, structure: str, share: float = 1.0) -> np.ndarray:
+    """Where the sheet has a structure's colour, on black if it is filled."""
+    colour = np.round(share * np.array(colours(STRUCTURES)[structure], dtype=np.float32))
+    return np.asarray((sheet == colour.astype(np.uint8)).all(axis=-1))
+
+
+def test_it_shows_films_and_what_becomes_of_their_masks(phantoms: Path, tmp_path: Path) -> None:
+    told, sheet = make(tmp_path, phantoms)
+    assert told == f"{tmp_path / 'sheet.png'}: 3 films"
+    assert sheet.shape[1] > 3 * SIZE
+    legend, cells = sheet[:24], sheet[24:]
+    film, masks = cells[:, : SIZE + 6], cells[:, SIZE + 6 :]
+    for structure in STRUCTURES:
+        assert in_colour(legend, structure).sum() >= 100
+    for structure in ("pleural effusion", "pneumothorax"):  # both are seen, each in its turn
+        assert in_colour(film, structure).any()
+    # Six hearts, each of at least a fiftieth of the image.
+    assert in_colour(masks, "heart", 0.75).sum() > 6 * 0.02 * SIZE**2
+
+
+def test_a_cell_is_what_the_transforms_give(phantoms: Path, tmp_path: Path) -> None:
+    """With one structure alone, a cell is its transformed mask, pixel by pixel."""
+    _, sheet = make(tmp_path, phantoms, structures=["heart"], rows=1, columns=1, seed=5)
+    heart = in_colour(sheet, "heart", 0.75)
+    found = heart[24 + 4 : 24 + 4 + SIZE, 2 * 4 + SIZE : 2 * 4 + 2 * SIZE]
+    assert found.sum() == heart.sum() > 0
+    config = MaskSheetConfig(dataset=phantoms, structures=("heart",), output=tmp_path / "x.png")
+    expected = []
+    for radiograph in open_dataset(phantoms).split("train"):
+        seed = derive_seed(5, "mask sheet", radiograph.id, 0)
+        masks = masks_of(radiograph, ["heart"], SIZE)
+        moved = transformed(masks, config.transforms, view=radiograph.view, seed=seed)["heart"]
+        expected.append(moved is not None and np.array_equal(found, moved))
+    assert sum(expected) == 1
+
+
+def test_the_seed_decides_and_films_may_be_few(phantoms: Path, tmp_path: Path) -> None:
+    _, first = make(tmp_path, phantoms)
+    _, again = make(tmp_path, phantoms, overwrite=True)
+    _, other = make(tmp_path, phantoms, overwrite=True, seed=1)
+    assert np.array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+    split = open_dataset(phantoms).split("train")
+    laterals = sum(radiograph.view == "LATERAL" for radiograph in split)
+    told, _ = make(tmp_path, phantoms, overwrite=True, rows=20, columns=1, views=["LATERAL"])
+    assert told.endswith(f": {laterals} films, {20 - laterals} fewer than asked")
+
+
+def test_mirrored_masks_say_so(phantoms: Path, tmp_path: Path) -> None:
+    _, plain = make(tmp_path, phantoms, views=["PA"])
+    _, flipped = make(tmp_path, phantoms, views=["PA"], overwrite=True, transforms={"mirror": 1.0})
+    at = slice(28, 28 + SIZE), slice(2 * 4 + SIZE, 2 * 4 + 2 * SIZE)
+    assert np.array_equal(plain[at][:, ::-1], flipped[at])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"structures": ["lungs", "liver"]}, r"no mask of 'liver'; it has masks of: .*heart"),
+        ({"structures": []}, "structures are empty: name at least one"),
+        ({"structures": ["heart", "heart"]}, "structures are heart, heart: .* each once"),
+        ({"split": "test"}, "no split 'test'; it has: train"),
+        ({"output": "sheet.jpg"}, "sheet.jpg is no PNG"),
+        ({"rows": 0}, "rows, columns are 0, 2: at least 1 each"),
+        ({"dataset": "nowhere"}, "nowhere"),
+        ({"transforms": {"shift": 0.9}}, "transforms.shift is 0.9"),
+        ({"views": ["AP", "FROG"]}, "views"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    phantoms: Path, tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        make(tmp_path, phantoms, **values)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_sheet_is_not_replaced_unasked(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "sheet.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"sheet.png exists: .*overwrite=true"):
+        make(tmp_path, phantoms)
+    assert (tmp_path / "sheet.png").read_bytes() == b"mine"
