@@ -12,6 +12,7 @@ from torch import Tensor
 
 from roentgen.randomness import numpy_generator
 from train.loss import offset_noise
+from train.sections import Timesteps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Plan:
         timesteps: int,
         style_weights: Sequence[float],
         caption_dropout: float,
-        stratified: bool = False,
+        spread: Timesteps = "uniform",
         offset_noise: float = 0.0,
         variants: int = 1,
         structures: int = 0,
@@ -55,7 +56,7 @@ class Plan:
         self._timesteps = timesteps
         self._style_ends = np.cumsum(style_weights) / np.sum(style_weights)
         self._caption_dropout = caption_dropout
-        self._stratified = stratified
+        self._spread = spread
         self._offset_noise = offset_noise
         self._variants = variants
         self._structures = structures
@@ -92,8 +93,11 @@ class Plan:
             generator.standard_normal(out=shared[i], dtype=np.float32)
             variants[i] = generator.integers(self._variants)
             generator.random(out=shown[i])
-        if self._stratified:
-            timesteps = self._strata(step)[places.start : places.stop : places.step]
+        match self._spread:
+            case "stratified":
+                timesteps = self._strata(step)[places.start : places.stop : places.step]
+            case "cubic":
+                timesteps = cubic(timesteps, self._timesteps)
         posterior_noise, noise = torch.from_numpy(noises)
         return Draws(
             items=np.array([self.item(step * self._batch + place) for place in places]),
@@ -115,6 +119,15 @@ class Plan:
         strata, within = generator.permutation(self._batch), generator.random(self._batch)
         drawn = ((strata + within) / self._batch * self._timesteps).astype(np.int64)
         return np.minimum(drawn, self._timesteps - 1)  # where the sum was rounded up
+
+
+def cubic(timesteps: np.ndarray, count: int) -> np.ndarray:
+    """Uniform timesteps below `count`, moved to where there is much noise, int64 [N].
+
+    t becomes (1 - (t / count)^3) count (Mou et al. 2023, sec. 3.4).
+    """
+    moved = (1 - (timesteps / count) ** 3) * count
+    return np.minimum(moved.astype(np.int64), count - 1)
 
 
 def share(batch: int, rank: int, ranks: int, slices: int) -> Iterator[range]:

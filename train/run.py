@@ -296,7 +296,7 @@ def assemble(
             timesteps=len(alpha_bars),
             style_weights=[entry.weight for entry in config.mixture()],
             caption_dropout=objective.caption_dropout,
-            stratified=objective.timesteps == "stratified",
+            spread=objective.timesteps,
             offset_noise=objective.offset_noise,
             variants=config.data.augment.variants if config.data.augment else 1,
             structures=len(parts.structures),

@@ -11,6 +11,7 @@ from roentgen.text.presets import Filter
 from roentgen.text.prompts import PromptStyle
 
 PredictionType = Literal["epsilon", "v_prediction"]
+Timesteps = Literal["uniform", "stratified", "cubic"]
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "xformers"]
 
 
@@ -135,8 +136,9 @@ class ObjectiveConfig:
     """Gamma of the Min-SNR weights (5 is usual); null: all timesteps weigh the same."""
     caption_dropout: float = 0.1
     """Share of prompts replaced by the empty one, which classifier-free guidance needs."""
-    timesteps: Literal["uniform", "stratified"] = "uniform"
-    """How a batch's timesteps are drawn: each alone, or each from its own equal share of them."""
+    timesteps: Timesteps = "uniform"
+    """How a batch's timesteps are drawn: each alone; each from its own equal share of them; or
+    cubic, mostly those of much noise, at which masks decide (Mou et al. 2023)."""
     offset_noise: float = 0.0
     """Deviation of the noise that a channel's pixels share, added to the noise (0.1 is usual)."""
     zero_terminal_snr: bool = False

@@ -27,7 +27,7 @@ def changed(one: Draws, other: Draws) -> set[str]:
     return {field for field, equal in same.items() if not equal}
 
 
-@pytest.mark.parametrize("settings", [{}, {"stratified": True, "offset_noise": 0.1, "variants": 4}])
+@pytest.mark.parametrize("settings", [{}, {"spread": "stratified", "offset_noise": 0.1, "variants": 4}])
 def test_slices_and_ranks_draw_what_the_whole_batch_draws(settings: dict[str, Any]) -> None:
     whole = make_plan(**settings).draw(5, range(8))
     for ranks, slices in ((1, 1), (2, 1), (1, 4), (2, 2), (4, 2)):
@@ -81,7 +81,7 @@ def test_draws_have_their_distributions() -> None:
 
 @pytest.mark.parametrize(("batch", "timesteps"), [(8, 1000), (7, 1000), (48, 1000), (5, 3)])
 def test_stratified_timesteps_are_one_from_each_equal_share(batch: int, timesteps: int) -> None:
-    plan = make_plan(batch=batch, timesteps=timesteps, stratified=True, items=batch)
+    plan = make_plan(batch=batch, timesteps=timesteps, spread="stratified", items=batch)
     order = set()
     for step in range(20):
         drawn = plan.draw(step, range(batch)).timesteps.tolist()
@@ -93,7 +93,7 @@ def test_stratified_timesteps_are_one_from_each_equal_share(batch: int, timestep
 
 
 def test_a_stratified_timestep_alone_is_uniform_at_every_place() -> None:
-    plan, timesteps, steps = make_plan(batch=3, stratified=True, timesteps=10), 10, 4000
+    plan, timesteps, steps = make_plan(batch=3, spread="stratified", timesteps=10), 10, 4000
     drawn = np.stack([plan.draw(step, range(3)).timesteps.numpy() for step in range(steps)])
     for place in range(3):
         counts = np.bincount(drawn[:, place], minlength=timesteps)
@@ -120,15 +120,27 @@ def test_variants_are_drawn_equally_often() -> None:
     assert set(make_plan().draw(0, range(8)).variants) == {0}
 
 
+def test_cubic_timesteps_follow_their_law() -> None:
+    timesteps = make_plan(spread="cubic", timesteps=1000, items=8000, batch=8000)
+    drawn = timesteps.draw(0, range(8000)).timesteps.numpy()
+    assert drawn.min() >= 0
+    assert drawn.max() <= 999
+    for level in (100, 500, 900):  # P(t < level) = 1 - (1 - level / 1000)^(1/3)
+        share = 1 - (1 - level / 1000) ** (1 / 3)
+        error = 5 * (share * (1 - share) / 8000) ** 0.5 + 0.001  # and whole numbers
+        assert abs((drawn < level).mean() - share) < error
+
+
 def test_what_is_switched_on_moves_no_other_draw() -> None:
     plain = make_plan().draw(2, range(8))
     for field, name, value in (
-        ("timesteps", "stratified", True),
+        ("timesteps", "spread", "stratified"),
+        ("timesteps", "spread", "cubic"),
         ("noise", "offset_noise", 0.1),
         ("variants", "variants", 4),
     ):
         assert changed(plain, make_plan(**{name: value}).draw(2, range(8))) == {field}
-    every = make_plan(stratified=True, offset_noise=0.1, variants=4).draw(2, range(8))
+    every = make_plan(spread="stratified", offset_noise=0.1, variants=4).draw(2, range(8))
     assert changed(plain, every) == {"timesteps", "noise", "variants"}
     alone = make_plan(variants=4).draw(2, range(8))
     assert np.array_equal(every.variants, alone.variants)
