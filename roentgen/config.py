@@ -44,6 +44,11 @@ def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
     values = _read_file(path)
     for key, value in overrides.items():
         _override(values, key.split("."), value)
+    return config_from_dict(cls, values)
+
+
+def config_from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """A `cls` of plain values, such as `config_to_dict` gives. Raises InputError as above."""
     _check(cls, values, "")
     try:
         return draccus.decode(cls, values)  # type: ignore[no-any-return]

@@ -42,9 +42,9 @@ from roentgen.runs import (
     write_json,
     write_manifest,
 )
-from sample.bench_agreement import agreement
-from sample.bench_config import BenchConfig
-from sample.bench_table import Row, csv_table, markdown_table, plot
+from sample.benching.agreement import agreement
+from sample.benching.config import BenchConfig
+from sample.benching.table import Row, csv_table, markdown_table, plot
 from sample.config import PromptsConfig
 from sample.generator import Generator
 from sample.plan import PlannedImage

@@ -11,6 +11,7 @@ from roentgen.models.conditioning import TooLong
 from roentgen.models.sampler import SamplerSettings
 from roentgen.text.prompts import PromptStyle
 from sample.label_config import LabelPrompts
+from sample.mask_prompts import MaskPrompts
 
 
 def _require(condition: bool, message: str) -> None:
@@ -56,7 +57,7 @@ class TablePrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig:
-    """What is drawn: exactly one of `findings`, `texts`, `dataset`, `table` and `labels`."""
+    """What is drawn: exactly one of findings, texts, dataset, table, labels and masks."""
 
     findings: tuple[str, ...] | None = None
     """Findings by hand: "cardiomegaly, small left pleural effusion"."""
@@ -68,6 +69,8 @@ class PromptsConfig:
     """A table of prompts."""
     labels: LabelPrompts | None = None
     """So many images of each finding, with mixes of views and patients."""
+    masks: MaskPrompts | None = None
+    """The masks of a dataset's radiographs, and what these show."""
     views: tuple[View, ...] = ()
     """Each of `findings`, `texts` and `table` without a view of its own is drawn in each of these;
     empty: without a view."""
@@ -77,7 +80,7 @@ class PromptsConfig:
     """What guidance leads away from; null: the empty prompt."""
 
     def __post_init__(self) -> None:
-        sources = ("findings", "texts", "dataset", "table", "labels")
+        sources = ("findings", "texts", "dataset", "table", "labels", "masks")
         given = [name for name in sources if getattr(self, name) is not None]
         _require(
             len(given) == 1,
@@ -91,7 +94,7 @@ class PromptsConfig:
             self.labels is None or self.count == 1,
             "prompts.count does not go with prompts.labels, which say how many images of each",
         )
-        for name in ("dataset", "labels"):
+        for name in ("dataset", "labels", "masks"):
             _require(
                 not (getattr(self, name) and self.views),
                 f"prompts.views does not go with prompts.{name}: use prompts.{name}.views",
@@ -132,3 +135,10 @@ class GenerateConfig:
             "prompts.negative_prompt has no effect without guidance: set sampler.guidance_scale "
             "above 1, or leave it out",
         )
+        plain = SamplerSettings()
+        for name in ("conditioning_scale", "conditioning_interval"):
+            _require(
+                self.prompts.masks is not None
+                or getattr(self.sampler, name) == getattr(plain, name),
+                f"sampler.{name} has no effect without prompts.masks: leave it out",
+            )

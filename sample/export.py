@@ -24,8 +24,8 @@ from roentgen.runs import (
     write_file,
     write_manifest,
 )
-from sample.export_config import ExportConfig
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
+from sample.exports.config import ExportConfig
 from sample.exports.intake import Intake, Refusal
 
 SET_CARD = "SET.md"  # the exported dataset's own card

@@ -19,10 +19,13 @@ from tqdm import tqdm
 from roentgen.config import config_to_dict, load_config
 from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS
 from roentgen.data.images import decode, encode_png
+from roentgen.data.overlay import outlined
 from roentgen.data.parts import Part, Shard, WorkFolder, order_of_parts, read_row, shard_file
+from roentgen.data.radiograph import Radiograph
 from roentgen.data.seal import seal
 from roentgen.data.shards import ShardWriter, Tally
 from roentgen.data.sheet import contact_sheet
+from roentgen.data.structures import Masks
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.launch import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.models.sampler import SamplerSettings
@@ -105,6 +108,7 @@ def make_generator(
         split=config.split,
         device=_device(config.sampler, launch),
         licenses=[terms for manifest in inputs.values() for terms in manifest["licenses"]],
+        masks=config.prompts.masks,
     )
 
 
@@ -112,7 +116,7 @@ def _inputs(config: GenerateConfig) -> dict[str, dict[str, Any]]:
     """The manifests of the datasets that prompts are made from."""
     prompts = config.prompts
     labels = prompts.labels and (prompts.labels.balanced or prompts.labels.prevalence)
-    source = prompts.dataset or labels
+    source = prompts.dataset or prompts.masks or labels
     return {"prompts": read_manifest(source.folder, "dataset")} if source else {}
 
 
@@ -201,7 +205,7 @@ def _finish(
     parts = [work.read(number) for number in range(-(-len(plan) // size))]
     shards = [work.dataset / part.shards[config.split].file for part in parts]
     columns, shown = sheet_choice(plan.starts(), len(plan), config.sheet_prompts)
-    images = [decode(read_row(shards[row // size], row % size).image) for row in shown]
+    images = [_tile(read_row(shards[row // size], row % size)) for row in shown]
     captions = [plan.read(range(row, row + 1))[0].prompt for row in shown]
     sheet = contact_sheet(images, captions, columns)
     write_file(work.dataset / SHEET, encode_png(sheet))
@@ -232,6 +236,16 @@ def _about(config: GenerateConfig, generator: Generator, plan: PlanFile) -> list
         f"Model {generator.model['fingerprint']}; {settings.scheduler}, {settings.steps} steps, "
         f"guidance {settings.guidance_scale:g}; seed {config.seed}.",
     ]
+
+
+def _tile(radiograph: Radiograph) -> np.ndarray:
+    """An image for the sheet; of one with masks also, below it, where they asked for what."""
+    image = decode(radiograph.image)
+    if not radiograph.masks:
+        return image
+    masks: Masks = {name: decode(mask) > 127 for name, mask in radiograph.masks.items()}
+    shown = outlined(image, masks)
+    return np.concatenate([outlined(image, {}), shown], axis=0)
 
 
 def sheet_choice(starts: np.ndarray, images: int, prompts: int) -> tuple[int, list[int]]:

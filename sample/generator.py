@@ -2,29 +2,34 @@
 
 from sample.generator import Generator
 
-generator = Generator("runs/demo/finetune/model")
-for radiograph in generator("cardiomegaly, small left pleural effusion", views=("PA",), count=4):
-...  # radiograph.image is a PNG, radiograph.synthesis tells how it was made
+    generator = Generator("runs/demo/finetune/model")
+    for radiograph in generator("cardiomegaly, small left effusion", views=("PA",), count=1000):
+        ...  # radiograph.image is a PNG, radiograph.synthesis tells how it was made
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from roentgen.data.images import encode_png
 from roentgen.data.radiograph import Radiograph, Split, Synthesis
+from roentgen.data.structures import Masks
 from roentgen.data.views import VIEW_TOKENS, View
 from roentgen.errors import InputError
 from roentgen.models.conditioning import TooLong, token_counts, token_limit
+from roentgen.models.control import conditioning
 from roentgen.models.sampler import Sampler, SamplerSettings
 from roentgen.models.stable_diffusion import Parts, load_parts
 from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
 from roentgen.runs import inherit_licenses
 from roentgen.text.prompts import PromptStyle
 from sample.config import PromptsConfig
+from sample.mask_prompts import MaskPrompts, MaskSource
 from sample.plan import PlannedImage, plan_images
 
 
@@ -42,11 +47,12 @@ class Generator:
         split: Split = "train",
         device: torch.device | str | None = None,
         licenses: Sequence[dict[str, Any]] = (),
+        masks: MaskPrompts | None = None,
     ) -> None:
         """A model folder, a repository id, or "tiny"; what is None is as the model was trained.
 
-        `licenses` are terms to carry beside the model's own. Raises InputError for a model that
-        cannot be used.
+        `licenses` are terms to carry beside the model's own; `masks` is where those of planned
+        images come from. Raises InputError for a model that cannot be used.
         """
         self.model = model_manifest(model)
         self.settings = sampler or SamplerSettings()
@@ -55,6 +61,7 @@ class Generator:
         self.seed, self.split = seed, split
         self.parts = load_parts(model)
         self.licenses = inherit_licenses(self.model, {"licenses": licenses})
+        self._masks = MaskSource(masks, self.parts) if masks else None
         self._device = device
         self._sampler: Sampler | None = None
 
@@ -66,33 +73,76 @@ class Generator:
         return self._sampler
 
     def __call__(
-        self, *findings: str, views: tuple[View, ...] = (), count: int = 1
+        self,
+        *findings: str,
+        views: tuple[View, ...] = (),
+        count: int = 1,
+        masks: Masks | None = None,
     ) -> Iterator[Radiograph]:
-        """`count` radiographs of each text of findings in each view.
+        """`count` radiographs of each text of findings in each view, all drawn to the same masks.
 
-        Raises InputError for words that the grammar does not know and texts that are too long.
+        These are bool [height, width] by structure. Raises InputError for words that the grammar
+        does not know, texts that are too long, and masks that the model cannot take.
         """
-        return self.draw(self.plan(PromptsConfig(findings=findings, views=views, count=count)))
+        planned = self.plan(PromptsConfig(findings=findings, views=views, count=count))
+        return self.draw(planned, None if masks is None else repeat(masks))
 
     def plan(self, prompts: PromptsConfig) -> Iterator[PlannedImage]:
         """The images that prompts ask for; raises InputError for those that cannot be used."""
         check = PromptCheck(self.parts, self.long_prompts)
         return check(plan_images(prompts, self.style, self.settings, self.seed))
 
-    def draw(self, images: Iterable[PlannedImage]) -> Iterator[Radiograph]:
-        """The radiographs of planned images, in order, `batch_size` drawn together."""
-        planned: deque[PlannedImage] = deque()
+    def draw(
+        self, images: Iterable[PlannedImage], masks: Iterable[Masks] | None = None
+    ) -> Iterator[Radiograph]:
+        """The radiographs of planned images, in order, `batch_size` drawn together.
+
+        `masks` are those to show for each; else those that the plan names. Raises InputError for
+        masks that the model cannot take.
+        """
+        shown = self._shown(images, masks)
+        first = next(shown, None)
+        if first is None:
+            return
+        planned: deque[tuple[PlannedImage, Masks | None]] = deque()
+        conditions: deque[Tensor] = deque()
+        structures = self.parts.structures
 
         def remembered() -> Iterator[PlannedImage]:
-            for image in images:
-                planned.append(image)
+            for image, given in chain([first], shown):
+                planned.append((image, given))
+                if given is not None:
+                    conditions.append(conditioning(given, structures))
                 yield image
 
-        for pixels in self.sampler.sample(remembered()):
-            yield self.radiograph(planned.popleft(), pixels)
+        def told() -> Iterator[Tensor]:
+            while True:
+                yield conditions.popleft()
 
-    def radiograph(self, planned: PlannedImage, pixels: np.ndarray) -> Radiograph:
+        masked = first[1] is not None
+        for pixels in self.sampler.sample(remembered(), told() if masked else None):
+            yield self.radiograph(*planned.popleft(), pixels)
+
+    def _shown(
+        self, images: Iterable[PlannedImage], masks: Iterable[Masks] | None
+    ) -> Iterator[tuple[PlannedImage, Masks | None]]:
+        """Each image with its masks."""
+        if masks is not None:
+            yield from zip(images, masks, strict=False)  # which may go on for ever
+            return
+        for image in images:
+            if image.mask_row is None:
+                yield image, None
+            elif self._masks is None:
+                raise InputError("the plan names masks: say where they are by prompts.masks")
+            else:
+                yield image, self._masks.masks(image)
+
+    def radiograph(
+        self, planned: PlannedImage, masks: Masks | None, pixels: np.ndarray
+    ) -> Radiograph:
         """The radiograph of a planned image, `pixels` being uint8 [height, width]."""
+        settings = self.settings
         synthesis = Synthesis(
             prompt=planned.prompt,
             negative_prompt=planned.negative_prompt,
@@ -103,6 +153,12 @@ class Generator:
             model=self.model["fingerprint"],
             from_radiograph=planned.from_radiograph,
             from_patient=planned.from_patient,
+            guidance_interval=settings.guidance_interval,
+            guidance_rescale=settings.guidance_rescale,
+            cache_interval=settings.cache_interval if settings.cache_interval > 1 else None,
+            conditioning_scale=settings.conditioning_scale if masks else None,
+            conditioning_interval=settings.conditioning_interval if masks else None,
+            mask_seed=planned.mask_seed,
         )
         return Radiograph(
             id=planned.id,
@@ -110,6 +166,11 @@ class Generator:
             study_id=planned.patient_id,
             split=self.split,
             image=encode_png(pixels, synthesis.as_text()),
+            masks={
+                name: encode_png(255 * mask.astype(np.uint8))
+                for name, mask in (masks or {}).items()
+                if mask is not None
+            },
             view=planned.view,
             findings=planned.findings,
             age=planned.age,

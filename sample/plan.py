@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from roentgen.models.sampler import SamplerSettings
 from roentgen.randomness import derive_seed
 from roentgen.text.prompts import PromptStyle
 from sample.config import PromptsConfig
+from sample.laterality import swap_words, swapped_sides
+from sample.mask_prompts import MaskPrompts
+from sample.mask_transforms import is_mirrored
 from sample.prompts import prompt_rows
 
 PLAN = "plan.parquet"
@@ -46,6 +49,8 @@ class PlannedImage:
     race: str | None
     from_radiograph: str | None
     from_patient: str | None
+    mask_row: int | None = None  # of `from_radiograph` in the split that masks are of
+    mask_seed: int | None = None  # of how its masks are moved; None: they are as they are
 
 
 def plan_images(
@@ -67,7 +72,7 @@ def plan_images(
         patient = f"synthetic-{derive_seed(seed, 'patient', *identity):016x}"
         for copy in range(prompts.count if row.count is None else row.count):
             empty = False
-            yield PlannedImage(
+            image = PlannedImage(
                 id=f"{patient}-{copy:04d}",
                 patient_id=patient,
                 prompt=row.prompt,
@@ -83,9 +88,25 @@ def plan_images(
                 race=row.race,
                 from_radiograph=row.radiograph,
                 from_patient=row.patient,
+                mask_row=row.mask_row,
             )
+            yield _moved(image, prompts.masks, identity, copy, seed) if prompts.masks else image
     if empty:
         raise InputError("the prompts give no image: every count is 0")
+
+
+def _moved(
+    image: PlannedImage, masks: MaskPrompts, identity: tuple[str | int, ...], copy: int, seed: int
+) -> PlannedImage:
+    """An image whose masks are moved; if they are mirrored, so is what is said of sides."""
+    if masks.transforms is None or (masks.first_as_it_is and copy == 0):
+        return image
+    mask_seed = derive_seed(seed, "mask", *identity, copy)
+    image = replace(image, mask_seed=mask_seed)
+    if not is_mirrored(masks.transforms, mask_seed):
+        return image
+    findings = swapped_sides(image.findings)
+    return replace(image, prompt=swap_words(image.prompt), findings=findings)
 
 
 _TEXT = pa.string()
@@ -96,6 +117,8 @@ _KINDS: dict[str, Any] = {
     "seed": pa.int64(),
     "guidance_scale": pa.float64(),
     "steps": pa.int64(),
+    "mask_row": pa.int64(),
+    "mask_seed": pa.int64(),
     "findings": _FINDINGS,
     "age": pa.float64(),
 }

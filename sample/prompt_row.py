@@ -21,6 +21,7 @@ class PromptRow:
     count: int | None = None  # images; None: the configuration's
     radiograph: str | None = None  # id of the radiograph it was made from
     patient: str | None = None  # that radiograph's patient
+    mask_row: int | None = None  # of that radiograph in the split that masks are of
 
 
 def told_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tuple[Finding, ...]:

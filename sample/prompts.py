@@ -23,6 +23,7 @@ from roentgen.text.prompts import (
 )
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.labels import label_rows
+from sample.mask_prompts import rows_of_masks
 from sample.prompt_row import PromptRow, told_findings
 
 Views = Sequence[View | None]
@@ -50,6 +51,8 @@ def prompt_rows(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterat
         yield from rows_of_table(prompts.table, style, views)
     elif prompts.labels is not None:
         yield from label_rows(prompts.labels, style, seed)
+    elif prompts.masks is not None:
+        yield from rows_of_masks(prompts.masks, style, seed)
 
 
 def rows_of_findings(

@@ -2,6 +2,8 @@
 
 Gates look at every image; what fails one is dropped and drawn again with new seeds. A killed run,
 started again in the same way, goes on with what it had drawn and judges again; the set is the same.
+Under `accelerate launch` and `torchrun` the first process judges, and all processes of all machines
+that see the output folder share the drawing out.
 """
 
 from typing import Any
@@ -10,17 +12,17 @@ from roentgen.config import config_to_dict, load_config
 from roentgen.data.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.data.parts import Part, WorkFolder
 from roentgen.errors import InputError, run_program
-from roentgen.launch import ended_like_ctrl_c
+from roentgen.launch import ended_like_ctrl_c, meet, this_launch
 from roentgen.models.trained import model_manifest
-from roentgen.runs import check_output, inherit_licenses, provenance
-from sample.judges import make_judges
+from roentgen.runs import check_free_space, check_output, inherit_licenses, provenance
 from sample.plan import PLAN
-from sample.proxy import Films, read_films
-from sample.redraw import Redraw, plan_of, planned
-from sample.screen_config import ScreenConfig
-from sample.screen_summary import limits_of, page, summarise
-from sample.screened import write_pictures, write_screened
-from sample.screening import Candidate, Judges, SetRows, screen_rows
+from sample.screening.config import ScreenConfig
+from sample.screening.judges import make_judges
+from sample.screening.proxy import Films, read_films
+from sample.screening.redraw import Redraw, plan_of, planned
+from sample.screening.result import write_pictures, write_screened
+from sample.screening.rounds import Candidate, Judges, SetRows, screen_rows
+from sample.screening.summary import limits_of, page, summarise
 
 # What does not change the set: a run may go on with other values of these.
 _FREE = ("output", "overwrite", "caches", "pictures", "model")
@@ -29,7 +31,9 @@ _FREE = ("output", "overwrite", "caches", "pictures", "model")
 def screen(config: ScreenConfig) -> str:
     """Make the screened set of a configuration and return what came of it, as Markdown.
 
-    Raises InputError for what the user must change.
+    Under a launcher the first process judges and the others help to draw; of them it returns "".
+    Raises InputError for what the user must change, KeyboardInterrupt with what stays of an
+    interrupted run.
     """
     check_output(config.output, overwrite=config.overwrite)
     check_output(config.dropped, overwrite=True)  # it goes with the output
@@ -40,16 +44,33 @@ def screen(config: ScreenConfig) -> str:
     train, held_out = read_films(reference, config.reference)
     check_sizes(dataset, rows, train, held_out)
     notes = check_model(config, dataset, reference)
+    check_free_space(config.output, config.best_of * _bytes_of(dataset))
+    launch = this_launch()
     redraw = None
     if config.attempts or config.best_of > 1:
-        redraw = Redraw(config, dataset, rows.ids)
+        redraw = Redraw(config, dataset, rows.ids, launch)
     made_from = provenance("sample.screen", config, _inputs(dataset, reference))
-    work = WorkFolder(config.output, Part, 0, "screening")
-    with work.lock():
-        for note in work.open(_identity(config, made_from)):
-            print(f"screen: {note}", flush=True)  # noqa: T201
-        judges = make_judges(config, rows, train, held_out)
-        return _screen(config, dataset, reference, rows, judges, redraw, work, made_from, notes)
+    identity = _identity(config, made_from)
+    work = WorkFolder(config.output, Part, launch.rank, "screening")
+    if launch.rank > 0:
+        meet()
+        if redraw is not None:
+            work.join(identity)
+            redraw.follow(work)
+        return ""
+    try:
+        with work.lock():
+            for note in work.open(identity):
+                print(f"screen: {note}", flush=True)  # noqa: T201
+            if redraw is not None:
+                redraw.begin(work)
+            if launch.ranks > 1:
+                meet()
+            judges = make_judges(config, rows, train, held_out)
+            return _screen(config, dataset, reference, rows, judges, redraw, work, made_from, notes)
+    except KeyboardInterrupt:
+        stay = f"{len(work.finished())} parts that were drawn stay, and the same run goes on"
+        raise KeyboardInterrupt(f"interrupted: {stay} with them") from None
 
 
 def _screen(
@@ -99,6 +120,11 @@ def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[st
     """The manifests of what the set is made of; the model and the prompts stay its own."""
     made_from = dataset.manifest["provenance"].get("made_from", {})
     return {**made_from, "set": dataset.manifest, "reference": reference.manifest}
+
+
+def _bytes_of(dataset: RadiographDataset) -> int:
+    """What its images take on the disk, which the screened set takes at most."""
+    return sum(file.stat().st_size for file in dataset.folder.glob("*/*.arrow"))
 
 
 def _identity(config: ScreenConfig, made_from: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +207,8 @@ def main() -> None:
     config = load_config(ScreenConfig)
     with ended_like_ctrl_c():
         told = screen(config)
+    if not told:  # not the first process
+        return
     print(told)  # noqa: T201
     print(f"{config.output}: dataset, {PLAN}, screening.parquet")  # noqa: T201
     if config.dropped.exists():

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from roentgen.models.segmenter import SegmenterConfig
-
 from roentgen.errors import InputError
+from roentgen.models.segmenter import SegmenterConfig
 from roentgen.text.presets import Filter
 from roentgen.text.prompts import PromptStyle
 

@@ -45,6 +45,12 @@ class Synthesis:
     model: str  # fingerprint of the model folder
     from_radiograph: str | None = None  # id of the radiograph whose prompt was used
     from_patient: str | None = None  # that radiograph's patient
+    guidance_interval: tuple[float, float] | None = None  # see models.sampler.SamplerSettings
+    guidance_rescale: float | None = None
+    cache_interval: int | None = None
+    conditioning_scale: float | None = None  # None: no masks were shown
+    conditioning_interval: tuple[float, float] | None = None
+    mask_seed: int | None = None  # of how the masks of that radiograph were moved
 
     def as_text(self) -> dict[str, str]:
         """What the image's file says of itself: that it is synthetic, and of what it was made."""

@@ -38,6 +38,12 @@ _SYNTHESIS = pa.struct(
         ("model", pa.string()),
         ("from_radiograph", pa.string()),
         ("from_patient", pa.string()),
+        ("guidance_interval", pa.list_(pa.float64())),
+        ("guidance_rescale", pa.float64()),
+        ("cache_interval", pa.int64()),
+        ("conditioning_scale", pa.float64()),
+        ("conditioning_interval", pa.list_(pa.float64())),
+        ("mask_seed", pa.int64()),
     ]
 )
 SCHEMA = pa.schema(
@@ -120,8 +126,13 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     values["report"] = Report(**row["report"]) if row["report"] else None
     values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
     values["boxes"] = tuple(Box(**box) for box in row["boxes"] or ())
-    values["synthesis"] = Synthesis(**row["synthesis"]) if row["synthesis"] else None
+    values["synthesis"] = _synthesis(row["synthesis"]) if row["synthesis"] else None
     return Radiograph(**values)
+
+
+def _synthesis(made: Mapping[str, Any]) -> Synthesis:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in made.items()}
+    return Synthesis(**values)
 
 
 def digest(radiograph: Radiograph) -> int:

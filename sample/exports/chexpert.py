@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from roentgen.data.radiograph import Radiograph
-from sample.export_config import ChexpertFormat
+from sample.exports.config import ChexpertFormat
 from sample.exports.identities import Numbers
 from sample.exports.intake import Intake
 from sample.exports.record import (

@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from roentgen.data.findings import states
 from roentgen.data.radiograph import Radiograph, Synthesis
-from sample.export_config import DicomFormat
+from sample.exports.config import DicomFormat
 from sample.exports.intake import Intake
 from sample.exports.record import file_stem, open_table, pixels
 

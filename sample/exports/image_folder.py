@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roentgen.data.radiograph import Radiograph
-from sample.export_config import FolderFormat
+from sample.exports.config import FolderFormat
 from sample.exports.intake import Intake
 from sample.exports.record import FIELDS, NUMBERS, as_png, file_stem, open_table, row
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from roentgen.data.findings import FINDING_NAMES
 from roentgen.data.images import image_size
 from roentgen.data.radiograph import Radiograph
-from sample.export_config import MimicCxrJpgFormat
+from sample.exports.config import MimicCxrJpgFormat
 from sample.exports.identities import Numbers
 from sample.exports.intake import Intake
 from sample.exports.record import as_jpeg, contradiction, label_values, open_table

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from roentgen.data.radiograph import Radiograph
-from sample.export_config import WebDatasetFormat
+from sample.exports.config import WebDatasetFormat
 from sample.exports.image_folder import FOLDERS
 from sample.exports.intake import Intake
 from sample.exports.record import as_png, file_stem, open_table, row

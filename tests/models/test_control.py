@@ -158,7 +158,7 @@ def test_wrong_masks_are_refused_in_one_line(make_parts: Callable[[], Parts]) ->
         ({"conditioning_interval": (0.5, 0.5)}, "two shares of the steps"),
     ):
         with pytest.raises(InputError, match=match):
-            replace(SETTINGS, **wrong)  # type: ignore[arg-type]
+            replace(SETTINGS, **wrong)
     for structures in ((), ("lungs", "lungs")):
         with pytest.raises(InputError, match="each once"):
             new_controlnet(parts.unet, structures)

@@ -19,7 +19,7 @@ from roentgen.models.stable_diffusion import Parts, add_view_tokens, save_model
 from roentgen.models.tokenizer import clip_tokenizer
 from roentgen.randomness import derive_seed
 from sample.export import export
-from sample.export_config import ExportConfig
+from sample.exports.config import ExportConfig
 
 
 def build_parts() -> Parts:

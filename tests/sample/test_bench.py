@@ -23,9 +23,9 @@ from roentgen.models.extractor import load_extractor
 from roentgen.models.sampler import SamplerSettings
 from roentgen.runs import read_manifest
 from sample.bench import bench
-from sample.bench_agreement import agreement
-from sample.bench_config import BenchConfig, Grid
-from sample.bench_table import Row
+from sample.benching.agreement import agreement
+from sample.benching.config import BenchConfig, Grid
+from sample.benching.table import Row
 from sample.config import DatasetPrompts, PromptsConfig
 from sample.generator import Generator
 

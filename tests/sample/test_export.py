@@ -18,7 +18,7 @@ from roentgen.data.dataset import DatasetWriter, open_dataset
 from roentgen.errors import InputError
 from roentgen.runs import read_manifest
 from sample.export import export
-from sample.export_config import FORMATS, ExportConfig
+from sample.exports.config import FORMATS, ExportConfig
 from sample.exports.identities import Numbers
 from sample.exports.record import file_stem
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,23 +13,27 @@ from roentgen.data.views import VIEWS
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import auroc
 from roentgen.models.classifier import Prediction
-from sample.agreement import Auditor, balanced_threshold, share
-from sample.gates.copies import CopiesGate
-from sample.gates.demographics import demographics_gate
-from sample.gates.duplicates import duplicates, duplicates_limit
-from sample.gates.gate import Check, Shown, checked_gate, worst_check
-from sample.gates.labels import asked_findings, labels_gate
-from sample.gates.outliers import kth_distance
-from sample.gates.quality import quality_gate
-from sample.gates.view import view_gate
-from sample.screen_config import (
+from sample.screening.agreement import Auditor, balanced_threshold, share
+from sample.screening.config import (
     CopiesConfig,
     DemographicsConfig,
     DuplicatesConfig,
     LabelsConfig,
     QualityConfig,
+    ReferenceConfig,
+    ScreenConfig,
     ViewConfig,
 )
+from sample.screening.gates.copies import CopiesGate
+from sample.screening.gates.demographics import demographics_gate
+from sample.screening.gates.duplicates import duplicates, duplicates_limit
+from sample.screening.gates.gate import Check, Shown, checked_gate, worst_check
+from sample.screening.gates.labels import asked_findings, labels_gate
+from sample.screening.gates.outliers import kth_distance
+from sample.screening.gates.quality import quality_gate
+from sample.screening.gates.view import view_gate
+from sample.screening.rounds import Judges
+from sample.screening.summary import doubts
 
 EFFUSION: FindingName = "Pleural Effusion"
 
@@ -250,14 +255,33 @@ def planted(image: np.ndarray, draws: np.random.Generator) -> np.ndarray:
 def test_copies_are_dropped_and_their_originals_named() -> None:
     train, draws = films(60, 0), np.random.default_rng(9)
     ids = [f"film-{i}" for i in range(60)]
-    gate = CopiesGate(CopiesConfig(), train, ids, shown(films(60, 1)))
-    assert gate.limit.guaranteed == 1 / 61
+    gate = CopiesGate(CopiesConfig(), train, ids, shown(films(60, 1)), 0)
+    assert (gate.limit.guaranteed, gate.limit.expected) == (1 / 61, 0.005)  # 60 are too few
+    planted_by_it = gate.about()["planted copies found"]
+    assert (planted_by_it["share"], planted_by_it["copies"]) == (1, 60)
     copied = np.stack([planted(train[i], draws) for i in range(0, 60, 3)])
     judged = gate(shown(copied))
     assert judged.like is not None
     assert judged.like.tolist() == list(range(0, 60, 3))
     assert all(f"to film-{3 * k}," in reason for k, reason in enumerate(judged.reason))
     assert gate(shown(films(20, 2))).fault == [""] * 20
+
+
+def test_what_copies_cannot_be_told_by_is_said() -> None:
+    train = films(60, 0)
+    ids = [f"film-{i}" for i in range(60)]
+    with pytest.raises(InputError, match=r"copies: 9 patients are too few .* copies: null"):
+        CopiesGate(CopiesConfig(), train, ids, shown(films(9, 1)), 0)
+    # A training film among those held out: nothing is more alike than that.
+    blind = CopiesGate(CopiesConfig(), train, ids, shown(np.append(films(39, 1), train[7:8], 0)), 0)
+    told = ScreenConfig(
+        dataset=Path("made"), reference=ReferenceConfig(folder=Path("real")), output=Path("out")
+    )
+    judges = Judges(gates=[blind], proxy=None, duplicates=None, shift=0, auditor=None, audits=None)
+    few, sees = doubts(told, judges)
+    assert few.startswith("copies: 40 real patients can vouch for 2.44% of false alarms, not for")
+    assert "copies: only 0% of 60 planted copies are found" in sees
+    assert "the held-out film r39 has likeness 1.000 to the training image film-7" in sees
 
 
 def test_of_each_group_of_duplicates_the_first_stays() -> None:

@@ -82,7 +82,7 @@ def test_a_synthetic_set_is_a_radiograph_dataset(config: GenerateConfig, model: 
     assert last.synthesis is not None
     assert last.synthesis.prompt == "<view-pa> small left pleural effusion, no edema"
     assert last.synthesis.model == fingerprint
-    assert (last.synthesis.steps, last.synthesis.scheduler) == (4, "DPM-Solver++")
+    assert (last.synthesis.steps, last.synthesis.scheduler) == (4, "DPM-Solver++ Karras")
     assert len({r.synthesis.seed for r in radiographs if r.synthesis}) == 4
     assert pq.read_table(folder / "plan.parquet")["id"].to_pylist() == [r.id for r in radiographs]
     with Image.open(folder / "contact_sheet.png") as sheet:

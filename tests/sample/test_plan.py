@@ -220,7 +220,7 @@ def test_a_bad_table_is_told_by_line(
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: PromptsConfig(), "dataset, table, labels; given: none"),
+        (lambda: PromptsConfig(), "dataset, table, labels, masks; given: none"),
         (lambda: PromptsConfig(findings=("edema",), texts=("a",)), "given: findings, texts"),
         (lambda: PromptsConfig(findings=()), "prompts.findings is empty"),
         (lambda: PromptsConfig(texts=()), "prompts.texts is empty"),

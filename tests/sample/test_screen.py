@@ -2,7 +2,10 @@
 
 import csv
 import json
+import threading
+import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +20,20 @@ from roentgen.config import config_to_dict
 from roentgen.data.dataset import DatasetWriter, open_dataset
 from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
+from roentgen.data.parts import Part, WorkFolder
 from roentgen.data.radiograph import Radiograph, Split, Synthesis
 from roentgen.errors import InputError
+from roentgen.launch import Launch
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.models.classifier import ClassifierConfig
 from roentgen.models.sampler import SamplerSettings
 from roentgen.models.trained import model_manifest
 from roentgen.randomness import derive_seed, numpy_generator
-from sample import redraw
+from sample import screen as screen_program
 from sample.plan import PLAN, PlanFile, PlannedImage, write_plan
 from sample.screen import screen
-from sample.screen_config import (
+from sample.screening import redraw
+from sample.screening.config import (
     CopiesConfig,
     DemographicsConfig,
     DuplicatesConfig,
@@ -37,6 +43,7 @@ from sample.screen_config import (
     ScreenConfig,
     SidesConfig,
 )
+from sample.screening.rounds import Screening
 
 SIZE = 32
 COUNT = 160
@@ -111,7 +118,7 @@ class DrawingGenerator:
     drawn: list[str] = []  # noqa: RUF012
     dies_after: int | None = None
 
-    def __init__(self, model: str, settings: SamplerSettings, *, licenses: Any) -> None:
+    def __init__(self, model: str, settings: SamplerSettings, **told: Any) -> None:
         self._fingerprint = model_manifest(model)["fingerprint"]
 
     def draw(self, images: Iterable[PlannedImage]) -> Iterator[Radiograph]:
@@ -302,6 +309,9 @@ def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -
         assert sheet.width > 8 * 160
     card = (config.output / "README.md").read_text()
     assert f"{len(kept)} of {COUNT} images asked for" in card
+    assert "(before), " in card  # label agreement
+    some = {f.name for r in planned_set() if r.patient_id in missing for f in r.findings}
+    assert all("lacking: " in card and name in card for name in some)
     assert not [p for p in config.output.parent.iterdir() if p.name.startswith(".")]
 
 
@@ -331,6 +341,76 @@ def test_a_killed_run_goes_on_with_what_it_had_drawn(
     names = ("screening.csv", "left_out.csv", "screening.md")
     for name in names:
         assert (config.output / name).read_bytes() == (whole.output / name).read_bytes()
+
+
+def test_two_processes_draw_together(
+    config: ScreenConfig, tmp_path: Path, drawing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redraw, "_PART", 8)
+    monkeypatch.setattr(redraw, "_PAUSE", 0.01)
+    whole = replace(config, output=tmp_path / "whole", attempts=3)
+    screen(whole)
+    every = sorted(drawing.drawn)
+    makers: dict[int, str] = {}  # of parts
+    write = redraw.Redraw._write
+
+    def noted(self: Any, folder: Path, number: int, *more: Any) -> Any:
+        makers.setdefault(number, threading.current_thread().name)
+        time.sleep(0.05)  # as a model would, so that both come to draw
+        return write(self, folder, number, *more)
+
+    monkeypatch.setattr(redraw.Redraw, "_write", noted)
+    monkeypatch.setattr(screen_program, "meet", threading.Barrier(2).wait)
+    with ThreadPoolExecutor(2) as pool:
+        ranks = threading.local()
+        monkeypatch.setattr(screen_program, "this_launch", lambda: ranks.launch)
+
+        def run(rank: int) -> str:
+            ranks.launch = Launch(rank=rank, ranks=2, here=2, place=rank)
+            return screen(replace(config, attempts=3))
+
+        told = list(pool.map(run, range(2)))
+    assert "## Label agreement" in told[0]
+    assert told[1] == ""
+    assert len(set(makers.values())) == 2
+    assert sorted(set(drawing.drawn)) == every
+    assert fingerprint(config.output) == fingerprint(whole.output)
+    csv_of = "screening.csv"
+    assert (config.output / csv_of).read_bytes() == (whole.output / csv_of).read_bytes()
+    assert not [p for p in config.output.parent.iterdir() if p.name.startswith(".")]
+
+
+def test_a_helper_whose_first_process_died_says_so(config: ScreenConfig, place: Path) -> None:
+    dataset = open_dataset(config.dataset)
+    helper = redraw.Redraw(config, dataset, dataset.split("train").ids(), Launch(rank=1, ranks=2))
+    work = WorkFolder(config.output, Part, 1, "screening")
+    work.folder.mkdir()
+    (work.folder / "lock").touch()  # which nobody holds
+    with pytest.raises(InputError, match="the first process has ended too early"):
+        helper.follow(work)
+
+
+def test_parts_of_a_run_that_judged_otherwise_are_drawn_again(
+    config: ScreenConfig, tmp_path: Path, drawing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redraw, "_PART", 8)
+    whole = replace(config, output=tmp_path / "whole", attempts=1)
+    screen(whole)
+    dies_after = len(drawing.drawn)
+    drawing.drawn.clear()
+    drawing.dies_after = dies_after - 4
+    judged = Screening.open_rows
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted: [1-9]\d* parts that were drawn"):
+        screen(replace(config, attempts=1))
+    drawing.dies_after = None
+    # As on another machine, where one image more is dropped than before: parts shift.
+    table = pq.read_table(whole.output / "screening.parquet").to_pylist()
+    kept = next(k for k, row in enumerate(table) if row["kept"])
+    monkeypatch.setattr(Screening, "open_rows", lambda self: sorted({kept, *judged(self)}))
+    screen(replace(config, attempts=1))
+    table = pq.read_table(config.output / "screening.parquet").to_pylist()
+    asked = {row["id"] for row in table if row["kept"]}
+    assert {record.id for record in records(config.output)} == asked
 
 
 def test_best_of_several_is_more_as_asked(config: ScreenConfig, drawing: Any) -> None:

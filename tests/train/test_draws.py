@@ -27,7 +27,9 @@ def changed(one: Draws, other: Draws) -> set[str]:
     return {field for field, equal in same.items() if not equal}
 
 
-@pytest.mark.parametrize("settings", [{}, {"spread": "stratified", "offset_noise": 0.1, "variants": 4}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"spread": "stratified", "offset_noise": 0.1, "variants": 4}]
+)
 def test_slices_and_ranks_draw_what_the_whole_batch_draws(settings: dict[str, Any]) -> None:
     whole = make_plan(**settings).draw(5, range(8))
     for ranks, slices in ((1, 1), (2, 1), (1, 4), (2, 2), (4, 2)):

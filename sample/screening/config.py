@@ -136,9 +136,9 @@ class CopiesConfig:
 
     shift: int = 4
     """Pixels, at a side of 128, by which a copy may be shifted."""
-    false_alarms: float = 0.001
-    """Share at most of real patients that would be called copies; n held-out patients can vouch
-    for 1 / (n + 1), and fewer than that many are said."""
+    false_alarms: float = 0.005
+    """Share at most of real patients that would be called copies. n held-out patients can vouch
+    for 1 / (n + 1): of fewer than it takes the limit lies beyond the likeliest of them."""
 
     def __post_init__(self) -> None:
         _share("copies.false_alarms", self.false_alarms)

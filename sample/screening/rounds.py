@@ -17,9 +17,9 @@ from roentgen.data.pixels import Chosen, Images, Joined, Pixels
 from roentgen.data.radiograph import Radiograph
 from roentgen.metrics.copies import Threshold
 from roentgen.models.classifier import Classifier
-from sample.agreement import Auditor, Calls
-from sample.gates import duplicates as twins
-from sample.gates.gate import Gate, Shown
+from sample.screening.agreement import Auditor, Calls
+from sample.screening.gates import duplicates as twins
+from sample.screening.gates.gate import Gate, Shown
 
 LOSER = "another image of the row is more as asked"
 _TOGETHER = 128  # images that are judged at a time

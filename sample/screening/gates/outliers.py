@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from roentgen.data.pixels import Images
 from roentgen.metrics.estimates import Floats
 from roentgen.models.extractor import Extractor
-from sample.gates.gate import Check, CheckedGate, Shown, checked_gate
-from sample.screen_config import OutliersConfig
+from sample.screening.config import OutliersConfig
+from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 
 _BATCH = 256
 

@@ -12,8 +12,8 @@ from roentgen.metrics.estimates import Floats
 from roentgen.models.classifier import Classifier
 from roentgen.models.labels import NotMentioned
 from roentgen.models.sides import SIDES, Halves, one_side, shows_sides, side_labels
-from sample.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
-from sample.screen_config import SidesConfig
+from sample.screening.config import SidesConfig
+from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 
 DEFINITION = (
     "For each finding that was asked for on one side of a frontal film, by how much its log odds "

@@ -11,8 +11,8 @@ from roentgen.data.findings import FINDING_NAMES, FindingName
 from roentgen.data.radiograph import Radiograph
 from roentgen.metrics.estimates import Floats
 from roentgen.models.labels import NotMentioned, label_matrix
-from sample.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
-from sample.screen_config import LabelsConfig
+from sample.screening.config import LabelsConfig
+from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 
 DEFINITION = (
     "For each finding that the prompt tells, how far the proxy's log odds lie on the wrong side "

@@ -23,7 +23,7 @@ from roentgen.models.labels import label_matrix, view_indices
 from roentgen.models.sides import SIDES, Halves, one_side, shows_sides, side_labels
 from roentgen.randomness import numpy_generator
 from roentgen.runs import fingerprint_of, whole_folder
-from sample.screen_config import ProxyConfig, ReferenceConfig
+from sample.screening.config import ProxyConfig, ReferenceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +163,8 @@ def _kept(
     key = fingerprint_of([films.key, said, list(findings), settings_key(config.classifier), seed])
     folder = caches / f"proxy-{key}"
     if not folder.exists():
+        what = ", ".join(findings)
+        print(f"screen: learning {what} from {len(films.images)} real images", flush=True)  # noqa: T201
         network = train_classifier(
             films.images,
             labels,

@@ -30,12 +30,13 @@ from roentgen.runs import (
     write_manifest,
 )
 from sample.plan import PLAN, PlannedImage, write_plan
-from sample.screen_config import ScreenConfig
-from sample.screening import Pool, Screening, Verdict
+from sample.screening.config import ScreenConfig
+from sample.screening.rounds import Pool, Screening, Verdict
 
 TABLE, SUMMARY, TOLD, SHORTFALL = "screening", "screening.json", "screening.md", "shortfall.csv"
 _ROWS = 10_000  # of the table that are written together
-_COLUMNS = 8  # of a picture; pairs take two
+_COLUMNS = 6  # of a picture; pairs take two
+_SIDE = 256  # pixels to which images are enlarged, by a whole factor: to judge them, and for words
 
 
 def write_screened(
@@ -158,20 +159,26 @@ def write_pictures(
             captions: list[str] = []
             for verdict in verdicts[: config.pictures]:
                 radiograph = pool.radiograph(verdict.candidate)
-                images.append(decode(radiograph.image))
+                images.append(_large(radiograph))
                 captions.append(_caption(verdict.reasons[gate], radiograph))
                 if gate == "copies":
                     original = train[verdict.like[gate]]
-                    images.append(decode(original.image))
+                    images.append(_large(original))
                     captions.append(f"training image {original.id}")
                 elif gate == "duplicates":
                     stays = pool.at(verdict.like[gate])
-                    images.append(decode(stays.image))
+                    images.append(_large(stays))
                     captions.append(f"stays: {stays.id}")
             write_file(
                 folder / f"{gate}.png", encode_png(contact_sheet(images, captions, _COLUMNS))
             )
         write_manifest(folder, "results", fingerprint_of(sorted(by_gate)), licenses, provenance)
+
+
+def _large(radiograph: Radiograph) -> np.ndarray:
+    image = decode(radiograph.image)
+    factor = max(1, _SIDE // image.shape[1])
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _caption(reason: str, radiograph: Radiograph) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats
-from sample.gates.gate import Check, CheckedGate, Shown, checked_gate
-from sample.screen_config import QualityConfig
+from sample.screening.config import QualityConfig
+from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 
 DEFINITION = (
     "Contrast (5th to 95th percentile of pixels), saturation (share of pixels that are black or "

@@ -1,7 +1,7 @@
 """What came of a screening, as JSON values and as a page of Markdown."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,12 +9,15 @@ import numpy as np
 
 from roentgen.metrics.copies import Threshold
 from roentgen.metrics.estimates import Estimate
-from sample.agreement import DEFINITION, Auditor
-from sample.gates import duplicates
-from sample.screen_config import GATES, ScreenConfig
-from sample.screening import Judges, Screening, Verdict
+from sample.screening.agreement import DEFINITION, MEAN, Auditor
+from sample.screening.config import GATES, ScreenConfig
+from sample.screening.gates import duplicates
+from sample.screening.rounds import Judges, Screening, Verdict
 
 _SHOWN = 12  # lines of a table that may be long
+_SEEING = 0.95  # share of planted copies below which the copies gate is said to see too few
+_BLIND = 0.05  # share of wrong labels below which a check is said to see nothing
+_COLUMNS = ("before", "after", "held-out real films")
 
 
 def limits_of(judges: Judges) -> dict[str, float]:
@@ -26,6 +29,7 @@ def summarise(
     config: ScreenConfig, screening: Screening, judges: Judges, notes: Sequence[str]
 ) -> dict[str, Any]:
     """Everything that is known of the set as a whole, for screening.json."""
+    notes = [*notes, *doubts(config, judges)]
     own = [verdict for verdict in screening.verdicts if verdict.candidate.attempt == 0]
     kept = [screening.kept[row] for row in sorted(screening.kept)]
     of_own = sum(verdict.candidate.attempt == 0 for verdict in kept)
@@ -44,7 +48,7 @@ def summarise(
         },
         "agreement": _agreement(config, judges.auditor, own, kept),
         "shortfall": _shortfall(screening),
-        "notes": list(notes),
+        "notes": notes,
     }
     result["about"] = [
         f"{len(kept)} of {planned} images asked for, {of_own} of them the set's own and the others "
@@ -54,9 +58,58 @@ def summarise(
             f"{name}: dropped {gate['dropped of the set']} of the set's own images"
             for name, gate in result["gates"].items()
         ),
+        *_agreement_line(result["agreement"]),
+        *(
+            f"lacking: {lack} of {n['asked']} images of {name}"
+            for kind in ("findings", "views")
+            for name, n in result["shortfall"][kind].items()
+            if (lack := n["asked"] - n["kept"])
+        ),
         *notes,
     ]
     return result
+
+
+def _agreement_line(agreement: dict[str, Any] | None) -> Iterator[str]:
+    """Label agreement for the card."""
+    if agreement is None:
+        return
+    shares = {name: agreement[name][MEAN]["value"] for name in _COLUMNS if name in agreement}
+    told = [f"{value:.3f} ({name})" for name, value in shares.items() if value is not None]
+    if told:
+        yield f"{MEAN} as asked: {', '.join(told)}; judged by {agreement['judge']}"
+
+
+def doubts(config: ScreenConfig, judges: Judges) -> Iterator[str]:
+    """What gates cannot vouch for, a line each."""
+    for name, limit in _thresholds(judges).items():
+        asked = getattr(config, name).false_alarms
+        if limit.guaranteed <= asked:
+            continue
+        line = (
+            f"{name}: {limit.patients} real patients can vouch for {limit.guaranteed:.2%} of false "
+            f"alarms, not for {asked:.2%}"
+        )
+        if limit.expected is not None:
+            line += "; the limit lies beyond them, where their spread lets so few be expected"
+        yield line
+    for gate in judges.gates:
+        power = gate.about().get("wrong labels found", {})
+        blind = [k for k, v in power.items() if v["films"] and v["share"] < _BLIND]
+        if blind:
+            yield (
+                f"{gate.name}: hardly judges {', '.join(blind)}: of real films of which that is "
+                f"wrong fewer than {_BLIND:.0%} fail; more real films, or another proxy, may see it"
+            )
+        planted = gate.about().get("planted copies found")
+        if planted and planted["share"] < _SEEING:
+            film = gate.about()["likeliest held-out film"]
+            yield (
+                f"{gate.name}: only {planted['share']:.0%} of {planted['copies']} planted copies "
+                f"are found, for the limit ({gate.limit.likeness:.3f}) is high: the held-out film "
+                f"{film['film']} has likeness {film['likeness']:.3f} to the training image "
+                f"{film['training image']}; if they are one film, leave it out of reference"
+            )
 
 
 def _thresholds(judges: Judges) -> dict[str, Threshold]:
@@ -77,7 +130,8 @@ def _gate(
         "definition": gate.definition if gate else duplicates.DEFINITION,
         "limit": limit.likeness,
         "false alarms at most": limit.guaranteed,
-        "held-out patients": limit.patients,
+        "false alarms expected": limit.expected,
+        "real patients": limit.patients,
         "judged of the set": sum(name in v.scores for v in own),
         "dropped of the set": sum(faults.values()),
         "judged of those drawn again": sum(name in v.scores for v in drawn),
@@ -155,7 +209,7 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
                 name,
                 str(gate["dropped of the set"]),
                 str(gate["judged of the set"]),
-                f"{gate['false alarms at most']:.2%}",
+                _rate(gate),
                 str(gate["dropped of those drawn again"]),
                 str(gate["judged of those drawn again"]),
             ]
@@ -176,10 +230,18 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
         lines += ["Of held-out real films with the other label, so many fail each check alone.", ""]
         found = [[k, f"{v['share']:.2f}", str(v["films"])] for k, v in power.items() if v["films"]]
         lines += _table(["check", "share found", "films"], found)
+    planted = summary["gates"].get("copies", {}).get("planted copies found")
+    if planted:
+        lines += ["", "## What the copies gate can see", ""]
+        lines += [
+            f"Of {planted['copies']} copies made of training images (moved, of other contrast and "
+            f"brightness, with noise) it finds {planted['share']:.1%}; the least likeness is "
+            f"{planted['least likeness']:.3f}, the limit {summary['gates']['copies']['limit']:.3f}."
+        ]
     agreement = summary["agreement"]
     if agreement:
         lines += ["", "## Label agreement", "", f"Judged by {agreement['judge']}.", ""]
-        columns = [n for n in ("before", "after", "held-out real films") if n in agreement]
+        columns = [n for n in _COLUMNS if n in agreement]
         shares = [key for key in agreement[columns[0]] if key != "by finding"]
         rows = [[key, *(_share(agreement[c][key]) for c in columns)] for key in shares]
         for name in agreement[columns[0]]["by finding"]:
@@ -209,6 +271,13 @@ def _shortfall_lines(summary: dict[str, Any]) -> list[str]:
         "",
         *_table(["asked", "images", "kept", "lacking"], rows),
     ]
+
+
+def _rate(gate: dict[str, Any]) -> str:
+    """The rate of false alarms that is guaranteed, and the one that is expected if that is less."""
+    expected = gate["false alarms expected"]
+    more = "" if expected is None else f" ({expected:.2%} expected)"
+    return f"{gate['false alarms at most']:.2%}{more}"
 
 
 def _share(estimate: dict[str, Any]) -> str:

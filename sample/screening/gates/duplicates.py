@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from roentgen.data.copies import CopyFinder, Nearest
 from roentgen.data.pixels import Chosen, Images
-from roentgen.metrics.copies import Threshold, calibrate
+from roentgen.metrics.copies import Threshold
 from roentgen.metrics.estimates import Floats
 from roentgen.randomness import numpy_generator
-from sample.screen_config import DuplicatesConfig
+from sample.screening.config import DuplicatesConfig
+from sample.screening.gates.copies import likeness_limit
 
 FAULT = "duplicate within the set"
 DEFINITION = (
@@ -40,13 +41,15 @@ def duplicates_limit(
 ) -> Threshold:
     """What a real patient's film hardly reaches with the likeliest of other patients' films.
 
-    One film of each patient: a patient's own further films are no duplicates.
+    One film of each patient: a patient's own further films are no duplicates. Raises InputError for
+    too few patients.
     """
     _, first = np.unique(np.asarray(patients), return_index=True)
     lot = numpy_generator(seed, "duplicates").permutation(first)[: config.films]
     films = Chosen(train, np.sort(lot))
     found = CopyFinder(films, shift=config.shift).nearest(films, others=True)
-    return calibrate(found.likeness, [str(k) for k in range(len(films))], config.false_alarms)
+    patients_too = [str(k) for k in range(len(films))]
+    return likeness_limit("duplicates", found.likeness, patients_too, config.false_alarms)
 
 
 def duplicates(kept: Images | None, images: Images, shift: int, limit: float) -> Duplicates:

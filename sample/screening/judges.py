@@ -12,17 +12,18 @@ from roentgen.errors import InputError
 from roentgen.models.extractor import load_extractor
 from roentgen.models.labels import label_matrix, view_indices
 from roentgen.randomness import numpy_generator
-from sample.agreement import Auditor
-from sample.gates.copies import CopiesGate
-from sample.gates.demographics import demographics_gate
-from sample.gates.duplicates import duplicates_limit
-from sample.gates.gate import Gate, Shown
-from sample.gates.labels import asked_findings, labels_gate
-from sample.gates.outliers import outliers_gate
-from sample.gates.quality import quality_gate
-from sample.gates.sides import asked_sides, sided_findings, sides_gate
-from sample.gates.view import view_gate
-from sample.proxy import (
+from sample.screening.agreement import Auditor
+from sample.screening.config import ScreenConfig
+from sample.screening.gates.copies import CopiesGate
+from sample.screening.gates.demographics import demographics_gate
+from sample.screening.gates.duplicates import duplicates_limit
+from sample.screening.gates.gate import Gate, Shown
+from sample.screening.gates.labels import asked_findings, labels_gate
+from sample.screening.gates.outliers import outliers_gate
+from sample.screening.gates.quality import quality_gate
+from sample.screening.gates.sides import asked_sides, sided_findings, sides_gate
+from sample.screening.gates.view import view_gate
+from sample.screening.proxy import (
     Films,
     best_device,
     check_cases,
@@ -31,8 +32,7 @@ from sample.proxy import (
     the_proxy,
     trained,
 )
-from sample.screen_config import ScreenConfig
-from sample.screening import Judges, SetRows
+from sample.screening.rounds import Judges, SetRows
 
 
 def distinct_asks(rows: SetRows) -> list[Radiograph]:
@@ -71,6 +71,7 @@ def make_judges(config: ScreenConfig, rows: SetRows, train: Films, held_out: Fil
     if config.duplicates:
         limit = duplicates_limit(config.duplicates, train.images, train.patients, config.seed)
     shown = Shown(held_out.radiographs, held_out.images, proxy)
+    print(f"screen: setting limits on {len(held_out.images)} held-out films", flush=True)  # noqa: T201
     return Judges(
         gates=list(_gates(config, asked, findings, learnt, train, shown)),
         proxy=proxy,
@@ -120,7 +121,7 @@ def _gates(
         yield demographics_gate(config.demographics, asked, seen, held_out, min_cases=min_cases)
     if config.copies:
         ids = [radiograph.id for radiograph in train.radiographs]
-        yield CopiesGate(config.copies, train.images, ids, held_out)
+        yield CopiesGate(config.copies, train.images, ids, held_out, config.seed)
 
 
 def _sides(

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from roentgen.data.views import VIEWS
 from roentgen.metrics.estimates import Floats
 from roentgen.models.labels import view_indices
-from sample.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
-from sample.screen_config import ViewConfig
+from sample.screening.config import ViewConfig
+from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 
 DEFINITION = (
     "How far the proxy's log odds for the view that was asked for lie below those of held-out "

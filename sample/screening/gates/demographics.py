@@ -11,8 +11,8 @@ from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
 from roentgen.models.probe import Probe, fit_logistic, fit_ridge
-from sample.gates.gate import Check, CheckedGate, Shown, checked_gate
-from sample.screen_config import DemographicsConfig
+from sample.screening.config import DemographicsConfig
+from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 
 PENALTIES = {"sex": 0.001, "age": 0.01}
 DEFINITION = (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from roentgen.data.findings import FindingName
 from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
 from roentgen.models.labels import UNKNOWN_VIEW, NotMentioned, label_matrix, view_indices
-from sample.gates.gate import Shown
+from sample.screening.gates.gate import Shown
 
 Calls = NDArray[np.int8]  # 1: as asked, 0: not, -1: not asked
 DEFINITION = (
@@ -18,6 +18,8 @@ DEFINITION = (
     "was asked for, with Wilson's interval. The mean of the shares by finding, asked present and "
     "asked absent, does not change with how many are asked for what."
 )
+
+MEAN = "mean of the findings' shares"  # the one number of `Auditor.measure` that sums it up
 
 
 class Auditor:
@@ -63,9 +65,7 @@ class Auditor:
         each = [share(column).value for column in findings.T]
         shares = [value for value in each if value is not None]
         return {
-            "mean of the findings' shares": Estimate(
-                value=float(np.mean(shares)) if shares else None, n=len(shares)
-            ),
+            MEAN: Estimate(value=float(np.mean(shares)) if shares else None, n=len(shares)),
             "findings asked present, seen": share(present),
             "findings asked absent, not seen": share(absent),
             "images with every finding as asked": share(whole),

@@ -1,0 +1,105 @@
+"""Is it a copy of a training image? Shifts, contrast and noise are seen through."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.data.copies import SIDE, CopyFinder
+from roentgen.data.pixels import Images
+from roentgen.errors import InputError
+from roentgen.metrics.copies import Threshold, calibrate_likeness
+from roentgen.metrics.estimates import Floats
+from roentgen.randomness import numpy_generator
+from sample.screening.config import CopiesConfig
+from sample.screening.gates.gate import Judged, Shown
+
+FAULT = "copy of a training image"
+_PLANTED = 200  # copies that are made to see how many are found
+_FEWEST = 10  # patients, of whom the spread of likeness can be told
+
+
+class CopiesGate:
+    """Looks images up among training images."""
+
+    name = "copies"
+
+    def __init__(
+        self, config: CopiesConfig, train: Images, ids: Sequence[str], held_out: Shown, seed: int
+    ) -> None:
+        """`ids` are the training images'; the limit is set on held-out patients' films.
+
+        Raises InputError for too few patients.
+        """
+        self._finder, self._ids = CopyFinder(train, shift=config.shift), ids
+        found = self._finder.nearest(held_out.images)
+        self.limit = likeness_limit(
+            self.name, found.likeness, held_out.patients, config.false_alarms
+        )
+        likeliest = int(found.likeness.argmax())
+        self._likeliest = {
+            "film": held_out.radiographs[likeliest].id,
+            "training image": ids[found.row[likeliest]],
+            "likeness": float(found.likeness[likeliest]),
+        }
+        rows = numpy_generator(seed, "planted").permutation(len(train))[:_PLANTED]
+        copied = plant(train[rows], config.shift, numpy_generator(seed, "plant"))
+        again = self._finder.nearest(copied)
+        self._planted = {
+            "share": float(((again.likeness > self.limit.likeness) & (again.row == rows)).mean()),
+            "copies": len(rows),
+            "least likeness": float(again.likeness.min()),
+        }
+        self.definition = (
+            f"The likeness to the likeliest of {len(ids)} training images: the largest normalised "
+            f"cross-correlation over shifts of up to {config.shift} pixels at a side of 128, "
+            "without the smooth part and the grain of images; 1 for a copy."
+        )
+
+    def __call__(self, shown: Shown) -> Judged:
+        """Judge some images."""
+        found = self._finder.nearest(shown.images)
+        fault, reason = [""] * len(found.row), [""] * len(found.row)
+        for row in np.flatnonzero(found.likeness > self.limit.likeness):
+            fault[row] = FAULT
+            reason[row] = (
+                f"{FAULT}: likeness {found.likeness[row]:.3f} to {self._ids[found.row[row]]}, "
+                f"limit {self.limit.likeness:.3f}"
+            )
+        return Judged(found.likeness, fault, reason, found.row)
+
+    def about(self) -> dict[str, Any]:
+        """How many planted copies are found, and which held-out film is the likeliest."""
+        return {"planted copies found": self._planted, "likeliest held-out film": self._likeliest}
+
+
+def likeness_limit(
+    gate: str, likeness: Floats, patients: Sequence[str], false_alarms: float
+) -> Threshold:
+    """The limit that so many real patients exceed. Raises InputError for too few patients."""
+    count = len(set(patients))
+    if count < _FEWEST:
+        raise InputError(
+            f"{gate}: {count} patients are too few to set a limit of likeness by (at least "
+            f"{_FEWEST}): take a larger split of reference, or set {gate}: null"
+        )
+    return calibrate_likeness(likeness, patients, false_alarms)
+
+
+def plant(images: NDArray[np.uint8], shift: int, draws: np.random.Generator) -> NDArray[np.uint8]:
+    """Copies (N, H, W) as the gate must find them.
+
+    Moved by up to `shift` pixels (at a side of 128) each way, contrast times 0.7 to 1.3, brightness
+    up to 20 up or down, Gaussian noise of 2 to 8 gray levels.
+    """
+    reach = shift * images.shape[1] // SIDE
+    height, width = images.shape[1:]
+    result = np.empty_like(images)
+    for copy, image in zip(result, images, strict=True):
+        top, left = reach + draws.integers(-reach, reach + 1, 2)
+        wide = np.pad(image, reach, mode="edge")[top : top + height, left : left + width]
+        levels = 128 + draws.uniform(0.7, 1.3) * (wide - 128.0) + draws.uniform(-20, 20)
+        levels += draws.normal(0, draws.uniform(2, 8), levels.shape)
+        copy[:] = levels.clip(0, 255)
+    return result
