@@ -23,9 +23,10 @@ def new_controlnet(
 ) -> "ControlNetModel":
     """A ControlNet that starts as the UNet's own encoder and, until it learns, changes nothing.
 
-    Its outputs are zero at first, as published; what it sees of the masks is not, so that its first
-    steps learn of them already. `halvings`: how often the VAE halves the side of an image, at most
-    3. Raises InputError unless each structure is named once.
+    Its outputs are zero at first, as published. What it sees of the masks is not, but as strong as
+    what it sees of the latents: so it comes to obey in hundreds of steps, not in thousands.
+    `halvings`: how often the VAE halves the side of an image, at most 3. Raises InputError unless
+    each structure is named once.
     """
     from diffusers import ControlNetModel
 
@@ -38,7 +39,10 @@ def new_controlnet(
             conditioning_channels=len(structures),
             conditioning_embedding_out_channels=_WIDTHS[: halvings + 1],
         )
-        controlnet.controlnet_cond_embedding.conv_out.reset_parameters()
+        for layer in controlnet.controlnet_cond_embedding.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight)
+                layer.bias.data.zero_()  # type: ignore[union-attr]
     return controlnet.eval()
 
 
