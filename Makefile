@@ -1,4 +1,5 @@
 # make demo: the whole of Roentgen on made-up chest films, from nothing to a report, on any machine.
+# make demo-masks: a ControlNet of masks for the demo's model, and whether it is obeyed.
 # make test: the tests.   make lint: linters and type checker.   Each makes its own .venv first.
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ THREADS := $(shell nproc 2>/dev/null || echo 2)
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/one_process.yaml \
 	--num_cpu_threads_per_process $(THREADS)
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-masks test lint clean
 
 demo: .venv/installed
 	rm -rf runs/demo
@@ -17,6 +18,21 @@ demo: .venv/installed
 	$(BIN)/python -m sample.generate configs/sample/demo.yaml
 	$(BIN)/python -m eval.evaluate configs/eval/demo.yaml
 	@echo "$(CURDIR)/runs/demo/report.html"
+
+demo-masks: .venv/installed runs/demo/finetune/model
+	rm -rf runs/demo/masks runs/demo/masks_report $(addprefix runs/demo/synthetic_,masks moved text)
+	$(LAUNCH) -m train.controlnet configs/train/masks_demo.yaml
+	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml
+	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml \
+		--prompts.masks.transforms='{}' --output=runs/demo/synthetic_moved
+	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml \
+		--sampler.conditioning_scale=0 --output=runs/demo/synthetic_text
+	$(BIN)/python -m eval.evaluate configs/eval/masks_demo.yaml
+	@echo "$(CURDIR)/runs/demo/masks_report/report.html"
+
+runs/demo/finetune/model: | .venv/installed
+	$(BIN)/python -m roentgen.prepare configs/data/demo.yaml
+	$(LAUNCH) -m train.finetune configs/train/demo.yaml
 
 test: .venv/installed
 	$(BIN)/python -m pytest

@@ -7,7 +7,9 @@ from eval.sections import (
     AlignmentConfig,
     DiversityConfig,
     FidelityConfig,
+    MasksConfig,
     PrivacyConfig,
+    SegmentationConfig,
     TextEncoderConfig,
     UtilityConfig,
     at_least,
@@ -16,6 +18,7 @@ from roentgen.data.findings import FindingName
 from roentgen.errors import InputError
 from roentgen.models.classifier import ClassifierConfig
 from roentgen.models.labels import NotMentioned
+from roentgen.models.segmenter import SegmenterConfig
 
 RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "definition", "real"}
 
@@ -40,7 +43,8 @@ class EvaluateConfig:
     synthetic: dict[str, Path]
     """Name -> radiograph dataset, in the order to show them ("before", "after")."""
     main: str | None = None
-    """The set that utility is measured on and the summary is about; null: the last one."""
+    """The set that utility and segmentation are measured on and the summary is about; null: the
+    last one."""
     findings: tuple[FindingName, ...]
     """The findings whose AUROC is reported and averaged."""
     output: Path
@@ -67,6 +71,8 @@ class EvaluateConfig:
     """Images in each cell of the picture grid."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The network of alignment and utility."""
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    """The network of masks and segmentation."""
     fidelity: FidelityConfig | None = field(default_factory=FidelityConfig)
     """How close to held-out real films: FID, KID."""
     diversity: DiversityConfig | None = field(default_factory=DiversityConfig)
@@ -75,6 +81,10 @@ class EvaluateConfig:
     """Whether it is what was asked for, as a classifier trained on real films sees it."""
     utility: UtilityConfig | None = field(default_factory=UtilityConfig)
     """Whether training on it helps."""
+    masks: MasksConfig | None = None
+    """Whether what is drawn lies where its masks say."""
+    segmentation: SegmentationConfig | None = None
+    """Whether training a segmenter on it helps."""
     text_encoder: TextEncoderConfig | None = None
     """What report embeddings know of findings, before and after fine-tuning."""
     privacy: PrivacyConfig | None = None

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.data.findings import FindingName
-from roentgen.metrics.estimates import Floats
+from roentgen.metrics.estimates import Floats, weighted_mean
 
 NOT_DISEASES = ("No Finding", "Support Devices")
 F1_DEFINITION = (
@@ -43,10 +43,7 @@ def weighted_share(
     those: NDArray[np.bool_], among: NDArray[np.bool_], weights: NDArray[np.floating]
 ) -> Floats:
     """The share (R,) of `among` (N,) that are `those`, under each row of weights (R, N)."""
-    total = weights @ among.astype(float)
-    part = weights @ (those & among)
-    result: Floats = np.divide(part, total, out=np.full(len(weights), np.nan), where=total > 0)
-    return result
+    return weighted_mean(np.where(among, those, np.nan), weights)
 
 
 def sick(labels: NDArray[np.float32], findings: Sequence[FindingName]) -> NDArray[np.bool_]:

@@ -25,7 +25,13 @@ from eval.part import Part, Pictures, as_json
 from eval.parts.alignment import check_alignment, fill_alignment, measure_alignment
 from eval.parts.diversity import check_diversity, fill_diversity, measure_diversity
 from eval.parts.fidelity import check_fidelity, fill_fidelity, measure_fidelity
+from eval.parts.masks import check_masks, fill_masks, measure_masks
 from eval.parts.privacy import check_privacy, fill_privacy, measure_privacy
+from eval.parts.segmentation import (
+    check_segmentation,
+    fill_segmentation,
+    measure_segmentation,
+)
 from eval.parts.text_encoder import (
     check_text_encoder,
     fill_text_encoder,
@@ -53,6 +59,8 @@ PARTS = {  # by the name of its section in the configuration
     "fidelity": Steps(check_fidelity, fill_fidelity, measure_fidelity),
     "diversity": Steps(check_diversity, fill_diversity, measure_diversity),
     "utility": Steps(check_utility, fill_utility, measure_utility),
+    "masks": Steps(check_masks, fill_masks, measure_masks),
+    "segmentation": Steps(check_segmentation, fill_segmentation, measure_segmentation),
     "text_encoder": Steps(check_text_encoder, fill_text_encoder, measure_text_encoder),
     "privacy": Steps(check_privacy, fill_privacy, measure_privacy),
 }
@@ -89,7 +97,7 @@ def prepare(config: EvaluateConfig) -> tuple[Sets, list[Check]]:
     sets = read_sets(config)
     for steps in _asked(config).values():
         steps.check(config, sets)
-    return sets, checks(sets, sets.main if config.utility else None)
+    return sets, checks(sets, sets.main if config.utility or config.segmentation else None)
 
 
 def fill(config: EvaluateConfig, sets: Sets) -> None:

@@ -68,19 +68,22 @@ def share(score: Score, note: str | None = None) -> Estimate:
     return result
 
 
-def mean_of(scores: Sequence[Score]) -> tuple[Score, str | None]:
-    """The mean over findings, of those that are measured, and a note where some are not."""
+def mean_of(scores: Sequence[Score], of: str = "findings") -> tuple[Score, str | None]:
+    """The mean over findings, of those that are measured, and a note where some are not.
+
+    `of` names them.
+    """
     found = [score for score in scores if isinstance(score, Measured)]
     n = max(score.n for score in scores)
     if not found:
-        return Lacking(why="no finding has enough labels", n=n), None
+        return Lacking(why=f"none of the {of} has enough cases", n=n), None
     mean = Measured(
         by_seed=np.mean([score.by_seed for score in found], axis=0),
         replicates=np.mean([score.replicates for score in found], axis=0),
         n=n,
     )
     few = len(found) < len(scores)
-    return mean, f"over {len(found)} of {len(scores)} findings" if few else None
+    return mean, f"over {len(found)} of {len(scores)} {of}" if few else None
 
 
 def difference(score: Score, base: Score) -> Score:

@@ -5,7 +5,7 @@ that is asked of it, and a thousandth of its size.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def trained(config: EvaluateConfig, seed: int, *sets: ImageSet) -> Classifier:
         classifier = _train(config, seed, phases)
         with whole_folder(folder) as partial:
             classifier.save(partial)
-    return load_classifier(folder, _device())
+    return load_classifier(folder, device())
 
 
 def predicted(
@@ -56,13 +56,22 @@ def predicted(
     """What a network trained in these phases says of each set, (N, findings) probabilities."""
     key = fingerprint_of([_key(config, seed, phases), [images.key for images in judged]])
     file = config.caches_folder / f"predictions-{key}.safetensors"
-    kept = _kept(file, len(judged))
+
+    def predict() -> list[Floats]:
+        classifier = _train(config, seed, phases)
+        return [classifier.predict(images.images).findings for images in judged]
+
+    return cached(file, len(judged), predict)
+
+
+def cached(file: Path, count: int, make: Callable[[], list[Floats]]) -> list[Floats]:
+    """`count` arrays of a file, or made and kept there if it is not there or damaged."""
+    kept = _kept(file, count)
     if kept is None:
         if file.exists():
             print(f"{file} is damaged: it is made again")  # noqa: T201
-        classifier = _train(config, seed, phases)
-        kept = [classifier.predict(images.images).findings for images in judged]
-        arrays = {str(i): np.ascontiguousarray(said) for i, said in enumerate(kept)}
+        kept = make()
+        arrays = {str(i): np.ascontiguousarray(each) for i, each in enumerate(kept)}
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, save(arrays, metadata={"sha256": _digest(kept)}))
     return kept
@@ -96,7 +105,7 @@ def _train(config: EvaluateConfig, seed: int, phases: Sequence[Phase]) -> Classi
             config=replace(config.classifier, steps=phase.steps, learning_rate=phase.learning_rate),
             seed=seed,
             start=classifier,
-            device=_device(),
+            device=device(),
         )
     assert classifier is not None
     return classifier
@@ -129,5 +138,6 @@ def _digest(arrays: Sequence[Floats]) -> str:
     return digest.hexdigest()
 
 
-def _device() -> torch.device:
+def device() -> torch.device:
+    """Where networks of this process lie."""
     return torch.device(PartialState().device)

@@ -36,7 +36,7 @@ class Strip:
 
     caption: str
     alt: str
-    images: NDArray[np.uint8] | None  # (n, H, W); None: there is no such image
+    images: NDArray[np.uint8] | None  # (n, H, W[, 3]); None: there is no such image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The settings of each part of an evaluation; a part whose section is null is left out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -135,9 +136,7 @@ class UtilityConfig:
 
     def __post_init__(self) -> None:
         for name in ("seeds", "multiples", "fractions"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise InputError(f"utility.{name} is {list(values)}: give each once, at least one")
+            check_named(f"utility.{name}", getattr(self, name))
         if any(multiple is not None and multiple <= 0 for multiple in self.multiples):
             raise InputError(f"utility.multiples is {list(self.multiples)}; each must be above 0")
         if not all(0 < fraction <= 1 for fraction in self.fractions) or 1 not in self.fractions:
@@ -152,6 +151,50 @@ class UtilityConfig:
                 )
         if self.fine_tuning <= 0:
             raise InputError(f"utility.fine_tuning is {self.fine_tuning}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasksConfig:
+    """Whether what is drawn lies where its masks say."""
+
+    structures: tuple[str, ...]
+    """Structures of which the real films and every synthetic set have masks."""
+
+    def __post_init__(self) -> None:
+        check_named("masks.structures", self.structures)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationConfig:
+    """Whether training a segmenter on it helps."""
+
+    structures: tuple[str, ...]
+    """Structures of which the real films and the main set have masks."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each trains every segmenter once; t-tests are over them, so give several."""
+    fraction: float = 1.0
+    """Share of the real patients that are trained on, in all regimes: few show the most gain."""
+    multiples: tuple[float, ...] = (1, 2)
+    """Synthetic images for each real film, beside real films. A multiple that the set has too few
+    images for is listed as not measured."""
+    synthetic_alone: bool = True
+    """Also train on all synthetic images alone."""
+
+    def __post_init__(self) -> None:
+        check_named("segmentation.structures", self.structures)
+        check_named("segmentation.seeds", self.seeds)
+        if len(set(self.multiples)) < len(self.multiples) or min(self.multiples, default=1) <= 0:
+            raise InputError(
+                f"segmentation.multiples is {list(self.multiples)}: each once, above 0"
+            )
+        if not 0 < self.fraction <= 1:
+            raise InputError(
+                f"segmentation.fraction is {self.fraction}: it must be above 0 and at most 1"
+            )
+        if not self.multiples and not self.synthetic_alone:
+            raise InputError(
+                "segmentation compares nothing: give multiples, or synthetic_alone: true"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +246,12 @@ class PrivacyConfig:
             raise InputError(
                 f"privacy.timesteps is {list(self.timesteps)}; give some from 0 to 999"
             )
+
+
+def check_named(name: str, values: Sequence[object]) -> None:
+    """Raise InputError unless there is at least one value and each comes once."""
+    if not values or len(set(values)) < len(values):
+        raise InputError(f"{name} is {list(values)}: give each once, at least one")
 
 
 def at_least(section: str, config: object, **minima: int) -> None:

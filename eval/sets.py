@@ -8,12 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from roentgen.data.dataset import RadiographDataset, check_patients_disjoint, open_dataset
+from roentgen.data.dataset import (
+    RadiographDataset,
+    RadiographSplit,
+    check_patients_disjoint,
+    open_dataset,
+)
 from roentgen.data.findings import FindingName
 from roentgen.data.pixels import Chosen, Images, Joined, Pixels
 from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
 from roentgen.models.labels import NotMentioned, label_matrix, view_indices
+from roentgen.models.segmenter import StructureMasks
 from roentgen.randomness import numpy_generator
 from roentgen.runs import fingerprint_of
 
@@ -29,6 +35,7 @@ class ImageSet:
     splits: tuple[str, ...]
     radiographs: tuple[Radiograph, ...]  # without pixels
     images: Images  # N, H, W
+    places: tuple[tuple[RadiographSplit, int], ...]  # split and row of each
     size: int  # pixels a side
     labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
     views: NDArray[np.int64]
@@ -42,12 +49,17 @@ class ImageSet:
         """The patient of each row, for resampling; a synthetic image may well be its own."""
         return [r.patient_id for r in self.radiographs]
 
+    def masks(self, structures: Sequence[str]) -> StructureMasks:
+        """Their masks (N, structures, H, W), read when asked for."""
+        return StructureMasks(self.places, structures, self.size)
+
     def take(self, rows: NDArray[np.integer]) -> "ImageSet":
         """These rows alone."""
         return replace(
             self,
             radiographs=tuple(self.radiographs[row] for row in rows),
             images=Chosen(self.images, rows),
+            places=tuple(self.places[row] for row in rows),
             labels=self.labels[rows],
             views=self.views[rows],
             key=fingerprint_of([self.key, rows.tolist()]),
@@ -95,6 +107,7 @@ def read_set(
         )
     radiographs: list[Radiograph] = []
     parts: list[Pixels] = []
+    places: list[tuple[RadiographSplit, int]] = []
     first = 0
     for split in opened:
         taken = rows[(rows >= first) & (rows < first + len(split))] - first
@@ -103,6 +116,7 @@ def read_set(
             wanted = set(taken.tolist())
             radiographs += [r for i, r in enumerate(split.without_images()) if i in wanted]
             parts.append(Pixels(split, taken))
+            places += [(split, row) for row in taken.tolist()]
             if parts[-1].size != parts[0].size:
                 raise InputError(
                     f"split {split.name!r} of {dataset.folder} has images of {parts[-1].size} "
@@ -114,6 +128,7 @@ def read_set(
         splits=tuple(splits),
         radiographs=tuple(radiographs),
         images=Joined(parts),
+        places=tuple(places),
         size=parts[0].size,
         labels=label_matrix(radiographs, findings, not_mentioned),
         views=view_indices(radiographs),

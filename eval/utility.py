@@ -229,7 +229,7 @@ def _calibration(
         floors.append(np.mean([ece_floor(one, on.seed) for one in scores]))
     n = int(within.sum())
     if not floors:
-        return result, not_measured(n, "no finding has enough labels")
+        return result, not_measured(n, "none of the findings has enough cases")
     return result, Estimate(value=float(np.mean(floors)), n=n)
 
 

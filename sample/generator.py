@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from roentgen.data.findings import states
 from roentgen.data.images import encode_png
 from roentgen.data.radiograph import Radiograph, Split, Synthesis
-from roentgen.data.structures import Masks
+from roentgen.data.structures import Masks, check_not_empty
 from roentgen.data.views import VIEW_TOKENS, View
 from roentgen.errors import InputError
 from roentgen.models.conditioning import TooLong, token_counts, token_limit
@@ -81,8 +82,9 @@ class Generator:
     ) -> Iterator[Radiograph]:
         """`count` radiographs of each text of findings in each view, all drawn to the same masks.
 
-        These are bool [height, width] by structure. Raises InputError for words that the grammar
-        does not know, texts that are too long, and masks that the model cannot take.
+        These are bool [height, width] by structure; None or absent: nothing is known of it. Raises
+        InputError for words that the grammar does not know, texts that are too long, and masks that
+        the model cannot take.
         """
         planned = self.plan(PromptsConfig(findings=findings, views=views, count=count))
         return self.draw(planned, None if masks is None else repeat(masks))
@@ -128,7 +130,12 @@ class Generator:
     ) -> Iterator[tuple[PlannedImage, Masks | None]]:
         """Each image with its masks."""
         if masks is not None:
-            yield from zip(images, masks, strict=False)  # which may go on for ever
+            for image, given in zip(images, masks, strict=False):  # which may go on for ever
+                for name, mask in given.items():
+                    if mask is not None:
+                        where = f"the mask of {name!r}"
+                        check_not_empty(mask, name, states(image.findings), where)
+                yield image, given
             return
         for image in images:
             if image.mask_row is None:

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from roentgen.data.dataset import RadiographSplit, open_dataset
 from roentgen.data.findings import Finding, states
 from roentgen.data.radiograph import Radiograph
-from roentgen.data.structures import FINDING_OF, Masks, check_structures, masks_of
+from roentgen.data.structures import (
+    FINDING_OF,
+    Masks,
+    check_structures,
+    masks_of,
+    structures_shown,
+)
 from roentgen.data.views import View
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed
@@ -70,26 +76,11 @@ def rows_of_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Iterato
     if source.structures is not None:
         counts = dataset.manifest["counts"][source.split]
         check_structures(counts, source.structures, str(source.folder), source.split)
-    shown = _shown(split)
+    shown = structures_shown(split)
     chosen = _chosen(split, shown, source, seed)
     for row, radiograph in enumerate(split.without_images()):
         if chosen[row]:
             yield from _rows(radiograph, row, source, style, shown(row))
-
-
-def _shown(split: RadiographSplit) -> Callable[[int], set[str]]:
-    """Tells which structures a radiograph has masks or boxes of; no image is read."""
-    columns = [
-        pa.chunked_array(
-            [
-                pa.ListArray.from_arrays(c.offsets, c.values.field("structure"))
-                for c in column.chunks
-            ],
-            pa.list_(pa.string()),
-        )
-        for column in (split.column("masks"), split.column("boxes"))
-    ]
-    return lambda row: {name for column in columns for name in column[row].as_py()}
 
 
 def _chosen(

@@ -126,7 +126,7 @@ def open_splits(
 def check_batch(config: RunConfig, split: RadiographSplit | KeptSplit) -> None:
     """A batch must not be larger than what it is drawn from."""
     if config.batch > len(split):
-        kept = " that data.keep keeps" if config.data.keep else ""
+        kept = " that can be trained on" if isinstance(split, KeptSplit) else ""
         raise InputError(
             f"batch {config.batch} is larger than split {config.data.split!r} of "
             f"{config.data.folder}, which has {len(split)} radiographs{kept}"
@@ -134,13 +134,17 @@ def check_batch(config: RunConfig, split: RadiographSplit | KeptSplit) -> None:
 
 
 def keep_split(config: RunConfig, split: RadiographSplit, parts: Parts) -> KeptSplit:
-    """What data.keep keeps of a split; tokens are those of the run's own prompts."""
+    """What is trained on of a split: what data.keep keeps, and for a ControlNet what has masks.
+
+    Tokens are those of the run's own prompts.
+    """
     styles = [entry.style for entry in config.mixture()]
 
     def count(text: str) -> int:
         return token_counts(parts.tokenizer, [text])[0]
 
-    return keep(split, config.data.keep, count, styles)
+    structures = config.structures if isinstance(config, ControlnetConfig) else ()
+    return keep(split, config.data.keep, count, styles, structures)
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The part of a split that a filter keeps, and what it leaves out."""
+"""The part of a split that is trained on, and what it leaves out."""
 
 import csv
 import io
@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from roentgen.data.dataset import RadiographSplit
+from roentgen.data.findings import states
 from roentgen.data.radiograph import Radiograph
+from roentgen.data.structures import FINDING_OF, structures_shown
 from roentgen.errors import InputError
 from roentgen.runs import write_file
 from roentgen.text.lengths import TokenCounter
@@ -71,13 +73,20 @@ def keep(
     rules: Filter | None,
     count_tokens: TokenCounter,
     styles: Sequence[PromptStyle],
+    structures: Sequence[str] = (),
 ) -> KeptSplit:
-    """The radiographs that the rules keep. Raises InputError where nothing is left."""
-    if rules is None:
+    """The radiographs that the rules keep, and of which a structure is known if any are named.
+
+    Raises InputError where nothing is left.
+    """
+    if rules is None and not structures:
         return KeptSplit(split, range(len(split)))
+    shown = structures_shown(split)
     rows, refused = [], []
     for row, radiograph in enumerate(split.without_images()):
-        reason = rules.refusal(radiograph, count_tokens, styles)
+        reason = rules.refusal(radiograph, count_tokens, styles) if rules else None
+        if reason is None and structures and not _is_known(radiograph, shown(row), structures):
+            reason = f"no mask of {', '.join(structures)}"
         if reason is None:
             rows.append(row)
         else:
@@ -85,8 +94,16 @@ def keep(
     if not rows:
         commonest = Counter(item.reason for item in refused).most_common(3)
         told = "; ".join(f"{reason} ({n})" for reason, n in commonest) or "the split is empty"
-        raise InputError(f"data.keep leaves nothing of split {split.name!r}: {told}")
+        what = "data.keep leaves nothing" if rules else "nothing can be trained on"
+        raise InputError(f"{what} of split {split.name!r}: {told}")
     return KeptSplit(split, rows, refused)
+
+
+def _is_known(radiograph: Radiograph, shown: set[str], structures: Sequence[str]) -> bool:
+    """Whether it has a mask or box of a structure, or has none of the findings they all are of."""
+    mentioned = states(radiograph.findings)
+    absent = [n in FINDING_OF and mentioned.get(FINDING_OF[n]) == "absent" for n in structures]
+    return not shown.isdisjoint(structures) or all(absent)
 
 
 def write_refused(path: Path, refused: Iterable[Refused]) -> None:

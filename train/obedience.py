@@ -169,11 +169,11 @@ def train_on(
     inputs: Inputs, structures: tuple[str, ...], config: SegmenterConfig, seed: int
 ) -> Segmenter:
     """A segmenter of the images that are trained on."""
-    rows = np.array(inputs.split.rows)
+    split, rows = inputs.split.split, np.array(inputs.split.rows)
     with tqdm(total=config.steps, desc="segmenter", unit="step") as bar:
         return train_segmenter(
-            Pixels(inputs.split.split, rows),
-            StructureMasks(inputs.split.split, rows, structures, inputs.size),
+            Pixels(split, rows),
+            StructureMasks([(split, row) for row in rows.tolist()], structures, inputs.size),
             structures=structures,
             config=config,
             seed=seed,

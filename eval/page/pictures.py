@@ -82,9 +82,9 @@ def side_for(groups: Sequence[Pictures]) -> int:
 
 
 def data_uri(images: NDArray[np.uint8], side: int) -> str:
-    """(n, H, W) images side by side as one JPEG, each at most `side` pixels high."""
-    n, height, width = images.shape
-    strip = np.full((height, n * (width + _GAP) - _GAP), 255, dtype=np.uint8)
+    """(n, H, W[, 3]) images side by side as one JPEG, each at most `side` pixels high."""
+    n, height, width, *colours = images.shape
+    strip = np.full((height, n * (width + _GAP) - _GAP, *colours), 255, dtype=np.uint8)
     for i, image in enumerate(images):
         strip[:, i * (width + _GAP) : i * (width + _GAP) + width] = image
     picture = Image.fromarray(strip)

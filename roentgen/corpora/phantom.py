@@ -98,7 +98,8 @@ class PhantomReader:
                 report = Report(impression="a chest radiograph")
         masks = {}
         if self.config.masks:
-            masks = {name: encode_png(255 * m.astype(np.uint8)) for name, m in film.masks.items()}
+            shown = {name: mask for name, mask in film.masks.items() if mask.any()}
+            masks = {name: encode_png(255 * m.astype(np.uint8)) for name, m in shown.items()}
         return Radiograph(
             id=f"{item.id}-{film.view.lower()}",
             patient_id=item.id,

@@ -1,12 +1,14 @@
 """What masks of a radiograph say of structures: inside, outside, or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from roentgen.data.findings import FindingName, states
+from roentgen.data.dataset import RadiographSplit
+from roentgen.data.findings import FindingName, State, states
 from roentgen.data.images import decode
 from roentgen.data.radiograph import Box, Radiograph
 from roentgen.errors import InputError
@@ -32,15 +34,18 @@ def masks_of(radiograph: Radiograph, structures: Sequence[str], size: int) -> Ma
 
     A structure without a mask has its boxes, filled. Without either it is not known; but one that
     is a finding's is nowhere if the radiograph has not got that finding. Raises InputError, naming
-    the radiograph, for a mask of another size or with other values than 0 and 255.
+    the radiograph, for a mask of another size, with other values than 0 and 255, or without a pixel
+    where the structure must be.
     """
-    present = {name for name, state in states(radiograph.findings).items() if state != "absent"}
+    found = states(radiograph.findings)
+    present = {name for name, state in found.items() if state != "absent"}
     masks: Masks = {}
     for structure in structures:
         boxes = [box for box in radiograph.boxes if box.structure == structure]
         if structure in radiograph.masks:
             where = f"mask of {structure!r} of radiograph {radiograph.id!r}"
-            masks[structure] = read_mask(radiograph.masks[structure], size, where)
+            masks[structure] = mask = read_mask(radiograph.masks[structure], size, where)
+            check_not_empty(mask, structure, found, where)
         elif boxes:
             masks[structure] = filled(boxes, size)
         elif structure in FINDING_OF and FINDING_OF[structure] not in present:
@@ -48,6 +53,19 @@ def masks_of(radiograph: Radiograph, structures: Sequence[str], size: int) -> Ma
         else:
             masks[structure] = None
     return masks
+
+
+def check_not_empty(
+    mask: NDArray[np.bool_], structure: str, found: Mapping[FindingName, State], where: str
+) -> None:
+    """Raise InputError for a mask without a pixel, unless it is of a finding that is not present.
+
+    `found` are the states of the findings; `where` names the mask in the error.
+    """
+    finding = FINDING_OF.get(structure)
+    if not mask.any() and (finding is None or found.get(finding) == "present"):
+        must = f"{finding} is present" if finding else "everyone has it"
+        raise InputError(f"{where} is empty, but {must}: leave it out where nobody knows it")
 
 
 def read_mask(encoded: bytes, size: int, where: str) -> NDArray[np.bool_]:
@@ -80,6 +98,21 @@ def filled(boxes: Sequence[Box], size: int) -> NDArray[np.bool_]:
         )
         mask[top:bottom, left:right] = True
     return mask
+
+
+def structures_shown(split: RadiographSplit) -> Callable[[int], set[str]]:
+    """Tells which structures a radiograph has masks or boxes of; no image is read."""
+    columns = [
+        pa.chunked_array(
+            [
+                pa.ListArray.from_arrays(c.offsets, c.values.field("structure"))
+                for c in column.chunks
+            ],
+            pa.list_(pa.string()),
+        )
+        for column in (split.column("masks"), split.column("boxes"))
+    ]
+    return lambda row: {name for column in columns for name in column[row].as_py()}
 
 
 def check_structures(

@@ -62,6 +62,15 @@ def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArr
     return result
 
 
+def weighted_mean(values: Floats, weights: NDArray[Any]) -> Floats:
+    """The mean (R,) of the values (N,) that are not NaN, under each row of weights (R, N)."""
+    known = ~np.isnan(values)
+    total = weights[:, known].sum(axis=1)
+    sums = weights[:, known] @ values[known]
+    result: Floats = np.divide(sums, total, out=np.full(len(weights), np.nan), where=total > 0)
+    return result
+
+
 def percentile_interval(replicates: Floats) -> tuple[float, float]:
     """The 2.5th and 97.5th percentile; resamples in which the number does not exist are NaN."""
     tail = 100 * (1 - CONFIDENCE) / 2

@@ -52,12 +52,27 @@ def conditioning(masks: Masks, structures: Sequence[str]) -> Tensor:
 
 
 def _channels(masks: Masks, structures: Sequence[str]) -> list[np.ndarray]:
-    known = [mask for mask in masks.values() if mask is not None]
+    unknown = [name for name in masks if name not in structures]
+    if unknown:
+        raise InputError(
+            f"the ControlNet knows no {unknown[0]!r}; it knows: {', '.join(structures)}"
+        )
+    known = {name: mask for name, mask in masks.items() if mask is not None}
     if not known:
         raise InputError(f"no mask of {', '.join(structures)} is given: give at least one")
-    nothing = np.zeros(known[0].shape, dtype=np.float32)
+    shape = next(iter(known.values())).shape
+    for name, mask in known.items():
+        if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape != shape:
+            raise InputError(
+                f"the mask of {name!r} is {mask.dtype} {list(mask.shape)}: masks of an image are "
+                f"all bool [height, width] of one size (mask > 127, of 0 and 255)"
+            )
     channels = []
     for structure in structures:
-        mask = masks.get(structure)
-        channels.append(nothing if mask is None else np.where(mask, 1, -1).astype(np.float32))
+        given = known.get(structure)
+        channels.append(
+            np.zeros(shape, dtype=np.float32)
+            if given is None
+            else np.where(given, 1, -1).astype(np.float32)
+        )
     return channels

@@ -86,32 +86,30 @@ class MaskArrays(Protocol):
 
 
 class StructureMasks:
-    """The masks of some rows of a split, `size` pixels a side."""
+    """The masks of radiographs, each told by its split and its row, `size` pixels a side."""
 
     def __init__(
         self,
-        split: RadiographSplit,
-        rows: NDArray[np.integer],
+        places: Sequence[tuple[RadiographSplit, int]],
         structures: Sequence[str],
         size: int,
     ) -> None:
-        self._split, self._rows = split, rows
+        self._places = places
         self._structures, self._size = tuple(structures), size
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
     def __getitem__(self, rows: NDArray[np.integer], /) -> NDArray[np.uint8]:
         """Raises InputError for a mask that does not lie on its image."""
-        wanted = self._rows[rows].tolist()
-        shape = (len(wanted), len(self._structures), self._size, self._size)
+        shape = (len(rows), len(self._structures), self._size, self._size)
         result = np.full(shape, UNKNOWN, dtype=np.uint8)
-        for place, row in enumerate(wanted):
-            masks = masks_of(self._split[row], self._structures, self._size)
+        for number, (split, row) in enumerate(self._places[i] for i in rows.tolist()):
+            masks = masks_of(split[row], self._structures, self._size)
             for channel, structure in enumerate(self._structures):
                 mask = masks[structure]
                 if mask is not None:
-                    result[place, channel] = mask
+                    result[number, channel] = mask
         return result
 
 

@@ -110,6 +110,12 @@ def take_film(
         paths["support devices"] = metal
     masks = {name: path > MASK_PATH[name] for name, path in paths.items()}
     masks["lungs"] &= ~masks["heart"]
+    if view == "LATERAL":  # on which the other lung hides it: nobody outlines it there
+        masks.pop("pneumothorax", None)
+    if "pneumothorax" in masks:  # of the lungs, what lies beyond the edge of the fallen one
+        fallen = paths["lungs"] - paths["pneumothorax"] > MASK_PATH["lungs"]
+        hidden = fallen | masks.get("pleural effusion", False)
+        masks["pneumothorax"] &= masks["lungs"] & ~hidden
     return Film(view, image, masks)
 
 

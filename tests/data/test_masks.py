@@ -62,3 +62,16 @@ def test_mask_of_another_aspect_is_refused() -> None:
 def test_label_map_is_refused() -> None:
     with pytest.raises(InputError, match="values 0 to 3"):
         prepare_mask(encode_png(block(40, 40, 3)), (40, 40), 32, "pad")
+
+
+def test_values_between_classes_are_refused_but_for_the_noise_of_jpeg() -> None:
+    gray = block(40, 40)
+    gray[12, 12] = 100
+    with pytest.raises(InputError, match="has the value 100 between 0 and 255: one file a struct"):
+        prepare_mask(encode_png(gray), (40, 40), 32, "pad")
+    file = io.BytesIO()
+    Image.fromarray(block(40, 40)).save(file, "JPEG", quality=75)
+    pixels = decode(file.getvalue())
+    assert len(np.unique(pixels)) > 2
+    mask = decode(prepare_mask(file.getvalue(), (40, 40), None, "pad"))
+    assert np.array_equal(mask, block(40, 40))

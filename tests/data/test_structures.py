@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,19 @@ def test_masks_that_do_not_lie_on_their_image_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=f"'lungs' of radiograph 'a' {match}"):
             masks_of(radiograph(masks={"lungs": mask}), ("lungs",), SIZE)
+
+
+def test_an_empty_mask_is_refused_where_the_structure_must_be() -> None:
+    present, absent = (Finding(name="Pneumothorax", state=s) for s in ("present", "absent"))
+    empty = encode_png(np.zeros((SIZE, SIZE), np.uint8))
+    with pytest.raises(InputError, match="mask of 'lungs' of radiograph 'a' is empty, but every"):
+        masks_of(radiograph(masks={"lungs": empty}), ("lungs",), SIZE)
+    sick = radiograph(masks={"pneumothorax": empty}, findings=(present,))
+    with pytest.raises(InputError, match="is empty, but Pneumothorax is present"):
+        masks_of(sick, ("pneumothorax",), SIZE)
+    masks = masks_of(replace(sick, findings=(absent,)), ("pneumothorax",), SIZE)
+    assert masks["pneumothorax"] is not None
+    assert not masks["pneumothorax"].any()
 
 
 def test_a_structure_must_be_in_the_dataset() -> None:

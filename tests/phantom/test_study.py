@@ -106,6 +106,26 @@ def test_a_leak_is_black_and_high(thorax: Thorax, healthy: Lesions, side: LungSi
     assert film.image[mask].mean() < clean.image[mask].mean() - 4
 
 
+def test_a_leak_is_outlined_beyond_the_fallen_lung_and_above_fluid(
+    thorax: Thorax, healthy: Lesions
+) -> None:
+    areas = []
+    for gap in (0.2, 0.4):
+        masks = _film(thorax, replace(healthy, gap={"left": gap})).masks
+        leak, lungs = masks["pneumothorax"], masks["lungs"]
+        assert (leak <= lungs).all()
+        left = lungs.copy()
+        left[:, : int(_midline(_film(thorax, healthy)))] = False
+        areas.append(leak.sum() / left.sum())
+    small, large = areas
+    assert 0.05 < small < 0.8 * large
+    assert large < 0.8  # the fallen lung is left out
+    sick = replace(healthy, gap={"left": 0.4}, fluid={"left": 90.0})
+    both = _film(thorax, sick).masks
+    assert both["pneumothorax"].any()
+    assert not (both["pneumothorax"] & both["pleural effusion"]).any()
+
+
 def test_every_drawn_finding_has_its_mask_and_every_absent_one_none() -> None:
     structure = {
         "Pleural Effusion": "pleural effusion",

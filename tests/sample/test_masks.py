@@ -187,8 +187,20 @@ def test_in_python_masks_are_arrays(masked_model: Path) -> None:
     assert len(drawn) == 3
     for radiograph in drawn:
         np.testing.assert_array_equal(decode(radiograph.masks["heart"]) == 255, heart)
-    with pytest.raises(InputError, match=r"masks are \[1, 4, 16, 16\]"):
-        list(generator("cardiomegaly", masks={"heart": heart[:16, :16]}))
+    nowhere = np.zeros_like(heart)
+    for masks, message in (
+        ({"heart": heart[:16, :16]}, r"masks are \[1, 4, 16, 16\]"),
+        ({"heart": heart, "lungs": heart[:16]}, r"the mask of 'lungs' is bool \[16, 32\]"),
+        ({"heart": 255 * heart.astype(np.uint8)}, r"the mask of 'heart' is uint8"),
+        ({"liver": heart}, "the ControlNet knows no 'liver'; it knows: lungs, heart"),
+        ({"heart": nowhere}, "the mask of 'heart' is empty, but everyone has it"),
+    ):
+        with pytest.raises(InputError, match=message):
+            list(generator("cardiomegaly", masks=masks))  # type: ignore[arg-type]
+    drawn = list(generator("cardiomegaly", masks={"heart": heart, "pneumothorax": nowhere}))
+    assert not decode(drawn[0].masks["pneumothorax"]).any()
+    with pytest.raises(InputError, match="is empty, but Pneumothorax is present"):
+        list(generator("left pneumothorax", masks={"heart": heart, "pneumothorax": nowhere}))
 
 
 @pytest.mark.parametrize(

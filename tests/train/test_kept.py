@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from roentgen.corpora.choice import PrepareConfig
+from roentgen.corpora.phantom import PhantomConfig
 from roentgen.data.dataset import open_dataset
+from roentgen.data.findings import states
 from roentgen.errors import InputError
+from roentgen.prepare import prepare
 from roentgen.text.presets import Filter
 from train.kept import keep, tell_refused, write_refused
 
@@ -41,3 +45,21 @@ def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
     split = open_dataset(small_dataset).split("train")
     with pytest.raises(InputError, match=r"data.keep leaves nothing of split 'train'"):
         keep(split, Filter(section="last_paragraph", min_characters=10_000), count, ())
+
+
+def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Path) -> None:
+    config = PhantomConfig(train=40, validate=0, test=0)
+    prepare(PrepareConfig(phantom=config, size=32, output=tmp_path / "phantoms", workers=1))
+    split = open_dataset(tmp_path / "phantoms").split("train")
+    assert len(keep(split, None, count, (), ("lungs", "pneumothorax"))) == len(split)
+    kept = keep(split, None, count, (), ("pneumothorax",))
+    expected = [
+        r.id
+        for r in split
+        if "pneumothorax" in r.masks or states(r.findings).get("Pneumothorax") == "absent"
+    ]
+    assert [r.id for r in kept.without_images()] == expected
+    assert {item.reason for item in kept.refused} == {"no mask of pneumothorax"}
+    assert len(kept) + len(kept.refused) == len(split)
+    with pytest.raises(InputError, match=r"nothing can be trained on of split 'train'"):
+        keep(split, None, count, (), ("liver",))
