@@ -22,11 +22,9 @@ demo: .venv/installed
 demo-masks: .venv/installed runs/demo/finetune/model
 	rm -rf runs/demo/masks runs/demo/masks_report $(addprefix runs/demo/synthetic_,masks moved text)
 	$(LAUNCH) -m train.controlnet configs/train/masks_demo.yaml
+	$(BIN)/python -m sample.generate configs/sample/masks_demo_text.yaml
 	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml
-	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml \
-		--prompts.masks.transforms='{}' --output=runs/demo/synthetic_moved
-	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml \
-		--sampler.conditioning_scale=0 --output=runs/demo/synthetic_text
+	$(BIN)/python -m sample.generate configs/sample/masks_demo_moved.yaml
 	$(BIN)/python -m eval.evaluate configs/eval/masks_demo.yaml
 	@echo "$(CURDIR)/runs/demo/masks_report/report.html"
 

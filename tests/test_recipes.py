@@ -53,7 +53,8 @@ def _inputs(recipe: dict[str, Any]) -> list[str]:
     data = recipe.get("data")
     found.append(data.get("folder") if isinstance(data, dict) else data)
     found.append(recipe.get("reference", {}).get("folder"))
-    found.append(recipe.get("prompts", {}).get("dataset", {}).get("folder"))
+    for source in ("dataset", "masks"):
+        found.append(recipe.get("prompts", {}).get(source, {}).get("folder"))
     found.append(recipe.get("prompts", {}).get("folder"))
     found += recipe.get("synthetic", {}).values()
     return [str(folder) for folder in found if folder and str(folder).startswith("runs/")]

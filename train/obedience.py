@@ -110,6 +110,7 @@ class Obedience:
             scheduler="DPM-Solver++",  # for any noise schedule
             steps=self.config.steps,
             guidance_scale=self.config.guidance_scale,
+            conditioning_scale=self.config.conditioning_scale,
         )
         sampler = Sampler(parts, settings, accelerator.device, live=True)
         pictures: list[np.ndarray] = []

@@ -286,6 +286,8 @@ class ObedienceConfig:
     """Sampling steps of DPM-Solver++ (2M)."""
     guidance_scale: float = 3.0
     """Classifier-free guidance scale."""
+    conditioning_scale: float = 1.0
+    """What the ControlNet says is multiplied by this."""
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     """How the network that reads the pictures is trained, on the training split; it is kept in the
     run's caches."""
@@ -295,5 +297,9 @@ class ObedienceConfig:
             value = getattr(self, name)
             require(value > 0, f"obedience.{name} is {value}: at least 1")
         require(self.steps > 1, f"obedience.steps is {self.steps}: at least 2")
+        conditioning = self.conditioning_scale
+        require(
+            conditioning > 0, f"obedience.conditioning_scale is {conditioning}: it must be above 0"
+        )
         scale = self.guidance_scale
         require(scale >= 1, f"obedience.guidance_scale is {scale}: at least 1, which is none")
