@@ -24,8 +24,9 @@ _SECTIONS = {f"report_{name}": name for name in Report.__dataclass_fields__}
 
 # The kinds of those fields of `row` that are not texts.
 NUMBERS: dict[str, type] = {
-    **{"synthetic": bool, "seed": int, "steps": int},
-    **dict.fromkeys(("age", *FINDING_NAMES, "guidance_scale"), float),
+    **dict.fromkeys(("seed", "steps", "cache_interval", "mask_seed"), int),
+    **dict.fromkeys(("age", *FINDING_NAMES, "guidance_scale", "guidance_rescale"), float),
+    **{"synthetic": bool, "conditioning_scale": float},
 }
 FIELDS = (
     *("prompt", "view", *FINDING_NAMES, "findings"),
@@ -46,12 +47,16 @@ def row(radiograph: Radiograph) -> dict[str, Any]:
     known: dict[str, Any] = {
         **label_values(r),
         **{name: report.get(section) for name, section in _SECTIONS.items()},
-        **{name: synthesis.get(name) for name in _SYNTHESIS},
+        **{name: _listed(synthesis.get(name)) for name in _SYNTHESIS},
         "findings": [_without_blanks(asdict(finding)) for finding in r.findings] or None,
         "boxes": [asdict(box) for box in r.boxes] or None,
         "synthetic": r.synthesis is not None,
     }
     return {name: known[name] if name in known else getattr(r, name) for name in FIELDS}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Sets drawn from masks: which, how they are moved, what is kept, and what is refused."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from roentgen.corpora.choice import PrepareConfig
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.data.dataset import open_dataset
 from roentgen.data.images import decode
+from roentgen.data.parts import Part, WorkFolder
 from roentgen.data.structures import FINDING_OF, masks_of
 from roentgen.errors import InputError
 from roentgen.models.control import new_controlnet
@@ -20,12 +23,16 @@ from roentgen.models.sampler import SamplerSettings
 from roentgen.models.stable_diffusion import Parts, add_view_tokens, save_model
 from roentgen.prepare import prepare
 from sample.config import GenerateConfig, PromptsConfig
+from sample.export import export
+from sample.exports.config import ExportConfig, FolderFormat
 from sample.generate import generate
 from sample.generator import Generator
 from sample.laterality import swap_words
 from sample.mask_prompts import MaskPrompts
 from sample.mask_transforms import MaskTransforms, is_mirrored, transformed
 from sample.plan import PLAN, PlanFile
+from sample.screening.config import ReferenceConfig, ScreenConfig
+from sample.screening.redraw import Redraw
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
@@ -243,3 +250,44 @@ def test_models_and_datasets_that_do_not_fit_are_refused(
     wrong = [replace(plan[0], mask_row=(plan[0].mask_row or 0) + 1)]
     with pytest.raises(InputError, match="the plan was made for another dataset"):
         list(Generator(config.model, SETTINGS, masks=masks).draw(wrong))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_masked_set_is_exported_with_its_masks(
+    configure: Callable[..., GenerateConfig], tmp_path: Path, kind: str
+) -> None:
+    made = generate(configure(limit=3, transforms=MaskTransforms()))
+    folder = FolderFormat(metadata=kind)  # type: ignore[arg-type]
+    export(ExportConfig(dataset=made, output=tmp_path / "out", folder=folder))
+    place = tmp_path / "out" / "folder" / "train"
+    read = pd.read_csv if kind == "csv" else pd.read_parquet
+    rows = read(place / f"metadata.{kind}")
+    films = {film.id: film for film in open_dataset(made).split("train")}
+    for row in rows.itertuples():
+        film = films[row.id]
+        assert film.synthesis is not None
+        assert row.conditioning_scale == 1.0
+        assert json.loads(row.conditioning_interval) == [0.0, 1.0]
+        assert row.mask_seed == film.synthesis.mask_seed
+        assert (place / row.lungs_mask_file_name).read_bytes() == film.masks["lungs"]
+
+
+def test_an_image_with_masks_is_drawn_again_with_the_same_masks(
+    configure: Callable[..., GenerateConfig], phantoms: Path, tmp_path: Path
+) -> None:
+    made = open_dataset(generate(configure(limit=3, transforms=MaskTransforms())))
+    split = made.split("train")
+    config = ScreenConfig(
+        dataset=made.folder,
+        reference=ReferenceConfig(folder=phantoms),
+        output=tmp_path / "screened",
+    )
+    work = WorkFolder(tmp_path / "work", Part, 0, "screening")
+    with work.lock():
+        work.open({})
+        redraw = Redraw(config, made, split.ids())
+        redraw.begin(work)
+        _, drawn = redraw(work, [(0, 1), (2, 1)])
+        for again, first in zip(drawn, (split[0], split[2]), strict=True):
+            assert again.masks == first.masks
+            assert again.image != first.image

@@ -59,5 +59,5 @@ def peak(model: Path, folder: Path, images: int) -> float:
 @pytest.mark.slow
 def test_memory_is_constant_over_fifty_thousand_images(small_model: Path, tmp_path: Path) -> None:
     few, many = (peak(small_model, tmp_path, images) for images in (5_000, 50_000))
-    print(f"{few:.0f} MiB for 5,000 images, {many:.0f} MiB for 50,000")  # noqa: T201
+    print(f"{few:.0f} MiB for 5,000 images, {many:.0f} MiB for 50,000")
     assert many < few + 40  # a byte an image and pixel would be 46 MiB more
