@@ -218,7 +218,9 @@ def test_the_page_has_triples_in_colour(place: Path) -> None:
     assert {"right", "real films"} <= results["masks"].keys()
     lot, extremes = part.pictures
     assert [len(group.strips) for group in (lot, extremes)] == [4, 3]
-    mask, picture, overlay = extremes.strips[0].images
+    triple = extremes.strips[0].images
+    assert triple is not None
+    mask, picture, overlay = triple
     assert (mask.max(axis=(0, 1)) > 100).any()
     assert (picture[..., 0] == picture[..., 2]).all()
     assert (overlay[..., 0] != overlay[..., 2]).any()
