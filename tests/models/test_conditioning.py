@@ -124,7 +124,9 @@ def test_a_model_says_how_many_windows_it_was_given(parts: Parts, tmp_path: Path
     with pytest.raises(InputError, match=r"has 113 tokens and the text encoder takes 77"):
         check_prompts(parts, [Image(LONG)], ["one"])
     # The pipeline draws the same from the same embeddings, and from its own prompts as ever.
-    drawn = Sampler(again, SamplerSettings(scheduler="PNDM", steps=3), "cpu").latents([Image(LONG)])
+    drawn = Sampler(
+        again, SamplerSettings(scheduler="PNDM", steps=3, guidance_scale=4), "cpu"
+    ).latents([Image(LONG)])
     pipeline = pipeline_of(again)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = make_scheduler("PNDM", again.scheduler)
