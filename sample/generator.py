@@ -9,6 +9,7 @@ from sample.generator import Generator
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, repeat
 from typing import Any
 
@@ -189,6 +190,9 @@ class Generator:
         )
 
 
+_WORDS = 100_000  # whose tokens are remembered: most texts are made of few
+
+
 class PromptCheck:
     """Looks at every prompt of a plan on its way, whether the model reads it whole."""
 
@@ -201,6 +205,8 @@ class PromptCheck:
         self._seen: set[int] = set()  # hashes: there may be millions of texts
         self._cut = 0
         self._not_read: set[str] = set()
+        (self._frame,) = token_counts(parts.tokenizer, [""])
+        self._tokens = lru_cache(_WORDS)(self._count)
 
     def __call__(self, images: Iterable[PlannedImage]) -> Iterator[PlannedImage]:
         """The images as they come.
@@ -224,6 +230,9 @@ class PromptCheck:
         self._not_read.update(token for token in self._unknown if token in text)
         if len(text.encode()) + 3 <= self._limit:  # a token is a byte at least; begin, word, end
             return
+        words = sum(map(self._tokens, text.split()))  # together they take no more
+        if words + self._frame <= self._limit:
+            return
         (count,) = token_counts(self._tokenizer, [text])
         if count <= self._limit:
             return
@@ -233,6 +242,10 @@ class PromptCheck:
                 f"the prompt of {name} has {count} tokens and the text encoder takes "
                 f"{self._limit}: shorten it, tell less by `style`, or set long_prompts: truncate"
             )
+
+    def _count(self, word: str) -> int:
+        (count,) = token_counts(self._tokenizer, [word])
+        return count - self._frame
 
     def notes(self, model: str) -> list[str]:
         """What is to be known of how the model reads the prompts, a line each."""

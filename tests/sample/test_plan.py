@@ -11,7 +11,9 @@ from roentgen.data.findings import Finding
 from roentgen.data.images import encode_png
 from roentgen.data.radiograph import Radiograph, Report
 from roentgen.errors import InputError
+from roentgen.models.conditioning import token_counts
 from roentgen.models.sampler import SamplerSettings
+from roentgen.models.stable_diffusion import load_parts
 from roentgen.text.prompts import PromptStyle, prompt_of
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.plan import PlanFile, PlannedImage, part_size, plan_images, write_plan
@@ -287,3 +289,29 @@ def test_the_rows_of_a_plan_are_read_where_they_are_asked_for(tmp_path: Path) ->
 )
 def test_parts_are_whole_batches(images: int, batch: int, size: int) -> None:
     assert part_size(images, batch) == size
+
+
+def test_words_apart_take_no_fewer_tokens_than_their_text() -> None:
+    # What a plan's check relies on where it counts by words.
+    tokenizer = load_parts("tiny").tokenizer
+    words = [
+        "<view-pa>",
+        "Small,",
+        "LEFT",
+        "effusion:",
+        "3.5cm",
+        "(stable);",
+        "no",
+        "'acute'",
+        "café",
+        "findings",
+        "—",
+        "x2",
+        "T12/L1",
+    ]
+    generator = np.random.default_rng(0)
+    frame, *alone = token_counts(tokenizer, ["", *words])
+    for _ in range(200):
+        chosen = generator.integers(0, len(words), generator.integers(1, 30))
+        (together,) = token_counts(tokenizer, [" ".join(words[i] for i in chosen)])
+        assert together <= frame + sum(alone[i] - frame for i in chosen)
