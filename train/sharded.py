@@ -56,6 +56,7 @@ def check_sharding(config: "RunConfig", accelerator: "Accelerator") -> None:
             plugin.activation_checkpointing
         ),
         "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
+        "a ControlNet: use configs/accelerate/multi_gpu.yaml": "controlnet" in config.rates(),
         "precision fp16: choose bf16 or fp32": config.precision == "fp16",
         "compile: set it false": config.compile,
         f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",

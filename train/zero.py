@@ -58,6 +58,7 @@ def zero_plugin(config: "RunConfig") -> DeepSpeedPlugin:
         f"gradient_clipping {limit}: leave it out, optimizer.clip is {config.optimizer.clip}": limit
         not in ("auto", clip),
         "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
+        "a ControlNet: use configs/accelerate/multi_gpu.yaml": "controlnet" in config.rates(),
         "precision fp16: choose bf16 or fp32": config.precision == "fp16",
         "compile: set it false": config.compile,
         f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",

@@ -23,7 +23,7 @@ from accelerate.utils.launch import (
 
 from roentgen.config import load_config
 from roentgen.errors import InputError
-from train.config import FinetuneConfig
+from train.config import ControlnetConfig, FinetuneConfig
 from train.run import make_accelerator
 from train.sharded import check_sharding
 
@@ -117,6 +117,24 @@ def test_what_cannot_be_sharded_is_refused(
         check_sharding(config(*overrides), accelerator(DistributedType.FSDP, plugin))
     assert told in str(error.value)
     assert "nor with" not in str(error.value)
+
+
+def test_a_controlnet_is_not_sharded(
+    config: Callable[..., FinetuneConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
+    tuned = config()
+    masks = ControlnetConfig(
+        base=tuned.base,
+        data=tuned.data,
+        output=tuned.output,
+        steps=tuned.steps,
+        batch=tuned.batch,
+        structures=("lungs",),
+    )
+    plugin = FullyShardedDataParallelPlugin(fsdp_version=2)
+    with pytest.raises(InputError, match=r"a ControlNet: use configs/accelerate/multi_gpu.yaml"):
+        check_sharding(masks, accelerator(DistributedType.FSDP, plugin))
 
 
 def test_engines_of_their_own_are_refused(
