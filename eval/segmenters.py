@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from eval.config import EvaluateConfig
 from eval.networks import device
 from eval.sets import ImageSet
 from roentgen.config import config_to_dict
 from roentgen.data.pixels import Joined
+from roentgen.data.structures import is_any_known, structures_shown
 from roentgen.models.segmenter import Segmenter, StructureMasks, load_segmenter, train_segmenter
 from roentgen.runs import fingerprint_of, whole_folder
 
@@ -26,15 +29,29 @@ def trained_segmenter(
 def train(
     config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
 ) -> Segmenter:
-    """One network on these sets together."""
+    """One network on these sets together: on those images of which a structure is known."""
+    known = [with_masks(images, structures) for images in sets]
     return train_segmenter(
-        Joined([images.images for images in sets]),
-        StructureMasks([p for s in sets for p in s.places], structures, sets[0].size),
+        Joined([images.images for images in known]),
+        StructureMasks([p for s in known for p in s.places], structures, sets[0].size),
         structures=structures,
         config=config.segmenter,
         seed=seed,
         device=device(),
     )
+
+
+def with_masks(images: ImageSet, structures: Sequence[str]) -> ImageSet:
+    """Those images of which a structure is known."""
+    shown = {split: structures_shown(split) for split in {split for split, _ in images.places}}
+    rows = [
+        i
+        for i, (radiograph, (split, row)) in enumerate(
+            zip(images.radiographs, images.places, strict=True)
+        )
+        if is_any_known(radiograph, shown[split](row), structures)
+    ]
+    return images.take(np.array(rows, dtype=int))
 
 
 def segmenter_key(

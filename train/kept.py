@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from roentgen.data.dataset import RadiographSplit
-from roentgen.data.findings import states
 from roentgen.data.radiograph import Radiograph
-from roentgen.data.structures import FINDING_OF, structures_shown
+from roentgen.data.structures import is_any_known, structures_shown
 from roentgen.errors import InputError
 from roentgen.runs import write_file
 from roentgen.text.lengths import TokenCounter
@@ -85,7 +84,7 @@ def keep(
     rows, refused = [], []
     for row, radiograph in enumerate(split.without_images()):
         reason = rules.refusal(radiograph, count_tokens, styles) if rules else None
-        if reason is None and structures and not _is_known(radiograph, shown(row), structures):
+        if reason is None and structures and not is_any_known(radiograph, shown(row), structures):
             reason = f"no mask of {', '.join(structures)}"
         if reason is None:
             rows.append(row)
@@ -97,13 +96,6 @@ def keep(
         what = "data.keep leaves nothing" if rules else "nothing can be trained on"
         raise InputError(f"{what} of split {split.name!r}: {told}")
     return KeptSplit(split, rows, refused)
-
-
-def _is_known(radiograph: Radiograph, shown: set[str], structures: Sequence[str]) -> bool:
-    """Whether it has a mask or box of a structure, or has none of the findings they all are of."""
-    mentioned = states(radiograph.findings)
-    absent = [n in FINDING_OF and mentioned.get(FINDING_OF[n]) == "absent" for n in structures]
-    return not shown.isdisjoint(structures) or all(absent)
 
 
 def write_refused(path: Path, refused: Iterable[Refused]) -> None:

@@ -13,7 +13,7 @@ from eval.overlap import Overlap, overlap, score, sources
 from eval.part import Part
 from eval.parts.masks_shown import MEAN, REAL, definition, pictures, plots, summary, tables
 from eval.sections import MasksConfig
-from eval.segmenters import trained_segmenter
+from eval.segmenters import trained_segmenter, with_masks
 from eval.sets import ImageSet, Sets
 from roentgen.data.structures import check_structures
 from roentgen.errors import InputError
@@ -68,7 +68,10 @@ def measure_masks(config: EvaluateConfig, sets: Sets) -> Part:
     return Part(
         name="masks",
         title="Masks: does it lie where it was asked?",
-        definition=definition(config, len(sets.train), len(sets.test)),
+        definition=definition(
+            config,
+            *(len(with_masks(s, segmenter.spec.structures)) for s in (sets.train, sets.test)),
+        ),
         numbers=obeyed,
         summary=summary(obeyed),
         tables=tables(obeyed, _section(config).structures),

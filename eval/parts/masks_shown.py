@@ -35,8 +35,8 @@ def definition(config: EvaluateConfig, learnt: int, held_out: int) -> tuple[str,
     return (
         f"A segmenter learns the structures from {learnt} real films of the train split and their "
         "own masks. Where it finds each in a synthetic image is compared with the mask that was "
-        f'asked for. "{REAL}": what it finds in {held_out} held-out real films against their own '
-        "masks, the ceiling of what it can see.",
+        f'asked for. "{REAL}": what it finds in {held_out} held-out real films that have masks, '
+        "against these: the ceiling of what it can see.",
         segmenter_text(config),
         f"{DICE} Both are the mean over the images for which the structure was asked for, that is "
         "whose mask has a pixel.",

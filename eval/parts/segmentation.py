@@ -16,7 +16,7 @@ from eval.parts.masks import check_have_masks
 from eval.parts.segmentation_shown import MEAN, definition, entry, plots, summary, tables
 from eval.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.sections import SegmentationConfig
-from eval.segmenters import segmenter_key, train
+from eval.segmenters import segmenter_key, train, with_masks
 from eval.sets import ImageSet, Sets
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
@@ -55,7 +55,7 @@ def plan(config: EvaluateConfig, sets: Sets) -> Plan:
     if told.synthetic_alone:
         wanted.append(Regime(kind="synthetic"))
     kept, _ = hold_out(sets.train.patients, told.fraction, config.seed)
-    train = sets.train.take(kept)
+    train = with_masks(sets.train.take(kept), told.structures)
     made = len(sets.synthetic[sets.main])
     every, lacking = trainings(wanted, told.seeds, train.patients, made)
     return Plan(train=train, wanted=wanted, trainings=every, lacking=lacking)
@@ -102,7 +102,12 @@ def measure_segmentation(config: EvaluateConfig, sets: Sets) -> Part:
     return Part(
         name="segmentation",
         title="Segmentation: does training a segmenter on it help?",
-        definition=definition(config, len(planned.train), len(sets.test), made.name),
+        definition=definition(
+            config,
+            len(planned.train),
+            len(with_masks(sets.test, told.structures)),
+            made.name,
+        ),
         numbers={"set": made.name, "trained": trained, "gains": change},
         summary=summary(made.name, change),
         tables=tables(trained, change, told),

@@ -27,7 +27,7 @@ def definition(config: EvaluateConfig, learnt: int, held_out: int, made: str) ->
         "The same segmenter from the same start, for the same number of steps whatever it is "
         f"trained on, learns from {learnt} real films of the train split with their masks, "
         f"from images of {made!r} with the masks they were drawn from, or from both, and is judged "
-        f"on {held_out} held-out real films.",
+        f"on {held_out} held-out real films with masks.",
         f"Training seeds: {', '.join(map(str, told.seeds))}; numbers are their mean. Each draws "
         "its own weights, order and synthetic images, in all regimes the same.",
         segmenter_text(config),

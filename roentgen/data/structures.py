@@ -115,6 +115,16 @@ def structures_shown(split: RadiographSplit) -> Callable[[int], set[str]]:
     return lambda row: {name for column in columns for name in column[row].as_py()}
 
 
+def is_any_known(radiograph: Radiograph, shown: set[str], structures: Sequence[str]) -> bool:
+    """Whether it has a mask or box of a structure, or has none of the findings they all are of.
+
+    `shown` are its own, as `structures_shown` tells.
+    """
+    found = states(radiograph.findings)
+    absent = [n in FINDING_OF and found.get(FINDING_OF[n]) == "absent" for n in structures]
+    return not shown.isdisjoint(structures) or all(absent)
+
+
 def check_structures(
     counts: Mapping[str, Any], structures: Sequence[str], dataset: str, split: str
 ) -> None:
