@@ -202,8 +202,7 @@ class PromptCheck:
         self._refuse = too_long == "refuse"
         vocabulary = parts.tokenizer.get_vocab()
         self._unknown = [token for token in VIEW_TOKENS.values() if token not in vocabulary]
-        self._seen: set[int] = set()  # hashes: there may be millions of texts
-        self._cut = 0
+        self._looked = self._cut = 0
         self._not_read: set[str] = set()
         (self._frame,) = token_counts(parts.tokenizer, [""])
         self._tokens = lru_cache(_WORDS)(self._count)
@@ -213,20 +212,18 @@ class PromptCheck:
 
         Raises InputError naming the first whose prompt is too long, unless such are cut.
         """
-        last = None
+        last = negative = None
         for image in images:
             if image.prompt is not last:
                 self._look(image.prompt, image.id)
                 last = image.prompt
-                if image.negative_prompt is not None:
-                    self._look(image.negative_prompt, "negative_prompt")
+            if image.negative_prompt is not None and image.negative_prompt is not negative:
+                self._look(image.negative_prompt, "negative_prompt")
+                negative = image.negative_prompt
             yield image
 
     def _look(self, text: str, name: str) -> None:
-        key = hash(text)
-        if key in self._seen:
-            return
-        self._seen.add(key)
+        self._looked += 1
         self._not_read.update(token for token in self._unknown if token in text)
         if len(text.encode()) + 3 <= self._limit:  # a token is a byte at least; begin, word, end
             return
@@ -257,6 +254,6 @@ class PromptCheck:
             )
         if self._cut:
             notes.append(
-                f"{self._cut} of {len(self._seen)} prompts were cut to {self._limit} tokens"
+                f"{self._cut} of {self._looked} prompts were cut to {self._limit} tokens"
             )
         return notes

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from roentgen.errors import InputError
 
+_BATCH = 4096  # rows of a Parquet file that are held at a time
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
     """The named columns of each row, "" where blank; None for a row with too few or many fields.
@@ -51,7 +52,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(path, wanted, file.schema_arrow.names)
-            for batch in file.iter_batches(columns=wanted):
+            for batch in file.iter_batches(_BATCH, columns=wanted):
                 for row in batch.to_pylist():
                     yield {k: "" if v is None else str(v) for k, v in row.items()}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
