@@ -253,7 +253,5 @@ class PromptCheck:
                 "reads them as ordinary characters, so the view is hardly told"
             )
         if self._cut:
-            notes.append(
-                f"{self._cut} of {self._looked} prompts were cut to {self._limit} tokens"
-            )
+            notes.append(f"{self._cut} of {self._looked} prompts were cut to {self._limit} tokens")
         return notes

@@ -17,6 +17,7 @@ from roentgen.errors import InputError
 
 _BATCH = 4096  # rows of a Parquet file that are held at a time
 
+
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
     """The named columns of each row, "" where blank; None for a row with too few or many fields.
 
