@@ -35,6 +35,7 @@ PROGRAMS: dict[str, type] = {
     "train/controlnet": ControlnetConfig,
     "train/masks_demo": ControlnetConfig,
     "train/masks_films": ControlnetConfig,
+    "train/tiny_masks": ControlnetConfig,
     "train/tiny_vae": AutoencoderConfig,
     "eval/extractor": TrainExtractorConfig,
     "eval/labeler": LabelerConfig,

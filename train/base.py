@@ -8,6 +8,8 @@ from roentgen.models.control import new_controlnet
 from roentgen.models.stable_diffusion import (
     Parts,
     add_view_tokens,
+    find_controlnet,
+    load_controlnet,
     load_parts,
     model_fingerprint,
 )
@@ -44,6 +46,11 @@ def change_base(config: FinetuneConfig, parts: Parts) -> None:
 
 def add_controlnet(config: ControlnetConfig, parts: Parts) -> None:
     """Give the base a ControlNet, or go on with the one that it has. Raises InputError."""
+    where = f"base model {config.base}"
+    if config.start is not None:
+        where = f"start {config.start}"
+        parts.controlnet, parts.structures = load_controlnet(find_controlnet(config.start))
+        check_same_form(where, parts)
     if parts.controlnet is None:
         halvings = len(parts.vae.config.block_out_channels) - 1
         parts.controlnet = new_controlnet(
@@ -52,26 +59,47 @@ def add_controlnet(config: ControlnetConfig, parts: Parts) -> None:
         parts.structures = config.structures
     elif parts.structures != config.structures:
         raise InputError(
-            f"base model {config.base} has a ControlNet of {', '.join(parts.structures)}, not of "
+            f"{where} has a ControlNet of {', '.join(parts.structures)}, not of "
             f"{', '.join(config.structures)}: name its structures in their order, or give a model "
             "without one"
         )
 
 
+def check_same_form(where: str, parts: Parts) -> None:
+    """Raise InputError unless the ControlNet is of the UNet's form."""
+    assert parts.controlnet is not None
+    for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
+        own, wanted = (getattr(net.config, name) for net in (parts.controlnet, parts.unet))
+        if own != wanted:
+            raise InputError(
+                f"the ControlNet of {where} does not fit the UNet of the base: its {name} is "
+                f"{own}, not {wanted}"
+            )
+    own = len(parts.controlnet.config.conditioning_embedding_out_channels)
+    wanted = len(parts.vae.config.block_out_channels)
+    if own != wanted:
+        raise InputError(
+            f"the ControlNet of {where} does not fit the VAE of the base: it halves masks "
+            f"{own - 1} times, not {wanted - 1}"
+        )
+
+
 def base_fingerprints(config: RunConfig, base: Path) -> dict[str, str]:
-    """Of the base and, where it is swapped, of the text encoder."""
+    """Of the base, of a text encoder in place of its own, and of a ControlNet to go on from."""
     found = {"base": model_fingerprint(base)}
     if swap := config.swapped():
         folder = find_text_model(swap.model)
         files = [path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")]
         found["text_encoder"] = fingerprint_of_files(sorted(files))
+    if start := config.goes_on_from():
+        found["controlnet"] = model_fingerprint(find_controlnet(start))
     return found
 
 
 def base_manifests(
     config: RunConfig, base: Path, fingerprints: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """What the base says of itself, and the text encoder; of others' what can be known."""
+    """What base, text encoder and ControlNet say of themselves; of others' what can be known."""
 
     def unknown(name: str, role: str, path: str) -> dict[str, Any]:
         terms = {"name": name, "data_use": None, "may_share": False}
@@ -85,4 +113,6 @@ def base_manifests(
     if swap := config.swapped():
         model = swap.model
         found["text_encoder"] = unknown(f"as of text model {model}", "text_encoder", model)
+    if start := config.goes_on_from():
+        found["controlnet"] = read_manifest(find_controlnet(start), "model")
     return found

@@ -109,6 +109,10 @@ class RunConfig:
         """The text encoder in place of the base's, if any."""
         return None
 
+    def goes_on_from(self) -> str | None:
+        """Where the ControlNet comes from that training goes on with, if from another model."""
+        return None
+
     def adapters(self) -> LoraConfig | None:
         """The adapters that train in place of whole nets, if they do."""
         return None
@@ -183,6 +187,10 @@ class ControlnetConfig(RunConfig):
 
     structures: tuple[str, ...]
     """What it is shown, one channel each: the names of the dataset's masks or boxes."""
+    start: str | None = None
+    """A ControlNet to go on from, trained for another UNet of the base's form: a model folder that
+    has one, or "tiny", which learned phantoms' masks; null: the base's own, if it has one, or the
+    UNet's encoder."""
     learning_rate: float = 1e-4
     """Peak learning rate of what begins as the UNet's encoder."""
     new_rate: float = 4e-4
@@ -219,6 +227,10 @@ class ControlnetConfig(RunConfig):
         """See `RunConfig`."""
         new = {f"controlnet.{layer}": self.new_rate for layer in NEW_LAYERS}
         return {"unet": None, "text_encoder": None, "controlnet": self.learning_rate, **new}
+
+    def goes_on_from(self) -> str | None:
+        """See `RunConfig`."""
+        return self.start
 
     def mixture(self) -> tuple[WeightedStyle, ...]:
         """See `RunConfig`."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
 
 TINY = Path(__file__).parent / "tiny"
+TINY_MASKS = Path(__file__).parent / "tiny_masks"  # a ControlNet alone
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 # What is fetched of a repository beside weights: configurations, never pickles.
 CONTROLNET = "controlnet"  # the part that some pipelines have beside
@@ -124,13 +125,9 @@ def load_parts(base: str) -> Parts:
     if scheduler is None:
         raise InputError(f"{folder} names an unknown scheduler: {index['scheduler'][1]}")
 
-    def network(reader: Any, part: str) -> Any:
-        common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-        return reader.from_pretrained(folder / part, **common, **_variant(folder, part))
-
     readers: dict[str, Callable[[], Any]] = {
-        "vae": lambda: network(diffusers.AutoencoderKL, "vae"),
-        "unet": lambda: network(diffusers.UNet2DConditionModel, "unet"),
+        "vae": lambda: _network(diffusers.AutoencoderKL, folder, "vae"),
+        "unet": lambda: _network(diffusers.UNet2DConditionModel, folder, "unet"),
         "text_encoder": lambda: read_text_encoder(
             folder / "text_encoder", **_variant(folder, "text_encoder")
         ),
@@ -138,18 +135,51 @@ def load_parts(base: str) -> Parts:
         "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
     }
     if CONTROLNET in index:
-        readers[CONTROLNET] = lambda: network(diffusers.ControlNetModel, CONTROLNET)
-    loaded: dict[str, Any] = {}
-    for part, read in readers.items():
-        try:
-            loaded[part] = read()
-        except Exception as error:  # each library has its own; all mean the folder cannot be read
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            if not _local_weights(folder, part) and _pickled(folder / part):
-                reason = "its weights are pickled, which can run code: save them as safetensors"
-            raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
+        readers[CONTROLNET] = lambda: _network(diffusers.ControlNetModel, folder, CONTROLNET)
+    loaded = {part: _read(folder, part, read) for part, read in readers.items()}
     structures = _structures(folder, loaded.get(CONTROLNET))
     return Parts(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
+
+
+def _network(reader: Any, folder: Path, part: str) -> Any:
+    common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    return reader.from_pretrained(folder / part, **common, **_variant(folder, part))
+
+
+def _read(folder: Path, part: str, read: Callable[[], Any]) -> Any:
+    """A part of a pipeline. Raises InputError, naming it, if it cannot be read."""
+    try:
+        return read()
+    except Exception as error:  # each library has its own; all mean the folder cannot be read
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not _local_weights(folder, part) and _pickled(folder / part):
+            reason = "its weights are pickled, which can run code: save them as safetensors"
+        raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
+
+
+def find_controlnet(model: str) -> Path:
+    """The folder whose ControlNet is meant: "tiny", or a pipeline that `train.controlnet` made.
+
+    Raises InputError for one that has none.
+    """
+    folder = TINY_MASKS if model == "tiny" else Path(model)
+    if not (folder / CONTROLNET).is_dir() or not (folder / MANIFEST).exists():
+        raise InputError(
+            f"{folder} has no ControlNet that train.controlnet has made: give its model folder, "
+            "or 'tiny'"
+        )
+    return folder
+
+
+def load_controlnet(folder: Path) -> tuple["ControlNetModel", tuple[str, ...]]:
+    """The ControlNet of a folder alone, and the structures that it knows.
+
+    Raises InputError if it cannot be read.
+    """
+    from diffusers import ControlNetModel
+
+    read = _read(folder, CONTROLNET, lambda: _network(ControlNetModel, folder, CONTROLNET))
+    return read, _structures(folder, read)
 
 
 def load_text_encoder(base: str) -> tuple[Any, Any, int]:

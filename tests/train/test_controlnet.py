@@ -11,6 +11,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from diffusers import ControlNetModel
 from safetensors.torch import load_file
 
 from roentgen.config import load_config
@@ -20,10 +21,19 @@ from roentgen.data.dataset import open_dataset
 from roentgen.data.structures import masks_of
 from roentgen.errors import InputError
 from roentgen.models.control import conditioning
-from roentgen.models.stable_diffusion import load_parts, module_fingerprint
+from roentgen.models.stable_diffusion import (
+    TINY_MASKS,
+    Parts,
+    find_controlnet,
+    load_controlnet,
+    load_parts,
+    module_fingerprint,
+    save_model,
+)
 from roentgen.prepare import prepare
 from roentgen.runs import read_manifest
 from train.augment import Augmenter
+from train.base import check_same_form
 from train.config import ControlnetConfig
 from train.controlnet import train_controlnet
 from train.draws import Plan
@@ -130,6 +140,53 @@ def test_it_goes_on_from_a_controlnet(write: Callable[..., Path], tmp_path: Path
     wrong = write(base=str(run / "model"), structures=["heart", "lungs"])
     with pytest.raises(InputError, match="has a ControlNet of lungs, heart, pleural effusion, not"):
         train(wrong, "--overwrite=true")
+
+
+def test_it_goes_on_from_another_models_controlnet(
+    write: Callable[..., Path], make_small_parts: Callable[..., Parts], tmp_path: Path
+) -> None:
+    run = train(write())
+    first = load_parts(str(run / "model"))
+    other = tmp_path / "other"
+    terms = [{"name": "of another base", "data_use": None, "may_share": True}]
+    save_model(other, make_small_parts(seed=5), licenses=terms, provenance={})
+    still = {"learning_rate": 1e-9, "new_rate": 1e-9, "output": str(tmp_path / "second")}
+    again = train(write(base=str(other), start=str(run / "model"), **still))
+    second = load_parts(str(again / "model"))
+    assert module_fingerprint(second.unet) == module_fingerprint(load_parts(str(other)).unet)
+    assert first.controlnet
+    assert second.controlnet
+    for one, two in zip(first.controlnet.parameters(), second.controlnet.parameters(), strict=True):
+        assert torch.allclose(one, two, atol=1e-6)
+    made_from = read_manifest(again / "model", "model")["provenance"]["made_from"]
+    first_manifest = read_manifest(run / "model", "model")
+    assert made_from["controlnet"]["fingerprint"] == first_manifest["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "nowhere"}, "nowhere has no ControlNet that train.controlnet has made"),
+        ({"start": "tiny"}, "start tiny does not fit the UNet of the base: its block_out_channels"),
+        ({"start": "RUN", "structures": ["lungs"]}, "has a ControlNet of lungs, heart, pleural"),
+    ],
+)
+def test_controlnets_that_do_not_fit_are_refused(
+    changes: dict[str, Any], message: str, write: Callable[..., Path], small_model: Path
+) -> None:
+    if changes["start"] == "RUN":
+        changes = {**changes, "start": str(train(write()) / "model")}
+    with pytest.raises(InputError, match=message):
+        train(write(**changes), "--overwrite=true")
+
+
+def test_the_shipped_controlnet_opens_in_diffusers_and_fits_the_tiny_model() -> None:
+    opened = ControlNetModel.from_pretrained(TINY_MASKS / "controlnet")
+    assert opened.config.conditioning_channels == 4
+    parts = load_parts("tiny")
+    parts.controlnet, parts.structures = load_controlnet(find_controlnet("tiny"))
+    assert parts.structures == ("lungs", "heart", "pleural effusion", "pneumothorax")
+    check_same_form("tiny", parts)
 
 
 def test_masks_in_the_cache_are_those_of_the_dataset(phantoms: Path, tmp_path: Path) -> None:
