@@ -20,7 +20,8 @@ demo: .venv/installed
 	@echo "$(CURDIR)/runs/demo/report.html"
 
 demo-masks: .venv/installed runs/demo/finetune/model
-	rm -rf runs/demo/masks runs/demo/masks_report $(addprefix runs/demo/synthetic_,masks moved text)
+	rm -rf runs/demo/masks runs/demo/masks_report \
+		$(foreach set,masks moved text,runs/demo/synthetic_$(set) runs/demo/.synthetic_$(set).generating)
 	$(LAUNCH) -m train.controlnet configs/train/masks_demo.yaml
 	$(BIN)/python -m sample.generate configs/sample/masks_demo_text.yaml
 	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml
