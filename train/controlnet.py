@@ -6,6 +6,7 @@ The run folder is described in `train.run`; its model/ is what
 `StableDiffusionControlNetPipeline.from_pretrained` opens; best/ has the most obedient weights.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import transformers
@@ -29,7 +30,13 @@ def main() -> None:
 
 def train_controlnet(config: ControlnetConfig) -> None:
     """Train as configured; see `train.run`."""
-    run("train.controlnet", config, choose_weights, save_result)
+    run("train.controlnet", with_prompts_told(config), choose_weights, save_result)
+
+
+def with_prompts_told(config: ControlnetConfig) -> ControlnetConfig:
+    """Prompts are as the base knows them: the model says so itself, for who samples it."""
+    (entry,) = config.mixture()
+    return replace(config, style=entry.style, long_prompts=config.too_long())
 
 
 def choose_weights(config: ControlnetConfig, inputs: Inputs, denoiser: Denoiser) -> None:

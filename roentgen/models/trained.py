@@ -37,7 +37,8 @@ def trained_style(model: dict[str, Any]) -> PromptStyle:
     """
     try:
         config = model["provenance"].get("config") or {}
-        mixture = config.get("styles") or [{"style": config.get("prompt") or {}, "weight": 1}]
+        one = config.get("prompt") or config.get("style") or {}  # of finetune, of controlnet
+        mixture = config.get("styles") or [{"style": one, "weight": 1}]
         return PromptStyle(**max(mixture, key=lambda entry: float(entry["weight"]))["style"])
     except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -30,8 +30,10 @@ from roentgen.models.stable_diffusion import (
     module_fingerprint,
     save_model,
 )
+from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
 from roentgen.prepare import prepare
 from roentgen.runs import read_manifest
+from roentgen.text.prompts import PromptStyle
 from train.augment import Augmenter
 from train.base import check_same_form
 from train.config import ControlnetConfig
@@ -161,6 +163,21 @@ def test_it_goes_on_from_another_models_controlnet(
     made_from = read_manifest(again / "model", "model")["provenance"]["made_from"]
     first_manifest = read_manifest(run / "model", "model")
     assert made_from["controlnet"]["fingerprint"] == first_manifest["fingerprint"]
+
+
+def test_prompts_are_told_as_the_base_was_told_them(
+    write: Callable[..., Path], make_small_parts: Callable[..., Parts], tmp_path: Path
+) -> None:
+    said = {"prompt": {"mention_absent": False, "demographics": True}, "long_prompts": "truncate"}
+    base = tmp_path / "base"
+    save_model(base, make_small_parts(), licenses=[], provenance={"config": said})
+    first = train(write(base=str(base), steps=1, obedience=None)) / "model"
+    settings = {"base": str(first), "steps": 1, "obedience": None}
+    second = train(write(**settings, output=str(tmp_path / "second"))) / "model"
+    for folder in (first, second):
+        model = model_manifest(str(folder))
+        assert trained_style(model) == PromptStyle(mention_absent=False, demographics=True)
+        assert trained_long_prompts(model) == "truncate"
 
 
 @pytest.mark.parametrize(
