@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval.sections import (
+from eval.config_sections import (
     AlignmentConfig,
     DiversityConfig,
     FidelityConfig,
@@ -14,11 +14,11 @@ from eval.sections import (
     UtilityConfig,
     at_least,
 )
-from roentgen.data.findings import FindingName
 from roentgen.errors import InputError
-from roentgen.models.classifier import ClassifierConfig
-from roentgen.models.labels import NotMentioned
-from roentgen.models.segmenter import SegmenterConfig
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import ClassifierConfig
+from roentgen.vision.label_arrays import NotMentioned
+from roentgen.vision.segmenter import SegmenterConfig
 
 RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "definition", "real"}
 

@@ -13,37 +13,37 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import PartialState
 
-from eval.checks import Check, checks
-from eval.cite import citation
+from eval.alignment.judges import finding_judge
+from eval.alignment.measure import check_alignment, fill_alignment, measure_alignment
 from eval.config import EvaluateConfig
-from eval.judge import finding_judge
-from eval.output import File, check_results, write_results
-from eval.page.extremes import extremes
-from eval.page.pictures import grid
-from eval.page.render import render
-from eval.part import Part, Pictures, as_json
-from eval.parts.alignment import check_alignment, fill_alignment, measure_alignment
-from eval.parts.diversity import check_diversity, fill_diversity, measure_diversity
-from eval.parts.fidelity import check_fidelity, fill_fidelity, measure_fidelity
-from eval.parts.masks import check_masks, fill_masks, measure_masks
-from eval.parts.privacy import check_privacy, fill_privacy, measure_privacy
-from eval.parts.segmentation import (
+from eval.diversity.measure import check_diversity, fill_diversity, measure_diversity
+from eval.fidelity.measure import check_fidelity, fill_fidelity, measure_fidelity
+from eval.leakage import Check, checks
+from eval.masks.measure import check_masks, fill_masks, measure_masks
+from eval.privacy.measure import check_privacy, fill_privacy, measure_privacy
+from eval.report.citation import citation
+from eval.report.extremes import extremes
+from eval.report.formatting import told
+from eval.report.output import File, check_results, write_results
+from eval.report.pictures import grid
+from eval.report.render import render
+from eval.report.section import Part, Pictures, as_json
+from eval.report.tables import csv_text, latex_text
+from eval.segmentation.measure import (
     check_segmentation,
     fill_segmentation,
     measure_segmentation,
 )
-from eval.parts.text_encoder import (
+from eval.sets import Sets, describe_set, read_sets
+from eval.text_encoder.measure import (
     check_text_encoder,
     fill_text_encoder,
     measure_text_encoder,
 )
-from eval.parts.utility import check_utility, fill_utility, measure_utility
-from eval.sets import Sets, describe_set, read_sets
-from eval.tables import csv_text, latex_text
-from eval.words import told
+from eval.utility.measure import check_utility, fill_utility, measure_utility
 from roentgen.config import load_config
 from roentgen.errors import run_program
-from roentgen.runs import inherit_licenses, provenance
+from roentgen.manifest import inherit_licenses, provenance
 
 
 class Steps(NamedTuple):

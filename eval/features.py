@@ -11,9 +11,9 @@ from eval.config import EvaluateConfig
 from eval.processes import ALONE
 from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.manifest import fingerprint_of
 from roentgen.metrics.feature_set import FeatureSet
-from roentgen.models.extractor import Extractor
-from roentgen.runs import fingerprint_of
+from roentgen.vision.features.extractor import Extractor
 
 _CHUNK = 64
 _NAME = "features"

@@ -1,7 +1,8 @@
 """How well findings are read from reports: `python -m eval.labeler configs/eval/labeler.yaml`.
 
 The labeler is run over the Open-i reports and its findings are compared with what people annotated
-(`roentgen.corpora.mesh` says how MeSH terms are read, and what they cannot tell). Reports are
+(`roentgen.corpora.open_i.mesh` says how MeSH terms are read, and what they cannot tell).
+Reports are
 parted in halves by the hash of their id: rules are written looking at "development" only, and the
 number that counts comes from "held_out", of which no text and no single error is ever shown - only
 counts by the lexicon's own phrases.
@@ -16,16 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.output import check_results, write_results
+from eval.report.output import check_results, write_results
 from roentgen.config import load_config
-from roentgen.corpora.mesh import COVERED, NOT_INDEXED, gold
-from roentgen.corpora.open_i import OpenIReport, read_reports
-from roentgen.data.findings import FindingName, states
-from roentgen.data.radiograph import Report
-from roentgen.data.splits import Fractions, split_of_patient
+from roentgen.corpora.open_i.mesh import COVERED, NOT_INDEXED, gold
+from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
 from roentgen.errors import InputError, run_program
-from roentgen.runs import fingerprint_of, provenance
-from roentgen.text.labeler import label_report, mentions_of
+from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
+from roentgen.manifest import fingerprint_of, provenance
+from roentgen.record.findings import FindingName, states
+from roentgen.record.radiograph import Report
+from roentgen.record.splits import Fractions, split_of_patient
 
 Half = Literal["development", "held_out"]
 _LICENSE = {"name": "CC-BY-NC-ND-4.0", "data_use": None, "may_share": True}

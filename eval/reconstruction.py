@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from eval.alignment import alignment, trainable
+from eval.alignment.scores import alignment, trainable
 from eval.config import ReferenceConfig
-from eval.output import File, check_results, write_results
-from eval.part import as_json
+from eval.report.formatting import told
+from eval.report.output import File, check_results, write_results
+from eval.report.section import as_json
 from eval.sets import ImageSet, read_set
-from eval.words import told
 from roentgen.config import load_config
-from roentgen.data.dataset import check_patients_disjoint, open_dataset
-from roentgen.data.findings import FindingName
-from roentgen.data.images import encode_png
-from roentgen.data.sheet import contact_sheet
+from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
+from roentgen.diffusion.backbones.stable_diffusion import find_model, load_parts, model_fingerprint
+from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import run_program
-from roentgen.models.classifier import Classifier, ClassifierConfig, train_classifier
-from roentgen.models.labels import NotMentioned
-from roentgen.models.reconstruction import Images, psnr, reconstruct
-from roentgen.models.stable_diffusion import find_model, load_parts, model_fingerprint
-from roentgen.runs import MANIFEST, provenance, read_manifest
+from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.images import encode_png
+from roentgen.manifest import MANIFEST, provenance, read_manifest
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier
+from roentgen.vision.label_arrays import NotMentioned
 
 
 @dataclass(frozen=True, kw_only=True)

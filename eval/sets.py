@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from roentgen.data.dataset import (
+from roentgen.dataset.dataset import (
     RadiographDataset,
     RadiographSplit,
     check_patients_disjoint,
     open_dataset,
 )
-from roentgen.data.findings import FindingName
-from roentgen.data.pixels import Chosen, Images, Joined, Pixels
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.image_arrays import Chosen, Images, Joined, Pixels
 from roentgen.errors import InputError
-from roentgen.models.labels import NotMentioned, label_matrix, view_indices
-from roentgen.models.segmenter import StructureMasks
+from roentgen.manifest import fingerprint_of
 from roentgen.randomness import numpy_generator
-from roentgen.runs import fingerprint_of
+from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.label_arrays import NotMentioned, label_matrix, view_indices
+from roentgen.vision.segmenter import StructureMasks
 
 MINIMUM = 20  # images in a set, below which no number here means anything
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph
 
 AGE_BANDS = (20, 40, 60, 80)  # years, as Seyyed-Kalantari et al. 2021 cut them
 

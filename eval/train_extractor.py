@@ -5,28 +5,28 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.alignment import alignment, trainable
+from eval.alignment.scores import alignment, trainable
+from eval.report.formatting import number
 from eval.sets import ImageSet, read_set
-from eval.words import number
 from roentgen.config import load_config
-from roentgen.data.dataset import check_patients_disjoint, open_dataset
-from roentgen.data.findings import FINDING_NAMES
+from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
 from roentgen.errors import run_program
-from roentgen.models.classifier import (
-    SPEC_FILE,
-    WEIGHTS_FILE,
-    Classifier,
-    ClassifierConfig,
-    train_classifier,
-)
-from roentgen.models.labels import NotMentioned
-from roentgen.runs import (
+from roentgen.manifest import (
     check_writable,
     fingerprint_of_files,
     provenance,
     whole_folder,
     write_manifest,
 )
+from roentgen.record.findings import FINDING_NAMES
+from roentgen.vision.classifier import (
+    SPEC_FILE,
+    WEIGHTS_FILE,
+    Classifier,
+    ClassifierConfig,
+    train_classifier,
+)
+from roentgen.vision.label_arrays import NotMentioned
 
 _MIN_CASES = 20
 

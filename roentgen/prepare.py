@@ -15,9 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from roentgen.config import load_config
-from roentgen.corpora.choice import PrepareConfig, make_reader
-from roentgen.corpora.finish import Finish
-from roentgen.corpora.join import (
+from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.dataset.card import length_line
+from roentgen.dataset.dataset import LEFT_OUT, open_dataset
+from roentgen.dataset.finalize import SPLITS
+from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
+from roentgen.errors import InputError, run_program
+from roentgen.manifest import check_free_space, check_output, install_folder, provenance
+from roentgen.preparation.assemble import (
     CONTACT_SHEET,
     UNMAPPED,
     Joined,
@@ -27,22 +32,17 @@ from roentgen.corpora.join import (
     join_parts,
     write_dataset,
 )
-from roentgen.corpora.limit import BadItems
-from roentgen.corpora.parts import (
+from roentgen.preparation.bad_items import BadItems
+from roentgen.preparation.config import PrepareConfig, make_reader
+from roentgen.preparation.part_maker import PartMaker, by_split, count_parts, fingerprint_of_plan
+from roentgen.preparation.part_record import (
     PART_ITEMS,
     PreparationFolder,
     drop_bad,
     preparation_folder,
 )
-from roentgen.corpora.pool import make_parts
-from roentgen.corpora.reader import LeftOut, Plan
-from roentgen.corpora.work import PartMaker, by_split, count_parts, fingerprint_of_plan
-from roentgen.data.card import length_line
-from roentgen.data.dataset import LEFT_OUT, open_dataset
-from roentgen.data.seal import SPLITS
-from roentgen.errors import InputError, run_program
-from roentgen.launch import Launch, ended_like_ctrl_c, meet, this_launch
-from roentgen.runs import check_free_space, check_output, install_folder, provenance
+from roentgen.preparation.postprocess import Finish
+from roentgen.preparation.workers import make_parts
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
 

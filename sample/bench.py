@@ -19,18 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.data.dataset import RadiographDataset, check_patients_disjoint, open_dataset
-from roentgen.data.pixels import Pixels
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint, open_dataset
+from roentgen.dataset.image_arrays import Pixels
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError, run_program
-from roentgen.metrics.estimates import Estimate, normal_estimate
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.frechet import Sample
-from roentgen.metrics.matched import fid_replicates, matched_distance
-from roentgen.models.classifier import Classifier, Prediction, load_classifier
-from roentgen.models.extractor import Extractor, load_extractor
-from roentgen.models.sampler import Sampler, SamplerSettings
-from roentgen.runs import (
+from roentgen.manifest import (
     MANIFEST,
     check_writable,
     fingerprint_of,
@@ -42,9 +35,16 @@ from roentgen.runs import (
     write_json,
     write_manifest,
 )
-from sample.benching.agreement import agreement
-from sample.benching.config import BenchConfig
-from sample.benching.table import Row, csv_table, markdown_table, plot
+from roentgen.metrics.estimates import Estimate, normal_estimate
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.fid_at_n import fid_replicates, matched_distance
+from roentgen.metrics.frechet import Sample
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.classifier import Classifier, Prediction, load_classifier
+from roentgen.vision.features.extractor import Extractor, load_extractor
+from sample.benchmark.config import BenchConfig
+from sample.benchmark.label_agreement import agreement
+from sample.benchmark.table import Row, csv_table, markdown_table, plot
 from sample.config import PromptsConfig
 from sample.generator import Generator
 from sample.plan import PlannedImage

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from roentgen.data.radiograph import Split
-from roentgen.data.views import View
+from roentgen.diffusion.conditions.prompt_encoding import TooLong
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
-from roentgen.models.conditioning import TooLong
-from roentgen.models.sampler import SamplerSettings
-from roentgen.text.prompts import PromptStyle
-from sample.label_config import LabelPrompts
-from sample.mask_prompts import MaskPrompts
+from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.radiograph import Split
+from roentgen.record.views import View
+from sample.prompts.from_masks import MaskPrompts
+from sample.prompts.label_config import LabelPrompts
 
 
 def _require(condition: bool, message: str) -> None:

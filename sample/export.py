@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.data.card import dataset_card
-from roentgen.data.dataset import RadiographDataset, open_dataset
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.seal import SPLITS, counts_of
-from roentgen.data.shards import Tally
+from roentgen.dataset.card import dataset_card
+from roentgen.dataset.dataset import RadiographDataset, open_dataset
+from roentgen.dataset.finalize import SPLITS, counts_of
+from roentgen.dataset.shards import Tally
 from roentgen.errors import InputError, run_program
-from roentgen.runs import (
+from roentgen.manifest import (
     check_free_space,
     check_output,
     fingerprint_of,
@@ -24,6 +23,7 @@ from roentgen.runs import (
     write_file,
     write_manifest,
 )
+from roentgen.record.radiograph import Radiograph
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
 from sample.exports.config import ExportConfig
 from sample.exports.intake import Intake, Refusal

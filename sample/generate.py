@@ -17,20 +17,25 @@ import torch
 from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS
-from roentgen.data.images import decode, encode_png
-from roentgen.data.overlay import outlined
-from roentgen.data.parts import Part, Shard, WorkFolder, order_of_parts, read_row, shard_file
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.seal import seal
-from roentgen.data.shards import ShardWriter, Tally
-from roentgen.data.sheet import contact_sheet
-from roentgen.data.structures import Masks
+from roentgen.dataset.dataset import LEFT_OUT, LEFT_OUT_COLUMNS
+from roentgen.dataset.finalize import seal
+from roentgen.dataset.shards import ShardWriter, Tally
+from roentgen.dataset.work_folder import (
+    Part,
+    Shard,
+    WorkFolder,
+    order_of_parts,
+    read_row,
+    shard_file,
+)
+from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.training_record import trained_preparation
+from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
-from roentgen.launch import Launch, ended_like_ctrl_c, meet, this_launch
-from roentgen.models.sampler import SamplerSettings
-from roentgen.models.trained import trained_preparation
-from roentgen.runs import (
+from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.images import decode, encode_png
+from roentgen.imaging.overlay import outlined
+from roentgen.manifest import (
     check_free_space,
     check_output,
     install_folder,
@@ -38,6 +43,8 @@ from roentgen.runs import (
     read_manifest,
     write_file,
 )
+from roentgen.record.radiograph import Radiograph
+from roentgen.record.structures import Masks
 from sample.config import GenerateConfig
 from sample.generator import Generator, PromptCheck
 from sample.plan import PLAN, PlanFile, PlannedImage, part_size, plan_images, write_plan

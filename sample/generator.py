@@ -17,22 +17,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.data.findings import states
-from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Radiograph, Split, Synthesis
-from roentgen.data.structures import Masks, check_not_empty
-from roentgen.data.views import VIEW_TOKENS, View
+from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.conditions.controlnet import conditioning
+from roentgen.diffusion.conditions.prompt_encoding import TooLong, token_counts, token_limit
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
-from roentgen.models.conditioning import TooLong, token_counts, token_limit
-from roentgen.models.control import conditioning
-from roentgen.models.sampler import Sampler, SamplerSettings
-from roentgen.models.stable_diffusion import Parts, load_parts
-from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
-from roentgen.runs import inherit_licenses
-from roentgen.text.prompts import PromptStyle
+from roentgen.imaging.images import encode_png
+from roentgen.manifest import inherit_licenses
+from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.findings import states
+from roentgen.record.radiograph import Radiograph, Split, Synthesis
+from roentgen.record.structures import Masks, check_not_empty
+from roentgen.record.views import VIEW_TOKENS, View
 from sample.config import PromptsConfig
-from sample.mask_prompts import MaskPrompts, MaskSource
 from sample.plan import PlannedImage, plan_images
+from sample.prompts.from_masks import MaskPrompts, MaskSource
 
 
 class Generator:

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from roentgen.config import load_config
-from roentgen.data.dataset import RadiographSplit, open_dataset
-from roentgen.data.images import decode, encode_png
-from roentgen.data.overlay import colours, outlined, painted
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.sheet import contact_sheet
-from roentgen.data.structures import FINDING_OF, Masks, check_structures, masks_of
-from roentgen.data.views import View
+from roentgen.dataset.dataset import RadiographSplit, open_dataset
 from roentgen.errors import InputError, run_program
+from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.images import decode, encode_png
+from roentgen.imaging.overlay import colours, outlined, painted
+from roentgen.manifest import check_writable, write_file
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.runs import check_writable, write_file
-from sample.mask_transforms import MaskTransforms, is_mirrored, transformed
+from roentgen.record.radiograph import Radiograph
+from roentgen.record.structures import FINDING_OF, Masks, check_structures, masks_of
+from roentgen.record.views import View
+from sample.masks.transforms import MaskTransforms, is_mirrored, transformed
 
 _LEGEND_HEIGHT = 24  # pixels
 _FILL = 0.75  # of a mask's colour: what lies beneath shines through

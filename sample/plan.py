@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from roentgen.data.findings import Finding
-from roentgen.data.radiograph import Sex
-from roentgen.data.views import View
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
-from roentgen.models.sampler import SamplerSettings
+from roentgen.prompts.grammar import PromptStyle
 from roentgen.randomness import derive_seed
-from roentgen.text.prompts import PromptStyle
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Sex
+from roentgen.record.views import View
 from sample.config import PromptsConfig
-from sample.laterality import swap_words, swapped_sides
-from sample.mask_prompts import MaskPrompts
-from sample.mask_transforms import is_mirrored
-from sample.prompts import prompt_rows
+from sample.masks.laterality import swap_words, swapped_sides
+from sample.masks.transforms import is_mirrored
+from sample.prompts.from_masks import MaskPrompts
+from sample.prompts.sources import prompt_rows
 
 PLAN = "plan.parquet"
 _PARTS = 256  # into which a plan is cut, where it is neither small nor very large

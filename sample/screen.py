@@ -9,12 +9,12 @@ that see the output folder share the drawing out.
 from typing import Any
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.data.dataset import RadiographDataset, RadiographSplit, open_dataset
-from roentgen.data.parts import Part, WorkFolder
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
+from roentgen.dataset.work_folder import Part, WorkFolder
+from roentgen.diffusion.training_record import model_manifest
+from roentgen.distributed import ended_like_ctrl_c, meet, this_launch
 from roentgen.errors import InputError, run_program
-from roentgen.launch import ended_like_ctrl_c, meet, this_launch
-from roentgen.models.trained import model_manifest
-from roentgen.runs import check_free_space, check_output, inherit_licenses, provenance
+from roentgen.manifest import check_free_space, check_output, inherit_licenses, provenance
 from sample.plan import PLAN
 from sample.screening.config import ScreenConfig
 from sample.screening.judges import make_judges

@@ -22,14 +22,14 @@ from transformers import (
     T5Tokenizer,
 )
 
-from roentgen.data.dataset import DatasetWriter
-from roentgen.data.findings import Finding
-from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Radiograph, Report, Split, Synthesis
-from roentgen.data.views import VIEWS
-from roentgen.models.stable_diffusion import Parts, save_model
-from roentgen.models.tokenizer import clip_tokenizer
+from roentgen.dataset.dataset import DatasetWriter
+from roentgen.diffusion.backbones.stable_diffusion import Parts, save_model
+from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
+from roentgen.imaging.images import encode_png
 from roentgen.randomness import numpy_generator
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Report, Split, Synthesis
+from roentgen.record.views import VIEWS
 
 SIZE = 32  # pixels; latents are 8x8
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}

@@ -12,7 +12,7 @@ from eval.reconstruction import ReconstructionConfig
 from eval.train_extractor import TrainExtractorConfig
 from roentgen.config import load_config
 from roentgen.prepare import PrepareConfig
-from sample.benching.config import BenchConfig
+from sample.benchmark.config import BenchConfig
 from sample.config import GenerateConfig
 from sample.exports.config import ExportConfig
 from sample.mask_sheet import MaskSheetConfig

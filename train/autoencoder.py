@@ -22,13 +22,13 @@ from diffusers import AutoencoderKL
 from tqdm import tqdm
 
 from roentgen.config import load_config
-from roentgen.data.dataset import open_dataset
+from roentgen.dataset.dataset import open_dataset
+from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
+from roentgen.diffusion.backbones.tiny import build_tiny
+from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import InputError, run_program
-from roentgen.models.reconstruction import Images, psnr, reconstruct
-from roentgen.models.stable_diffusion import load_parts, save_model
-from roentgen.models.tiny import build_tiny
+from roentgen.manifest import check_output, provenance
 from roentgen.randomness import numpy_generator, torch_generator
-from roentgen.runs import check_output, provenance
 
 
 @dataclass(frozen=True, kw_only=True)

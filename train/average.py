@@ -1,7 +1,8 @@
 """An average of any width, of a run that kept two: `python -m train.average RECIPE --run=RUN`.
 
 What a run with ema.posthoc wrote into its `averages` is combined into the average of the width that
-is asked for, at a step that has snapshots (see train.posthoc), and saved as a pipeline folder.
+is asked for, at a step that has snapshots (see train.optim.posthoc_ema), and saved as a pipeline
+folder.
 """
 
 from dataclasses import dataclass
@@ -12,17 +13,17 @@ import torch
 import transformers
 
 from roentgen.config import load_config
+from roentgen.diffusion.backbones.stable_diffusion import Parts, find_model, save_model
+from roentgen.diffusion.conditions.text_encoder import fold_projection
+from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
-from roentgen.models.stable_diffusion import Parts, find_model, save_model
-from roentgen.models.text_encoder import fold_projection
-from roentgen.runs import check_output, provenance, read_manifest
-from train.adapters import adapt, merge
-from train.base import base_fingerprints, load_base
+from roentgen.manifest import check_output, provenance, read_manifest
 from train.checks import choose_prediction
 from train.config import FinetuneConfig
-from train.denoiser import Denoiser
-from train.posthoc import Snapshot, coefficients, combine, find_snapshots, misfit
-from train.sections import require
+from train.config_sections import require
+from train.optim.lora import adapt, merge
+from train.optim.posthoc_ema import Snapshot, coefficients, combine, find_snapshots, misfit
+from train.setup.base_model import base_fingerprints, load_base
 
 
 @dataclass(frozen=True, kw_only=True)

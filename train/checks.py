@@ -5,26 +5,26 @@ from pathlib import Path
 from typing import Any
 
 from roentgen.config import config_to_dict
-from roentgen.data.dataset import (
+from roentgen.dataset.dataset import (
     RadiographDataset,
     RadiographSplit,
     check_patients_disjoint,
     open_dataset,
 )
-from roentgen.data.structures import check_structures
+from roentgen.diffusion.backbones.stable_diffusion import Parts, find_model
+from roentgen.diffusion.conditions.prompt_encoding import token_counts
+from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
-from roentgen.models.conditioning import token_counts
-from roentgen.models.stable_diffusion import Parts, find_model
-from roentgen.runs import MANIFEST, check_writable, read_manifest
-from train.base import base_fingerprints, load_base
-from train.checkpoint import differences, has_checkpoints, newest_checkpoint
+from roentgen.manifest import MANIFEST, check_writable, read_manifest
+from roentgen.record.structures import check_structures
+from train.checkpoints.checkpoint import differences, has_checkpoints, newest_checkpoint
 from train.config import ControlnetConfig, RunConfig
-from train.examples import Prompts
-from train.kept import KeptSplit, keep
-from train.optimizer import check_optimizer
-from train.schedule import alpha_bars_of, with_zero_terminal_snr
-from train.space import check_space, space_needed
-from train.validation import check_preview
+from train.loading.batches import Prompts
+from train.loading.filtered_split import KeptSplit, keep
+from train.monitor.validation import check_preview
+from train.optim.optimizer import check_optimizer
+from train.setup.base_model import base_fingerprints, load_base
+from train.setup.disk_space import check_space, space_needed
 
 # What may change between a checkpoint and the run that goes on from it: it does not change what is
 # learnt, be it that sums are added up in another order. Folders are compared by fingerprint.

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from roentgen.models.conditioning import TooLong
-from roentgen.models.control import NEW_LAYERS
-from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
-from roentgen.text.prompts import PromptStyle
-from train.sections import (
+from roentgen.diffusion.conditions.controlnet import NEW_LAYERS
+from roentgen.diffusion.conditions.prompt_encoding import TooLong
+from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.prompts.grammar import PromptStyle
+from train.config_sections import (
     Attention,
     CheckpointConfig,
     DataConfig,

@@ -12,13 +12,13 @@ from typing import Any
 import transformers
 
 from roentgen.config import load_config
+from roentgen.diffusion.backbones.stable_diffusion import save_model
+from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import run_program
-from roentgen.models.stable_diffusion import save_model
 from train.checks import Inputs
 from train.config import ControlnetConfig
-from train.denoiser import Denoiser
 from train.loop import Training
-from train.obedience import read_best
+from train.monitor.mask_fidelity import read_best
 from train.run import run
 
 

@@ -12,17 +12,17 @@ import torch
 import transformers
 
 from roentgen.config import load_config
+from roentgen.diffusion.backbones.stable_diffusion import Parts, save_model
+from roentgen.diffusion.conditions.text_encoder import fold_projection
+from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
-from roentgen.models.stable_diffusion import Parts, save_model
-from roentgen.models.text_encoder import fold_projection
-from train.adapters import adapt, merge, save_adapters
-from train.base import load_base
 from train.checks import Inputs
 from train.config import FinetuneConfig
-from train.denoiser import Denoiser
+from train.engine.fsdp import unshard
 from train.loop import Training
+from train.optim.lora import adapt, merge, save_adapters
 from train.run import run
-from train.sharded import unshard
+from train.setup.base_model import load_base
 
 
 def main() -> None:

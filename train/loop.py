@@ -11,27 +11,27 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from roentgen.data.images import encode_png
-from roentgen.models.stable_diffusion import Parts
-from roentgen.runs import write_file
-from train.attention import attending
-from train.checkpoint import State
+from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.objective import add_noise, item_losses, min_snr_weights, target
+from roentgen.imaging.images import encode_png
+from roentgen.manifest import write_file
+from train.checkpoints.checkpoint import State
+from train.checkpoints.saver import Saver, tolerated
+from train.checkpoints.stop_signals import Agreement, Stop
 from train.config import RunConfig
-from train.draws import Draws, Plan, share
-from train.examples import Batch, Examples
-from train.finite import Skipped, Watch, step_if_finite, tell
-from train.kept import KeptSplit
-from train.log import Pace, RunLog
-from train.loss import add_noise, item_losses, min_snr_weights, target
-from train.obedience import Obedience, keep_best
-from train.optimizer import rate_factor, set_rates
-from train.posthoc import save_snapshots
-from train.prefetch import Prefetched, prefetched
-from train.saving import Saver, tolerated
-from train.sections import PreviewConfig
-from train.sharded import is_sharding
-from train.stop import Agreement, Stop
-from train.validation import held_out_loss, preview
+from train.config_sections import PreviewConfig
+from train.engine.attention import attending
+from train.engine.fsdp import is_sharding
+from train.loading.batches import Batch, Examples
+from train.loading.draws import Draws, Plan, share
+from train.loading.filtered_split import KeptSplit
+from train.loading.prefetch import Prefetched, prefetched
+from train.monitor.mask_fidelity import Obedience, keep_best
+from train.monitor.metrics_log import Pace, RunLog
+from train.monitor.validation import held_out_loss, preview
+from train.optim.nonfinite import Skipped, Watch, step_if_finite, tell
+from train.optim.optimizer import rate_factor, set_rates
+from train.optim.posthoc_ema import save_snapshots
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -14,8 +14,10 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
 from roentgen.config import config_to_yaml
+from roentgen.diffusion.denoiser import Denoiser
+from roentgen.diffusion.noise_schedule import alpha_bars_of
 from roentgen.errors import InputError
-from roentgen.runs import (
+from roentgen.manifest import (
     MANIFEST,
     fingerprint_of,
     inherit_licenses,
@@ -23,32 +25,30 @@ from roentgen.runs import (
     write_file,
     write_manifest,
 )
-from train.attention import choose_attention
-from train.augment import Augmenter
-from train.base import base_manifests
-from train.blocks import compile_blocks
-from train.checkpoint import State, load_checkpoint
+from train.checkpoints.checkpoint import State, load_checkpoint
+from train.checkpoints.saver import Saver, tolerated
+from train.checkpoints.stop_signals import MARKER as STOP_MARKER
+from train.checkpoints.stop_signals import Stop
 from train.checks import Inputs, check_inputs
 from train.config import ControlnetConfig, RunConfig
-from train.denoiser import Denoiser
-from train.draws import Plan, validation_draws
-from train.dry_run import dry_run
-from train.ema import Ema
-from train.embeddings import cache_states
-from train.examples import Examples, Prompts
-from train.kept import KeptSplit, tell_refused, write_refused
-from train.latents import cache_latents, plan_latents
+from train.engine.attention import choose_attention
+from train.engine.compiled_blocks import compile_blocks
+from train.engine.deepspeed_zero import ZeroAccelerator, is_wanted
+from train.engine.fsdp import check_engine, check_sharding, is_flattening, prepare_sharding
+from train.loading.augment import Augmenter
+from train.loading.batches import Examples, Prompts
+from train.loading.draws import Plan, validation_draws
+from train.loading.filtered_split import KeptSplit, tell_refused, write_refused
+from train.loading.latent_cache import cache_latents, plan_latents
+from train.loading.mask_cache import cache_masks
+from train.loading.text_cache import cache_states
 from train.loop import Training, train
-from train.masks import cache_masks
-from train.obedience import prepare_obedience
-from train.optimizer import build_optimizer
-from train.posthoc import Posthoc
-from train.saving import Saver, tolerated
-from train.schedule import alpha_bars_of
-from train.sharded import check_engine, check_sharding, is_flattening, prepare_sharding
-from train.stop import MARKER as STOP_MARKER
-from train.stop import Stop
-from train.zero import ZeroAccelerator, is_wanted
+from train.monitor.mask_fidelity import prepare_obedience
+from train.optim.ema import Ema
+from train.optim.optimizer import build_optimizer
+from train.optim.posthoc_ema import Posthoc
+from train.setup.base_model import base_manifests
+from train.setup.dry_run import dry_run
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -62,7 +62,7 @@ def run(
     """Train as configured. Raises InputError before any work where it cannot succeed.
 
     `choose` says which weights train, and `save` writes what they came to be; all processes call
-    both. Asked to stop by a signal it raises SystemExit; see `train.stop`.
+    both. Asked to stop by a signal it raises SystemExit; see `train.checkpoints.stop_signals`.
     """
     with Stop(config.output) as stop:
         accelerator = make_accelerator(config)

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from roentgen.corpora.folders import FileIndex, wrong_root
 from roentgen.corpora.reader import Plan
-from roentgen.corpora.rows import read_rows
-from roentgen.corpora.scan import Scan
-from roentgen.corpora.words import unmapped_finding
-from roentgen.data.findings import Finding
-from roentgen.data.images import Fit, encode_png, prepare_image
-from roentgen.data.radiograph import Radiograph, Split
-from roentgen.data.splits import SplitRules
-from roentgen.data.views import View
+from roentgen.corpora.scanning.file_index import FileIndex, wrong_root
+from roentgen.corpora.scanning.rows import read_rows
+from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
-from roentgen.runs import License
+from roentgen.imaging.images import Fit, encode_png, prepare_image
+from roentgen.manifest import License
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.splits import SplitRules
+from roentgen.record.views import View
 
 LICENSE = License(
     name="CC-BY-NC-SA-4.0",

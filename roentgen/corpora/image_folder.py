@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from roentgen.corpora.folders import first_of, wrong_root
 from roentgen.corpora.reader import LeftOut, Plan, Unmapped
+from roentgen.corpora.scanning.file_index import first_of, wrong_root
 from roentgen.corpora.table import Item, TableConfig, TableReader
-from roentgen.data.images import Fit
-from roentgen.data.radiograph import Radiograph, Split
-from roentgen.data.splits import Fractions, SplitRules
 from roentgen.errors import InputError
-from roentgen.runs import License
+from roentgen.imaging.images import Fit
+from roentgen.manifest import License
+from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.splits import Fractions, SplitRules
 
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 # The names that `datasets` takes for a split's folder.

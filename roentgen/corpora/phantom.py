@@ -7,14 +7,14 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from roentgen.corpora.reader import LeftOut
-from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Radiograph, Report, Split
-from roentgen.data.views import View
 from roentgen.errors import InputError
+from roentgen.imaging.images import encode_png
+from roentgen.manifest import License
 from roentgen.phantom.reports import plain_caption, write_report
 from roentgen.phantom.study import Film, Study, draw_study
 from roentgen.randomness import numpy_generator
-from roentgen.runs import License
+from roentgen.record.radiograph import Radiograph, Report, Split
+from roentgen.record.views import View
 
 LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
 

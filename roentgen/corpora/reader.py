@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from roentgen.data.radiograph import Radiograph
-from roentgen.runs import License
+from roentgen.manifest import License
+from roentgen.record.radiograph import Radiograph
 
 
 @dataclass(frozen=True, kw_only=True)

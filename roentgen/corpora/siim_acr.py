@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from roentgen.corpora.film_header import film_header
-from roentgen.corpora.folders import FileIndex, optional_file, wrong_root
 from roentgen.corpora.reader import Plan, Unmapped
-from roentgen.corpora.rows import column_names, read_rows
-from roentgen.corpora.scan import Scan
-from roentgen.data.findings import Finding, State
-from roentgen.data.images import Fit, encode_png, image_size, prepare_image
-from roentgen.data.radiograph import Radiograph, Split
-from roentgen.data.run_length import NO_MASK, place_runs
-from roentgen.data.splits import SplitRules
+from roentgen.corpora.scanning.dicom_header import film_header
+from roentgen.corpora.scanning.file_index import FileIndex, optional_file, wrong_root
+from roentgen.corpora.scanning.rows import column_names, read_rows
+from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
-from roentgen.runs import License
+from roentgen.imaging.images import Fit, encode_png, image_size, prepare_image
+from roentgen.imaging.run_length import NO_MASK, place_runs
+from roentgen.manifest import License
+from roentgen.record.findings import Finding, State
+from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.splits import SplitRules
 
 LICENSE = License(
     name="SIIM-ACR Pneumothorax Segmentation challenge terms",

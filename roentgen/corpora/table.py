@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from roentgen.corpora.mask_table import MaskTable, plan_masks
 from roentgen.corpora.reader import LeftOut, Plan, Unmapped
-from roentgen.corpora.rows import read_rows
-from roentgen.corpora.selection import Where, check_path
-from roentgen.corpora.words import (
+from roentgen.corpora.scanning.mask_table import MaskTable, plan_masks
+from roentgen.corpora.scanning.row_filter import Where, check_path
+from roentgen.corpora.scanning.rows import read_rows
+from roentgen.corpora.scanning.value_mapping import (
     Meanings,
     finding_of_value,
     parse_age,
@@ -18,14 +18,14 @@ from roentgen.corpora.words import (
     parse_split,
     view_of,
 )
-from roentgen.data.findings import Finding, FindingName
-from roentgen.data.images import Fit, encode_png, open_gray, prepare_image
-from roentgen.data.masks import prepare_mask
-from roentgen.data.radiograph import Radiograph, Report, Split
-from roentgen.data.splits import SplitRules, split_of_patient
-from roentgen.data.views import View
 from roentgen.errors import InputError
-from roentgen.runs import License
+from roentgen.imaging.images import Fit, encode_png, open_gray, prepare_image
+from roentgen.imaging.masks import prepare_mask
+from roentgen.manifest import License
+from roentgen.record.findings import Finding, FindingName
+from roentgen.record.radiograph import Radiograph, Report, Split
+from roentgen.record.splits import SplitRules, split_of_patient
+from roentgen.record.views import View
 
 
 @dataclass(frozen=True, kw_only=True)

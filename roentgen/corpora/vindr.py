@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from roentgen.corpora.film_header import film_header
-from roentgen.corpora.folders import FileIndex, first_of, wrong_root
 from roentgen.corpora.reader import Plan, Unmapped
-from roentgen.corpora.rows import column_names, read_rows
-from roentgen.corpora.scan import Scan
-from roentgen.corpora.words import unmapped_finding
-from roentgen.data.boxes import place_box
-from roentgen.data.findings import FINDING_NAMES, Finding, FindingName, State
-from roentgen.data.images import Fit, encode_png, image_size, prepare_image
-from roentgen.data.radiograph import Radiograph, Split
-from roentgen.data.splits import SplitRules
+from roentgen.corpora.scanning.dicom_header import film_header
+from roentgen.corpora.scanning.file_index import FileIndex, first_of, wrong_root
+from roentgen.corpora.scanning.rows import column_names, read_rows
+from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
-from roentgen.runs import License
+from roentgen.imaging.boxes import place_box
+from roentgen.imaging.images import Fit, encode_png, image_size, prepare_image
+from roentgen.manifest import License
+from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, State
+from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.splits import SplitRules
 
 LICENSE = License(
     name="PhysioNet Credentialed Health Data License 1.5.0",

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from roentgen.data.findings import Finding, FindingName, Severity, Side
 from roentgen.phantom.thorax import Thorax, cage_half_axes
+from roentgen.record.findings import Finding, FindingName, Severity, Side
 
 Zone = Literal["upper", "mid", "lower"]
 LungSide = Literal["left", "right"]

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from roentgen.data.findings import Finding, FindingName
-from roentgen.data.radiograph import Report
-from roentgen.data.views import View
+from roentgen.record.findings import Finding, FindingName
+from roentgen.record.radiograph import Report
+from roentgen.record.views import View
 
 SEVERITY_WORDS = {"small": "mild", "moderate": "moderate", "large": "severe"}
 DEGREE_FINDINGS: frozenset[FindingName] = frozenset({"Cardiomegaly", "Edema", "Atelectasis"})

@@ -8,12 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import zoom
 
-from roentgen.data.views import View
 from roentgen.phantom import strands
 from roentgen.phantom.air import AP_TILT, fill_with_air
-from roentgen.phantom.film import develop, draw_exposure
 from roentgen.phantom.lesions import Lesions, draw_lesions
-from roentgen.phantom.projection import MU_WATER, Geometry
 from roentgen.phantom.thorax import (
     LUNG_HEIGHT,
     NORMAL_AERATION,
@@ -23,6 +20,9 @@ from roentgen.phantom.thorax import (
     occupancy,
     outside_body,
 )
+from roentgen.projection.film import develop, draw_exposure
+from roentgen.projection.rays import MU_WATER, Geometry
+from roentgen.record.views import View
 
 MU_BONE = 0.030  # 1/mm above soft tissue
 MU_METAL = 0.16  # 1/mm above soft tissue: barium stripes and thin metal

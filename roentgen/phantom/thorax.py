@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roentgen.data.radiograph import Sex
+from roentgen.record.radiograph import Sex
 
 Array = npt.NDArray[Any]  # of float32: fields, coordinates, path lengths
 

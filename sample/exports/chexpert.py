@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from roentgen.data.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph
 from sample.exports.config import ChexpertFormat
 from sample.exports.identities import Numbers
 from sample.exports.intake import Intake

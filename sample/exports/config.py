@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.data.radiograph import Split
 from roentgen.errors import InputError
+from roentgen.record.radiograph import Split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from roentgen.data.findings import states
-from roentgen.data.radiograph import Radiograph, Synthesis
+from roentgen.record.findings import states
+from roentgen.record.radiograph import Radiograph, Synthesis
 from sample.exports.config import DicomFormat
 from sample.exports.intake import Intake
 from sample.exports.record import file_stem, open_table, pixels

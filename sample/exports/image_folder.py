@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from roentgen.data.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph
 from sample.exports.config import FolderFormat
 from sample.exports.intake import Intake
 from sample.exports.record import FIELDS, NUMBERS, as_png, file_stem, open_table, row

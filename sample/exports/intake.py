@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from roentgen.data.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, RadiographDataset
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.shards import Tally
+from roentgen.dataset.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, RadiographDataset
+from roentgen.dataset.shards import Tally
+from roentgen.record.radiograph import Radiograph
 from sample.exports.record import open_table
 
 Refusal = Callable[[Radiograph], str | None]

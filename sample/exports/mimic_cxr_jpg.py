@@ -7,9 +7,9 @@ import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 
-from roentgen.data.findings import FINDING_NAMES
-from roentgen.data.images import image_size
-from roentgen.data.radiograph import Radiograph
+from roentgen.imaging.images import image_size
+from roentgen.record.findings import FINDING_NAMES
+from roentgen.record.radiograph import Radiograph
 from sample.exports.config import MimicCxrJpgFormat
 from sample.exports.identities import Numbers
 from sample.exports.intake import Intake

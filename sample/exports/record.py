@@ -12,10 +12,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from roentgen.data.findings import FINDING_NAMES, State, states
-from roentgen.data.images import decode, encode_jpeg, encode_png
-from roentgen.data.radiograph import Radiograph, Report, Synthesis
 from roentgen.errors import InputError
+from roentgen.imaging.images import decode, encode_jpeg, encode_png
+from roentgen.record.findings import FINDING_NAMES, State, states
+from roentgen.record.radiograph import Radiograph, Report, Synthesis
 
 _VALUES: dict[State, float] = {"present": 1.0, "absent": 0.0, "uncertain": -1.0}
 _LONGEST = 100  # characters of a file's stem

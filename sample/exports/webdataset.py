@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from roentgen.data.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph
 from sample.exports.config import WebDatasetFormat
 from sample.exports.image_folder import FOLDERS
 from sample.exports.intake import Intake

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roentgen.data.findings import FindingName
 from roentgen.errors import InputError
-from roentgen.models.classifier import ClassifierConfig
-from roentgen.models.extractor import ExtractorName
-from roentgen.models.labels import NotMentioned
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import ClassifierConfig
+from roentgen.vision.features.extractor import ExtractorName
+from roentgen.vision.label_arrays import NotMentioned
 
 
 @dataclass(frozen=True, kw_only=True)

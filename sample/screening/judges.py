@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from roentgen.data.findings import FindingName
-from roentgen.data.pixels import Chosen
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.image_arrays import Chosen
 from roentgen.errors import InputError
-from roentgen.models.extractor import load_extractor
-from roentgen.models.labels import label_matrix, view_indices
 from roentgen.randomness import numpy_generator
-from sample.screening.agreement import Auditor
+from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.features.extractor import load_extractor
+from roentgen.vision.label_arrays import label_matrix, view_indices
 from sample.screening.config import ScreenConfig
 from sample.screening.gates.copies import CopiesGate
 from sample.screening.gates.demographics import demographics_gate
@@ -23,6 +22,7 @@ from sample.screening.gates.outliers import outliers_gate
 from sample.screening.gates.quality import quality_gate
 from sample.screening.gates.sides import asked_sides, sided_findings, sides_gate
 from sample.screening.gates.view import view_gate
+from sample.screening.label_agreement import Auditor
 from sample.screening.proxy import (
     Films,
     best_device,

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roentgen.data.dataset import RadiographDataset, check_patients_disjoint
-from roentgen.data.findings import FINDING_NAMES, FindingName
-from roentgen.data.pixels import Chosen, Images, Pixels
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint
+from roentgen.dataset.image_arrays import Chosen, Images, Pixels
 from roentgen.errors import InputError
-from roentgen.models.classifier import (
+from roentgen.manifest import fingerprint_of, whole_folder
+from roentgen.randomness import numpy_generator
+from roentgen.record.findings import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.classifier import (
     Classifier,
     load_classifier,
     settings_key,
     train_classifier,
 )
-from roentgen.models.labels import label_matrix, view_indices
-from roentgen.models.sides import SIDES, Halves, one_side, shows_sides, side_labels
-from roentgen.randomness import numpy_generator
-from roentgen.runs import fingerprint_of, whole_folder
+from roentgen.vision.half_films import SIDES, Halves, one_side, shows_sides, side_labels
+from roentgen.vision.label_arrays import label_matrix, view_indices
 from sample.screening.config import ProxyConfig, ReferenceConfig
 
 

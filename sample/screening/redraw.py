@@ -17,18 +17,18 @@ import torch
 from tqdm import tqdm
 
 from roentgen.config import config_from_dict
-from roentgen.data.dataset import RadiographDataset, RadiographSplit
-from roentgen.data.parts import Part, Shard, WorkFolder, order_of_parts, shard_file
-from roentgen.data.shards import ShardWriter
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
+from roentgen.dataset.shards import ShardWriter
+from roentgen.dataset.work_folder import Part, Shard, WorkFolder, order_of_parts, shard_file
+from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.training_record import model_manifest
+from roentgen.distributed import Launch
 from roentgen.errors import InputError
-from roentgen.launch import Launch
-from roentgen.models.sampler import SamplerSettings
-from roentgen.models.trained import model_manifest
+from roentgen.manifest import write_json
 from roentgen.randomness import derive_seed
-from roentgen.runs import write_json
 from sample.generator import Generator
-from sample.mask_prompts import MaskPrompts
 from sample.plan import PLAN, PlanFile, PlannedImage
+from sample.prompts.from_masks import MaskPrompts
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Candidate, retry_id
 

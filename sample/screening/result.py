@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from roentgen.data.dataset import DatasetWriter, RadiographDataset, RadiographSplit
-from roentgen.data.images import decode, encode_png
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.sheet import contact_sheet
-from roentgen.runs import (
+from roentgen.dataset.dataset import DatasetWriter, RadiographDataset, RadiographSplit
+from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.images import decode, encode_png
+from roentgen.manifest import (
     fingerprint_of,
     whole_folder,
     write_file,
     write_json,
     write_manifest,
 )
+from roentgen.record.radiograph import Radiograph
 from sample.plan import PLAN, PlannedImage, write_plan
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Pool, Screening, Verdict

@@ -12,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from roentgen.data.dataset import RadiographDataset, RadiographSplit
-from roentgen.data.pixels import Chosen, Images, Joined, Pixels
-from roentgen.data.radiograph import Radiograph
-from roentgen.metrics.copies import Threshold
-from roentgen.models.classifier import Classifier
-from sample.screening.agreement import Auditor, Calls
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
+from roentgen.dataset.image_arrays import Chosen, Images, Joined, Pixels
+from roentgen.metrics.conformal import Threshold
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.classifier import Classifier
 from sample.screening.gates import duplicates as twins
 from sample.screening.gates.gate import Gate, Shown
+from sample.screening.label_agreement import Auditor, Calls
 
 LOSER = "another image of the row is more as asked"
 _TOGETHER = 128  # images that are judged at a time

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from roentgen.metrics.copies import Threshold
+from roentgen.metrics.conformal import Threshold
 from roentgen.metrics.estimates import Estimate
-from sample.screening.agreement import DEFINITION, MEAN, Auditor
 from sample.screening.config import GATES, ScreenConfig
 from sample.screening.gates import duplicates
+from sample.screening.label_agreement import DEFINITION, MEAN, Auditor
 from sample.screening.rounds import Judges, Screening, Verdict
 
 _SHOWN = 12  # lines of a table that may be long

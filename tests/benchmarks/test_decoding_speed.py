@@ -18,9 +18,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 
-from roentgen.data.images import encode_png, prepare_image
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.shards import ShardWriter
+from roentgen.dataset.shards import ShardWriter
+from roentgen.imaging.images import encode_png, prepare_image
+from roentgen.record.radiograph import Radiograph
 
 SIZE = 512
 WIDTH, HEIGHT = 2500, 3000

@@ -16,12 +16,12 @@ from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
 from eval.config import EvaluateConfig, ReferenceConfig
 from eval.features import features_of
-from eval.kernel import kernel_distance
-from eval.neighbours import coverage
 from eval.sets import read_set
-from roentgen.data.dataset import open_dataset
+from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.frechet import frechet_distance_of_features
-from roentgen.models.extractor import Extractor, load_extractor
+from roentgen.metrics.kernel_distances import kernel_distance
+from roentgen.metrics.neighbours import coverage
+from roentgen.vision.features.extractor import Extractor, load_extractor
 
 REPEATS = 3
 IMAGES, SIZE = 64, 128
@@ -109,7 +109,7 @@ def save_inception(folder: Path) -> Extractor:
     """The Inception of FID with random weights: as fast as with any."""
     from safetensors.torch import save_file
 
-    from roentgen.models.inception import FidInception
+    from roentgen.vision.features.inception import FidInception
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -220,9 +220,9 @@ from pathlib import Path
 import numpy as np, torch
 from roentgen.metrics.feature_set import FeatureSet
 from eval.features import CachedFeatures
-from eval.fidelity import kernels
+from eval.fidelity.distances import kernels
 from roentgen.metrics.frechet import frechet_distance_of_features
-from eval.neighbours import coverage
+from roentgen.metrics.neighbours import coverage
 from eval.processes import ALONE
 from roentgen.cache import Contents, open_cache
 

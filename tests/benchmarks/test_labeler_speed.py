@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from roentgen.corpora.open_i import read_reports
-from roentgen.text.labeler import label_report
+from roentgen.corpora.open_i.open_i import read_reports
+from roentgen.labelers.rules.rule_labeler import label_report
 
 PACKAGE = importlib.util.find_spec("torchxrayvision")
 

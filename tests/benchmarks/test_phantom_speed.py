@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from roentgen.corpora.finish import Finish
-from roentgen.corpora.parts import PART_ITEMS, preparation_folder
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
-from roentgen.corpora.pool import make_parts
-from roentgen.corpora.work import PartMaker
+from roentgen.preparation.part_maker import PartMaker
+from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
+from roentgen.preparation.postprocess import Finish
+from roentgen.preparation.workers import make_parts
 
 
 @pytest.mark.slow

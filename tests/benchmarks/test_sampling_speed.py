@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from roentgen.data.images import from_tensor
-from roentgen.models.sampler import Sampler, SamplerSettings
-from roentgen.models.schedulers import make_scheduler
-from roentgen.models.stable_diffusion import load_parts, pipeline_of
+from roentgen.diffusion.backbones.stable_diffusion import load_parts, pipeline_of
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.imaging.images import from_tensor
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(

@@ -29,9 +29,9 @@ import json, pickle, resource, sys, time
 from collections import Counter
 from pathlib import Path
 from typing import TextIO, cast
-from roentgen.corpora.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
-from roentgen.corpora.work import by_split, fingerprint_of_plan
-from roentgen.data.splits import SplitRules
+from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
+from roentgen.preparation.part_maker import by_split, fingerprint_of_plan
+from roentgen.record.splits import SplitRules
 root = Path(sys.argv[1])
 config = MimicCxrJpgConfig(
     root=root, reports=root / "mimic-cxr-reports.zip", patients=root / "patients.csv.gz",

@@ -36,14 +36,14 @@ from torch.nn import functional
 from torchvision import transforms
 
 from roentgen.config import load_config
-from roentgen.models.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from train.checkpoints.saver import Saver
+from train.checkpoints.stop_signals import Stop
 from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.finetune import choose_weights
 from train.loop import train
 from train.run import assemble, make_accelerator, make_denoiser, make_run_folder, origin_of
-from train.saving import Saver
-from train.stop import Stop
 
 ROUNDS, STEPS = 4, 4  # the first step of a round is not counted
 FULL_STEPS = 3

@@ -10,8 +10,8 @@ import pytest
 
 from eval import evaluate, train_extractor
 from roentgen import prepare
-from roentgen.data.dataset import open_dataset
-from roentgen.runs import read_manifest
+from roentgen.dataset.dataset import open_dataset
+from roentgen.manifest import read_manifest
 from sample import generate
 from train import finetune
 

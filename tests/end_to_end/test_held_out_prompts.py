@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from eval.checks import checks, held_out_prompts
+from eval.leakage import checks, held_out_prompts
 from eval.sets import ImageSet, Sets, read_set
-from roentgen.data.dataset import open_dataset
-from roentgen.models.sampler import SamplerSettings
+from roentgen.dataset.dataset import open_dataset
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
 from sample.generate import generate
 

@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from train.config import FinetuneConfig
-from train.finetune import finetune
-from train.sections import (
+from train.config_sections import (
     CheckpointConfig,
     DataConfig,
     EmaConfig,
@@ -26,6 +25,7 @@ from train.sections import (
     PosthocConfig,
     ValidationConfig,
 )
+from train.finetune import finetune
 
 # Each run is a process of its own, forked from one that has imported everything, so it starts at
 # once. A kill takes all of it.

@@ -9,8 +9,8 @@ from roentgen.errors import InputError
 from sample.config import GenerateConfig, PromptsConfig
 from sample.generate import generate
 from train.config import FinetuneConfig
+from train.config_sections import DataConfig
 from train.finetune import finetune
-from train.sections import DataConfig
 
 
 def train(base: Path, data: Path, output: Path) -> None:

@@ -15,14 +15,14 @@ import yaml
 
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
-from eval.output import check_results, write_results
-from eval.words import number
+from eval.report.formatting import number
+from eval.report.output import check_results, write_results
 from roentgen.config import load_config
-from roentgen.data.dataset import open_dataset
-from roentgen.data.findings import FindingName
+from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
-from roentgen.models.classifier import ClassifierConfig, train_classifier
-from roentgen.models.labels import label_matrix, view_indices
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import ClassifierConfig, train_classifier
+from roentgen.vision.label_arrays import label_matrix, view_indices
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 SMALL = {"steps": 120, "widths": [8, 16, 32]}

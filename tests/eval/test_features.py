@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from eval.config import EvaluateConfig, ReferenceConfig
+from eval.config_sections import ExtractorConfig, FidelityConfig
 from eval.features import features_of
-from eval.fidelity import fidelity
-from eval.parts.fidelity import check_fidelity, fill_fidelity
-from eval.sections import ExtractorConfig, FidelityConfig
+from eval.fidelity.distances import fidelity
+from eval.fidelity.measure import check_fidelity, fill_fidelity
 from eval.sets import read_sets
 from roentgen.errors import InputError
 from roentgen.metrics.feature_set import FeatureSet
-from roentgen.models.extractor import Definition, Extractor
+from roentgen.vision.features.extractor import Definition, Extractor
 
 DEFINITION = Definition(
     name="means", layer="none", weights="0", resize="none", pixels="[0, 255]", dimension=3

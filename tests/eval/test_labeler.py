@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from eval.labeler import LabelerConfig, half_of, measure
-from roentgen.corpora.mesh import COVERED, gold
-from roentgen.data.findings import FindingName
+from roentgen.corpora.open_i.mesh import COVERED, gold
 from roentgen.errors import InputError
-from roentgen.runs import read_manifest
+from roentgen.manifest import read_manifest
+from roentgen.record.findings import FindingName
 
 GOLDEN = 0.926  # micro F1, measured once the rules were written
 PACKAGE = importlib.util.find_spec("torchxrayvision")

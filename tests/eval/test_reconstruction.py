@@ -8,7 +8,7 @@ import pytest
 from eval.config import ReferenceConfig
 from eval.reconstruction import ReconstructionConfig, measure
 from roentgen.errors import InputError
-from roentgen.runs import read_manifest
+from roentgen.manifest import read_manifest
 
 
 def test_what_a_vae_keeps_is_measured_and_signed(

@@ -10,14 +10,14 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from roentgen.config import load_config
-from roentgen.data.dataset import DatasetWriter
-from roentgen.data.findings import Finding
-from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Box, Radiograph, Report, Synthesis
-from roentgen.data.views import View
-from roentgen.models.stable_diffusion import Parts, add_view_tokens, save_model
-from roentgen.models.tokenizer import clip_tokenizer
+from roentgen.dataset.dataset import DatasetWriter
+from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, save_model
+from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
+from roentgen.imaging.images import encode_png
 from roentgen.randomness import derive_seed
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
+from roentgen.record.views import View
 from sample.export import export
 from sample.exports.config import ExportConfig
 

@@ -11,21 +11,21 @@ from PIL import Image
 
 import sample.bench
 from roentgen.config import load_config
-from roentgen.data.dataset import open_dataset
-from roentgen.data.findings import Finding
-from roentgen.data.images import decode
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.dataset import open_dataset
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.imaging.images import decode
+from roentgen.manifest import read_manifest
 from roentgen.metrics.estimates import auroc
 from roentgen.metrics.frechet import frechet_distance_of_features
-from roentgen.models.classifier import Prediction
-from roentgen.models.extractor import load_extractor
-from roentgen.models.sampler import SamplerSettings
-from roentgen.runs import read_manifest
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.classifier import Prediction
+from roentgen.vision.features.extractor import load_extractor
 from sample.bench import bench
-from sample.benching.agreement import agreement
-from sample.benching.config import BenchConfig, Grid
-from sample.benching.table import Row
+from sample.benchmark.config import BenchConfig, Grid
+from sample.benchmark.label_agreement import agreement
+from sample.benchmark.table import Row
 from sample.config import DatasetPrompts, PromptsConfig
 from sample.generator import Generator
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from roentgen.config import load_config
-from roentgen.data.dataset import DatasetWriter, open_dataset
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.errors import InputError
-from roentgen.runs import read_manifest
+from roentgen.manifest import read_manifest
 from sample.export import export
 from sample.exports.config import FORMATS, ExportConfig
 from sample.exports.identities import Numbers

@@ -20,20 +20,20 @@ import pytest
 from PIL import Image
 
 from roentgen.config import config_to_yaml, load_config
-from roentgen.data.dataset import RadiographDataset, open_dataset
-from roentgen.data.findings import Finding
-from roentgen.data.images import decode
-from roentgen.data.radiograph import Radiograph
-from roentgen.data.shards import ShardWriter
-from roentgen.errors import InputError
-from roentgen.models.sampler import SamplerSettings
-from roentgen.models.trained import (
+from roentgen.dataset.dataset import RadiographDataset, open_dataset
+from roentgen.dataset.shards import ShardWriter
+from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.training_record import (
     model_manifest,
     trained_long_prompts,
     trained_preparation,
     trained_style,
 )
-from roentgen.text.prompts import PromptStyle
+from roentgen.errors import InputError
+from roentgen.imaging.images import decode
+from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph
 from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
 from sample.generate import generate, main, sheet_choice
 from sample.generator import Generator

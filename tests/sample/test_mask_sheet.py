@@ -10,13 +10,13 @@ from PIL import Image
 
 from roentgen.config import load_config
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
-from roentgen.data.dataset import DatasetWriter, open_dataset
-from roentgen.data.overlay import colours
-from roentgen.data.structures import masks_of
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.errors import InputError
+from roentgen.imaging.overlay import colours
 from roentgen.randomness import derive_seed
+from roentgen.record.structures import masks_of
 from sample.mask_sheet import MaskSheetConfig, mask_sheet
-from sample.mask_transforms import transformed
+from sample.masks.transforms import transformed
 
 SIZE = 160  # pixels: the smallest that a sheet shows as they are
 STRUCTURES = ["lungs", "heart", "pleural effusion", "pneumothorax"]

@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from roentgen.data.dataset import DatasetWriter
-from roentgen.data.findings import Finding
-from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Radiograph, Report
+from roentgen.dataset.dataset import DatasetWriter
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.conditions.prompt_encoding import token_counts
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
-from roentgen.models.conditioning import token_counts
-from roentgen.models.sampler import SamplerSettings
-from roentgen.models.stable_diffusion import load_parts
-from roentgen.text.prompts import PromptStyle, prompt_of
+from roentgen.imaging.images import encode_png
+from roentgen.prompts.grammar import PromptStyle, prompt_of
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Report
 from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.plan import PlanFile, PlannedImage, part_size, plan_images, write_plan
-from sample.prompt_row import told_findings
+from sample.prompts.row import told_findings
 
 STYLE = PromptStyle()
 

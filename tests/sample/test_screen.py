@@ -17,18 +17,18 @@ import pytest
 from PIL import Image
 
 from roentgen.config import config_to_dict
-from roentgen.data.dataset import DatasetWriter, open_dataset
-from roentgen.data.findings import Finding
-from roentgen.data.images import encode_png
-from roentgen.data.parts import Part, WorkFolder
-from roentgen.data.radiograph import Radiograph, Split, Synthesis
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.dataset.work_folder import Part, WorkFolder
+from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.training_record import model_manifest
+from roentgen.distributed import Launch
 from roentgen.errors import InputError
-from roentgen.launch import Launch
+from roentgen.imaging.images import encode_png
 from roentgen.metrics.estimates import wilson_interval
-from roentgen.models.classifier import ClassifierConfig
-from roentgen.models.sampler import SamplerSettings
-from roentgen.models.trained import model_manifest
 from roentgen.randomness import derive_seed, numpy_generator
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Split, Synthesis
+from roentgen.vision.classifier import ClassifierConfig
 from sample import screen as screen_program
 from sample.plan import PLAN, PlanFile, PlannedImage, write_plan
 from sample.screen import screen

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from roentgen.config import load_config
-from roentgen.corpora.parts import PART_ITEMS, preparation_folder
-from roentgen.data.images import encode_png
+from roentgen.imaging.images import encode_png
+from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
 from roentgen.prepare import PrepareConfig, prepare
 
 ROOT = Path(__file__).parents[2]

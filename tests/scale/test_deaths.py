@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roentgen.corpora.finish import Finish
-from roentgen.corpora.parts import PART_ITEMS, preparation_folder
-from roentgen.corpora.pool import make_parts
 from roentgen.corpora.reader import LeftOut
-from roentgen.corpora.work import PartMaker
-from roentgen.data.images import encode_png
-from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
+from roentgen.imaging.images import encode_png
+from roentgen.preparation.part_maker import PartMaker
+from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
+from roentgen.preparation.postprocess import Finish
+from roentgen.preparation.workers import make_parts
+from roentgen.record.radiograph import Radiograph
 
 Shards = dict[str, bytes]
 Start = Callable[..., Any]  # gives conftest's Run

@@ -15,7 +15,7 @@ PROGRAM = """
 import json, resource, sys
 import numpy as np
 from roentgen.config import load_config
-from roentgen.models.sampler import Sampler
+from roentgen.diffusion.sampling.sampler import Sampler
 from sample.config import GenerateConfig
 from sample.generate import generate
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from roentgen.corpora.parts import preparation_folder
+from roentgen.distributed import Launch, meet, this_launch
 from roentgen.errors import InputError
-from roentgen.launch import Launch, meet, this_launch
+from roentgen.preparation.part_record import preparation_folder
 
 Shards = dict[str, bytes]
 Start = Callable[..., Any]  # gives conftest's Run

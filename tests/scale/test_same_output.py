@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from roentgen.config import load_config
-from roentgen.corpora.parts import PART_ITEMS, preparation_folder
 from roentgen.corpora.table import TableReader
-from roentgen.data.dataset import open_dataset
+from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
+from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
 from roentgen.prepare import PrepareConfig, prepare
 
 

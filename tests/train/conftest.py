@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 
 from roentgen.config import load_config
 from train.config import FinetuneConfig
-from train.examples import Examples
 from train.finetune import finetune
+from train.loading.batches import Examples
 
 SPOILT = 7  # an item whose latents are NaN: its steps are left out
 SPOILING = f"""
 import math
-from train.examples import Examples
+from train.loading.batches import Examples
 from train.finetune import main
 
 batch = Examples.batch

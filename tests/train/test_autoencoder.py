@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
+from roentgen.diffusion.vae import psnr, reconstruct
 from roentgen.errors import InputError
-from roentgen.models.reconstruction import psnr, reconstruct
 from train.autoencoder import AutoencoderConfig, Phase, train_autoencoder
 
 IMAGES = np.stack(

@@ -15,14 +15,9 @@ from diffusers import ControlNetModel
 from safetensors.torch import load_file
 
 from roentgen.config import load_config
-from roentgen.corpora.choice import PrepareConfig
 from roentgen.corpora.phantom import PhantomConfig
-from roentgen.data.dataset import open_dataset
-from roentgen.data.structures import masks_of
-from roentgen.errors import InputError
-from roentgen.models.control import conditioning
-from roentgen.models.stable_diffusion import (
-    TINY_MASKS,
+from roentgen.dataset.dataset import open_dataset
+from roentgen.diffusion.backbones.stable_diffusion import (
     Parts,
     find_controlnet,
     load_controlnet,
@@ -30,19 +25,24 @@ from roentgen.models.stable_diffusion import (
     module_fingerprint,
     save_model,
 )
-from roentgen.models.trained import model_manifest, trained_long_prompts, trained_style
+from roentgen.diffusion.conditions.controlnet import conditioning
+from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.errors import InputError
+from roentgen.manifest import read_manifest
+from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
-from roentgen.runs import read_manifest
-from roentgen.text.prompts import PromptStyle
-from train.augment import Augmenter
-from train.base import check_same_form
+from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.structures import masks_of
+from roentgen.weights import TINY_CONTROLNET
 from train.config import ControlnetConfig
+from train.config_sections import AugmentConfig
 from train.controlnet import train_controlnet
-from train.draws import Plan
-from train.kept import KeptSplit
-from train.masks import cache_masks
-from train.obedience import keep_best, read_best
-from train.sections import AugmentConfig
+from train.loading.augment import Augmenter
+from train.loading.draws import Plan
+from train.loading.filtered_split import KeptSplit
+from train.loading.mask_cache import cache_masks
+from train.monitor.mask_fidelity import keep_best, read_best
+from train.setup.base_model import check_same_form
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
@@ -198,7 +198,7 @@ def test_controlnets_that_do_not_fit_are_refused(
 
 
 def test_the_shipped_controlnet_opens_in_diffusers_and_fits_the_tiny_model() -> None:
-    opened = ControlNetModel.from_pretrained(TINY_MASKS / "controlnet")
+    opened = ControlNetModel.from_pretrained(TINY_CONTROLNET / "controlnet")
     assert opened.config.conditioning_channels == 4
     parts = load_parts("tiny")
     parts.controlnet, parts.structures = load_controlnet(find_controlnet("tiny"))

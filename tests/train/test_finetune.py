@@ -12,15 +12,15 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from roentgen.config import load_config
-from roentgen.data.dataset import open_dataset
+from roentgen.dataset.dataset import open_dataset
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
 from roentgen.errors import InputError
-from roentgen.models.stable_diffusion import load_parts
-from roentgen.runs import read_manifest
-from train.checkpoint import save_checkpoint
+from roentgen.manifest import read_manifest
+from train.checkpoints.checkpoint import save_checkpoint
 from train.config import FinetuneConfig
 from train.finetune import finetune
 from train.run import remove_leftovers
-from train.space import space_needed
+from train.setup.disk_space import space_needed
 
 Write = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def kill_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise KilledError
         save_checkpoint(folder, state, *rest, **options)
 
-    monkeypatch.setattr("train.saving.save_checkpoint", save_or_die)
+    monkeypatch.setattr("train.checkpoints.saver.save_checkpoint", save_or_die)
 
 
 def test_a_killed_run_resumes_to_the_same_bits(

@@ -24,8 +24,8 @@ from accelerate.utils.launch import (
 from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import ControlnetConfig, FinetuneConfig
+from train.engine.fsdp import check_sharding
 from train.run import make_accelerator
-from train.sharded import check_sharding
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "accelerate"

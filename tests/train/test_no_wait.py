@@ -10,11 +10,11 @@ import torch
 from accelerate import PartialState
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from train.ema import Ema
-from train.finite import Watch
 from train.loop import Training, train
-from train.optimizer import build_optimizer
-from train.posthoc import Posthoc
+from train.optim.ema import Ema
+from train.optim.nonfinite import Watch
+from train.optim.optimizer import build_optimizer
+from train.optim.posthoc_ema import Posthoc
 
 META = torch.device("meta")  # shapes and types without data: reading a value is an error
 

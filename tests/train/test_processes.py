@@ -19,7 +19,7 @@ PROGRAM = """
 import json, math, os, sys
 from pathlib import Path
 from train import loop
-from train.examples import Examples
+from train.loading.batches import Examples
 from train.finetune import main
 
 slice_losses, make = loop.slice_losses, Examples.batch

@@ -11,12 +11,12 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
+from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, load_parts
+from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.models.stable_diffusion import Parts, add_view_tokens, load_parts
-from train.adapters import adapt, trained_weights
-from train.denoiser import Denoiser
+from train.config_sections import LearningRates, LoraConfig
 from train.loop import slice_losses
-from train.sections import LearningRates, LoraConfig
+from train.optim.lora import adapt, trained_weights
 
 Write = Callable[..., Path]
 FROZEN = {"unet": 1e-3, "text_encoder": None}
@@ -291,6 +291,6 @@ def test_prompts_of_two_windows_train_and_the_model_says_so(
 def test_adapters_of_an_unknown_attention_are_refused(
     write: Write, fine_tune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.adapters.TEXT_PROJECTIONS", {"bert": ["query"]})
+    monkeypatch.setattr("train.optim.lora.TEXT_PROJECTIONS", {"bert": ["query"]})
     with pytest.raises(InputError, match="lora is not known for text encoders of kind 'clip_text"):
         fine_tune(write(lora={"rank": 2, "alpha": 2}))

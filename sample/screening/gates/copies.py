@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.copies import SIDE, CopyFinder
-from roentgen.data.pixels import Images
+from roentgen.dataset.image_arrays import Images
 from roentgen.errors import InputError
-from roentgen.metrics.copies import Threshold, calibrate_likeness
+from roentgen.metrics.conformal import Threshold, calibrate_likeness
 from roentgen.metrics.estimates import Floats
 from roentgen.randomness import numpy_generator
+from roentgen.vision.copy_finder import SIDE, CopyFinder
 from sample.screening.config import CopiesConfig
 from sample.screening.gates.gate import Judged, Shown
 

@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.radiograph import Radiograph
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
-from roentgen.models.probe import Probe, fit_logistic, fit_ridge
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.linear_probe import Probe, fit_logistic, fit_ridge
 from sample.screening.config import DemographicsConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 

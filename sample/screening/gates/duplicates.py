@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.copies import CopyFinder, Nearest
-from roentgen.data.pixels import Chosen, Images
-from roentgen.metrics.copies import Threshold
+from roentgen.dataset.image_arrays import Chosen, Images
+from roentgen.metrics.conformal import Threshold
 from roentgen.metrics.estimates import Floats
 from roentgen.randomness import numpy_generator
+from roentgen.vision.copy_finder import CopyFinder, Nearest
 from sample.screening.config import DuplicatesConfig
 from sample.screening.gates.copies import likeness_limit
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.pixels import Images
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.image_arrays import Images
 from roentgen.errors import InputError
-from roentgen.metrics.copies import Threshold, calibrate
+from roentgen.metrics.conformal import Threshold, calibrate
 from roentgen.metrics.estimates import Floats
-from roentgen.models.classifier import Classifier, Prediction
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.classifier import Classifier, Prediction
 
 _LEAST = 1e-6  # probabilities are taken no nearer to 0 and 1
 

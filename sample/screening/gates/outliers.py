@@ -6,9 +6,9 @@ Deep nearest neighbours, Sun et al. 2022: features of length 1.
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.pixels import Images
+from roentgen.dataset.image_arrays import Images
 from roentgen.metrics.estimates import Floats
-from roentgen.models.extractor import Extractor
+from roentgen.vision.features.extractor import Extractor
 from sample.screening.config import OutliersConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.data.findings import FINDING_NAMES, FindingName
-from roentgen.data.pixels import Chosen
-from roentgen.data.radiograph import Radiograph
+from roentgen.dataset.image_arrays import Chosen
 from roentgen.metrics.estimates import Floats
-from roentgen.models.classifier import Classifier
-from roentgen.models.labels import NotMentioned
-from roentgen.models.sides import SIDES, Halves, one_side, shows_sides, side_labels
+from roentgen.record.findings import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.classifier import Classifier
+from roentgen.vision.half_films import SIDES, Halves, one_side, shows_sides, side_labels
+from roentgen.vision.label_arrays import NotMentioned
 from sample.screening.config import SidesConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 

@@ -1,0 +1,131 @@
+"""How well images and prompts agree to CLIP models, with embeddings kept in the caches."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.alignment.scores import resamples
+from eval.config import EvaluateConfig
+from eval.processes import ALONE
+from eval.sets import MINIMUM, ImageSet, Sets
+from roentgen.cache import Cache, Contents, open_cache
+from roentgen.manifest import fingerprint_of
+from roentgen.metrics.clip_score import RECALLS, clip_scores, distinct, recalls
+from roentgen.metrics.estimates import Estimate, not_measured
+from roentgen.prompts.grammar import split_view
+from roentgen.record.views import VIEW_WORDS
+from roentgen.vision.clip import ClipModel
+
+Prompted = dict[str, tuple[ImageSet, list[str]]]
+_CHUNK = 64
+REAL = "ceiling"
+DEFINITION = (
+    "Cosine of the embeddings of image and prompt; a view token is written as words. Its floor is "
+    "the cosine with another image's prompt of the same set that is worded otherwise. Recall@k: "
+    "the share of images whose own prompt is among the k nearest of a pool of differently worded "
+    "ones. Real films: those held-out ones that the main set's prompts were made of, with these."
+)
+
+
+def prompted_sets(sets: Sets) -> Prompted:
+    """Each synthetic set's images with their prompts, and the real films that they were made of.
+
+    Images without a prompt are not among them.
+    """
+    result: Prompted = {name: _own_prompts(images) for name, images in sets.synthetic.items()}
+    made_of: dict[str, str] = {}
+    for radiograph in sets.synthetic[sets.main].radiographs:
+        if radiograph.synthesis and radiograph.synthesis.from_radiograph:
+            made_of[radiograph.synthesis.from_radiograph] = radiograph.synthesis.prompt
+    rows = [k for k, r in enumerate(sets.test.radiographs) if r.id in made_of]
+    prompts = [worded(made_of[sets.test.radiographs[k].id]) for k in rows]
+    return {**result, REAL: (sets.test.take(np.array(rows, dtype=np.int64)), prompts)}
+
+
+def worded(prompt: str) -> str:
+    """The prompt with its view token as words, which a CLIP model has read before."""
+    view, text = split_view(prompt)
+    return text if view is None else ", ".join(part for part in (VIEW_WORDS[view], text) if part)
+
+
+def agreement(
+    config: EvaluateConfig, model: ClipModel, prompted: Prompted
+) -> tuple[int, dict[str, dict[str, Estimate]]]:
+    """The size of the pools, and by set: score, floor, gain and recalls."""
+    assert config.alignment is not None
+    embedded = {
+        name: embed(config, model, images, prompts, ALONE)
+        for name, (images, prompts) in prompted.items()
+    }
+    pools = {name: distinct(prompts, config.seed, name) for name, (_, prompts) in prompted.items()}
+    enough = [len(pool) for pool in pools.values() if len(pool) >= MINIMUM]
+    size = min([config.alignment.pool, *enough])
+    result = {}
+    for name, (images, prompts) in prompted.items():
+        if len(prompts) < MINIMUM:
+            missing = not_measured(len(prompts), _few(name, len(prompts)))
+            keys = ("score", "floor", "gain", *(f"recall@{k}" for k in RECALLS))
+            result[name] = dict.fromkeys(keys, missing)
+            continue
+        seen, told = embedded[name]
+        weights = resamples(images.patients, config.bootstrap, config.seed)
+        found = clip_scores(seen, told, prompts, weights, name=name, seed=config.seed)
+        rows = pools[name][:size]
+        if len(rows) < MINIMUM:
+            why = f"{len(rows)} differently worded prompts (at least {MINIMUM} needed)"
+            found |= {f"recall@{k}": not_measured(len(rows), why) for k in RECALLS}
+        else:
+            found |= recalls(seen[rows], told[rows])
+        result[name] = found
+    return size, result
+
+
+def embed(
+    config: EvaluateConfig,
+    model: ClipModel,
+    images: ImageSet,
+    prompts: list[str],
+    accelerator: Any,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Images and prompts, (N, d) each; made by all processes of `accelerator` unless kept."""
+    d = model.dimension
+    if not prompts:
+        return np.empty((0, d), np.float32), np.empty((0, d), np.float32)
+    key = fingerprint_of([images.key, prompts, model.definition])
+    contents = Contents(
+        key=key,
+        items=len(prompts),
+        tensors={"image": (torch.float32, (d,)), "text": (torch.float32, (d,))},
+    )
+
+    def encode(items: range) -> dict[str, torch.Tensor]:
+        seen = model.encode_images(images.images[slice(items.start, items.stop)])
+        told = model.encode_texts([prompts[k] for k in items])
+        return {"image": torch.from_numpy(seen), "text": torch.from_numpy(told)}
+
+    cache: Cache = open_cache(
+        config.caches_folder / f"clip-{key}",
+        contents,
+        encode,
+        told=f"images and prompts of {images.name}",
+        chunk=_CHUNK,
+        name_of=lambda item: f"image {images.radiographs[item].id!r}",
+        accelerator=accelerator,
+    )
+    everything = range(len(prompts))
+    return cache.read("image", everything).numpy(), cache.read("text", everything).numpy()
+
+
+def _own_prompts(images: ImageSet) -> tuple[ImageSet, list[str]]:
+    rows = [k for k, r in enumerate(images.radiographs) if r.synthesis]
+    made = [images.radiographs[k].synthesis for k in rows]
+    chosen = images.take(np.array(rows, dtype=np.int64))
+    return chosen, [worded(synthesis.prompt) for synthesis in made if synthesis]
+
+
+def _few(name: str, count: int) -> str:
+    if name == REAL:
+        return f"the prompts were made of {count} held-out films (at least {MINIMUM} needed)"
+    return f"{count} images have a prompt (at least {MINIMUM} needed)"

@@ -1,0 +1,125 @@
+"""The judges of alignment: networks trained on real films, which say what an image shows."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from eval.alignment.demographics import PatientProbes, patient_probes, patients_as_asked
+from eval.alignment.laterality import side_accuracy, untrained_sides
+from eval.alignment.scores import alignment, resamples, thresholds_of, trainable
+from eval.config import EvaluateConfig
+from eval.config_sections import AlignmentConfig
+from eval.networks.classifiers import trained
+from eval.networks.regimes import hold_out
+from eval.sets import ImageSet, Sets
+from roentgen.manifest import fingerprint_of
+from roentgen.metrics.estimates import Estimate, Floats
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import Classifier
+from roentgen.vision.half_films import Halves, shows_sides, side_labels
+
+SEED = 0  # of the judges' training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """All that was learnt from real films, to be asked about any set."""
+
+    config: EvaluateConfig
+    findings: Classifier
+    untrained: dict[FindingName, str | None]  # why it does not know a finding
+    thresholds: dict[FindingName, float | str]  # from which on a finding is called, or why not
+    sides: Classifier | None
+    untrained_sides: dict[FindingName, str | None]
+    patients: PatientProbes
+
+    def measure(self, images: ImageSet) -> dict[str, Any]:
+        """What of one set is as asked, for results.json."""
+        c = self.config
+        result = alignment(
+            self.findings.predict(images.images),
+            images.labels,
+            images.views,
+            images.patients,
+            c.findings,
+            self.untrained,
+            thresholds=self.thresholds,
+            min_cases=c.min_cases,
+            samples=c.bootstrap,
+            seed=c.seed,
+        )
+        weights = resamples(images.patients, c.bootstrap, c.seed)
+        features = self.findings.features(images.images)
+        result |= patients_as_asked(self.patients, features, images.radiographs, weights)
+        result["side_accuracy"] = self._sides(images)
+        return result
+
+    def _sides(self, images: ImageSet) -> dict[str, Estimate]:
+        c = self.config
+        frontal = images.take(shows_sides(images.radiographs))
+        said: Floats = np.zeros((len(frontal), len(c.findings), 2))
+        if self.sides is not None and len(frontal):
+            halves = self.sides.predict(Halves(frontal.images)).findings
+            said = halves.reshape(len(frontal), 2, -1).transpose(0, 2, 1)
+        asked = side_labels(frontal.radiographs, c.findings, c.not_mentioned)
+        return side_accuracy(said, asked, c.findings, self.untrained_sides, c.min_cases)
+
+
+def judging_films(config: EvaluateConfig, sets: Sets) -> tuple[ImageSet, ImageSet]:
+    """The real films that judges learn from, and other patients' that thresholds are chosen on."""
+    assert config.alignment is not None
+    told: AlignmentConfig = config.alignment
+    held_out, rest = hold_out(sets.train.patients, told.validation, config.seed)
+    return sets.train.take(rest), sets.train.take(held_out)
+
+
+def finding_judge(config: EvaluateConfig, sets: Sets) -> Classifier:
+    """The network that knows findings and views."""
+    learnt, _ = judging_films(config, sets)
+    return trained(config, SEED, learnt)
+
+
+def side_judge(config: EvaluateConfig, sets: Sets) -> Classifier | None:
+    """The network that knows findings in one half of a film; None if no film tells their sides."""
+    halves, untrained = _halves(config, judging_films(config, sets)[0])
+    return None if all(untrained.values()) else trained(config, SEED, halves)
+
+
+def judges(config: EvaluateConfig, sets: Sets) -> Judges:
+    """Both networks, and what is fitted to the first one's features."""
+    learnt, validation = judging_films(config, sets)
+    network = finding_judge(config, sets)
+    said = network.predict(validation.images).findings
+    _, untrained_sides = _halves(config, learnt)
+    return Judges(
+        config=config,
+        findings=network,
+        untrained=trainable(learnt.labels, config.findings, config.min_cases),
+        thresholds=thresholds_of(said, validation.labels, config.findings, config.min_cases),
+        sides=side_judge(config, sets),
+        untrained_sides=untrained_sides,
+        patients=patient_probes(
+            network.features(learnt.images), learnt.radiographs, config.min_cases
+        ),
+    )
+
+
+def _halves(
+    config: EvaluateConfig, films: ImageSet
+) -> tuple[ImageSet, dict[FindingName, str | None]]:
+    """Both halves of each frontal film, and why the side of a finding cannot be learned from them.
+
+    A half's labels say what is present on that side.
+    """
+    frontal = films.take(shows_sides(films.radiographs))
+    labels = side_labels(frontal.radiographs, config.findings, config.not_mentioned)
+    halves = replace(
+        frontal,
+        radiographs=tuple(r for r in frontal.radiographs for _ in range(2)),
+        images=Halves(frontal.images),
+        labels=labels.transpose(0, 2, 1).reshape(2 * len(frontal), -1),
+        views=np.repeat(frontal.views, 2),
+        key=fingerprint_of([frontal.key, "halves"]),
+    )
+    return halves, untrained_sides(labels, config.findings, config.min_cases)

@@ -1,0 +1,152 @@
+"""How alike images are: MS-SSIM of pairs that share a prompt, a finding or just the set, and Vendi.
+
+Real films have no prompt; those that share view and findings stand in, and synthetic images are
+compared by that rule too, so that there is a scale.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.dataset.image_arrays import Images
+from roentgen.metrics.estimates import Estimate, normal_interval, not_measured, percentile_interval
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.ms_ssim import ms_ssim_pairs
+from roentgen.metrics.vendi import vendi_jackknife
+from roentgen.randomness import numpy_generator
+from roentgen.record.findings import FindingName, states
+from roentgen.record.radiograph import Radiograph
+
+MIN_GROUPS = 2
+JACKKNIFE_GROUPS = 20
+_PAIRS_AT_ONCE = 16  # whose images are read together
+
+
+def prompt_key(radiograph: Radiograph) -> Hashable:
+    """The prompt, or None for an image without one."""
+    return None if radiograph.synthesis is None else radiograph.synthesis.prompt
+
+
+def asked_key(radiograph: Radiograph) -> Hashable:
+    """View and the findings that are present; None where neither is known."""
+    present = frozenset(n for n, state in states(radiograph.findings).items() if state == "present")
+    if radiograph.view is None and not radiograph.findings:
+        return None
+    return radiograph.view, present - {"No Finding"}
+
+
+def within_group(
+    images: Images,
+    radiographs: Sequence[Radiograph],
+    key: Callable[[Radiograph], Hashable],
+    *,
+    per_group: int,
+    max_groups: int,
+    samples: int,
+    seed: int,
+) -> Estimate:
+    """Mean over groups of the mean MS-SSIM of their pairs; the interval resamples groups.
+
+    A group gives at most `per_group` images; two of one patient are never paired. Of more than
+    `max_groups` with a pair the seed draws so many. n is the pairs.
+    """
+    draws = numpy_generator(seed, "ms-ssim")
+    groups: dict[Hashable, list[int]] = {}
+    for row in draws.permutation(len(radiographs)).tolist():
+        group = key(radiographs[row])
+        if group is not None:
+            groups.setdefault(group, []).append(row)
+    drawn = (one_a_patient(rows, radiographs)[:per_group] for rows in groups.values())
+    paired = [chosen for chosen in drawn if len(chosen) > 1][:max_groups]
+    n = sum(math.comb(len(chosen), 2) for chosen in paired)
+    if len(paired) < MIN_GROUPS:
+        return not_measured(n, f"only {len(paired)} groups have two images of two patients")
+    means = [_mean_of_all_pairs(images[np.array(chosen)]) for chosen in paired]
+    return _mean(np.array(means), n, samples, draws)
+
+
+def random_pairs(
+    images: Images,
+    radiographs: Sequence[Radiograph],
+    finding: FindingName | None,
+    *,
+    pairs: int,
+    samples: int,
+    seed: int,
+) -> Estimate:
+    """Mean MS-SSIM of at most `pairs` random pairs, of the whole set or of those with a finding.
+
+    An image, and of real films a patient, is in one pair at most, so that the pairs, of which n
+    counts and the interval resamples, tell of each other nothing.
+    """
+    draws = numpy_generator(seed, "ms-ssim pairs", finding or "")
+    rows = [
+        row
+        for row in draws.permutation(len(radiographs)).tolist()
+        if finding is None or states(radiographs[row].findings).get(finding) == "present"
+    ]
+    rows = one_a_patient(rows, radiographs)
+    n = min(pairs, len(rows) // 2)
+    if n < MIN_GROUPS:
+        kind = "images" if finding is None else f"images with {finding}"
+        return not_measured(n, f"only {len(rows)} {kind} of different patients")
+    return _mean(np.concatenate(list(_paired(images, np.array(rows[: 2 * n])))), n, samples, draws)
+
+
+def one_a_patient(rows: Sequence[int], radiographs: Sequence[Radiograph]) -> list[int]:
+    """The first row of each patient; synthetic images are different draws even of one patient."""
+    seen: set[str] = set()
+    result = []
+    for row in rows:
+        record = radiographs[row]
+        identity = record.id if record.synthesis else record.patient_id
+        if identity not in seen:
+            seen.add(identity)
+            result.append(row)
+    return result
+
+
+def matched_vendi(sets: dict[str, FeatureSet], seed: int) -> dict[str, Estimate]:
+    """The Vendi score of each set's features at the n of the smallest, which the seed draws.
+
+    Interval: 1.96 standard deviations of the jackknife that leaves out one of 20 groups of patients
+    at a time (a bootstrap's repeats would themselves lower the score).
+    """
+    n = min(len(item) for item in sets.values())
+    result = {}
+    for name, item in sets.items():
+        draws = numpy_generator(seed, "vendi", name)
+        drawn = item.take(np.sort(draws.permutation(len(item))[:n]))
+        names, member = np.unique(np.asarray(drawn.patients), return_inverse=True)
+        groups = min(JACKKNIFE_GROUPS, len(names))
+        group = draws.permutation(np.arange(len(names)) % groups)[member]
+        value, left = vendi_jackknife(drawn.features, group)
+        if not len(left):
+            result[name] = Estimate(value=value, n=n)
+            continue
+        # The jackknife's variance is (g - 1)^2 / g times that among its g values.
+        low, high = normal_interval(value, left * (groups - 1) / math.sqrt(groups))
+        result[name] = Estimate(value=value, low=max(1.0, low), high=high, n=n)
+    return result
+
+
+def _paired(images: Images, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    """MS-SSIM of the first and second row, the third and fourth, and so on."""
+    for start in range(0, len(rows), 2 * _PAIRS_AT_ONCE):
+        part = images[rows[start : start + 2 * _PAIRS_AT_ONCE]]
+        yield ms_ssim_pairs(part, [(i, i + 1) for i in range(0, len(part), 2)])
+
+
+def _mean(
+    values: NDArray[np.float64], n: int, samples: int, draws: np.random.Generator
+) -> Estimate:
+    resampled = values[draws.integers(len(values), size=(samples, len(values)))].mean(axis=1)
+    low, high = percentile_interval(resampled)
+    return Estimate(value=float(values.mean()), low=low, high=high, n=n)
+
+
+def _mean_of_all_pairs(images: NDArray[np.uint8]) -> float:
+    return float(ms_ssim_pairs(images, list(combinations(range(len(images)), 2))).mean())

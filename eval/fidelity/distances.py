@@ -1,0 +1,203 @@
+"""How close a set is to held-out real films, with the floor that other real films reach.
+
+FID of few images is biased upwards, the more the fewer, and neighbourhoods shrink with more. So
+every set, and the real films of the floor, is compared at the same number of images n with the
+same held-out films: the bias is then alike in all, and the excess over the floor is what is left.
+
+The floor is films of the train split: other patients, the same source, and as many as any set has.
+Halves of the held-out films would be a floor at half the n only, at which no set is compared; they
+tell instead whether the two splits are alike (`halves`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.metrics.estimates import (
+    Estimate,
+    bootstrap_weights,
+    normal_estimate,
+    normal_interval,
+    not_measured,
+)
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.fid_at_n import draws, fid_replicates, matched_distance
+from roentgen.metrics.fid_extrapolation import distances_by_n, extrapolated
+from roentgen.metrics.frechet import Sample, sample_distance
+from roentgen.metrics.kernel_distances import cmmds, kernel_distances
+from roentgen.metrics.neighbours import kth_distances, neighbours
+from roentgen.randomness import derive_seed, numpy_generator
+
+Floats = NDArray[np.float64]
+Weights = NDArray[np.int32]
+Estimates = dict[str, Estimate]
+FLOOR = "floor"
+CURVE_PARTS, CURVE_LEAST = 8, 20  # of FID by n
+
+
+def fidelity(
+    sets: Mapping[str, FeatureSet],
+    train: FeatureSet,
+    test: FeatureSet,
+    *,
+    k: int,
+    clip: bool,
+    subsets: int,
+    samples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """All distances of each set and of the floor to the held-out films, on one kind of feature.
+
+    `k` is that of neighbourhoods; CMMD is measured on features of `clip` models only.
+    """
+    n = min(len(train), *(len(item) for item in sets.values()))
+    compared = {**sets, FLOOR: train}
+    drawn = {name: item.take(draws(item, n, 1, seed)[0]) for name, item in compared.items()}
+    reference = Sample(test.features)
+    result: dict[str, Any] = {"n": n, "n_reference": len(test)}
+    result |= _fid(compared, test, n, list(sets), subsets=subsets, samples=samples, seed=seed)
+    result["fid_extrapolated"] = {
+        name: extrapolated(item, test, seed, name) for name, item in drawn.items()
+    }
+    result["fid_by_n"] = {
+        name: [
+            {"n": size, "fid": value}
+            for size, value in distances_by_n(
+                item, reference, seed, name, most=CURVE_PARTS, least=CURVE_LEAST
+            )
+        ]
+        for name, item in drawn.items()
+    }
+    result |= kernels(drawn, test, clip=clip, samples=samples, seed=seed)
+    result |= _coverage(drawn, test, k=k, samples=samples, seed=seed)
+    result["halves"] = halves(train, test, subsets, seed)
+    return result
+
+
+def kernels(
+    sets: Mapping[str, FeatureSet], test: FeatureSet, *, clip: bool, samples: int, seed: int
+) -> dict[str, Estimates]:
+    """KID and CMMD of each set; intervals as FID's."""
+    result: dict[str, Estimates] = {"kid": {}, "cmmd": {}}
+    held_out = _with_ones(test, samples, derive_seed(seed, "fid reference"))
+    measures: dict[str, Callable[..., Floats]] = {"kid": kernel_distances}
+    if clip:
+        measures["cmmd"] = cmmds
+    for name, item in sets.items():
+        weights = _with_ones(item, samples, derive_seed(seed, "fid", name))
+        result["cmmd"][name] = not_measured(len(item), "needs features of a CLIP model")
+        for measure, distances in measures.items():
+            values = distances(item.features, test.features, weights, held_out)
+            result[measure][name] = normal_estimate(values[0], values[1:], len(item), least=None)
+    return result
+
+
+def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Estimates:
+    """FID between halves of the held-out films, and of train films to such a half.
+
+    Halves share no patient; as many train films as the other half has. Means over `subsets` cuts.
+    If "across" is well above "within", the splits differ and the floor is too high.
+    """
+    found: list[tuple[float, float]] = []
+    size = 0
+    for k in range(subsets):
+        generator = numpy_generator(seed, "fid halves", k)
+        names, member = np.unique(np.asarray(test.patients), return_inverse=True)
+        in_first = (generator.permutation(len(names)) < len(names) / 2)[member]
+        first, second = np.flatnonzero(in_first), np.flatnonzero(~in_first)
+        size = min(len(first), len(second), len(train))
+        if size < 2:
+            few = not_measured(len(test), "the held-out films are of too few patients")
+            return {"within": few, "across": few}
+        reference = Sample(test.take(second).features)
+        others = np.sort(generator.permutation(len(train))[:size])
+        half = np.sort(generator.permutation(first)[:size])
+        found.append(
+            (
+                sample_distance(Sample(test.take(half).features), reference),
+                sample_distance(Sample(train.take(others).features), reference),
+            )
+        )
+    within, across = np.mean(found, axis=0)
+    return {
+        "within": Estimate(value=float(within), n=size),
+        "across": Estimate(value=float(across), n=size),
+    }
+
+
+def _fid(
+    compared: Mapping[str, FeatureSet],
+    test: FeatureSet,
+    n: int,
+    names: Sequence[str],
+    *,
+    subsets: int,
+    samples: int,
+    seed: int,
+) -> dict[str, Estimates]:
+    """FID, its excess over the floor, and the share of the first set's excess that was lost."""
+    reference = Sample(test.features)
+    values = {
+        name: matched_distance(item, reference, n, subsets, seed) for name, item in compared.items()
+    }
+    replicates = fid_replicates(compared, test, n, samples, seed)
+    return {
+        "fid": {
+            name: normal_estimate(values[name], replicates[name], n, least=0.0) for name in compared
+        },
+        "excess": {
+            name: normal_estimate(
+                values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n, least=None
+            )
+            for name in names
+        },
+        "excess_lost": _lost(values, replicates, names, n),
+    }
+
+
+def _coverage(
+    sets: Mapping[str, FeatureSet], test: FeatureSet, *, k: int, samples: int, seed: int
+) -> dict[str, Estimates]:
+    """Precision, recall, density and coverage; neighbourhoods are kept in all resamples."""
+    result: dict[str, Estimates] = {}
+    reach = kth_distances(test.features, k)
+    held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
+    for name, item in sets.items():
+        made = bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
+        found = neighbours(test.features, item.features, k=k, reach_real=reach).per_image()
+        for measure, values in found.items():
+            weights = made if measure in ("precision", "density") else held_out
+            replicates = (weights @ values) / weights.sum(axis=1)
+            one = normal_estimate(float(values.mean()), replicates, len(item), least=0.0)
+            result.setdefault(measure, {})[name] = one
+    return result
+
+
+def _with_ones(item: FeatureSet, samples: int, seed: int) -> Weights:
+    """(1 + samples, n): every image once, then resamples of patients."""
+    weights = bootstrap_weights(item.patients, samples, seed)
+    return np.concatenate([np.ones_like(weights[:1]), weights])
+
+
+def _lost(
+    values: Mapping[str, float], replicates: Mapping[str, Floats], names: Sequence[str], n: int
+) -> Estimates:
+    """For each set but the first: which share of the first's excess over the floor it lost."""
+    result = {}
+    first, *others = names
+    before, excess_before = values[first] - values[FLOOR], replicates[first] - replicates[FLOOR]
+    certain = normal_interval(before, excess_before)[0] > 0
+    for name in others:
+        if not certain:
+            why = f"{first!r} has no excess over the floor, or none beyond its interval"
+            result[name] = not_measured(n, why)
+            continue
+        kept = (values[name] - values[FLOOR]) / before
+        excess_after = replicates[name] - replicates[FLOOR]
+        # The ratio to first order: a resample whose excess is near zero must not rule the interval.
+        share = 1 - kept
+        shares = share - (excess_after - kept * excess_before) / before
+        result[name] = normal_estimate(share, shares, n, least=None)
+    return result

@@ -1,0 +1,91 @@
+"""How close a set is to held-out films of the same kind: of a finding, a view, a sex, an age band.
+
+FID of few images is biased upwards. So within one attribute all groups, all sets and the floor are
+compared at the same n with the same number of held-out films: of groups with more, as many are
+drawn. A group that is too small is stated, and does not lower n for the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.fidelity.distances import FLOOR, kernels
+from roentgen.metrics.estimates import Estimate, not_measured
+from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.fid_extrapolation import REFERENCE, jackknifed
+from roentgen.metrics.frechet import frechet_distance_of_features
+from roentgen.randomness import derive_seed, numpy_generator
+
+Members = dict[str, dict[str, NDArray[np.int64]]]  # of a group: set -> its rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDistances:
+    """The distances of one group, of each set and the floor."""
+
+    n: int  # images of each set
+    n_reference: int  # held-out films
+    fid: Mapping[str, Estimate]
+    kid: Mapping[str, Estimate]
+
+
+def by_group(
+    sets: Mapping[str, FeatureSet],
+    train: FeatureSet,
+    test: FeatureSet,
+    members: Members,
+    *,
+    least: int,
+    most: int,
+    samples: int,
+    seed: int,
+) -> dict[str, GroupDistances]:
+    """The distances of the groups of one attribute.
+
+    `members` are the rows of each group in each set, in FLOOR and in REFERENCE. A group needs
+    `least` images in each; of more than `most`, so many are drawn.
+    """
+    whole = {**sets, FLOOR: train, REFERENCE: test}
+    enough = {
+        group: rows
+        for group, rows in members.items()
+        if min(len(rows[name]) for name in whole) >= least
+    }
+    sizes = [len(rows[name]) for rows in enough.values() for name in whole if name != REFERENCE]
+    n = min([most, *sizes])
+    m = min([most, *(len(rows[REFERENCE]) for rows in enough.values())])
+    result = {}
+    for group, rows in members.items():
+        if group not in enough:
+            why = _few(rows, least)
+            missing = {name: not_measured(len(rows[name]), why) for name in (*sets, FLOOR)}
+            result[group] = GroupDistances(n=0, n_reference=0, fid=missing, kid=missing)
+            continue
+        drawn = {
+            name: item.take(_drawn(rows[name], m if name == REFERENCE else n, seed, group, name))
+            for name, item in whole.items()
+        }
+        reference = drawn.pop(REFERENCE)
+        part = derive_seed(seed, "groups", group)
+        fid = {
+            name: jackknifed(_distance, item, reference, part, name) for name, item in drawn.items()
+        }
+        kid = kernels(drawn, reference, clip=False, samples=samples, seed=part)["kid"]
+        result[group] = GroupDistances(n=n, n_reference=m, fid=fid, kid=kid)
+    return result
+
+
+def _distance(a: FeatureSet, b: FeatureSet) -> float:
+    return frechet_distance_of_features(a.features, b.features)
+
+
+def _drawn(rows: NDArray[np.int64], n: int, seed: int, group: str, name: str) -> NDArray[np.int64]:
+    return np.sort(numpy_generator(seed, "fid group", group, name).permutation(rows)[:n])
+
+
+def _few(rows: Mapping[str, NDArray[np.int64]], least: int) -> str:
+    name, count = min(((name, len(found)) for name, found in rows.items()), key=lambda x: x[1])
+    place = {FLOOR: "the train split", REFERENCE: "the test split"}.get(name, repr(name))
+    return f"only {count} in {place} (at least {least} needed)"

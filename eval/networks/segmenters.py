@@ -1,0 +1,73 @@
+"""Segmenters that evaluation trains: once for each training set and seed, kept in the caches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eval.config import EvaluateConfig
+from eval.networks.classifiers import device
+from eval.sets import ImageSet
+from roentgen.config import config_to_dict
+from roentgen.dataset.image_arrays import Joined
+from roentgen.manifest import fingerprint_of, whole_folder
+from roentgen.record.structures import is_any_known, structures_shown
+from roentgen.vision.segmenter import Segmenter, StructureMasks, load_segmenter, train_segmenter
+
+
+def trained_segmenter(
+    config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
+) -> Segmenter:
+    """Trained on these sets together, or as it was kept when that was done before."""
+    folder = config.caches_folder / f"segmenter-{segmenter_key(config, structures, seed, *sets)}"
+    if not folder.exists():
+        segmenter = train(config, structures, seed, *sets)
+        with whole_folder(folder) as partial:
+            segmenter.save(partial)
+    return load_segmenter(folder, device())
+
+
+def train(
+    config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
+) -> Segmenter:
+    """One network on these sets together: on those images of which a structure is known."""
+    known = [with_masks(images, structures) for images in sets]
+    return train_segmenter(
+        Joined([images.images for images in known]),
+        StructureMasks([p for s in known for p in s.places], structures, sets[0].size),
+        structures=structures,
+        config=config.segmenter,
+        seed=seed,
+        device=device(),
+    )
+
+
+def with_masks(images: ImageSet, structures: Sequence[str]) -> ImageSet:
+    """Those images of which a structure is known."""
+    shown = {split: structures_shown(split) for split in {split for split, _ in images.places}}
+    rows = [
+        i
+        for i, (radiograph, (split, row)) in enumerate(
+            zip(images.radiographs, images.places, strict=True)
+        )
+        if is_any_known(radiograph, shown[split](row), structures)
+    ]
+    return images.take(np.array(rows, dtype=int))
+
+
+def segmenter_key(
+    config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
+) -> str:
+    """Of all that a network depends on."""
+    settings = config_to_dict(config.segmenter)
+    return fingerprint_of([[s.key for s in sets], list(structures), seed, settings])
+
+
+def segmenter_text(config: EvaluateConfig) -> str:
+    """The network in words."""
+    c = config.segmenter
+    return (
+        f"Network: U-Net of segmentation_models_pytorch with the encoder {c.encoder}, from "
+        f"scratch, {c.steps} steps of {c.batch_size} images, cross-entropy and soft Dice; shifted, "
+        "turned and scaled a little, never flipped. Pixels whose structure is not known bear on "
+        "nothing. A pixel is inside from a probability of 0.5 on."
+    )

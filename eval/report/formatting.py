@@ -1,0 +1,32 @@
+"""Numbers, and the cells of tables, in words."""
+
+from eval.report.section import Cell
+
+
+def told(cell: Cell) -> str:
+    """A cell in words: an estimate with its interval, or why there is none."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, int):
+        return str(cell)
+    if isinstance(cell, float):
+        return number(cell)
+    if cell.value is None:
+        return str(cell.note)
+    text = number(cell.value)
+    if cell.low is not None and cell.high is not None:
+        text += f" ({number(cell.low)} to {number(cell.high)})"
+    return f"{text}, {cell.note}" if cell.note else text
+
+
+def number(value: float) -> str:
+    """Three decimals, or three digits of what is smaller than 0.1; a true minus sign."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    text = f"{size:.3f}" if size >= 0.1 else f"{size:.3g}"
+    if size >= 100:
+        text = f"{size:.1f}"
+    return f"\u2212{text}" if value < 0 else text

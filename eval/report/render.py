@@ -1,0 +1,39 @@
+"""The page: one HTML file that needs nothing else, made of the results and what parts show."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from eval.report.citation import Citation
+from eval.report.formatting import number, told
+from eval.report.pictures import data_uri, side_for
+from eval.report.section import Part, Pictures
+from roentgen.config import config_to_yaml
+from roentgen.metrics.estimates import Estimate
+
+FOLDER = Path(__file__).parent
+
+
+def render(
+    results: Mapping[str, Any],
+    parts: Sequence[Part],
+    pictures: Mapping[str, Sequence[Pictures]],
+    cite: Citation,
+) -> str:
+    """The page of these results; `pictures` are "drawn" at random and, maybe, "ranked"."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = [group for part in parts for group in part.pictures]
+    side = side_for([*shown, *(group for groups in pictures.values() for group in groups)])
+    environment.filters |= {"number": number, "yaml": config_to_yaml, "cell": told}
+    environment.filters["uri"] = lambda images: data_uri(images, side)
+    environment.tests["estimate"] = lambda cell: isinstance(cell, Estimate)
+    template = environment.get_template("page.html.j2")
+    return template.render(r=results, parts=parts, pictures=pictures, cite=cite)

@@ -1,0 +1,81 @@
+"""What a part of an evaluation hands over: numbers, and how they are shown.
+
+A part measures; the page, the CSV and LaTeX tables and results.json are made of this alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.report.plots import Plot
+from roentgen.metrics.estimates import Estimate
+
+Cell = str | int | float | Estimate | None  # None: an empty cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of cells below a header of different names; the first cell of a row is its name."""
+
+    name: str  # of its files: "fidelity-per-finding"
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.rows), self.name
+        assert len(set(self.columns)) == len(self.columns), f"{self.name}: columns of one name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Some images side by side with one caption."""
+
+    caption: str
+    alt: str
+    images: NDArray[np.uint8] | None  # (n, H, W[, 3]); None: there is no such image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Strips that are to be looked at together."""
+
+    title: str
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of the summary: a number of each synthetic set, and one of real films for scale."""
+
+    measure: str  # says which way is better
+    sets: Mapping[str, Estimate]
+    real: Estimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of an evaluation."""
+
+    name: str  # its key in results.json
+    title: str  # the question it answers
+    definition: tuple[str, ...]  # how it was measured, on what, at which n
+    numbers: Mapping[str, Any]  # for results.json; holds estimates
+    summary: tuple[Line, ...] = ()
+    tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    pictures: tuple[Pictures, ...] = field(default=())
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses, mappings, sequences and NumPy's numbers as plain JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [as_json(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,80 @@
+"""Tables as CSV, to compute with, and as LaTeX, for a paper."""
+
+import csv
+import io
+import re
+
+from eval.report.formatting import told
+from eval.report.section import Cell, Table
+from roentgen.metrics.estimates import Estimate
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\u2212": "$-$",
+    '"': "''",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+_ESCAPED = re.compile("|".join(re.escape(sign) for sign in _ESCAPES))
+
+
+def csv_text(table: Table) -> str:
+    """Comma-separated values, numbers in full.
+
+    A column that holds estimates becomes five: value, low, high, n and note.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
+    wide = [any(isinstance(cell, Estimate) for cell in column) for column in columns]
+    header: list[str] = []
+    for name, spread in zip(table.columns, wide, strict=True):
+        header += (
+            [name, *(f"{name} {x}" for x in ("low", "high", "n", "note"))] if spread else [name]
+        )
+    writer.writerow(header)
+    for row in table.rows:
+        writer.writerow(
+            [
+                x
+                for c, spread in zip(row, wide, strict=True)
+                for x in (_spread(c) if spread else [c])
+            ]
+        )
+    return buffer.getvalue()
+
+
+def latex_text(table: Table) -> str:
+    r"""A table environment with booktabs' rules (\usepackage{booktabs}), intervals in brackets."""
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escape(table.caption)}. In brackets: 95\,\% intervals.}}",
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+        r"\toprule",
+        _latex_row(table.columns),
+        r"\midrule",
+        *(_latex_row(row) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(cell: Cell) -> list[Cell]:
+    if isinstance(cell, Estimate):
+        return [cell.value, cell.low, cell.high, cell.n, cell.note]
+    return [cell, None, None, None, None]
+
+
+def _latex_row(cells: tuple[Cell, ...]) -> str:
+    return " & ".join(_escape(told(cell)) for cell in cells) + r" \\"
+
+
+def _escape(text: str) -> str:
+    return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)

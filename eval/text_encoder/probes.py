@@ -1,0 +1,177 @@
+"""What a text encoder's embeddings of reports know of findings: linear probes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eval.alignment.scores import resamples, shortage
+from roentgen.diffusion.conditions.prompt_encoding import (
+    encode_tokens,
+    token_counts,
+    token_limit,
+    tokenize_prompts,
+)
+from roentgen.metrics.estimates import Estimate, Floats, weighted_auroc
+from roentgen.metrics.paired_scores import (
+    Lacking,
+    Measured,
+    Score,
+    difference,
+    estimate,
+    mean_of,
+    over_seeds,
+)
+from roentgen.randomness import numpy_generator
+from roentgen.record.findings import FindingName
+from roentgen.vision.linear_probe import fit_logistic
+
+STRENGTH = 0.01  # of the probes' penalty
+METRICS = ("auroc", "balanced_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What one encoder knows of each finding, and of them on average, by metric."""
+
+    findings: dict[str, dict[FindingName, Score]]
+    mean: dict[str, tuple[Score, str | None]]
+
+
+def embed_texts(text_encoder: Any, tokenizer: Any, windows: int, texts: Sequence[str]) -> Tensor:
+    """[N, D] float32: the mean of the last hidden states over a text's tokens.
+
+    The begin token, whose state is the same for all texts, and padding are left out; what is beyond
+    the encoder's limit is cut (see `cut_texts`).
+    """
+    ids = tokenize_prompts(tokenizer, texts, windows=windows, too_long="truncate")
+    with torch.inference_mode():
+        states = encode_tokens(text_encoder, ids.to(text_encoder.device), windows=windows).cpu()
+    length = ids.shape[1] // windows
+    around = 2 * length - token_limit(tokenizer, 2)  # begin and end tokens of a window
+    counts = torch.tensor(token_counts(tokenizer, texts))[:, None] - around  # of words
+    room = length - around
+    first = torch.arange(windows)[None] * room
+    words = (counts - first).clamp(min=0, max=room)  # N, windows
+    place = torch.arange(length)[None, None]
+    used = (place < (words + around)[:, :, None]) & ((words > 0) | (first == 0))[:, :, None]
+    begins = [x for x in (tokenizer.bos_token_id, tokenizer.cls_token_id) if x is not None]
+    used = used.reshape(len(texts), -1) & ~torch.isin(ids, torch.tensor(begins, dtype=ids.dtype))
+    weight = used.float()[:, :, None]
+    return (states.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
+def cut_texts(tokenizer: Any, windows: int, texts: Sequence[str]) -> int:
+    """How many texts have more tokens than the encoder takes."""
+    limit = token_limit(tokenizer, windows)
+    return sum(count > limit for count in token_counts(tokenizer, texts))
+
+
+def folds_of(patients: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
+    """(N,) the fold of each report; a patient's are in one."""
+    names, member = np.unique(np.asarray(patients), return_inverse=True)
+    order = numpy_generator(seed, "text encoder folds").permutation(len(names))
+    return np.asarray((order % folds)[member], dtype=np.int64)
+
+
+def known_findings(
+    embeddings: NDArray[np.floating],
+    labels: NDArray[np.float32],
+    patients: Sequence[str],
+    findings: Sequence[FindingName],
+    *,
+    folds: int,
+    min_cases: int,
+    samples: int,
+    seed: int,
+) -> Known:
+    """How well probes fitted on the other folds' embeddings (N, D) tell each fold's findings.
+
+    AUROC is over pairs of reports of one fold; balanced accuracy is the mean of sensitivity and
+    specificity, called where a probe's odds are above those of presence in what it was fitted on.
+    """
+    fold = folds_of(patients, folds, seed)
+    weights = resamples(patients, samples, seed)
+    scores: dict[str, dict[FindingName, Score]] = {metric: {} for metric in METRICS}
+    for j, name in enumerate(findings):
+        known = ~np.isnan(labels[:, j])
+        n = int(known.sum())
+        why = shortage(labels[:, j], max(min_cases, folds), "probe by")
+        positive, x, at = labels[known, j] == 1, embeddings[known], fold[known]
+        if not why and any(len(set(positive[at != k])) < 2 for k in range(folds)):
+            why = "all positives or negatives are in one fold"
+        if why:
+            for metric in METRICS:
+                scores[metric][name] = Lacking(why=why, n=n)
+            continue
+        odds = np.empty(n)
+        called = np.empty(n, dtype=bool)
+        for k in range(folds):
+            mine, others = at == k, at != k
+            if mine.any():
+                odds[mine] = fit_logistic(x[others], positive[others], STRENGTH)(x[mine])
+                share = positive[others].mean()
+                called[mine] = odds[mine] > np.log(share / (1 - share))
+        w = weights[:, known]
+        scores["auroc"][name] = over_seeds([_within_folds(odds, positive, at, w)], n)
+        scores["balanced_accuracy"][name] = over_seeds([_balanced(called, positive, w)], n)
+    means = {metric: mean_of(list(each.values())) for metric, each in scores.items()}
+    return Known(findings=scores, mean=means)
+
+
+def compare(before: Known, after: Known, findings: Sequence[FindingName]) -> dict[str, Any]:
+    """Both, the difference and the relative gain of each number, by metric; paired intervals."""
+    result: dict[str, Any] = {}
+    for metric in METRICS:
+        one, two = before.findings[metric], after.findings[metric]
+        rows = {name: _compared(one[name], two[name], None) for name in findings}
+        (mean_one, note), (mean_two, _) = before.mean[metric], after.mean[metric]
+        result[metric] = {"mean": _compared(mean_one, mean_two, note), **rows}
+    return result
+
+
+def _compared(before: Score, after: Score, note: str | None) -> Mapping[str, Estimate]:
+    relative: Score = difference(after, before)
+    if isinstance(before, Measured) and isinstance(after, Measured):
+        relative = Measured(
+            by_seed=after.by_seed / before.by_seed - 1,
+            replicates=after.replicates / before.replicates - 1,
+            n=before.n,
+        )
+    return {
+        "before": estimate(before, note),
+        "after": estimate(after, note),
+        "difference": estimate(difference(after, before), note),
+        "relative_gain": estimate(relative, note),
+    }
+
+
+def _within_folds(
+    odds: Floats, positive: NDArray[np.bool_], fold: NDArray[np.int64], weights: NDArray[Any]
+) -> Floats:
+    """AUROC over the pairs within folds: probes of different folds have no common scale."""
+    right, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    for k in np.unique(fold):
+        mine = fold == k
+        w, p = weights[:, mine].astype(np.float64), positive[mine]
+        count = (w * p).sum(axis=1) * (w * ~p).sum(axis=1)
+        area = weighted_auroc(odds[mine], p, w)
+        right += np.where(count > 0, np.nan_to_num(area) * count, 0)
+        pairs += count
+    return np.asarray(np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
+
+
+def _balanced(
+    called: NDArray[np.bool_], positive: NDArray[np.bool_], weights: NDArray[Any]
+) -> Floats:
+    shares = []
+    for kind in (True, False):
+        of = weights[:, positive == kind]
+        total = of.sum(axis=1)
+        hit = of[:, called[positive == kind] == kind].sum(axis=1)
+        shares.append(np.divide(hit, total, out=np.full(len(weights), np.nan), where=total > 0))
+    return np.asarray((shares[0] + shares[1]) / 2)

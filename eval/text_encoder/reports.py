@@ -1,0 +1,97 @@
+"""Reports with what is known of their findings, to be told from their words alone."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.corpora.open_i.mesh import NOT_INDEXED, gold
+from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
+from roentgen.errors import InputError
+from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import Radiograph, Report
+from roentgen.vision.label_arrays import NotMentioned, label_matrix
+
+Section = Literal["impression", "findings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reports:
+    """Texts, of whom they are, and their labels; what was left out is counted by reason."""
+
+    source: str  # in words
+    texts: tuple[str, ...]
+    patients: tuple[str, ...]
+    labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
+    left_out: dict[str, int]
+
+
+def reports_of_films(
+    radiographs: Sequence[Radiograph],
+    findings: Sequence[FindingName],
+    section: Section,
+    not_mentioned: NotMentioned,
+    source: str,
+) -> Reports:
+    """The reports of a dataset's radiographs, each study's once, with the findings of its first."""
+    left_out: Counter[str] = Counter()
+    kept: dict[tuple[str, str], Radiograph] = {}
+    for radiograph in radiographs:
+        study = radiograph.patient_id, radiograph.study_id
+        if not _text(radiograph.report, section):
+            left_out[f"no {section}"] += 1
+        elif study in kept:
+            left_out["another film of the study"] += 1
+        else:
+            kept[study] = radiograph
+    films = list(kept.values())
+    return Reports(
+        source=source,
+        texts=tuple(_text(r.report, section) for r in films),
+        patients=tuple(r.patient_id for r in films),
+        labels=label_matrix(films, findings, not_mentioned),
+        left_out=dict(left_out),
+    )
+
+
+def reports_of_open_i(archive: Path, findings: Sequence[FindingName], section: Section) -> Reports:
+    """Open-i's reports with the findings of their MeSH terms, see `roentgen.corpora.open_i.mesh`.
+
+    A finding that no term names is absent, one that terms leave open is not known. "No Finding" is
+    the term "normal". Each report counts as a patient. Raises InputError if there is no report.
+    """
+    left_out: Counter[str] = Counter()
+    kept: list[OpenIReport] = []
+    for item in read_reports(archive):
+        if not item.major or any(term in NOT_INDEXED for term in item.major):
+            left_out["not annotated"] += 1
+        elif not _text(item.report, section):
+            left_out[f"no {section}"] += 1
+        else:
+            kept.append(item)
+    if not kept:
+        raise InputError(f"{archive} holds no annotated Open-i report with the section {section!r}")
+    return Reports(
+        source=f"Open-i's reports ({archive.name}) with the findings that people annotated",
+        texts=tuple(_text(item.report, section) for item in kept),
+        patients=tuple(item.id for item in kept),
+        labels=np.array([list(_gold(item.major, findings)) for item in kept], dtype=np.float32),
+        left_out=dict(left_out),
+    )
+
+
+def _gold(terms: Sequence[str], findings: Sequence[FindingName]) -> Iterable[float]:
+    present, leaves_open = gold(terms)
+    for name in findings:
+        if name == "No Finding":
+            yield 1.0 if "normal" in terms else 0.0 if present else np.nan
+        else:
+            yield np.nan if name in leaves_open else float(name in present)
+
+
+def _text(report: Report | None, section: Section) -> str:
+    return " ".join((getattr(report, section, None) or "").split())

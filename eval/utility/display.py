@@ -1,0 +1,293 @@
+"""How utility is shown: its numbers, and the tables, plots and words made of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from eval.alignment.scores import MEAN
+from eval.config import EvaluateConfig
+from eval.networks.classifiers import network_text
+from eval.networks.regimes import Regime, Training
+from eval.report.plots import Plot, dots, lines
+from eval.report.section import Cell, Line, Table
+from eval.utility.scores import Judgement
+from roentgen.metrics.calibration import BINS
+from roentgen.metrics.calibration import DEFINITION as CALIBRATION
+from roentgen.metrics.estimates import BOOTSTRAP
+from roentgen.metrics.operating_points import F1_DEFINITION
+from roentgen.metrics.paired_scores import Gain, Measured, Score, estimate, mean_of, share
+from roentgen.record.findings import FindingName
+
+Entry = Mapping[str, Any]  # of one regime, for results.json
+Gains = Mapping[str, Mapping[str, Mapping[str, Gain]]]  # regime, metric, finding or mean
+UNDERDIAGNOSIS = (
+    "Underdiagnosis (Seyyed-Kalantari et al. 2021): the share of sick patients' films that are "
+    'called healthy, which is "No Finding" called present where it is among the findings and has a '
+    "threshold, else no disease called present. Sick: a disease among the findings is present, or "
+    '"No Finding" is not; "Support Devices" is no disease. Shares of 0 and 1: Wilson\'s interval.'
+)
+GROUPS = (
+    "Groups: sex, age band, view and race as the dataset has them; films that do not say are left "
+    "out. A gap is the highest group less the lowest; that of AUROC is taken in each finding and "
+    "averaged. The two groups are kept in all resamples. Chance alone makes a gap: judge it by the "
+    "interval, and beside real films' own."
+)
+TESTS = (
+    "Gains are over the same share of real films alone; synthetic images alone are compared with "
+    "all real films. Their first interval covers the choice of held-out patients (paired: the same "
+    "resamples) and, with several, that of training seeds: variances add up, degrees of freedom "
+    "after Satterthwaite 1946. The second covers seeds alone (Student's t). p: one-tailed paired "
+    "t-test over seeds, whether it is better. Bonferroni: p times the number of regimes, for a "
+    "finding times the number of findings too."
+)
+
+
+def definition(
+    config: EvaluateConfig,
+    counts: Mapping[str, int],
+    *,
+    size: int,
+    made: str,
+    held_out_prompts: int,
+) -> tuple[str, ...]:
+    """What was done, in words."""
+    told = config.utility
+    assert told is not None
+    result = [
+        "The same network from the same start, for the same number of steps whatever it is trained "
+        f"on, learns from real films ({counts['trained_on']} of the train split), from images of "
+        f"{made!r}, or from both, and is judged on {counts['held_out']} held-out real films. "
+        f"Thresholds are chosen on {counts['validation']} other films of the train split, in all "
+        "regimes the same, whose patients are not trained on.",
+        f"Training seeds: {', '.join(map(str, told.seeds))}; numbers are their mean. Each draws "
+        "its own weights, order, patients (of shares; the smaller lies within the larger) and "
+        "synthetic images, in all regimes the same.",
+        network_text(config, size),
+        "AUROC of each finding, present against absent; 0.5 is chance. " + F1_DEFINITION,
+        BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
+        + " It covers the choice of patients, not of the training seed.",
+        TESTS,
+        CALIBRATION + " The curve is over all findings and seeds together.",
+        UNDERDIAGNOSIS,
+        GROUPS,
+    ]
+    if "pretrained" in told.regimes:
+        result.append(
+            f"Synthetic then real: {100 * told.pretraining:g} % of the steps on synthetic images, "
+            f"the rest on real films at {told.fine_tuning:g} of the learning rate, each with its "
+            "own warm-up and cosine."
+        )
+    if held_out_prompts:
+        result.append(
+            f"{made!r} was made with the prompts of {held_out_prompts} held-out patients: labels "
+            "only, no pixels."
+        )
+    return tuple(result)
+
+
+def entry(judgement: Judgement, trainings: Sequence[Training]) -> Entry:
+    """The numbers of one regime."""
+    said, present = judgement.reliability
+    result: dict[str, Any] = {
+        "real_films": _range([len(t.real) for t in trainings]),
+        "synthetic_images": _range([len(t.synthetic) for t in trainings]),
+    }
+    for metric in ("auroc", "f1", "ece"):
+        scores: dict[FindingName, Score] = getattr(judgement, metric)
+        mean, note = mean_of(list(scores.values()))
+        result[f"mean_{metric}"] = estimate(mean, note)
+        result[metric] = {name: estimate(score) for name, score in scores.items()}
+        if metric != "ece":
+            by_seed = mean.by_seed.tolist() if isinstance(mean, Measured) else []
+            result[f"mean_{metric}_by_seed"] = by_seed
+    return {
+        **result,
+        "ece_floor": judgement.floor,
+        "underdiagnosis": share(judgement.underdiagnosis),
+        "groups": judgement.groups,
+        "gaps": judgement.gaps,
+        "reliability": {"said": said, "present": present},
+    }
+
+
+def summary(made: str, wanted: Sequence[Regime], change: Gains) -> tuple[Line, ...]:
+    """The gain of each regime that has all real films, or none."""
+    shown = [r.name for r in wanted if r.fraction == 1 and r.name in change]
+    return tuple(
+        Line(
+            measure=f"Gain in mean AUROC over real films alone, trained on {name}",
+            sets={made: change[name]["auroc"][MEAN].estimate},
+        )
+        for name in shown
+    )
+
+
+def tables(
+    findings: Sequence[FindingName],
+    trained: Mapping[str, Entry],
+    change: Gains,
+    seeds: Sequence[int],
+) -> tuple[Table, ...]:
+    """All numbers, a regime a row."""
+    known = {name: e for name, e in trained.items() if "note" not in e}
+    missing = [name for name in trained if name not in known]
+    counts = ("Real films", "Synthetic images")
+
+    def by_finding(name: str, caption: str, metric: str) -> Table:
+        rows: list[tuple[Cell, ...]] = [
+            (
+                regime,
+                _told(e["real_films"]),
+                _told(e["synthetic_images"]),
+                e[f"mean_{metric}"],
+                *(e[metric][finding] for finding in findings),
+                *((e["ece_floor"],) if metric == "ece" else ()),
+            )
+            for regime, e in known.items()
+        ]
+        columns = ("Trained on", *counts, "Mean", *findings)
+        columns += ("Floor of the mean",) if metric == "ece" else ()
+        blank = (None,) * (len(columns) - 4)
+        rows += [(m, None, None, trained[m]["note"], *blank) for m in missing]
+        return Table(name=name, caption=caption, columns=columns, rows=tuple(rows))
+
+    gain_columns = tuple(
+        f"{metric}: {what}"
+        for metric in ("AUROC", "F1")
+        for what in ("gain", "gain (seeds)", "p", "p, Bonferroni")
+    )
+    parts = [
+        by_finding("utility", "AUROC on held-out real films", "auroc"),
+        by_finding("utility-f1", "F1 on held-out real films", "f1"),
+    ]
+    if change:
+        parts += [
+            Table(
+                name="utility-gains",
+                caption="Gain over real films alone, mean over findings",
+                columns=("Trained on", *gain_columns),
+                rows=tuple((name, *_gain_cells(each, MEAN)) for name, each in change.items()),
+            ),
+            Table(
+                name="utility-gains-by-finding",
+                caption="Gain over real films alone in each finding",
+                columns=("Trained on: finding", *gain_columns),
+                rows=tuple(
+                    (f"{name}: {finding}", *_gain_cells(each, finding))
+                    for name, each in change.items()
+                    for finding in findings
+                ),
+            ),
+        ]
+    parts += [
+        Table(
+            name="utility-seeds",
+            caption="Means by training seed",
+            columns=("Trained on", *(f"{m}, seed {s}" for m in ("AUROC", "F1") for s in seeds)),
+            rows=tuple((name, *_by_seed(e, len(seeds))) for name, e in known.items()),
+        ),
+        by_finding("utility-calibration", "Expected calibration error", "ece"),
+        Table(
+            name="utility-reliability",
+            caption="What is said and what is there, by bin of the probability",
+            columns=("Trained on", *(f"{b / BINS:g} to {(b + 1) / BINS:g}" for b in range(BINS))),
+            rows=tuple(
+                row
+                for name, e in known.items()
+                for row in (
+                    (f"{name}: mean probability said", *e["reliability"]["said"]),
+                    (f"{name}: share present", *e["reliability"]["present"]),
+                )
+            ),
+        ),
+        Table(
+            name="utility-groups",
+            caption="Groups of patients",
+            columns=("Trained on: group", "Mean AUROC", "Underdiagnosis"),
+            rows=tuple(row for name, e in known.items() for row in _group_rows(name, e)),
+        ),
+    ]
+    return tuple(parts)
+
+
+def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot, ...]:
+    """AUROC by finding, by the number of real films, and the reliability curves."""
+    known = [r for r in wanted if "note" not in trained[r.name]]
+    whole = [r.name for r in known if r.fraction == 1]
+    made = [
+        dots(
+            {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in whole},
+            "AUROC on held-out real films by what was trained on, with 95 % intervals. Dashed: "
+            "chance.",
+            chance=0.5,
+        )
+        if whole
+        else None
+    ]
+    if len({r.fraction for r in known}) > 1:
+        series: dict[str, list[Regime]] = {}
+        for regime in sorted(known, key=lambda r: r.fraction):
+            if regime.kind != "synthetic":
+                whole_name = Regime(kind=regime.kind, multiple=regime.multiple).name
+                series.setdefault(whole_name, []).append(regime)
+        made.append(
+            lines(
+                {
+                    name: (
+                        [float(np.mean(trained[r.name]["real_films"])) for r in each],
+                        [trained[r.name]["mean_auroc"] for r in each],
+                    )
+                    for name, each in series.items()
+                },
+                "Mean AUROC on held-out real films by how many real films were trained on, with "
+                "95 % intervals.",
+                x_label="real films trained on",
+                y_label="mean AUROC",
+                log_x=True,
+            )
+        )
+    curves = {n: trained[n]["reliability"] for n in whole}
+    made.append(
+        lines(
+            {n: (curve["said"], curve["present"]) for n, curve in curves.items()},
+            "Reliability: the share present by the mean probability said, with 95 % intervals. "
+            "Dotted: perfect.",
+            x_label="probability said",
+            y_label="share present",
+            diagonal=True,
+        )
+        if curves
+        else None
+    )
+    return tuple(plot for plot in made if plot is not None)
+
+
+def _range(counts: Sequence[int]) -> list[int]:
+    """The fewest and the most over seeds."""
+    return [min(counts), max(counts)]
+
+
+def _told(counts: Sequence[int]) -> str:
+    low, high = counts
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _gain_cells(each: Mapping[str, Mapping[str, Gain]], name: str) -> Iterator[Cell]:
+    for metric in ("auroc", "f1"):
+        one = each[metric][name]
+        yield from (one.estimate, one.seeds, one.p, one.p_corrected)
+
+
+def _by_seed(one: Entry, seeds: int) -> Iterator[Cell]:
+    for metric in ("auroc", "f1"):
+        yield from one[f"mean_{metric}_by_seed"] or [None] * seeds
+
+
+def _group_rows(regime: str, one: Entry) -> Iterator[tuple[Cell, ...]]:
+    yield f"{regime}: all", one["mean_auroc"], one["underdiagnosis"]
+    for attribute, groups in one["groups"].items():
+        for name, values in groups.items():
+            yield f"{regime}: {attribute} {name}", values["auroc"], values["underdiagnosis"]
+        gap = one["gaps"][attribute]
+        yield f"{regime}: gap by {attribute}", gap["auroc"], gap["underdiagnosis"]

@@ -1,0 +1,121 @@
+"""The reports of MIMIC-CXR: a tree of texts, or the zip that they come in, without unpacking it."""
+
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from roentgen.corpora.scanning.file_index import first_of, wrong_root
+from roentgen.corpora.scanning.scan import Listing
+from roentgen.errors import InputError
+
+_LARGEST = 1 << 20  # bytes; a report has a few thousand
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_PREFIXES = ("files/", "mimic-cxr-reports/files/", "")
+_EXPECTED = "files/p10/p10000032/s50414267.txt or mimic-cxr-reports.zip"
+
+
+def report_name(subject: str, study: str) -> str:
+    """Where a report lies below `files/`."""
+    return f"p{subject[:2]}/p{subject}/s{study}.txt"
+
+
+class ReportSource(Protocol):
+    """Where reports come from."""
+
+    def place(self, subject: str, study: str) -> str | None:
+        """Where a study's report is, as `read_report` takes it; None if there is none."""
+
+
+def open_reports(source: Path) -> ReportSource:
+    """The reports of a zip, or of a folder with the tree below `files/` or at its top.
+
+    Raises InputError for one that holds no such tree.
+    """
+    if source.is_file():
+        return ZippedReports(source)
+    if not source.is_dir():
+        raise InputError(f"no such folder or zip of reports: {source}")
+    for prefix in _PREFIXES:
+        if any((source / prefix / f"p{group}").is_dir() for group in range(10, 20)):
+            return ReportTree(Listing(source), prefix)
+    raise wrong_root("reports", source, _EXPECTED)
+
+
+def default_reports(root: Path) -> Path:
+    """Where the reports of MIMIC-CXR are: in its zip, unpacked beside it, or among the images."""
+    return first_of(root, ("mimic-cxr-reports.zip", "mimic-cxr-reports")) or root
+
+
+@dataclass(frozen=True)
+class ReportTree:
+    """Reports as files."""
+
+    listing: Listing
+    prefix: str
+
+    def place(self, subject: str, study: str) -> str | None:
+        """The report's path below the folder."""
+        path = self.prefix + report_name(subject, study)
+        return path if self.listing.has(path) else None
+
+
+class ZippedReports:
+    """Reports in a zip; a place is "offset,compressed size,method,checksum".
+
+    So a worker that reads a report need not read the directory of 227,835 entries first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._places = {
+                    info.filename: f"{info.header_offset},{info.compress_size},"
+                    f"{info.compress_type},{info.CRC}"
+                    for info in archive.infolist()
+                }
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise InputError(f"{path} is no whole zip file: {error}") from None
+        prefixes = [p for p in _PREFIXES if any(n.startswith(f"{p}p1") for n in self._places)]
+        if not prefixes:
+            first = next(iter(self._places), "nothing")
+            raise InputError(f"{path}: expected files/p10/p10000032/s50414267.txt, found {first}")
+        self._prefix = prefixes[0]
+
+    def place(self, subject: str, study: str) -> str | None:
+        """Where in the zip the report is."""
+        return self._places.get(self._prefix + report_name(subject, study))
+
+
+def read_report(source: Path, place: str) -> str:
+    """The text of a report. Raises InputError for one that cannot be read."""
+    try:
+        if source.is_dir():
+            with (source / place).open("rb") as file:
+                data = file.read(_LARGEST + 1)
+        else:
+            data = _unzip(source, *map(int, place.split(",")))
+        if len(data) > _LARGEST:
+            raise InputError("the report is larger than 1 MB: no report is")
+        return data.decode("utf-8-sig")
+    except (OSError, zlib.error, struct.error, EOFError) as error:
+        raise InputError(f"the report cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError("the report is not text in UTF-8") from None
+
+
+def _unzip(source: Path, offset: int, size: int, method: int, checksum: int) -> bytes:
+    if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or size > _LARGEST:
+        raise InputError("the report's zip entry is not stored or deflated, or too large")
+    with source.open("rb") as file:
+        file.seek(offset)
+        mark, name, extra = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        file.seek(name + extra, 1)
+        data = file.read(size)
+    if method == zipfile.ZIP_DEFLATED:
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _LARGEST + 1)
+    if mark != b"PK\x03\x04" or (len(data) <= _LARGEST and zlib.crc32(data) != checksum):
+        raise InputError("the report's zip entry is damaged")
+    return data

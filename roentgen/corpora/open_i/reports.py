@@ -1,0 +1,116 @@
+"""The XML reports of Open-i, the Indiana University collection."""
+
+import lzma
+import struct
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from roentgen.errors import InputError
+from roentgen.record.radiograph import Report
+
+_LARGEST = 4 << 20  # bytes; the largest report of the collection has 20 kB
+
+_DAMAGE = (
+    *(tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError),
+    *(struct.error, ValueError, OverflowError),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenIReport:
+    """One report: its sections as written ("XXXX" where de-identified), its MeSH terms, its images.
+
+    `major` are terms given by hand ("Cardiomegaly/mild"), `automatic` those found by a program.
+    """
+
+    id: str  # "CXR1"
+    report: Report
+    major: tuple[str, ...]
+    automatic: tuple[str, ...]
+    images: tuple[str, ...]  # "CXR1_1_IM-0001-3001"
+
+
+def read_reports(source: Path) -> Iterator[OpenIReport]:
+    """The reports of a folder of XML files, or of NLMCXR_reports.tgz without unpacking it.
+
+    Raises InputError naming the file for one that cannot be read.
+    """
+    for name, data in report_files(source):
+        yield parse_xml(data, name)
+
+
+def report_files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each XML file; names from an archive are never used as paths."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*.xml")):
+            yield path.name, _content(path)
+    elif source.is_file():
+        yield from _archived(source)
+    else:
+        raise InputError(f"no such folder or archive of reports: {source}")
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; nothing where it cannot be read, which `parse_xml` tells."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST + 1)
+    except OSError:
+        return b""
+
+
+def _archived(source: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        # Not "r|*": as a stream, an archive that was cut off between two members would seem whole.
+        with tarfile.open(source) as archive:
+            for member in archive:
+                if member.isfile() and member.name.endswith(".xml"):
+                    file = archive.extractfile(member)
+                    assert file is not None
+                    yield member.name.rpartition("/")[2], file.read(_LARGEST + 1)
+    except _DAMAGE as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise InputError(f"archive {source} cannot be read: {reason}") from None
+
+
+def parse_xml(data: bytes, name: str) -> OpenIReport:
+    """One report. Raises InputError naming the file for what is no Open-i report."""
+    if not data:
+        raise InputError(f"{name} is empty or cannot be read")
+    if len(data) > _LARGEST:
+        raise InputError(f"{name} is larger than {_LARGEST} bytes: no report is")
+    if b"<!DOCTYPE" in data:
+        raise InputError(f"{name} has a document type definition: no Open-i report has one")
+    try:
+        root = ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{name} is not well-formed XML: {error}") from None
+    identity = root.find("uId")
+    report_id = "" if identity is None else identity.get("id", "")
+    if not report_id:
+        raise InputError(f"{name} has no uId: it is not an Open-i report")
+    sections: dict[str, str] = {}
+    for element in root.iter("AbstractText"):
+        text = "".join(element.itertext()).strip()
+        if text:
+            sections[element.get("Label", "")] = text
+    return OpenIReport(
+        id=report_id,
+        report=Report(
+            findings=sections.get("FINDINGS"),
+            impression=sections.get("IMPRESSION"),
+            indication=sections.get("INDICATION"),
+            comparison=sections.get("COMPARISON"),
+        ),
+        major=_texts(root, "MeSH/major"),
+        automatic=_texts(root, "MeSH/automatic"),
+        images=tuple(dict.fromkeys(e.get("id", "") for e in root.iter("parentImage"))),
+    )
+
+
+def _texts(root: ElementTree.Element, path: str) -> tuple[str, ...]:
+    return tuple(e.text.strip() for e in root.iterfind(path) if e.text and e.text.strip())

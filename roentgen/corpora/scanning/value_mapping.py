@@ -1,0 +1,104 @@
+"""A table's words as our values; each raises InputError naming a word it does not know."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from roentgen.corpora.reader import Unmapped
+from roentgen.errors import InputError
+from roentgen.record.findings import Finding, FindingName, State
+from roentgen.record.radiograph import Sex, Split
+from roentgen.record.views import View, parse_view
+
+LEFT_OUT = "left out by name"
+NO_MEANING = "no meaning is given"
+
+_BLANKS = ("", "nan", "none", "null", "n/a", "unknown")
+_OLDEST = 120  # years; more is a typing error or a code for "unknown"
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """What the words in a column of findings mean."""
+
+    meanings: Mapping[str, Finding | None]
+    separator: str
+
+    def _words(self, cell: str) -> Iterator[str]:
+        for word in cell.split(self.separator):
+            if word.strip():
+                yield word.strip()
+
+    def unmapped(self, cell: str) -> Iterator[Unmapped]:
+        """Each word that becomes no finding."""
+        for word in self._words(cell):
+            if self.meanings.get(word) is None:
+                yield unmapped_finding(word, self.meanings)
+
+    def findings(self, cell: str) -> list[Finding]:
+        """The findings in a cell, without repeats.
+
+        Raises InputError where "No Finding" stands beside another finding than support devices.
+        """
+        found = [self.meanings.get(word) for word in self._words(cell)]
+        findings = list(dict.fromkeys(finding for finding in found if finding is not None))
+        present = {f.name for f in findings if f.state == "present"} - {"Support Devices"}
+        if "No Finding" in present and len(present) > 1:
+            other = min(present - {"No Finding"})
+            raise InputError(f"No Finding stands beside {other}")
+        return findings
+
+
+def unmapped_finding(word: str, meanings: Mapping[str, object]) -> Unmapped:
+    """A word that becomes no finding: left out by name, or not known."""
+    return Unmapped("finding", word, LEFT_OUT if word in meanings else NO_MEANING)
+
+
+def finding_of_value(column: str, name: FindingName, cell: str) -> Finding | None:
+    """1, 0, -1 or blank as a finding that is present, absent, uncertain or None."""
+    if cell.strip().lower() in _BLANKS:
+        return None
+    states: dict[float, State] = {1.0: "present", 0.0: "absent", -1.0: "uncertain"}
+    try:
+        return Finding(name=name, state=states[float(cell)])
+    except (ValueError, KeyError):
+        raise InputError(f"{column} is {cell!r}: expected 1, 0, -1 or blank") from None
+
+
+def view_of(cell: str, views: Mapping[str, View | None]) -> View | None:
+    """The view a cell names, None for a blank one."""
+    if cell in views:
+        return views[cell]
+    return None if cell.strip().lower() in _BLANKS else parse_view(cell)
+
+
+def parse_split(cell: str, words: Mapping[str, Split]) -> Split:
+    """The split a cell names."""
+    split = words.get(cell, cell)
+    if split not in get_args(Split):
+        raise InputError(f"unknown split {cell!r}: map it in split.words")
+    return cast(Split, split)
+
+
+def parse_age(cell: str) -> float | None:
+    """Years from "63", "63.0" or DICOM's "063Y"; None for a blank."""
+    if cell.strip().lower() in _BLANKS:
+        return None
+    try:
+        age = float(cell.strip().upper().removesuffix("Y"))
+    except ValueError:
+        raise InputError(f"age {cell!r} is not a number of years") from None
+    if not 0 <= age <= _OLDEST:
+        raise InputError(f"age {cell!r} is not between 0 and {_OLDEST} years")
+    return age
+
+
+def parse_sex(cell: str) -> Sex | None:
+    """F or M from a letter or word; None for a blank, unknown or other."""
+    sexes: dict[str, Sex] = {"f": "F", "female": "F", "m": "M", "male": "M"}
+    word = cell.strip().lower()
+    if word in (*_BLANKS, "u", "o", "other"):
+        return None
+    if word not in sexes:
+        raise InputError(f"unknown sex {cell!r}: expected F, M or blank")
+    return sexes[word]

@@ -1,0 +1,287 @@
+"""The radiograph dataset: one folder that every stage reads and writes.
+
+It is laid out as `datasets.DatasetDict.save_to_disk` does, so `datasets.load_from_disk` opens it
+without our code; beside it lie left_out.csv, README.md (the dataset card) and roentgen.json,
+written last. Shards are memory-mapped: opening and random access take no memory that grows.
+"""
+
+import csv
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+import numpy as np
+import pyarrow as pa
+
+from roentgen.dataset import schema
+from roentgen.dataset.finalize import SPLITS, seal
+from roentgen.dataset.shards import ShardWriter, Tally
+from roentgen.errors import InputError
+from roentgen.imaging.images import decode
+from roentgen.manifest import License, read_manifest, whole_folder
+from roentgen.record.radiograph import Radiograph
+
+LEFT_OUT = "left_out.csv"
+LEFT_OUT_COLUMNS = ("id", "reason", "asked")  # asked: whether the configuration asked for it
+_SHARD_ROWS = 20_000
+_SHARD_BYTES = 512_000_000
+
+
+def check_patients_disjoint(a: Iterable[str], b: Iterable[str], names: tuple[str, str]) -> None:
+    """Raises InputError if a patient is in both; `names` says what the two sets are called."""
+    both = sorted(set(a) & set(b))
+    if both:
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        raise InputError(
+            f"patient {both[0]!r}{more} is in both {names[0]} and {names[1]}: split by patient"
+        )
+
+
+class Identities:
+    """What must be unique in a dataset: ids, and the split of each patient.
+
+    It holds some 200 bytes a radiograph, the one thing in writing that grows.
+    """
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._splits: dict[str, str] = {}
+
+    def add(self, id: str, patient_id: str, split: str) -> None:  # noqa: A002 (the record's word)
+        """Raises InputError for an id seen before or a patient seen in another split."""
+        if split not in SPLITS:
+            raise InputError(
+                f"radiograph {id!r} has the unknown split {split!r}; "
+                f"choose one of: {', '.join(SPLITS)}"
+            )
+        if id in self._ids:
+            raise InputError(f"two radiographs have the id {id!r}: ids must differ")
+        earlier = self._splits.setdefault(patient_id, split)
+        if earlier != split:
+            check_patients_disjoint([patient_id], [patient_id], (earlier, split))
+        self._ids.add(id)
+
+    def patients(self) -> Counter[str]:
+        """The number of patients in each split."""
+        return Counter(self._splits.values())
+
+
+class DatasetWriter:
+    """Writes a dataset in constant memory; the folder exists only once it is whole.
+
+    `licenses` are the licence dicts it carries, `preparation` says how images were fitted
+    ({"size", "fit"}). Leaving the `with` block without error seals it; an error removes all.
+    Raises InputError for an existing folder (unless `overwrite`), a duplicate id, a patient in two
+    splits, or a dataset without a radiograph.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        licenses: Sequence[License | Mapping[str, Any]],
+        provenance: Mapping[str, Any],
+        preparation: Mapping[str, Any] | None = None,
+        about: Mapping[str, Sequence[str]] | None = None,
+        overwrite: bool = False,
+        shard_rows: int = _SHARD_ROWS,
+        shard_bytes: int = _SHARD_BYTES,
+    ) -> None:
+        self._target = folder
+        self._licenses = [asdict(li) if isinstance(li, License) else dict(li) for li in licenses]
+        self._provenance = provenance
+        self._preparation = preparation
+        self.about = dict(about or {})  # further sections of the card; may grow until the end
+        self._overwrite = overwrite
+        self._shard_rows = shard_rows
+        self._shard_bytes = shard_bytes
+        self._identities = Identities()
+        self._open: dict[str, ShardWriter] = {}
+        self._shards: dict[str, list[Path]] = {}
+        self.tallies: dict[str, Tally] = {}
+        self.left_out: Counter[str] = Counter()  # by reason
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            whole = whole_folder(self._target, overwrite=self._overwrite)
+            self.folder = stack.enter_context(whole)  # temporary until the end
+            stack.callback(self._discard_open_shards)
+            file = (self.folder / LEFT_OUT).open("w", newline="", encoding="utf-8")
+            self._left_out_file = stack.enter_context(file)
+            self._left_out = csv.writer(file)
+            self._left_out.writerow(LEFT_OUT_COLUMNS)
+            self._stack = stack.pop_all()
+        return self
+
+    def add(self, radiograph: Radiograph) -> None:
+        """Append one radiograph to its split."""
+        split = radiograph.split
+        self._identities.add(radiograph.id, radiograph.patient_id, split)
+        if split not in self._open:
+            (self.folder / split).mkdir(exist_ok=True)
+            number = len(self._shards.setdefault(split, []))
+            self._open[split] = ShardWriter(self.folder / split / f"data-{number:05d}.arrow")
+        shard = self._open[split]
+        shard.add(radiograph)
+        if shard.tally.rows >= self._shard_rows or shard.bytes >= self._shard_bytes:
+            self._finish_shard(split)
+
+    def leave_out(self, id: str, reason: str) -> None:  # noqa: A002 (the record's own word)
+        """List something that did not come into the dataset, and why."""
+        self._left_out.writerow([id, reason, "no"])
+        self.left_out[reason] += 1
+
+    def _finish_shard(self, split: str) -> None:
+        shard = self._open[split]
+        shard.close()
+        del self._open[split]
+        self._shards[split].append(shard.path)
+        self.tallies[split] = self.tallies.get(split, Tally()) + shard.tally
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
+        with self._stack:
+            for split in list(self._open):
+                self._finish_shard(split)
+            self._left_out_file.close()
+            seal(
+                self.folder,
+                name=self._target.name,
+                shards=self._shards,
+                tallies=self.tallies,
+                left_out=self.left_out,
+                licenses=self._licenses,
+                provenance=self._provenance,
+                preparation=self._preparation,
+                about=self.about,
+                patients=self._identities.patients(),
+            )
+
+    def _discard_open_shards(self) -> None:
+        for shard in self._open.values():
+            shard.discard()
+
+
+class RadiographSplit(Sequence[Radiograph]):
+    """The radiographs of one split, memory-mapped; safe to hand to other processes."""
+
+    def __init__(self, folder: Path, name: str, rows: int) -> None:
+        self.folder = folder
+        self.name = name
+        self._rows = rows
+        self._batches = list(_map_batches(folder / name))
+        self._ends = list(accumulate(batch.num_rows for batch in self._batches))
+        found = self._ends[-1] if self._ends else 0
+        if found != rows:
+            raise InputError(
+                f"split {name!r} of {folder} is damaged: it has {found} of {rows} radiographs; "
+                "make it anew"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RadiographSplit, (self.folder, self.name, self._rows)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @overload
+    def __getitem__(self, index: int) -> Radiograph: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Radiograph]: ...
+    def __getitem__(self, index: int | slice) -> Radiograph | list[Radiograph]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        batch, row = self._locate(index)
+        return schema.from_row(batch.slice(row, 1).to_pylist()[0])
+
+    def images(self, indices: Iterable[int]) -> list[np.ndarray]:
+        """The decoded images of these rows, each uint8 [height, width].
+
+        Raises InputError naming the radiograph whose image is damaged.
+        """
+        images = []
+        for index in indices:
+            batch, row = self._locate(index)
+            try:
+                images.append(decode(batch.column("image").field("bytes")[row].as_py()))
+            except InputError as error:
+                identity = batch.column("id")[row].as_py()
+                raise InputError(f"radiograph {identity!r} of {self.folder}: {error}") from None
+        return images
+
+    def without_images(self) -> Iterator[Radiograph]:
+        """All radiographs in order with image=b"" and masks={}: pixels are never read."""
+        columns = [name for name in schema.SCHEMA.names if name not in schema.PIXEL_COLUMNS]
+        for batch in self._batches:
+            for row in batch.select(columns).to_pylist():
+                yield schema.from_row(row)
+
+    def ids(self) -> list[str]:
+        """The ids of all radiographs, in order."""
+        return self.column("id").to_pylist()  # type: ignore[no-any-return]
+
+    def patients(self) -> set[str]:
+        """The ids of all patients."""
+        return set(self.column("patient_id").to_pylist())
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all radiographs, memory-mapped: no other is read."""
+        return pa.chunked_array([batch.column(name) for batch in self._batches])
+
+    def _locate(self, index: int) -> tuple[pa.RecordBatch, int]:
+        if not -self._rows <= index < self._rows:
+            raise IndexError(f"radiograph {index} of {self._rows}")
+        index %= self._rows
+        number = bisect_right(self._ends, index)
+        return self._batches[number], index - (self._ends[number - 1] if number else 0)
+
+
+def _map_batches(folder: Path) -> Iterator[pa.RecordBatch]:
+    """The record batches of a split's shards, without reading their data."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        for file in state["_data_files"]:
+            with pa.ipc.open_stream(pa.memory_map(str(folder / file["filename"]))) as stream:
+                if not schema.is_readable(stream.schema):
+                    raise InputError(f"{folder / file['filename']} has other columns than expected")
+                yield from stream
+    except (OSError, pa.ArrowException, json.JSONDecodeError) as error:
+        raise InputError(f"dataset split {folder} is damaged: {error}; make it anew") from None
+
+
+class RadiographDataset:
+    """A dataset folder that was found whole."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.fingerprint: str = manifest["fingerprint"]
+        self.licenses: list[dict[str, Any]] = manifest["licenses"]
+        self.splits: tuple[str, ...] = tuple(manifest["counts"])
+
+    def split(self, name: str) -> RadiographSplit:
+        """Raises InputError for a split that is absent or empty, listing those that exist."""
+        counts = self.manifest["counts"]
+        if name not in counts:
+            have = ", ".join(f"{split} ({counts[split]['radiographs']})" for split in self.splits)
+            raise InputError(f"dataset {self.folder} has no split {name!r}; it has: {have}")
+        return RadiographSplit(self.folder, name, counts[name]["radiographs"])
+
+
+def open_dataset(folder: Path) -> RadiographDataset:
+    """Raises InputError when the folder is absent, half-written or another kind of thing."""
+    return RadiographDataset(folder, read_manifest(folder, "dataset"))

@@ -1,0 +1,146 @@
+"""A Radiograph as a row of a Hugging Face `datasets` table, and back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
+
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # datasets.Image()
+_REPORT = pa.struct(
+    [
+        (name, pa.string())
+        for name in ("findings", "impression", "indication", "comparison", "last_paragraph")
+    ]
+)
+_FINDING = pa.struct(
+    [(name, pa.string()) for name in ("name", "state", "side", "severity", "detail")]
+)
+_BOX = pa.struct(
+    [
+        ("structure", pa.string()),
+        *((side, pa.float64()) for side in ("left", "top", "right", "bottom")),
+    ]
+)
+_SYNTHESIS = pa.struct(
+    [
+        ("prompt", pa.string()),
+        ("negative_prompt", pa.string()),
+        ("seed", pa.int64()),
+        ("guidance_scale", pa.float64()),
+        ("steps", pa.int64()),
+        ("scheduler", pa.string()),
+        ("model", pa.string()),
+        ("from_radiograph", pa.string()),
+        ("from_patient", pa.string()),
+        ("guidance_interval", pa.list_(pa.float64())),
+        ("guidance_rescale", pa.float64()),
+        ("cache_interval", pa.int64()),
+        ("conditioning_scale", pa.float64()),
+        ("conditioning_interval", pa.list_(pa.float64())),
+        ("mask_seed", pa.int64()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("patient_id", pa.string()),
+        ("study_id", pa.string()),
+        ("split", pa.string()),
+        ("image", _IMAGE),
+        ("view", pa.string()),
+        ("findings", pa.list_(_FINDING)),
+        ("report", _REPORT),
+        ("masks", pa.list_(pa.struct([("structure", pa.string()), ("image", _IMAGE)]))),
+        ("boxes", pa.list_(_BOX)),
+        ("age", pa.float64()),
+        ("sex", pa.string()),
+        ("race", pa.string()),
+        ("source", pa.string()),
+        ("license", pa.string()),
+        ("synthesis", _SYNTHESIS),
+    ]
+)
+PIXEL_COLUMNS = ("image", "masks")
+
+
+def is_readable(found: pa.Schema) -> bool:
+    """Whether `from_row` reads rows of this schema: SCHEMA, or one older by fields of synthesis."""
+    if "synthesis" not in found.names or not pa.types.is_struct(found.field("synthesis").type):
+        return False
+    made = {(field.name, field.type) for field in found.field("synthesis").type}
+    plain = SCHEMA.get_field_index("synthesis")
+    return (
+        found.names == SCHEMA.names
+        and found.remove(plain) == SCHEMA.remove(plain)
+        and made <= {(field.name, field.type) for field in _SYNTHESIS}
+    )
+
+
+def features() -> dict[str, Any]:
+    """The columns as `datasets` describes them in dataset_info.json."""
+
+    def describe(kind: pa.DataType) -> dict[str, Any]:
+        if kind == _IMAGE:
+            return {"_type": "Image"}
+        if pa.types.is_struct(kind):
+            return {field.name: describe(field.type) for field in kind}
+        if pa.types.is_list(kind):
+            return {"feature": describe(kind.value_type), "_type": "List"}
+        names = {"double": "float64"}
+        return {"dtype": names.get(str(kind), str(kind)), "_type": "Value"}
+
+    return {field.name: describe(field.type) for field in SCHEMA}
+
+
+def arrow_schema() -> pa.Schema:
+    """SCHEMA with the note by which `datasets` knows the image columns in a lone Arrow file."""
+    return SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": features()}})})
+
+
+def to_row(radiograph: Radiograph) -> dict[str, Any]:
+    """The radiograph as plain values that fit SCHEMA."""
+    row = {field.name: getattr(radiograph, field.name) for field in SCHEMA}
+    row["image"] = {"bytes": radiograph.image, "path": None}
+    row["findings"] = [asdict(finding) for finding in radiograph.findings]
+    row["boxes"] = [asdict(box) for box in radiograph.boxes]
+    row["report"] = asdict(radiograph.report) if radiograph.report else None
+    row["masks"] = [
+        {"structure": structure, "image": {"bytes": mask, "path": None}}
+        for structure, mask in sorted(radiograph.masks.items())
+    ]
+    row["synthesis"] = asdict(radiograph.synthesis) if radiograph.synthesis else None
+    return row
+
+
+def from_row(row: Mapping[str, Any]) -> Radiograph:
+    """The inverse of `to_row`; a row without pixel columns gives image=b"" and masks={}."""
+    values = dict(row)
+    values["image"] = row["image"]["bytes"] if "image" in row else b""
+    values["findings"] = tuple(Finding(**finding) for finding in row["findings"] or ())
+    values["report"] = Report(**row["report"]) if row["report"] else None
+    values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
+    values["boxes"] = tuple(Box(**box) for box in row["boxes"] or ())
+    values["synthesis"] = _synthesis(row["synthesis"]) if row["synthesis"] else None
+    return Radiograph(**values)
+
+
+def _synthesis(made: Mapping[str, Any]) -> Synthesis:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in made.items()}
+    return Synthesis(**values)
+
+
+def digest(radiograph: Radiograph) -> int:
+    """SHA-256 of the radiograph's whole content as a number; sums of it ignore order and shards."""
+    row = to_row(radiograph)
+    row["image"] = hashlib.sha256(radiograph.image).hexdigest()
+    row["masks"] = {
+        structure: hashlib.sha256(mask).hexdigest() for structure, mask in radiograph.masks.items()
+    }
+    text = json.dumps(row, sort_keys=True, ensure_ascii=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")

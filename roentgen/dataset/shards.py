@@ -1,0 +1,149 @@
+"""One shard: an Arrow stream file of radiographs, written whole or not at all, and its tally."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from roentgen.dataset import schema
+from roentgen.record.findings import states
+from roentgen.record.radiograph import Radiograph
+
+_BATCH_ROWS = 100  # rows that one read of metadata touches together
+_BATCH_BYTES = 16_000_000
+
+
+@dataclass
+class Tally:
+    """What a run of radiographs holds; tallies of shards add up to that of the dataset."""
+
+    rows: int = 0
+    digests: int = 0  # sum of the rows' digests modulo 2**256
+    views: Counter[str] = field(default_factory=Counter)
+    findings: Counter[tuple[str, str]] = field(default_factory=Counter)  # (name, state)
+    structures: Counter[str] = field(default_factory=Counter)  # of masks
+    boxes: Counter[str] = field(default_factory=Counter)  # radiographs with a box, by structure
+    sections: Counter[str] = field(default_factory=Counter)  # of reports
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, licence)
+
+    def add(self, radiograph: Radiograph) -> None:
+        """Count one radiograph."""
+        self.rows += 1
+        self.digests = (self.digests + schema.digest(radiograph)) % (1 << 256)
+        self.views[radiograph.view or "unknown"] += 1
+        self.findings.update(states(radiograph.findings).items())
+        self.structures.update(radiograph.masks.keys())
+        self.boxes.update({box.structure for box in radiograph.boxes})
+        if radiograph.report is not None:
+            self.sections.update(k for k, text in asdict(radiograph.report).items() if text)
+        self.sources[radiograph.source, radiograph.license] += 1
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            rows=self.rows + other.rows,
+            digests=(self.digests + other.digests) % (1 << 256),
+            views=self.views + other.views,
+            findings=self.findings + other.findings,
+            structures=self.structures + other.structures,
+            boxes=self.boxes + other.boxes,
+            sections=self.sections + other.sections,
+            sources=self.sources + other.sources,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        pairs = {"findings": self.findings, "sources": self.sources}
+        plain: dict[str, Any] = {
+            name: dict(sorted(counter.items()))
+            for name, counter in vars(self).items()
+            if isinstance(counter, Counter) and name not in pairs
+        }
+        plain |= {name: [[*key, n] for key, n in sorted(c.items())] for name, c in pairs.items()}
+        return plain | {"rows": self.rows, "digests": f"{self.digests:064x}"}
+
+    @staticmethod
+    def from_json(plain: Mapping[str, Any]) -> "Tally":
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for anything else."""
+        return Tally(
+            rows=plain["rows"],
+            digests=int(plain["digests"], 16),
+            views=Counter(plain["views"]),
+            findings=Counter({(name, state): n for name, state, n in plain["findings"]}),
+            structures=Counter(plain["structures"]),
+            boxes=Counter(plain["boxes"]),
+            sections=Counter(plain["sections"]),
+            sources=Counter({(source, terms): n for source, terms, n in plain["sources"]}),
+        )
+
+
+class ShardWriter:
+    """Writes one shard file from radiographs in constant memory.
+
+    The file has its name only once it is whole: it is written as `.<name>.part`, flushed to the
+    disk and renamed by `close`; an error inside the `with` block removes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tally = Tally()
+        self.bytes = 0
+        self._rows: list[dict[str, Any]] = []
+        self._row_bytes = 0
+        self._part = path.with_name(f".{path.name}.part")
+        self._file = self._part.open("wb")
+        self._schema = schema.arrow_schema()
+        self._stream = pa.ipc.new_stream(self._file, self._schema)
+
+    def add(self, radiograph: Radiograph) -> None:
+        """Append one radiograph."""
+        self.tally.add(radiograph)
+        self._rows.append(schema.to_row(radiograph))
+        self._row_bytes += len(radiograph.image) + sum(map(len, radiograph.masks.values()))
+        if len(self._rows) >= _BATCH_ROWS or self._row_bytes >= _BATCH_BYTES:
+            self._write_batch()
+
+    def _write_batch(self) -> None:
+        if self._rows:
+            self._stream.write_batch(pa.RecordBatch.from_pylist(self._rows, self._schema))
+        self.bytes += self._row_bytes
+        self._rows, self._row_bytes = [], 0
+
+    def close(self) -> None:
+        """Make the shard whole under its name."""
+        self._write_batch()
+        self._stream.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._part.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        self._rows = []
+        with suppress(OSError):  # a full disk refuses the last bytes again
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self.discard()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.discard()
+            raise

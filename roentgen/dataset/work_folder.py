@@ -1,0 +1,341 @@
+"""Work in parts: each a fixed run of items, made into finished shards with a record.
+
+The work folder lies hidden beside the output and grows by whole parts, so that a killed run goes on
+where it was and several processes or machines work in it without talking to each other:
+
+    .NAME.preparing/ or .NAME.generating/
+      work.json    what is made: a fingerprint of configuration, versions and plan
+      making/      shards that are being written: a folder a rank, in it one an attempt
+      dataset/     what becomes the output: train/data-00012.arrow, ...
+      parts/       00012.json: the record of a finished part, written after its shards
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Generic, Literal, Self, TypeVar
+
+import pyarrow as pa
+
+from roentgen.dataset.schema import from_row
+from roentgen.dataset.shards import ShardWriter, Tally
+from roentgen.errors import InputError
+from roentgen.manifest import check_writable, write_json
+from roentgen.record.radiograph import Radiograph
+
+Doing = Literal["preparing", "generating", "screening"]
+
+_PATIENCE = 30  # seconds
+_THREADS = 8  # that verify; hashing leaves the interpreter free
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A finished shard file of one part and split."""
+
+    file: str  # below the dataset folder
+    sha256: str
+    tally: Tally
+
+    @staticmethod
+    def of(writer: ShardWriter, file: str) -> "Shard":
+        """Of a writer that is closed."""
+        return Shard(file=file, sha256=_sha256(writer.path), tally=writer.tally)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The record of a finished part."""
+
+    number: int
+    items: int
+    shards: Mapping[str, Shard]  # by split
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        return {
+            "number": self.number,
+            "items": self.items,
+            "shards": {
+                split: {"file": s.file, "sha256": s.sha256, "tally": s.tally.to_json()}
+                for split, s in self.shards.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for anything else."""
+        return cls(**cls.values(plain))
+
+    @classmethod
+    def values(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a record."""
+        return {
+            "number": plain["number"],
+            "items": plain["items"],
+            "shards": {
+                split: Shard(file=s["file"], sha256=s["sha256"], tally=Tally.from_json(s["tally"]))
+                for split, s in plain["shards"].items()
+            },
+        }
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True)
+class WorkFolder(Generic[P]):
+    """The hidden folder beside an output in which it is made, part by part."""
+
+    target: Path  # the output
+    record: type[P]  # of a part
+    rank: int = 0  # of the process that works in it
+    doing: Doing = "preparing"
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where it lies."""
+        target = self.target.resolve()
+        return target.with_name(f".{target.name}.{self.doing}")
+
+    @property
+    def dataset(self) -> Path:
+        """What becomes the output."""
+        return self.folder / "dataset"
+
+    @property
+    def making(self) -> Path:
+        """For this rank's shards that are not finished."""
+        return self.folder / "making" / str(self.rank)
+
+    def record_path(self, number: int) -> Path:
+        """Where the record of a finished part is."""
+        return self.folder / "parts" / f"{number:05d}.json"
+
+    def join(self, identity: Mapping[str, Any]) -> None:
+        """Take part in work that another process has opened. Raises InputError if it is not this.
+
+        `identity` may be a part of what that process knows.
+
+        It waits a little, for a network's file system may show a new file late.
+        """
+        for _ in range(_PATIENCE):
+            if not self._differences(identity):
+                self.making.mkdir(exist_ok=True)
+                return
+            time.sleep(1)
+        raise InputError(
+            f"{self.folder} is not this process's work ({self._difference(identity)}): all "
+            "processes need the same disk, corpus, configuration and versions"
+        )
+
+    def identity(self) -> dict[str, Any] | None:
+        """What an earlier run, or another process, makes here; None if there is none."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.folder / "work.json").read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else None
+        return None
+
+    def _differences(self, identity: Mapping[str, Any]) -> list[str]:
+        """In what the work that is found there is another."""
+        found = self.identity() or {}
+        return [key for key, value in _as_json(identity).items() if found.get(key) != value]
+
+    def _difference(self, identity: Mapping[str, Any]) -> str:
+        if self.identity() is None:
+            return "it is not there"
+        return "another " + ", ".join(self._differences(identity))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out; afterwards the folder stays only if it holds finished parts.
+
+        Raises InputError if another run makes this output; a killed run holds no lock.
+        """
+        check_writable(self.target)
+        self.folder.mkdir(exist_ok=True)
+        with self._lock_path.open("w") as file:
+            if not (_lock(file, fcntl.LOCK_EX) and self._is_lock(file)):
+                raise InputError(
+                    f"another run is {self.doing} {self.target}: wait for it, or choose another "
+                    "output"
+                )
+            try:
+                yield
+            finally:
+                if self.folder.exists() and not self.finished():
+                    self.remove()
+
+    def is_abandoned(self) -> bool:
+        """Whether the work is there, but not the first process, which ends it."""
+        try:
+            with self._lock_path.open("r") as file:
+                return _lock(file, fcntl.LOCK_SH, without=False) and self._is_lock(file)
+        except FileNotFoundError:
+            return False
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder / "lock"
+
+    def _is_lock(self, file: IO[str]) -> bool:
+        """Whether nobody has removed the lock's file since it was opened."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(file.fileno()), self._lock_path.stat())
+        return False
+
+    def open(self, identity: Mapping[str, Any], *, keep_other: bool = False) -> list[str]:
+        """Go on with the finished parts of this work, or start anew; returns what is to be told.
+
+        `identity` is all that the bytes of the parts depend on, as JSON values. `keep_other`: raise
+        InputError, where otherwise the parts of another work would be thrown away.
+        """
+        notes = []
+        if self._differences(identity):
+            if keep_other and self.finished():
+                raise InputError(
+                    f"{self.folder} holds {len(self.finished())} finished parts of a run with "
+                    f"{self._difference(identity)}: run that again to finish it, choose another "
+                    "output, or remove the folder"
+                )
+            if self.identity() is not None:
+                notes.append(
+                    f"unfinished work of {self.doing} {self.target} is thrown away, for it had "
+                    f"{self._difference(identity)}: starting anew"
+                )
+            for inner in ("work.json", "dataset", "parts"):
+                _remove(self.folder / inner)
+        _remove(self.making.parent)
+        for folder in (self.making, self.dataset, self.folder / "parts"):
+            folder.mkdir(exist_ok=True, parents=True)
+        write_json(self.folder / "work.json", dict(identity))
+        dropped = self._drop_damaged()
+        if dropped:
+            notes.append(f"{dropped} parts are damaged and made again")
+        return notes
+
+    def finished(self) -> set[int]:
+        """The numbers of the parts that have a record."""
+        return {int(path.stem) for path in (self.folder / "parts").glob("[0-9]*.json")}
+
+    def make(self, number: int, write: Callable[[Path], P]) -> P | None:
+        """One part; None if another rank has made it.
+
+        `write` is given an empty folder, in which it leaves the part's shards as SPLIT.arrow. They
+        are renamed and the record is written once all of them are on the disk.
+        """
+        if self.record_path(number).exists():
+            return None
+        making = self.making / uuid.uuid4().hex
+        try:
+            making.mkdir()
+            part = write(making)
+            for split, shard in part.shards.items():
+                (self.dataset / split).mkdir(exist_ok=True)
+                (making / f"{split}.arrow").replace(self.dataset / shard.file)
+            write_json(self.record_path(number), part.to_json())
+        except FileNotFoundError:
+            if self.dataset.exists():
+                raise
+            return None  # another rank made it and has finished the dataset
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        return part
+
+    def read(self, number: int) -> P:
+        """The record of a part; raises InputError if it is damaged."""
+        path = self.record_path(number)
+        try:
+            part = self.record.from_json(json.loads(path.read_text(encoding="utf-8")))
+            if part.number != number:
+                raise ValueError(f"it is that of part {part.number}")
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is damaged ({error}): run it again") from None
+        return part
+
+    def _drop_damaged(self) -> int:
+        """Forget the parts that are not whole any more, so that they are made again."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            numbers = list(self.finished())
+            whole = pool.map(self._is_whole, numbers)
+            damaged = [n for n, is_whole in zip(numbers, whole, strict=True) if not is_whole]
+        for number in damaged:
+            self.record_path(number).unlink()
+        return len(damaged)
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether the record and the shards of a part are what was written."""
+        try:
+            shards = self.read(number).shards.values()
+            return all(_sha256(self.dataset / shard.file) == shard.sha256 for shard in shards)
+        except (InputError, OSError):
+            return False
+
+    def remove(self) -> None:
+        """Remove it whole; who still works in it finds that it is gone."""
+        old = self.folder.with_name(f".{self.target.resolve().name}.{uuid.uuid4().hex[:8]}.old")
+        self.folder.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def shard_file(split: str, number: int) -> str:
+    """Where the shard of a part lies in the dataset."""
+    return f"{split}/data-{number:05d}.arrow"
+
+
+def read_row(shard: Path, row: int) -> Radiograph:
+    """One radiograph of a shard. Raises InputError if it has none there."""
+    with pa.ipc.open_stream(pa.memory_map(str(shard))) as stream:
+        for batch in stream:
+            if row < batch.num_rows:
+                return from_row(batch.slice(row, 1).to_pylist()[0])
+            row -= batch.num_rows
+    raise InputError(f"{shard} is damaged: run it again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lock(file: IO[str], kind: int, *, without: bool = True) -> bool:
+    """Whether the lock could be had; `without`: what to say on a file system without locks."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return without
+    return True
+
+
+def _as_json(identity: Mapping[str, Any]) -> Any:
+    """As it comes back from a file: tuples as lists."""
+    return json.loads(json.dumps(dict(identity)))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def order_of_parts(parts: int, rank: int, ranks: int) -> list[int]:
+    """A rank's own parts (number modulo ranks), then the others' from the end.
+
+    So a slow or dead rank holds up nobody. Two that make the same part write the same, and the
+    second changes nothing.
+    """
+    mine = list(range(rank, parts, ranks))
+    return mine + [number for number in reversed(range(parts)) if number % ranks != rank]

@@ -1,0 +1,366 @@
+"""Stable Diffusion as five parts: load it from anywhere, teach it views, save it for everyone."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from roentgen.diffusion.backbones.transformers4 import write_for_older_transformers
+from roentgen.diffusion.conditions.text_encoder import (
+    fold_projection,
+    read_text_encoder,
+    read_tokenizer,
+)
+from roentgen.errors import InputError
+from roentgen.manifest import (
+    MANIFEST,
+    fingerprint_of_files,
+    read_manifest,
+    whole_folder,
+    write_manifest,
+)
+from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS
+from roentgen.weights import TINY, TINY_CONTROLNET
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
+
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+# What is fetched of a repository beside weights: configurations, never pickles.
+CONTROLNET = "controlnet"  # the part that some pipelines have beside
+PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in (*PARTS, CONTROLNET)))
+PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
+# Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
+WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """The parts of a Stable Diffusion pipeline; the scheduler holds noise schedule and objective.
+
+    Weights are float32 after loading, all modules in eval mode.
+    """
+
+    vae: "AutoencoderKL"
+    unet: "UNet2DConditionModel"
+    text_encoder: Any  # a text model of transformers
+    tokenizer: Any  # its tokenizer
+    scheduler: "SchedulerMixin"
+    prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
+    projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
+    controlnet: "ControlNetModel | None" = None
+    structures: tuple[str, ...] = ()  # of the ControlNet's channels, in order
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the images that the UNet was trained for."""
+        halvings = len(self.vae.config.block_out_channels) - 1
+        return int(self.unet.config.sample_size * 2**halvings)
+
+
+def find_model(base: str) -> Path:
+    """The local folder of a base: "tiny", a folder, or a repository id of the hub.
+
+    Of a repository `owner/name@revision` is a certain one: a commit, tag or branch.
+
+    Raises InputError where there is neither a folder nor a repository that can be fetched, and
+    where it is no pipeline of Stable Diffusion 1.x or 2.x, naming what is missing.
+    """
+    if base == "tiny" or Path(base).is_dir():
+        folder = TINY if base == "tiny" else Path(base)
+    else:
+        folder = _fetch(base)
+    _check_pipeline(folder)
+    return folder
+
+
+def _fetch(base: str) -> Path:
+    """Fetch a repository of the hub, or find it among those fetched before."""
+    repository, _, wanted = base.partition("@")
+    revision = wanted or None
+    owner, _, name = repository.partition("/")
+    if not (owner and name) or "/" in name or base.startswith((".", "~")):
+        raise InputError(
+            f"base model {base!r} not found: give a pipeline folder, a repository id like "
+            "'owner/name' or 'owner/name@revision', or 'tiny'"
+        )
+    import huggingface_hub as hub
+
+    try:
+        weights = _weights(hub.list_repo_files(repository, revision=revision))
+        patterns = [*PATTERNS, *weights]
+        return Path(hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub, its network and its cache each have their own
+        try:
+            return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
+        except Exception:
+            reason = type(error).__name__
+        raise InputError(
+            f"base model {base!r} is no folder here and cannot be fetched from the hub ({reason}): "
+            "give a pipeline folder, or fetch the repository first where there is a network"
+        ) from error
+
+
+def _weights(names: Iterable[str]) -> list[str]:
+    """Which files hold the parts' weights: the plain ones; of a part without them the fp16 ones."""
+    names, chosen = list(names), []
+    for part in ("vae", "unet", "text_encoder", CONTROLNET):
+        found = [name for name in names if re.fullmatch(f"{part}/{WEIGHTS}", name)]
+        chosen += [name for name in found if ".fp16" not in name] or found
+    return chosen
+
+
+def load_parts(base: str) -> Parts:
+    """Load any Stable Diffusion 1.x or 2.x pipeline: "tiny", a folder or a repository id.
+
+    Raises InputError if it cannot be found or a part is missing or unreadable, naming the part.
+    """
+    import diffusers
+
+    folder = find_model(base)
+    index = _read_json(folder, "model_index.json")
+    scheduler = getattr(diffusers, index["scheduler"][1], None)
+    if scheduler is None:
+        raise InputError(f"{folder} names an unknown scheduler: {index['scheduler'][1]}")
+
+    readers: dict[str, Callable[[], Any]] = {
+        "vae": lambda: _network(diffusers.AutoencoderKL, folder, "vae"),
+        "unet": lambda: _network(diffusers.UNet2DConditionModel, folder, "unet"),
+        "text_encoder": lambda: read_text_encoder(
+            folder / "text_encoder", **_variant(folder, "text_encoder")
+        ),
+        "tokenizer": lambda: load_tokenizer(str(folder)),
+        "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+    }
+    if CONTROLNET in index:
+        readers[CONTROLNET] = lambda: _network(diffusers.ControlNetModel, folder, CONTROLNET)
+    loaded = {part: _read(folder, part, read) for part, read in readers.items()}
+    structures = _structures(folder, loaded.get(CONTROLNET))
+    return Parts(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
+
+
+def _network(reader: Any, folder: Path, part: str) -> Any:
+    common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+    return reader.from_pretrained(folder / part, **common, **_variant(folder, part))
+
+
+def _read(folder: Path, part: str, read: Callable[[], Any]) -> Any:
+    """A part of a pipeline. Raises InputError, naming it, if it cannot be read."""
+    try:
+        return read()
+    except Exception as error:  # each library has its own; all mean the folder cannot be read
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if not _local_weights(folder, part) and _pickled(folder / part):
+            reason = "its weights are pickled, which can run code: save them as safetensors"
+        raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
+
+
+def find_controlnet(model: str) -> Path:
+    """The folder whose ControlNet is meant: "tiny", or a pipeline that `train.controlnet` made.
+
+    Raises InputError for one that has none.
+    """
+    folder = TINY_CONTROLNET if model == "tiny" else Path(model)
+    if not (folder / CONTROLNET).is_dir() or not (folder / MANIFEST).exists():
+        raise InputError(
+            f"{folder} has no ControlNet that train.controlnet has made: give its model folder, "
+            "or 'tiny'"
+        )
+    return folder
+
+
+def load_controlnet(folder: Path) -> tuple["ControlNetModel", tuple[str, ...]]:
+    """The ControlNet of a folder alone, and the structures that it knows.
+
+    Raises InputError if it cannot be read.
+    """
+    from diffusers import ControlNetModel
+
+    read = _read(folder, CONTROLNET, lambda: _network(ControlNetModel, folder, CONTROLNET))
+    return read, _structures(folder, read)
+
+
+def load_text_encoder(base: str) -> tuple[Any, Any, int]:
+    """The text encoder of a pipeline alone, its tokenizer and the windows a prompt is given.
+
+    Raises InputError if it cannot be found or read.
+    """
+    folder = find_model(base)
+    try:
+        encoder = read_text_encoder(folder / "text_encoder", **_variant(folder, "text_encoder"))
+        return encoder, load_tokenizer(str(folder)), _prompt_chunks(folder)
+    except InputError:
+        raise
+    except Exception as error:  # each library has its own; all mean the folder cannot be read
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot read the text encoder of model {folder}: {reason}") from error
+
+
+def load_tokenizer(base: str) -> Any:
+    """The tokenizer of a pipeline alone."""
+    folder = find_model(base)
+    kind = _read_json(folder, "text_encoder/config.json").get("model_type", "")
+    return read_tokenizer(folder / "tokenizer", kind)
+
+
+def _variant(folder: Path, part: str) -> dict[str, Any]:
+    """What names the files of a part that has its weights in half precision alone."""
+    half = any(".fp16" in name for name in _local_weights(folder, part))
+    return {"variant": "fp16" if half else None}
+
+
+def _local_weights(folder: Path, part: str) -> list[str]:
+    files = (folder / part).glob("*.safetensors")
+    return _weights(path.relative_to(folder).as_posix() for path in files)
+
+
+def _pickled(folder: Path) -> bool:
+    return any(folder.glob("*.bin")) or any(folder.glob("*.ckpt"))
+
+
+def _prompt_chunks(folder: Path) -> int:
+    """How many windows a model's prompts were given in training; one if it does not say."""
+    if not (folder / MANIFEST).exists():
+        return 1
+    return int(read_manifest(folder, "model").get("prompt_chunks", 1))
+
+
+def _structures(folder: Path, controlnet: "ControlNetModel | None") -> tuple[str, ...]:
+    """The structures that a model's ControlNet knows. Raises InputError if it does not say them."""
+    if controlnet is None:
+        return ()
+    said = read_manifest(folder, "model").get("structures") if (folder / MANIFEST).exists() else []
+    channels = controlnet.config.conditioning_channels
+    if not isinstance(said, list) or len(said) != channels:
+        raise InputError(
+            f"the ControlNet of {folder} has {channels} channels, but {MANIFEST} does not say of "
+            "which structures: train one with train.controlnet"
+        )
+    return tuple(said)
+
+
+def _check_pipeline(folder: Path) -> None:
+    """Raise InputError unless a folder looks like a Stable Diffusion 1.x or 2.x pipeline."""
+    if not (folder / "model_index.json").exists():
+        raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json")
+    index = _read_json(folder, "model_index.json")
+    for part in PARTS:
+        if not isinstance(index.get(part), list) or len(index[part]) != 2:
+            raise InputError(f"base model {folder} lacks {part} in model_index.json")
+        if not (folder / part).is_dir():
+            raise InputError(f"base model {folder} has no {part}: a pipeline needs all of {PARTS}")
+    unet = _read_json(folder, "unet/config.json")
+    if index.get("text_encoder_2") or unet.get("addition_embed_type"):
+        raise InputError(
+            f"base model {folder} has a second text encoder, as Stable Diffusion XL: give one of "
+            "the 1.x or 2.x line"
+        )
+    if unet.get("in_channels", 4) != 4:
+        raise InputError(
+            f"the UNet of base model {folder} takes {unet['in_channels']} channels, not 4: give a "
+            "text-to-image model, not one for inpainting, depth or upscaling"
+        )
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A configuration of a pipeline."""
+    try:
+        return dict(json.loads((folder / name).read_text()))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (ValueError, TypeError):
+        reason = "it is not valid JSON"
+    raise InputError(f"cannot read {name} of base model {folder}: {reason}")
+
+
+def add_view_tokens(tokenizer: Any, text_encoder: Any) -> None:
+    """Add the view tokens; their embeddings start as the mean of ordinary words' (VIEW_WORDS).
+
+    Tokens that are there already stay as they are.
+    """
+    new = [view for view, token in VIEW_TOKENS.items() if token not in tokenizer.get_vocab()]
+    if not new:
+        return
+    tokenizer.add_tokens([VIEW_TOKENS[view] for view in new])
+    if len(tokenizer) > text_encoder.get_input_embeddings().num_embeddings:
+        text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    weight = text_encoder.get_input_embeddings().weight
+    with torch.no_grad():
+        for view in new:
+            words = tokenizer(VIEW_WORDS[view], add_special_tokens=False).input_ids
+            weight[tokenizer.convert_tokens_to_ids(VIEW_TOKENS[view])] = weight[words].mean(dim=0)
+
+
+def save_model(
+    folder: Path,
+    parts: Parts,
+    *,
+    licenses: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Save a plain diffusers pipeline folder plus roentgen.json, whole or not at all.
+
+    `StableDiffusionPipeline.from_pretrained(folder)` opens it without our code, in older
+    transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does. A projection is
+    folded into the UNet for good, in memory too.
+    """
+    fold_projection(parts)
+    with whole_folder(folder, overwrite=overwrite) as partial:
+        pipeline_of(parts).save_pretrained(partial, safe_serialization=True)
+        write_for_older_transformers(partial, parts.text_encoder, parts.tokenizer)
+        write_manifest(
+            partial,
+            "model",
+            _content_fingerprint(partial),
+            list(licenses),
+            dict(provenance),
+            prompt_chunks=parts.prompt_chunks,
+            **({"structures": list(parts.structures)} if parts.controlnet else {}),
+        )
+
+
+def pipeline_of(parts: Parts) -> Any:
+    """A StableDiffusionPipeline over the live modules, nothing copied; or a ControlNet one."""
+    from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
+
+    controlnet = {} if parts.controlnet is None else {CONTROLNET: parts.controlnet}
+    return (StableDiffusionControlNetPipeline if controlnet else StableDiffusionPipeline)(
+        **controlnet,
+        vae=parts.vae,
+        unet=parts.unet,
+        text_encoder=parts.text_encoder,
+        tokenizer=parts.tokenizer,
+        scheduler=parts.scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _content_fingerprint(folder: Path) -> str:
+    """Fingerprint of the files of a pipeline's parts, whatever else lies in the folder."""
+    parts = [part for part in (*PARTS, CONTROLNET) if (folder / part).is_dir()]
+    files = [path for part in parts for path in (folder / part).iterdir() if path.is_file()]
+    return fingerprint_of_files([folder / "model_index.json", *files])
+
+
+def model_fingerprint(folder: Path) -> str:
+    """The fingerprint of a model folder: its manifest's, or that of its files if it has none."""
+    if (folder / MANIFEST).exists():
+        return str(read_manifest(folder, "model")["fingerprint"])
+    return _content_fingerprint(folder)
+
+
+def module_fingerprint(module: torch.nn.Module) -> str:
+    """Fingerprint of a module's weights: names, shapes and float32 values; 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(weight.shape)}".encode())
+        digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

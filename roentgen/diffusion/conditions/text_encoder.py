@@ -1,0 +1,181 @@
+"""Text encoders of any kind: read, put in place of a pipeline's own, and made to fit its UNet."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
+from roentgen.errors import InputError
+
+if TYPE_CHECKING:
+    from roentgen.diffusion.backbones.stable_diffusion import Parts
+
+# The kinds of which AutoModel would choose more than the text encoder.
+ENCODERS = {
+    "clip": "CLIPTextModel",
+    "clip_text_model": "CLIPTextModel",
+    "mt5": "MT5EncoderModel",
+    "t5": "T5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+}
+CLIP = ("clip", "clip_text_model")  # Stable Diffusion's own, which attends to padding too
+# What is fetched of a repository: no pickles, no code.
+FILES = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*.safetensors")
+
+
+def read_text_encoder(folder: Path, **options: Any) -> Any:
+    """The text encoder of a folder, float32, in eval mode; it never draws dropout.
+
+    A draw of dropout would not be the same after a restart or in another batch. Raises InputError
+    for a model with a decoder; what else goes wrong raises what the library raises.
+    """
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False) and kind not in ENCODERS:
+        raise InputError(f"a {kind} has a decoder too: give an encoder alone")
+    config = getattr(config, "text_config", config)  # of a CLIP with both its encoders
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    reader = getattr(transformers, ENCODERS.get(kind, "AutoModel"))
+    return reader.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        **options,
+    )
+
+
+def read_tokenizer(folder: Path, kind: str) -> Any:
+    """The tokenizer of a folder, for a text encoder of this kind (`model_type`)."""
+    import transformers
+
+    reader = transformers.CLIPTokenizer if kind in CLIP else transformers.AutoTokenizer
+    return reader.from_pretrained(folder, local_files_only=True)
+
+
+def find_text_model(model: str) -> Path:
+    """The local folder of a text model: a folder, or a repository id of the hub."""
+    if Path(model).is_dir():
+        return Path(model)
+    owner, _, name = model.partition("/")
+    if not (owner and name) or "/" in name or model.startswith((".", "~")):
+        raise InputError(
+            f"text model {model!r} not found: give the folder of a transformers model or a "
+            "repository id like 'owner/name'"
+        )
+    import huggingface_hub as hub
+
+    try:
+        return Path(hub.snapshot_download(model, allow_patterns=list(FILES)))
+    except Exception as error:  # the hub, its network and its cache each have their own
+        raise InputError(
+            f"text model {model!r} is no folder here and cannot be fetched from the hub "
+            f"({type(error).__name__}): give a folder, or fetch it first where there is a network"
+        ) from error
+
+
+def swap_text_encoder(parts: "Parts", model: str, *, max_tokens: int, seed: int) -> None:
+    """Put another text encoder and its tokenizer in place of a pipeline's; the UNet is kept.
+
+    Prompts come to have `max_tokens` tokens. Where widths differ, an untrained projection, a
+    function of `seed`, stands between; `fold_projection` takes it into the UNet. Raises InputError
+    if the model cannot be read or does not take so many tokens.
+    """
+    folder = find_text_model(model)
+    try:
+        text_encoder = read_text_encoder(folder)
+        tokenizer = read_tokenizer(folder, text_encoder.config.model_type)
+    except Exception as error:  # each library has its own; all mean the folder cannot be read
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot read text model {model}: {reason}") from error
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"the tokenizer of text model {model} has no padding token: give another")
+    tokenizer.model_max_length = max_tokens
+    tokenizer.padding_side = "right"
+    text_encoder.config.use_attention_mask = text_encoder.config.model_type not in CLIP
+    text_encoder.config.pad_token_id = tokenizer.pad_token_id  # by which the mask is made
+    parts.text_encoder, parts.tokenizer, parts.prompt_chunks = text_encoder, tokenizer, 1
+    width, wanted = _width(parts, model), parts.unet.config.cross_attention_dim
+    if width == wanted:
+        parts.projection = None
+        return
+    parts.projection = nn.Linear(width, wanted, bias=False)
+    generator = torch.Generator().manual_seed(seed)
+    # States keep their size.
+    nn.init.normal_(parts.projection.weight, std=width**-0.5, generator=generator)
+
+
+@torch.no_grad()
+def _width(parts: "Parts", model: str) -> int:
+    """The width of a text encoder's states, once it has been found to do what it must.
+
+    It takes prompts of the full length, draws nothing at random, and knows the mask that it is
+    given here for the one that diffusers gives it.
+    """
+    tokenizer, text_encoder = parts.tokenizer, parts.text_encoder
+    limit = tokenizer.model_max_length
+    word = next(i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids)
+    ids = torch.full((1, limit), word)
+    try:
+        encode_tokens(text_encoder, ids)
+    except (IndexError, RuntimeError) as error:  # of positions that there are not
+        raise InputError(
+            f"text model {model} does not take max_tokens={limit}: set "
+            "swap_text_encoder.max_tokens to at most its own limit"
+        ) from error
+    ids[:, limit // 2 :] = tokenizer.pad_token_id
+    attended = (ids != tokenizer.pad_token_id).long()
+    masked = text_encoder.config.use_attention_mask
+    expected = text_encoder(ids, attention_mask=attended if masked else None)[0]
+    states = encode_tokens(text_encoder.train(), ids)
+    text_encoder.eval()
+    if not torch.allclose(states, expected, atol=1e-4, rtol=1e-4):
+        raise InputError(
+            f"text model {model} draws at random while it trains or masks padding in a way of its "
+            "own: give another"
+        )
+    return int(states.shape[-1])
+
+
+def idle_weights(text_encoder: Any) -> set[str]:
+    """The names of the weights that its states do not depend on, as those of BERT's pooler."""
+    weights = {name: p for name, p in text_encoder.named_parameters() if p.requires_grad}
+    if not weights:
+        return set()
+    ids = torch.arange(4, device=text_encoder.device)[None]
+    states = encode_tokens(text_encoder, ids)
+    gradients = torch.autograd.grad(states.float().sum(), list(weights.values()), allow_unused=True)
+    return {name for name, gradient in zip(weights, gradients, strict=True) if gradient is None}
+
+
+@torch.no_grad()
+def fold_projection(parts: "Parts") -> None:
+    """Take a projection P of the states, if there is one, into the UNet: W (P x) is (W P) x.
+
+    The keys and values of its cross-attention then take states as wide as the text encoder's.
+    Products are made in float64.
+    """
+    projection, unet = parts.projection, parts.unet
+    if projection is None:
+        return
+    width = projection.in_features
+    for module in unet.modules():
+        if not getattr(module, "is_cross_attention", False):
+            continue
+        for name in ("to_k", "to_v"):
+            old = getattr(module, name)
+            new = nn.Linear(width, old.out_features, bias=old.bias is not None)
+            new.weight.copy_(old.weight.double() @ projection.weight.double())
+            if old.bias is not None:
+                new.bias.copy_(old.bias)
+            setattr(module, name, new.to(old.weight.device, old.weight.dtype))
+        module.cross_attention_dim = width
+    unet.register_to_config(cross_attention_dim=width)
+    parts.projection = None

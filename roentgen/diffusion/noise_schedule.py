@@ -1,0 +1,36 @@
+"""The noise schedule of a model: what is trained on, and the scheduler that says so afterwards."""
+
+from typing import TYPE_CHECKING, Any
+
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor
+
+from roentgen.diffusion.objective import zero_terminal_snr
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+
+def alpha_bars_of(scheduler: "SchedulerMixin") -> Tensor:
+    """The cumulative products of a scheduler's noise schedule, float32 [timesteps].
+
+    Solvers put a small number in place of a zero at the end, which training does not need.
+    """
+    config: Any = scheduler.config
+    alpha_bars: Tensor = DDPMScheduler.from_config(
+        config, rescale_betas_zero_snr=False
+    ).alphas_cumprod.float()
+    return zero_terminal_snr(alpha_bars) if config.get("rescale_betas_zero_snr") else alpha_bars
+
+
+def with_zero_terminal_snr(scheduler: "SchedulerMixin") -> "SchedulerMixin":
+    """The scheduler of the same schedule that ends in nothing but noise, and starts sampling there.
+
+    PNDM, as Stable Diffusion comes with, can do neither. Latents are not pixels: no clipping.
+    """
+    return DDIMScheduler.from_config(
+        scheduler.config,
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+    )

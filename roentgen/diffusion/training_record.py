@@ -1,0 +1,72 @@
+"""What a model says of its training, which sampling follows: prompts, their length, the images."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from roentgen.diffusion.backbones.stable_diffusion import find_model, model_fingerprint
+from roentgen.diffusion.conditions.prompt_encoding import TooLong
+from roentgen.errors import InputError
+from roentgen.manifest import MANIFEST, License, read_manifest
+from roentgen.prompts.grammar import PromptStyle
+
+
+def model_manifest(model: str) -> dict[str, Any]:
+    """What a model says of itself; of one that is not ours, what can be known."""
+    folder = find_model(model)
+    if (folder / MANIFEST).exists():
+        return read_manifest(folder, "model")
+    terms = License(
+        name="unknown",
+        data_use=f"The model {model} does not say: its own licence holds.",
+        may_share=False,
+    )
+    return {
+        "kind": "model",
+        "fingerprint": model_fingerprint(folder),
+        "licenses": [asdict(terms)],
+        "provenance": {},
+        "path": str(folder),
+    }
+
+
+def trained_style(model: dict[str, Any]) -> PromptStyle:
+    """The prompt style a model was trained with; of a mixture the commonest; else the default.
+
+    Raises InputError for a manifest that says it in a way not understood here.
+    """
+    try:
+        config = model["provenance"].get("config") or {}
+        one = config.get("prompt") or config.get("style") or {}  # of finetune, of controlnet
+        mixture = config.get("styles") or [{"style": one, "weight": 1}]
+        return PromptStyle(**max(mixture, key=lambda entry: float(entry["weight"]))["style"])
+    except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the manifest of model {model.get('path', '')} tells its prompt style in a way that "
+            f"is not understood ({reason}): set style"
+        ) from None
+
+
+def trained_long_prompts(model: dict[str, Any]) -> TooLong:
+    """What became of prompts beyond the token limit in training; "refuse" if it is not known."""
+    config = model["provenance"].get("config")
+    found = config.get("long_prompts") if isinstance(config, dict) else None
+    return "truncate" if found == "truncate" else "refuse"
+
+
+def trained_preparation(model: dict[str, Any]) -> dict[str, Any]:
+    """How the images were fitted that a model was trained on ({"size", "fit"}); {} if not known.
+
+    The dataset that the model names must still be there, unchanged.
+    """
+    sources = model["provenance"].get("made_from")
+    source = sources.get("dataset") if isinstance(sources, dict) else None
+    if not isinstance(source, dict) or not source.get("path"):
+        return {}
+    try:
+        dataset = read_manifest(Path(source["path"]), "dataset")
+    except InputError:
+        return {}
+    same = dataset["fingerprint"] == source.get("fingerprint")
+    return dict(dataset.get("preparation") or {}) if same else {}

@@ -1,0 +1,32 @@
+"""What a VAE makes of images, and how far that is from them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from roentgen.imaging.images import from_tensor, to_tensor
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+Images = npt.NDArray[np.uint8]
+
+
+@torch.inference_mode()
+def reconstruct(vae: "AutoencoderKL", images: Images, batch: int = 16) -> Iterator[Images]:
+    """Decode the posterior's mean of each image [N, H, W]; yields [H, W]."""
+    for start in range(0, len(images), batch):
+        pixels = torch.stack([to_tensor(image) for image in images[start : start + batch]])
+        pixels = pixels.to(vae.device).contiguous(memory_format=torch.channels_last)
+        decoded = vae.decode(vae.encode(pixels).latent_dist.mean).sample
+        yield from from_tensor(decoded.clamp(-1, 1).cpu())
+
+
+def psnr(images: Images, others: Images) -> npt.NDArray[np.float64]:
+    """Peak signal-to-noise ratio in dB of each pair of [N, H, W], peak 255."""
+    error = np.mean((images.astype(np.float64) - others) ** 2, axis=(1, 2))
+    ratio: npt.NDArray[np.float64] = 10 * np.log10(255**2 / np.maximum(error, 1e-12))
+    return ratio

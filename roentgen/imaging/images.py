@@ -1,0 +1,289 @@
+"""Pixels in and out: any image file to gray 8-bit at the wanted size, PNG bytes, tensors."""
+
+import io
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from roentgen.errors import InputError
+from roentgen.imaging.dicom.jpeg_codestream import check_whole
+
+if TYPE_CHECKING:
+    import torch
+
+Fit = Literal["pad", "crop"]
+
+# Pillow would open more, some of them by running other programs (EPS).
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_BARE_DICOM = (b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\5\0")
+_MAX_BYTES = 1 << 30
+# A large image is first reduced to no less than this many times the wanted size: against reducing
+# from the whole, films then agree to more than 50 dB (2.0 gives 3 dB more and takes half as long
+# again).
+_MARGIN = 1.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where an image lands in a square: its part `box` is resized to `inner`, put at `offset`."""
+
+    box: tuple[int, int, int, int]  # left, top, right, bottom in source pixels
+    inner: tuple[int, int]  # width, height in target pixels
+    offset: tuple[int, int]  # left, top in target pixels
+
+
+def placement(width: int, height: int, size: int, fit: Fit) -> Placement:
+    """How an image fills a square of `size` without distortion.
+
+    "pad" keeps all of it, centred on black; "crop" keeps the centred square of its short side.
+    """
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        box = (left, top, left + side, top + side)
+        return Placement(box=box, inner=(size, size), offset=(0, 0))
+    scale = size / max(width, height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    offset = (size - inner[0]) // 2, (size - inner[1]) // 2
+    return Placement(box=(0, 0, width, height), inner=inner, offset=offset)
+
+
+def place(image: Image.Image, where: Placement, size: int, how: Image.Resampling) -> Image.Image:
+    """The gray image in its square."""
+    part = image.resize(where.inner, how, box=where.box)
+    if where.inner == (size, size):
+        return part
+    square = Image.new("L", (size, size), 0)
+    square.paste(part, where.offset)
+    return square
+
+
+def open_gray(source: Path | bytes) -> Image.Image:
+    """The image as mode "L", upright by its EXIF or DICOM orientation, at its own size.
+
+    More than 8 bits are scaled from the smallest bit depth that holds the brightest pixel, so 12
+    bits in a 16-bit file are not black; DICOM is shown as its header says (dicom_levels.py).
+    Transparent pixels become black.
+    Raises InputError naming the file when it is missing, empty, damaged, enormous or no image.
+    """
+    data = _read(source)
+    with _told(source):
+        return _open(data, lambda width, height: 1).image
+
+
+def image_size(source: Path | bytes) -> tuple[int, int]:
+    """Width and height of the upright image, from its header alone. Raises InputError."""
+    data = _read(source)
+    with _told(source):
+        if _is_dicom(data):
+            from roentgen.imaging.dicom.frame import read_size
+
+            return read_size(data)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+            sideways = opened.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            return (opened.height, opened.width) if sideways else opened.size
+
+
+def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarray:
+    """An image file as uint8 [size, size] gray, never distorted or flipped; None keeps its size.
+
+    Large images are decoded or averaged to a fraction of their size first, never below `_MARGIN`
+    times what is wanted. Raises InputError for an unreadable file or one whose pixels are all
+    alike.
+    """
+
+    def enough(width: int, height: int) -> int:
+        if size is None:
+            return 1
+        where = placement(width, height, size, fit)
+        left, top, right, bottom = where.box
+        scale = min((right - left) / where.inner[0], (bottom - top) / where.inner[1])
+        return max(1, int(scale / _MARGIN))
+
+    data = _read(source)
+    with _told(source):
+        opened = _open(data, enough)
+    image, shrink, start = opened.image, opened.shrink, opened.start
+    low, high = image.getextrema()
+    if low == high:
+        raise InputError(f"{_name(source)} is of one colour")
+    if size is None:
+        return np.array(image)
+    where = placement(*opened.size, size, fit)
+    further = enough(*opened.size) // shrink
+    if further > 1:
+        image, shrink, start = image.reduce(further), shrink * further, start / further
+    left, top, right, bottom = (side / shrink + start for side in where.box)
+    part = image.resize(where.inner, Image.Resampling.BICUBIC, (left, top, right, bottom))
+    square = np.zeros((size, size), np.uint8)
+    x, y = where.offset
+    square[y : y + where.inner[1], x : x + where.inner[0]] = np.asarray(part)
+    return square
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A gray upright image at 1/`shrink` of its size (rounded up).
+
+    The whole image's corner lies `start` pixels inside.
+    """
+
+    image: Image.Image
+    shrink: int
+    start: float
+    size: tuple[int, int]  # width, height of the whole
+
+
+def _open(data: bytes, enough: Callable[[int, int], int]) -> _Opened:
+    if _is_dicom(data):
+        from roentgen.imaging.dicom.frame import read_frame
+
+        frame = read_frame(data, enough)
+        return _Opened(frame.image, frame.shrink, frame.start, frame.size)
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+        if getattr(opened, "is_animated", False) and opened.format != "MPO":
+            raise InputError("has several frames: a radiograph has one")
+        size, shrink = opened.size, 1
+        if opened.format == "JPEG":
+            check_whole(data, size[0] * size[1])
+            if opened.mode in ("L", "RGB"):
+                if opened.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+                    least = enough(*size)
+                    shrink = max(step for step in (1, 2, 4, 8) if step <= least)
+                # The decoder's own gray is the luminance that convert("L") would compute.
+                opened.draft("L", (size[0] // shrink, size[1] // shrink))
+        opened.load()
+        image = _to_gray(opened)
+    ImageOps.exif_transpose(image, in_place=True)
+    return _Opened(image, shrink, 0, size if shrink > 1 else image.size)
+
+
+def _to_gray(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise InputError("floating-point pixels have no known range; give 8- or 16-bit integers")
+    if image.mode.startswith("I"):
+        pixels = np.asarray(image)
+        if pixels.dtype != np.uint16:
+            pixels = pixels.clip(0, None)
+        full = (1 << max(8, int(pixels.max()).bit_length())) - 1
+        gray = pixels * np.float32(255 / full)
+        return _with_orientation(Image.fromarray(np.rint(gray, out=gray).astype(np.uint8)), image)
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return _with_orientation(
+            Image.alpha_composite(black, image.convert("RGBA")).convert("L"), image
+        )
+    if image.mode == "P":
+        image = image.convert("RGB")
+    return image.convert("L")
+
+
+def _with_orientation(gray: Image.Image, original: Image.Image) -> Image.Image:
+    gray.getexif()[ExifTags.Base.Orientation] = original.getexif().get(ExifTags.Base.Orientation, 1)
+    return gray
+
+
+def _is_dicom(data: bytes) -> bool:
+    """DICOM by its mark, or by its first element where the preamble is missing."""
+    return data[128:132] == b"DICM" or data[:4] in _BARE_DICOM
+
+
+def _read(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            if source.stat().st_size > _MAX_BYTES:
+                raise InputError(
+                    f"{_name(source)} is larger than {_MAX_BYTES >> 20} MiB: no radiograph is"
+                )
+            data = source.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read image {source!s}: {error.strerror}") from None
+    if not data:
+        raise InputError(f"{_name(source)} is empty (0 bytes)")
+    return data
+
+
+def _name(source: Path | bytes) -> str:
+    return source.name if isinstance(source, Path) else "the image"
+
+
+@contextmanager
+def _told(source: Path | bytes) -> Iterator[None]:
+    """Whatever a decoder raises on a damaged file becomes one line that names the file."""
+    name = _name(source)
+    try:
+        with warnings.catch_warnings():
+            # Of damaged metadata Pillow warns, which says nothing of the pixels; of 89 to 179
+            # megapixels it only warns as well, but no radiograph is that large.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except Exception as error:  # decoders of untrusted bytes raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "not an image of a known format"
+        raise InputError(f"{name} cannot be decoded: {reason}") from None
+
+
+def decode(image: bytes) -> np.ndarray:
+    """The pixels of an encoded gray image: uint8 [height, width]."""
+    return np.array(open_gray(image))
+
+
+def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
+    """uint8 [height, width] as a gray PNG, with what `text` says in its text chunks.
+
+    A picture in colour, [height, width, 3], becomes an RGB one.
+    """
+    if image.ndim != 3:
+        _check_gray(image)
+    file = io.BytesIO()
+    # Films are noise to zlib: runs alone compress them as well as all matches, four times faster.
+    said = PngInfo()
+    for key, value in (text or {}).items():
+        said.add_itxt(key, value)
+    Image.fromarray(image).save(file, format="PNG", compress_type=zlib.Z_RLE, pnginfo=said)
+    return file.getvalue()
+
+
+def encode_jpeg(image: np.ndarray, quality: int, comment: str = "") -> bytes:
+    """uint8 [height, width] as a gray JPEG, with what `comment` says in its comment (UTF-8)."""
+    _check_gray(image)
+    file = io.BytesIO()
+    said = {"comment": comment.encode()} if comment else {}
+    Image.fromarray(image).save(file, format="JPEG", quality=quality, **said)
+    return file.getvalue()
+
+
+def _check_gray(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 2:
+        raise ValueError(f"expected uint8 [height, width], got {image.dtype} {image.shape}")
+
+
+def to_tensor(image: np.ndarray) -> "torch.Tensor":
+    """uint8 [H, W] as float32 [3, H, W] in [-1, 1], three equal channels."""
+    import torch
+
+    gray = torch.from_numpy(image.astype(np.float32)) / 127.5 - 1
+    return gray.expand(3, -1, -1).contiguous()
+
+
+def from_tensor(tensor: "torch.Tensor") -> np.ndarray:
+    """[..., C, H, W] in [-1, 1] as uint8 [..., H, W]: the channels' mean, rounded and clipped."""
+    import torch
+
+    gray = tensor.detach().to("cpu", torch.float32).mean(dim=-3)
+    levels: np.ndarray = ((gray + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+    return levels

@@ -1,0 +1,127 @@
+"""Which corpus is prepared, and how: the configuration of `roentgen.prepare`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from roentgen.corpora.candid_ptx import CandidPtxConfig, CandidPtxReader
+from roentgen.corpora.chexpert.chexpert import ChexpertConfig, ChexpertReader
+from roentgen.corpora.drr_rate import DrrRateConfig, DrrRateReader
+from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
+from roentgen.corpora.mimic.mimic_cxr import MimicCxrConfig, MimicCxrReader
+from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
+from roentgen.corpora.nih.nih import NihConfig, NihReader
+from roentgen.corpora.open_i.open_i import OpenIConfig, OpenIReader
+from roentgen.corpora.padchest.padchest import PadchestConfig, PadchestReader
+from roentgen.corpora.phantom import PhantomConfig, PhantomReader
+from roentgen.corpora.reader import CorpusReader
+from roentgen.corpora.rsna import RsnaConfig, RsnaReader
+from roentgen.corpora.siim_acr import SiimAcrConfig, SiimAcrReader
+from roentgen.corpora.table import TableConfig, TableReader
+from roentgen.corpora.vindr import VindrConfig, VindrReader
+from roentgen.errors import InputError
+from roentgen.imaging.images import Fit
+from roentgen.preparation.postprocess import ReportRules
+from roentgen.prompts.filters import Filter
+from roentgen.record.splits import SplitRules
+
+READERS = {
+    "table": TableReader,
+    "mimic_cxr": MimicCxrReader,
+    "mimic_cxr_jpg": MimicCxrJpgReader,
+    "chexpert": ChexpertReader,
+    "nih": NihReader,
+    "padchest": PadchestReader,
+    "vindr": VindrReader,
+    "open_i": OpenIReader,
+    "siim_acr": SiimAcrReader,
+    "rsna": RsnaReader,
+    "candid_ptx": CandidPtxReader,
+    "drr_rate": DrrRateReader,
+    "image_folder": ImageFolderReader,
+}
+CORPORA = ("phantom", *READERS)  # the sections, of which one is given
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Prepare a corpus into a radiograph dataset. Give exactly one corpus section."""
+
+    output: Path
+    """The dataset folder to write."""
+    overwrite: bool = False
+    """Replace the output folder if it is there."""
+    size: int
+    """Width and height of the images in pixels."""
+    fit: Fit = "pad"
+    """"pad" keeps the whole image, centred on black; "crop" keeps its centred square."""
+    seed: int = 0
+    """Decides the split of each patient, and the patients of a phantom."""
+    workers: int | None = None
+    """Processes to work with; null: one a core. The result does not depend on it."""
+    max_left_out: float = 0.05
+    """The share of items that may be bad; more and the run fails. Filtered rows do not count."""
+    split: SplitRules | None = None
+    """How the corpus is split by patient; phantoms bring their own split."""
+    disjoint_from: tuple[Path, ...] = ()
+    """Datasets that must not have a patient of the same source."""
+    same_splits_as: tuple[Path, ...] = ()
+    """Datasets that must not have a patient of the same source in another split."""
+    reports: ReportRules | None = None
+    """What is done to reports; null: they stay as the corpus has them."""
+    keep: Filter | None = None
+    """Which radiographs to keep, after that; the others are listed in left_out.csv."""
+    phantom: PhantomConfig | None = None
+    """Corpus: drawn phantoms."""
+    table: TableConfig | None = None
+    """Corpus: a table of image paths."""
+    mimic_cxr: MimicCxrConfig | None = None
+    """Corpus: MIMIC-CXR's DICOM films."""
+    mimic_cxr_jpg: MimicCxrJpgConfig | None = None
+    """Corpus: MIMIC-CXR-JPG."""
+    chexpert: ChexpertConfig | None = None
+    """Corpus: CheXpert, or CheXpert Plus."""
+    nih: NihConfig | None = None
+    """Corpus: NIH ChestX-ray14."""
+    padchest: PadchestConfig | None = None
+    """Corpus: PadChest."""
+    vindr: VindrConfig | None = None
+    """Corpus: VinDr-CXR."""
+    open_i: OpenIConfig | None = None
+    """Corpus: Open-i, the Indiana University collection."""
+    siim_acr: SiimAcrConfig | None = None
+    """Corpus: SIIM-ACR pneumothorax."""
+    rsna: RsnaConfig | None = None
+    """Corpus: RSNA pneumonia."""
+    candid_ptx: CandidPtxConfig | None = None
+    """Corpus: CANDID-PTX."""
+    drr_rate: DrrRateConfig | None = None
+    """Corpus: DRR-RATE, films computed from CT."""
+    image_folder: ImageFolderConfig | None = None
+    """Corpus: Hugging Face's image folder."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in CORPORA if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = f", not {len(given)}: {', '.join(given)}" if given else ""
+            raise InputError(f"give exactly one corpus section{found}; of: {', '.join(CORPORA)}")
+        if given != ["phantom"] and self.split is None:
+            raise InputError("split is missing: see split in --help")
+        if given == ["phantom"] and self.split is not None:
+            raise InputError("split does not go with phantom: set the split's sizes in phantom")
+        if self.size < 1:
+            raise InputError(f"size is {self.size}: it must be at least 1")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers is {self.workers}: it must be at least 1, or null")
+        if not 0 <= self.max_left_out <= 1:
+            raise InputError(f"max_left_out is {self.max_left_out}: it must be between 0 and 1")
+
+
+def make_reader(config: PrepareConfig) -> CorpusReader:
+    """The reader of the one corpus section that is given."""
+    if config.phantom is not None:
+        return PhantomReader(config.phantom, config.size, config.seed)
+    name = next(name for name in READERS if getattr(config, name) is not None)
+    reader: CorpusReader = READERS[name](
+        getattr(config, name), config.split, config.size, config.fit, config.seed
+    )
+    return reader

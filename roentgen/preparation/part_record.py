@@ -1,0 +1,61 @@
+"""The parts of a preparation: what their records tell beside the shards."""
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from roentgen.corpora.reader import LeftOut, Unmapped
+from roentgen.dataset.work_folder import Part, WorkFolder
+from roentgen.errors import InputError
+
+PART_ITEMS = 256  # some seconds of work, and shards of 40 MB at 512 pixels
+
+TokenCounts = dict[str, Counter[int]]  # of report sections: texts by their length in tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedPart(Part):
+    """The record of a finished part of a corpus."""
+
+    left_out: tuple[LeftOut, ...] = ()
+    unmapped: Mapping[Unmapped, int] = field(default_factory=dict)  # what only the images told
+    shown: tuple[tuple[str, int], ...] = ()  # (split, row) of what goes on the contact sheet
+    lengths: TokenCounts = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        return super().to_json() | {
+            "left_out": [[item.id, item.reason, item.asked] for item in self.left_out],
+            "unmapped": [[*lost, count] for lost, count in self.unmapped.items()],
+            "shown": [list(place) for place in self.shown],
+            "lengths": {name: sorted(counts.items()) for name, counts in self.lengths.items()},
+        }
+
+    @classmethod
+    def values(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a record."""
+        return super().values(plain) | {
+            "left_out": tuple(LeftOut(id=i, reason=r, asked=a) for i, r, a in plain["left_out"]),
+            "unmapped": {Unmapped(f, word, why): n for f, word, why, n in plain["unmapped"]},
+            "shown": tuple((split, row) for split, row in plain["shown"]),
+            "lengths": {name: Counter(dict(counts)) for name, counts in plain["lengths"].items()},
+        }
+
+
+PreparationFolder = WorkFolder[PreparedPart]
+
+
+def preparation_folder(target: Path, rank: int = 0) -> PreparationFolder:
+    """Where an output is prepared."""
+    return WorkFolder(target, PreparedPart, rank)
+
+
+def drop_bad(work: PreparationFolder) -> None:
+    """Forget the parts with bad items: they may be mended before the next run."""
+    for number in work.finished():
+        with suppress(InputError):  # another rank does the same
+            if any(not item.asked for item in work.read(number).left_out):
+                work.record_path(number).unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""What is done to every radiograph after its corpus's reader, as the configuration says."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import Any
+
+from roentgen.corpora.reader import LeftOut
+from roentgen.preparation.part_record import TokenCounts
+from roentgen.prompts.filters import Filter
+from roentgen.prompts.token_lengths import REPORT_SECTIONS
+from roentgen.record.radiograph import Radiograph, Report
+from roentgen.record.views import VIEW_TOKENS
+from roentgen.weights import TINY
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRules:
+    """What is done to reports."""
+
+    clean: bool = True
+    """Join broken lines, drop list numbers and what de-identification left."""
+    drop_prior: bool = False
+    """Drop what leans on an earlier study ("unchanged", "compared to"): a model of one image
+    cannot know it."""
+    label_findings: bool = False
+    """Read findings from the report where the corpus gives none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish:
+    """Finishes a radiograph, or says why it is left out."""
+
+    reports: ReportRules | None = None
+    keep: Filter | None = None
+
+    def __call__(self, radiograph: Radiograph) -> Radiograph | LeftOut:
+        """The finished radiograph, or why the configuration does not want it."""
+        radiograph = self._with_report(radiograph)
+        refusal = self.keep.refusal(radiograph, token_length) if self.keep else None
+        if refusal is not None:
+            return LeftOut(id=radiograph.id, reason=refusal, asked=True)
+        return radiograph
+
+    def _with_report(self, radiograph: Radiograph) -> Radiograph:
+        report = radiograph.report
+        if report is None or self.reports is None:
+            return radiograph
+        changes: dict[str, Any] = {}
+        if self.reports.label_findings and not radiograph.findings:
+            from roentgen.labelers.rules.rule_labeler import (
+                label_report,  # its rules take a while to load
+            )
+
+            changes["findings"] = label_report(report)
+        report = self._edited(report, self.reports)
+        return replace(radiograph, report=None if report == Report() else report, **changes)
+
+    def _edited(self, report: Report, rules: ReportRules) -> Report:
+        from roentgen.reports.sections import clean, without_prior
+
+        sections = {name: text for name, text in asdict(report).items() if text}
+        if rules.clean:
+            sections = {name: clean(text) for name, text in sections.items()}
+        if rules.drop_prior:  # the comparison names the earlier study: that is what it is for
+            told = {name for name in sections if name != "comparison"}
+            sections |= {name: without_prior(sections[name]) for name in told}
+        return Report(**{name: text or None for name, text in sections.items()})
+
+    def count_tokens(self, radiographs: Sequence[Radiograph], lengths: TokenCounts) -> None:
+        """Count report sections by their length in tokens."""
+        for radiograph in radiographs:
+            for name in REPORT_SECTIONS:
+                text = getattr(radiograph.report, name, None)
+                if text:
+                    lengths.setdefault(name, Counter())[token_length(text)] += 1
+
+
+def token_length(text: str) -> int:
+    """Length in tokens of CLIP's tokenizer, begin and end among them."""
+    return len(_tokenizer().encode(text).ids)
+
+
+@cache
+def _tokenizer() -> Any:
+    """CLIP's tokenizer as the tiny base carries it, without loading torch as transformers does."""
+    from tokenizers import Tokenizer
+
+    path = TINY / "tokenizer" / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.add_tokens(list(VIEW_TOKENS.values()))
+    return tokenizer

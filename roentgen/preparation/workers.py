@@ -1,0 +1,192 @@
+"""Worker processes that make parts. One may die: what it read is then told apart and left out.
+
+The kernel ends a process when memory runs out, and a damaged file may bring down its decoder.
+"""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import connection
+from typing import Any
+
+from roentgen.errors import InputError
+from roentgen.preparation.part_maker import READING, Job, PartMaker, item_id, missing_parts
+from roentgen.preparation.part_record import PreparationFolder, PreparedPart
+
+_AHEAD = 2  # parts a process may have before it
+_IMPORTED_ONCE = ["roentgen.config", "roentgen.preparation.config", "roentgen.preparation.assemble"]
+_DEADLY = 16  # items that may end a process; so many more likely have no memory left at all
+
+
+def make_parts(
+    maker: PartMaker,
+    items: Sequence[Any],
+    shown: frozenset[int],
+    *,
+    workers: int,
+    rank: int = 0,
+    ranks: int = 1,
+    tell: Callable[[str], None] = print,
+) -> Generator[PreparedPart, None, None]:
+    """The parts that this rank makes, as they are finished; afterwards none is missing.
+
+    One worker is this process itself. When one of several dies, each item that was being read is
+    read once more, alone in a process: those that end it too are left out. If none does, half as
+    many workers go on, so that each has more memory. `tell` is given a line about it. Raises
+    InputError when neither helps.
+    """
+
+    def jobs() -> Iterator[Job]:
+        return missing_parts(maker.work, items, shown, rank, ranks)
+
+    if workers == 1:
+        for job in jobs():
+            part = maker.make(*job)
+            if part is not None:
+                yield part
+        return
+    while True:
+        try:
+            yield from _by_workers(maker, jobs(), workers)
+        except _DeathError as death:
+            deadly = {item_id(item) for item in death.reading if _is_deadly(maker, item)}
+            maker = replace(maker, deadly=maker.deadly | deadly)
+            if deadly and len(maker.deadly) <= _DEADLY:
+                names = ", ".join(sorted(deadly))
+                tell(f"a worker process died, and again when it read {names} alone: left out")
+            elif not deadly and workers > 1:
+                workers //= 2
+                tell(f"a worker process died, perhaps for want of memory: {workers} go on")
+            else:
+                names = ", ".join(sorted(map(item_id, death.reading)))
+                raise InputError(
+                    f"worker processes die, lastly one of those that read {names or 'nothing'}: "
+                    "free memory or set workers lower, and start again to go on"
+                ) from None
+        else:
+            return
+
+
+class _DeathError(Exception):
+    """A worker process died, and the others were ended; `reading` is what all of them read."""
+
+    def __init__(self, reading: Sequence[Any]) -> None:
+        super().__init__()
+        self.reading = reading
+
+
+def _by_workers(
+    maker: PartMaker, jobs: Iterable[Job], workers: int
+) -> Generator[PreparedPart, None, None]:
+    """Parts as they are finished. Raises _DeathError."""
+    sent: dict[Future[PreparedPart | None], Job] = {}
+
+    def finished() -> Iterator[PreparedPart]:
+        for future in wait(sent, return_when=FIRST_COMPLETED).done:
+            part = future.result()
+            del sent[future]
+            if part is not None:
+                yield part
+
+    with _processes(maker, workers) as pool:
+        try:
+            for job in jobs:
+                with _ctrl_c_held_back():
+                    sent[pool.submit(_make, *job)] = job
+                if len(sent) >= workers * _AHEAD:
+                    yield from finished()
+            while sent:
+                yield from finished()
+        except BrokenProcessPool:
+            pool.shutdown()  # afterwards none of them runs
+            raise _DeathError(_take_reading(maker.work, sent.values())) from None
+
+
+def _take_reading(work: PreparationFolder, jobs: Iterable[Job]) -> list[Any]:
+    """The items that ended processes were reading; what they wrote is removed."""
+    items = {job.number: job.items for job in jobs}
+    reading = []
+    for path in sorted(work.making.glob(f"*/{READING}")):
+        place = path.read_text(encoding="utf-8").split()
+        if place:
+            reading.append(items[int(place[0])][int(place[1])])
+        shutil.rmtree(path.parent, ignore_errors=True)
+    return reading
+
+
+def _is_deadly(maker: PartMaker, item: Any) -> bool:
+    """Whether the process that reads an item, and nothing else, dies."""
+    with _processes(maker, 1) as pool:
+        try:
+            with _ctrl_c_held_back():
+                future = pool.submit(_read, item)
+            future.result()
+        except BrokenProcessPool:
+            return True
+    return False
+
+
+@contextmanager
+def _processes(maker: PartMaker, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """So many worker processes; at the end they leave what they do and are waited for."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED_ONCE)
+    # Not an Event: its lock stays locked when a process dies while it asks.
+    stop = context.RawValue("b", 0)
+    maker = replace(maker, stop=stop)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(maker,)
+    )
+    try:
+        yield pool
+    finally:
+        stop.value = 1
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Processes started here never see Ctrl-C, which a terminal sends to all: the parent does."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_maker: PartMaker | None = None  # a worker process's: sent once, not with every part
+
+
+def _start_worker(maker: PartMaker) -> None:
+    global _maker
+    _maker = maker
+    _die_with_parent()
+
+
+def _make(number: int, items: Sequence[Any], shown: frozenset[int]) -> PreparedPart | None:
+    assert _maker is not None
+    return _maker.make(number, items, shown)
+
+
+def _read(item: Any) -> None:
+    assert _maker is not None
+    _maker.read(item, [])
+
+
+def _die_with_parent() -> None:
+    """A killed program leaves no worker behind: a worker waits for its queue for ever otherwise."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

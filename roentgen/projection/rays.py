@@ -1,0 +1,148 @@
+"""The beam: divergent rays from a point source through a field, onto a flat detector.
+
+One geometry serves the phantom, whose fields are evaluated on the rays themselves, its strands,
+which are projected as points, and a CT volume, which is interpolated on the rays.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from roentgen.phantom.strands import Strands
+from roentgen.phantom.thorax import Array
+from roentgen.record.views import View
+
+MU_WATER = 0.0185  # 1/mm at about 75 keV, the mean energy of a chest beam (NIST XCOM)
+SOURCE_DISTANCE: dict[View, float] = {"PA": 1830.0, "AP": 1020.0, "LATERAL": 1830.0}
+BEYOND_CAGE = 64.0  # mm of muscle, fat and breast around the cage, at the most
+RAY_STEP = 4.0  # mm between samples along a ray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Where source, patient and detector stand. Lengths in mm.
+
+    PA and LATERAL films are taken at 1.8 m, AP films in bed at about 1 m, so AP enlarges what
+    lies in front, the heart most of all. Frontal films show the patient's left on the right;
+    lateral films (left side to the detector) show the front on the left.
+    """
+
+    view: View
+    size: int  # pixels a side
+    field: float  # side of the square detector area shown
+    centre: tuple[float, float] = (0.0, 0.0)  # of the film, to the right and up
+    half_thickness: tuple[float, float] = (85.0, 140.0)  # of the cage front-back and sideways
+    rotation: float = 0.0  # of the patient about the long axis, radians
+
+    @property
+    def pixel(self) -> float:
+        """Side of a pixel on the detector."""
+        return self.field / self.size
+
+    @property
+    def detector(self) -> float:
+        """Distance from the origin to the detector, which touches the patient."""
+        return self._reach
+
+    @property
+    def _reach(self) -> float:
+        """From the origin along the beam to where the thickest patient ends."""
+        return self.half_thickness[1 if self.view == "LATERAL" else 0] + BEYOND_CAGE
+
+    def resized(self, size: int) -> "Geometry":
+        """The same film with another number of pixels."""
+        return replace(self, size=size)
+
+    def _factor(self, toward_detector: Array) -> Array:
+        """Shrinking of a detector length at a place that far toward the detector."""
+        distance = SOURCE_DISTANCE[self.view]
+        return 1 - (self.detector - toward_detector) / distance
+
+    def rays(self, stride: int = 1) -> tuple[Array, Array, Array, float]:
+        """Samples on every `stride`-th ray: x [1,W,D], y [H,1,D], z [1,W,D] in mm, and the step.
+
+        Rows run from head to feet, columns as on the viewing box.
+        """
+        n = self.size // stride
+        offset = (np.arange(n) - (n - 1) / 2) * self.pixel * stride
+        across = (offset + self.centre[0])[None, :, None]
+        up = (-offset + self.centre[1])[:, None, None]
+        depth = np.arange(-self._reach, self._reach, RAY_STEP) + RAY_STEP / 2
+        factor = self._factor(depth)[None, None, :]
+        u, v, w = across * factor, up * factor, np.broadcast_to(depth, (1, n, len(depth)))
+        sides = {"PA": (u, w), "AP": (u, -w), "LATERAL": (w, -u)}[self.view]
+        x, z = self._turn(*sides, self.rotation)
+        return x.astype(np.float32), v.astype(np.float32), z.astype(np.float32), RAY_STEP
+
+    def project(self, strands: Strands) -> Array:
+        """Path length in mm through strands, [H, W]: each point's volume spread over its width."""
+        x, y, z = strands.points.T
+        x, z = self._turn(x, z, -self.rotation)
+        u, w = {"PA": (x, z), "AP": (x, -z), "LATERAL": (-z, x)}[self.view]
+        factor = self._factor(w)
+        middle = (self.size - 1) / 2
+        column = (u / factor - self.centre[0]) / self.pixel + middle
+        row = middle - (y / factor - self.centre[1]) / self.pixel
+        length = strands.volume / (self.pixel * factor) ** 2
+        return self._splat(row, column, length, strands.width / (self.pixel * factor))
+
+    @staticmethod
+    def _turn(x: Array, z: Array, angle: float) -> tuple[Array, Array]:
+        return (
+            x * np.cos(angle) + z * np.sin(angle),
+            z * np.cos(angle) - x * np.sin(angle),
+        )
+
+    def _splat(self, row: Array, column: Array, weight: Array, width: Array) -> Array:
+        """Bilinear deposit of weights, then a blur of each group of like widths (in pixels)."""
+        total = np.zeros((self.size, self.size), np.float32)
+        edges = (0.45, 0.75, 1.2, 2.0, 3.5)
+        group = np.digitize(width, edges)
+        margin = 2
+        side = self.size + 2 * margin
+        inside = (row > -1) & (row < self.size) & (column > -1) & (column < self.size)
+        for k in np.unique(group[inside]):
+            chosen = inside & (group == k)
+            r, c, value = row[chosen] + margin, column[chosen] + margin, weight[chosen]
+            r0, c0 = np.floor(r).astype(np.int64), np.floor(c).astype(np.int64)
+            fr, fc = r - r0, c - c0
+            flat = np.zeros(side * side)
+            for dr, dc, part in (
+                (0, 0, (1 - fr) * (1 - fc)),
+                (0, 1, (1 - fr) * fc),
+                (1, 0, fr * (1 - fc)),
+                (1, 1, fr * fc),
+            ):
+                flat += np.bincount((r0 + dr) * side + c0 + dc, part * value, side * side)
+            sigma = float(np.mean(width[chosen]))
+            image = gaussian_filter(flat.reshape(side, side), sigma, truncate=3.0)
+            total += image[margin:-margin, margin:-margin].astype(np.float32)
+        return total
+
+
+def project_volume(
+    attenuation: Array, spacing: tuple[float, float, float], geometry: Geometry
+) -> Array:
+    """Line integrals [H, W] through a voxel volume, e.g. a CT, centred on the origin.
+
+    `attenuation` [X, Y, Z] in 1/mm with axes along the patient's left, head and front;
+    `spacing` in mm. Beyond the volume there is air.
+    """
+    x, y, z, step = geometry.rays()
+    shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
+    total = np.zeros(shape[:2], np.float32)
+    middle = [(n - 1) / 2 for n in attenuation.shape]
+    for k in range(shape[2]):  # one sheet of samples at a time keeps memory small
+        sheet = [
+            np.broadcast_to(axis[..., k], shape[:2]) / mm + centre
+            for axis, mm, centre in zip((x, y, z), spacing, middle, strict=True)
+        ]
+        total += map_coordinates(attenuation, sheet, order=1, cval=0.0, output=np.float32)
+    return total * step
+
+
+def hounsfield_to_attenuation(hounsfield: npt.NDArray[np.generic]) -> Array:
+    """Linear attenuation in 1/mm from Hounsfield units: water 0, air -1000."""
+    return np.clip(MU_WATER * (1 + hounsfield.astype(np.float32) / 1000), 0.0, None)

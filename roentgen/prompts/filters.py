@@ -1,0 +1,127 @@
+"""Which radiographs a published recipe trains on, as filters with a name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from roentgen.errors import InputError
+from roentgen.prompts.grammar import PromptStyle, prompt_of
+from roentgen.prompts.token_lengths import TokenCounter
+from roentgen.record.radiograph import Radiograph
+from roentgen.record.views import VIEWS, View
+
+PresetName = Literal["roentgen", "roentgen_v2"]
+KeptSection = Literal["findings", "impression", "last_paragraph"]
+Known = Literal["age", "sex", "race"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Keeps the radiographs that pass every rule that is given; null rules do not apply."""
+
+    preset: PresetName | None = None
+    """Rules of a published recipe, for those that are null here."""
+    views: tuple[View, ...] | None = None
+    """Keep only these views; an unknown view is left out."""
+    section: KeptSection | None = None
+    """Keep only radiographs whose report has this section."""
+    min_characters: int | None = None
+    """Keep only those whose section is at least this long."""
+    known: tuple[Known, ...] | None = None
+    """Keep only those of whose patient this is known."""
+    max_tokens: int | None = None
+    """Keep only those whose prompt has at most this many tokens, begin and end among them."""
+    prompt: PromptStyle | None = None
+    """The prompt whose tokens are counted; null: the section alone. Training counts its own."""
+
+    def __post_init__(self) -> None:
+        if self.preset is not None:
+            if self.preset not in get_args(PresetName):
+                choices = ", ".join(get_args(PresetName))
+                raise InputError(f"unknown preset {self.preset!r}; choose one of: {choices}")
+            for rule in fields(Filter):
+                if getattr(self, rule.name) is None:
+                    object.__setattr__(self, rule.name, getattr(PRESETS[self.preset], rule.name))
+        for values, allowed, what in (
+            (self.views, VIEWS, "view"),
+            (self.known, get_args(Known), "known"),
+            ((self.section,) if self.section else (), get_args(KeptSection), "section"),
+        ):
+            for value in values or ():
+                if value not in allowed:
+                    choices = ", ".join(allowed)
+                    raise InputError(f"unknown {what} {value!r}; choose one of: {choices}")
+        for name in ("min_characters", "max_tokens"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise InputError(f"{name} is {limit}: it must be at least 1, or null")
+        if self.min_characters is not None and self.section is None:
+            raise InputError("min_characters needs section: say of which one")
+        if self.max_tokens is not None and self.section is None and self.prompt is None:
+            raise InputError("max_tokens needs section or prompt: say of what")
+
+    def refusal(
+        self,
+        radiograph: Radiograph,
+        count_tokens: TokenCounter,
+        styles: Sequence[PromptStyle] = (),
+    ) -> str | None:
+        """Why a radiograph is left out, the same words for the same reason; None if it is kept.
+
+        `styles`: the prompts whose tokens are counted, in place of the filter's own.
+        """
+        if self.views is not None and radiograph.view not in self.views:
+            return f"view is {radiograph.view or 'unknown'}, not {' or '.join(self.views)}"
+        for name in self.known or ():
+            if getattr(radiograph, name) is None:
+                return f"{name} is unknown"
+        text = ""
+        if self.section is not None:
+            text = " ".join((getattr(radiograph.report, self.section, None) or "").split())
+            if not text:
+                return f"report has no {self.section}"
+            if self.min_characters is not None and len(text) < self.min_characters:
+                return f"{self.section} is shorter than {self.min_characters} characters"
+        if self.max_tokens is None:
+            return None
+        for style in styles or ((self.prompt,) if self.prompt else ()):
+            try:
+                text = prompt_of(radiograph, style)
+            except InputError:
+                return f"there is no text for a prompt of {style.text}"
+            if count_tokens(text) > self.max_tokens:
+                return f"prompt is longer than {self.max_tokens} tokens"
+        if not (styles or self.prompt) and count_tokens(text) > self.max_tokens:
+            return f"{self.section} is longer than {self.max_tokens} tokens"
+        return None
+
+
+# RoentGen (Bluethgen, Chambon et al., Nature Biomedical Engineering 2024, arXiv 2211.12737): PA
+# films whose impression has between 7 characters and 77 tokens.
+# RoentGen-v2 (Moroianu et al. 2025, arXiv 2508.16783): prompts of
+# "{age} year old {race} {sex}. {impression}", so that all three must be known and the whole must
+# fit; the bounds of the impression are taken over from RoentGen. Its published code cuts prompts at
+# 77 tokens where this leaves them out: for that set max_tokens high and long_prompts to truncate.
+PRESETS: dict[PresetName, Filter] = {
+    "roentgen": Filter(
+        views=("PA",),
+        section="impression",
+        min_characters=7,
+        max_tokens=77,
+        prompt=PromptStyle(view_token=False, text="impression"),
+    ),
+    "roentgen_v2": Filter(
+        views=("PA",),
+        section="impression",
+        min_characters=7,
+        known=("age", "sex", "race"),
+        max_tokens=77,
+        prompt=PromptStyle(
+            view_token=False,
+            text="impression",
+            demographics=True,
+            race=True,
+            sex_words="female",
+        ),
+    ),
+}

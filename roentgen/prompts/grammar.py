@@ -1,0 +1,245 @@
+"""Prompts: the one grammar that training and sampling share.
+
+    <view-pa> 63 year old woman, cardiomegaly, small left pleural effusion, no pneumothorax
+
+    63 year old woman with cardiomegaly and small left pleural effusion, without pneumothorax
+
+A view token, the patient, then a text: the findings in a fixed order and fixed words, as a list or
+as a sentence, or a section of the report. What is written for findings, `parse_findings` reads back
+exactly.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, get_args
+
+from roentgen.errors import InputError
+from roentgen.prompts.parser import PromptContent, parse_findings, parse_prompt, split_view
+from roentgen.prompts.vocabulary import DEGREES, DETAIL_NOUNS, GRADED, NOUNS, PLACES, RACES, SIZES
+from roentgen.record.findings import FINDING_NAMES, Finding, State
+from roentgen.record.radiograph import Radiograph, Report, Sex
+from roentgen.record.views import VIEW_TOKENS, View
+
+__all__ = [
+    "PromptContent",
+    "PromptStyle",
+    "PromptText",
+    "compose",
+    "findings_text",
+    "findings_told",
+    "parse_findings",
+    "parse_prompt",
+    "phrase",
+    "prompt_of",
+    "split_view",
+]
+
+PromptText = Literal[
+    "findings", "impression", "report_findings", "last_paragraph", "entities", "none"
+]
+FindingsForm = Literal["list", "sentence"]
+SexWords = Literal["woman", "female"]
+# The section of the report that stands in a prompt as it is.
+SECTIONS: dict[PromptText, str] = {
+    "impression": "impression",
+    "report_findings": "findings",
+    "last_paragraph": "last_paragraph",
+}
+
+_STATE_ORDER: tuple[State, ...] = ("present", "uncertain", "absent")
+_STATE_WORDS: dict[State, str] = {"present": "", "uncertain": "possible", "absent": "no"}
+_CLAUSES: dict[State, str] = {
+    "present": "with",
+    "absent": "without",
+    "uncertain": "with uncertain",
+}
+_NORMAL_CLAUSES: dict[State, str] = {
+    "present": "with no",
+    "uncertain": "possibly without",
+    "absent": "with",
+}
+_JOINS = {
+    "with": " and ",
+    "without": " or ",
+    "with uncertain": " and uncertain ",
+    "with no": " or ",
+    "possibly without": " or ",
+}
+_NEGATED_STATE_WORDS: dict[State, str] = {
+    "present": "no",
+    "uncertain": "possibly no",
+    "absent": "",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptStyle:
+    """What a prompt tells of a radiograph."""
+
+    view_token: bool = True
+    """Begin with the token of the view, where it is known."""
+    demographics: bool = False
+    """Tell age and sex ("63 year old woman"), where they are known."""
+    race: bool = False
+    """Tell the race too ("63 year old white woman"); it needs demographics."""
+    sex_words: SexWords = "woman"
+    """"woman" writes woman, man, girl and boy; "female" writes female and male at any age."""
+    text: PromptText = "findings"
+    """The radiograph's findings in the grammar's words; "entities": those its report tells, with
+    side, size and place; the report's impression, findings or last paragraph; or nothing."""
+    form: FindingsForm = "list"
+    """Findings as a list ("edema, no fracture") or a sentence ("with edema, without fracture")."""
+    mention_absent: bool = True
+    """Tell findings that are known to be absent ("no pneumothorax")."""
+    mention_uncertain: bool = True
+    """Tell uncertain findings ("possible edema")."""
+
+    def __post_init__(self) -> None:
+        for value, allowed, what in (
+            (self.text, PromptText, "prompt text"),
+            (self.form, FindingsForm, "form of findings"),
+            (self.sex_words, SexWords, "sex_words"),
+        ):
+            if value not in get_args(allowed):
+                choices = ", ".join(get_args(allowed))
+                raise InputError(f"unknown {what} {value!r}; choose one of: {choices}")
+        if self.race and not self.demographics:
+            raise InputError("prompt.race needs prompt.demographics: set both or neither")
+
+
+def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
+    """The prompt of a radiograph. Raises InputError if the report section it needs is missing."""
+    text = ""
+    if style.text in ("findings", "entities"):
+        text = findings_text(findings_told(radiograph, style), style)
+    elif style.text in SECTIONS:
+        section = SECTIONS[style.text]
+        text = " ".join((getattr(radiograph.report, section, None) or "").split())
+        if not text:
+            raise InputError(
+                f"radiograph {radiograph.id!r} has no report section {section!r}: "
+                "leave it out or choose another prompt text"
+            )
+    return compose(
+        text,
+        style,
+        view=radiograph.view,
+        age=radiograph.age,
+        sex=radiograph.sex,
+        race=radiograph.race,
+    )
+
+
+def findings_told(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
+    """The findings that a prompt is made of: the radiograph's own, or those its report tells.
+
+    Raises InputError for entities where the report names no finding.
+    """
+    if style.text != "entities":
+        return radiograph.findings
+    from roentgen.labelers.rules.rule_labeler import (
+        label_report,  # its patterns take time to compile
+    )
+
+    found = label_report(radiograph.report or Report())
+    if not found:
+        raise InputError(
+            f"radiograph {radiograph.id!r} has no report that names a finding: leave it out or "
+            "choose another prompt text"
+        )
+    return found
+
+
+def compose(
+    text: str,
+    style: PromptStyle,
+    *,
+    view: View | None = None,
+    age: float | None = None,
+    sex: Sex | None = None,
+    race: str | None = None,
+) -> str:
+    """A prompt from its parts; `age` in years. What is unknown or not in the style is left out."""
+    patient = _patient(age, sex, race, style) if style.demographics else ""
+    join = ". " if style.text in SECTIONS else " " if style.form == "sentence" else ", "
+    body = join.join(part for part in (patient, text) if part)
+    token = VIEW_TOKENS[view] if style.view_token and view else ""
+    return " ".join(part for part in (token, body) if part)
+
+
+def findings_text(findings: Iterable[Finding], style: PromptStyle) -> str:
+    """Findings as text, in the order of the 14 names within each state.
+
+    A list tells present, uncertain, absent; a sentence "with A and B, without C or D, with
+    uncertain E".
+    """
+    left_out: set[State] = set()
+    if not style.mention_absent:
+        left_out.add("absent")
+    if not style.mention_uncertain:
+        left_out.add("uncertain")
+    told = sorted(
+        (finding for finding in findings if finding.state not in left_out),
+        key=lambda f: (_STATE_ORDER.index(f.state), FINDING_NAMES.index(f.name)),
+    )
+    if style.form == "sentence":
+        return ", ".join(_clauses(told))
+    return ", ".join(phrase(finding) for finding in told)
+
+
+def _clauses(findings: Iterable[Finding]) -> Iterator[str]:
+    """The clauses of a sentence. "No Finding" has its own, for its word denies it."""
+    said: dict[str, list[str]] = {}
+    for finding in findings:
+        # "No Finding" that is absent is written as its bare word, which is what "present" gives
+        # for the others.
+        normal = finding.name == "No Finding"
+        bare = phrase(replace(finding, state="absent" if normal else "present"))
+        clause = _NORMAL_CLAUSES[finding.state] if normal else _CLAUSES[finding.state]
+        said.setdefault(clause, []).append(bare)
+    for clause in dict.fromkeys((*_NORMAL_CLAUSES.values(), *_CLAUSES.values())):
+        if clause in said:
+            yield f"{clause} {_JOINS[clause].join(said[clause])}"
+
+
+@lru_cache(maxsize=1 << 14)
+def phrase(finding: Finding) -> str:
+    """One finding in words: "small left pleural effusion", "possible right nodule", "no edema".
+
+    A detail the vocabulary does not know follows in parentheses. Raises InputError if it has
+    parentheses itself or is blank.
+    """
+    name, detail = finding.name, finding.detail
+    place, noun, free = "", NOUNS[name], ""
+    if detail is not None:
+        ending = next((n for n in DETAIL_NOUNS.get(name, ()) if detail.endswith(n)), None)
+        start = detail.removesuffix(ending).rstrip() if ending else detail
+        if detail and start in ("", *PLACES) and detail == f"{start} {ending or ''}".strip():
+            place, noun = start, ending or noun
+        elif detail and detail.strip() == detail and not set("()\n") & set(detail):
+            free = f"({detail})"
+        else:
+            raise InputError(f"detail {detail!r} of {name} must be one phrase without parentheses")
+    words = (
+        (_NEGATED_STATE_WORDS if name == "No Finding" else _STATE_WORDS)[finding.state],
+        (DEGREES if name in GRADED else SIZES)[finding.severity] if finding.severity else "",
+        finding.side or "",
+        place,
+        noun,
+        free,
+    )
+    return " ".join(word for word in words if word)
+
+
+def _patient(age: float | None, sex: Sex | None, race: str | None, style: PromptStyle) -> str:
+    """The patient in words. A race that is not in the vocabulary is told beside an age only."""
+    told = race if style.race and (age is not None or race in RACES) else None
+    if age is None and sex is None and told is None:
+        return ""
+    child = age is not None and age < 18
+    nouns = {"F": "girl" if child else "woman", "M": "boy" if child else "man", None: "patient"}
+    if style.sex_words == "female":
+        nouns |= {"F": "female", "M": "male"}
+    years = None if age is None else f"{int(age)} year old"
+    return " ".join(word for word in (years, told, nouns[sex]) if word)

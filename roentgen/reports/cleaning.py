@@ -1,0 +1,151 @@
+"""Cleaning a section of a report: what a reader would not miss goes, what is said stays.
+
+Wrapped lines are joined, list numbers and blanks for what was de-identified ("___" in MIMIC-CXR,
+"XXXX" in Open-i) are taken out, and so is the correspondence that is dictated with a report: whom
+it was discussed with, at what time, and who signed it.
+"""
+
+import re
+
+from roentgen.reports.sentences import sentences
+
+_BLANK = r"(?:[-'/]?(?:_{2,}|(?<![A-Za-z])X{3,}(?![a-z]))[-'/]?)"
+# More say nothing more, and the patterns below take time by the square of their number.
+_LONG_BLANK = re.compile(r"([_X])\1{4,}")
+_LONG_SPACE = re.compile(r"\s{5,}")
+_ITEM = re.compile(r"(?<![.:;,!?\s])[ \t]*\n\s*(?=(?:[-*•]+|\(?\d{1,2}[.)])\s)")
+_HEADED_NUMBER = re.compile(r"^((?:[A-Za-z]+ ){0,1}[A-Za-z]+)(:?) \(?1[.)] (?=[A-Z_])")
+_RAY = re.compile(r"\bx-XXXX", re.I)
+# An age that was de-identified: "___ year old", "XXXX-year-old".
+_AGE = re.compile(
+    rf"(?:\ban? )?{_BLANK}[- ]?(?:years?|yrs?|y\.?/?o\.?)\b[- ]?(?:old\b[- ]?)?", re.I
+)
+# A blank with the words that only lead to it.
+_LED_BLANK = re.compile(
+    rf"(?:(?:\b(?:dated|performed|obtained|taken|done) )?\b(?:on|from|since|dated|at|until|as of"
+    rf"|by)"
+    rf"|(?<=study )of|(?<=exam )of|(?<=film )of|(?<=image )of|(?<=images )of|(?<=radiograph )of"
+    rf"|(?<=radiographs )of|(?<=examination )of) {_BLANK}(?:[ ,/-]*(?:at |and |on )?{_BLANK})*"
+    r"(?: (?:hours|hrs|a\.?m\b\.?|p\.?m\b\.?))?",
+    re.I,
+)
+_COMPARED_BLANK = re.compile(
+    rf"\b(?:as |when )?(?:compared|in comparison) (?:to"
+    rf"|with) (?:the )?{_BLANK}(?:[ ,/]*{_BLANK})*,?",
+    re.I,
+)
+_BLANKS = re.compile(rf"{_BLANK}(?:[ ,/]*{_BLANK})*")
+_TIME = re.compile(
+    r"(?:,? ?\b(?:at|around) )?(?:approximately )?\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?"
+    r"(?: ?(?:[ap]\.? ?m\b\.?|hours|hrs|h\b))?|,? ?\bat (?:approximately )?\d{1,2} ?[ap]\.?m\b\.?",
+    re.I,
+)
+_TELL = (
+    r"(?:discussed|communicated|conveyed|relayed|reported|telephoned|phoned|paged|e-?mailed|called"
+    r"|notified|informed|contacted|posted|entered|telecommunicated|transmitted|delivered|flagged)"
+)
+_PERSON = r"(?:drs?\b|doctor|physician|nurse|resident|house ?officer|team|fellow)"
+_CORRESPONDENCE = re.compile(
+    # "These findings were discussed with ...", "The above results were telephoned to ..."
+    r"^(?:(?:the|these|this|all|above|critical|preliminary|final|urgent|new|positive|pertinent"
+    r"|important|initial|significant|wet|read) )*"
+    r"(?:findings?|results?|report|case|information|study|exam|impression|observations?|it|this"
+    r"|above|telephone|recommendations?|discrepanc\w+)\b[^.]{0,60}?\b(?:was|were|has been"
+    r"|have been)"
+    rf" (?:\w+ ){{0,3}}?{_TELL}"
+    # "Dr. ___ was paged ...", "___ was notified"
+    rf"|^(?:{_PERSON}|{_BLANK})[^:]{{0,80}}?(?:\b(?:was|were|has been) (?:\w+ )?{_TELL}|\bis aware)"
+    rf"|^{_BLANK}[^:.]{{0,40}} (?:notified|paged|by telephone|telephone)"
+    rf"|^(?:\w+ )?{_TELL} (?:with|to|by|via)\b.*(?:{_PERSON}|phone|{_BLANK})"
+    r"|^(?:findings?|results?) (?:discussed|communicated|called|paged|telephoned|posted|entered)\b"
+    r"|^(?:dictated|transcribed|(?:electronically )?(?:signed|reviewed|interpreted)) "
+    r"(?:by|and|via)\b"
+    r"|^(?:as the attending|i,? (?:have |personally |the attending|discussed|called|notified|paged"
+    r"|communicated))"
+    r"|^(?:end of (?:report|impression)|wet read version|thank you|thanks\b)"
+    r"|\b(?:acknowledged|acknowledgement of) receipt\b",
+    re.I,
+)
+_TOLD_OF_IT = re.compile(
+    rf",?(?: (?:which|and|this|as|findings?|results?))? (?:was|were|has been|have been) "
+    rf"(?:\w+ ){{0,2}}?{_TELL} (?:with|to|by|via|in|on)\b[^.]*(?:{_PERSON}|phone|page|{_BLANK}).*",
+    re.I,
+)
+_TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\(\s*[.,;:/]*\s*\)|\[\s*\]|<\s*>"), ""),
+    (re.compile(r"\s+"), " "),
+    (re.compile(r" +(?=[.,;:)])"), ""),
+    (re.compile(r"(?<=[(]) +"), ""),
+    (re.compile(r"[,;:](?=[,;:.])"), ""),
+    (re.compile(r"(?<!\.)\.{2,}(?!\.)|\.{4,}"), "."),
+    (re.compile(r"^[\s,;:./)-]+(?=\w)"), ""),
+    (re.compile(r"(?<=\w)\s+(?:and|or)(?=[.]$)"), ""),
+)
+_WORD = re.compile(r"[A-Za-z]")
+# What a blank leaves without its end or without its begin.
+_LOOSE_END = re.compile(
+    r"[ ,]+(?:(?:consistent|compatible|in keeping) with|suggestive of|representing|status post"
+    r"|(?:due|secondary|compared|similar) to|of|in|at|on|with|to|by|for|from|since|and|or|the|an?"
+    r"|this|that|which|as|per|is|are|was|were|appears?|has|have|be|been)$",
+    re.I,
+)
+_LONGEST_END = 40  # characters
+# "XXXX are normal": of what is not known; "XXXX are coarse lung markings" says more.
+_LOOSE_BEGIN = re.compile(
+    r"^(?:(?:the|both|an?|and|or|of) )*(?:is|are|was|were|appears?|remains?)\b(?: also)?\s*", re.I
+)
+_OF_NOTHING = re.compile(
+    r"(?:(?:all|also|grossly|otherwise|appear|within|normal|limits|intact|unremarkable|stable|clear"
+    r"|unchanged|and|midline|seen|noted|present)\b\W*)*",
+    re.I,
+)
+
+
+def clean(text: str) -> str:
+    """A section on one line, without blanks, list numbers, correspondence and times of day.
+
+    Every sentence that says something of the patient is kept with its words and their order; a
+    blank takes along only the preposition that leads to it ("dated ___"). "" where nothing is left.
+    """
+    kept = []
+    text = _LONG_BLANK.sub(r"\1\1\1\1", text)
+    for sentence in sentences(_ITEM.sub(".\n", text.replace("//", ";"))):
+        cleaned = _clean_sentence(_HEADED_NUMBER.sub(r"\1. ", sentence))
+        if _WORD.search(cleaned):
+            kept.append(cleaned)
+    return " ".join(kept)
+
+
+def _clean_sentence(sentence: str) -> str:
+    if _CORRESPONDENCE.search(sentence):
+        return ""
+    end = "." if sentence.endswith(".") else ""
+    sentence = _TOLD_OF_IT.sub(end, sentence)
+    if "__" in sentence or "XXX" in sentence:
+        sentence = _RAY.sub("x-ray", sentence)
+        for blank in (_AGE, _COMPARED_BLANK, _LED_BLANK, _BLANKS):
+            sentence = _LONG_SPACE.sub("    ", blank.sub(" ", sentence))
+        sentence = _without_loose_end(sentence)
+        said = _LOOSE_BEGIN.sub("", sentence.strip(), count=1)
+        if said != sentence.strip() and _OF_NOTHING.fullmatch(said):
+            return ""
+        sentence = said
+    sentence = _TIME.sub("", sentence)
+    for pattern, tidy in _TIDY:
+        sentence = pattern.sub(tidy, sentence)
+    sentence = sentence.strip()
+    if end and sentence and sentence[-1] not in ".!?:":
+        sentence += end
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _without_loose_end(sentence: str) -> str:
+    """Without the words, one after the other, that led to a blank at the sentence's end."""
+    while True:
+        end = len(sentence)
+        while end and not (sentence[end - 1].isalnum() or sentence[end - 1] == "_"):
+            end -= 1
+        loose = _LOOSE_END.search(sentence, max(0, end - _LONGEST_END), end)
+        if loose is None:
+            return sentence
+        sentence = sentence[: loose.start()] + sentence[end:]

@@ -1,0 +1,47 @@
+"""What is said of radiographs as arrays that a classifier learns from."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roentgen.record.findings import FINDING_NAMES, FindingName, states
+from roentgen.record.radiograph import Radiograph
+from roentgen.record.views import VIEWS
+
+UNKNOWN_VIEW = -1
+NotMentioned = Literal["ignore", "absent"]
+
+
+def label_matrix(
+    radiographs: Sequence[Radiograph],
+    findings: Sequence[FindingName] = FINDING_NAMES,
+    not_mentioned: NotMentioned = "ignore",
+) -> NDArray[np.float32]:
+    """(N, findings): 1 present, 0 absent, NaN where uncertain or not mentioned.
+
+    "No Finding" says that all others but devices are absent. With `not_mentioned` = "absent" a
+    radiograph of which anything is said lacks whatever is not said, as label tables are read.
+    """
+    result = np.full((len(radiographs), len(findings)), np.nan, dtype=np.float32)
+    for row, radiograph in enumerate(radiographs):
+        known = states(radiograph.findings)
+        normal = known.get("No Finding") == "present"
+        for column, name in enumerate(findings):
+            state = known.get(name)
+            if state is None and (
+                (normal and name != "Support Devices") or (not_mentioned == "absent" and known)
+            ):
+                state = "absent"
+            if state in ("present", "absent"):
+                result[row, column] = state == "present"
+    return result
+
+
+def view_indices(radiographs: Sequence[Radiograph]) -> NDArray[np.int64]:
+    """(N,): index into VIEWS, UNKNOWN_VIEW where no view is given."""
+    return np.array(
+        [UNKNOWN_VIEW if r.view is None else VIEWS.index(r.view) for r in radiographs],
+        dtype=np.int64,
+    )

@@ -1,0 +1,296 @@
+"""A network that finds structures in a gray image, a U-Net, and its training.
+
+It measures whether a drawn image has the structures that a mask asked for, and what synthetic pairs
+teach a segmenter.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from roentgen.dataset.dataset import RadiographSplit
+from roentgen.dataset.image_arrays import Images
+from roentgen.errors import InputError
+from roentgen.manifest import write_file, write_json
+from roentgen.randomness import derive_seed, torch_generator
+from roentgen.record.structures import masks_of
+from roentgen.vision.classifier import schedule, to_input
+
+WEIGHTS_FILE, SPEC_FILE = "segmenter.safetensors", "segmenter.json"
+UNKNOWN = 255  # of a pixel: nobody says whether it is inside
+FOLD = 32  # which the side of an image must be a multiple of
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig:
+    """How the network is built and trained."""
+
+    encoder: str = "resnet18"
+    """The U-Net's encoder, by its name in segmentation_models_pytorch; from scratch."""
+    widths: tuple[int, ...] = (64, 48, 32, 24, 16)
+    """Channels of the decoder's levels, the deepest first."""
+    steps: int = 600
+    """Optimizer steps, the same whatever the size of the training set."""
+    batch_size: int = 16
+    """Images a step."""
+    learning_rate: float = 2e-3
+    """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    shift: float = 0.05
+    """Augmentation: largest shift, as a share of the side."""
+    rotation: float = 7.0
+    """Augmentation: largest rotation in degrees. Images are never flipped: sides matter."""
+    scale: float = 0.1
+    """Augmentation: largest relative change of size."""
+    contrast: float = 0.15
+    """Augmentation: largest relative change of contrast, and of brightness on [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"segmenter.{name} is {getattr(self, name)}; it must be above 0")
+        if len(self.widths) != 5 or min(self.widths) < 1:
+            raise InputError(f"segmenter.widths is {list(self.widths)}; give five numbers above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterSpec:
+    """What a trained segmenter reads and says."""
+
+    structures: tuple[str, ...]
+    image_size: int  # pixels a side
+    encoder: str
+    widths: tuple[int, ...]
+    pixels: str = "[-1, 1]"
+
+
+class MaskArrays(Protocol):
+    """Masks of images, uint8 (N, structures, H, W) of 0, 1 and UNKNOWN, read when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.integer], /) -> NDArray[np.uint8]: ...
+
+
+class StructureMasks:
+    """The masks of radiographs, each told by its split and its row, `size` pixels a side."""
+
+    def __init__(
+        self,
+        places: Sequence[tuple[RadiographSplit, int]],
+        structures: Sequence[str],
+        size: int,
+    ) -> None:
+        self._places = places
+        self._structures, self._size = tuple(structures), size
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, rows: NDArray[np.integer], /) -> NDArray[np.uint8]:
+        """Raises InputError for a mask that does not lie on its image."""
+        shape = (len(rows), len(self._structures), self._size, self._size)
+        result = np.full(shape, UNKNOWN, dtype=np.uint8)
+        for number, (split, row) in enumerate(self._places[i] for i in rows.tolist()):
+            masks = masks_of(split[row], self._structures, self._size)
+            for channel, structure in enumerate(self._structures):
+                mask = masks[structure]
+                if mask is not None:
+                    result[number, channel] = mask
+        return result
+
+
+class Segmenter:
+    """A trained network with the names of what it finds."""
+
+    def __init__(self, network: nn.Module, spec: SegmenterSpec) -> None:
+        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.spec = spec
+        self._device = next(network.parameters()).device
+
+    def predict(self, images: Images, batch_size: int = 32) -> NDArray[np.float32]:
+        """Probabilities (N, structures, H, W) in [0, 1] for (N, H, W) images of its size.
+
+        Raises InputError for images of another size.
+        """
+        side = self.spec.image_size
+        found = np.empty((len(images), len(self.spec.structures), side, side), dtype=np.float32)
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            if batch.shape[1:] != (side, side):
+                height, width = batch.shape[1:]
+                raise InputError(
+                    f"the segmenter reads images of {side} pixels a side, these are "
+                    f"{width}x{height}: prepare both alike"
+                )
+            with torch.inference_mode():
+                said = self.network(to_input(batch).to(self._device)).sigmoid()
+            found[start : start + len(batch)] = said.float().cpu().numpy()
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Weights as safetensors, then the specification as JSON, which makes them whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        layers = self.network.state_dict()
+        state = {name: tensor.cpu().contiguous() for name, tensor in layers.items()}
+        write_file(folder / WEIGHTS_FILE, save(state))
+        write_json(folder / SPEC_FILE, asdict(self.spec))
+
+
+def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmenter:
+    """A saved segmenter. Raises InputError if the folder holds none or it is damaged."""
+    for name in (SPEC_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise InputError(f"no segmenter in {folder}: {name} is missing")
+    try:
+        content = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+        spec = SegmenterSpec(**{**content, **lists})
+        network = make_network(spec)
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (AttributeError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"the segmenter in {folder} is damaged ({reason}): make it anew") from None
+    return Segmenter(network.to(device), spec)
+
+
+def make_network(spec: SegmenterSpec, seed: int = 0) -> nn.Module:
+    """The U-Net of a specification, as `seed` draws its weights.
+
+    Raises InputError for an encoder that segmentation_models_pytorch does not know.
+    """
+    import segmentation_models_pytorch as smp
+
+    try:
+        with _own_randomness(seed):
+            network: nn.Module = smp.Unet(
+                spec.encoder,
+                encoder_weights=None,
+                decoder_channels=spec.widths,
+                in_channels=1,
+                classes=len(spec.structures),
+            )
+    except KeyError:
+        known = ", ".join(smp.encoders.get_encoder_names()[:8])
+        raise InputError(
+            f"segmenter.encoder {spec.encoder!r} is not known; choose one of segmentation_models_"
+            f"pytorch's: {known}, ..."
+        ) from None
+    return network
+
+
+def train_segmenter(
+    images: Images,
+    masks: MaskArrays,
+    *,
+    structures: Sequence[str],
+    config: SegmenterConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    watch: Callable[[int, float], object] | None = None,
+) -> Segmenter:
+    """Train on (N, H, W) images and their masks; equal seeds, equal networks.
+
+    What is not known bears on nothing. `watch` is called with each step and its loss. Raises
+    InputError if there is nothing to learn from.
+    """
+    if len(images) == 0 or len(images) != len(masks):
+        raise InputError(
+            f"nothing to train a segmenter on: {len(images)} images, {len(masks)} masks"
+        )
+    height, width = images[:1].shape[1:]
+    if height != width or height % FOLD:
+        raise InputError(
+            f"images of {width}x{height} pixels cannot train a segmenter: prepare them as squares "
+            f"with a side that {FOLD} divides"
+        )
+    spec = SegmenterSpec(
+        structures=tuple(structures),
+        image_size=height,
+        encoder=config.encoder,
+        widths=config.widths,
+    )
+    network = make_network(spec, seed).train().to(device)
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    order = torch_generator(seed, "segmenter", "order")
+    draws = torch_generator(seed, "segmenter", "augmentation")
+    queue = torch.empty(0, dtype=torch.long)
+    for step in range(config.steps):
+        while len(queue) < config.batch_size:
+            queue = torch.cat([queue, torch.randperm(len(images), generator=order)])
+        batch, queue = queue[: config.batch_size].numpy(), queue[config.batch_size :]
+        told = torch.from_numpy(masks[batch]).to(device)
+        x, y = augment(to_input(images[batch]).to(device), told, config, draws)
+        loss = masked_loss(network(x), y)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * schedule(step, config.steps)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if watch is not None:
+            watch(step, float(loss.detach()))
+    return Segmenter(network, spec)
+
+
+def masked_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy + 1 - soft Dice of each structure over the batch, where it is known.
+
+    Logits (N, structures, H, W), masks of 0, 1 and UNKNOWN (Milletari et al. 2016 for the Dice).
+    """
+    known = masks != UNKNOWN
+    wanted = (masks == 1).float()
+    entropy = functional.binary_cross_entropy_with_logits(
+        logits, wanted, weight=known.float(), reduction="sum"
+    )
+    said = logits.sigmoid() * known
+    dims = (0, 2, 3)
+    both, areas = (said * wanted).sum(dims), said.sum(dims) + wanted.sum(dims)
+    soft = (2 * both + 1) / (areas + 1)  # an absent structure, not found, is no loss
+    return entropy / known.sum().clamp(min=1) + (1 - soft).mean()
+
+
+def augment(
+    x: Tensor, masks: Tensor, config: SegmenterConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Shift, turn and scale images and masks alike, and change contrast; never a flip.
+
+    Masks by the nearest neighbour; what comes in from outside is not known.
+    """
+    draws = (torch.rand(len(x), 6, generator=generator) * 2 - 1).to(x.device)  # in [-1, 1)
+    angle = draws[:, 0] * math.radians(config.rotation)
+    size = (1 + config.scale) ** draws[:, 1]
+    shift = draws[:, 2:4] * 2 * config.shift  # the grid's side is 2
+    rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(-1, 2, 2)
+    matrix = torch.cat([rows * size.view(-1, 1, 1), shift.unsqueeze(2)], dim=2)
+    grid = functional.affine_grid(matrix, list(x.shape), False)
+    moved = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    told = functional.grid_sample(
+        UNKNOWN - masks.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    gain, offset = 1 + draws[:, 4] * config.contrast, draws[:, 5] * config.contrast
+    changed = (moved * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)).clamp(-1, 1)
+    return changed.contiguous(memory_format=torch.channels_last), UNKNOWN - told
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Let layers draw from a seed of ours; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "segmenter", "layers"))
+        yield

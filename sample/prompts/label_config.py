@@ -1,0 +1,200 @@
+"""What label plans can be told: which findings, how many images, of whom."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from roentgen.errors import InputError
+from roentgen.prompts.vocabulary import RACES
+from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES
+from roentgen.record.views import VIEWS
+
+OLDEST = 120  # years
+_KINDS = ("counts", "shares", "single", "balanced", "prevalence")
+
+
+def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises InputError for a name that is not known, with the nearest that is."""
+    choices = tuple(known)
+    for name in names:
+        if name not in choices:
+            folded = {choice.lower(): choice for choice in choices}
+            near = difflib.get_close_matches(name.lower(), folded, n=1)
+            hint = f"did you mean {folded[near[0]]!r}?" if near else f"known: {', '.join(choices)}"
+            raise InputError(f"{what} has the unknown name {name!r}; {hint}")
+
+
+def check_shares(what: str, shares: Mapping[str, float]) -> None:
+    """Raises InputError unless shares are numbers of at least 0, and one of them is more."""
+    for name, share in shares.items():
+        if not (math.isfinite(share) and share >= 0):
+            raise InputError(f"{what} of {name!r} is {share}: at least 0")
+    if not sum(shares.values()) > 0:
+        raise InputError(f"{what} add up to 0: give at least one above 0")
+
+
+def age_band(text: str) -> tuple[int, int]:
+    """The first and the last year of a band such as "40-64". Raises InputError for what is none."""
+    match = re.fullmatch(r"(\d+)-(\d+)", text.replace(" ", ""))
+    low, high = (int(years) for years in match.groups()) if match else (1, 0)
+    if not low <= high <= OLDEST:
+        raise InputError(
+            f"prompts.labels.ages has the band {text!r}: write its first and last year, as in "
+            f"'40-64', up to {OLDEST}"
+        )
+    return low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleFindings:
+    """One finding an image, each in an equal share of the images."""
+
+    findings: tuple[str, ...] | None = None
+    """Names of the 14; null: the 12 pathologies."""
+
+    def __post_init__(self) -> None:
+        _check_findings("prompts.labels.single.findings", self.findings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetLabels:
+    """Findings, view and patient of each image are those of a radiograph drawn by lot.
+
+    None is drawn again before all are drawn, so that shares in the plan are the dataset's.
+    """
+
+    folder: Path
+    """The radiograph dataset."""
+    split: str = "train"
+    """Its split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancedLabels:
+    """As DatasetLabels, but each radiograph is drawn from those with the finding rarest so far.
+
+    Radiographs that also have a finding which is ahead already are passed over, where there are
+    others.
+    """
+
+    folder: Path
+    """The radiograph dataset."""
+    split: str = "train"
+    """Its split."""
+    findings: tuple[str, ...] | None = None
+    """The findings that become equally frequent; null: all pathologies that the split has."""
+    top_up: bool = False
+    """Count the split's radiographs too: dataset and synthetic images together are balanced."""
+
+    def __post_init__(self) -> None:
+        _check_findings("prompts.labels.balanced.findings", self.findings)
+
+
+def _check_findings(what: str, names: tuple[str, ...] | None) -> None:
+    if names is None:
+        return
+    if not names:
+        raise InputError(f"{what} is empty: name at least one, or null for all")
+    check_known(what, names, FINDING_NAMES)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"{what} names {twice!r} twice: once is enough")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelPrompts:
+    """Images planned by label: one of `counts`, `shares`, `single`, `balanced`, `prevalence`.
+
+    Mixes are shares that need not add up to 1. They are met exactly (largest remainder) and dealt
+    out by lot, each independently of the others.
+    """
+
+    counts: dict[str, int] | None = None
+    """Images of each finding or combination, in the grammar's words: {Pneumothorax: 500,
+    "cardiomegaly, small left effusion": 200, No Finding: 300}; what is not named is not told."""
+    shares: dict[str, float] | None = None
+    """The same, but shares of `images`."""
+    single: SingleFindings | None = None
+    """One finding an image."""
+    balanced: BalancedLabels | None = None
+    """Combinations of a dataset, every finding equally often."""
+    prevalence: DatasetLabels | None = None
+    """Combinations of a dataset, as frequent as there."""
+    images: int | None = None
+    """How many in all; null: the sum of `counts`, or with `balanced.top_up` as many as it takes
+    until the rarest finding is as frequent as the split's most frequent one."""
+    no_finding: float = 0.0
+    """Share of normal films in `images`, for `shares`, `single` and `balanced`."""
+    views: dict[str, float] | None = None
+    """Shares of PA, AP, LATERAL; null: the drawn radiograph's, or no view is told."""
+    sexes: dict[str, float] | None = None
+    """Shares of F and M; null: as for views."""
+    ages: dict[str, float] | None = None
+    """Shares of bands of years, {18-39: 1, 40-64: 2}: uniform inside; null: as for views."""
+    races: dict[str, float] | None = None
+    """Shares of races, in prompts' words; null: as for views."""
+    sides: dict[str, float] | None = None
+    """Shares of left, right, bilateral for each finding that has sides and tells none."""
+    severities: dict[str, float] | None = None
+    """Shares of small, moderate, large for each finding that has sizes or degrees and tells
+    none."""
+
+    def __post_init__(self) -> None:
+        self._check_kind()
+        self._check_images()
+        for name, known in (
+            ("views", VIEWS),
+            ("sexes", ("F", "M")),
+            ("ages", None),
+            ("races", RACES),
+            ("sides", SIDES),
+            ("severities", SEVERITIES),
+        ):
+            shares = getattr(self, name)
+            if shares is not None:
+                if known is not None:
+                    check_known(f"prompts.labels.{name}", shares, known)
+                check_shares(f"prompts.labels.{name}", shares)
+        bands = sorted(map(age_band, self.ages or ()))
+        for (low, high), (start, end) in pairwise(bands):
+            if start <= high:
+                raise InputError(
+                    f"prompts.labels.ages: {low}-{high} and {start}-{end} overlap; a year belongs "
+                    "to one band"
+                )
+
+    def _check_kind(self) -> None:
+        given = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise InputError(
+                f"prompts.labels needs exactly one of {', '.join(_KINDS)}; "
+                f"given: {', '.join(given) or 'none'}"
+            )
+        if self.counts is not None:
+            check_shares("prompts.labels.counts", self.counts)
+        if self.shares is not None:
+            check_shares("prompts.labels.shares", self.shares)
+
+    def _check_images(self) -> None:
+        if self.counts is not None and self.images is not None:
+            raise InputError("prompts.labels.images does not go with counts, which add up to it")
+        open_end = self.balanced is not None and self.balanced.top_up
+        if self.images is None and self.counts is None and not open_end:
+            raise InputError("prompts.labels.images is missing: say how many images in all")
+        if self.images is not None and self.images < 1:
+            raise InputError(f"prompts.labels.images is {self.images}: at least 1")
+        if not 0 <= self.no_finding < 1:
+            raise InputError(
+                f"prompts.labels.no_finding is {self.no_finding}: a share from 0 to below 1"
+            )
+        if self.no_finding and (self.counts is not None or self.prevalence is not None):
+            raise InputError(
+                "prompts.labels.no_finding goes with shares, single and balanced: counts name "
+                "'No Finding' themselves, prevalence has the dataset's share"
+            )
+        if self.no_finding and self.images is None:
+            raise InputError("prompts.labels.no_finding is a share of images: set images")

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from eval.alignment.laterality import ALL, side_accuracy, untrained_sides
+from roentgen.record.findings import Finding, FindingName, Side
+from roentgen.record.radiograph import Radiograph
+from roentgen.record.views import View
+from roentgen.vision.half_films import Halves, one_side, shows_sides, side_labels
+
+FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
+
+
+def radiograph(*findings: Finding, view: View | None = None) -> Radiograph:
+    return Radiograph(
+        view=view,
+        id="r",
+        patient_id="p",
+        study_id="s",
+        split="test",
+        image=b"",
+        findings=findings,
+        source="drawn",
+        license="CC0-1.0",
+    )
+
+
+def effusion(side: Side | None) -> Finding:
+    return Finding(name="Pleural Effusion", side=side)
+
+
+def test_each_side_is_known_on_its_own() -> None:
+    rows = [
+        radiograph(effusion("left")),
+        radiograph(effusion("bilateral")),
+        radiograph(effusion(None)),
+        radiograph(effusion("right"), effusion(None)),
+        radiograph(effusion("left"), effusion("right")),
+        radiograph(Finding(name="Pleural Effusion", state="absent")),
+        radiograph(Finding(name="Pleural Effusion", state="uncertain", side="left")),
+        radiograph(
+            effusion("left"), Finding(name="Pleural Effusion", state="absent", side="right")
+        ),
+    ]
+    nan = np.nan
+    labels = side_labels(rows, FINDINGS, "ignore")
+    expected = [[1, 0], [1, 1], [nan, nan], [nan, 1], [1, 1], [0, 0], [nan, nan], [1, 0]]
+    np.testing.assert_array_equal(labels[:, 0], np.array(expected, np.float32))
+    assert np.isnan(labels[:, 1]).all()
+    assert (side_labels(rows, FINDINGS, "absent")[:, 1] == 0).all()
+    assert one_side(labels)[:, 0].tolist() == [0, -1, -1, -1, -1, -1, -1, 0]
+
+
+def test_the_share_on_the_right_side_is_counted() -> None:
+    rows = [radiograph(effusion("left"))] * 6 + [radiograph(effusion("right"))] * 4
+    rows += [radiograph(effusion("bilateral"))] * 5
+    labels = side_labels(rows, FINDINGS, "ignore")
+    untrained = untrained_sides(labels, FINDINGS, min_cases=4)
+    assert untrained["Pleural Effusion"] is None
+    assert untrained["Pneumothorax"] == ("only 0 left and 0 right to train on (at least 4 needed)")
+    said = np.zeros((15, 2, 2))
+    said[:8, 0, 0] = 1  # left in eight: six rightly, two wrongly
+    said[8:, 0, 1] = 1
+    found = side_accuracy(said, labels, FINDINGS, untrained, min_cases=4)
+    assert found["Pleural Effusion"].value == pytest.approx(0.8)
+    assert found["Pleural Effusion"].n == found[ALL].n == 10
+    assert found["Pneumothorax"].value is None
+    few = side_accuracy(said, labels, FINDINGS, untrained, min_cases=11)
+    assert few["Pleural Effusion"].note == (
+        "not measured: asked for on one side in 10 images (at least 11 needed)"
+    )
+    assert few[ALL].note == "not measured: no finding has enough images with one side"
+
+
+def test_a_half_holds_one_side_alone() -> None:
+    images = np.random.default_rng(0).integers(1, 256, (5, 8, 8), dtype=np.uint8)
+    halves = Halves(images)
+    assert len(halves) == 10
+    left, right = halves[np.array([6, 7])]  # of the fourth image
+    np.testing.assert_array_equal(left[:, 4:], images[3][:, 4:])  # the patient's left
+    np.testing.assert_array_equal(right[:, :4], images[3][:, :4])
+    assert not left[:, :4].any()
+    assert not right[:, 4:].any()
+    np.testing.assert_array_equal(halves[0::2] + halves[1::2], images)
+    assert images.all()  # nothing was written into
+
+
+def test_lateral_films_show_no_side() -> None:
+    rows = [radiograph(view="PA"), radiograph(view="LATERAL"), radiograph(), radiograph(view="AP")]
+    assert shows_sides(rows).tolist() == [0, 2, 3]

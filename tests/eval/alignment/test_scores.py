@@ -1,0 +1,122 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eval.alignment.scores import (
+    alignment,
+    finding_scores,
+    resamples,
+    thresholds_of,
+    trainable,
+    view_accuracy,
+)
+from roentgen.metrics.estimates import weighted_auroc
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import Prediction
+from roentgen.vision.label_arrays import UNKNOWN_VIEW
+
+FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax", "Edema")
+FREE: dict[FindingName, str | None] = dict.fromkeys(FINDINGS)
+
+
+def labels_and_scores(n: int, wrong: float, share: float = 0.5) -> tuple[Any, Any, list[str]]:
+    """Labels, scores that know the truth, and a share of labels that are turned over."""
+    generator = np.random.default_rng(0)
+    truth = generator.random((n, 3)) < share
+    scores = (truth + generator.random((n, 3))) / 2  # separates truth perfectly
+    noisy = generator.random((n, 3)) < wrong
+    return (truth ^ noisy).astype(np.float32), scores, [str(i) for i in range(n)]
+
+
+def judged(labels: Any, scores: Any, patients: list[str], **options: Any) -> dict[str, Any]:
+    views = np.zeros(len(labels), np.int64)
+    prediction = Prediction(scores, np.eye(3)[views])
+    settings: dict[str, Any] = {"min_cases": 5, "samples": 200, "seed": 0, **options}
+    return alignment(prediction, labels, views, patients, FINDINGS, FREE, **settings)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.1, 0.25])
+def test_planted_label_noise_lowers_scores_by_what_theory_gives(wrong: float) -> None:
+    # A share q of balanced labels is turned over. Of a positive and a negative label both are right
+    # with (1-q)^2 (ranked rightly), both wrong with q^2 (wrongly), else they rank by chance:
+    # AUROC = (1-q)^2 + q(1-q) = 1 - q. Those called (by truth) are right with 1 - q, and so many
+    # of the positives are called: F1 = 1 - q.
+    labels, scores, patients = labels_and_scores(4000, wrong)
+    result = judged(labels, scores, patients, thresholds=dict.fromkeys(FINDINGS, 0.5))
+    for name in ("auroc", "f1"):
+        mean = result[f"mean_{name}"]
+        assert mean.value == pytest.approx(1 - wrong, abs=0.012)
+        assert mean.low <= 1 - wrong <= mean.high
+    # Precision is 1 - q while the upper, true half is called, then sinks towards 1/2: at the share
+    # x of all called, with recall (1-q) + q(2x-1), it is (recall)/(2x).
+    x = np.linspace(0.5, 1, 100_001)
+    recall = (1 - wrong) + wrong * (2 * x - 1)
+    lower = np.sum((recall[:-1] / (2 * x[:-1])) * np.diff(recall))
+    assert result["mean_auprc"].value == pytest.approx((1 - wrong) ** 2 + lower, abs=0.015)
+
+
+def test_every_answer_of_one_kind_is_chance() -> None:
+    labels, scores, patients = labels_and_scores(2000, 0.0, share=0.2)
+    same = judged(labels, np.zeros_like(scores), patients)
+    assert same["mean_auroc"].value == 0.5
+    assert same["auprc"]["Edema"].value == pytest.approx(labels[:, 2].mean())
+    assert "f1" not in same
+
+
+def test_thresholds_come_from_other_films_and_say_why_there_is_none() -> None:
+    labels, scores, patients = labels_and_scores(400, 0.0)
+    labels[:, 1] = 0
+    found = thresholds_of(scores, labels, FINDINGS, min_cases=5)
+    assert found["Pneumothorax"] == "no positives to set a threshold by (at least 5 needed)"
+    assert found["Edema"] == scores[labels[:, 2] == 1, 2].min()  # separates them
+    labels, scores, patients = labels_and_scores(400, 0.0)
+    result = judged(labels, scores, patients, thresholds=found)
+    assert result["f1"]["Edema"].value > 0.98
+    assert result["f1"]["Pneumothorax"].note.startswith("not measured: no positives to set")
+    assert result["auroc"]["Pneumothorax"].value == 1
+    assert result["mean_f1"].note == "over 2 of 3 findings"
+
+
+def test_unknown_labels_do_not_count_and_shortages_are_told() -> None:
+    labels, scores, patients = labels_and_scores(60, 0.0)
+    labels[:, 1] = 1
+    labels[5:, 2] = np.nan
+    weights = resamples(patients, 50, seed=0)
+    each, mean = finding_scores(weighted_auroc, scores, labels, weights, FINDINGS, FREE, 5)
+    assert each["Pneumothorax"].value is None
+    assert each["Pneumothorax"].note == (
+        "not measured: no negatives to judge by (at least 5 needed)"
+    )
+    assert "only" in str(each["Edema"].note)
+    assert each["Edema"].n == 5
+    assert mean.value == each["Pleural Effusion"].value == 1
+    assert mean.note == "over 1 of 3 findings"
+
+
+def test_nothing_measured_is_said() -> None:
+    labels = np.full((30, 3), np.nan, dtype=np.float32)
+    why = trainable(labels, FINDINGS, 5)
+    assert why["Edema"] == "no positives to train on (at least 5 needed)"
+    result = alignment(
+        Prediction(np.zeros((30, 3)), np.zeros((30, 3))),
+        labels,
+        np.full(30, UNKNOWN_VIEW),
+        ["p"] * 30,
+        FINDINGS,
+        why,
+        thresholds=thresholds_of(np.zeros((30, 3)), labels, FINDINGS, 5),
+        min_cases=5,
+        samples=20,
+        seed=0,
+    )
+    for name in ("auroc", "auprc", "f1"):
+        assert result[f"mean_{name}"].value is None
+    assert result["view_accuracy"].note == "not measured: no image has a view"
+    assert result["cases"]["Edema"] == {"present": 0, "absent": 0}
+
+
+def test_view_accuracy_counts_known_views() -> None:
+    predicted = np.eye(3)[[0, 1, 2, 2]]
+    accuracy = view_accuracy(predicted, np.array([0, 1, 1, UNKNOWN_VIEW]))
+    assert (accuracy.value, accuracy.n) == (2 / 3, 3)

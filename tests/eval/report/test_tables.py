@@ -1,0 +1,76 @@
+"""Tables as CSV and LaTeX, and the files of results."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from eval.report.output import write_results
+from eval.report.section import Table
+from eval.report.tables import csv_text, latex_text
+from roentgen.metrics.estimates import Estimate, not_measured
+
+TABLE = Table(
+    name="fidelity",
+    caption="50 % of A & B",
+    columns=("Set", "FID", "Cases"),
+    rows=(
+        ('a_b, "quoted"', Estimate(value=1 / 3, low=-0.25, high=2e-7, n=40), 7),
+        ("x < y {z} \\ ^ ~ # $", not_measured(3, "no positives"), None),
+        ("mean", Estimate(value=12.5, n=9, note="over 1 of 2"), "3 / 4"),
+    ),
+)
+
+
+def test_csv_holds_every_number_in_full() -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(TABLE))))
+    assert list(rows[0]) == ["Set", "FID", "FID low", "FID high", "FID n", "FID note", "Cases"]
+    first, second, third = rows
+    assert first["Set"] == 'a_b, "quoted"'
+    assert [float(first[k]) for k in ("FID", "FID low", "FID high")] == [1 / 3, -0.25, 2e-7]
+    assert first["FID n"] == "40"
+    assert (second["FID"], second["FID low"], second["Cases"]) == ("", "", "")
+    assert second["FID note"] == "not measured: no positives"
+    assert (third["FID note"], third["Cases"]) == ("over 1 of 2", "3 / 4")
+    empty = csv_text(Table(name="none", caption="", columns=("a", "b"), rows=()))
+    assert empty == "a,b\n"
+
+
+def test_latex_escapes_what_latex_reads() -> None:
+    text = latex_text(TABLE)
+    assert r"\caption{50 \% of A \& B. In brackets: 95\,\% intervals.}" in text
+    assert r"a\_b, ''quoted'' & 0.333 ($-$0.250 to 2e-07) & 7 \\" in text
+    expected = (
+        r"x \textless{} y \{z\} \textbackslash{} \textasciicircum{} \textasciitilde{} \# \$"
+        r" & not measured: no positives &  \\"
+    )
+    assert expected in text
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + len(TABLE.rows)
+    assert all(len(re.findall(r"(?<!\\)&", row)) == 2 for row in rows)
+    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
+    assert begun == ended[::-1] == ["table", "tabular"]
+
+
+def test_results_replace_their_own_files_and_no_others(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_results(out, {"tables/old.csv": "1", "results.json": {"a": 1}}, 1, {}, {})
+    (out / "tables" / "mine.csv").write_text("2")
+    (tmp_path / "outside").touch()
+    manifest = json.loads((out / "roentgen.json").read_text())
+    assert manifest["files"] == ["results.json", "tables/old.csv"]
+    manifest["files"].append("../outside")
+    (out / "roentgen.json").write_text(json.dumps(manifest))
+    write_results(out, {"tables/new.csv": "3", "results.json": {"a": 2}}, 2, {}, {})
+    found = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    written = ["out/results.json", "out/roentgen.json", "out/tables/mine.csv", "out/tables/new.csv"]
+    assert found == [*written, "outside"]
+
+
+def test_a_row_has_as_many_cells_as_there_are_columns() -> None:
+    with pytest.raises(AssertionError, match="fidelity"):
+        Table(name="fidelity", caption="", columns=("a", "b"), rows=(("x",),))

@@ -1,0 +1,230 @@
+"""Training in each regime, on drawn images with answers known from how they were made."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from eval.config import EvaluateConfig, ReferenceConfig
+from eval.config_sections import UtilityConfig
+from eval.sets import read_sets
+from eval.utility.measure import check_utility, fill_utility, measure_utility, plan
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.errors import InputError
+from roentgen.record.findings import FindingName
+from roentgen.vision.classifier import ClassifierConfig, train_classifier
+
+FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
+MEAN = "mean"
+SMALL = ClassifierConfig(steps=100, batch_size=16, widths=(8, 16, 32))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
+    """Real films, synthetic ones that are right, or drawn whatever was asked for, and copies."""
+    folder = tmp_path_factory.mktemp("utility")
+    write_drawn(folder / "real", {"train": 160, "test": 240}, 1)
+    write_drawn(folder / "few", {"train": 30, "test": 240}, 1)
+    write_drawn(folder / "clean", {"train": 400}, 2, synthetic=True)
+    write_drawn(folder / "noise", {"train": 400}, 2, wrong=1.0, synthetic=True)
+    write_drawn(folder / "copies", {"train": 160}, 1, synthetic=True)
+    return folder
+
+
+def config_of(place: Path, name: str, output: Path, **utility: Any) -> EvaluateConfig:
+    return EvaluateConfig(
+        reference=ReferenceConfig(folder=place / "real"),
+        synthetic={name: place / name},
+        findings=FINDINGS,
+        output=output,
+        caches=place / "caches",
+        bootstrap=200,
+        classifier=SMALL,
+        utility=UtilityConfig(**{"seeds": (0, 1, 2), **utility}),
+    )
+
+
+def numbers(config: EvaluateConfig) -> Any:
+    sets = read_sets(config)
+    check_utility(config, sets)
+    fill_utility(config, sets)
+    return measure_utility(config, sets).numbers
+
+
+def test_label_noise_in_the_synthetic_set_costs_utility(place: Path, tmp_path: Path) -> None:
+    # Pretraining takes 80 of 100 steps: the network needs that many to learn at all.
+    told: dict[str, Any] = {"regimes": ("mixed", "pretrained"), "pretraining": 0.8}
+    told["seeds"] = tuple(range(5))
+    few = ReferenceConfig(folder=place / "few")
+    clean, noise = (
+        numbers(
+            replace(config_of(place, name, tmp_path / name, **told), reference=few, min_cases=2)
+        )
+        for name in ("clean", "noise")
+    )
+    mixed = noise["gains"]["real + all synthetic"]
+    for metric in ("auroc", "f1"):
+        assert mixed[metric][MEAN].estimate.high < 0, metric
+        assert mixed[metric][MEAN].p.value > 0.5
+    for name in ("real + all synthetic", "all synthetic, then real"):
+        seeds = [x["trained"][name]["mean_auroc_by_seed"] for x in (noise, clean)]
+        assert all(worse < better for worse, better in zip(*seeds, strict=True)), name
+    # The real films are the same in both: so is what is learned from them.
+    assert clean["trained"]["real"] == noise["trained"]["real"]
+    assert clean["trained"]["real"]["mean_auroc"].value > 0.7
+    assert clean["films"] == {"trained_on": 24, "validation": 6, "held_out": 240}
+    entry = clean["trained"]["real + all synthetic"]
+    assert entry["real_films"] == [24, 24]
+    assert entry["synthetic_images"] == [400, 400]
+
+
+def test_copies_of_the_real_films_give_no_gain(place: Path, tmp_path: Path) -> None:
+    result = numbers(config_of(place, "copies", tmp_path, regimes=("mixed",)))
+    gain = result["gains"]["real + all synthetic"]["auroc"][MEAN]
+    assert gain.estimate.low < 0 < gain.estimate.high
+    assert gain.p_corrected.value > 0.05
+
+
+def test_multiples_that_the_set_is_too_small_for_are_stated(place: Path, tmp_path: Path) -> None:
+    config = config_of(place, "clean", tmp_path, seeds=(0,), multiples=(1, 10))
+    sets = read_sets(config)
+    fill_utility(config, sets)
+    result = measure_utility(config, sets)
+    trained = result.numbers["trained"]
+    assert trained["1x synthetic"]["synthetic_images"] == [128, 128]
+    missing = {name: e["note"] for name, e in trained.items() if "note" in e}
+    why = "not measured: 1280 synthetic images are needed, there are 400"
+    assert missing == {"10x synthetic": why, "real + 10x synthetic": why}
+    (table,) = (t for t in result.tables if t.name == "utility")
+    assert ("10x synthetic", None, None, why, None, None) in table.rows
+    shown = {t.name for t in result.tables}
+    assert {"utility-f1", "utility-gains", "utility-calibration", "utility-groups"} <= shown
+
+
+def test_an_interrupted_run_goes_on_and_a_damaged_file_is_made_again(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_of(place, "clean", tmp_path, regimes=("mixed", "pretrained"))
+    steps = replace(config.classifier, steps=3)
+    config = replace(config, classifier=steps, caches=tmp_path / "caches")
+    sets = read_sets(config)
+    count = 0
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise KeyboardInterrupt
+        return train_classifier(*args, **options)
+
+    monkeypatch.setattr("eval.networks.classifiers.train_classifier", counted)
+    with pytest.raises(KeyboardInterrupt):
+        fill_utility(config, sets)
+    fill_utility(config, sets)
+    assert count == 1 + 3 + 3 + 2 * 3  # the interrupted one twice; pretraining is two trainings
+    whole = measure_utility(config, sets).numbers
+    kept = sorted(config.caches_folder.glob("predictions-*"))
+    assert len(kept) == 9
+    content = kept[0].read_bytes()
+    kept[0].write_bytes(content[:-9] + bytes(9))
+    kept[1].write_bytes(b"")
+    again = measure_utility(config, sets).numbers
+    assert again == whole
+    assert kept[0].read_bytes() == content
+    assert capsys.readouterr().out.count("is damaged: it is made again") == 2
+
+
+def test_ranks_share_the_trainings(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(place, "clean", tmp_path, fractions=(0.25, 1))
+    sets = read_sets(config)
+    done: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        "eval.utility.measure._predicted", lambda c, s, p, t: done.append((t.regime.name, t.seed))
+    )
+    for rank in range(4):
+        state = SimpleNamespace(process_index=rank, num_processes=4, is_main_process=False)
+        monkeypatch.setattr("eval.utility.measure.PartialState", lambda state=state: state)
+        fill_utility(config, sets)
+    every = [(t.regime.name, t.seed) for t in plan(config, sets).trainings]
+    assert sorted(done) == sorted(every)
+    assert len(set(every)) == len(every) == 5 * 3
+
+
+def test_a_share_without_cases_is_stated(place: Path, tmp_path: Path) -> None:
+    config = config_of(place, "clean", tmp_path, seeds=(0,), fractions=(0.01, 1))
+    config = replace(config, classifier=replace(config.classifier, steps=3))
+    result = numbers(config)
+    assert result["trained"]["1 % of real"]["note"] == (
+        "not measured: no finding has enough labels to train on"
+    )
+    gain = result["gains"]["1 % of real + all synthetic"]["auroc"]
+    assert gain["Pneumothorax"].estimate.note == "not measured: '1 % of real' is not measured"
+
+
+def plant(source: Path, folder: Path, split: str, patient: str) -> Path:
+    """A dataset with one radiograph of a patient who does not belong there."""
+    dataset = open_dataset(source)
+    with DatasetWriter(
+        folder,
+        licenses=dataset.licenses,
+        provenance={"program": "planted", "made_from": {}},
+        preparation=dataset.manifest["preparation"],
+    ) as writer:
+        for name in dataset.splits:
+            for i, radiograph in enumerate(dataset.split(name)):
+                planted = name == split and i == 3
+                writer.add(replace(radiograph, patient_id=patient) if planted else radiograph)
+    return folder
+
+
+def test_planted_leakage_is_refused_with_names(place: Path, tmp_path: Path) -> None:
+    leaked = plant(place / "clean", tmp_path / "leaked", "train", "1-test-7")
+    config = config_of(place, "clean", tmp_path / "a")
+    config = replace(config, synthetic={"leaked": leaked})
+    with pytest.raises(InputError, match=r"leaked holds 1 patients.*held out here \(1-test-7\)"):
+        check_utility(config, read_sets(config))
+    # Our writer does not let a patient into two splits; this one came in afterwards.
+    shutil.copytree(place / "real", tmp_path / "real")
+    file = tmp_path / "real" / "train" / "data-00000.arrow"
+    table = pa.ipc.open_stream(file.read_bytes()).read_all()
+    patients = [*table["patient_id"].to_pylist()[:-1], "1-test-7"]
+    at = table.schema.get_field_index("patient_id")
+    table = table.set_column(at, table.schema.field(at), pa.array(patients))
+    with pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    config = replace(config, reference=ReferenceConfig(folder=tmp_path / "real"))
+    with pytest.raises(InputError, match=r"patient '1-test-7' is in both .*train and .*test"):
+        read_sets(config)
+
+
+def test_settings_that_make_no_sense_are_told(place: Path, tmp_path: Path) -> None:
+    for message, values in (
+        (r"utility\.seeds is \[1, 1\]", {"seeds": (1, 1)}),
+        (r"utility\.fractions is \[0\.1\].*1 must be among them", {"fractions": (0.1,)}),
+        (r"utility\.multiples is \[0\].*above 0", {"multiples": (0,)}),
+        (r"utility\.validation is 1\.0", {"validation": 1.0}),
+        (r"utility\.fine_tuning is 0", {"fine_tuning": 0}),
+    ):
+        with pytest.raises(InputError, match=message):
+            UtilityConfig(**values)
+    config = config_of(place, "clean", tmp_path, regimes=("pretrained",))
+    config = replace(config, classifier=replace(config.classifier, steps=1))
+    with pytest.raises(InputError, match=r"classifier\.steps is 1"):
+        check_utility(config, read_sets(config))
+
+
+def test_a_model_of_timm_can_be_the_network(place: Path, tmp_path: Path) -> None:
+    config = config_of(place, "clean", tmp_path, seeds=(0,), regimes=("pretrained",))
+    small = ClassifierConfig(network="test_resnet", steps=4, batch_size=8)
+    sets = read_sets(replace(config, classifier=small))
+    fill_utility(replace(config, classifier=small), sets)
+    result = measure_utility(replace(config, classifier=small), sets)
+    assert any("test_resnet of timm" in line for line in result.definition)
+    assert np.isfinite(result.numbers["trained"]["real"]["mean_auroc"].value)

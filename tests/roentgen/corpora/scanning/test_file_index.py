@@ -1,0 +1,15 @@
+"""What is told of a corpus's folders."""
+
+from pathlib import Path
+
+from roentgen.corpora.scanning.file_index import wrong_root
+
+
+def test_a_wrong_root_names_the_first_of_what_it_holds(tmp_path: Path) -> None:
+    for number in range(1100):  # more than are listed: the listing is closed all the same
+        (tmp_path / f"{number:04d}").touch()
+    told = str(wrong_root("nih.root", tmp_path, "images/"))
+    assert told.startswith(f"nih.root {tmp_path}: expected images/, found ")
+    assert told.endswith(", ...")
+    assert len(told.partition("found ")[2].split(", ")) == 7
+    assert str(wrong_root("nih.root", tmp_path / "0001", "a")).endswith("0001 is not a folder")

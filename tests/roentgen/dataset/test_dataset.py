@@ -1,0 +1,351 @@
+"""The dataset on disk: round trip, `datasets` alone, uniqueness, wholeness, scale."""
+
+import csv
+import errno
+import json
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from roentgen.dataset import schema
+from roentgen.dataset.dataset import DatasetWriter, check_patients_disjoint, open_dataset
+from roentgen.dataset.shards import ShardWriter
+from roentgen.errors import InputError
+from roentgen.imaging.images import encode_png
+from roentgen.manifest import License
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Report, Split, Synthesis
+
+CC0 = License(name="CC0-1.0", data_use=None, may_share=True)
+
+
+def pixels(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)
+
+
+def radiograph(number: int, split: Split = "train", **changes: Any) -> Radiograph:
+    plain = Radiograph(
+        id=f"r{number}",
+        patient_id=f"p{number}",
+        study_id=f"s{number}",
+        split=split,
+        image=encode_png(pixels(number)),
+        source="drawn",
+        license="CC0-1.0",
+    )
+    return replace(plain, **changes)
+
+
+def full(number: int, split: Split = "train") -> Radiograph:
+    """A radiograph with every field set."""
+    return radiograph(
+        number,
+        split,
+        view="PA",
+        findings=(
+            Finding(name="Pleural Effusion", side="left", severity="small"),
+            Finding(name="Lung Lesion", state="uncertain", detail="nodule"),
+            Finding(name="Pneumothorax", state="absent"),
+        ),
+        report=Report(findings="Kein Erguß.", impression="“No” effusion"),
+        masks={"lungs": encode_png(pixels(1)), "heart": encode_png(pixels(2))},
+        age=63.5,
+        sex="F",
+        synthesis=Synthesis(
+            prompt="effusion",
+            negative_prompt=None,
+            seed=2**62 + 1,
+            guidance_scale=7.5,
+            steps=50,
+            scheduler="ddim",
+            model="0123456789abcdef",
+            from_radiograph="r7",
+            from_patient="p7",
+        ),
+    )
+
+
+def write(folder: Path, radiographs: list[Radiograph], **options: Any) -> Path:
+    with DatasetWriter(folder, licenses=[CC0], provenance={"program": "test"}, **options) as writer:
+        for item in radiographs:
+            writer.add(item)
+    return folder
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    given = [full(0), radiograph(1), full(2), radiograph(3, "test"), full(4, "test")]
+    dataset = open_dataset(write(tmp_path / "d", given, shard_rows=2))
+    assert dataset.splits == ("train", "test")
+    train, test = dataset.split("train"), dataset.split("test")
+    assert list(train) == given[:3]
+    assert [test[0], test[-1]] == given[3:]
+    assert train[1:] == given[1:3]
+    with pytest.raises(IndexError):
+        train[3]
+    assert np.array_equal(train.images([2, 0])[0], pixels(2))
+    cheap = list(train.without_images())
+    assert cheap == [replace(item, image=b"", masks={}) for item in given[:3]]
+    assert train.patients() == {"p0", "p1", "p2"}
+    assert pickle.loads(pickle.dumps(train))[2] == given[2]  # noqa: S301 (as workers do)
+
+
+def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", [radiograph(0), radiograph(1, image=b"no picture")])
+    with pytest.raises(InputError, match=r"radiograph 'r1' of .*cannot be decoded"):
+        open_dataset(folder).split("train").images([0, 1])
+
+
+def test_sets_from_before_synthesis_named_its_origin_are_read() -> None:
+    place = schema.SCHEMA.get_field_index("synthesis")
+    fields = list(schema.SCHEMA.field(place).type)
+    older = schema.SCHEMA.set(place, pa.field("synthesis", pa.struct(fields[:-2])))
+    assert schema.is_readable(schema.SCHEMA)
+    assert schema.is_readable(older)
+    row = schema.to_row(full(0))
+    del row["synthesis"]["from_radiograph"], row["synthesis"]["from_patient"]
+    made = schema.from_row(row).synthesis
+    assert made is not None
+    assert made.from_patient is None
+    strange = pa.struct([*fields, pa.field("mood", pa.string())])
+    assert not schema.is_readable(schema.SCHEMA.set(place, pa.field("synthesis", strange)))
+    for other in (schema.SCHEMA.remove(0), schema.SCHEMA.remove(place)):
+        assert not schema.is_readable(other)
+
+
+def test_datasets_alone_opens_it(tmp_path: Path) -> None:
+    write(tmp_path / "d", [full(0), radiograph(1), radiograph(2, "test")], shard_rows=1)
+    code = """
+import sys, json, datasets
+d = datasets.load_from_disk(sys.argv[1])
+assert not [name for name in sys.modules if name.startswith("roentgen")]
+a, b = d["train"]
+print(json.dumps({
+    "rows": [len(d["train"]), len(d["test"])],
+    "image": list(a["image"].getdata()), "mode": a["image"].mode,
+    "masks": {m["structure"]: list(m["image"].getdata()) for m in a["masks"]},
+    "findings": a["findings"], "report": a["report"], "age": a["age"],
+    "seed": a["synthesis"]["seed"], "empty": [b["report"], b["view"], b["findings"], b["masks"]],
+}))
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "d")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment | {"HF_HUB_OFFLINE": "1"},
+    )
+    seen = json.loads(done.stdout)
+    assert seen["rows"] == [2, 1]
+    assert seen["mode"] == "L"
+    assert seen["image"] == pixels(0).ravel().tolist()
+    assert seen["masks"]["heart"] == pixels(2).ravel().tolist()
+    assert seen["findings"][1]["detail"] == "nodule"
+    assert seen["report"]["findings"] == "Kein Erguß."
+    assert seen["age"] == 63.5
+    assert seen["seed"] == 2**62 + 1
+    assert seen["empty"] == [None, None, [], []]
+
+
+def test_fingerprint_is_of_contents_only(tmp_path: Path) -> None:
+    given = [full(i) for i in range(5)]
+    one = open_dataset(write(tmp_path / "one", given))
+    many = open_dataset(write(tmp_path / "many", given, shard_rows=2))
+    assert len(list((tmp_path / "many/train").glob("*.arrow"))) == 3
+    assert one.fingerprint == many.fingerprint
+    others: list[dict[str, Any]] = [
+        {"image": encode_png(pixels(99))},
+        {"view": "AP"},
+        {"findings": ()},
+        {"masks": {"lungs": encode_png(pixels(1))}},
+        {"report": None},
+        {"id": "else"},
+    ]
+    found = {one.fingerprint}
+    for number, change in enumerate(others):
+        changed = [*given[:4], replace(given[4], **change)]
+        found.add(open_dataset(write(tmp_path / str(number), changed)).fingerprint)
+    assert len(found) == 1 + len(others)
+
+
+def test_manifest_card_and_left_out_say_what_it_holds(tmp_path: Path) -> None:
+    terms = License(name="PhysioNet", data_use="Credentialed users only.", may_share=False)
+    with DatasetWriter(
+        tmp_path / "d",
+        licenses=[CC0, terms],
+        provenance={},
+        preparation={"size": 8, "fit": "pad"},
+    ) as writer:
+        for item in (full(0), full(1), radiograph(2, "test")):
+            writer.add(item)
+        writer.leave_out("x", "is empty")
+        writer.leave_out("y, z", "is empty")
+    dataset = open_dataset(tmp_path / "d")
+    assert dataset.manifest["preparation"] == {"size": 8, "fit": "pad"}
+    assert dataset.manifest["left_out"] == {"is empty": 2}
+    train = dataset.manifest["counts"]["train"]
+    assert train["radiographs"] == 2
+    assert train["views"] == {"PA": 2}
+    assert train["findings"]["Pneumothorax"] == {"absent": 2}
+    assert train["masks"] == {"heart": 2, "lungs": 2}
+    assert [item["may_share"] for item in dataset.licenses] == [True, False]
+    with (tmp_path / "d/left_out.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [["x", "is empty", "no"], ["y, z", "is empty", "no"]]
+    card = (tmp_path / "d/README.md").read_text()
+    assert "PhysioNet: must not be passed on. Credentialed users only." in card
+    assert "| Pleural Effusion, present | 2 | 0 |" in card
+
+
+def test_what_must_be_unique_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two radiographs have the id 'r1'"):
+        write(tmp_path / "d", [radiograph(1), radiograph(1)])
+    crossing = [radiograph(1), radiograph(2, "test", patient_id="p1")]
+    with pytest.raises(InputError, match="patient 'p1' is in both train and test"):
+        write(tmp_path / "d", crossing)
+    with pytest.raises(InputError, match="unknown split 'val'"):
+        write(tmp_path / "d", [radiograph(1, "val")])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'p7' and 1 more is in both real and synthetic"):
+        check_patients_disjoint(["p7", "p8", "p9"], ["p9", "p7"], ("real", "synthetic"))
+    check_patients_disjoint(["a"], ["b"], ("real", "synthetic"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_or_absent_things_are_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="'d' would be empty; the commonest reason: broken"),
+        DatasetWriter(tmp_path / "d", licenses=[CC0], provenance={}) as writer,
+    ):
+        writer.leave_out("x", "broken")
+    assert not list(tmp_path.iterdir())
+    write(tmp_path / "d", [radiograph(1), radiograph(2), radiograph(3, "test")])
+    with pytest.raises(InputError, match=r"no split 'validate'; it has: train \(2\), test \(1\)"):
+        open_dataset(tmp_path / "d").split("validate")
+    with pytest.raises(InputError, match="no such folder"):
+        open_dataset(tmp_path / "nowhere")
+
+
+def test_an_existing_folder_is_kept_unless_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", [radiograph(1)])
+    with pytest.raises(InputError, match="overwrite"):
+        write(folder, [radiograph(2)])
+    assert open_dataset(folder).split("train")[0].id == "r1"
+    write(folder, [radiograph(2)], overwrite=True)
+    assert open_dataset(folder).split("train")[0].id == "r2"
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_cut_shard_is_told(tmp_path: Path, kept: float) -> None:
+    folder = write(tmp_path / "d", [radiograph(i) for i in range(300)])
+    shard = folder / "train/data-00000.arrow"
+    data = shard.read_bytes()
+    shard.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(InputError, match=r"split.*damaged"):
+        open_dataset(folder).split("train")
+
+
+def test_a_missing_shard_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "d", [radiograph(1)])
+    (folder / "train/data-00000.arrow").unlink()
+    with pytest.raises(InputError, match=r"split.*damaged"):
+        open_dataset(folder).split("train")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_full_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    calls = 0
+
+    def refuse(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "d", [radiograph(i) for i in range(4)], shard_rows=2)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_shard_on_a_full_disk_is_not_taken_for_whole(tmp_path: Path) -> None:
+    (tmp_path / ".data.arrow.part").symlink_to("/dev/full")
+
+    def write_shard() -> None:
+        with ShardWriter(tmp_path / "data.arrow") as shard:
+            for number in range(200):
+                shard.add(radiograph(number))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_shard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_writer_leaves_no_dataset(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import test_dataset as t
+from pathlib import Path
+with t.DatasetWriter(Path(sys.argv[1]), licenses=[t.CC0], provenance={}, shard_rows=5) as w:
+    for i in range(10**6):
+        w.add(t.radiograph(i))
+        if i == 20:
+            print("going", flush=True)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "d"), str(Path(__file__).parent)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert not (tmp_path / "d").exists()
+    (rest,) = tmp_path.iterdir()
+    with pytest.raises(InputError, match="not a finished dataset"):
+        open_dataset(rest)
+    assert len(open_dataset(write(tmp_path / "d", [radiograph(1)])).split("train")) == 1
+
+
+def test_400_000_radiographs_open_at_once(tmp_path: Path) -> None:
+    rows, copies = 4000, 100
+    folder = write(tmp_path / "d", [radiograph(i) for i in range(rows)], shard_rows=rows)
+    split = folder / "train"
+    names = [f"data-{i:05d}.arrow" for i in range(copies)]
+    for name in names[1:]:
+        os.link(split / names[0], split / name)
+    state = json.loads((split / "state.json").read_text())
+    state["_data_files"] = [{"filename": name} for name in names]
+    (split / "state.json").write_text(json.dumps(state))
+    manifest = json.loads((folder / "roentgen.json").read_text())
+    manifest["counts"]["train"]["radiographs"] = rows * copies
+    (folder / "roentgen.json").write_text(json.dumps(manifest))
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    allocated = pa.total_allocated_bytes()
+    start = time.perf_counter()
+    train = open_dataset(folder).split("train")
+    chosen = np.random.default_rng(0).integers(0, len(train), 1000)
+    ids = [train[int(i)].id for i in chosen]
+    seconds = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3  # MB
+    print(f"opened and read 1000 of {len(train)}: {seconds:.2f} s, {grown:.0f} MB")
+    assert len(train) == 400_000
+    assert ids == [f"r{i % rows}" for i in chosen]
+    assert seconds < 5
+    assert grown < 300  # pages of mapped files count, though the system may drop them
+    assert pa.total_allocated_bytes() - allocated < 5e6

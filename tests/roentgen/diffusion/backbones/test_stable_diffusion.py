@@ -1,0 +1,255 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from roentgen.diffusion.backbones.stable_diffusion import (
+    PARTS,
+    Parts,
+    add_view_tokens,
+    find_model,
+    load_parts,
+    model_fingerprint,
+    module_fingerprint,
+    save_model,
+)
+from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
+from roentgen.errors import InputError
+from roentgen.record.views import VIEW_TOKENS
+from roentgen.weights import TINY
+
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+
+
+@pytest.fixture(scope="module")
+def parts(make_small_parts: Callable[..., Parts]) -> Parts:
+    made = make_small_parts(prediction_type="v_prediction")
+    add_view_tokens(made.tokenizer, made.text_encoder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def saved(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    save_model(folder, parts, licenses=[LICENSE], provenance={"program": "test"})
+    return folder
+
+
+def test_all_parts_survive_saving(parts: Parts, saved: Path) -> None:
+    again = load_parts(str(saved))
+    for name in ("vae", "unet", "text_encoder"):
+        before, after = getattr(parts, name).state_dict(), getattr(again, name).state_dict()
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+    assert again.scheduler.config.prediction_type == "v_prediction"
+    assert type(again.scheduler) is type(parts.scheduler)
+    prompts = ["<view-lateral> edema"]
+    with torch.no_grad():
+        assert torch.equal(
+            encode_prompts(parts, prompts),
+            encode_prompts(again, prompts),
+        )
+
+
+def test_half_precision_files_load_as_float32(
+    make_small_parts: Callable[..., Parts], tmp_path: Path
+) -> None:
+    half = make_small_parts()
+    for module in (half.vae, half.unet, half.text_encoder):
+        module.half()
+    save_model(tmp_path / "half", half, licenses=[LICENSE], provenance={})
+    again = load_parts(str(tmp_path / "half"))
+    for module in (again.vae, again.unet, again.text_encoder):
+        assert {weight.dtype for weight in module.parameters()} == {torch.float32}
+
+
+def test_a_folder_with_fp16_files_alone_loads(saved: Path, parts: Parts, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    for path in (tmp_path / "model").glob("*/*.safetensors"):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    again = load_parts(str(tmp_path / "model"))
+    for name in ("vae", "unet", "text_encoder"):
+        before, after = getattr(parts, name).state_dict(), getattr(again, name).state_dict()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_view_tokens_start_as_the_mean_of_words(make_small_parts: Callable[..., Parts]) -> None:
+    made = make_small_parts()
+    old = made.text_encoder.get_input_embeddings().weight.detach().clone()
+    words = made.tokenizer("side chest x-ray lateral", add_special_tokens=False).input_ids
+    add_view_tokens(made.tokenizer, made.text_encoder)
+    new = made.text_encoder.get_input_embeddings().weight.detach()
+    place = made.tokenizer.convert_tokens_to_ids("<view-lateral>")
+    assert torch.equal(new[: len(old)], old)
+    assert torch.allclose(new[place], old[words].mean(dim=0))
+    assert made.tokenizer("<VIEW-LATERAL> edema").input_ids[1] == place
+    add_view_tokens(made.tokenizer, made.text_encoder)
+    assert len(made.tokenizer) == len(old) + len(VIEW_TOKENS)
+    assert torch.equal(made.text_encoder.get_input_embeddings().weight, new)
+
+
+def test_plain_diffusers_opens_it_without_our_code_or_warnings(saved: Path) -> None:
+    script = f"""
+import sys, torch
+from diffusers import StableDiffusionPipeline
+pipe = StableDiffusionPipeline.from_pretrained({str(saved)!r}, local_files_only=True)
+assert not any(name.split(".")[0] == "roentgen" for name in sys.modules)
+assert pipe.tokenizer("<view-pa>").input_ids == [49406, 49408, 49407]
+assert pipe.text_encoder.get_input_embeddings().num_embeddings == 49411
+pipe.set_progress_bar_config(disable=True)
+image = pipe("<view-pa> edema", num_inference_steps=2, output_type="np").images
+assert image.shape == (1, 32, 32, 3), image.shape
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for word in ("safety", "unused", "deprecated", "not initialized"):
+        assert word not in done.stderr.lower()
+
+
+def test_older_transformers_find_their_keys_and_files(saved: Path) -> None:
+    assert all(
+        name.startswith("text_model.")
+        for name in load_file(saved / "text_encoder" / "model.safetensors")
+    )
+    vocabulary = json.loads((saved / "tokenizer" / "vocab.json").read_text())
+    added = json.loads((saved / "tokenizer" / "added_tokens.json").read_text())
+    assert len(vocabulary) == 49408
+    assert added == {"<view-pa>": 49408, "<view-ap>": 49409, "<view-lateral>": 49410}
+    assert (saved / "tokenizer" / "merges.txt").read_text().splitlines()[1] == "i n"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_missing_part_is_named(saved: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model" / part)
+    with pytest.raises(InputError, match=f"has no {part}:"):
+        find_model(str(tmp_path / "model"))
+
+
+def test_a_damaged_part_is_named(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    weights = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match="cannot read the unet of") as error:
+        load_parts(str(tmp_path / "model"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no model_index\.json"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{")
+    with pytest.raises(InputError, match=r"cannot read model_index\.json .*: it is not valid JSON"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(InputError, match=r"lacks vae in model_index\.json"):
+        find_model(str(tmp_path))
+
+
+def test_the_shipped_base_is_fp16_and_small() -> None:
+    files = list(TINY.rglob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) <= 40e6
+    for file in files:
+        assert {tensor.dtype for tensor in load_file(file).values()} <= {
+            torch.float16,
+            torch.int64,
+        }, file
+
+
+def test_the_shipped_base_is_named_when_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roentgen.diffusion.backbones.stable_diffusion.TINY", tmp_path / "tiny")
+    with pytest.raises(InputError, match=r"tiny is no diffusers pipeline"):
+        find_model("tiny")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("model_index.json", {"text_encoder_2": ["transformers", "CLIPTextModel"]}, "as Stable "),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "a second text encoder"),
+        ("unet/config.json", {"in_channels": 9}, "takes 9 channels, not 4"),
+    ],
+)
+def test_other_kinds_of_models_are_refused(
+    saved: Path, tmp_path: Path, file: str, change: dict[str, object], message: str
+) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    path = tmp_path / "model" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=message) as error:
+        find_model(str(tmp_path / "model"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("base", ["nowhere", "./no/where", "/no/where"])
+def test_a_missing_base_is_named(base: str) -> None:
+    with pytest.raises(InputError, match=f"base model '{base}' not found"):
+        find_model(base)
+
+
+def test_a_repository_that_cannot_be_fetched_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"'nobody/nothing' .* cannot be fetched"):
+        find_model("nobody/nothing")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_only_what_is_needed_is_fetched(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    weights = {"unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"}
+    half = {f"{name}.fp16.safetensors" for name in weights}
+    full = {f"{name}.safetensors" for name in weights} if plain else set()
+    others = {"v1-5-pruned.ckpt", "unet/diffusion_pytorch_model.bin", "README.md"}
+    others |= {
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "safety_checker/model.safetensors",
+    }
+    fetched: list[str] = []
+
+    asked: list[tuple[str, str | None]] = []
+
+    def look(repo_id: str, revision: str | None) -> list[str]:
+        asked.append((repo_id, revision))
+        return sorted(half | full | others)
+
+    def fetch(repo_id: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repo_id, revision))
+        fetched.extend(allow_patterns)
+        return str(saved)
+
+    monkeypatch.setattr("huggingface_hub.list_repo_files", look)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert find_model("owner/name") == saved
+    assert find_model("owner/name@v1.5") == saved
+    assert asked == [("owner/name", None)] * 2 + [("owner/name", "v1.5")] * 2
+    assert {name for name in fetched if name.endswith(".safetensors")} == (full or half)
+    assert "unet/*.json" in fetched
+
+
+def test_whatever_the_hub_raises_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("client closed\nmore")
+
+    monkeypatch.setattr("huggingface_hub.list_repo_files", fail)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(InputError, match=r"cannot be fetched from the hub \(RuntimeError\)"):
+        find_model("owner/name")
+
+
+def test_fingerprints_tell_models_apart(
+    saved: Path, make_small_parts: Callable[..., Parts], tmp_path: Path
+) -> None:
+    shutil.copytree(saved, tmp_path / "copy")
+    (tmp_path / "copy" / "roentgen.json").unlink()
+    assert model_fingerprint(tmp_path / "copy") == model_fingerprint(saved)
+    one, same, other = (make_small_parts(seed).unet for seed in (0, 0, 1))
+    assert module_fingerprint(one) == module_fingerprint(same) != module_fingerprint(other)

@@ -1,0 +1,164 @@
+"""Sampling with a ControlNet, beside diffusers' own pipeline on the same exported folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionControlNetPipeline
+
+from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts, save_model
+from roentgen.diffusion.conditions.controlnet import conditioning, new_controlnet
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.errors import InputError
+from roentgen.imaging.images import from_tensor
+
+# diffusers' DPM-Solver++ hands a tensor to np.array.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+STRUCTURES = ("lungs", "heart", "pneumothorax")
+SIZE = 32
+SETTINGS = SamplerSettings(steps=6, guidance_scale=4.0, batch_size=4, device="cpu")
+
+
+@dataclass(frozen=True)
+class Image:
+    prompt: str
+    seed: int
+    negative_prompt: str | None = None
+
+
+IMAGES = [Image("cardiomegaly", 1), Image("pneumothorax", 2), Image("", 3)]
+
+
+@pytest.fixture(scope="module")
+def make_parts(make_small_parts: Callable[..., Parts]) -> Callable[[], Parts]:
+    """Small parts with a ControlNet whose say is loud."""
+
+    def make() -> Parts:
+        parts = make_small_parts()
+        controlnet = new_controlnet(parts.unet, STRUCTURES, halvings=2)
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            parts.vae.decoder.conv_out.weight.mul_(5)
+            for name, weight in controlnet.named_parameters():
+                if name.startswith(("controlnet_down", "controlnet_mid")) or "conv_out" in name:
+                    weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
+        parts.controlnet, parts.structures = controlnet, STRUCTURES
+        return parts
+
+    return make
+
+
+def conditions() -> torch.Tensor:
+    """Masks of each image, one of them not known."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    made = []
+    for i in range(len(IMAGES)):
+        lungs = (rows - 16) ** 2 + (columns - 10 - 3 * i) ** 2 < 60
+        masks = {"lungs": lungs, "heart": rows > 20, "pneumothorax": None if i else ~lungs}
+        made.append(conditioning(masks, STRUCTURES))
+    return torch.stack(made)
+
+
+def drawn(parts: Parts, settings: SamplerSettings, shown: torch.Tensor | None) -> np.ndarray:
+    sampler = Sampler(parts, settings)
+    return np.stack(list(sampler.sample(IMAGES, None if shown is None else iter(shown))))
+
+
+def test_channels_are_inside_outside_and_unknown() -> None:
+    mask = np.zeros((2, 2), dtype=bool)
+    mask[0, 1] = True
+    shown = conditioning({"heart": mask, "lungs": None}, ("lungs", "heart", "nodule"))
+    assert shown.dtype == torch.float32
+    expected = [[[0, 0], [0, 0]], [[-1, 1], [-1, -1]], [[0, 0], [0, 0]]]
+    assert torch.equal(shown, torch.tensor(expected).float())
+    with pytest.raises(InputError, match="no mask of lungs, heart is given"):
+        conditioning({"lungs": None}, ("lungs", "heart"))
+
+
+def test_a_new_controlnet_changes_nothing(make_small_parts: Callable[..., Parts]) -> None:
+    parts = make_small_parts()
+    plain = drawn(parts, SETTINGS, None)
+    parts.controlnet, parts.structures = (
+        new_controlnet(parts.unet, STRUCTURES, halvings=2),
+        STRUCTURES,
+    )
+    np.testing.assert_array_equal(drawn(parts, SETTINGS, conditions()), plain)
+
+
+@pytest.mark.parametrize(
+    ("scale", "interval"), [(1.0, (0.0, 1.0)), (0.4, (0.0, 1.0)), (1.0, (0.3, 0.8))]
+)
+def test_the_exported_folder_draws_the_same_in_diffusers(
+    make_parts: Callable[[], Parts],
+    tmp_path: Path,
+    scale: float,
+    interval: tuple[float, float],
+) -> None:
+    folder = tmp_path / "model"
+    save_model(folder, make_parts(), licenses=[], provenance={})
+    settings = replace(SETTINGS, conditioning_scale=scale, conditioning_interval=interval)
+    parts = load_parts(str(folder))
+    assert parts.structures == STRUCTURES
+    ours = drawn(parts, settings, conditions())
+
+    pipeline = StableDiffusionControlNetPipeline.from_pretrained(folder)
+    assert pipeline.controlnet.config.conditioning_channels == len(STRUCTURES)
+    pipeline.scheduler = make_scheduler(settings.scheduler, pipeline.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    images = pipeline(
+        [image.prompt for image in IMAGES],
+        image=conditions(),
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance_scale,
+        controlnet_conditioning_scale=scale,
+        control_guidance_start=interval[0],
+        control_guidance_end=interval[1],
+        generator=[torch.Generator().manual_seed(image.seed) for image in IMAGES],
+        output_type="pt",
+    ).images
+    theirs = from_tensor(images * 2 - 1)
+    assert np.abs(theirs.astype(int) - ours).max() <= 1
+    without = drawn(parts, settings, None)
+    assert np.abs(ours.astype(int) - without).mean() > 2  # and the masks do bear on the pictures
+
+
+def test_prompts_alone_draw_what_the_base_draws(
+    make_parts: Callable[[], Parts], tmp_path: Path
+) -> None:
+    parts = make_parts()
+    with_controlnet = drawn(parts, SETTINGS, None)
+    parts.controlnet, parts.structures = None, ()
+    np.testing.assert_array_equal(drawn(parts, SETTINGS, None), with_controlnet)
+
+
+def test_an_image_does_not_depend_on_its_batch(make_parts: Callable[[], Parts]) -> None:
+    together = drawn(make_parts(), SETTINGS, conditions())
+    alone = drawn(make_parts(), replace(SETTINGS, batch_size=1), conditions())
+    assert np.abs(together.astype(int) - alone).max() <= 1
+
+
+def test_wrong_masks_are_refused_in_one_line(make_parts: Callable[[], Parts]) -> None:
+    parts = make_parts()
+    with pytest.raises(InputError, match=r"masks are \[3, 2, 32, 32\].*takes \[3, 3, 32, 32\]"):
+        drawn(parts, SETTINGS, conditions()[:, :2])
+    with pytest.raises(InputError, match="cache_interval does not go with masks"):
+        drawn(parts, replace(SETTINGS, cache_interval=2), conditions())
+    parts.controlnet = None
+    with pytest.raises(InputError, match="the model has no ControlNet"):
+        drawn(parts, SETTINGS, conditions())
+    for wrong, match in (
+        ({"conditioning_scale": -1.0}, "conditioning_scale is -1.0"),
+        ({"conditioning_interval": (0.5, 0.5)}, "two shares of the steps"),
+    ):
+        with pytest.raises(InputError, match=match):
+            replace(SETTINGS, **wrong)
+    for structures in ((), ("lungs", "lungs")):
+        with pytest.raises(InputError, match="each once"):
+            new_controlnet(parts.unet, structures)

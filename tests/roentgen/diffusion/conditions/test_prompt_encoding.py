@@ -1,0 +1,143 @@
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from roentgen.diffusion.backbones.stable_diffusion import (
+    Parts,
+    add_view_tokens,
+    load_parts,
+    pipeline_of,
+    save_model,
+)
+from roentgen.diffusion.conditions.prompt_encoding import (
+    encode_prompts,
+    token_counts,
+    token_limit,
+    tokenize_prompts,
+)
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings, check_prompts
+from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.errors import InputError
+from roentgen.manifest import read_manifest
+
+LONG = "<view-pa> " + " ".join(f"mass {i % 10}" for i in range(55))  # 111 words of a token each
+
+
+@pytest.fixture(scope="module")
+def parts(make_small_parts: Callable[..., Parts]) -> Parts:
+    made = make_small_parts()
+    add_view_tokens(made.tokenizer, made.text_encoder)
+    return made
+
+
+def test_embeddings_equal_the_pipelines_own(parts: Parts) -> None:
+    prompts = ["<view-pa> cardiomegaly", "", "no pneumothorax, small left pleural effusion"]
+    with torch.no_grad():
+        ours = encode_prompts(parts, prompts)
+        theirs, _ = pipeline_of(parts).encode_prompt(
+            prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+    assert ours.shape == (3, 77, 16)
+    assert torch.equal(ours, theirs)
+
+
+def test_a_batch_does_not_change_a_prompts_tokens(parts: Parts) -> None:
+    together = tokenize_prompts(parts.tokenizer, ["edema", "cardiomegaly and much more than that"])
+    assert torch.equal(together[:1], tokenize_prompts(parts.tokenizer, ["edema"]))
+
+
+def test_counts_include_begin_and_end(parts: Parts) -> None:
+    assert token_counts(parts.tokenizer, ["", "edema", "<view-pa>"]) == [2, 4, 3]
+    assert token_counts(parts.tokenizer, []) == []
+
+
+def test_75_words_fit_and_76_are_refused_without_their_words(parts: Parts) -> None:
+    fits, beyond = " ".join(["heart"] * 75), " ".join(["heart"] * 76)
+    assert tokenize_prompts(parts.tokenizer, [fits]).shape == (1, 77)
+    with pytest.raises(
+        InputError, match=r"1 of 2 prompts .* 77 tokens .*number 2, has 78"
+    ) as error:
+        tokenize_prompts(parts.tokenizer, [fits, beyond])
+    assert "heart" not in str(error.value)
+
+
+def test_long_prompts_are_cut_only_when_asked(parts: Parts) -> None:
+    fits, beyond = " ".join(["heart"] * 75), " ".join(["heart"] * 90)
+    cut = tokenize_prompts(parts.tokenizer, [beyond], too_long="truncate")
+    assert torch.equal(cut, tokenize_prompts(parts.tokenizer, [fits]))
+
+
+def test_a_short_prompt_in_two_windows_is_that_in_one_and_an_empty_one(parts: Parts) -> None:
+    prompts = ["<view-pa> cardiomegaly", ""]
+    one = tokenize_prompts(parts.tokenizer, prompts)
+    two = tokenize_prompts(parts.tokenizer, prompts, windows=2)
+    assert two.shape == (2, 154)
+    assert torch.equal(two[:, :77], one)
+    assert torch.equal(two[:, 77:], one[[1, 1]])
+
+
+def test_a_long_prompt_is_cut_where_a_window_is_full(parts: Parts) -> None:
+    words = LONG.split()
+    assert token_counts(parts.tokenizer, [LONG]) == [113]
+    windows = [" ".join(words[:75]), " ".join(words[75:])]
+    (ids,) = tokenize_prompts(parts.tokenizer, [LONG], windows=2)
+    assert torch.equal(ids.reshape(2, 77), tokenize_prompts(parts.tokenizer, windows))
+    with torch.no_grad():
+        ours = encode_prompts(replace(parts, prompt_chunks=2), [LONG])
+        theirs, _ = pipeline_of(parts).encode_prompt(
+            windows, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+    assert torch.equal(ours.reshape(2, 77, 16), theirs)
+
+
+def test_other_prompts_beside_it_do_not_change_a_prompts_windows(parts: Parts) -> None:
+    together = tokenize_prompts(parts.tokenizer, ["edema", LONG], windows=3)
+    assert torch.equal(together[:1], tokenize_prompts(parts.tokenizer, ["edema"], windows=3))
+
+
+def test_150_words_fit_two_windows(parts: Parts) -> None:
+    assert [token_limit(parts.tokenizer, windows) for windows in (1, 2, 3)] == [77, 152, 227]
+    fits, beyond = " ".join(["heart"] * 150), " ".join(["heart"] * 151)
+    whole = tokenize_prompts(parts.tokenizer, [fits], windows=2)
+    with pytest.raises(InputError, match=r"152 tokens .*number 1, has 153"):
+        tokenize_prompts(parts.tokenizer, [beyond], windows=2)
+    cut = tokenize_prompts(parts.tokenizer, [beyond], windows=2, too_long="truncate")
+    assert torch.equal(cut, whole)
+
+
+@dataclass(frozen=True)
+class Image:
+    prompt: str
+    seed: int = 7
+    negative_prompt: None = None
+
+
+def test_a_model_says_how_many_windows_it_was_given(parts: Parts, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", replace(parts, prompt_chunks=2), licenses=[], provenance={})
+    assert read_manifest(tmp_path / "model", "model")["prompt_chunks"] == 2
+    again = load_parts(str(tmp_path / "model"))
+    assert again.prompt_chunks == 2
+    check_prompts(again, [Image(LONG)], ["one"])
+    with pytest.raises(InputError, match=r"has 113 tokens and the text encoder takes 77"):
+        check_prompts(parts, [Image(LONG)], ["one"])
+    # The pipeline draws the same from the same embeddings, and from its own prompts as ever.
+    drawn = Sampler(
+        again, SamplerSettings(scheduler="PNDM", steps=3, guidance_scale=4), "cpu"
+    ).latents([Image(LONG)])
+    pipeline = pipeline_of(again)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = make_scheduler("PNDM", again.scheduler)
+    with torch.no_grad():
+        without, told = encode_prompts(again, ["", LONG])[:, None]
+    options = {"num_inference_steps": 3, "guidance_scale": 4.0, "output_type": "latent"}
+    theirs = pipeline(
+        prompt_embeds=told,
+        negative_prompt_embeds=without,
+        generator=torch.Generator().manual_seed(7),
+        **options,
+    ).images
+    torch.testing.assert_close(drawn, theirs, atol=1e-4, rtol=1e-5)
+    assert pipeline("edema", **options).images.isfinite().all()

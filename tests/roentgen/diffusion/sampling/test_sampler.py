@@ -1,0 +1,359 @@
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, pipeline_of
+from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings, check_prompts
+from roentgen.diffusion.sampling.schedulers import SCHEDULERS, SchedulerName, make_scheduler
+from roentgen.errors import InputError
+from roentgen.imaging.images import from_tensor
+
+# diffusers' DPM-Solver++ hands a tensor to np.array.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    prompt: str
+    negative_prompt: str | None
+    seed: int
+
+
+IMAGES = [
+    Image("<view-pa> cardiomegaly", None, 1),
+    Image("<view-ap> small left pleural effusion", None, 2),
+    Image("<view-ap> small left pleural effusion", "edema", 3),
+    Image("<view-lateral> no acute findings", None, 4),
+    Image("<view-pa> cardiomegaly", None, 5),
+]
+SETTINGS = SamplerSettings(
+    scheduler="DPM-Solver++", steps=6, guidance_scale=4.0, batch_size=4, device="cpu"
+)
+MakeParts = Callable[[str], Parts]
+
+
+@pytest.fixture(scope="module")
+def make_parts(make_small_parts: Callable[..., Parts]) -> MakeParts:
+    """Small parts whose conditioning and pictures differ clearly."""
+
+    def make(prediction_type: str) -> Parts:
+        parts = make_small_parts(prediction_type=prediction_type)
+        with torch.no_grad():
+            parts.text_encoder.get_input_embeddings().weight.mul_(50)
+            parts.vae.decoder.conv_out.weight.mul_(5)
+        add_view_tokens(parts.tokenizer, parts.text_encoder)
+        return parts
+
+    return make
+
+
+def drawn(parts: Parts, settings: SamplerSettings, images: Sequence[Image] = IMAGES) -> np.ndarray:
+    return np.stack(list(Sampler(parts, settings).sample(images)))
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> int:
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+def by_diffusers(
+    parts: Parts, name: SchedulerName, steps: int, scale: float, image: Image, **options: Any
+) -> np.ndarray:
+    """The same picture by diffusers' own pipeline."""
+    pipeline = pipeline_of(parts)
+    pipeline.scheduler = make_scheduler(name, parts.scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    output = pipeline(
+        image.prompt,
+        negative_prompt=image.negative_prompt,
+        num_inference_steps=steps,
+        guidance_scale=scale,
+        generator=torch.Generator().manual_seed(image.seed),
+        output_type="pt",  # [1, 3, height, width] in [0, 1]
+        **options,
+    )
+    return from_tensor(output.images[0] * 2 - 1)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("name", list(SCHEDULERS))
+def test_the_pictures_are_those_of_diffusers_own_pipeline(
+    make_parts: MakeParts, name: SchedulerName, prediction_type: str
+) -> None:
+    parts = make_parts(prediction_type)
+    for scale, images in ((4.0, IMAGES[:3]), (1.0, IMAGES[:1])):
+        settings = replace(SETTINGS, scheduler=name, guidance_scale=scale)
+        ours = drawn(parts, settings, images)
+        assert ours.dtype == np.uint8
+        assert ours.shape == (len(images), 32, 32)
+        assert ours.std() > 5  # a picture, not a flat field on which all would agree
+        for picture, image in zip(ours, images, strict=True):
+            assert difference(picture, by_diffusers(parts, name, 6, scale, image)) <= 1
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_rescaled_guidance_is_that_of_diffusers(
+    make_parts: MakeParts, prediction_type: str
+) -> None:
+    parts = make_parts(prediction_type)
+    settings = replace(SETTINGS, guidance_scale=9.0, guidance_rescale=0.7)
+    plain = drawn(parts, replace(settings, guidance_rescale=None), IMAGES[:3])
+    ours = drawn(parts, settings, IMAGES[:3])
+    assert difference(ours, plain) > 5
+    for picture, image in zip(ours, IMAGES, strict=False):
+        theirs = by_diffusers(parts, "DPM-Solver++", 6, 9.0, image, guidance_rescale=0.7)
+        assert difference(picture, theirs) <= 1
+
+
+@pytest.mark.parametrize("name", ["DPM-Solver++", "PNDM"])
+@pytest.mark.parametrize("guided", [(0, 3), (1, 4), (3, 99)])
+def test_guidance_in_an_interval_is_that_of_diffusers_switched_by_hand(
+    make_parts: MakeParts, name: SchedulerName, guided: tuple[int, int]
+) -> None:
+    """Steps from one number up to another are guided; the interval is told in noise levels."""
+    parts, (first, last) = make_parts("epsilon"), guided
+    scheduler = make_scheduler(name, parts.scheduler)
+    scheduler.set_timesteps(6)
+    signal = scheduler.alphas_cumprod[scheduler.timesteps].double()
+    sigmas = [*((1 - signal) / signal).sqrt().tolist(), 0.0]
+    # Between the levels of two steps; PNDM takes its second step twice.
+    steps = len(sigmas) - 1
+    high = 1000.0 if first == 0 else np.sqrt(sigmas[first - 1] * sigmas[first])
+    low = 0.0 if last >= steps else np.sqrt(sigmas[last - 1] * sigmas[last])
+    told = encode_prompts(parts, ["", IMAGES[0].prompt])
+
+    def switch(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        now = first <= step + 1 < last
+        pipeline._guidance_scale = 4.0 if now else 1.0
+        return tensors | {"prompt_embeds": told if now else told[1:]}
+
+    pipeline = pipeline_of(parts)
+    pipeline.scheduler = scheduler
+    pipeline.set_progress_bar_config(disable=True)
+    output = pipeline(
+        prompt_embeds=told[1:],
+        negative_prompt_embeds=told[:1] if first == 0 else None,
+        num_inference_steps=6,
+        guidance_scale=4.0 if first == 0 else 1.0,
+        generator=torch.Generator().manual_seed(1),
+        output_type="latent",
+        callback_on_step_end=switch,
+        callback_on_step_end_tensor_inputs=["prompt_embeds"],
+    )
+    settings = replace(SETTINGS, scheduler=name, guidance_interval=(float(low), float(high)))
+    ours = Sampler(parts, settings).latents(IMAGES[:1])
+    assert torch.allclose(ours, output.images, atol=1e-4)
+    everywhere = Sampler(parts, replace(SETTINGS, scheduler=name)).latents(IMAGES[:1])
+    assert not torch.allclose(ours, everywhere, atol=1e-2)
+
+
+def test_an_interval_of_all_noise_is_none(make_parts: MakeParts) -> None:
+    parts = make_parts("epsilon")
+    whole = drawn(parts, replace(SETTINGS, guidance_interval=(0.0, 1000.0)))
+    assert difference(whole, drawn(parts, SETTINGS)) == 0
+    with pytest.raises(InputError, match=r"between 0\.\d+ and 14\.6: none would be guided"):
+        Sampler(parts, replace(SETTINGS, guidance_interval=(20.0, 30.0)))
+
+
+def deep_cached(parts: Parts, steps: int, interval: int) -> torch.Tensor:
+    """Latents with DeepCache's rule, written out, of the first image by DDIM, guidance 4."""
+    unet, states = parts.unet, encode_prompts(parts, ["", IMAGES[0].prompt])
+    scheduler = make_scheduler("DDIM", parts.scheduler)
+    scheduler.set_timesteps(steps)
+    latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(1))
+    deep: list[torch.Tensor] = []
+    hook = unet.up_blocks[-2].register_forward_hook(lambda *call: deep.append(call[-1]))
+    for step, timestep in enumerate(scheduler.timesteps):
+        x = torch.cat([latents, latents])
+        if step % interval == 0:
+            predicted = unet(x, timestep, encoder_hidden_states=states).sample
+        else:
+            time = unet.time_embedding(unet.time_proj(timestep.expand(2)))
+            x = unet.conv_in(x)
+            _, skips = unet.down_blocks[0](x, time, encoder_hidden_states=states)
+            last = unet.up_blocks[-1]
+            skips = (x, *skips)[: len(last.resnets)]
+            x = last(deep[-1], skips, temb=time, encoder_hidden_states=states)
+            predicted = unet.conv_out(unet.conv_act(unet.conv_norm_out(x)))
+        without, told = predicted.chunk(2)
+        latents = scheduler.step(without + 4 * (told - without), timestep, latents).prev_sample
+    hook.remove()
+    return latents
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3])
+def test_cached_steps_are_deep_cache_written_out(make_parts: MakeParts, interval: int) -> None:
+    parts = make_parts("epsilon")
+    settings = replace(SETTINGS, scheduler="DDIM", steps=7)
+    with torch.inference_mode():
+        expected = deep_cached(parts, 7, interval)
+    sampler = Sampler(parts, replace(settings, cache_interval=interval))
+    ours = sampler.latents(IMAGES[:1])
+    assert torch.allclose(ours, expected, atol=1e-4)
+    plain = Sampler(parts, settings).latents(IMAGES[:1])
+    assert torch.allclose(ours, plain, atol=1e-4) == (interval == 1)
+
+
+def test_the_unet_is_called_as_often_as_said_and_left_as_it_was(make_parts: MakeParts) -> None:
+    parts = make_parts("epsilon")
+    settings = replace(SETTINGS, guidance_interval=(0.3, 5.0), cache_interval=2)
+    sampler = Sampler(parts, settings)
+    whole: list[int] = []
+    deep: list[int] = []
+    compute = parts.unet.mid_block.forward
+
+    def counting(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        deep.append(len(x))
+        result: torch.Tensor = compute(x, *args, **kwargs)
+        return result
+
+    parts.unet.mid_block.forward = counting
+    hook = parts.unet.register_forward_pre_hook(lambda _, args: whole.append(len(args[0])))
+    sampler.latents(IMAGES[:1])
+    hook.remove()
+    assert sum(whole) == sampler.evaluations
+    assert whole == [1 + call.guided for call in sampler.calls]
+    assert set(whole) == {1, 2}
+    assert deep == [1 + call.guided for call in sampler.calls if not call.cached]
+    assert len(deep) < len(whole)
+    named = [name for name, module in parts.unet.named_modules() if "forward" in vars(module)]
+    assert named == ["mid_block"]
+
+
+@pytest.mark.parametrize("name", list(SCHEDULERS))
+def test_nothing_waits_for_the_device(make_parts: MakeParts, name: SchedulerName) -> None:
+    """On the device "meta" a tensor has no values: whoever asks for one gets an error."""
+    parts = make_parts("epsilon")
+    settings = replace(
+        SETTINGS,
+        scheduler=name,
+        guidance_interval=(0.3, 5.0),
+        guidance_rescale=0.5,
+        cache_interval=2,
+    )
+    sampler = Sampler(parts, settings, "meta")
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        torch.zeros((), device="meta").item()
+    latents = sampler.latents(IMAGES[:3])
+    assert latents.is_meta
+    assert latents.shape == (3, 4, 8, 8)
+
+
+def test_images_are_asked_for_a_batch_at_a_time(make_parts: MakeParts) -> None:
+    asked: list[Image] = []
+
+    def endless() -> Iterator[Image]:
+        while True:
+            asked.append(replace(IMAGES[0], seed=len(asked)))
+            yield asked[-1]
+
+    pictures = Sampler(make_parts("epsilon"), replace(SETTINGS, steps=2)).sample(endless())
+    for count in (1, 2, 3, 4, 5):
+        next(pictures)
+        assert len(asked) == -(-count // SETTINGS.batch_size) * SETTINGS.batch_size
+
+
+@pytest.mark.slow  # the compiler's start
+def test_compiled_pictures_are_the_same(make_parts: MakeParts) -> None:
+    parts = make_parts("epsilon")
+    plain = drawn(parts, SETTINGS)
+    compiled = drawn(parts, replace(SETTINGS, compile=True, cache_interval=1))
+    assert difference(plain, compiled) <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"guidance_interval": (2.0, 1.0)}, r"guidance_interval is \[2, 1\]"),
+        ({"guidance_interval": (-1.0, 1.0)}, "neither below 0 nor infinite"),
+        ({"guidance_interval": (1.0, float("inf"))}, r"guidance_interval is \[1, inf\]"),
+        ({"guidance_rescale": 1.5}, "guidance_rescale is 1.5: above 0, at most 1"),
+        ({"guidance_scale": 1.0, "guidance_rescale": 0.5}, "no effect without guidance"),
+        ({"guidance_scale": 1.0, "guidance_interval": (0.3, 5.0)}, "no effect without guidance"),
+        ({"cache_interval": 0}, "cache_interval is 0: at least 1"),
+    ],
+)
+def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(SETTINGS, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"scheduler": name} for name in SCHEDULERS),
+        {"cache_interval": 2},
+        {"guidance_interval": (0.3, 5.0), "guidance_rescale": 0.7, "cache_interval": 3},
+    ],
+)
+def test_the_batch_does_not_matter(make_parts: MakeParts, changes: dict[str, Any]) -> None:
+    parts = make_parts("epsilon")
+    settings = replace(SETTINGS, **changes)
+    together = drawn(parts, settings)
+    alone = drawn(parts, replace(settings, batch_size=1, decode_batch_size=1))
+    assert difference(together, alone) <= 1
+    assert difference(together[3:], drawn(parts, settings, IMAGES[3:])) <= 1
+    again = drawn(parts, settings)
+    assert difference(together, again) == 0
+
+
+def test_seed_prompt_and_guidance_each_change_the_picture(make_parts: MakeParts) -> None:
+    parts = make_parts("epsilon")
+    image = IMAGES[0]
+    (first,) = drawn(parts, SETTINGS, [image])
+    for other in (replace(image, seed=9), replace(image, prompt="edema")):
+        assert difference(first, drawn(parts, SETTINGS, [other])[0]) > 1
+    stronger = replace(SETTINGS, guidance_scale=8.0)
+    assert difference(first, drawn(parts, stronger, [image])[0]) > 1
+
+
+def test_a_prompt_is_encoded_once(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+
+    def spy(parts: Parts, prompts: list[str], **options: Any) -> torch.Tensor:
+        encoded.extend(prompts)
+        return encode_prompts(parts, prompts, **options)
+
+    monkeypatch.setattr("roentgen.diffusion.sampling.sampler.encode_prompts", spy)
+    images = [replace(IMAGES[i % 2], seed=i) for i in range(6)]
+    drawn(make_parts("epsilon"), replace(SETTINGS, batch_size=2, steps=2), images)
+    assert sorted(encoded) == sorted({"", *(image.prompt for image in images)})
+
+
+def test_embeddings_are_let_go(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roentgen.diffusion.sampling.sampler._KEPT_PROMPTS", 3)
+    sampler = Sampler(make_parts("epsilon"), replace(SETTINGS, batch_size=2, steps=2))
+    for _ in sampler.sample([Image(f"nodule {i}", None, i) for i in range(8)]):
+        assert len(sampler._embeddings) <= 3
+
+
+def test_schedulers_are_refused_in_one_line(make_parts: MakeParts) -> None:
+    trained = make_parts("epsilon").scheduler
+    with pytest.raises(InputError, match=r"unknown scheduler 'Euler'.*PNDM, DDIM, DPM-Solver\+\+"):
+        make_scheduler("Euler", trained)  # type: ignore[arg-type]
+    parts = make_parts("v_prediction")
+    parts.scheduler = DDIMScheduler.from_config(trained.config, rescale_betas_zero_snr=True)
+    for name in ("PNDM", "DPM-Solver++ Karras", "UniPC Karras"):
+        with pytest.raises(InputError, match=f"{re.escape(name)} cannot start from zero signal"):
+            Sampler(parts, replace(SETTINGS, scheduler=name))
+    with pytest.raises(InputError, match="1000 levels of noise"):
+        Sampler(make_parts("epsilon"), replace(SETTINGS, steps=1000))
+
+
+def test_a_prompt_too_long_is_named_by_id_and_not_quoted(make_parts: MakeParts) -> None:
+    parts = make_parts("epsilon")
+    long = Image("secret " * 100, None, 1)
+    with pytest.raises(InputError, match=r"prompt of two has 102 tokens .* takes 77") as caught:
+        check_prompts(parts, [IMAGES[0], long], ["one", "two"])
+    assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="prompt of negative_prompt has 102 tokens"):
+        check_prompts(parts, [replace(IMAGES[0], negative_prompt=long.prompt)], ["one"])
+    check_prompts(parts, [replace(IMAGES[0], prompt="mass " * 75)], ["fits"])

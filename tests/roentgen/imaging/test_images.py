@@ -1,0 +1,143 @@
+"""Pixels: depth, colour, orientation, geometry, damage."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from roentgen.errors import InputError
+from roentgen.imaging.images import decode, encode_png, from_tensor, prepare_image, to_tensor
+
+SHARED = Path(__file__).parents[3] / "../shared/cxr"
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    values = np.linspace(0, 255, height * width).reshape(height, width)
+    return values.round().astype(np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format=kind, **options)
+    return file.getvalue()
+
+
+def test_png_keeps_every_pixel() -> None:
+    image = ramp(5, 7)
+    assert np.array_equal(decode(encode_png(image)), image)
+    assert decode(encode_png(image)).flags.writeable
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 65535])
+def test_deep_pixels_are_scaled_by_their_depth(top: int) -> None:
+    pixels = np.linspace(0, top, 64).round().astype(np.uint16).reshape(8, 8)
+    expected = np.rint(pixels / top * 255)
+    found = prepare_image(encoded(Image.fromarray(pixels)), None, "pad")
+    assert np.array_equal(found, expected)
+
+
+def test_color_palette_and_alpha_become_the_same_gray() -> None:
+    gray = Image.fromarray(ramp(8, 8))
+    opaque = gray.convert("RGBA")
+    palette = gray.convert("P")
+    for image in (gray.convert("RGB"), opaque, palette, gray.convert("LA")):
+        assert np.array_equal(prepare_image(encoded(image), None, "pad"), ramp(8, 8))
+
+
+def test_transparent_pixels_become_black() -> None:
+    image = Image.new("RGBA", (4, 4), (200, 200, 200, 255))
+    image.putpixel((1, 2), (200, 200, 200, 0))
+    found = prepare_image(encoded(image), None, "pad")
+    assert found[2, 1] == 0
+    assert found[0, 0] == 200
+
+
+def test_exif_orientation_is_obeyed() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to show
+    upright = prepare_image(encoded(Image.fromarray(ramp(6, 4)), exif=exif), None, "pad")
+    assert np.array_equal(upright, np.rot90(ramp(6, 4), k=-1))
+
+
+def test_pad_keeps_the_aspect_and_centres_on_black() -> None:
+    image = Image.new("L", (40, 20), 100)
+    image.putpixel((0, 0), 101)
+    found = prepare_image(encoded(image), 20, "pad")
+    assert found.shape == (20, 20)
+    assert not found[:5].any()
+    assert not found[15:].any()
+    assert (abs(found[5:15].astype(int) - 100) <= 1).all()
+
+
+def test_crop_takes_the_centred_square() -> None:
+    image = np.zeros((20, 40), np.uint8)
+    image[:, 10:30] = ramp(20, 20)
+    assert np.array_equal(prepare_image(encode_png(image), 20, "crop"), ramp(20, 20))
+
+
+def test_left_stays_left() -> None:
+    image = np.zeros((30, 30), np.uint8)
+    image[:, :5] = 255
+    for fit in ("pad", "crop"):
+        found = prepare_image(encode_png(image), 12, fit)
+        assert found[:, 0].min() > 200
+        assert found[:, -1].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "x.png is empty"),
+        (b"no image at all", "x.png cannot be decoded: not an image"),
+        (encode_png(ramp(64, 64))[:120], "x.png cannot be decoded"),
+        (encoded(Image.new("L", (9, 9), 7)), "x.png is of one colour"),
+        (encoded(Image.fromarray(np.eye(4, dtype=np.float32)), "TIFF"), "x.png: floating-point"),
+        (encoded(Image.new("1", (15000, 14000))), "x.png cannot be decoded: Image size"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        prepare_image(path, 32, "pad")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.png: No such file"):
+        prepare_image(tmp_path / "absent.png", 32, "pad")
+
+
+def test_mutated_files_never_crash() -> None:
+    random = np.random.default_rng(0)
+    whole = Image.fromarray(ramp(40, 40))
+    for original in (encoded(whole), encoded(whole, "JPEG"), encoded(whole, "TIFF")):
+        for _ in range(150):
+            data = bytearray(original)
+            for place in random.integers(0, len(data), 4):
+                data[place] = random.integers(0, 256)
+            try:
+                assert prepare_image(bytes(data), 16, "pad").shape == (16, 16)
+            except InputError:
+                continue
+
+
+def test_tensors_hold_three_equal_channels_and_round_trip() -> None:
+    image = ramp(16, 16)
+    tensor = to_tensor(image)
+    assert tensor.shape == (3, 16, 16)
+    assert tensor.dtype == torch.float32
+    assert (tensor.min().item(), tensor.max().item()) == (-1, 1)
+    assert torch.equal(tensor[0], tensor[2])
+    assert np.array_equal(from_tensor(tensor), image)
+    assert np.array_equal(from_tensor(torch.stack([tensor, -tensor]))[1], 255 - image)
+    assert from_tensor(torch.full((3, 1, 1), 7.0)) == 255
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/cxr")
+def test_real_edge_cases_are_read() -> None:
+    for path in sorted((SHARED / "edge_cases").glob("*g")):
+        assert prepare_image(path, 64, "crop").std() > 10, path

@@ -1,0 +1,135 @@
+"""Filters with a name, and lengths in tokens."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from roentgen.errors import InputError
+from roentgen.prompts.filters import Filter
+from roentgen.prompts.grammar import PromptStyle, prompt_of
+from roentgen.prompts.token_lengths import Lengths, report_lengths, token_counter
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Report
+
+RADIOGRAPH = Radiograph(
+    id="r1",
+    patient_id="p1",
+    study_id="s1",
+    split="train",
+    image=b"",
+    view="PA",
+    findings=(Finding(name="Edema"),),
+    report=Report(impression="Mild edema."),
+    age=63,
+    sex="F",
+    race="white",
+    source="test",
+    license="CC0-1.0",
+)
+
+
+def count(text: str) -> int:
+    """Words, begin and end."""
+    return len(text.split()) + 2
+
+
+@pytest.mark.parametrize("preset", ["roentgen", "roentgen_v2"])
+def test_what_a_preset_refuses(preset: str) -> None:
+    rules = Filter(preset=preset)  # type: ignore[arg-type]
+    assert rules.refusal(RADIOGRAPH, count) is None
+
+    def refusal(**changes: object) -> str | None:
+        return rules.refusal(replace(RADIOGRAPH, **changes), count)  # type: ignore[arg-type]
+
+    assert refusal(view="AP") == "view is AP, not PA"
+    assert refusal(view=None) == "view is unknown, not PA"
+    assert refusal(report=None) == "report has no impression"
+    assert refusal(report=Report(findings="Edema.")) == "report has no impression"
+    assert refusal(report=Report(impression="Edema")) == ("impression is shorter than 7 characters")
+    assert refusal(report=Report(impression="Normal.")) is None
+    assert refusal(report=Report(impression="a " * 76)) == "prompt is longer than 77 tokens"
+    fits = Report(impression="a " * 75)
+    v2 = preset == "roentgen_v2"
+    assert refusal(report=fits) == ("prompt is longer than 77 tokens" if v2 else None)
+    for name in ("age", "sex", "race"):
+        assert refusal(**{name: None}) == (f"{name} is unknown" if v2 else None)
+
+
+def test_the_prompt_of_roentgen_v2() -> None:
+    style = Filter(preset="roentgen_v2").prompt
+    assert style is not None
+    assert prompt_of(RADIOGRAPH, style) == "63 year old white female. Mild edema."
+
+
+def test_own_rules_come_before_the_presets() -> None:
+    rules = Filter(preset="roentgen", views=("PA", "AP"), min_characters=3)
+    assert (rules.views, rules.min_characters, rules.max_tokens) == (("PA", "AP"), 3, 77)
+    assert rules.refusal(replace(RADIOGRAPH, view="AP"), count) is None
+
+
+def test_the_runs_own_prompts_are_counted_where_they_are_given() -> None:
+    rules = Filter(preset="roentgen", max_tokens=4)
+    styles = (PromptStyle(text="impression"),)  # with the view token
+    assert rules.refusal(RADIOGRAPH, count) is None
+    assert rules.refusal(RADIOGRAPH, count, styles) == "prompt is longer than 4 tokens"
+    missing = (PromptStyle(text="report_findings"),)
+    assert rules.refusal(RADIOGRAPH, count, missing) == (
+        "there is no text for a prompt of report_findings"
+    )
+
+
+def test_without_a_prompt_the_section_is_counted() -> None:
+    rules = Filter(section="impression", max_tokens=3)
+    assert rules.refusal(RADIOGRAPH, count) == "impression is longer than 3 tokens"
+    assert Filter().refusal(RADIOGRAPH, count) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"preset": "v3"}, "unknown preset 'v3'; choose one of: roentgen, roentgen_v2"),
+        ({"views": ("SIDE",)}, "unknown view 'SIDE'"),
+        ({"section": "history"}, "unknown section"),
+        ({"known": ("name",)}, "unknown known 'name'"),
+        ({"max_tokens": 0, "section": "findings"}, "max_tokens is 0"),
+        ({"max_tokens": 77}, "needs section or prompt"),
+        ({"min_characters": 7}, "needs section"),
+    ],
+)
+def test_rules_that_cannot_be(rules: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Filter(**rules)  # type: ignore[arg-type]
+
+
+def test_the_share_beyond_the_limit() -> None:
+    lengths = Lengths()
+    for tokens in (5, 77, 78, 100):
+        lengths.add(tokens)
+    assert (lengths.texts, lengths.beyond, lengths.share_beyond) == (4, 2, 0.5)
+    assert lengths.summary() == "median 77, longest 100 tokens; 2 of 4 (50.0%) beyond 77"
+    parts = Lengths()
+    parts.update(Lengths(counts=Counter({78: 1, 5: 1})))
+    parts.update(Lengths(counts=Counter({100: 1, 77: 1})))
+    assert parts == lengths
+    assert Lengths().summary() == "median 0, longest 0 tokens; 0 of 0 (0.0%) beyond 77"
+
+
+def test_sections_are_counted_by_name() -> None:
+    reports = [None, Report(impression="one two"), Report(impression="one", findings="a b c")]
+    tallies = report_lengths(reports, count)
+    assert {name: sorted(t.counts) for name, t in tallies.items()} == {
+        "impression": [3, 4],
+        "findings": [5],
+    }
+
+
+def test_tokens_are_counted_as_the_model_does() -> None:
+    tokens = token_counter()
+    assert [tokens(text) for text in ("", "edema", "<view-pa>", "<view-pa> edema")] == [2, 4, 3, 5]
+    assert tokens("word " * 75) == 77
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match="'nowhere'"):
+        token_counter("nowhere")

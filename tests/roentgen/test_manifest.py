@@ -1,0 +1,363 @@
+import errno
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+import roentgen.manifest
+from roentgen.errors import InputError
+from roentgen.manifest import (
+    MANIFEST,
+    License,
+    check_free_space,
+    check_output,
+    check_writable,
+    fingerprint_of,
+    fingerprint_of_files,
+    inherit_licenses,
+    provenance,
+    read_manifest,
+    whole_folder,
+    write_file,
+    write_json,
+    write_manifest,
+)
+
+FREE = License(name="CC-BY-4.0", data_use=None, may_share=True)
+CLOSED = License(name="PhysioNet", data_use="credentialed use only", may_share=False)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def finished(folder: Path, **extra: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_manifest(folder, "dataset", "0123456789abcdef", [FREE], {"program": "test"}, **extra)
+    return folder
+
+
+# --- files and folders
+
+
+def test_json_is_written_whole_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"ü": [1, 2.5, None]})
+    write_json(path, {"ü": [1, 2.5, None, "new"]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"ü": [1, 2.5, None, "new"]}
+    assert names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}, object()])
+def test_what_json_cannot_hold_leaves_the_old_file(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+    with pytest.raises((ValueError, TypeError)):
+        write_json(path, value)
+    assert path.read_text() == "1\n"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    write_file(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="full"):
+        write_file(path, b"new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "out"
+    with whole_folder(target) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "a").write_text("a")
+        assert not target.exists()
+        assert folder.parent == target.parent  # the same disk, so that renaming is atomic
+    assert (target / "sub" / "a").read_text() == "a"
+    assert names(target.parent) == ["out"]
+
+
+def write_and_fail(target: Path, error: type[BaseException], overwrite: bool = False) -> None:
+    with whole_folder(target, overwrite) as folder:
+        finished(folder)
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
+def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        write_and_fail(tmp_path / "out", error)
+    assert names(tmp_path) == []
+
+
+def test_an_existing_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    target = finished(tmp_path / "out")
+    worked = False
+    with pytest.raises(InputError, match="overwrite=true") as error, whole_folder(target):
+        worked = True
+    assert str(target) in str(error.value)
+    assert not worked
+    assert names(tmp_path) == ["out"]
+
+
+def test_an_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out") as folder:
+        finished(folder)
+    assert names(tmp_path / "out") == [MANIFEST]
+    assert names(tmp_path) == ["out"]
+
+
+def test_overwriting_replaces_everything_and_a_failure_nothing(tmp_path: Path) -> None:
+    target = finished(tmp_path / "out")
+    (target / "old").write_text("old")
+    with pytest.raises(RuntimeError):
+        write_and_fail(target, RuntimeError, overwrite=True)
+    assert names(target) == ["old", MANIFEST]
+    with whole_folder(target, overwrite=True) as folder:
+        finished(folder)
+    assert names(target) == [MANIFEST]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_failed_rename_puts_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = finished(tmp_path / "out")
+    rename = Path.rename
+
+    def failing(self: Path, to: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError(errno.EIO, "broken disk")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="broken disk"), whole_folder(target, overwrite=True):
+        pass
+    assert names(target) == [MANIFEST]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not empty"), whole_folder(tmp_path / "out"):
+        finished(tmp_path / "out", made="by another run")
+    assert read_manifest(tmp_path / "out", "dataset")["made"] == "by another run"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_strangers_folder_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").write_text("years of work")
+    with pytest.raises(InputError, match="not ours"):
+        check_output(tmp_path, overwrite=True)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        check_output(tmp_path / "file", overwrite=True)
+    below_a_file = whole_folder(tmp_path / "file" / "out")
+    with pytest.raises(InputError, match="cannot be made"), below_a_file:
+        pass
+
+
+def test_a_place_that_cannot_be_written_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_writable(tmp_path / "not" / "yet")
+    assert names(tmp_path / "not") == []
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(InputError, match=rf"output folder {folder} cannot be .* written to: "):
+            check_writable(folder)
+
+    def fail(number: int) -> None:
+        def temporary(**_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr("tempfile.TemporaryFile", temporary)
+
+    fail(errno.EROFS)
+    with pytest.raises(InputError, match="Read-only file system"):
+        check_writable(tmp_path)
+    fail(errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        check_writable(tmp_path)
+
+
+def test_too_little_space_is_told_in_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_500_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    check_free_space(tmp_path / "not" / "yet", 1_500_000_000)
+    with pytest.raises(InputError, match=r"1\.50 GB free, but 2\.00 GB") as error:
+        check_free_space(tmp_path / "not" / "yet", 2_000_000_000)
+    assert "not/yet" in str(error.value)
+
+
+def test_free_space_is_looked_up_where_the_folder_will_be(tmp_path: Path) -> None:
+    check_free_space(tmp_path / "not" / "yet", 1)
+    check_free_space(Path("not/yet"), 1)
+
+
+# --- manifests
+
+
+def test_a_manifest_comes_back(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "data", counts={"train": 3})
+    assert read_manifest(folder, "dataset") == {
+        "kind": "dataset",
+        "fingerprint": "0123456789abcdef",
+        "licenses": [{"name": "CC-BY-4.0", "data_use": None, "may_share": True}],
+        "provenance": {"program": "test"},
+        "counts": {"train": 3},
+        "path": str(folder),
+    }
+
+
+def test_an_absent_or_unfinished_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such folder: .*nope .*dataset"):
+        read_manifest(tmp_path / "nope", "dataset")
+    with pytest.raises(InputError, match="not a finished model folder"):
+        read_manifest(tmp_path, "model")
+
+
+def test_another_kind_says_what_was_expected_and_found(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a dataset folder, but a model folder is expected"):
+        read_manifest(finished(tmp_path / "data"), "model")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"kind": "dataset"}', "\x00\x01"])
+def test_a_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    with pytest.raises(InputError, match=r"roentgen\.json is damaged"):
+        read_manifest(tmp_path, "dataset")
+
+
+def test_every_truncation_of_a_manifest_is_noticed(tmp_path: Path) -> None:
+    path = finished(tmp_path / "data") / MANIFEST
+    whole = path.read_bytes().rstrip()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="damaged"):
+            read_manifest(path.parent, "dataset")
+
+
+def test_licences_are_inherited_once_each_in_order(tmp_path: Path) -> None:
+    def manifest(name: str, *licenses: License) -> dict[str, Any]:
+        folder = tmp_path / name
+        folder.mkdir()
+        write_manifest(folder, "dataset", "0", licenses, {})
+        return read_manifest(folder, "dataset")
+
+    a, b = manifest("a", FREE), manifest("b", CLOSED, FREE)
+    inherited = inherit_licenses(a, b, a)
+    assert [License(**item) for item in inherited] == [FREE, CLOSED]
+    assert inherit_licenses() == []
+
+
+# --- provenance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    output: Path
+    seed: int = 3
+
+
+def test_provenance_says_how_and_from_what(tmp_path: Path) -> None:
+    data = read_manifest(finished(tmp_path / "data"), "dataset")
+    made = provenance("test.program", Config(output=tmp_path), {"reference": data})
+    assert made["program"] == "test.program"
+    assert made["config"] == {"output": str(tmp_path), "seed": 3}
+    assert made["seed"] == 3
+    assert made["versions"]["numpy"] == numpy.__version__
+    assert made["made_from"] == {
+        "reference": {
+            "kind": "dataset",
+            "fingerprint": "0123456789abcdef",
+            "path": str(tmp_path / "data"),
+        }
+    }
+    assert json.loads(json.dumps(made)) == made
+    assert "seed" not in provenance("test.program", {}, {})
+
+
+def test_the_commit_is_gits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "roentgen").mkdir()
+    code = tmp_path / "roentgen" / "runs.py"
+    code.write_text("")
+    monkeypatch.setattr(roentgen.manifest, "__file__", str(code))
+
+    def commit() -> object:
+        return provenance("test.program", {}, {})["commit"]
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert commit() is None  # no repository
+    git("init", "--quiet")
+    assert commit() is None  # no commit yet
+    git("add", ".")
+    git("commit", "--quiet", "--message", "one")
+    assert commit() == git("rev-parse", "HEAD")
+    code.write_text("changed")
+    assert commit() == git("rev-parse", "HEAD") + "-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert commit() is None  # no git
+
+
+# --- fingerprints
+
+
+def test_golden_fingerprints() -> None:
+    # printf '{"a":[1,null],"b":"\\u00fc"}' | sha256sum
+    assert fingerprint_of({"b": "ü", "a": [1, None]}) == "e0cdee824cd756c7"
+    assert fingerprint_of({"a": [1, None], "b": "ü"}) == "e0cdee824cd756c7"
+
+
+def test_a_fingerprint_tells_values_apart() -> None:
+    values: list[object] = [0, 1, "1", [1], None, {}, [], {"a": 1}, {"a": 2}, {"b": 1}, 1.5]
+    assert len({fingerprint_of(value) for value in values}) == len(values)
+
+
+def test_files_are_known_by_content_and_relative_name(tmp_path: Path) -> None:
+    def tree(root: str, **content: str) -> list[Path]:
+        paths = []
+        for name, text in content.items():
+            path = tmp_path / root / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            paths.append(path)
+        return paths
+
+    a = tree("a", unet__config="1", vae__config="2")
+    assert fingerprint_of_files(a) == fingerprint_of_files(a[::-1])
+    assert fingerprint_of_files(a) == fingerprint_of_files(
+        tree("elsewhere", unet__config="1", vae__config="2")
+    )
+    others = [
+        tree("swapped", unet__config="2", vae__config="1"),
+        tree("renamed", unet__config="1", text__config="2"),
+        tree("fewer", unet__config="1"),
+        [],
+    ]
+    assert len({fingerprint_of_files(paths) for paths in [a, *others]}) == 5

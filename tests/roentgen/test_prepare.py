@@ -1,0 +1,193 @@
+"""The program that prepares a corpus, from the command line and in process."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from roentgen.config import load_config
+from roentgen.dataset.dataset import open_dataset
+from roentgen.errors import InputError
+from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.images import decode, encode_png
+from roentgen.preparation.assemble import caption
+from roentgen.prepare import PrepareConfig, prepare
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT / "../shared/cxr"
+
+
+def corpus(root: Path, images: int) -> Path:
+    """A table of random images, and the configuration file for it."""
+    (root / "images").mkdir(parents=True)
+    lines = ["image,patient,said,view"]
+    for i in range(images):
+        pixels = np.random.default_rng(i).integers(0, 256, (20, 24), dtype=np.uint8)
+        (root / f"images/{i}.png").write_bytes(encode_png(pixels))
+        lines.append(f"images/{i}.png,p{i // 2},{'Effusion;Odd' if i % 2 else 'No Finding'},PA")
+    (root / "t.csv").write_text("\n".join(lines) + "\n")
+    config = root / "config.yaml"
+    config.write_text(f"""
+output: {root / "out"}
+size: 16
+workers: 1
+split: {{fractions: {{train: 0.5, validate: 0.0, test: 0.5}}}}
+table:
+  root: {root}
+  file: t.csv
+  image: image
+  patient_id: patient
+  view: view
+  findings: said
+  meanings: {{No Finding: {{name: No Finding}}, Effusion: {{name: Pleural Effusion}}}}
+  licenses: [{{name: CC0-1.0, data_use: null, may_share: true}}]
+""")
+    return config
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "roentgen.prepare", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 30)
+    (tmp_path / "images/3.png").write_bytes(b"")
+    done = run(str(config), "--max_left_out=0.1", "--workers=2")
+    assert done.returncode == 0, done.stderr
+    assert "1: 3.png is empty (0 bytes)" in done.stdout
+    assert "  15: finding Odd: no meaning is given" in done.stdout
+    assert f"dataset: {tmp_path / 'out'}" in done.stdout
+    dataset = open_dataset(tmp_path / "out")
+    rows = [row for name in dataset.splits for row in dataset.split(name)]
+    assert sorted(row.id for row in rows) == sorted(f"images/{i}" for i in range(30) if i != 3)
+    assert dataset.manifest["preparation"] == {"size": 16, "fit": "pad"}
+    with (tmp_path / "out/left_out.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [["images/3", "3.png is empty (0 bytes)", "no"]]
+    with (tmp_path / "out/unmapped.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [["finding", "Odd", "15", "no meaning is given"]]
+    sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
+    assert sheet.shape[1] > 8 * 160
+
+
+def test_result_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 50)
+    orders = []
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        prepare(
+            load_config(PrepareConfig, [str(config), f"--output={out}", f"--workers={workers}"])
+        )
+        dataset = open_dataset(out)
+        orders.append([row for name in dataset.splits for row in dataset.split(name)])
+    assert orders[0] == orders[1]
+
+
+def test_the_contact_sheet_is_full_also_where_many_are_left_out(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 60)
+    for i in range(40):
+        (tmp_path / f"images/{i}.png").write_bytes(b"")
+    prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.9"]))
+    sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
+    shown = [np.zeros((16, 16), np.uint8)] * 20
+    assert sheet.shape == contact_sheet(shown, ["PA: Pleural Effusion"] * 20, 8).shape
+
+
+def test_captions_say_what_is_there_may_be_or_is_not() -> None:
+    effusion = Finding(name="Pleural Effusion", side="left", severity="small")
+    doubt = Finding(name="Pneumonia", state="uncertain")
+    absent = Finding(name="Edema", state="absent")
+    said: dict[tuple[Finding, ...], str] = {
+        (effusion, doubt, absent): "AP: small left Pleural Effusion, possible Pneumonia",
+        (doubt, absent): "AP: possible Pneumonia",
+        (absent,): "AP: no Edema",
+        (): "AP: nothing said",
+    }
+    for findings, text in said.items():
+        radiograph = Radiograph(
+            id="a",
+            patient_id="a",
+            study_id="a",
+            split="train",
+            image=b"",
+            view="AP",
+            findings=findings,
+            source="test",
+            license="CC0-1.0",
+        )
+        assert caption(radiograph) == text
+
+
+def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 20)
+    for i in (4, 5, 6):
+        (tmp_path / f"images/{i}.png").unlink()
+    (tmp_path / "images/7.png").write_bytes((tmp_path / "images/7.png").read_bytes()[:90])
+    with pytest.raises(InputError, match=r"of 20 items are bad, more than max_left_out=0\.1; the"):
+        prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.1"]))
+    assert not list(tmp_path.glob("*out*"))
+    prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.2"]))
+    left_out = open_dataset(tmp_path / "out").manifest["left_out"]
+    assert sum(left_out.values()) == 4
+    assert any("7.png cannot be decoded" in reason for reason in left_out)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("--sise=16", "unknown key sise; did you mean size?"),
+        ("--table.veiw=view", "did you mean table.view?"),
+        ("--table.view=ViewPosition", "t.csv has no column 'ViewPosition'"),
+        ("--table.meanings.Odd={name: Oddity}", "table.meanings.Odd.name is Oddity"),
+        ("--table.views.PA=UP", "table.views.PA is UP"),
+        ("--table=null", "give exactly one corpus section"),
+        ("--split=null", "split is missing"),
+        ("--size=0", "size is 0"),
+        ("--max_left_out=2", "max_left_out is 2"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(tmp_path: Path, override: str, message: str) -> None:
+    config = corpus(tmp_path, 2)
+    with pytest.raises(InputError) as caught:
+        prepare(load_config(PrepareConfig, [str(config), override]))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_existing_output_is_told_first_in_one_line(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 4)
+    prepare(load_config(PrepareConfig, [str(config)]))
+    done = run(str(config))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: output folder")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_table_without_rows_is_told(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 0)
+    with pytest.raises(InputError, match="'out' would be empty"):
+        prepare(load_config(PrepareConfig, [str(config)]))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/cxr")
+@pytest.mark.parametrize(("name", "rows"), [("films", 393), ("films64", 746)])
+def test_real_films_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, rows: int
+) -> None:
+    monkeypatch.chdir(ROOT)
+    arguments = [f"configs/data/{name}.yaml", f"--output={tmp_path / name}", "--workers=1"]
+    prepare(load_config(PrepareConfig, arguments))
+    dataset = open_dataset(tmp_path / name)
+    splits = [dataset.split(split) for split in dataset.splits]
+    assert [split.name for split in splits] == ["train", "validate", "test"]
+    assert sum(map(len, splits)) == rows
+    assert len(splits[2]) > 100
+    assert not splits[0].patients() & splits[2].patients()
+    known = {item["name"] for item in dataset.licenses}
+    assert {row.license for split in splits for row in split.without_images()} <= known

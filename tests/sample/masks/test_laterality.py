@@ -1,0 +1,99 @@
+import pytest
+
+from roentgen.labelers.rules.rule_labeler import label_report
+from roentgen.phantom.lesions import draw_lesions
+from roentgen.phantom.reports import write_report
+from roentgen.phantom.thorax import draw_thorax
+from roentgen.randomness import numpy_generator
+from roentgen.record.findings import Finding, Side
+from roentgen.record.radiograph import Report
+from sample.masks.laterality import swap_words, swapped_sides
+
+SWAPPED = [
+    ("small left pleural effusion", "small right pleural effusion"),
+    ("Right-sided chest tube", "Left-sided chest tube"),
+    ("LEFT LOWER LOBE COLLAPSE", "RIGHT LOWER LOBE COLLAPSE"),
+    ("mediastinum shifted leftward, left greater than right", None),
+    ("the rightmost rib and leftwards", "the leftmost rib and rightwards"),
+    ("LLL and RUL opacities", "RLL and LUL opacities"),
+    ("RIJ line, LSC line, RMZ nodule", "LIJ line, RSC line, LMZ nodule"),
+    ("Lt effusion, rt base", "Rt effusion, lt base"),
+    ("L pleural effusion, R-sided PICC", "R pleural effusion, L-sided PICC"),
+    ("effusions, R>L", "effusions, L>R"),
+    ("effusions, L > R", "effusions, R > L"),
+    ("nodule (L)", "nodule (R)"),
+    ("mild dextroscoliosis", "mild levoscoliosis"),
+    ("Levoconvex curve", "Dextroconvex curve"),
+    ("left and right", "right and left"),
+    ("effusion on the left unchanged", "effusion on the right unchanged"),
+    ("chest tube on the left in place", "chest tube on the right in place"),
+]
+UNTOUCHED = [
+    "bilateral effusions, bibasilar atelectasis",
+    "upright film, bright copyright mark",
+    "the tube was left in place",
+    "left ventricular enlargement, tip in the right atrium",
+    "right heart failure and left-sided heart failure",
+    "R/O pneumonia",
+    "L1 compression, L-spine, L spine films",
+    "levofloxacin",
+    "contralateral, ipsilateral",
+    "RESOLVED. ALL CLEAR",
+]
+
+
+@pytest.mark.parametrize(("text", "other"), SWAPPED)
+def test_sides_are_swapped_and_swapped_back(text: str, other: str | None) -> None:
+    assert swap_words(text) == (
+        other or text.replace("left", "\0").replace("right", "left").replace("\0", "right")
+    )
+    assert swap_words(swap_words(text)) == text
+
+
+@pytest.mark.parametrize("text", UNTOUCHED)
+def test_what_is_no_side_stays(text: str) -> None:
+    assert swap_words(text) == text
+
+
+def test_a_mirrored_middle_lobe_is_where_the_lingula_is() -> None:
+    assert swap_words("right middle lobe pneumonia") == "lingula pneumonia"
+    assert swap_words("RML collapse") == "lingula collapse"
+    assert swap_words("Lingular opacity") == "Right middle lobe opacity"
+    assert swap_words("in the left lingula") == "in the right middle lobe"
+
+
+@pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left"), (None, None)])
+def test_findings_change_sides(side: Side | None, other: Side | None) -> None:
+    told = Finding(name="Consolidation", state="uncertain", side=side, severity="small")
+    (swapped,) = swapped_sides([told])
+    assert swapped == Finding(name="Consolidation", state="uncertain", side=other, severity="small")
+
+
+def test_details_change_sides_and_both_sides_stay() -> None:
+    told = (
+        Finding(name="Pleural Effusion", side="bilateral"),
+        Finding(name="Pneumonia", side="right", detail="middle lobe"),
+        Finding(name="Support Devices", detail="right chest tube"),
+    )
+    assert swapped_sides(told) == (
+        Finding(name="Pleural Effusion", side="bilateral"),
+        Finding(name="Pneumonia", side="left", detail="lingula"),
+        Finding(name="Support Devices", detail="left chest tube"),
+    )
+    assert swapped_sides(swapped_sides(told)) == told
+
+
+def test_the_labeler_reads_swapped_sides_from_swapped_reports() -> None:
+    sides = 0
+    for number in range(150):
+        rng = numpy_generator(0, "laterality", number)
+        truth = draw_lesions(rng, draw_thorax(rng), supine=False).findings
+        report = write_report(rng, truth, ["PA"])
+        swapped = Report(
+            findings=swap_words(report.findings or ""),
+            impression=swap_words(report.impression or ""),
+        )
+        read, expected = label_report(swapped), swapped_sides(label_report(report))
+        assert read == expected
+        sides += sum(finding.side in ("left", "right") for finding in read)
+    assert sides > 100

@@ -1,0 +1,65 @@
+"""What a filter keeps of a dataset, and the run that trains on it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from roentgen.corpora.phantom import PhantomConfig
+from roentgen.dataset.dataset import open_dataset
+from roentgen.errors import InputError
+from roentgen.preparation.config import PrepareConfig
+from roentgen.prepare import prepare
+from roentgen.prompts.filters import Filter
+from roentgen.record.findings import states
+from train.loading.filtered_split import keep, tell_refused, write_refused
+
+
+def count(text: str) -> int:
+    return len(text.split()) + 2
+
+
+def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
+    small_dataset: Path, tmp_path: Path
+) -> None:
+    split = open_dataset(small_dataset).split("train")
+    whole = keep(split, None, count, ())
+    assert [r.id for r in whole.without_images()] == [r.id for r in split.without_images()]
+    assert tell_refused(whole) is None
+    view = split[0].view
+    assert view is not None
+    kept = keep(split, Filter(views=(view,)), count, ())
+    expected = [r.id for r in split.without_images() if r.view == view]
+    assert [r.id for r in kept.without_images()] == expected
+    assert [kept[i].id for i in range(len(kept))] == expected
+    assert (kept.images([0])[0] == split.images([kept.rows[0]])[0]).all()
+    assert len(kept) + len(kept.refused) == len(split)
+    write_refused(tmp_path / "left_out.csv", kept.refused)
+    rows = list(csv.DictReader((tmp_path / "left_out.csv").read_text().splitlines()))
+    assert {row["id"] for row in rows} == {r.id for r in split.without_images()} - set(expected)
+    told = tell_refused(kept) or ""
+    assert bool(kept.refused) == (f"{len(kept.refused)} left out" in told)
+
+
+def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
+    split = open_dataset(small_dataset).split("train")
+    with pytest.raises(InputError, match=r"data.keep leaves nothing of split 'train'"):
+        keep(split, Filter(section="last_paragraph", min_characters=10_000), count, ())
+
+
+def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Path) -> None:
+    config = PhantomConfig(train=40, validate=0, test=0)
+    prepare(PrepareConfig(phantom=config, size=32, output=tmp_path / "phantoms", workers=1))
+    split = open_dataset(tmp_path / "phantoms").split("train")
+    assert len(keep(split, None, count, (), ("lungs", "pneumothorax"))) == len(split)
+    kept = keep(split, None, count, (), ("pneumothorax",))
+    expected = [
+        r.id
+        for r in split
+        if "pneumothorax" in r.masks or states(r.findings).get("Pneumothorax") == "absent"
+    ]
+    assert [r.id for r in kept.without_images()] == expected
+    assert {item.reason for item in kept.refused} == {"no mask of pneumothorax"}
+    assert len(kept) + len(kept.refused) == len(split)
+    with pytest.raises(InputError, match=r"nothing can be trained on of split 'train'"):
+        keep(split, None, count, (), ("liver",))

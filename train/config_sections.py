@@ -1,0 +1,305 @@
+"""The sections of a fine-tuning's configuration, each checked as soon as it is read."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from roentgen.errors import InputError
+from roentgen.prompts.filters import Filter
+from roentgen.prompts.grammar import PromptStyle
+from roentgen.vision.segmenter import SegmenterConfig
+
+PredictionType = Literal["epsilon", "v_prediction"]
+Timesteps = Literal["uniform", "stratified", "cubic"]
+Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "xformers"]
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise InputError with this message unless it holds."""
+    if not holds:
+        raise InputError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Small changes of the training images, drawn for each variant; never a flip.
+
+    The first variant of every image is the image itself. Held-out images have no other.
+    """
+
+    variants: int = 4
+    """Variants of each image, one drawn at every use; the cache holds them all."""
+    rotation: float = 5.0
+    """At most so many degrees, either way."""
+    shift: float = 0.03
+    """At most this share of the side, either way."""
+    scale: float = 0.05
+    """Magnified or made smaller by at most this share."""
+    contrast: float = 0.1
+    """Contrast and brightness changed by at most this share."""
+
+    def __post_init__(self) -> None:
+        require(self.variants > 1, f"data.augment.variants is {self.variants}: at least 2")
+        limits = {"rotation": 30.0, "shift": 0.25, "scale": 0.5, "contrast": 0.5}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            require(0 <= value <= limit, f"data.augment.{name} is {value}: allowed is 0 to {limit}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is trained on."""
+
+    folder: Path
+    """A radiograph dataset."""
+    split: str = "train"
+    """The split that is trained on."""
+    validate_split: str = "validate"
+    """The held-out split; it is not opened when validation is off."""
+    keep: Filter | None = None
+    """Keep only what passes, of both splits; the rest is listed in the run folder's left_out.csv.
+    Its tokens are counted on the prompts of this run."""
+    caches: Path | None = None
+    """Folder of latents and embeddings, which runs on the same images may share; null: the run
+    folder's `caches`."""
+    cache_text: bool = True
+    """Keep a frozen text encoder's states on disk, 118 KB a prompt at Stable Diffusion 1.5; false:
+    make them anew at every step."""
+    augment: AugmentConfig | None = None
+    """Variants of every image; null: the image as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedStyle:
+    """One prompt style of a mixture."""
+
+    style: PromptStyle
+    """What the prompt tells."""
+    weight: float = 1.0
+    """How often it is drawn, relative to the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRates:
+    """Peak learning rates of the nets; null freezes a net. With `lora`, of their adapters."""
+
+    unet: float | None = 1e-5
+    """The UNet's."""
+    text_encoder: float | None = 1e-5
+    """The text encoder's."""
+    projection: float = 1e-4
+    """Of the projection that `swap_text_encoder` brings where widths differ."""
+
+    def __post_init__(self) -> None:
+        rates = [rate for rate in (self.unet, self.text_encoder) if rate is not None]
+        least = min([*rates, self.projection])
+        require(least > 0, "learning_rate must be above 0; null freezes a net")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How weights are changed."""
+
+    name: Literal["adamw", "adamw8bit", "adafactor"] = "adamw"
+    """AdamW; AdamW with moments in 8 bits, which needs the extra bitsandbytes; or Adafactor. The
+    last two have a quarter of its state, and wait for the device at every step."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of AdamW's moments."""
+    epsilon: float = 1e-8
+    """AdamW's epsilon."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of matrices and kernels; embeddings, norms and biases have none."""
+    clip: float | None = 1.0
+    """Limit of the gradient's norm over both nets; null: no clipping."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """The learning rate after warm-up: a half cosine to zero, or level."""
+    warmup: int = 0
+    """Steps of linear warm-up."""
+    skips: int = 10
+    """Steps with a loss or gradient that is not finite are left out and told; so many in a row end
+    the run."""
+
+    def __post_init__(self) -> None:
+        require(self.skips > 0, f"optimizer.skips is {self.skips}: at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What the UNet learns to predict."""
+
+    prediction: PredictionType | None = None
+    """null: what the base predicts."""
+    change_prediction: bool = False
+    """Allow a prediction other than the base's; the model is saved with the new one."""
+    min_snr: float | None = None
+    """Gamma of the Min-SNR weights (5 is usual); null: all timesteps weigh the same."""
+    caption_dropout: float = 0.1
+    """Share of prompts replaced by the empty one, which classifier-free guidance needs."""
+    timesteps: Timesteps = "uniform"
+    """How a batch's timesteps are drawn: each alone; each from its own equal share of them; or
+    cubic, mostly those of much noise, at which masks decide (Mou et al. 2023)."""
+    offset_noise: float = 0.0
+    """Deviation of the noise that a channel's pixels share, added to the noise (0.1 is usual)."""
+    zero_terminal_snr: bool = False
+    """Rescale the noise schedule so that its last step holds no signal; needs v_prediction."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.offset_noise >= 0, f"objective.offset_noise is {self.offset_noise}: at least 0"
+        )
+        dropout = self.caption_dropout
+        require(0 <= dropout < 1, f"objective.caption_dropout is {dropout}: allowed are [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosthocConfig:
+    """Averages of two widths, kept along the way (Karras et al. 2024).
+
+    From them `python -m train.average` makes an average of any width afterwards.
+    """
+
+    every: int = 1000
+    """Steps between snapshots of both; the last step always has one."""
+    widths: tuple[float, float] = (0.05, 0.10)
+    """Their relative standard deviations (sigma_rel)."""
+
+    def __post_init__(self) -> None:
+        require(self.every > 0, f"ema.posthoc.every is {self.every}: at least 1")
+        narrow, wide = self.widths
+        require(
+            0 < narrow < wide < 0.28,  # at 0.289 the exponent is 0: a plain mean
+            f"ema.posthoc.widths are {narrow}, {wide}: the first must be the smaller, both in "
+            "(0, 0.28)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmaConfig:
+    """Exponential moving average of the trained weights, in float32."""
+
+    decay: float = 0.9999
+    """The limit; early on min(decay, (1 + n) / (10 + n)) after n steps."""
+    start: int = 0
+    """Steps before which the average is the weights themselves."""
+    posthoc: PosthocConfig | None = None
+    """Averages to choose a width from afterwards; null: none."""
+
+    def __post_init__(self) -> None:
+        require(self.start >= 0, f"ema.start is {self.start}: at least 0")
+        require(0 < self.decay < 1, f"ema.decay is {self.decay}: allowed is between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When the state is saved."""
+
+    every: int = 500
+    """Steps between checkpoints; the last step always saves one."""
+    keep: int = 2
+    """How many are kept."""
+
+    def __post_init__(self) -> None:
+        require(self.every > 0, f"checkpoint.every is {self.every}: at least 1")
+        require(self.keep > 0, f"checkpoint.keep is {self.keep}: at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """The loss on held-out images at fixed noise and timesteps."""
+
+    every: int = 500
+    """Steps between validations; the last step always has one."""
+    images: int = 256
+    """At most this many of the split, evenly spaced."""
+
+    def __post_init__(self) -> None:
+        require(self.every > 0, f"validation.every is {self.every}: at least 1")
+        require(self.images > 0, f"validation.images is {self.images}: at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig:
+    """Pictures drawn while training, with the EMA weights if there are any."""
+
+    prompts: tuple[str, ...]
+    """What is drawn; a row each. The words appear in the picture."""
+    every: int = 1000
+    """Steps between previews; the last step always has one."""
+    count: int = 4
+    """Images of each prompt."""
+    guidance_scale: float = 4.0
+    """Classifier-free guidance scale."""
+    steps: int = 20
+    """Sampling steps of DPM-Solver++ (2M)."""
+
+    def __post_init__(self) -> None:
+        require(len(self.prompts) > 0, "preview.prompts is empty; set preview to null for none")
+        for name in ("every", "count"):
+            value = getattr(self, name)
+            require(value > 0, f"preview.{name} is {value}: at least 1")
+        require(self.steps > 1, f"preview.steps is {self.steps}: at least 2")
+        scale = self.guidance_scale
+        require(scale >= 1, f"preview.guidance_scale is {scale}: at least 1, which is no guidance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters in place of the nets' own weights, for one small GPU (Hu et al. 2021).
+
+    `model` holds them merged; `lora` beside it holds them alone, as diffusers reads them.
+    """
+
+    rank: int = 16
+    """Their rank."""
+    alpha: float = 16.0
+    """Their scale is alpha / rank."""
+    dora: bool = False
+    """Learn magnitudes too (DoRA, Liu et al. 2024)."""
+
+    def __post_init__(self) -> None:
+        require(self.rank > 0, f"lora.rank is {self.rank}: at least 1")
+        require(self.alpha > 0, f"lora.alpha is {self.alpha}: above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapConfig:
+    """Another text encoder in place of the base's; the UNet is kept."""
+
+    model: str
+    """A transformers text model with its tokenizer: a folder or a repository id."""
+    max_tokens: int = 77
+    """Tokens of a prompt, at most the model's own limit."""
+
+    def __post_init__(self) -> None:
+        require(self.max_tokens > 2, f"swap_text_encoder.max_tokens is {self.max_tokens}: above 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObedienceConfig:
+    """Pictures of held-out masks, drawn while training and read by a segmenter."""
+
+    every: int = 500
+    """Steps between measurements; the last step always has one."""
+    images: int = 64
+    """Held-out images whose masks are drawn: as many of each finding's as there are, in turns."""
+    steps: int = 15
+    """Sampling steps of DPM-Solver++ (2M)."""
+    guidance_scale: float = 3.0
+    """Classifier-free guidance scale."""
+    conditioning_scale: float = 1.0
+    """What the ControlNet says is multiplied by this."""
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    """How the network that reads the pictures is trained, on the training split; it is kept in the
+    run's caches."""
+
+    def __post_init__(self) -> None:
+        for name in ("every", "images"):
+            value = getattr(self, name)
+            require(value > 0, f"obedience.{name} is {value}: at least 1")
+        require(self.steps > 1, f"obedience.steps is {self.steps}: at least 2")
+        conditioning = self.conditioning_scale
+        require(
+            conditioning > 0, f"obedience.conditioning_scale is {conditioning}: it must be above 0"
+        )
+        scale = self.guidance_scale
+        require(scale >= 1, f"obedience.guidance_scale is {scale}: at least 1, which is none")

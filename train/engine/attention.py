@@ -1,0 +1,128 @@
+"""With which kernel the nets attend: chosen, and seen to work before anything else is done."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from roentgen.diffusion.denoiser import Denoiser
+from roentgen.errors import InputError
+from train.config_sections import Attention
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+KERNELS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+
+
+@contextmanager
+def attending(choice: Attention) -> Iterator[None]:
+    """Within, torch's attention uses the chosen kernel or fails; in backward passes too.
+
+    The VAE's attention is not meant: its heads are too wide for most kernels.
+    """
+    if choice not in KERNELS:  # auto: torch chooses; xformers: the nets have been told
+        yield
+        return
+    with sdpa_kernel(KERNELS[choice]):
+        yield
+
+
+def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: "Accelerator") -> None:
+    """Make the nets attend by the chosen kernel, and prove it by one item forward and backward.
+
+    The nets are on the device, as they train. Raises InputError where the kernel is missing, cannot
+    take the nets' shapes and number format here, or would not come to be used.
+    """
+    if choice == "auto":
+        return
+    if choice == "xformers":
+        _use_xformers(denoiser)
+    else:
+        _check_reached(denoiser, choice)
+    try:
+        with accelerator.autocast(), attending(choice):
+            _probe(denoiser, accelerator.device)
+    except RuntimeError as error:
+        raise InputError(
+            f"attention={choice} cannot be used on {accelerator.device.type} with precision "
+            f"{accelerator.mixed_precision} and this model ({_first_line(error)}): set "
+            "attention=auto"
+        ) from error
+
+
+def _use_xformers(denoiser: Denoiser) -> None:
+    """Let the UNet, and a ControlNet, attend by xformers."""
+    if not (importlib.util.find_spec("xformers") and torch.cuda.is_available()):
+        raise InputError(
+            "attention=xformers needs a CUDA GPU and the package: pip install -e '.[xformers]', or "
+            "set attention=auto"
+        )
+    try:
+        for net in denoiser.convolutional:
+            net.enable_xformers_memory_efficient_attention()
+    except Exception as error:  # xformers has several, down to an ImportError
+        raise InputError(
+            f"attention=xformers cannot be used ({_first_line(error)}): set attention=auto"
+        ) from error
+    kinds = _processors(denoiser)
+    if kinds != {"XFormersAttnProcessor"}:
+        raise InputError(
+            f"attention=xformers has no effect on {', '.join(sorted(kinds))}: set attention=auto"
+        )
+
+
+def _check_reached(denoiser: Denoiser, choice: Attention) -> None:
+    """The nets must attend by torch's scaled_dot_product_attention, which the choice is for.
+
+    A text encoder that is run beforehand attends as torch chooses.
+    """
+    kinds = _processors(denoiser) - {AttnProcessor2_0.__name__}
+    if kinds:
+        raise InputError(
+            f"attention={choice} has no effect on the UNet, which attends by "
+            f"{', '.join(sorted(kinds))}: set attention=auto"
+        )
+    kind = denoiser.text_encoder.config._attn_implementation
+    if denoiser.runs_text_encoder and kind != "sdpa":
+        raise InputError(
+            f"attention={choice} has no effect on the text encoder, which attends by {kind!r}: set "
+            "attention=auto"
+        )
+
+
+def _processors(denoiser: Denoiser) -> set[str]:
+    return {
+        type(processor).__name__
+        for net in denoiser.convolutional
+        for processor in net.attn_processors.values()
+    }
+
+
+def _probe(denoiser: Denoiser, device: torch.device) -> None:
+    """One item through what steps run and back to the beginnings; no gradient is kept."""
+    config = denoiser.unet.config
+    side = config.sample_size
+    noisy = torch.zeros(1, config.in_channels, side, side, device=device, requires_grad=True)
+    ids = torch.arange(denoiser.prompt_length, device=device)[None] % 8  # not all are padding
+    steps = torch.zeros(1, dtype=torch.int64, device=device)
+    beginnings, prompts = [noisy], ids
+    if denoiser.trains_text_encoder:
+        named = denoiser.trained()
+        beginnings += [next(w for name, w in named if name.startswith("text_encoder."))]
+    if not denoiser.runs_text_encoder:
+        prompts = torch.zeros(*ids.shape, denoiser.text_encoder.config.hidden_size, device=device)
+    torch.autograd.grad(denoiser(noisy, steps, prompts).float().sum(), beginnings)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

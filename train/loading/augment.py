@@ -1,0 +1,103 @@
+"""Small changes of a training image: a slight turn, shift, magnification and exposure.
+
+Never a flip: hearts are on the left. What a variant is drawn from is its identity (seed,
+radiograph, number), so that caches made anywhere are the same.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from roentgen.randomness import numpy_generator
+from train.config_sections import AugmentConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a variant differs from its image."""
+
+    angle: float  # degrees, counterclockwise
+    shift: tuple[float, float]  # to the right and down, in shares of the side
+    scale: float  # 1: as it is
+    gain: float  # of the levels; black stays black
+    gamma: float  # of the levels; black and white stay
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmenter:
+    """Draws and makes the variants of a run's images."""
+
+    config: AugmentConfig
+    seed: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the variants depend on beside their images."""
+        return {"seed": self.seed, **asdict(self.config)}
+
+    def change(self, radiograph_id: str, variant: int) -> Change:
+        """What is drawn for a variant; 0 is the image itself and has none."""
+        assert 0 < variant < self.config.variants
+        draws = numpy_generator(self.seed, "augment", radiograph_id, variant).uniform(-1, 1, 6)
+        angle, right, down, scale, gain, gamma = draws.tolist()
+        limit = self.config
+        return Change(
+            angle=angle * limit.rotation,
+            shift=(right * limit.shift, down * limit.shift),
+            scale=(1 + limit.scale) ** scale,
+            gain=1 + gain * limit.contrast,
+            gamma=(1 + limit.contrast) ** gamma,
+        )
+
+    def variant(self, image: np.ndarray, radiograph_id: str, variant: int) -> np.ndarray:
+        """A variant of an image, uint8 [H, W] both."""
+        if variant == 0:
+            return image
+        change = self.change(radiograph_id, variant)
+        return expose(move(image, change), change)
+
+
+def move(image: np.ndarray, change: Change) -> np.ndarray:
+    """Turn, magnify and shift a square image about its centre; what comes in is background.
+
+    The background is the level of the border's darkest twentieth: air or padding beside the body.
+    """
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    background = round(float(np.quantile(border, 0.05)))
+    return _moved(image, change, Image.Resampling.BICUBIC, background)
+
+
+def move_mask(mask: np.ndarray, change: Change) -> np.ndarray:
+    """A mask bool [H, W] moved as its image is; what comes in is outside."""
+    levels = 255 * mask.astype(np.uint8)
+    return np.asarray(_moved(levels, change, Image.Resampling.NEAREST, 0) == 255)
+
+
+def _moved(
+    image: np.ndarray, change: Change, resample: Image.Resampling, background: int
+) -> np.ndarray:
+    side = image.shape[0]
+    centre = side / 2
+    cosine, sine = (f(math.radians(change.angle)) / change.scale for f in (math.cos, math.sin))
+    x, y = (centre + share * side for share in change.shift)  # where the centre comes to lie
+    # Pillow wants the way back: from a place in the result to its source.
+    across = cosine, -sine, centre - cosine * x + sine * y
+    down = sine, cosine, centre - sine * x - cosine * y
+    moved = Image.fromarray(image).transform(
+        (side, side),
+        Image.Transform.AFFINE,
+        across + down,
+        resample=resample,
+        fillcolor=background,
+    )
+    return np.array(moved)
+
+
+def expose(image: np.ndarray, change: Change) -> np.ndarray:
+    """Levels to the power of gamma, times gain; both of levels as shares of white."""
+    levels = np.arange(256) / 255
+    table = (change.gain * levels**change.gamma * 255).round().clip(0, 255).astype(np.uint8)
+    return np.asarray(table[image])

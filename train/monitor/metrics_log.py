@@ -1,0 +1,108 @@
+"""The log of a run: a line of JSON a report, and the same numbers to accelerate's trackers."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from roentgen.manifest import write_file
+from train.checkpoints.saver import tolerated
+from train.setup import memory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+BOARD_BYTES = 2**22  # free on the disk, below which TensorBoard is done without
+
+
+class RunLog:
+    """Appends to metrics.jsonl on the main process, and to TensorBoard below the run folder.
+
+    Where the disk is full, lines wait for room; TensorBoard, which writes no more after an error,
+    is done without until the next start.
+    """
+
+    def __init__(self, folder: Path, accelerator: "Accelerator", step: int) -> None:
+        self._path = folder / "metrics.jsonl"
+        self._accelerator = accelerator
+        self._waiting: list[str] = []  # lines not yet written
+        self._board = True
+        if accelerator.is_main_process and self._path.exists():
+            # A resumed run repeats the steps after its checkpoint: their lines go, and so does the
+            # last one if a kill tore it.
+            *lines, _ = self._path.read_text().split("\n")
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            write_file(self._path, "".join(f"{line}\n" for line in kept))
+        options = {"tensorboard": {"purge_step": step + 1}}
+        accelerator.init_trackers("tensorboard", init_kwargs=options)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Log values by name after `step` steps."""
+        self._to_board(lambda: self._accelerator.log(values, step=step))
+        self.note(step, values)
+
+    def note(self, step: int, told: Mapping[str, Any]) -> None:
+        """A line for metrics.jsonl alone."""
+        if self._accelerator.is_main_process:
+            self._waiting.append(json.dumps({"step": step, **told}) + "\n")
+            with tolerated(f"a line of {self._path}"):
+                append(self._path, "".join(self._waiting))
+                self._waiting = []
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Log a uint8 picture, gray [H, W] or in colour [H, W, 3]."""
+        if self._accelerator.is_main_process:
+            images = {name: image.reshape(1, *image.shape[:2], -1)}
+            board = self._accelerator.get_tracker("tensorboard")
+            self._to_board(lambda: board.log_images(images, step=step, dataformats="NHWC"))
+
+    def _to_board(self, write: Callable[[], None]) -> None:
+        """Write to TensorBoard, unless the disk is nearly full or has been."""
+        self._board &= shutil.disk_usage(self._path.parent).free > BOARD_BYTES
+        if self._board:
+            self._board = False
+            with tolerated("TensorBoard's log"):
+                write()
+                self._board = True
+
+
+def append(path: Path, text: str) -> None:
+    """Add whole lines to a file, or none of them. Raises OSError where there is no room."""
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        data = text.encode()
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+class Pace:
+    """How fast training goes between two reports, and in how much memory."""
+
+    def __init__(self, batch: int, step: int, device: torch.device) -> None:
+        self._batch = batch
+        self._device = device
+        self._began, self._step, self._waited = time.monotonic(), step, 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Leave out seconds that were spent on something else."""
+        self._began += seconds
+
+    def numbers(self, step: int, waited: float) -> dict[str, float]:
+        """For the log, after `step` steps and `waited` seconds of waiting for batches, in all."""
+        seconds = time.monotonic() - self._began
+        numbers = {
+            "images_per_second": (step - self._step) * self._batch / seconds,
+            "loader_wait": (waited - self._waited) / seconds,  # a share
+            "memory_gb": memory.peak(self._device) / 1e9,  # so far
+        }
+        self._began, self._step, self._waited = time.monotonic(), step, waited
+        return numbers

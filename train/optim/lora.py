@@ -1,0 +1,229 @@
+"""Low-rank adapters (LoRA, DoRA) by peft: trained alone, then merged, and saved by themselves too.
+
+A net that trains gets them at its attention's projections, and the text encoder learns the view
+tokens' embeddings beside. All else is frozen, and held in the number format of the run's autocast
+where that is smaller: the result is made of the base's float32 weights again.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig as PeftConfig
+from peft import get_peft_model_state_dict, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.conditions.text_encoder import CLIP
+from roentgen.diffusion.denoiser import Denoiser
+from roentgen.errors import InputError
+from roentgen.manifest import fingerprint_of_files, whole_folder, write_manifest
+from roentgen.randomness import torch_generator
+from roentgen.record.views import VIEW_TOKENS
+from train.config_sections import LoraConfig
+
+UNET_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
+# Of attention, by the text encoder's kind (`model_type`).
+_CLIP = ["q_proj", "k_proj", "v_proj", "out_proj"]
+_BERT = ["query", "key", "value", "attention.output.dense"]
+_T5 = ["q", "k", "v", "o"]
+TEXT_PROJECTIONS = {
+    **dict.fromkeys(("clip_text_model", "clip"), _CLIP),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), _BERT),
+    **dict.fromkeys(("t5", "mt5", "umt5"), _T5),
+    "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin"],
+}
+ADAPTER = "default"  # peft's name of the only one
+
+
+class LearntRows(nn.Module):
+    """An embedding of which only some rows are learnt; the others stay as they are."""
+
+    def __init__(self, base: nn.Embedding, rows: list[int]) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.learnt = nn.Embedding(len(rows), base.embedding_dim, device=base.weight.device)
+        self.learnt.weight.data.copy_(base.weight[rows])
+        self.rows: Tensor
+        self.register_buffer("rows", torch.tensor(rows), persistent=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """The frozen table."""
+        return self.base.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Embeddings [..., D] of token ids [...]."""
+        places = ids[..., None] == self.rows
+        learnt = self.learnt(places.int().argmax(dim=-1))
+        return torch.where(places.any(dim=-1, keepdim=True), learnt, self.base(ids))
+
+    def merged(self) -> nn.Embedding:
+        """The embedding with the learnt rows in their places."""
+        self.base.weight.data[self.rows] = self.learnt.weight.data.to(self.base.weight.dtype)
+        return self.base
+
+
+def trained_weights(
+    parts: Parts, rates: Mapping[str, float | None], config: LoraConfig | None
+) -> dict[str, int]:
+    """How many numbers train, by net; nothing is changed."""
+    nets = {
+        "unet": parts.unet,
+        "text_encoder": parts.text_encoder,
+        "controlnet": parts.controlnet,
+    }
+    counts = {}
+    for name, net in nets.items():
+        if net is None or rates.get(name) is None:
+            continue
+        if config is None:
+            counts[name] = sum(weight.numel() for weight in net.parameters())
+            continue
+        kind = net.config.model_type if name == "text_encoder" else ""
+        ends = tuple(f".{end}" for end in TEXT_PROJECTIONS.get(kind, UNET_PROJECTIONS))
+        layers = [m for n, m in net.named_modules() if n.endswith(ends)]
+        counts[name] = sum(
+            config.rank * (m.in_features + m.out_features) + config.dora * m.out_features
+            for m in layers
+        )
+        if name == "text_encoder":
+            counts[name] += len(_view_rows(parts.tokenizer)) * _embedding(net).embedding_dim
+    if parts.projection is not None:
+        counts["projection"] = parts.projection.weight.numel()
+    return counts
+
+
+def adapt(
+    denoiser: Denoiser, tokenizer: Any, config: LoraConfig, *, seed: int, dtype: torch.dtype
+) -> None:
+    """Freeze the nets and give adapters to those that trained; frozen weights get this format.
+
+    What is learnt starts as a function of `seed` and stays float32. A text encoder without adapters
+    stays float32 too: its states may be made once, and outside autocast. Raises InputError for a
+    text encoder of which it is not known where its attention is.
+    """
+    unet, text_encoder = denoiser.unet, denoiser.text_encoder
+    if denoiser.trains_text_encoder:
+        kind = text_encoder.config.model_type
+        if kind not in TEXT_PROJECTIONS:
+            raise InputError(
+                f"lora is not known for text encoders of kind {kind!r}, but for "
+                f"{', '.join(TEXT_PROJECTIONS)}: set learning_rate.text_encoder to null"
+            )
+        _inject(text_encoder, TEXT_PROJECTIONS[kind], config, seed=seed)
+        if rows := _view_rows(tokenizer):
+            text_encoder.set_input_embeddings(LearntRows(_embedding(text_encoder), rows))
+        _hold_frozen(text_encoder, dtype)
+    if any(weight.requires_grad for weight in unet.parameters()):
+        _inject(unet, UNET_PROJECTIONS, config, seed=seed)
+    _hold_frozen(unet, dtype)
+
+
+def _view_rows(tokenizer: Any) -> list[int]:
+    """The ids of the view tokens that a tokenizer has."""
+    vocabulary = tokenizer.get_vocab()
+    return [vocabulary[token] for token in VIEW_TOKENS.values() if token in vocabulary]
+
+
+def _embedding(text_encoder: Any) -> nn.Embedding:
+    embedding: nn.Embedding = text_encoder.get_input_embeddings()
+    return embedding
+
+
+def _inject(net: nn.Module, projections: list[str], config: LoraConfig, *, seed: int) -> None:
+    """Adapters at these projections, which change nothing yet; all else is frozen."""
+    said = PeftConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        use_dora=config.dora,
+        target_modules=projections,
+    )
+    net.requires_grad_(False)
+    inject_adapter_in_model(said, net, adapter_name=ADAPTER)
+    for name, layer in net.named_modules():
+        if isinstance(layer, LoraLayer):
+            down = layer.lora_A[ADAPTER].weight
+            bound = down.shape[1] ** -0.5  # as peft draws them; the other factor is 0
+            generator = torch_generator(seed, "adapter", type(net).__name__, name)
+            down.data.uniform_(-bound, bound, generator=generator)
+
+
+def _hold_frozen(net: nn.Module, dtype: torch.dtype) -> None:
+    """Hold the frozen matrices and kernels of a net in this format; norms work in float32."""
+    for weight in net.parameters():
+        if not weight.requires_grad and weight.ndim > 1:
+            weight.data = weight.data.to(dtype)
+
+
+@torch.no_grad()
+def merge(net: nn.Module, originals: Mapping[str, Tensor] | None = None) -> None:
+    """Take a net's adapters into its weights, float32.
+
+    `originals` are the base's, which come to be the net's own, for one that was held in less.
+    """
+    for name, weight in net.named_parameters():
+        plain = name.replace(".base_layer.", ".").replace(".base.", ".")
+        if originals and plain in originals:
+            weight.data = originals[plain].to(weight.device)
+    for name, module in list(net.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()
+            net.set_submodule(name, module.get_base_layer())
+        elif isinstance(module, LearntRows):
+            net.set_input_embeddings(module.merged())  # type: ignore[operator]
+    if hasattr(net, "peft_config"):
+        del net.peft_config
+
+
+def save_adapters(
+    folder: Path, denoiser: Denoiser, tokenizer: Any, origin: Mapping[str, Any], *, overwrite: bool
+) -> None:
+    """Save the adapters alone, whole or not at all, for the pipeline that they were trained on.
+
+    `pipeline.load_lora_weights(folder)` reads them. Where view tokens were learnt, each has a file
+    `view-....safetensors` for `pipeline.load_textual_inversion`, which comes first.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    unet, unet_said = _adapters(denoiser.unet)
+    text, text_said = _adapters(denoiser.text_encoder)
+    if text and denoiser.text_encoder.config.model_type in CLIP:  # as transformers 4 names them
+        text = {f"text_model.{name.removeprefix('text_model.')}": w for name, w in text.items()}
+    with whole_folder(folder, overwrite=overwrite) as partial:
+        StableDiffusionPipeline.save_lora_weights(
+            partial,
+            unet_lora_layers=unet,
+            text_encoder_lora_layers=text,
+            unet_lora_adapter_metadata=unet_said,
+            text_encoder_lora_adapter_metadata=text_said,
+        )
+        embedding = denoiser.text_encoder.get_input_embeddings()
+        if isinstance(embedding, LearntRows):
+            tokens = tokenizer.convert_ids_to_tokens(embedding.rows.tolist())
+            for token, row in zip(tokens, embedding.learnt.weight.detach().cpu(), strict=True):
+                save_file({token: row.clone()}, partial / f"{token.strip('<>')}.safetensors")
+        files = sorted(partial.glob("*.safetensors"))
+        write_manifest(partial, "adapter", fingerprint_of_files(files), **origin)
+
+
+def _adapters(net: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A net's adapters and what peft says of them, as if alpha were the rank.
+
+    Readers that know no alpha then scale them rightly.
+    """
+    if not hasattr(net, "peft_config"):
+        return {}, {}
+    said = net.peft_config[ADAPTER]
+    weights: dict[str, Tensor] = {}
+    for name, weight in get_peft_model_state_dict(net, adapter_name=ADAPTER).items():
+        scale = said.lora_alpha / said.r if ".lora_B." in name else 1.0
+        if name.endswith("_vector"):  # DoRA's, which transformers 5 finds by the full name alone
+            name += ".weight"
+        weights[name] = (weight.detach() * scale).cpu().contiguous()
+    plain: dict[str, Any] = said.to_dict() | {"lora_alpha": said.r}
+    return weights, json.loads(json.dumps(plain, default=sorted))
