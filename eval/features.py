@@ -13,7 +13,7 @@ from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.feature_set import FeatureSet
-from roentgen.vision.features.extractor import Extractor
+from roentgen.vision.features.network import Extractor
 
 _CHUNK = 64
 _NAME = "features"

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.alignment.scores import alignment, trainable
+from eval.alignment.scores import alignment
 from eval.config import ReferenceConfig
+from eval.finding_scores import trainable
 from eval.report.formatting import told
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json
@@ -24,8 +25,9 @@ from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import run_program
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import encode_png
-from roentgen.manifest import MANIFEST, provenance, read_manifest
+from roentgen.manifest import provenance, read_manifest
 from roentgen.record.findings import FindingName
+from roentgen.storage import MANIFEST
 from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier
 from roentgen.vision.label_arrays import NotMentioned
 

@@ -5,20 +5,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.alignment.scores import alignment, trainable
+from eval.alignment.scores import alignment
+from eval.finding_scores import trainable
 from eval.report.formatting import number
 from eval.sets import ImageSet, read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
 from roentgen.errors import run_program
-from roentgen.manifest import (
-    check_writable,
-    fingerprint_of_files,
-    provenance,
-    whole_folder,
-    write_manifest,
-)
+from roentgen.manifest import fingerprint_of_files, provenance, write_manifest
 from roentgen.record.findings import FINDING_NAMES
+from roentgen.storage import check_writable, whole_folder
 from roentgen.vision.classifier import (
     SPEC_FILE,
     WEIGHTS_FILE,

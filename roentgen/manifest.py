@@ -1,25 +1,20 @@
 """Output folders: written whole or not at all, and each says what it is and what it came from."""
 
-import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import subprocess
-import tempfile
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from roentgen.config import config_to_dict
 from roentgen.errors import InputError
+from roentgen.storage import MANIFEST, write_json
 
-MANIFEST = "roentgen.json"
 Kind = Literal["dataset", "model", "results", "run", "adapter", "export"]
 
 # What a run's numbers depend on beside our own code.
@@ -50,108 +45,6 @@ class License:
     """What a data-use agreement demands beyond the licence; None if there is none."""
     may_share: bool
     """Whether content, or what a model made of it, may be passed on."""
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: whoever opens `path` sees the old content or the new, never half."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush(path.parent)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity, which JSON does not know, are a ValueError."""
-    write_file(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-@contextmanager
-def whole_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path`, which becomes `path` if the block ends without an error.
-
-    After an error the temporary folder is removed and what stood at `path` still stands. Raises
-    InputError, before the block, as `check_output` does.
-    """
-    check_output(path, overwrite=overwrite)
-    target = path.resolve()
-    mark = uuid.uuid4().hex[:8]
-    temporary = target.with_name(f".{target.name}.{mark}.partial")
-    with _named_failure(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-    try:
-        yield temporary
-        install_folder(temporary, target, overwrite=overwrite)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def install_folder(finished: Path, target: Path, *, overwrite: bool) -> None:
-    """Give a finished folder on the same disk its name; what stands there goes afterwards.
-
-    Raises InputError as `check_output` does, and leaves both folders as they are then.
-    """
-    for inner in (finished, *finished.rglob("*")):
-        _flush(inner)
-    check_output(target, overwrite=overwrite)  # it may have been made meanwhile
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    if target.exists():
-        target.rename(old)
-    try:
-        finished.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    _flush(target.parent)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError unless `folder` may be written: absent or empty, or ours and `overwrite`."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"output {folder} is a file, not a folder: choose another")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not overwrite:
-        raise InputError(
-            f"output folder {folder} is not empty: choose another, or set overwrite=true"
-        )
-    if not (folder / MANIFEST).exists():
-        raise InputError(
-            f"output folder {folder} holds files that are not ours (no {MANIFEST}), so it is not"
-            " overwritten: remove it yourself or choose another"
-        )
-
-
-def check_writable(folder: Path) -> None:
-    """Raise InputError unless files can be made in `folder` or, where it is absent, beside it.
-
-    Its parents are made.
-    """
-    with _named_failure(folder):
-        folder.resolve().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder if folder.exists() else folder.resolve().parent):
-            pass
-
-
-def check_free_space(folder: Path, needed_bytes: int) -> None:
-    """Raise InputError unless the disk of `folder` (which need not exist yet) has so much free."""
-    existing = next(place for place in (folder, *folder.resolve().parents) if place.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed_bytes:
-        raise InputError(
-            f"the disk of {folder} has {free / 1e9:.2f} GB free, but {needed_bytes / 1e9:.2f} GB"
-            " are needed: free some or choose another output folder"
-        )
 
 
 def provenance(
@@ -243,27 +136,6 @@ def fingerprint_of_files(paths: Iterable[Path]) -> str:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         digests[file.relative_to(common).as_posix()] = digest
     return fingerprint_of(digests)
-
-
-@contextmanager
-def _named_failure(path: Path) -> Iterator[None]:
-    """Where `path` cannot be made, say so; a full disk stays what it is."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        reason = error.strerror or str(error)
-        raise InputError(f"output folder {path} cannot be made or written to: {reason}") from None
-
-
-def _flush(path: Path) -> None:
-    """Make the disk hold what was written to a file or renamed in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _versions() -> dict[str, str]:

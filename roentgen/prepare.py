@@ -21,7 +21,7 @@ from roentgen.dataset.dataset import LEFT_OUT, open_dataset
 from roentgen.dataset.finalize import SPLITS
 from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import check_free_space, check_output, install_folder, provenance
+from roentgen.manifest import provenance
 from roentgen.preparation.assemble import (
     CONTACT_SHEET,
     UNMAPPED,
@@ -43,6 +43,7 @@ from roentgen.preparation.part_record import (
 )
 from roentgen.preparation.postprocess import Finish
 from roentgen.preparation.workers import make_parts
+from roentgen.storage import check_free_space, check_output, install_folder
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
 

@@ -24,15 +24,11 @@ from roentgen.dataset.image_arrays import Pixels
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import (
-    MANIFEST,
-    check_writable,
     fingerprint_of,
     fingerprint_of_files,
     inherit_licenses,
     provenance,
     read_manifest,
-    write_file,
-    write_json,
     write_manifest,
 )
 from roentgen.metrics.estimates import Estimate, normal_estimate
@@ -40,14 +36,16 @@ from roentgen.metrics.feature_set import FeatureSet
 from roentgen.metrics.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.frechet import Sample
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import MANIFEST, check_writable, write_file, write_json
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier
-from roentgen.vision.features.extractor import Extractor, load_extractor
+from roentgen.vision.features.extractor import load_extractor
+from roentgen.vision.features.network import Extractor
 from sample.benchmark.config import BenchConfig
 from sample.benchmark.label_agreement import agreement
 from sample.benchmark.table import Row, csv_table, markdown_table, plot
-from sample.config import PromptsConfig
 from sample.generator import Generator
 from sample.plan import PlannedImage
+from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"
 MINIMUM = 20  # images, below which FID means nothing

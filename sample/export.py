@@ -14,16 +14,9 @@ from roentgen.dataset.dataset import RadiographDataset, open_dataset
 from roentgen.dataset.finalize import SPLITS, counts_of
 from roentgen.dataset.shards import Tally
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import (
-    check_free_space,
-    check_output,
-    fingerprint_of,
-    provenance,
-    whole_folder,
-    write_file,
-    write_manifest,
-)
+from roentgen.manifest import fingerprint_of, provenance, write_manifest
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import check_free_space, check_output, whole_folder, write_file
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
 from sample.exports.config import ExportConfig
 from sample.exports.intake import Intake, Refusal

@@ -35,16 +35,10 @@ from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined
-from roentgen.manifest import (
-    check_free_space,
-    check_output,
-    install_folder,
-    provenance,
-    read_manifest,
-    write_file,
-)
+from roentgen.manifest import provenance, read_manifest
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.structures import Masks
+from roentgen.storage import check_free_space, check_output, install_folder, write_file
 from sample.config import GenerateConfig
 from sample.generator import Generator, PromptCheck
 from sample.plan import PLAN, PlanFile, PlannedImage, part_size, plan_images, write_plan

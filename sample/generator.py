@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.controlnet import conditioning
 from roentgen.diffusion.conditions.prompt_encoding import TooLong, token_counts, token_limit
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
@@ -30,9 +31,9 @@ from roentgen.record.findings import states
 from roentgen.record.radiograph import Radiograph, Split, Synthesis
 from roentgen.record.structures import Masks, check_not_empty
 from roentgen.record.views import VIEW_TOKENS, View
-from sample.config import PromptsConfig
+from sample.mask_source import MaskSource
 from sample.plan import PlannedImage, plan_images
-from sample.prompts.from_masks import MaskPrompts, MaskSource
+from sample.prompts.config import MaskPrompts, PromptsConfig
 
 
 class Generator:

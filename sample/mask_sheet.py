@@ -13,15 +13,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from roentgen.config import load_config
 from roentgen.dataset.dataset import RadiographSplit, open_dataset
+from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError, run_program
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import colours, outlined, painted
-from roentgen.manifest import check_writable, write_file
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import Radiograph
-from roentgen.record.structures import FINDING_OF, Masks, check_structures, masks_of
+from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.record.views import View
+from roentgen.storage import check_writable, write_file
 from sample.masks.transforms import MaskTransforms, is_mirrored, transformed
 
 _LEGEND_HEIGHT = 24  # pixels

@@ -19,10 +19,9 @@ from roentgen.randomness import derive_seed
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Sex
 from roentgen.record.views import View
-from sample.config import PromptsConfig
 from sample.masks.laterality import swap_words, swapped_sides
 from sample.masks.transforms import is_mirrored
-from sample.prompts.from_masks import MaskPrompts
+from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.prompts.sources import prompt_rows
 
 PLAN = "plan.parquet"

@@ -14,7 +14,8 @@ from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import ended_like_ctrl_c, meet, this_launch
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import check_free_space, check_output, inherit_licenses, provenance
+from roentgen.manifest import inherit_licenses, provenance
+from roentgen.storage import check_free_space, check_output
 from sample.plan import PLAN
 from sample.screening.config import ScreenConfig
 from sample.screening.judges import make_judges

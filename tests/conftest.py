@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from roentgen.dataset.dataset import DatasetWriter
-from roentgen.diffusion.backbones.stable_diffusion import Parts, save_model
+from roentgen.diffusion.backbones.stable_diffusion import save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import numpy_generator

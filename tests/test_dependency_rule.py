@@ -1,18 +1,22 @@
-"""The shape of the code: who may import whom, and how long files and functions may be."""
+"""The shape of the code: who may import whom, how long files and functions are, where tests lie."""
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("train", "sample", "eval")
 PACKAGES = ("roentgen", *STAGES)
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # Modules that run code when they read a file; weights are safetensors, the rest JSON or Parquet.
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 LONGEST_FILE = 500
 LONGEST_FUNCTION = 120
+MOST_MODULES = 16  # in a folder
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -60,6 +64,79 @@ def test_stages_meet_only_in_roentgen() -> None:
         return (name for name in imports(tree_of(path)) if name.split(".")[0] in forbidden)
 
     assert offences(check) == {}
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Each module with the modules of ours that it imports, wherever in the file it does."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        found = {
+            f"{node.module}.{alias.name}"
+            if f"{node.module}.{alias.name}" in names
+            else (node.module or "")
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        graph[name] = ((found | set(imports(tree_of(path)))) & set(names)) - {name}
+    return graph
+
+
+def circle(graph: dict[str, set[str]]) -> list[str] | None:
+    """The names of a circle, the first at its end again; None where there is none."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return None
+
+
+def inside(folder: str, graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The files and folders in a folder, with those beside them that they import."""
+    rooms: dict[str, set[str]] = {}
+    for name, imported in graph.items():
+        if name.startswith(f"{folder}."):
+            room = name.removeprefix(f"{folder}.").split(".")[0]
+            others = (n.removeprefix(f"{folder}.") for n in imported if n.startswith(f"{folder}."))
+            rooms.setdefault(room, set()).update(other.split(".")[0] for other in others)
+    return {room: others - {room} for room, others in rooms.items()}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle(module_graph()) is None
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    graph = module_graph()
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in FILES}
+    found = {folder: circle(inside(folder, graph)) for folder in sorted(folders)}
+    assert {folder: names for folder, names in found.items() if names} == {}
+
+
+def test_no_import_hides_from_the_graph() -> None:
+    """Under TYPE_CHECKING only other people's packages may be imported, for a light start."""
+
+    def check(path: Path) -> Iterator[str]:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                yield from (name for name in imports(node) if name.split(".")[0] in PACKAGES)
+
+    assert offences(check) == {}
+
+
+def test_folders_stay_small() -> None:
+    sizes = Counter(path.parent for path in FILES if path.name != "__init__.py")
+    assert {folder: n for folder, n in sizes.items() if n > MOST_MODULES} == {}
+
+
+def test_tests_lie_where_their_modules_do() -> None:
+    tests = [path.parent.relative_to(ROOT / "tests") for path in TESTS]
+    folders = {path.parent.relative_to(ROOT) for path in FILES}
+    lost = {folder for folder in tests if folder.parts and folder.parts[0] in PACKAGES} - folders
+    assert lost == set()
+    others = {folder.parts[0] for folder in tests if folder.parts} - set(PACKAGES)
+    assert others == {"benchmarks", "end_to_end", "scale"}  # of the whole, not of a module
 
 
 def test_no_module_is_named_like_the_standard_librarys() -> None:
@@ -116,5 +193,13 @@ def test_the_checks_see_what_they_forbid() -> None:
     assert list(imports(ast.parse(bad))) == ["pickle"]
     good = "torch.load(x, weights_only=True)\nnp.load(x)\ndatasets.load(x)"
     assert list(unsafe_reads(ast.parse(good))) == []
+    assert circle({"a": {"b"}, "b": {"a"}}) is not None
+    graph = {
+        "roentgen.a.x": {"roentgen.b.y"},
+        "roentgen.b.y": set(),
+        "roentgen.b.z": {"roentgen.a.x"},
+    }
+    assert circle(graph) is None
+    assert circle(inside("roentgen", graph)) is not None
     nested = "def f():\n    from train.loop import step\n    import eval.report"
     assert list(imports(ast.parse(nested))) == ["train.loop", "eval.report"]

@@ -27,8 +27,9 @@ from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
 from roentgen.diffusion.backbones.tiny import build_tiny
 from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import check_output, provenance
+from roentgen.manifest import provenance
 from roentgen.randomness import numpy_generator, torch_generator
+from roentgen.storage import check_output
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,13 @@ import torch
 import transformers
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import Parts, find_model, save_model
+from roentgen.diffusion.backbones.stable_diffusion import find_model, save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import check_output, provenance, read_manifest
+from roentgen.manifest import provenance, read_manifest
+from roentgen.storage import check_output
 from train.checks import choose_prediction
 from train.config import FinetuneConfig
 from train.config_sections import require

@@ -1,6 +1,5 @@
 """What is checked before any work: that data, base model and run folder fit the configuration."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,20 @@ from roentgen.dataset.dataset import (
     check_patients_disjoint,
     open_dataset,
 )
-from roentgen.diffusion.backbones.stable_diffusion import Parts, find_model
+from roentgen.dataset.structure_masks import check_structures
+from roentgen.diffusion.backbones.stable_diffusion import find_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import token_counts
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
-from roentgen.manifest import MANIFEST, check_writable, read_manifest
-from roentgen.record.structures import check_structures
+from roentgen.manifest import read_manifest
+from roentgen.storage import MANIFEST, check_writable
 from train.checkpoints.checkpoint import differences, has_checkpoints, newest_checkpoint
 from train.config import ControlnetConfig, RunConfig
+from train.inputs import Inputs
 from train.loading.batches import Prompts
 from train.loading.filtered_split import KeptSplit, keep
-from train.monitor.validation import check_preview
+from train.monitor.previews import check_preview
 from train.optim.optimizer import check_optimizer
 from train.setup.base_model import base_fingerprints, load_base
 from train.setup.disk_space import check_space, space_needed
@@ -34,23 +36,6 @@ FREE |= {"checkpoint", "validation", "preview", "log_every", "result", "optimize
 FREE |= {"accumulation", "gradient_checkpointing", "attention", "compile", "channels_last"}
 FREE |= {"resume", "allow_changes", "overwrite", "dry_run"}
 FREE |= {"obedience"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What a run works with, found to fit."""
-
-    dataset: RadiographDataset
-    split: KeptSplit
-    prompts: Prompts
-    held_out: tuple[KeptSplit, Prompts] | None
-    base: Path
-    parts: Parts
-    size: int  # of the images, pixels
-    prediction: str
-    identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
-    checkpoint: tuple[Path, dict[str, Any]] | None
-    disk: dict[str, int]  # bytes that are needed, by what they hold
 
 
 def check_inputs(config: RunConfig) -> Inputs:

@@ -15,8 +15,8 @@ from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import save_model
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import run_program
-from train.checks import Inputs
 from train.config import ControlnetConfig
+from train.inputs import Inputs
 from train.loop import Training
 from train.monitor.mask_fidelity import read_best
 from train.run import run

@@ -12,13 +12,14 @@ import torch
 import transformers
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import Parts, save_model
+from roentgen.diffusion.backbones.stable_diffusion import save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
-from train.checks import Inputs
 from train.config import FinetuneConfig
 from train.engine.fsdp import unshard
+from train.inputs import Inputs
 from train.loop import Training
 from train.optim.lora import adapt, merge, save_adapters
 from train.run import run

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.objective import add_noise, item_losses, min_snr_weights, target
 from roentgen.imaging.images import encode_png
-from roentgen.manifest import write_file
+from roentgen.storage import write_file
 from train.checkpoints.checkpoint import State
 from train.checkpoints.saver import Saver, tolerated
 from train.checkpoints.stop_signals import Agreement, Stop
@@ -28,7 +28,8 @@ from train.loading.filtered_split import KeptSplit
 from train.loading.prefetch import Prefetched, prefetched
 from train.monitor.mask_fidelity import Obedience, keep_best
 from train.monitor.metrics_log import Pace, RunLog
-from train.monitor.validation import held_out_loss, preview
+from train.monitor.previews import preview
+from train.monitor.validation import held_out_loss
 from train.optim.nonfinite import Skipped, Watch, step_if_finite, tell
 from train.optim.optimizer import rate_factor, set_rates
 from train.optim.posthoc_ema import save_snapshots

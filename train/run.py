@@ -17,24 +17,19 @@ from roentgen.config import config_to_yaml
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.noise_schedule import alpha_bars_of
 from roentgen.errors import InputError
-from roentgen.manifest import (
-    MANIFEST,
-    fingerprint_of,
-    inherit_licenses,
-    provenance,
-    write_file,
-    write_manifest,
-)
+from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
+from roentgen.storage import MANIFEST, write_file
 from train.checkpoints.checkpoint import State, load_checkpoint
 from train.checkpoints.saver import Saver, tolerated
 from train.checkpoints.stop_signals import MARKER as STOP_MARKER
 from train.checkpoints.stop_signals import Stop
-from train.checks import Inputs, check_inputs
+from train.checks import check_inputs
 from train.config import ControlnetConfig, RunConfig
 from train.engine.attention import choose_attention
 from train.engine.compiled_blocks import compile_blocks
 from train.engine.deepspeed_zero import ZeroAccelerator, is_wanted
 from train.engine.fsdp import check_engine, check_sharding, is_flattening, prepare_sharding
+from train.inputs import Inputs
 from train.loading.augment import Augmenter
 from train.loading.batches import Examples, Prompts
 from train.loading.draws import Plan, validation_draws

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.alignment.scores import resamples
 from eval.config import EvaluateConfig
+from eval.finding_scores import resamples
 from eval.processes import ALONE
 from eval.sets import MINIMUM, ImageSet, Sets
 from roentgen.cache import Cache, Contents, open_cache

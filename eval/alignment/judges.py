@@ -7,9 +7,10 @@ import numpy as np
 
 from eval.alignment.demographics import PatientProbes, patient_probes, patients_as_asked
 from eval.alignment.laterality import side_accuracy, untrained_sides
-from eval.alignment.scores import alignment, resamples, thresholds_of, trainable
+from eval.alignment.scores import alignment
 from eval.config import EvaluateConfig
 from eval.config_sections import AlignmentConfig
+from eval.finding_scores import resamples, thresholds_of, trainable
 from eval.networks.classifiers import trained
 from eval.networks.regimes import hold_out
 from eval.sets import ImageSet, Sets

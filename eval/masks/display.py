@@ -1,13 +1,13 @@
 """How mask fidelity is shown: the tables, plots, pictures and words made of its numbers."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
 from eval.masks.overlap import STRAY
+from eval.masks.scores import Obeyed
 from eval.networks.segmenters import segmenter_text
 from eval.report.plots import Plot, dots
 from eval.report.section import Line, Pictures, Strip, Table
@@ -17,9 +17,6 @@ from roentgen.metrics.estimates import BOOTSTRAP, Floats
 from roentgen.randomness import numpy_generator
 from roentgen.record.structures import Masks
 from roentgen.vision.segmenter import Segmenter
-
-if TYPE_CHECKING:
-    from eval.masks.measure import Obeyed
 
 REAL, MEAN = "real films", "mean"
 DICE = (
@@ -48,7 +45,7 @@ def definition(config: EvaluateConfig, learnt: int, held_out: int) -> tuple[str,
     )
 
 
-def summary(obeyed: Mapping[str, "Obeyed"]) -> tuple[Line, ...]:
+def summary(obeyed: Mapping[str, Obeyed]) -> tuple[Line, ...]:
     """The mean Dice."""
     return (
         Line(
@@ -59,7 +56,7 @@ def summary(obeyed: Mapping[str, "Obeyed"]) -> tuple[Line, ...]:
     )
 
 
-def tables(obeyed: Mapping[str, "Obeyed"], structures: Sequence[str]) -> tuple[Table, ...]:
+def tables(obeyed: Mapping[str, Obeyed], structures: Sequence[str]) -> tuple[Table, ...]:
     """Each measure, a structure a row and a set a column."""
 
     def table(name: str, caption: str, field: str) -> Table:
@@ -77,7 +74,7 @@ def tables(obeyed: Mapping[str, "Obeyed"], structures: Sequence[str]) -> tuple[T
     )
 
 
-def plots(obeyed: Mapping[str, "Obeyed"]) -> tuple[Plot, ...]:
+def plots(obeyed: Mapping[str, Obeyed]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
         {name: {**each.dice} for name, each in obeyed.items()},

@@ -1,38 +1,24 @@
 """Mask fidelity: whether what is drawn lies where its masks say."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 from accelerate import PartialState
 
-from eval.alignment.scores import resamples
 from eval.config import EvaluateConfig
 from eval.config_sections import MasksConfig
+from eval.finding_scores import resamples
 from eval.masks.display import MEAN, REAL, definition, pictures, plots, summary, tables
 from eval.masks.overlap import Overlap, overlap, score, sources
+from eval.masks.scores import Obeyed
 from eval.networks.segmenters import trained_segmenter, with_masks
 from eval.report.section import Part
 from eval.sets import ImageSet, Sets
+from roentgen.dataset.structure_masks import check_structures
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.paired_scores import Score, mean_of, share
-from roentgen.record.structures import check_structures
 from roentgen.vision.segmenter import FOLD, Segmenter
 
 SEED = 0  # of the segmenter's training
-
-
-@dataclass(frozen=True, kw_only=True)
-class Obeyed:
-    """Of one set, by structure and their mean."""
-
-    dice: Mapping[str, Estimate]
-    iou: Mapping[str, Estimate]
-    shuffled: Mapping[str, Estimate]
-    """Dice with another image's masks: what not obeying gives."""
-    strays: Mapping[str, Estimate]
-    """Share of images in which a structure is found that was asked to be nowhere."""
 
 
 def check_masks(config: EvaluateConfig, sets: Sets) -> None:

@@ -18,8 +18,9 @@ from safetensors.numpy import save
 from eval.config import EvaluateConfig
 from eval.sets import ImageSet
 from roentgen.dataset.image_arrays import Joined
-from roentgen.manifest import fingerprint_of, whole_folder, write_file
+from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
+from roentgen.storage import whole_folder, write_file
 from roentgen.vision.backbones import OURS
 from roentgen.vision.classifier import (
     Classifier,

@@ -9,8 +9,9 @@ from eval.networks.classifiers import device
 from eval.sets import ImageSet
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_arrays import Joined
-from roentgen.manifest import fingerprint_of, whole_folder
-from roentgen.record.structures import is_any_known, structures_shown
+from roentgen.dataset.structure_masks import is_any_known, structures_shown
+from roentgen.manifest import fingerprint_of
+from roentgen.storage import whole_folder
 from roentgen.vision.segmenter import Segmenter, StructureMasks, load_segmenter, train_segmenter
 
 

@@ -22,7 +22,8 @@ from eval.report.plots import Plot, histogram
 from eval.report.section import Cell, Line, Part, Pictures, Strip, Table
 from eval.sets import ImageSet, Sets
 from roentgen.dataset.image_arrays import Chosen
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
 from roentgen.metrics.conformal import Threshold, calibrate, copies

@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from roentgen.dataset.image_arrays import Images
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import TooLong, encode_prompts
 from roentgen.imaging.images import to_tensor
 from roentgen.metrics.estimates import Floats

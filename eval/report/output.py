@@ -6,15 +6,12 @@ from typing import Any
 
 from roentgen.errors import InputError
 from roentgen.manifest import (
-    MANIFEST,
-    check_writable,
     fingerprint_of,
     inherit_licenses,
     read_manifest,
-    write_file,
-    write_json,
     write_manifest,
 )
+from roentgen.storage import MANIFEST, check_writable, write_file, write_json
 
 File = str | bytes | dict[str, Any]  # a dict is written as JSON
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from accelerate import PartialState
 from tqdm import tqdm
 
-from eval.alignment.scores import resamples
 from eval.config import EvaluateConfig
 from eval.config_sections import SegmentationConfig
+from eval.finding_scores import resamples
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
 from eval.masks.overlap import overlap, score

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.alignment.scores import resamples, shortage
+from eval.finding_scores import resamples, shortage
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_tokens,
     token_counts,

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.alignment.scores import MEAN
 from eval.config import EvaluateConfig
+from eval.finding_scores import MEAN
 from eval.networks.classifiers import network_text
 from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines

@@ -6,9 +6,9 @@ import numpy as np
 from accelerate import PartialState
 from tqdm import tqdm
 
-from eval.alignment.scores import trainable
 from eval.config import EvaluateConfig
 from eval.config_sections import UtilityConfig
+from eval.finding_scores import trainable
 from eval.leakage import held_out_prompts, named_patients
 from eval.networks.classifiers import Phase, predicted
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.alignment.scores import MEAN, shortage
+from eval.finding_scores import MEAN, shortage
 from eval.subgroups import Groups, names_of
 from roentgen.metrics.calibration import ece_floor, reliability, weighted_ece
 from roentgen.metrics.estimates import (

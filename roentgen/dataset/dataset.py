@@ -25,8 +25,9 @@ from roentgen.dataset.finalize import SPLITS, seal
 from roentgen.dataset.shards import ShardWriter, Tally
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
-from roentgen.manifest import License, read_manifest, whole_folder
+from roentgen.manifest import License, read_manifest
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import whole_folder
 
 LEFT_OUT = "left_out.csv"
 LEFT_OUT_COLUMNS = ("id", "reason", "asked")  # asked: whether the configuration asked for it

@@ -8,8 +8,9 @@ from roentgen.dataset import schema
 from roentgen.dataset.card import dataset_card
 from roentgen.dataset.shards import Tally
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of, write_file, write_json, write_manifest
+from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Split
+from roentgen.storage import write_file, write_json
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 

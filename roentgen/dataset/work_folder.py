@@ -30,8 +30,8 @@ import pyarrow as pa
 from roentgen.dataset.schema import from_row
 from roentgen.dataset.shards import ShardWriter, Tally
 from roentgen.errors import InputError
-from roentgen.manifest import check_writable, write_json
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import check_writable, write_json
 
 Doing = Literal["preparing", "generating", "screening"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.diffusion.conditions.text_encoder import idle_weights
 

@@ -7,8 +7,9 @@ from typing import Any
 from roentgen.diffusion.backbones.stable_diffusion import find_model, model_fingerprint
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.errors import InputError
-from roentgen.manifest import MANIFEST, License, read_manifest
+from roentgen.manifest import License, read_manifest
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.storage import MANIFEST
 
 
 def model_manifest(model: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import numpy as np
 from roentgen.phantom.lesions import Blob, Lesions, LungSide
 from roentgen.phantom.thorax import (
     NORMAL_AERATION,
-    Array,
     Thorax,
     blended,
     diaphragm,
@@ -17,6 +16,7 @@ from roentgen.phantom.thorax import (
     outside_heart,
     outside_mediastinum,
 )
+from roentgen.projection.rays import Array
 
 AP_TILT = 0.45  # radians a patient leans back for an AP film in bed; fluid follows gravity
 

@@ -4,30 +4,12 @@ A strand is a cloud of points with the volume that each stands for; `projection`
 path lengths. Bone and metal bring their own attenuation, vessels replace air.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from roentgen.phantom.lesions import Lesions
-from roentgen.phantom.thorax import APEX, LUNG_HEIGHT, Array, Thorax, cage_half_axes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Strands:
-    """Points [N, 3] in mm, the volume [N] in mm^3 each stands for, and how wide [N] in mm."""
-
-    points: Array
-    volume: Array
-    width: Array
-
-    def __add__(self, other: "Strands") -> "Strands":
-        return Strands(
-            points=np.concatenate([self.points, other.points]),
-            volume=np.concatenate([self.volume, other.volume]),
-            width=np.concatenate([self.width, other.width]),
-        )
-
+from roentgen.phantom.thorax import APEX, LUNG_HEIGHT, Thorax, cage_half_axes
+from roentgen.projection.rays import Strands
 
 NONE = Strands(
     points=np.zeros((0, 3), np.float32),

@@ -14,14 +14,13 @@ from roentgen.phantom.lesions import Lesions, draw_lesions
 from roentgen.phantom.thorax import (
     LUNG_HEIGHT,
     NORMAL_AERATION,
-    Array,
     Thorax,
     draw_thorax,
     occupancy,
     outside_body,
 )
 from roentgen.projection.film import develop, draw_exposure
-from roentgen.projection.rays import MU_WATER, Geometry
+from roentgen.projection.rays import MU_WATER, Array, Geometry, Strands
 from roentgen.record.views import View
 
 MU_BONE = 0.030  # 1/mm above soft tissue
@@ -77,8 +76,8 @@ def take_film(
     rng: np.random.Generator,
     thorax: Thorax,
     lesions: Lesions,
-    vessels: strands.Strands,
-    devices: strands.Strands,
+    vessels: Strands,
+    devices: Strands,
     *,
     view: View,
     size: int,
@@ -156,9 +155,7 @@ def _extent(inside: Array) -> slice:
     return slice(int(places[0]), int(places[-1]) + 1)
 
 
-def _within_air(
-    thorax: Thorax, lesions: Lesions, vessels: strands.Strands, tilt: float
-) -> strands.Strands:
+def _within_air(thorax: Thorax, lesions: Lesions, vessels: Strands, tilt: float) -> Strands:
     """The air that vessels displace: none outside the lung, in fluid, or where it has fallen in."""
     x, y, z = vessels.points.T
     air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=3.0)
@@ -166,7 +163,7 @@ def _within_air(
     if "pneumothorax" in air.regions:
         displaced = displaced * (1 - air.regions["pneumothorax"])
     swollen = 1 + 1.2 * lesions.congestion
-    return strands.Strands(
+    return Strands(
         points=vessels.points,
         volume=vessels.volume * displaced * swollen / NORMAL_AERATION,
         width=vessels.width * swollen,

@@ -2,14 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from roentgen.projection.rays import Array
 from roentgen.record.radiograph import Sex
-
-Array = npt.NDArray[Any]  # of float32: fields, coordinates, path lengths
 
 APEX = 122.0  # mm above the hila
 LUNG_HEIGHT = 238.0  # mm from the apex to the costophrenic angles

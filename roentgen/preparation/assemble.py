@@ -19,12 +19,13 @@ from roentgen.dataset.work_folder import read_row
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
-from roentgen.manifest import License, write_file
+from roentgen.manifest import License
 from roentgen.preparation.bad_items import Reasons
 from roentgen.preparation.part_record import PreparationFolder, PreparedPart, TokenCounts
 from roentgen.prompts.token_lengths import Lengths
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import write_file
 
 CONTACT_SHEET = "contact_sheet.png"
 UNMAPPED = "unmapped.csv"

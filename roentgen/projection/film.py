@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from roentgen.phantom.thorax import Array
+from roentgen.projection.rays import Array
 from roentgen.record.views import View
 
 

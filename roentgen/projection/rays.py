@@ -5,19 +5,36 @@ which are projected as points, and a CT volume, which is interpolated on the ray
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from roentgen.phantom.strands import Strands
-from roentgen.phantom.thorax import Array
 from roentgen.record.views import View
+
+Array = npt.NDArray[Any]  # of float32: fields, coordinates, path lengths
 
 MU_WATER = 0.0185  # 1/mm at about 75 keV, the mean energy of a chest beam (NIST XCOM)
 SOURCE_DISTANCE: dict[View, float] = {"PA": 1830.0, "AP": 1020.0, "LATERAL": 1830.0}
 BEYOND_CAGE = 64.0  # mm of muscle, fat and breast around the cage, at the most
 RAY_STEP = 4.0  # mm between samples along a ray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strands:
+    """Points [N, 3] in mm, the volume [N] in mm^3 each stands for, and how wide [N] in mm."""
+
+    points: Array
+    volume: Array
+    width: Array
+
+    def __add__(self, other: "Strands") -> "Strands":
+        return Strands(
+            points=np.concatenate([self.points, other.points]),
+            volume=np.concatenate([self.volume, other.volume]),
+            width=np.concatenate([self.width, other.width]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

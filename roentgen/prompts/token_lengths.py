@@ -1,33 +1,12 @@
 """How long texts are in a model's tokens, and how many of them its text encoder would cut."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from roentgen.record.radiograph import Report
-from roentgen.record.views import VIEW_TOKENS
 
 TokenCounter = Callable[[str], int]
 LIMIT = 77  # positions of CLIP's text encoders, begin and end tokens among them
 REPORT_SECTIONS = ("findings", "impression", "last_paragraph")
-
-
-def token_counter(model: str | None = None) -> TokenCounter:
-    """Counts the tokens of a text, begin and end tokens among them; a view token is one.
-
-    `model`: a pipeline folder, a repository id or "tiny"; None: CLIP's tokenizer, which Stable
-    Diffusion 1.x and 2.x share. Raises InputError for a model that is not found.
-    """
-    if model is None:
-        from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
-
-        tokenizer = clip_tokenizer()
-    else:
-        from roentgen.diffusion.backbones.stable_diffusion import load_tokenizer
-
-        tokenizer = load_tokenizer(model)
-    tokenizer.add_tokens(list(VIEW_TOKENS.values()))
-    return lambda text: len(tokenizer(text, verbose=False).input_ids)
 
 
 @dataclass
@@ -76,15 +55,3 @@ class Lengths:
             f"median {self.quantile(0.5)}, longest {longest} tokens; {self.beyond} of {self.texts} "
             f"({self.share_beyond:.1%}) beyond {self.limit}"
         )
-
-
-def report_lengths(
-    reports: Iterable[Report | None], count_tokens: TokenCounter
-) -> dict[str, Lengths]:
-    """The lengths of each section that has a text, by the section's name."""
-    tallies: dict[str, Lengths] = {}
-    for report in reports:
-        for section in REPORT_SECTIONS:
-            if text := getattr(report, section, None):
-                tallies.setdefault(section, Lengths()).add(count_tokens(text))
-    return tallies

@@ -23,10 +23,11 @@ from torch.nn import functional
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_arrays import Images
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of_files, write_file, write_json
+from roentgen.manifest import fingerprint_of_files
 from roentgen.randomness import derive_seed, torch_generator
 from roentgen.record.findings import FindingName
 from roentgen.record.views import VIEWS
+from roentgen.storage import write_file, write_json
 from roentgen.vision.backbones import (
     FOLD,
     GROUPS,

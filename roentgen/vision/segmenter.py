@@ -22,10 +22,10 @@ from torch.nn import functional
 
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.structure_masks import masks_of
 from roentgen.errors import InputError
-from roentgen.manifest import write_file, write_json
 from roentgen.randomness import derive_seed, torch_generator
-from roentgen.record.structures import masks_of
+from roentgen.storage import write_file, write_json
 from roentgen.vision.classifier import schedule, to_input
 
 WEIGHTS_FILE, SPEC_FILE = "segmenter.safetensors", "segmenter.json"

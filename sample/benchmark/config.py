@@ -8,7 +8,7 @@ from typing import Any
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SchedulerName
 from roentgen.errors import InputError
-from sample.config import DatasetPrompts
+from sample.prompts.config import DatasetPrompts
 
 
 @dataclass(frozen=True, kw_only=True)

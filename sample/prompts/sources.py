@@ -21,8 +21,8 @@ from roentgen.prompts.grammar import (
 )
 from roentgen.randomness import derive_seed
 from roentgen.record.views import View, parse_view
-from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.prompts.by_label import label_rows
+from sample.prompts.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.prompts.from_masks import rows_of_masks
 from sample.prompts.row import PromptRow, told_findings
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint
 from roentgen.dataset.image_arrays import Chosen, Images, Pixels
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of, whole_folder
+from roentgen.manifest import fingerprint_of
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, FindingName
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import whole_folder
 from roentgen.vision.classifier import (
     Classifier,
     load_classifier,

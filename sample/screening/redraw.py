@@ -24,11 +24,11 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
-from roentgen.manifest import write_json
 from roentgen.randomness import derive_seed
+from roentgen.storage import write_json
 from sample.generator import Generator
 from sample.plan import PLAN, PlanFile, PlannedImage
-from sample.prompts.from_masks import MaskPrompts
+from sample.prompts.config import MaskPrompts
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Candidate, retry_id
 

@@ -21,7 +21,8 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.frechet import frechet_distance_of_features
 from roentgen.metrics.kernel_distances import kernel_distance
 from roentgen.metrics.neighbours import coverage
-from roentgen.vision.features.extractor import Extractor, load_extractor
+from roentgen.vision.features.extractor import load_extractor
+from roentgen.vision.features.network import Extractor
 
 REPEATS = 3
 IMAGES, SIZE = 64, 128

@@ -36,7 +36,8 @@ from torch.nn import functional
 from torchvision import transforms
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.components import Parts
 from train.checkpoints.saver import Saver
 from train.checkpoints.stop_signals import Stop
 from train.checks import check_inputs

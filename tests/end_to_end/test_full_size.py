@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., "Told"]

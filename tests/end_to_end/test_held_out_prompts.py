@@ -9,8 +9,9 @@ from eval.leakage import checks, held_out_prompts
 from eval.sets import ImageSet, Sets, read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
+from sample.config import GenerateConfig
 from sample.generate import generate
+from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 
 def read(folder: Path, split: str) -> ImageSet:

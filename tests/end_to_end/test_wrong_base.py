@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from roentgen.errors import InputError
-from sample.config import GenerateConfig, PromptsConfig
+from sample.config import GenerateConfig
 from sample.generate import generate
+from sample.prompts.config import PromptsConfig
 from train.config import FinetuneConfig
 from train.config_sections import DataConfig
 from train.finetune import finetune

@@ -19,7 +19,7 @@ from eval.fidelity.measure import check_fidelity, fill_fidelity
 from eval.sets import read_sets
 from roentgen.errors import InputError
 from roentgen.metrics.feature_set import FeatureSet
-from roentgen.vision.features.extractor import Definition, Extractor
+from roentgen.vision.features.network import Definition, Extractor
 
 DEFINITION = Definition(
     name="means", layer="none", weights="0", resize="none", pixels="[0, 255]", dimension=3

@@ -13,20 +13,22 @@ import pytest
 import roentgen.manifest
 from roentgen.errors import InputError
 from roentgen.manifest import (
-    MANIFEST,
     License,
-    check_free_space,
-    check_output,
-    check_writable,
     fingerprint_of,
     fingerprint_of_files,
     inherit_licenses,
     provenance,
     read_manifest,
+    write_manifest,
+)
+from roentgen.storage import (
+    MANIFEST,
+    check_free_space,
+    check_output,
+    check_writable,
     whole_folder,
     write_file,
     write_json,
-    write_manifest,
 )
 
 FREE = License(name="CC-BY-4.0", data_use=None, may_share=True)

@@ -11,7 +11,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter
-from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, save_model
+from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import derive_seed

@@ -26,8 +26,8 @@ from sample.bench import bench
 from sample.benchmark.config import BenchConfig, Grid
 from sample.benchmark.label_agreement import agreement
 from sample.benchmark.table import Row
-from sample.config import DatasetPrompts, PromptsConfig
 from sample.generator import Generator
+from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 # diffusers' solvers hand a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(

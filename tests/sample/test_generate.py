@@ -34,10 +34,11 @@ from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
-from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
+from sample.config import GenerateConfig
 from sample.generate import generate, main, sheet_choice
 from sample.generator import Generator
 from sample.plan import PlannedImage, plan_images
+from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 ROOT = Path(__file__).parents[2]
 # diffusers' DPM-Solver++ hands a tensor to np.array.

@@ -11,10 +11,10 @@ from PIL import Image
 from roentgen.config import load_config
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.dataset.structure_masks import masks_of
 from roentgen.errors import InputError
 from roentgen.imaging.overlay import colours
 from roentgen.randomness import derive_seed
-from roentgen.record.structures import masks_of
 from sample.mask_sheet import MaskSheetConfig, mask_sheet
 from sample.masks.transforms import transformed
 

@@ -14,16 +14,18 @@ import torch
 
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.structure_masks import masks_of
 from roentgen.dataset.work_folder import Part, WorkFolder
-from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, save_model
+from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
-from roentgen.record.structures import FINDING_OF, masks_of
-from sample.config import GenerateConfig, PromptsConfig
+from roentgen.record.structures import FINDING_OF
+from sample.config import GenerateConfig
 from sample.export import export
 from sample.exports.config import ExportConfig, FolderFormat
 from sample.generate import generate
@@ -31,7 +33,7 @@ from sample.generator import Generator
 from sample.masks.laterality import swap_words
 from sample.masks.transforms import MaskTransforms, is_mirrored, transformed
 from sample.plan import PLAN, PlanFile
-from sample.prompts.from_masks import MaskPrompts
+from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.screening.config import ReferenceConfig, ScreenConfig
 from sample.screening.redraw import Redraw
 

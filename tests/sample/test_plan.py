@@ -15,8 +15,8 @@ from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report
-from sample.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.plan import PlanFile, PlannedImage, part_size, plan_images, write_plan
+from sample.prompts.config import DatasetPrompts, PromptsConfig, TablePrompts
 from sample.prompts.row import told_findings
 
 STYLE = PromptStyle()

@@ -17,14 +17,15 @@ from safetensors.torch import load_file
 from roentgen.config import load_config
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.backbones.stable_diffusion import (
-    Parts,
     find_controlnet,
     load_controlnet,
     load_parts,
     module_fingerprint,
     save_model,
 )
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.controlnet import conditioning
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
@@ -32,7 +33,6 @@ from roentgen.manifest import read_manifest
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.structures import masks_of
 from roentgen.weights import TINY_CONTROLNET
 from train.config import ControlnetConfig
 from train.config_sections import AugmentConfig

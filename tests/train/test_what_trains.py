@@ -11,7 +11,8 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, load_parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import LearningRates, LoraConfig

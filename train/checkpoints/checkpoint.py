@@ -22,7 +22,8 @@ from torch.optim import Optimizer
 
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of, whole_folder, write_json
+from roentgen.manifest import fingerprint_of
+from roentgen.storage import whole_folder, write_json
 from train.engine.fsdp import copy_into, full
 from train.optim.ema import Ema
 from train.optim.nonfinite import Skips

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import torch
 import torch.distributed as dist
 
-from roentgen.manifest import write_json
+from roentgen.storage import write_json
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from roentgen.errors import InputError
-
-if TYPE_CHECKING:
-    from train.config import RunConfig
+from train.config import RunConfig
 
 
 def is_wanted() -> bool:
@@ -31,7 +29,7 @@ def is_wanted() -> bool:
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
-def zero_plugin(config: "RunConfig") -> DeepSpeedPlugin:
+def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
     """What the launcher and the configuration ask of DeepSpeed.
 
     Raises InputError where it is not installed, or the two do not go together.
@@ -84,7 +82,7 @@ class ZeroAccelerator(Accelerator):  # type: ignore[misc]
     It clips, and leaves out a step whose gradient is not finite, by itself.
     """
 
-    def __init__(self, config: "RunConfig", **settings: Any) -> None:
+    def __init__(self, config: RunConfig, **settings: Any) -> None:
         """Settings are those of any Accelerator. Raises InputError; see `zero_plugin`."""
         self._low = config.precision == "bf16"
         gloo = [InitProcessGroupKwargs(backend="gloo")] if settings["cpu"] else None

@@ -14,14 +14,13 @@ from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
+from train.config import RunConfig
 from train.engine.deepspeed_zero import Moment, renew_copy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from roentgen.diffusion.denoiser import Denoiser
-    from train.config import RunConfig
 
 
 def is_sharding(accelerator: "Accelerator") -> bool:
@@ -43,7 +42,7 @@ def check_engine() -> None:
         )
 
 
-def check_sharding(config: "RunConfig", accelerator: "Accelerator") -> None:
+def check_sharding(config: RunConfig, accelerator: "Accelerator") -> None:
     """Raise InputError where the launcher's settings, or ours, do not go with sharded weights."""
     if not is_sharding(accelerator):
         return
@@ -65,7 +64,7 @@ def check_sharding(config: "RunConfig", accelerator: "Accelerator") -> None:
         raise InputError(f"sharded weights (FSDP) do not go with {'; nor with '.join(wrong)}")
 
 
-def prepare_sharding(denoiser: "Denoiser", accelerator: "Accelerator") -> None:
+def prepare_sharding(denoiser: Denoiser, accelerator: "Accelerator") -> None:
     """Tell accelerate how to shard, if it is to: unit by unit, in float32.
 
     Precision is autocast's business, as it is with whole weights, or losses would differ.
@@ -100,7 +99,7 @@ def copy_into(target: Tensor, whole: Tensor) -> None:
     renew_copy(target)
 
 
-def units(denoiser: "Denoiser") -> list[str]:
+def units(denoiser: Denoiser) -> list[str]:
     """The classes of modules that FSDP gathers and frees as one.
 
     The nets themselves are among them: previews call these alone.
@@ -113,7 +112,7 @@ def units(denoiser: "Denoiser") -> list[str]:
 
 
 @torch.no_grad()
-def unshard(denoiser: "Denoiser", *, keep: bool) -> None:
+def unshard(denoiser: Denoiser, *, keep: bool) -> None:
     """Undo FSDP when training is done: whole weights on the CPU, in modules of their own classes.
 
     All processes must call it; those that do not `keep` the weights are left with their shards.

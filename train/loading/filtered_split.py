@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from roentgen.dataset.dataset import RadiographSplit
+from roentgen.dataset.structure_masks import is_any_known, structures_shown
 from roentgen.errors import InputError
-from roentgen.manifest import write_file
 from roentgen.prompts.filters import Filter
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.record.radiograph import Radiograph
-from roentgen.record.structures import is_any_known, structures_shown
+from roentgen.storage import write_file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.dataset.structure_masks import masks_of
 from roentgen.manifest import fingerprint_of
-from roentgen.record.structures import masks_of
 from train.loading.augment import Augmenter, move_mask
 from train.loading.filtered_split import KeptSplit
 

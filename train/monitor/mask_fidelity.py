@@ -21,20 +21,22 @@ from tqdm import tqdm
 
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_arrays import Pixels
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.dataset.structure_masks import masks_of
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.controlnet import conditioning
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.overlay import outlined
-from roentgen.manifest import fingerprint_of, write_file, write_json
+from roentgen.manifest import fingerprint_of
 from roentgen.metrics.dice import dice
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.findings import states
 from roentgen.record.radiograph import Radiograph
-from roentgen.record.structures import FINDING_OF, Masks, masks_of
+from roentgen.record.structures import FINDING_OF, Masks
+from roentgen.storage import write_file, write_json
 from roentgen.vision.segmenter import (
     SPEC_FILE,
     Segmenter,
@@ -43,12 +45,12 @@ from roentgen.vision.segmenter import (
     load_segmenter,
     train_segmenter,
 )
-from train.checks import Inputs
 from train.config import ControlnetConfig
 from train.config_sections import Attention, ObedienceConfig
 from train.engine.attention import attending
+from train.inputs import Inputs
 from train.loading.filtered_split import KeptSplit
-from train.monitor.validation import PREVIEW_BATCH, PreviewImage, evaluating
+from train.monitor.previews import PREVIEW_BATCH, PreviewImage, evaluating
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from roentgen.manifest import write_file
+from roentgen.storage import write_file
 from train.checkpoints.saver import tolerated
 from train.setup import memory
 

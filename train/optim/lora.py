@@ -17,13 +17,14 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.text_encoder import CLIP
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of_files, whole_folder, write_manifest
+from roentgen.manifest import fingerprint_of_files, write_manifest
 from roentgen.randomness import torch_generator
 from roentgen.record.views import VIEW_TOKENS
+from roentgen.storage import whole_folder
 from train.config_sections import LoraConfig
 
 UNET_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.manifest import whole_folder, write_json
+from roentgen.storage import whole_folder, write_json
 from train.engine.fsdp import full
 from train.optim.ema import blend
 from train.tensor_file import Layout, Record, damage, in_file_order, layout_of, write_tensors

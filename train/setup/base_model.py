@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from roentgen.diffusion.backbones.stable_diffusion import (
-    Parts,
     add_view_tokens,
     find_controlnet,
     load_controlnet,
     load_parts,
     model_fingerprint,
 )
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.conditions.text_encoder import find_text_model, swap_text_encoder
 from roentgen.errors import InputError
-from roentgen.manifest import MANIFEST, fingerprint_of_files, read_manifest
+from roentgen.manifest import fingerprint_of_files, read_manifest
 from roentgen.randomness import derive_seed
+from roentgen.storage import MANIFEST
 from train.config import ControlnetConfig, FinetuneConfig, RunConfig
 
 

@@ -3,8 +3,8 @@
 import math
 from pathlib import Path
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
-from roentgen.manifest import check_free_space
+from roentgen.diffusion.components import Parts
+from roentgen.storage import check_free_space
 from train.config import RunConfig
 from train.optim.lora import trained_weights
 

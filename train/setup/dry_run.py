@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from roentgen.cache import lacking
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
-from train.checks import Inputs
 from train.config import RunConfig
 from train.engine.attention import attending
+from train.inputs import Inputs
 from train.loading.augment import Augmenter
 from train.loading.latent_cache import plan_latents
 from train.optim.ema import Ema

@@ -4,31 +4,26 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from roentgen.diffusion.backbones.transformers4 import write_for_older_transformers
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.text_encoder import (
     fold_projection,
     read_text_encoder,
     read_tokenizer,
 )
 from roentgen.errors import InputError
-from roentgen.manifest import (
-    MANIFEST,
-    fingerprint_of_files,
-    read_manifest,
-    whole_folder,
-    write_manifest,
-)
+from roentgen.manifest import fingerprint_of_files, read_manifest, write_manifest
 from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS
+from roentgen.storage import MANIFEST, whole_folder
 from roentgen.weights import TINY, TINY_CONTROLNET
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
+    from diffusers import ControlNetModel
 
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 # What is fetched of a repository beside weights: configurations, never pickles.
@@ -37,30 +32,6 @@ PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in (*PARTS, CONTROLN
 PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
 # Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
 WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
-
-
-@dataclass(kw_only=True)
-class Parts:
-    """The parts of a Stable Diffusion pipeline; the scheduler holds noise schedule and objective.
-
-    Weights are float32 after loading, all modules in eval mode.
-    """
-
-    vae: "AutoencoderKL"
-    unet: "UNet2DConditionModel"
-    text_encoder: Any  # a text model of transformers
-    tokenizer: Any  # its tokenizer
-    scheduler: "SchedulerMixin"
-    prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
-    projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
-    controlnet: "ControlNetModel | None" = None
-    structures: tuple[str, ...] = ()  # of the ControlNet's channels, in order
-
-    @property
-    def image_size(self) -> int:
-        """Pixels a side of the images that the UNet was trained for."""
-        halvings = len(self.vae.config.block_out_channels) - 1
-        return int(self.unet.config.sample_size * 2**halvings)
 
 
 def find_model(base: str) -> Path:

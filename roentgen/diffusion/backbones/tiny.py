@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
-
-    from roentgen.diffusion.backbones.stable_diffusion import Parts
 
 IMAGE_SIZE = 128  # pixels a side; the VAE shrinks them by 8
 
@@ -30,7 +29,7 @@ def tiny_autoencoder() -> "AutoencoderKL":
     )
 
 
-def build_tiny(seed: int) -> "Parts":
+def build_tiny(seed: int) -> Parts:
     """Untrained parts of the tiny base, the same for the same seed.
 
     UNet of 64/128/192 channels on 16x16 latents, CLIP text encoder of width 96, scaled-linear
@@ -40,7 +39,7 @@ def build_tiny(seed: int) -> "Parts":
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from roentgen.diffusion.backbones.stable_diffusion import Parts
+    from roentgen.diffusion.components import Parts
 
     tokenizer = clip_tokenizer()
     with torch.random.fork_rng(devices=[]):

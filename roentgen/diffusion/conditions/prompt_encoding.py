@@ -7,15 +7,13 @@ its states do not depend on what it is encoded together with.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from roentgen.diffusion.components import Parts
 from roentgen.errors import InputError
-
-if TYPE_CHECKING:
-    from roentgen.diffusion.backbones.stable_diffusion import Parts
 
 TooLong = Literal["refuse", "truncate"]
 
@@ -114,9 +112,7 @@ def _mask(attended: Tensor, dtype: torch.dtype) -> Tensor:
     return nothing.masked_fill(~attended, torch.finfo(dtype).min)[:, None, None]
 
 
-def encode_prompts(
-    parts: "Parts", prompts: Sequence[str], *, too_long: TooLong = "refuse"
-) -> Tensor:
+def encode_prompts(parts: Parts, prompts: Sequence[str], *, too_long: TooLong = "refuse") -> Tensor:
     """Prompt embeddings [N, L, D] on the text encoder's device. Raises InputError, see above.
 
     D is the width that the UNet takes.

@@ -1,16 +1,14 @@
 """Text encoders of any kind: read, put in place of a pipeline's own, and made to fit its UNet."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.errors import InputError
-
-if TYPE_CHECKING:
-    from roentgen.diffusion.backbones.stable_diffusion import Parts
 
 # The kinds of which AutoModel would choose more than the text encoder.
 ENCODERS = {
@@ -81,7 +79,7 @@ def find_text_model(model: str) -> Path:
         ) from error
 
 
-def swap_text_encoder(parts: "Parts", model: str, *, max_tokens: int, seed: int) -> None:
+def swap_text_encoder(parts: Parts, model: str, *, max_tokens: int, seed: int) -> None:
     """Put another text encoder and its tokenizer in place of a pipeline's; the UNet is kept.
 
     Prompts come to have `max_tokens` tokens. Where widths differ, an untrained projection, a
@@ -113,7 +111,7 @@ def swap_text_encoder(parts: "Parts", model: str, *, max_tokens: int, seed: int)
 
 
 @torch.no_grad()
-def _width(parts: "Parts", model: str) -> int:
+def _width(parts: Parts, model: str) -> int:
     """The width of a text encoder's states, once it has been found to do what it must.
 
     It takes prompts of the full length, draws nothing at random, and knows the mask that it is
@@ -156,7 +154,7 @@ def idle_weights(text_encoder: Any) -> set[str]:
 
 
 @torch.no_grad()
-def fold_projection(parts: "Parts") -> None:
+def fold_projection(parts: Parts) -> None:
     """Take a projection P of the states, if there is one, into the UNet: W (P x) is (W P) x.
 
     The keys and values of its cross-attention then take states as wide as the text encoder's.

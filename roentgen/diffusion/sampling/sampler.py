@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts, token_counts, token_limit
 from roentgen.diffusion.sampling.schedulers import SchedulerName, make_scheduler
 from roentgen.diffusion.sampling.step_cache import Recall, deep_blocks, prompt_projections

@@ -4,99 +4,17 @@ A Fréchet distance means nothing without what it was computed on, so each extra
 `Definition` that goes beside every number.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from roentgen.errors import InputError
+from roentgen.vision.features.network import _PIXELS, Definition, Extractor
 from roentgen.vision.published_weights import HUB, absent
 from roentgen.weights import EXTRACTOR
 
 ExtractorName = Literal["roentgen", "inception", "xrv", "rad-dino", "clip", "timm", "transformers"]
-_PIXELS = 64 * 224**2  # of a batch: memory is bounded whatever a network reads
-
-
-@dataclass(frozen=True, kw_only=True)
-class Definition:
-    """What a feature is: two numbers compare only where all of this is the same."""
-
-    name: str
-    layer: str
-    weights: str  # fingerprint of the files
-    resize: str
-    pixels: str
-    dimension: int
-
-    def __str__(self) -> str:
-        return (
-            f"extractor {self.name} ({self.layer}, d = {self.dimension}, weights {self.weights}), "
-            f"resize {self.resize}, pixels {self.pixels}"
-        )
-
-
-class Extractor:
-    """Turns square (N, H, W) uint8 images into (N, d) float32 features; `definition` says which."""
-
-    def __init__(
-        self,
-        definition: Definition,
-        encode: Callable[[NDArray[np.uint8]], Tensor],
-        batch: int,
-    ) -> None:
-        self.definition = definition
-        self._encode, self._batch = encode, batch
-
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Square images only: nothing is squashed. Batches are cut to bound memory."""
-        if images.ndim != 3 or images.shape[1] != images.shape[2]:
-            raise InputError(f"features need square gray images, not {images.shape[1:]}")
-        parts = []
-        with torch.inference_mode():
-            for start in range(0, len(images), self._batch):
-                parts.append(self._encode(images[start : start + self._batch]).float().cpu())
-        return torch.cat(parts).numpy()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """What an extractor is made of: a network and how its pixels are prepared."""
-
-    layer: str
-    weights: str
-    size: int  # pixels a side
-    pixels: str
-    dimension: int
-    encode: Callable[[Tensor], Tensor]  # (n, 1, size, size) float32 in [0, 255] -> (n, d)
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-
-    def extractor(self, name: str, device: torch.device) -> Extractor:
-        """The network with its resizing, which keeps the square and leaves its size alone."""
-        batch = max(1, _PIXELS // self.size**2)
-
-        def encode(images: NDArray[np.uint8]) -> Tensor:
-            x = torch.from_numpy(np.ascontiguousarray(images)).to(device).float().unsqueeze(1)
-            if x.shape[-1] != self.size:
-                x = functional.interpolate(x, self.size, mode=self.interpolation, antialias=True)
-                x = x.clamp(0, 255)
-            return self.encode(x.contiguous(memory_format=torch.channels_last))
-
-        definition = Definition(
-            name=name,
-            layer=self.layer,
-            weights=self.weights,
-            resize=f"square to {self.size}x{self.size}, {self.interpolation} with antialiasing "
-            "(none if of that size)",
-            pixels=self.pixels,
-            dimension=self.dimension,
-        )
-        return Extractor(definition, encode, batch)
 
 
 def load_extractor(

@@ -11,7 +11,7 @@ from torch.nn import functional
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
 from roentgen.vision.classifier import SPEC_FILE, WEIGHTS_FILE, load_classifier
-from roentgen.vision.features.extractor import Network
+from roentgen.vision.features.network import Network
 from roentgen.vision.published_weights import (
     absent,
     load_strictly,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.image_arrays import Images
 from roentgen.metrics.estimates import Floats
-from roentgen.vision.features.extractor import Extractor
+from roentgen.vision.features.network import Extractor
 from sample.screening.config import OutliersConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.alignment.demographics import patient_probes, patients_as_asked
-from eval.alignment.scores import resamples
+from eval.finding_scores import resamples
 from roentgen.record.radiograph import Radiograph, Sex
 
 

@@ -3,14 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.alignment.scores import (
-    alignment,
-    finding_scores,
-    resamples,
-    thresholds_of,
-    trainable,
-    view_accuracy,
-)
+from eval.alignment.scores import alignment, view_accuracy
+from eval.finding_scores import finding_scores, resamples, thresholds_of, trainable
 from roentgen.metrics.estimates import weighted_auroc
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction

@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler
 
 from eval.privacy.copies import excess, nearest_by_cosine, true_positive_rate
 from eval.privacy.membership import denoising_losses
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.metrics.conformal import calibrate, copies
 from roentgen.metrics.estimates import auroc
 from roentgen.randomness import numpy_generator

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts, save_model
+from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SchedulerName

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from roentgen.errors import InputError
+from roentgen.preparation.postprocess import token_length
 from roentgen.prompts.filters import Filter
 from roentgen.prompts.grammar import PromptStyle, prompt_of
-from roentgen.prompts.token_lengths import Lengths, report_lengths, token_counter
+from roentgen.prompts.token_lengths import Lengths
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report
 
@@ -115,21 +116,11 @@ def test_the_share_beyond_the_limit() -> None:
     assert Lengths().summary() == "median 0, longest 0 tokens; 0 of 0 (0.0%) beyond 77"
 
 
-def test_sections_are_counted_by_name() -> None:
-    reports = [None, Report(impression="one two"), Report(impression="one", findings="a b c")]
-    tallies = report_lengths(reports, count)
-    assert {name: sorted(t.counts) for name, t in tallies.items()} == {
-        "impression": [3, 4],
-        "findings": [5],
-    }
-
-
 def test_tokens_are_counted_as_the_model_does() -> None:
-    tokens = token_counter()
-    assert [tokens(text) for text in ("", "edema", "<view-pa>", "<view-pa> edema")] == [2, 4, 3, 5]
-    assert tokens("word " * 75) == 77
-
-
-def test_a_model_that_is_not_there_is_named() -> None:
-    with pytest.raises(InputError, match="'nowhere'"):
-        token_counter("nowhere")
+    assert [token_length(text) for text in ("", "edema", "<view-pa>", "<view-pa> edema")] == [
+        2,
+        4,
+        3,
+        5,
+    ]
+    assert token_length("word " * 75) == 77

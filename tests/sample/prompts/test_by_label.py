@@ -22,10 +22,11 @@ from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES, STATES, Finding
 from roentgen.record.radiograph import Radiograph, Report
-from sample.config import DatasetPrompts, GenerateConfig, PromptsConfig
+from sample.config import GenerateConfig
 from sample.plan import plan_images
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
 from sample.prompts.by_label import PATHOLOGIES, label_rows
+from sample.prompts.config import DatasetPrompts, PromptsConfig
 from sample.prompts.label_config import BalancedLabels, DatasetLabels, LabelPrompts, SingleFindings
 from sample.prompts.label_table import read_labels
 from sample.prompts.row import PromptRow

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.manifest import write_json
+from roentgen.storage import write_json
 from train.checkpoints.checkpoint import (
     State,
     differences,

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch.profiler import profile
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import Attention

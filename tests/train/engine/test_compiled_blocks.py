@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from train.engine.compiled_blocks import compile_blocks, uncompiled
 

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from roentgen.dataset.dataset import open_dataset
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.errors import InputError
 from train.config_sections import AugmentConfig
 from train.loading.augment import Augmenter

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from train.optim.ema import Ema, decay_at
 

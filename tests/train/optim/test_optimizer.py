@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import LearningRates, OptimizerConfig

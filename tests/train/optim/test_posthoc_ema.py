@@ -12,7 +12,8 @@ from safetensors import safe_open
 from scipy.integrate import quad
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest

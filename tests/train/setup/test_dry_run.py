@@ -7,7 +7,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.checks import check_inputs

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 
 from roentgen.diffusion.backbones.stable_diffusion import (
     PARTS,
-    Parts,
     add_view_tokens,
     find_model,
     load_parts,
@@ -19,6 +18,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
     module_fingerprint,
     save_model,
 )
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.errors import InputError
 from roentgen.record.views import VIEW_TOKENS

@@ -9,7 +9,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionControlNetPipeline
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts, save_model
+from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.controlnet import conditioning, new_controlnet
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import make_scheduler

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import (
-    Parts,
     add_view_tokens,
     load_parts,
     pipeline_of,
     save_model,
 )
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_prompts,
     token_counts,

@@ -11,12 +11,8 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import DebertaV2Config, DebertaV2Model
 
-from roentgen.diffusion.backbones.stable_diffusion import (
-    Parts,
-    add_view_tokens,
-    load_parts,
-    save_model,
-)
+from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, load_parts, save_model
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_prompts,
     encode_tokens,

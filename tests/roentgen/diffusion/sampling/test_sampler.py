@@ -8,7 +8,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts, add_view_tokens, pipeline_of
+from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, pipeline_of
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings, check_prompts
 from roentgen.diffusion.sampling.schedulers import SCHEDULERS, SchedulerName, make_scheduler

@@ -12,7 +12,8 @@ from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionMod
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
-from roentgen.diffusion.backbones.stable_diffusion import Parts, load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.components import Parts
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.errors import InputError

@@ -1,0 +1,33 @@
+"""The components of a diffusion pipeline: VAE, denoiser, text encoder, scheduler, ControlNet."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, ControlNetModel, SchedulerMixin, UNet2DConditionModel
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """The parts of a Stable Diffusion pipeline; the scheduler holds noise schedule and objective.
+
+    Weights are float32 after loading, all modules in eval mode.
+    """
+
+    vae: "AutoencoderKL"
+    unet: "UNet2DConditionModel"
+    text_encoder: Any  # a text model of transformers
+    tokenizer: Any  # its tokenizer
+    scheduler: "SchedulerMixin"
+    prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
+    projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
+    controlnet: "ControlNetModel | None" = None
+    structures: tuple[str, ...] = ()  # of the ControlNet's channels, in order
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the images that the UNet was trained for."""
+        halvings = len(self.vae.config.block_out_channels) - 1
+        return int(self.unet.config.sample_size * 2**halvings)

@@ -1,0 +1,130 @@
+"""Prompt settings: where the prompts of a set come from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from roentgen.errors import InputError
+from roentgen.record.views import View
+from sample.masks.transforms import MaskTransforms
+from sample.prompts.label_config import LabelPrompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPrompts:
+    """The masks of a split's radiographs, for a model with a ControlNet."""
+
+    folder: Path
+    """A radiograph dataset with masks, prepared to the size of the model's images."""
+    split: str = "train"
+    """Its split. Masks of held-out patients would carry them into the synthetic set."""
+    structures: tuple[str, ...] | None = None
+    """Which masks are shown; of the others nothing is said. Radiographs that have none of them are
+    not taken. null: all that the model knows."""
+    views: tuple[View, ...] | None = None
+    """Only radiographs of these views; null: all."""
+    limit: int | None = None
+    """At most so many radiographs, drawn by lot; null: all."""
+    prompt: Literal["radiograph", "single disease"] = "radiograph"
+    """radiograph: what its prompt tells, in the style of the model. single disease: for each of its
+    findings that has a mask, that finding alone, and no other finding's mask; a normal film where
+    there is none (as the best-practices study prompts)."""
+    transforms: MaskTransforms | None = None
+    """Each image's masks are moved, each by its own seed; null: they are as they are."""
+    first_as_it_is: bool = False
+    """The first image of each prompt has its masks unmoved."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"prompts.masks.limit is {self.limit}: at least 1, or null for all")
+        if self.structures == ():
+            raise InputError("prompts.masks.structures is empty: name at least one, or null")
+        if self.first_as_it_is and self.transforms is None:
+            raise InputError("prompts.masks.first_as_it_is has no effect without transforms")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPrompts:
+    """Prompts made from the radiographs of a dataset, one row a radiograph."""
+
+    folder: Path
+    """The radiograph dataset."""
+    split: str = "test"
+    """Its split."""
+    views: tuple[View, ...] | None = None
+    """Only radiographs of these views; null: all."""
+    limit: int | None = None
+    """At most so many radiographs, drawn by lot; null: all."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.limit is None or self.limit > 0,
+            f"prompts.dataset.limit is {self.limit}: at least 1, or null for all",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePrompts:
+    """Prompts from a table, one row a prompt."""
+
+    file: Path
+    """A CSV, TSV (also gzipped) or Parquet file; texts in UTF-8, with a header."""
+    column: str
+    """The column with the findings or the text, for instance a report's impression."""
+    kind: Literal["findings", "text"] = "text"
+    """findings: read by the grammar and told in its words; text: used as it is."""
+    view_column: str | None = None
+    """The column with the view (PA, AP, LATERAL); null: `prompts.views`."""
+    count_column: str | None = None
+    """The column with the number of images; null: `prompts.count`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig:
+    """What is drawn: exactly one of findings, texts, dataset, table, labels and masks."""
+
+    findings: tuple[str, ...] | None = None
+    """Findings by hand: "cardiomegaly, small left pleural effusion"."""
+    texts: tuple[str, ...] | None = None
+    """Texts by hand, used as they are; they may hold a view token."""
+    dataset: DatasetPrompts | None = None
+    """The radiographs of a dataset."""
+    table: TablePrompts | None = None
+    """A table of prompts."""
+    labels: LabelPrompts | None = None
+    """So many images of each finding, with mixes of views and patients."""
+    masks: MaskPrompts | None = None
+    """The masks of a dataset's radiographs, and what these show."""
+    views: tuple[View, ...] = ()
+    """Each of `findings`, `texts` and `table` without a view of its own is drawn in each of these;
+    empty: without a view."""
+    count: int = 1
+    """Images of each prompt."""
+    negative_prompt: str | None = None
+    """What guidance leads away from; null: the empty prompt."""
+
+    def __post_init__(self) -> None:
+        sources = ("findings", "texts", "dataset", "table", "labels", "masks")
+        given = [name for name in sources if getattr(self, name) is not None]
+        _require(
+            len(given) == 1,
+            f"prompts needs exactly one of {', '.join(sources)}; "
+            f"given: {', '.join(given) or 'none'}",
+        )
+        for name in ("findings", "texts"):
+            _require(getattr(self, name) != (), f"prompts.{name} is empty: give at least one")
+        _require(self.count > 0, f"prompts.count is {self.count}: at least 1")
+        _require(
+            self.labels is None or self.count == 1,
+            "prompts.count does not go with prompts.labels, which say how many images of each",
+        )
+        for name in ("dataset", "labels", "masks"):
+            _require(
+                not (getattr(self, name) and self.views),
+                f"prompts.views does not go with prompts.{name}: use prompts.{name}.views",
+            )
