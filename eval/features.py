@@ -12,7 +12,7 @@ from eval.processes import ALONE
 from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.manifest import fingerprint_of
-from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.vision.features.network import Extractor
 
 _CHUNK = 64

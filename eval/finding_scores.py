@@ -6,12 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.estimates import (
-    Estimate,
-    Floats,
-    bootstrap_weights,
-)
-from roentgen.metrics.operating_points import best_threshold
+from roentgen.metrics.classification.operating_points import best_threshold
+from roentgen.metrics.estimates import Estimate, Floats, bootstrap_weights
 from roentgen.metrics.paired_scores import Lacking, Score, estimate, mean_of, over_seeds
 from roentgen.record.findings import FindingName
 

@@ -32,9 +32,9 @@ from roentgen.manifest import (
     write_manifest,
 )
 from roentgen.metrics.estimates import Estimate, normal_estimate
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.fid_at_n import fid_replicates, matched_distance
-from roentgen.metrics.frechet import Sample
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
+from roentgen.metrics.features.frechet import Sample
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import MANIFEST, check_writable, write_file, write_json
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier

@@ -14,9 +14,9 @@ from eval.networks.classifiers import network_text
 from eval.report.formatting import number
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, Line, Table
+from roentgen.metrics.classification.operating_points import F1_DEFINITION
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate
-from roentgen.metrics.operating_points import F1_DEFINITION
 from roentgen.record.findings import FindingName
 
 CEILING = "held-out real (ceiling)"

@@ -7,15 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.finding_scores import Labels, Metric, finding_scores, resamples
-from roentgen.metrics.average_precision import weighted_average_precision
-from roentgen.metrics.estimates import (
-    Estimate,
-    Floats,
-    not_measured,
-    proportion,
-    weighted_auroc,
-)
-from roentgen.metrics.operating_points import weighted_f1
+from roentgen.metrics.classification.auroc import weighted_auroc
+from roentgen.metrics.classification.average_precision import weighted_average_precision
+from roentgen.metrics.classification.operating_points import weighted_f1
+from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.label_arrays import UNKNOWN_VIEW

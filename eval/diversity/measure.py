@@ -9,7 +9,7 @@ from eval.features import features_of
 from eval.report.section import Cell, Line, Part, Table
 from eval.sets import ImageSet, Sets
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate
-from roentgen.metrics.ms_ssim import scale_weights
+from roentgen.metrics.images.ms_ssim import scale_weights
 from roentgen.record.findings import FindingName
 from roentgen.vision.features.extractor import load_extractor
 

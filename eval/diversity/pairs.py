@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.image_arrays import Images
 from roentgen.metrics.estimates import Estimate, normal_interval, not_measured, percentile_interval
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.ms_ssim import ms_ssim_pairs
-from roentgen.metrics.vendi import vendi_jackknife
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.vendi import vendi_jackknife
+from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName, states
 from roentgen.record.radiograph import Radiograph

@@ -10,7 +10,7 @@ from eval.fidelity.softness import DEFINITION as SOFTNESS
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
 from roentgen.metrics.estimates import Estimate
-from roentgen.metrics.fid_extrapolation import GROUPS, MOST_PARTS
+from roentgen.metrics.features.fid_extrapolation import GROUPS, MOST_PARTS
 
 Numbers = Mapping[str, Mapping[str, Any]]  # by extractor
 REAL = "floor: real train films"

@@ -22,12 +22,12 @@ from roentgen.metrics.estimates import (
     normal_interval,
     not_measured,
 )
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.fid_at_n import draws, fid_replicates, matched_distance
-from roentgen.metrics.fid_extrapolation import distances_by_n, extrapolated
-from roentgen.metrics.frechet import Sample, sample_distance
-from roentgen.metrics.kernel_distances import cmmds, kernel_distances
-from roentgen.metrics.neighbours import kth_distances, neighbours
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_at_n import draws, fid_replicates, matched_distance
+from roentgen.metrics.features.fid_extrapolation import distances_by_n, extrapolated
+from roentgen.metrics.features.frechet import Sample, sample_distance
+from roentgen.metrics.features.kernel_distances import cmmds, kernel_distances
+from roentgen.metrics.features.prdc import kth_distances, neighbours
 from roentgen.randomness import derive_seed, numpy_generator
 
 Floats = NDArray[np.float64]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from eval.fidelity.distances import FLOOR, kernels
 from roentgen.metrics.estimates import Estimate, not_measured
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.fid_extrapolation import REFERENCE, jackknifed
-from roentgen.metrics.frechet import frechet_distance_of_features
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_extrapolation import REFERENCE, jackknifed
+from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.randomness import derive_seed, numpy_generator
 
 Members = dict[str, dict[str, NDArray[np.int64]]]  # of a group: set -> its rows

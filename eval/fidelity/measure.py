@@ -18,8 +18,8 @@ from eval.report.section import Part
 from eval.sets import Sets
 from eval.subgroups import groups_of, names_of
 from roentgen.errors import InputError
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.fid_extrapolation import REFERENCE
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_extrapolation import REFERENCE
 from roentgen.vision.features.extractor import load_extractor
 
 

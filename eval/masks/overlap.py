@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.sets import ImageSet
-from roentgen.metrics.dice import dice, iou
 from roentgen.metrics.estimates import Floats, weighted_mean
+from roentgen.metrics.images.dice import dice, iou
 from roentgen.metrics.paired_scores import Lacking, Score, over_seeds
 from roentgen.randomness import numpy_generator
 from roentgen.vision.segmenter import UNKNOWN, Segmenter

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from roentgen.metrics.conformal import Threshold
 from roentgen.metrics.estimates import Estimate, Floats, wilson_interval
-from roentgen.metrics.feature_set import Features, blocks
+from roentgen.metrics.features.feature_set import Features, blocks
 from roentgen.vision.copy_finder import Nearest
 
 

@@ -26,16 +26,15 @@ from roentgen.diffusion.backbones.stable_diffusion import load_parts
 from roentgen.diffusion.components import Parts
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
+from roentgen.metrics.classification.auroc import auroc, weighted_auroc
 from roentgen.metrics.conformal import Threshold, calibrate, copies
 from roentgen.metrics.estimates import (
     BOOTSTRAP,
     Estimate,
     Floats,
-    auroc,
     bootstrap_weights,
     not_measured,
     percentile_interval,
-    weighted_auroc,
 )
 from roentgen.prompts.grammar import prompt_of
 from roentgen.randomness import numpy_generator

@@ -16,7 +16,8 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     token_limit,
     tokenize_prompts,
 )
-from roentgen.metrics.estimates import Estimate, Floats, weighted_auroc
+from roentgen.metrics.classification.auroc import weighted_auroc
+from roentgen.metrics.estimates import Estimate, Floats
 from roentgen.metrics.paired_scores import (
     Lacking,
     Measured,

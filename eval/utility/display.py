@@ -12,10 +12,10 @@ from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
 from eval.utility.scores import Judgement
-from roentgen.metrics.calibration import BINS
-from roentgen.metrics.calibration import DEFINITION as CALIBRATION
+from roentgen.metrics.classification.calibration import BINS
+from roentgen.metrics.classification.calibration import DEFINITION as CALIBRATION
+from roentgen.metrics.classification.operating_points import F1_DEFINITION
 from roentgen.metrics.estimates import BOOTSTRAP
-from roentgen.metrics.operating_points import F1_DEFINITION
 from roentgen.metrics.paired_scores import Gain, Measured, Score, estimate, mean_of, share
 from roentgen.record.findings import FindingName
 

@@ -8,21 +8,16 @@ from numpy.typing import NDArray
 
 from eval.finding_scores import MEAN, shortage
 from eval.subgroups import Groups, names_of
-from roentgen.metrics.calibration import ece_floor, reliability, weighted_ece
-from roentgen.metrics.estimates import (
-    Estimate,
-    Floats,
-    bootstrap_weights,
-    not_measured,
-    weighted_auroc,
-)
-from roentgen.metrics.operating_points import (
+from roentgen.metrics.classification.auroc import weighted_auroc
+from roentgen.metrics.classification.calibration import ece_floor, reliability, weighted_ece
+from roentgen.metrics.classification.operating_points import (
     best_threshold,
     called_healthy,
     sick,
     weighted_f1,
     weighted_share,
 )
+from roentgen.metrics.estimates import Estimate, Floats, bootstrap_weights, not_measured
 from roentgen.metrics.paired_scores import (
     Gain,
     Lacking,

@@ -1,4 +1,4 @@
-"""AUROC by ranks, resampling by patient, and intervals."""
+"""Estimates with their intervals, and resampling by patient."""
 
 import math
 from collections.abc import Sequence
@@ -30,26 +30,6 @@ class Estimate:
 def not_measured(n: int, why: str) -> Estimate:
     """The place of a number that the data do not allow."""
     return Estimate(value=None, n=n, note=f"not measured: {why}")
-
-
-def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """The share of (positive, negative) pairs ranked rightly; ties count half, no pairs is NaN."""
-    return float(weighted_auroc(scores, positive, np.ones((1, len(scores))))[0])
-
-
-def weighted_auroc(scores: Floats, positive: NDArray[np.bool_], weights: NDArray[Any]) -> Floats:
-    """AUROC (R,) of scores (N,) under each row of weights (R, N), such as bootstrap counts."""
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each tie
-    weights = weights[:, order].astype(np.float64)
-    positives = np.add.reduceat(weights * positive[order], starts, axis=1)
-    negatives = np.add.reduceat(weights * ~positive[order], starts, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives
-    right = (positives * (below + negatives / 2)).sum(axis=1)
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    result: Floats = np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-    return result
 
 
 def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArray[np.int32]:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.estimates import (
     Estimate,
     bootstrap_weights,
     normal_estimate,
     not_measured,
     proportion,
-    weighted_auroc,
 )
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph

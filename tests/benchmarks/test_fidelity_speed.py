@@ -18,9 +18,9 @@ from eval.config import EvaluateConfig, ReferenceConfig
 from eval.features import features_of
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
-from roentgen.metrics.frechet import frechet_distance_of_features
-from roentgen.metrics.kernel_distances import kernel_distance
-from roentgen.metrics.neighbours import coverage
+from roentgen.metrics.features.frechet import frechet_distance_of_features
+from roentgen.metrics.features.kernel_distances import kernel_distance
+from roentgen.metrics.features.prdc import coverage
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
 
@@ -219,11 +219,11 @@ MEASURE = """
 import sys, threading, time
 from pathlib import Path
 import numpy as np, torch
-from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.features.feature_set import FeatureSet
 from eval.features import CachedFeatures
 from eval.fidelity.distances import kernels
-from roentgen.metrics.frechet import frechet_distance_of_features
-from roentgen.metrics.neighbours import coverage
+from roentgen.metrics.features.frechet import frechet_distance_of_features
+from roentgen.metrics.features.prdc import coverage
 from eval.processes import ALONE
 from roentgen.cache import Contents, open_cache
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from roentgen.metrics.ms_ssim import ms_ssim_pairs, scale_weights
+from roentgen.metrics.images.ms_ssim import ms_ssim_pairs, scale_weights
 
 IMAGES, SIZE = 64, 256
 SHARE = 16  # the packages' time is that of every 16th pair, times 16: all would take minutes

@@ -18,7 +18,7 @@ from eval.fidelity.distances import fidelity
 from eval.fidelity.measure import check_fidelity, fill_fidelity
 from eval.sets import read_sets
 from roentgen.errors import InputError
-from roentgen.metrics.feature_set import FeatureSet
+from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.vision.features.network import Definition, Extractor
 
 DEFINITION = Definition(

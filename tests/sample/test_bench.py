@@ -16,8 +16,8 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import read_manifest
-from roentgen.metrics.estimates import auroc
-from roentgen.metrics.frechet import frechet_distance_of_features
+from roentgen.metrics.classification.auroc import auroc
+from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Prediction

@@ -30,7 +30,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.overlay import outlined
 from roentgen.manifest import fingerprint_of
-from roentgen.metrics.dice import dice
+from roentgen.metrics.images.dice import dice
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.findings import states

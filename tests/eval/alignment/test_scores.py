@@ -5,7 +5,7 @@ import pytest
 
 from eval.alignment.scores import alignment, view_accuracy
 from eval.finding_scores import finding_scores, resamples, thresholds_of, trainable
-from roentgen.metrics.estimates import weighted_auroc
+from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.label_arrays import UNKNOWN_VIEW

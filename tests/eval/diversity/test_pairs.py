@@ -5,9 +5,9 @@ import pytest
 
 from eval.diversity.pairs import asked_key, matched_vendi, prompt_key, random_pairs, within_group
 from roentgen.metrics.estimates import Estimate
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.ms_ssim import ms_ssim_pairs
-from roentgen.metrics.vendi import vendi_score
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.vendi import vendi_score
+from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Synthesis
 

@@ -5,10 +5,10 @@ import pytest
 
 from eval.fidelity.distances import fidelity, halves, kernels
 from roentgen.metrics.estimates import Estimate
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.fid_at_n import draws
-from roentgen.metrics.fid_extrapolation import distances_by_n, extrapolated
-from roentgen.metrics.frechet import Sample, frechet_distance_of_features
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_at_n import draws
+from roentgen.metrics.features.fid_extrapolation import distances_by_n, extrapolated
+from roentgen.metrics.features.frechet import Sample, frechet_distance_of_features
 
 D = 8
 

@@ -4,8 +4,8 @@ import pytest
 from eval.fidelity.distances import FLOOR
 from eval.fidelity.groups import by_group
 from roentgen.metrics.estimates import Estimate
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.fid_extrapolation import REFERENCE
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_extrapolation import REFERENCE
 
 D = 8
 

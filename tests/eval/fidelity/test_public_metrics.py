@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
-from roentgen.metrics.frechet import frechet_distance_of_features
-from roentgen.metrics.kernel_distances import kernel_distance
-from roentgen.metrics.neighbours import coverage
+from roentgen.metrics.features.frechet import frechet_distance_of_features
+from roentgen.metrics.features.kernel_distances import kernel_distance
+from roentgen.metrics.features.prdc import coverage
 
 AGREE = 1e-3  # relative
 

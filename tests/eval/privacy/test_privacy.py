@@ -10,8 +10,8 @@ from diffusers import DDPMScheduler
 from eval.privacy.copies import excess, nearest_by_cosine, true_positive_rate
 from eval.privacy.membership import denoising_losses
 from roentgen.diffusion.components import Parts
+from roentgen.metrics.classification.auroc import auroc
 from roentgen.metrics.conformal import calibrate, copies
-from roentgen.metrics.estimates import auroc
 from roentgen.randomness import numpy_generator
 
 
@@ -44,7 +44,7 @@ def test_the_share_of_copies_has_newcombes_interval() -> None:
 
 
 def test_the_nearest_by_cosine_is_that_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roentgen.metrics.feature_set.BLOCK", 7)
+    monkeypatch.setattr("roentgen.metrics.features.feature_set.BLOCK", 7)
     draws = numpy_generator(1, "cosine")
     x, y = draws.standard_normal((20, 5)), draws.standard_normal((33, 5))
     cosine = (x @ y.T) / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))

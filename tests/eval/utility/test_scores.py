@@ -6,7 +6,7 @@ import pytest
 
 from eval.subgroups import Groups
 from eval.utility.scores import Films, Said, films, gains, judge
-from roentgen.metrics.estimates import auroc
+from roentgen.metrics.classification.auroc import auroc
 from roentgen.metrics.paired_scores import Measured, Score
 from roentgen.record.findings import FindingName
 

@@ -5,13 +5,12 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_auroc
 
+from roentgen.metrics.classification.auroc import auroc, weighted_auroc
 from roentgen.metrics.estimates import (
-    auroc,
     bootstrap_weights,
     normal_interval,
     percentile_interval,
     proportion,
-    weighted_auroc,
     wilson_interval,
 )
 

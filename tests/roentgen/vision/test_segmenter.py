@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from roentgen.errors import InputError
-from roentgen.metrics.dice import dice
+from roentgen.metrics.images.dice import dice
 from roentgen.vision.segmenter import (
     UNKNOWN,
     SegmenterConfig,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.metrics.estimates import auroc
+from roentgen.metrics.classification.auroc import auroc
 from roentgen.record.findings import Finding, FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.views import VIEWS

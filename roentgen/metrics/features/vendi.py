@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats
-from roentgen.metrics.feature_set import Features, Rows, blocks
+from roentgen.metrics.features.feature_set import Features, Rows, blocks
 
 
 def vendi_score(features: Features) -> float:

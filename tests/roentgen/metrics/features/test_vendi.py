@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from roentgen.metrics.feature_set import BLOCK
-from roentgen.metrics.vendi import vendi_jackknife, vendi_score
+from roentgen.metrics.features.feature_set import BLOCK
+from roentgen.metrics.features.vendi import vendi_jackknife, vendi_score
 
 
 def test_all_alike_is_one_and_right_angles_are_n() -> None:

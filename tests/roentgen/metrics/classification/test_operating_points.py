@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_f1_score
 
-from roentgen.metrics.operating_points import (
+from roentgen.metrics.classification.operating_points import (
     best_threshold,
     called_healthy,
     sick,

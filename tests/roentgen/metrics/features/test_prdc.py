@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roentgen.metrics.neighbours import coverage, kth_distances
+from roentgen.metrics.features.prdc import coverage, kth_distances
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +27,7 @@ def by_definition(x: Array, y: Array, k: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_agrees_with_the_definitions(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roentgen.metrics.feature_set.BLOCK", 13)
+    monkeypatch.setattr("roentgen.metrics.features.feature_set.BLOCK", 13)
     draws = np.random.default_rng(k)
     x, y = draws.standard_normal((40, 3)), draws.standard_normal((31, 3)) * 0.7 + 0.4
     assert vars(coverage(x, y, k=k)) == pytest.approx(by_definition(x, y, k))

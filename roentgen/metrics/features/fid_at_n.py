@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import bootstrap_weights
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.frechet import Sample, sample_distance
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.frechet import Sample, sample_distance
 from roentgen.randomness import derive_seed, numpy_generator
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.feature_set import Features, blocks
+from roentgen.metrics.features.feature_set import Features, blocks
 
 Floats = NDArray[np.float64]
 Kernel = Callable[[Floats, Floats], Floats]

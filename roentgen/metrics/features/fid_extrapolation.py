@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Estimate, normal_interval, not_measured
-from roentgen.metrics.feature_set import FeatureSet
-from roentgen.metrics.frechet import Sample, sample_distance
+from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.frechet import Sample, sample_distance
 from roentgen.randomness import numpy_generator
 
 MOST_PARTS = 3  # that the line is drawn through

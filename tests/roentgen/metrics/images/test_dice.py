@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_f1_score, binary_jaccard_index
 
-from roentgen.metrics.dice import dice, iou
+from roentgen.metrics.images.dice import dice, iou
 
 
 def test_they_agree_with_torchmetrics() -> None:

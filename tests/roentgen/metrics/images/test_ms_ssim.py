@@ -4,7 +4,7 @@ import torch
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from roentgen.errors import InputError
-from roentgen.metrics.ms_ssim import WANG_WEIGHTS, ms_ssim_pairs, scale_weights
+from roentgen.metrics.images.ms_ssim import WANG_WEIGHTS, ms_ssim_pairs, scale_weights
 
 
 def smooth_images(n: int, size: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.feature_set import Features, blocks
+from roentgen.metrics.features.feature_set import Features, blocks
 
 Floats = NDArray[np.float64]
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from roentgen.metrics.calibration import BINS, ece_floor, reliability, weighted_ece
+from roentgen.metrics.classification.calibration import BINS, ece_floor, reliability, weighted_ece
 
 ONCE = np.ones((1, 1))
 

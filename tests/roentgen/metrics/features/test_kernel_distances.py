@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from roentgen.metrics.kernel_distances import cmmd, kernel_distance, squared_mmds
+from roentgen.metrics.features.kernel_distances import cmmd, kernel_distance, squared_mmds
 
 
 def features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -24,7 +24,7 @@ def test_kid_over_all_images_is_torchmetrics() -> None:
 def test_blocks_do_not_change_the_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = features(50, 8, 1), features(33, 8, 2, shift=0.5)
     whole = kernel_distance(a, b), cmmd(a, b)
-    monkeypatch.setattr("roentgen.metrics.feature_set.BLOCK", 7)
+    monkeypatch.setattr("roentgen.metrics.features.feature_set.BLOCK", 7)
     assert (kernel_distance(a, b), cmmd(a, b)) == pytest.approx(whole, rel=1e-10)
 
 

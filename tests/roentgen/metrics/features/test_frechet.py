@@ -4,7 +4,7 @@ import scipy.linalg
 import torch
 from torchmetrics.image.fid import _compute_fid
 
-from roentgen.metrics.frechet import (
+from roentgen.metrics.features.frechet import (
     Moments,
     Sample,
     frechet_distance,
@@ -93,7 +93,7 @@ def test_moments_do_not_depend_on_how_features_are_cut(monkeypatch: pytest.Monke
     a = features(101, 8, 4)
     whole = Moments.of(a)
     parts = Moments.of(a[:17]) + (Moments.of(a[17:18]) + Moments.of(a[18:]))
-    monkeypatch.setattr("roentgen.metrics.feature_set.BLOCK", 10)
+    monkeypatch.setattr("roentgen.metrics.features.feature_set.BLOCK", 10)
     for other in (parts, Moments.of(a)):
         assert other.n == 101
         np.testing.assert_allclose(other.mean, whole.mean, rtol=1e-12)

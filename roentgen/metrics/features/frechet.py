@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roentgen.metrics.feature_set import Features, Rows, blocks
+from roentgen.metrics.features.feature_set import Features, Rows, blocks
 
 Floats = NDArray[np.float64]
 _COLUMNS, _ROWS = 256, 4096  # that are worked on together
