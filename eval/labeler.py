@@ -108,16 +108,16 @@ def compare(reports: Iterable[OpenIReport], patterns: int) -> dict[str, Any]:
     strict, lenient = Tally(), Tally()
     errors: Counter[tuple[str, str, str]] = Counter()
     normal: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     open_pairs: Counter[str] = Counter()
     n = 0
     for item in reports:
         report = item.report
         if any(term in NOT_INDEXED for term in item.major) or not item.major:
-            left_out["not annotated"] += 1
+            excluded["not annotated"] += 1
             continue
         if not (report.findings or report.impression or report.last_paragraph):
-            left_out["no findings and no impression"] += 1
+            excluded["no findings and no impression"] += 1
             continue
         n += 1
         present, leaves_open = gold(item.major)
@@ -134,7 +134,7 @@ def compare(reports: Iterable[OpenIReport], patterns: int) -> dict[str, Any]:
         normal.update(_normal(item.major, "No Finding" in told, bool(present)))
     return {
         "n": n,
-        "left_out": dict(left_out),
+        "excluded": dict(excluded),
         "present": strict.scores(),
         "present_or_uncertain": lenient.scores(),
         "no_finding": dict(sorted(normal.items())),

@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from roentgen.config import load_config
-from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.reader import Exclusion, Plan
 from roentgen.dataset.card import length_line
-from roentgen.dataset.dataset import LEFT_OUT, open_dataset
+from roentgen.dataset.dataset import EXCLUDED, open_dataset
 from roentgen.dataset.finalize import SPLITS
 from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.errors import InputError, run_program
@@ -49,7 +49,7 @@ __all__ = ["PrepareConfig", "make_reader", "prepare"]
 
 _ON_SHEET = 40
 # What does not change the content of a dataset: a run may go on with other values of these.
-_FREE = ("output", "overwrite", "workers", "max_left_out", "disjoint_from", "same_splits_as")
+_FREE = ("output", "overwrite", "workers", "max_bad_share", "disjoint_from", "same_splits_as")
 
 
 def prepare(config: PrepareConfig) -> str:
@@ -73,7 +73,7 @@ def prepare(config: PrepareConfig) -> str:
 def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> str:
     reader = make_reader(config)
     plan = by_split(Plan(*reader.plan()))
-    limit = BadItems(config.max_left_out, plan)
+    limit = BadItems(config.max_bad_share, plan)
     limit.check()
     if not plan.items:
         why = limit.commonest() or "the corpus has no images, or the filters leave none"
@@ -99,7 +99,7 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
             raise InputError("the first process has ended too early: start all again to go on")
         return ""
     joined = join_parts(work, plan, count_parts(len(plan.items)))
-    _check_limit(work, BadItems(config.max_left_out, plan), joined.of_parts)
+    _check_limit(work, BadItems(config.max_bad_share, plan), joined.of_parts)
     checks = {"disjoint_from": config.disjoint_from, "same_splits_as": config.same_splits_as}
     write_dataset(
         work,
@@ -125,7 +125,7 @@ def _open(
     notes = work.open(identity)
     finished = work.finished()
     for number in finished:
-        limit.add(work.read(number).left_out)
+        limit.add(work.read(number).excluded)
     if finished:
         parts = count_parts(len(plan.items))
         notes.append(
@@ -159,12 +159,12 @@ def _make_all(
     with bar, closing(made):
         bar.update(min(total, len(work.finished()) * PART_ITEMS))
         for part in made:
-            _check_limit(work, limit, part.left_out)
+            _check_limit(work, limit, part.excluded)
             bar.update(min(total, len(work.finished()) * PART_ITEMS) - bar.n)
 
 
-def _check_limit(work: PreparationFolder, limit: BadItems, left_out: Iterable[LeftOut]) -> None:
-    limit.add(left_out)
+def _check_limit(work: PreparationFolder, limit: BadItems, excluded: Iterable[Exclusion]) -> None:
+    limit.add(excluded)
     try:
         limit.check()
     except InputError:
@@ -185,7 +185,7 @@ def _summary(output: Path, joined: Joined) -> str:
         lines.append(f"{split}: {tally.rows} radiographs; views: {views}; present: {findings}")
     lines += map(length_line, describe_lengths(joined.lengths).items())
     reasons = joined.reasons()
-    lines.append(f"left out: {reasons.total()} ({LEFT_OUT})")
+    lines.append(f"excluded: {reasons.total()} ({EXCLUDED})")
     lines += [f"  {count}: {reason}" for reason, count in reasons.most_common(10)]
     if joined.unmapped:
         lines.append(f"of what was taken, not understood or not there ({UNMAPPED}):")

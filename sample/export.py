@@ -1,7 +1,7 @@
 """Export a radiograph dataset: `python -m sample.export configs/sample/export.yaml`.
 
 Each format is a folder below the output, with a card (README.md) that says how to read it and under
-which terms it is, left_out.csv, and roentgen.json.
+which terms it is, excluded.csv, and roentgen.json.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,20 +73,20 @@ def _export_format(
     how_to_read = _WRITERS[name](intake, folder, getattr(config, name))
     total = sum(intake.tallies.values(), Tally())
     if not total.rows:
-        reason, _ = intake.left_out.most_common(1)[0]
+        reason, _ = intake.excluded.most_common(1)[0]
         raise InputError(f"{name} can hold none of the radiographs: {reason}")
     for note in intake.notes:
         _tell(f"{name}: {note}")
     patients = intake.patients()
     counts = {s: {"patients": patients[s], **counts_of(t)} for s, t in intake.tallies.items()}
-    left_out = dict(intake.left_out.most_common())
+    excluded = dict(intake.excluded.most_common())
     about = {
         "What it is": _origin(dataset, intake, total.rows),
         "How to read it": how_to_read + intake.notes,
     }
     opening = f"Radiographs in the format `{name}`, written by `sample.export`."
     card = dataset_card(
-        f"{dataset.folder.name}: {name}", counts, left_out, dataset.licenses, {}, about, opening
+        f"{dataset.folder.name}: {name}", counts, excluded, dataset.licenses, {}, about, opening
     )
     write_file(folder / "README.md", card)
     write_file(folder / SET_CARD, (dataset.folder / "README.md").read_bytes())
@@ -94,10 +94,10 @@ def _export_format(
     fingerprint = fingerprint_of(
         {"format": name, "settings": settings, "digests": f"{total.digests:064x}"}
     )
-    extra = {"format": name, "settings": settings, "counts": counts, "left_out": left_out}
+    extra = {"format": name, "settings": settings, "counts": counts, "excluded": excluded}
     write_manifest(folder, "export", fingerprint, dataset.licenses, made_from, **extra)
-    lost = sum(left_out.values())
-    _tell(f"{name}: {total.rows} radiographs" + (f"; {lost} left out (left_out.csv)" * bool(lost)))
+    lost = sum(excluded.values())
+    _tell(f"{name}: {total.rows} radiographs" + (f"; {lost} excluded (excluded.csv)" * bool(lost)))
     return fingerprint
 
 

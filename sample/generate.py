@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.dataset.dataset import LEFT_OUT, LEFT_OUT_COLUMNS
+from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
 from roentgen.dataset.finalize import seal
 from roentgen.dataset.shards import ShardWriter, Tally
 from roentgen.dataset.work_folder import (
@@ -211,8 +211,8 @@ def _finish(
     sheet = contact_sheet(images, captions, columns)
     write_file(work.dataset / SHEET, encode_png(sheet))
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
-    with (work.dataset / LEFT_OUT).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(LEFT_OUT_COLUMNS)
+    with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(EXCLUDED_COLUMNS)
     tally = sum((part.shards[config.split].tally for part in parts), Tally())
     assert tally.rows == len(plan), (tally.rows, len(plan))
     seal(
@@ -220,7 +220,7 @@ def _finish(
         name=config.output.name,
         shards={config.split: shards},
         tallies={config.split: tally},
-        left_out={},
+        excluded={},
         licenses=generator.licenses,
         provenance=made_from,
         preparation=trained_preparation(generator.model),

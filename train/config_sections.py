@@ -57,7 +57,7 @@ class DataConfig:
     validate_split: str = "validate"
     """The held-out split; it is not opened when validation is off."""
     keep: Filter | None = None
-    """Keep only what passes, of both splits; the rest is listed in the run folder's left_out.csv.
+    """Keep only what passes, of both splits; the rest is listed in the run folder's excluded.csv.
     Its tokens are counted on the prompts of this run."""
     caches: Path | None = None
     """Folder of latents and embeddings, which runs on the same images may share; null: the run

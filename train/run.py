@@ -139,7 +139,7 @@ def make_run_folder(
 
 
 def report_prompts(config: RunConfig, inputs: Inputs) -> None:
-    """Tell how long the prompts are and what data.keep left out, which left_out.csv lists."""
+    """Tell how long the prompts are and what data.keep left out, which excluded.csv lists."""
     parts = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
     for split, prompts in parts:
         if told := tell_refused(split):
@@ -147,7 +147,7 @@ def report_prompts(config: RunConfig, inputs: Inputs) -> None:
         print(f"{split.name}: prompts have {prompts.lengths.summary()}")  # noqa: T201
     if config.data.keep:
         refused = [item for split, _ in parts for item in split.refused]
-        write_refused(config.output / "left_out.csv", refused)
+        write_refused(config.output / "excluded.csv", refused)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -100,7 +100,7 @@ def measure_text_encoder(config: EvaluateConfig, sets: Sets) -> Part:
         definition=_definition(config, reports, encoders),
         numbers={
             "n": len(reports.texts),
-            "left_out": reports.left_out,
+            "excluded": reports.excluded,
             "encoders": encoders,
             "cases": cases,
             **found,
@@ -115,12 +115,12 @@ def _definition(
     config: EvaluateConfig, reports: Reports, encoders: dict[str, dict[str, Any]]
 ) -> tuple[str, ...]:
     told = _section(config)
-    left_out = "; ".join(f"{count} {why}" for why, count in reports.left_out.items())
+    excluded = "; ".join(f"{count} {why}" for why, count in reports.excluded.items())
     cut = ", ".join(f"{e['cut']} by the one {name}" for name, e in encoders.items())
     models = ", ".join(f"{k}: {e['model']} (weights {e['weights']})" for k, e in encoders.items())
     return (
         f"The {told.text} of {len(reports.texts)} reports: {reports.source}. Left out: "
-        f"{left_out or 'none'}. Encoders: {models}.",
+        f"{excluded or 'none'}. Encoders: {models}.",
         "Embedding: the mean of the last hidden states over a text's tokens, without the begin "
         f"token; of texts that are longer than an encoder's limit the end was cut ({cut}).",
         "Probe: logistic regression for each finding on standardised embeddings (penalty "

@@ -27,7 +27,7 @@ class Reports:
     texts: tuple[str, ...]
     patients: tuple[str, ...]
     labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
-    left_out: dict[str, int]
+    excluded: dict[str, int]
 
 
 def reports_of_films(
@@ -38,14 +38,14 @@ def reports_of_films(
     source: str,
 ) -> Reports:
     """The reports of a dataset's radiographs, each study's once, with the findings of its first."""
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     kept: dict[tuple[str, str], Radiograph] = {}
     for radiograph in radiographs:
         study = radiograph.patient_id, radiograph.study_id
         if not _text(radiograph.report, section):
-            left_out[f"no {section}"] += 1
+            excluded[f"no {section}"] += 1
         elif study in kept:
-            left_out["another film of the study"] += 1
+            excluded["another film of the study"] += 1
         else:
             kept[study] = radiograph
     films = list(kept.values())
@@ -54,7 +54,7 @@ def reports_of_films(
         texts=tuple(_text(r.report, section) for r in films),
         patients=tuple(r.patient_id for r in films),
         labels=label_matrix(films, findings, not_mentioned),
-        left_out=dict(left_out),
+        excluded=dict(excluded),
     )
 
 
@@ -64,13 +64,13 @@ def reports_of_open_i(archive: Path, findings: Sequence[FindingName], section: S
     A finding that no term names is absent, one that terms leave open is not known. "No Finding" is
     the term "normal". Each report counts as a patient. Raises InputError if there is no report.
     """
-    left_out: Counter[str] = Counter()
+    excluded: Counter[str] = Counter()
     kept: list[OpenIReport] = []
     for item in read_reports(archive):
         if not item.major or any(term in NOT_INDEXED for term in item.major):
-            left_out["not annotated"] += 1
+            excluded["not annotated"] += 1
         elif not _text(item.report, section):
-            left_out[f"no {section}"] += 1
+            excluded[f"no {section}"] += 1
         else:
             kept.append(item)
     if not kept:
@@ -80,7 +80,7 @@ def reports_of_open_i(archive: Path, findings: Sequence[FindingName], section: S
         texts=tuple(_text(item.report, section) for item in kept),
         patients=tuple(item.id for item in kept),
         labels=np.array([list(_gold(item.major, findings)) for item in kept], dtype=np.float32),
-        left_out=dict(left_out),
+        excluded=dict(excluded),
     )
 
 

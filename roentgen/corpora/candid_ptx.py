@@ -151,7 +151,7 @@ class CandidPtxReader:
         if scan.files_missing and not scan.items:
             raise wrong_root("candid_ptx.images", self._images, f"the films of {table.name}")
         for film in films.others(found.keys()):
-            scan.drop(film, f"not in {table.name}", asked=True)
+            scan.drop(film, f"not in {table.name}", expected=True)
         return scan.plan()
 
     def _rows_by_film(self, table: Path, scan: Scan) -> dict[str, _Rows]:

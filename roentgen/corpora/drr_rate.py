@@ -142,7 +142,7 @@ class DrrRateReader:
                 scan.keep(item._replace(path=f"{part}/{view}/{path}"), lost)
         for view, index in images.items():
             for image in index.others(named):
-                scan.drop(f"{image}-{view.lower()}", f"not in {table.name}", asked=True)
+                scan.drop(f"{image}-{view.lower()}", f"not in {table.name}", expected=True)
 
     def _item(self, part: str, image: str, view: View, row: dict[str, str]) -> DrrRateItem:
         name = _NAME.fullmatch(image)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from roentgen.corpora.reader import LeftOut, Plan, Unmapped
+from roentgen.corpora.reader import Exclusion, Plan, Unmapped
 from roentgen.corpora.scanning.file_index import first_of, wrong_root
 from roentgen.corpora.table import Item, TableConfig, TableReader
 from roentgen.errors import InputError
@@ -94,22 +94,22 @@ class ImageFolderReader:
             expected = f"{self.config.file or _TABLES[0]} here or in train/, validation/ and test/"
             raise wrong_root("image_folder.root", root, expected)
         items: dict[str, ImageFolderItem] = {}
-        left_out: list[LeftOut] = []
+        excluded: list[Exclusion] = []
         unmapped: Counter[Unmapped] = Counter()
         splits: dict[str, Split] = {}
         for folder, reader in self._readers.items():
             plan = reader.plan()
             unmapped.update(plan.unmapped)
-            left_out += [replace(out, id=self._id(folder, out.id)) for out in plan.left_out]
+            excluded += [replace(out, id=self._id(folder, out.id)) for out in plan.excluded]
             for item in plan.items:
                 name = self._id(folder, item.id)
                 try:
                     mine = self._split(folder, item)
                 except InputError as error:
-                    left_out.append(LeftOut(id=name, reason=str(error)))
+                    excluded.append(Exclusion(id=name, reason=str(error)))
                     continue
                 if name in items:
-                    left_out.append(LeftOut(id=name, reason="the id stands twice"))
+                    excluded.append(Exclusion(id=name, reason="the id stands twice"))
                     continue
                 patient = item.row[self.config.patient_id]
                 if splits.setdefault(patient, mine) != mine:
@@ -118,7 +118,7 @@ class ImageFolderReader:
                         f"{splits[patient]} and {mine}; use split.fractions"
                     )
                 items[name] = ImageFolderItem(name, folder, replace(item, id=name, split=mine))
-        return Plan(list(items.values()), left_out, unmapped)
+        return Plan(list(items.values()), excluded, unmapped)
 
     def _id(self, folder: str, name: str) -> str:
         """File names may repeat from folder to folder; ids of a column may not."""

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from roentgen.corpora.reader import LeftOut
+from roentgen.corpora.reader import Exclusion
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
@@ -62,7 +62,7 @@ class PhantomReader:
         """Phantoms are ours to give away."""
         return (LICENSE,)
 
-    def plan(self) -> tuple[list[PhantomStudy], list[LeftOut]]:
+    def plan(self) -> tuple[list[PhantomStudy], list[Exclusion]]:
         """The studies of all splits."""
         splits: tuple[Split, ...] = get_args(Split)
         studies = [

@@ -10,20 +10,20 @@ from roentgen.record.radiograph import Radiograph
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """Something that does not come into the dataset, and why.
+class Exclusion:
+    """Something that does not enter the dataset, and why.
 
-    `asked` is true where the configuration asked for it (a filter); the others count as bad.
+    `expected`: the configuration excludes it (a filter, a partial copy); the others count as bad.
     """
 
     id: str
     reason: str
-    asked: bool = False
+    expected: bool = False
 
     def __post_init__(self) -> None:
         for name in ("id", "reason"):  # names of files need not be text
-            told = getattr(self, name).encode("utf-8", "backslashreplace").decode("utf-8")
-            object.__setattr__(self, name, told)
+            text = getattr(self, name).encode("utf-8", "backslashreplace").decode("utf-8")
+            object.__setattr__(self, name, text)
 
 
 class Unmapped(NamedTuple):
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
     """
 
     items: Sequence[Any]
-    left_out: Sequence[LeftOut]
+    excluded: Sequence[Exclusion]
     unmapped: Mapping[Unmapped, int] = MappingProxyType({})
 
 
@@ -53,10 +53,10 @@ class CorpusReader(Protocol):
         """The terms the corpus is under."""
 
     def plan(self) -> tuple[Any, ...]:
-        """(items, left out) or a Plan: a cheap scan that raises InputError for a wrong corpus."""
+        """(items, exclusions) or a Plan: a cheap scan that raises InputError for a wrong corpus."""
 
     def read(self, item: Any) -> Sequence[Radiograph | Unmapped]:
         """The radiographs of one item, and what only its image file told and is lost.
 
-        Raises InputError for a bad item, which is left out.
+        Raises InputError for a bad item, which is excluded.
         """

@@ -155,7 +155,7 @@ class RsnaReader:
         if scan.files_missing and not scan.items:
             raise wrong_root("rsna.images", self._images, f"the films of {table.name}")
         for film in films.others(found.keys()):
-            scan.drop(film, f"not in {table.name}", asked=True)
+            scan.drop(film, f"not in {table.name}", expected=True)
         return scan.plan()
 
     def read(self, item: RsnaItem) -> list[Radiograph | Unmapped]:

@@ -105,7 +105,7 @@ class SiimAcrReader:
         if scan.files_missing and not scan.items:
             raise wrong_root("siim_acr.images", self._images, f"the films of {table.name}")
         for film in films.others(runs.keys()):
-            scan.drop(film, f"not in {table.name}", asked=True)
+            scan.drop(film, f"not in {table.name}", expected=True)
         return scan.plan()
 
     def read(self, item: SiimAcrItem) -> list[Radiograph | Unmapped]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from roentgen.corpora.reader import LeftOut, Plan, Unmapped
+from roentgen.corpora.reader import Exclusion, Plan, Unmapped
 from roentgen.corpora.scanning.mask_table import MaskTable, plan_masks
 from roentgen.corpora.scanning.row_filter import Where, check_path
 from roentgen.corpora.scanning.rows import read_rows
@@ -69,7 +69,7 @@ class TableConfig:
     separator: str = ";"
     """What stands between finding words."""
     meanings: dict[str, Finding | None] = field(default_factory=dict)
-    """What a finding word means; null: left out by name. Others are listed in unmapped.csv."""
+    """What a finding word means; null: excluded by name. Others are listed in unmapped.csv."""
     finding_columns: dict[str, FindingName] = field(default_factory=dict)
     """Columns with one finding each: 1 present, 0 absent, -1 uncertain, blank not mentioned."""
     report: ReportColumns | None = None
@@ -85,7 +85,7 @@ class TableConfig:
     license_column: str | None = None
     """Column with the licence's name; null: the one licence above holds for all."""
     where: tuple[Where, ...] = ()
-    """Which rows to take; the others are listed in left_out.csv."""
+    """Which rows to take; the others are listed in excluded.csv."""
     masks: MaskTable | None = None
     """Masks of the images."""
 
@@ -136,7 +136,7 @@ class TableReader:
         """Scan the tables; images are not touched."""
         if not self.config.root.is_dir():
             raise InputError(f"table.root {self.config.root} is not a folder")
-        masks, left_out = plan_masks(self.config.masks, self.fit) if self.config.masks else ({}, [])
+        masks, excluded = plan_masks(self.config.masks, self.fit) if self.config.masks else ({}, [])
         unmapped: Counter[Unmapped] = Counter()
         items: dict[str, Item] = {}
         splits: dict[str, Split] = {}
@@ -147,13 +147,13 @@ class TableReader:
                 item = self._plan_row(row, number, masks)
             except InputError as error:
                 name = row[self.config.image] if row else f"row {number}"
-                left_out.append(LeftOut(id=name, reason=str(error)))
+                excluded.append(Exclusion(id=name, reason=str(error)))
                 continue
-            if isinstance(item, LeftOut):
-                left_out.append(item)
+            if isinstance(item, Exclusion):
+                excluded.append(item)
                 continue
             if item.id in items:
-                left_out.append(LeftOut(id=item.id, reason="the id stands twice in the table"))
+                excluded.append(Exclusion(id=item.id, reason="the id stands twice in the table"))
                 continue
             patient = item.row[self.config.patient_id]
             if splits.setdefault(patient, item.split) != item.split:
@@ -164,11 +164,11 @@ class TableReader:
             items[item.id] = item
             if self.config.findings is not None:
                 unmapped.update(meanings.unmapped(item.row[self.config.findings]))
-        return Plan(list(items.values()), left_out, unmapped)
+        return Plan(list(items.values()), excluded, unmapped)
 
     def _plan_row(
         self, row: dict[str, str] | None, number: int, masks: dict[str, dict[str, str]]
-    ) -> Item | LeftOut:
+    ) -> Item | Exclusion:
         """Raises InputError for a row that cannot be used."""
         c = self.config
         if row is None:
@@ -180,7 +180,7 @@ class TableReader:
         for where in c.where:
             refusal = where.refusal(row[where.column])
             if refusal:
-                return LeftOut(id=name, reason=refusal, asked=True)
+                return Exclusion(id=name, reason=refusal, expected=True)
         check_path(image)
         if not row[c.patient_id]:
             raise InputError(f"{c.patient_id} is blank: the split needs the patient")

@@ -186,7 +186,7 @@ class VindrReader:
                 item = VindrItem(film, split, f"{part}/{path}", findings, tuple(readings.boxes))
                 scan.keep(item, readings.unmapped())
         for film in films.others(found.keys()):
-            scan.drop(film, f"not in {table.name}", asked=True)
+            scan.drop(film, f"not in {table.name}", expected=True)
 
     def read(self, item: VindrItem) -> list[Radiograph | Unmapped]:
         """Read one film."""

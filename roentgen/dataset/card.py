@@ -9,7 +9,7 @@ _SIZES = ("radiographs", "patients")
 def dataset_card(
     name: str,
     counts: Mapping[str, Mapping[str, Any]],
-    left_out: Mapping[str, int],
+    excluded: Mapping[str, int],
     licenses: Sequence[Mapping[str, Any]],
     text_lengths: Mapping[str, Any],
     about: Mapping[str, Sequence[str]],
@@ -57,8 +57,8 @@ def dataset_card(
             lines += ["", f"## {title}", "", *_table(cells, splits)]
     if text_lengths:
         lines += ["", "## Length of reports", "", *map(length_line, text_lengths.items())]
-    lines += ["", "## Left out", ""]
-    lines += [f"- {number}: {reason}" for reason, number in left_out.items()] or ["Nothing."]
+    lines += ["", "## Excluded", ""]
+    lines += [f"- {number}: {reason}" for reason, number in excluded.items()] or ["Nothing."]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """The radiograph dataset: one folder that every stage reads and writes.
 
 It is laid out as `datasets.DatasetDict.save_to_disk` does, so `datasets.load_from_disk` opens it
-without our code; beside it lie left_out.csv, README.md (the dataset card) and roentgen.json,
+without our code; beside it lie excluded.csv, README.md (the dataset card) and roentgen.json,
 written last. Shards are memory-mapped: opening and random access take no memory that grows.
 """
 
@@ -29,8 +29,8 @@ from roentgen.manifest import License, read_manifest
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import whole_folder
 
-LEFT_OUT = "left_out.csv"
-LEFT_OUT_COLUMNS = ("id", "reason", "asked")  # asked: whether the configuration asked for it
+EXCLUDED = "excluded.csv"
+EXCLUDED_COLUMNS = ("id", "reason", "expected")  # expected: the configuration excludes it
 _SHARD_ROWS = 20_000
 _SHARD_BYTES = 512_000_000
 
@@ -107,17 +107,17 @@ class DatasetWriter:
         self._open: dict[str, ShardWriter] = {}
         self._shards: dict[str, list[Path]] = {}
         self.tallies: dict[str, Tally] = {}
-        self.left_out: Counter[str] = Counter()  # by reason
+        self.excluded: Counter[str] = Counter()  # by reason
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             whole = whole_folder(self._target, overwrite=self._overwrite)
             self.folder = stack.enter_context(whole)  # temporary until the end
             stack.callback(self._discard_open_shards)
-            file = (self.folder / LEFT_OUT).open("w", newline="", encoding="utf-8")
-            self._left_out_file = stack.enter_context(file)
-            self._left_out = csv.writer(file)
-            self._left_out.writerow(LEFT_OUT_COLUMNS)
+            file = (self.folder / EXCLUDED).open("w", newline="", encoding="utf-8")
+            self._excluded_file = stack.enter_context(file)
+            self._excluded = csv.writer(file)
+            self._excluded.writerow(EXCLUDED_COLUMNS)
             self._stack = stack.pop_all()
         return self
 
@@ -134,10 +134,10 @@ class DatasetWriter:
         if shard.tally.rows >= self._shard_rows or shard.bytes >= self._shard_bytes:
             self._finish_shard(split)
 
-    def leave_out(self, id: str, reason: str) -> None:  # noqa: A002 (the record's own word)
+    def exclude(self, id: str, reason: str) -> None:  # noqa: A002 (the record's own word)
         """List something that did not come into the dataset, and why."""
-        self._left_out.writerow([id, reason, "no"])
-        self.left_out[reason] += 1
+        self._excluded.writerow([id, reason, "no"])
+        self.excluded[reason] += 1
 
     def _finish_shard(self, split: str) -> None:
         shard = self._open[split]
@@ -158,13 +158,13 @@ class DatasetWriter:
         with self._stack:
             for split in list(self._open):
                 self._finish_shard(split)
-            self._left_out_file.close()
+            self._excluded_file.close()
             seal(
                 self.folder,
                 name=self._target.name,
                 shards=self._shards,
                 tallies=self.tallies,
-                left_out=self.left_out,
+                excluded=self.excluded,
                 licenses=self._licenses,
                 provenance=self._provenance,
                 preparation=self._preparation,

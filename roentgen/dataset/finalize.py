@@ -21,7 +21,7 @@ def seal(
     name: str,
     shards: Mapping[str, Sequence[Path]],
     tallies: Mapping[str, Tally],
-    left_out: Mapping[str, int],
+    excluded: Mapping[str, int],
     licenses: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
     preparation: Mapping[str, Any] | None,
@@ -31,12 +31,12 @@ def seal(
 ) -> None:
     """Make whole shards a dataset: the JSON files of `datasets`, the card, the manifest last.
 
-    `left_out` counts by reason, `patients` by split; `text_lengths` tells of report sections how
+    `excluded` counts by reason, `patients` by split; `text_lengths` tells of report sections how
     long they are in tokens; `about` has further sections of the card, lines by title.
     """
     total = sum(tallies.values(), Tally())
     if total.rows == 0:
-        commonest = max(left_out, key=lambda reason: left_out[reason], default="nothing was given")
+        commonest = max(excluded, key=lambda reason: excluded[reason], default="nothing was given")
         raise InputError(f"dataset {name!r} would be empty; the commonest reason: {commonest}")
     fingerprint = fingerprint_of({"rows": total.rows, "digests": f"{total.digests:064x}"})
     splits = [split for split in SPLITS if split in shards]
@@ -60,11 +60,11 @@ def seal(
     extra: dict[str, Any] = {
         "preparation": dict(preparation or {}),
         "counts": counts,
-        "left_out": dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0]))),
+        "excluded": dict(sorted(excluded.items(), key=lambda item: (-item[1], item[0]))),
     }
     if text_lengths:
         extra["text_lengths"] = dict(text_lengths)
-    card = dataset_card(name, counts, extra["left_out"], licenses, text_lengths or {}, about or {})
+    card = dataset_card(name, counts, extra["excluded"], licenses, text_lengths or {}, about or {})
     write_file(folder / "README.md", card)
     write_manifest(folder, "dataset", fingerprint, licenses, provenance, **extra)
 

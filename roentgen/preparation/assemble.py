@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from roentgen.corpora.reader import LeftOut, Plan, Unmapped
-from roentgen.dataset.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, open_dataset
+from roentgen.corpora.reader import Exclusion, Plan, Unmapped
+from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, open_dataset
 from roentgen.dataset.finalize import SPLITS, seal
 from roentgen.dataset.shards import Tally
 from roentgen.dataset.work_folder import read_row
@@ -40,8 +40,8 @@ class Joined:
 
     shards: dict[str, list[Path]] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
-    planned: Sequence[LeftOut] = ()  # left out before any work
-    of_parts: list[LeftOut] = field(default_factory=list)  # left out by the parts, in order
+    planned: Sequence[Exclusion] = ()  # excluded before any work
+    of_parts: list[Exclusion] = field(default_factory=list)  # excluded by the parts, in order
     shown: list[Radiograph] = field(default_factory=list)
     lengths: TokenCounts = field(default_factory=dict)
     unmapped: Counter[Unmapped] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class Joined:
         for split, shard in part.shards.items():
             self.shards.setdefault(split, []).append(dataset / shard.file)
             self.tallies[split] = self.tallies.get(split, Tally()) + shard.tally
-        self.of_parts += part.left_out
+        self.of_parts += part.excluded
         self.unmapped.update(part.unmapped)
         for split, row in part.shown:
             self.shown.append(read_row(dataset / part.shards[split].file, row))
@@ -59,18 +59,18 @@ class Joined:
             self.lengths.setdefault(section, Counter()).update(counts)
 
     @property
-    def left_out(self) -> Iterator[LeftOut]:
-        """All that was left out, in order."""
+    def excluded(self) -> Iterator[Exclusion]:
+        """All that was excluded, in order."""
         return chain(self.planned, self.of_parts)
 
     def reasons(self) -> Counter[str]:
-        """What was left out, by kind of reason."""
-        return Reasons(item.reason for item in self.left_out).counts()
+        """What was excluded, by kind of reason."""
+        return Reasons(item.reason for item in self.excluded).counts()
 
 
 def join_parts(work: PreparationFolder, plan: Plan, parts: int) -> Joined:
-    """All parts in order, what the plan left out before them."""
-    joined = Joined(planned=plan.left_out, unmapped=Counter(plan.unmapped))
+    """All parts in order, what the plan excluded before them."""
+    joined = Joined(planned=plan.excluded, unmapped=Counter(plan.unmapped))
     for number in range(parts):
         joined.add(work.read(number), work.dataset)
     return joined
@@ -132,9 +132,9 @@ def write_dataset(
         if (folder / split).is_dir() and split not in joined.shards:
             (folder / split).rmdir()
     _write_table(
-        folder / LEFT_OUT,
-        LEFT_OUT_COLUMNS,
-        ((item.id, item.reason, "yes" if item.asked else "no") for item in joined.left_out),
+        folder / EXCLUDED,
+        EXCLUDED_COLUMNS,
+        ((item.id, item.reason, "yes" if item.expected else "no") for item in joined.excluded),
     )
     lost = sorted(joined.unmapped.items(), key=by_count)
     rows = ((about, word, count, why) for (about, word, why), count in lost)
@@ -149,7 +149,7 @@ def write_dataset(
         name=work.target.name,
         shards=joined.shards,
         tallies=joined.tallies,
-        left_out=joined.reasons(),
+        excluded=joined.reasons(),
         licenses=[asdict(item) for item in licenses],
         provenance=provenance,
         preparation=preparation,

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from roentgen.corpora.reader import LeftOut, Plan
+from roentgen.corpora.reader import Exclusion, Plan
 from roentgen.errors import InputError
 
 # What differs from item to item where the reason is the same: its file's name at the beginning;
@@ -51,12 +51,12 @@ class BadItems:
     def __init__(self, share: float, plan: Plan) -> None:
         self.share = share
         self.reasons = Reasons()
-        self.add(plan.left_out)
+        self.add(plan.excluded)
         self.all = len(plan.items) + self.reasons.total()
 
-    def add(self, left_out: Iterable[LeftOut]) -> None:
+    def add(self, excluded: Iterable[Exclusion]) -> None:
         """Count those that the configuration did not ask for."""
-        self.reasons.add(item.reason for item in left_out if not item.asked)
+        self.reasons.add(item.reason for item in excluded if not item.expected)
 
     def commonest(self) -> str:
         """The commonest reasons, "" if there is none."""
@@ -67,6 +67,6 @@ class BadItems:
         bad = self.reasons.total()
         if bad > self.share * self.all:
             raise InputError(
-                f"{bad} of {self.all} items are bad, more than max_left_out={self.share:g}; "
+                f"{bad} of {self.all} items are bad, more than max_bad_share={self.share:g}; "
                 f"the commonest reasons: {self.commonest()}"
             )

@@ -58,7 +58,7 @@ class PrepareConfig:
     """Decides the split of each patient, and the patients of a phantom."""
     workers: int | None = None
     """Processes to work with; null: one a core. The result does not depend on it."""
-    max_left_out: float = 0.05
+    max_bad_share: float = 0.05
     """The share of items that may be bad; more and the run fails. Filtered rows do not count."""
     split: SplitRules | None = None
     """How the corpus is split by patient; phantoms bring their own split."""
@@ -69,7 +69,7 @@ class PrepareConfig:
     reports: ReportRules | None = None
     """What is done to reports; null: they stay as the corpus has them."""
     keep: Filter | None = None
-    """Which radiographs to keep, after that; the others are listed in left_out.csv."""
+    """Which radiographs to keep, after that; the others are listed in excluded.csv."""
     phantom: PhantomConfig | None = None
     """Corpus: drawn phantoms."""
     table: TableConfig | None = None
@@ -112,8 +112,8 @@ class PrepareConfig:
             raise InputError(f"size is {self.size}: it must be at least 1")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers is {self.workers}: it must be at least 1, or null")
-        if not 0 <= self.max_left_out <= 1:
-            raise InputError(f"max_left_out is {self.max_left_out}: it must be between 0 and 1")
+        if not 0 <= self.max_bad_share <= 1:
+            raise InputError(f"max_bad_share is {self.max_bad_share}: it must be between 0 and 1")
 
 
 def make_reader(config: PrepareConfig) -> CorpusReader:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from roentgen.corpora.reader import CorpusReader, LeftOut, Plan, Unmapped
+from roentgen.corpora.reader import CorpusReader, Exclusion, Plan, Unmapped
 from roentgen.corpora.scanning.scan import UnwantedError
 from roentgen.dataset.finalize import SPLITS
 from roentgen.dataset.shards import ShardWriter
@@ -62,11 +62,11 @@ class PartMaker:
     def _write(
         self, folder: Path, number: int, items: Sequence[Any], shown: frozenset[int]
     ) -> PreparedPart:
-        left_out: list[LeftOut] = []
+        excluded: list[Exclusion] = []
         unmapped: Counter[Unmapped] = Counter()
         places: list[tuple[str, int]] = []
         lengths: TokenCounts = {}
-        due = 0  # for the contact sheet: who is left out hands the place on
+        due = 0  # for the contact sheet: who is excluded hands the place on
         with ExitStack() as stack:
             writers: dict[str, ShardWriter] = {}
             reading = stack.enter_context((folder / READING).open("wb", buffering=0))
@@ -74,7 +74,7 @@ class PartMaker:
                 if self.stop is not None and self.stop.value:
                     raise InterruptedError("the run has ended")
                 os.pwrite(reading.fileno(), f"{number} {place:6d}".encode(), 0)
-                read = self.read(item, left_out)
+                read = self.read(item, excluded)
                 unmapped.update(one for one in read if isinstance(one, Unmapped))
                 radiographs = [one for one in read if isinstance(one, Radiograph)]
                 due += place in shown
@@ -98,26 +98,26 @@ class PartMaker:
             number=number,
             items=len(items),
             shards=shards,
-            left_out=tuple(left_out),
+            excluded=tuple(excluded),
             unmapped=unmapped,
             shown=tuple(places),
             lengths=lengths,
         )
 
-    def read(self, item: Any, left_out: list[LeftOut]) -> list[Radiograph | Unmapped]:
-        """What comes in of an item; the other radiographs go to `left_out`."""
+    def read(self, item: Any, excluded: list[Exclusion]) -> list[Radiograph | Unmapped]:
+        """What comes in of an item; the other radiographs go to `excluded`."""
         if item_id(item) in self.deadly:
-            left_out.append(LeftOut(id=item_id(item), reason=_DEADLY))
+            excluded.append(Exclusion(id=item_id(item), reason=_DEADLY))
             return []
         try:
             read = self.reader.read(item)
         except InputError as error:
-            asked = isinstance(error, UnwantedError)
-            left_out.append(LeftOut(id=item_id(item), reason=str(error), asked=asked))
+            expected = isinstance(error, UnwantedError)
+            excluded.append(Exclusion(id=item_id(item), reason=str(error), expected=expected))
             return []
         finished = [self.finish(one) if isinstance(one, Radiograph) else one for one in read]
-        left_out += [one for one in finished if isinstance(one, LeftOut)]
-        return [one for one in finished if not isinstance(one, LeftOut)]
+        excluded += [one for one in finished if isinstance(one, Exclusion)]
+        return [one for one in finished if not isinstance(one, Exclusion)]
 
 
 def item_id(item: Any) -> str:
@@ -148,9 +148,9 @@ def by_split(plan: Plan) -> Plan:
 
 
 def fingerprint_of_plan(plan: Plan) -> str:
-    """Hexadecimal digits that stand for all items and what was left out."""
+    """Hexadecimal digits that stand for all items and what was excluded."""
     digest = hashlib.sha256()
-    for values in (plan.items, plan.left_out, sorted(plan.unmapped.items())):
+    for values in (plan.items, plan.excluded, sorted(plan.unmapped.items())):
         for value in values:
             digest.update(f"{value!r}\x1e".encode(errors="surrogatepass"))
         digest.update(b"\x1d")

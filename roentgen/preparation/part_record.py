@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from roentgen.corpora.reader import LeftOut, Unmapped
+from roentgen.corpora.reader import Exclusion, Unmapped
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.errors import InputError
 
@@ -20,7 +20,7 @@ TokenCounts = dict[str, Counter[int]]  # of report sections: texts by their leng
 class PreparedPart(Part):
     """The record of a finished part of a corpus."""
 
-    left_out: tuple[LeftOut, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
     unmapped: Mapping[Unmapped, int] = field(default_factory=dict)  # what only the images told
     shown: tuple[tuple[str, int], ...] = ()  # (split, row) of what goes on the contact sheet
     lengths: TokenCounts = field(default_factory=dict)
@@ -28,7 +28,7 @@ class PreparedPart(Part):
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON holds."""
         return super().to_json() | {
-            "left_out": [[item.id, item.reason, item.asked] for item in self.left_out],
+            "excluded": [[item.id, item.reason, item.expected] for item in self.excluded],
             "unmapped": [[*lost, count] for lost, count in self.unmapped.items()],
             "shown": [list(place) for place in self.shown],
             "lengths": {name: sorted(counts.items()) for name, counts in self.lengths.items()},
@@ -38,7 +38,9 @@ class PreparedPart(Part):
     def values(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a record."""
         return super().values(plain) | {
-            "left_out": tuple(LeftOut(id=i, reason=r, asked=a) for i, r, a in plain["left_out"]),
+            "excluded": tuple(
+                Exclusion(id=i, reason=r, expected=e) for i, r, e in plain["excluded"]
+            ),
             "unmapped": {Unmapped(f, word, why): n for f, word, why, n in plain["unmapped"]},
             "shown": tuple((split, row) for split, row in plain["shown"]),
             "lengths": {name: Counter(dict(counts)) for name, counts in plain["lengths"].items()},
@@ -57,5 +59,5 @@ def drop_bad(work: PreparationFolder) -> None:
     """Forget the parts with bad items: they may be mended before the next run."""
     for number in work.finished():
         with suppress(InputError):  # another rank does the same
-            if any(not item.asked for item in work.read(number).left_out):
+            if any(not item.expected for item in work.read(number).excluded):
                 work.record_path(number).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
-from roentgen.corpora.reader import LeftOut
+from roentgen.corpora.reader import Exclusion
 from roentgen.preparation.part_record import TokenCounts
 from roentgen.prompts.filters import Filter
 from roentgen.prompts.token_lengths import REPORT_SECTIONS
@@ -30,17 +30,17 @@ class ReportRules:
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """Finishes a radiograph, or says why it is left out."""
+    """Finishes a radiograph, or says why it is excluded."""
 
     reports: ReportRules | None = None
     keep: Filter | None = None
 
-    def __call__(self, radiograph: Radiograph) -> Radiograph | LeftOut:
+    def __call__(self, radiograph: Radiograph) -> Radiograph | Exclusion:
         """The finished radiograph, or why the configuration does not want it."""
         radiograph = self._with_report(radiograph)
         refusal = self.keep.refusal(radiograph, token_length) if self.keep else None
         if refusal is not None:
-            return LeftOut(id=radiograph.id, reason=refusal, asked=True)
+            return Exclusion(id=radiograph.id, reason=refusal, expected=True)
         return radiograph
 
     def _with_report(self, radiograph: Radiograph) -> Radiograph:

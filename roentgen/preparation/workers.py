@@ -1,4 +1,4 @@
-"""Worker processes that make parts. One may die: what it read is then told apart and left out.
+"""Worker processes that make parts. One may die: what it read is then told apart and excluded.
 
 The kernel ends a process when memory runs out, and a damaged file may bring down its decoder.
 """
@@ -38,7 +38,7 @@ def make_parts(
     """The parts that this rank makes, as they are finished; afterwards none is missing.
 
     One worker is this process itself. When one of several dies, each item that was being read is
-    read once more, alone in a process: those that end it too are left out. If none does, half as
+    read once more, alone in a process: those that end it too are excluded. If none does, half as
     many workers go on, so that each has more memory. `tell` is given a line about it. Raises
     InputError when neither helps.
     """
@@ -60,7 +60,7 @@ def make_parts(
             maker = replace(maker, deadly=maker.deadly | deadly)
             if deadly and len(maker.deadly) <= _DEADLY:
                 names = ", ".join(sorted(deadly))
-                tell(f"a worker process died, and again when it read {names} alone: left out")
+                tell(f"a worker process died, and again when it read {names} alone: excluded")
             elif not deadly and workers > 1:
                 workers //= 2
                 tell(f"a worker process died, perhaps for want of memory: {workers} go on")

@@ -174,13 +174,13 @@ def findings_text(findings: Iterable[Finding], style: PromptStyle) -> str:
     A list tells present, uncertain, absent; a sentence "with A and B, without C or D, with
     uncertain E".
     """
-    left_out: set[State] = set()
+    excluded: set[State] = set()
     if not style.mention_absent:
-        left_out.add("absent")
+        excluded.add("absent")
     if not style.mention_uncertain:
-        left_out.add("uncertain")
+        excluded.add("uncertain")
     told = sorted(
-        (finding for finding in findings if finding.state not in left_out),
+        (finding for finding in findings if finding.state not in excluded),
         key=lambda f: (_STATE_ORDER.index(f.state), FINDING_NAMES.index(f.name)),
     )
     if style.form == "sentence":

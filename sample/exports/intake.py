@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from roentgen.dataset.dataset import LEFT_OUT, LEFT_OUT_COLUMNS, Identities, RadiographDataset
+from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, RadiographDataset
 from roentgen.dataset.shards import Tally
 from roentgen.record.radiograph import Radiograph
 from sample.exports.record import open_table
@@ -15,7 +15,7 @@ Refusal = Callable[[Radiograph], str | None]
 
 
 class Intake:
-    """The radiographs of some splits of a dataset; iterating writes left_out.csv into `folder`.
+    """The radiographs of some splits of a dataset; iterating writes excluded.csv into `folder`.
 
     `refusal` says why a radiograph cannot be written, None where it can.
     """
@@ -31,7 +31,7 @@ class Intake:
         self._folder, self._refusal = folder, refusal
         self._identities = Identities()
         self.tallies: dict[str, Tally] = {}
-        self.left_out: Counter[str] = Counter()  # by reason
+        self.excluded: Counter[str] = Counter()  # by reason
         self.notes: list[str] = []  # what a format has to tell the user at once
         self.models: Counter[str | None] = Counter()  # None: radiographs that are not synthetic
 
@@ -39,7 +39,7 @@ class Intake:
         rows = [(split, self._dataset.split(split)) for split in self._splits]
         total = sum(len(split) for _, split in rows)
         with (
-            open_table(self._folder / LEFT_OUT, LEFT_OUT_COLUMNS) as left_out,
+            open_table(self._folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
             tqdm(total=total, desc=self._folder.name, unit="image") as bar,
         ):
             for name, split in rows:
@@ -51,8 +51,8 @@ class Intake:
                         yield radiograph
                         self._count(radiograph, tally)
                     else:
-                        left_out.add(radiograph.id, reason, "no")
-                        self.left_out[reason] += 1
+                        excluded.add(radiograph.id, reason, "no")
+                        self.excluded[reason] += 1
                     bar.update()
                 if tally.rows:
                     self.tallies[name] = tally

@@ -62,7 +62,7 @@ def write_screened(
     ) as writer:
         for verdict in screening.verdicts:
             if not verdict.kept:
-                writer.leave_out(pool.id(verdict.candidate), verdict.fault)
+                writer.exclude(pool.id(verdict.candidate), verdict.fault)
         for row in sorted(screening.kept):
             candidate = screening.kept[row].candidate
             split = screening.rows[row].split

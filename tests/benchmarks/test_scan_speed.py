@@ -48,7 +48,7 @@ print(json.dumps({
     "items": len(plan.items),
     "fingerprint": fingerprint,
     "reader": len(pickle.dumps(reader)),
-    "reasons": Counter(item.reason for item in plan.left_out),
+    "reasons": Counter(item.reason for item in plan.excluded),
 }))
 """
 
@@ -130,7 +130,7 @@ def test_all_of_mimic_is_planned_in_two_minutes_and_two_gigabytes(tmp_path: Path
         measured = json.loads(run.stdout)
         print(measured)
         reasons = measured["reasons"]
-        assert set(reasons) == {"view not given", "view 'LAO' is left out by name"}
+        assert set(reasons) == {"view not given", "view 'LAO' is excluded by name"}
         assert measured["items"] == IMAGES - sum(reasons.values())
         assert measured["seconds"] < SECONDS
         assert measured["bytes"] < BYTES

@@ -88,7 +88,7 @@ def test_scores_come_out_as_counted_by_hand(
     config = LabelerConfig(reports=folder, half="held_out", output=tmp_path / "results")
     results = measure(config)
     assert results["n"] == 6
-    assert results["left_out"] == {"not annotated": 1, "no findings and no impression": 1}
+    assert results["excluded"] == {"not annotated": 1, "no findings and no impression": 1}
     strict = results["present"]["micro"]
     assert strict == {"n": 3, "precision": 1 / 2, "recall": 1 / 3, "f1": 2 / 5}
     lenient = results["present_or_uncertain"]["findings"]["Pleural Effusion"]

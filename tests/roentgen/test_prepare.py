@@ -58,7 +58,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None:
     config = corpus(tmp_path, 30)
     (tmp_path / "images/3.png").write_bytes(b"")
-    done = run(str(config), "--max_left_out=0.1", "--workers=2")
+    done = run(str(config), "--max_bad_share=0.1", "--workers=2")
     assert done.returncode == 0, done.stderr
     assert "1: 3.png is empty (0 bytes)" in done.stdout
     assert "  15: finding Odd: no meaning is given" in done.stdout
@@ -67,7 +67,7 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
     rows = [row for name in dataset.splits for row in dataset.split(name)]
     assert sorted(row.id for row in rows) == sorted(f"images/{i}" for i in range(30) if i != 3)
     assert dataset.manifest["preparation"] == {"size": 16, "fit": "pad"}
-    with (tmp_path / "out/left_out.csv").open(newline="") as file:
+    with (tmp_path / "out/excluded.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["images/3", "3.png is empty (0 bytes)", "no"]]
     with (tmp_path / "out/unmapped.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["finding", "Odd", "15", "no meaning is given"]]
@@ -88,11 +88,11 @@ def test_result_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None
     assert orders[0] == orders[1]
 
 
-def test_the_contact_sheet_is_full_also_where_many_are_left_out(tmp_path: Path) -> None:
+def test_the_contact_sheet_is_full_also_where_many_are_excluded(tmp_path: Path) -> None:
     config = corpus(tmp_path, 60)
     for i in range(40):
         (tmp_path / f"images/{i}.png").write_bytes(b"")
-    prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.9"]))
+    prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0.9"]))
     sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
     shown = [np.zeros((16, 16), np.uint8)] * 20
     assert sheet.shape == contact_sheet(shown, ["PA: Pleural Effusion"] * 20, 8).shape
@@ -128,13 +128,13 @@ def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:
     for i in (4, 5, 6):
         (tmp_path / f"images/{i}.png").unlink()
     (tmp_path / "images/7.png").write_bytes((tmp_path / "images/7.png").read_bytes()[:90])
-    with pytest.raises(InputError, match=r"of 20 items are bad, more than max_left_out=0\.1; the"):
-        prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.1"]))
+    with pytest.raises(InputError, match=r"of 20 items are bad, more than max_bad_share=0\.1; the"):
+        prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0.1"]))
     assert not list(tmp_path.glob("*out*"))
-    prepare(load_config(PrepareConfig, [str(config), "--max_left_out=0.2"]))
-    left_out = open_dataset(tmp_path / "out").manifest["left_out"]
-    assert sum(left_out.values()) == 4
-    assert any("7.png cannot be decoded" in reason for reason in left_out)
+    prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0.2"]))
+    excluded = open_dataset(tmp_path / "out").manifest["excluded"]
+    assert sum(excluded.values()) == 4
+    assert any("7.png cannot be decoded" in reason for reason in excluded)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:
         ("--table=null", "give exactly one corpus section"),
         ("--split=null", "split is missing"),
         ("--size=0", "size is 0"),
-        ("--max_left_out=2", "max_left_out is 2"),
+        ("--max_bad_share=2", "max_bad_share is 2"),
     ],
 )
 def test_mistakes_are_told_before_any_work(tmp_path: Path, override: str, message: str) -> None:

@@ -25,8 +25,8 @@ from sample.exports.record import file_stem
 ALL: dict[str, dict[str, Any]] = {name: {} for name in FORMATS}
 
 
-def left_out(folder: Path) -> dict[str, str]:
-    with (folder / "left_out.csv").open(newline="", encoding="utf-8") as file:
+def excluded(folder: Path) -> dict[str, str]:
+    with (folder / "excluded.csv").open(newline="", encoding="utf-8") as file:
         return {row["id"]: row["reason"] for row in csv.DictReader(file)}
 
 
@@ -55,8 +55,8 @@ def test_each_format_says_what_it_is_and_under_which_terms(
         assert source["fingerprint"] == dataset.fingerprint
         counts = manifest["counts"]
         written = sum(split["radiographs"] for split in counts.values())
-        assert written + len(left_out(out / name)) == 11
-        assert Counter(left_out(out / name).values()) == manifest["left_out"]
+        assert written + len(excluded(out / name)) == 11
+        assert Counter(excluded(out / name).values()) == manifest["excluded"]
         assert any(line.startswith(f"export: {name}: {written} radiographs") for line in told)
         card = (out / name / "README.md").read_text()
         assert "Secret Terms 1.0: must not be passed on. no sharing at all" in card
@@ -69,13 +69,13 @@ def test_each_format_says_what_it_is_and_under_which_terms(
 def test_what_a_format_cannot_hold_is_listed(exported: Callable[..., Path]) -> None:
     out = exported(**ALL)
     beside = "No Finding stands beside Pleural Effusion"
-    assert left_out(out / "folder") == left_out(out / "webdataset") == {}
-    assert left_out(out / "mimic_cxr_jpg") == {"patient/5.ä b-0": beside}
-    assert left_out(out / "chexpert") == {
+    assert excluded(out / "folder") == excluded(out / "webdataset") == {}
+    assert excluded(out / "mimic_cxr_jpg") == {"patient/5.ä b-0": beside}
+    assert excluded(out / "chexpert") == {
         "patient/4.ä b-0": "view unknown: CheXpert's table tells frontal from lateral",
         "patient/5.ä b-0": beside,
     }
-    (name, reason), *others = left_out(out / "dicom").items()
+    (name, reason), *others = excluded(out / "dicom").items()
     assert name == "patient/10.ä b-0"
     assert reason.startswith("not synthetic")
     assert others == []

@@ -250,8 +250,8 @@ def share_right(folder: Path) -> tuple[int, int]:
     return sum(truth_of(image) == asked_of(image) for image in images), len(images)
 
 
-def left_out(folder: Path) -> dict[str, str]:
-    with (folder / "left_out.csv").open(encoding="utf-8") as file:
+def excluded(folder: Path) -> dict[str, str]:
+    with (folder / "excluded.csv").open(encoding="utf-8") as file:
         return {row["id"]: row["reason"] for row in csv.DictReader(file)}
 
 
@@ -276,7 +276,7 @@ def test_screening_raises_true_label_agreement_and_the_plan_is_met(
 
 def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -> None:
     screen(replace(config, attempts=2))
-    kept, dropped = records(config.output), left_out(config.output)
+    kept, dropped = records(config.output), excluded(config.output)
     table = pq.read_table(config.output / "screening.parquet").to_pylist()
     assert {row["id"] for row in table if row["kept"]} == {record.id for record in kept}
     assert {row["id"] for row in table if not row["kept"]} == set(dropped)
@@ -338,7 +338,7 @@ def test_a_killed_run_goes_on_with_what_it_had_drawn(
     assert len(set(first) & set(again)) < 8  # but for the part that was not finished
     assert sorted(set(first) | set(again)) == sorted(every)
     assert fingerprint(config.output) == fingerprint(whole.output)
-    names = ("screening.csv", "left_out.csv", "screening.md")
+    names = ("screening.csv", "excluded.csv", "screening.md")
     for name in names:
         assert (config.output / name).read_bytes() == (whole.output / name).read_bytes()
 
@@ -455,7 +455,7 @@ def test_planted_copies_and_duplicates_are_dropped_and_drawn_again(
             attempts=1,
         )
     )
-    reasons = left_out(config.output)
+    reasons = excluded(config.output)
     assert reasons[made[3].id] == "copies: copy of a training image"
     assert reasons[made[twin].id] == "duplicates: duplicate within the set"
     assert made[4].id not in reasons

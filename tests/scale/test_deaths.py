@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roentgen.corpora.reader import LeftOut
+from roentgen.corpora.reader import Exclusion
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.preparation.part_maker import PartMaker
@@ -122,7 +122,7 @@ def test_twenty_kills_at_random_moments(
     print(f"20 kills in {rounds} datasets; finished parts then: {stayed}")
 
 
-def made_of(items: Sequence[Any], tmp_path: Path) -> tuple[list[LeftOut], int, list[str]]:
+def made_of(items: Sequence[Any], tmp_path: Path) -> tuple[list[Exclusion], int, list[str]]:
     """(what was left out, how many radiographs, what was told) by three workers.
 
     To read an item is to make its `call`.
@@ -138,8 +138,8 @@ def made_of(items: Sequence[Any], tmp_path: Path) -> tuple[list[LeftOut], int, l
         done = [work.read(number) for number in sorted(work.finished())]
         assert not list(work.making.iterdir())
         work.remove()
-    left_out = [item for part in done for item in part.left_out]
-    return left_out, sum(s.tally.rows for part in done for s in part.shards.values()), told
+    excluded = [item for part in done for item in part.excluded]
+    return excluded, sum(s.tally.rows for part in done for s in part.shards.values()), told
 
 
 def radiograph(name: str) -> SimpleNamespace:
@@ -160,14 +160,14 @@ def deadly(name: str) -> SimpleNamespace:
     return SimpleNamespace(id=name, call=partial(signal.raise_signal, signal.SIGKILL))
 
 
-def test_an_item_that_ends_its_process_is_left_out(tmp_path: Path) -> None:
+def test_an_item_that_ends_its_process_is_excluded(tmp_path: Path) -> None:
     items = [radiograph(str(i)) for i in range(2 * PART_ITEMS + 20)]
     items[7], items[270] = deadly("first"), deadly("second")
-    left_out, rows, told = made_of(items, tmp_path)
-    assert {item.id for item in left_out} == {"first", "second"}
-    assert all("it ended the process" in item.reason and not item.asked for item in left_out)
+    excluded, rows, told = made_of(items, tmp_path)
+    assert {item.id for item in excluded} == {"first", "second"}
+    assert all("it ended the process" in item.reason and not item.expected for item in excluded)
     assert rows == len(items) - 2
-    assert all("alone: left out" in line for line in told)
+    assert all("alone: excluded" in line for line in told)
     assert {word for line in told for word in re.findall("first|second", line)} == {
         "first",
         "second",

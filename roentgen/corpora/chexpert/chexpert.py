@@ -63,11 +63,11 @@ class ChexpertConfig:
     views: tuple[View, ...] = VIEWS
     """The views to take."""
     view_words: dict[str, View | None] = field(default_factory=dict)
-    """What further words for the view mean; null: left out by name."""
+    """What further words for the view mean; null: excluded by name."""
     take_blank_view: bool = False
     """Take frontal images of which AP or PA is not given; their view stays unknown."""
     need_report: bool = False
-    """Leave out images without findings and impression (Plus)."""
+    """Exclude images without findings and impression (Plus)."""
     whole_tree: bool = False
     """Whether all files should be here: a missing one is then a bad item."""
 
@@ -140,7 +140,7 @@ class ChexpertReader:
                 item = self._plan_row(row, lost)
             except InputError as error:
                 name = _name_of(row.path) or row.path
-                scan.drop(name, str(error), asked=isinstance(error, UnwantedError))
+                scan.drop(name, str(error), expected=isinstance(error, UnwantedError))
                 continue
             path = find(item.path)
             if path is None:

@@ -55,11 +55,11 @@ class MimicOptions:
     views: tuple[View, ...] = VIEWS
     """The views to take."""
     view_words: dict[str, View | None] = field(default_factory=dict)
-    """What further words of ViewPosition mean; null: left out by name."""
+    """What further words of ViewPosition mean; null: excluded by name."""
     take_blank_view: bool = False
     """Take images whose view is not given; their view stays unknown."""
     need_report: bool = False
-    """Leave out images whose study has no report."""
+    """Exclude images whose study has no report."""
     whole_tree: bool = False
     """Whether all files should be here: a missing one is then a bad item. False: a partial copy,
     whose missing files are counted only."""
@@ -160,7 +160,7 @@ def scan_images(
     options: MimicOptions,
     sources: MimicSources,
 ) -> None:
-    """Take or leave out each row; what is cheap to tell comes before a look at the disk."""
+    """Take or exclude each row; what is cheap to tell comes before a look at the disk."""
     words = VIEW_WORDS | options.view_words
     splits: dict[str, Split | InputError] = {}
     seen: set[str] = set()  # subjects and studies, which begin with another digit
@@ -180,14 +180,14 @@ def scan_images(
             if isinstance(labels, InputError):
                 raise InputError(str(labels))
         except InputError as error:
-            scan.drop(row.id or "(no id)", str(error), asked=isinstance(error, UnwantedError))
+            scan.drop(row.id or "(no id)", str(error), expected=isinstance(error, UnwantedError))
             continue
         if not has_file(row.path):
             scan.missing(row.id)
             continue
         report = sources.reports.place(row.subject, row.study) if sources.reports else None
         if options.need_report and report is None:
-            scan.drop(row.id, "the study has no report", asked=True)
+            scan.drop(row.id, "the study has no report", expected=True)
             continue
         patient = sources.patients.known.get(row.subject, Patient())
         lost = [*age_lost(patient.birth_year, row.date)]

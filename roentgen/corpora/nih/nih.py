@@ -73,11 +73,11 @@ class NihConfig:
     test_list: str = "test_list.txt"
     """The official list of test images."""
     meanings: dict[str, Finding | None] = field(default_factory=dict)
-    """What a finding label means where that shall differ; null: left out by name."""
+    """What a finding label means where that shall differ; null: excluded by name."""
     views: tuple[View, ...] = VIEWS
     """The views to take."""
     view_words: dict[str, View | None] = field(default_factory=dict)
-    """What further words of View Position mean; null: left out by name."""
+    """What further words of View Position mean; null: excluded by name."""
     whole_tree: bool = False
     """Whether all files should be here: a missing one is then a bad item."""
 
@@ -138,7 +138,7 @@ class NihReader:
                 item = self._plan_row(row, published, lost)
             except InputError as error:
                 scan.drop(
-                    image or f"row {number}", str(error), asked=isinstance(error, UnwantedError)
+                    image or f"row {number}", str(error), expected=isinstance(error, UnwantedError)
                 )
                 continue
             if image in paths:

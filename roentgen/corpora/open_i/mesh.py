@@ -113,7 +113,7 @@ def unmapped(terms: Sequence[str]) -> Iterator[tuple[str, str]]:
     for term in terms:
         if not _findings(term):
             heading = term.split("/")[0].strip()
-            yield heading, "left out by name" if heading in NOT_INDEXED else "no meaning is given"
+            yield heading, "excluded by name" if heading in NOT_INDEXED else "no meaning is given"
 
 
 def _findings(term: str) -> list[Finding]:

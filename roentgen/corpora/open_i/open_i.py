@@ -97,7 +97,7 @@ class OpenIReader:
         return optional_file(root, self.config.images, _IMAGES) or root
 
     def plan(self) -> Plan:
-        """The films that the reports name; a report without any is left out."""
+        """The films that the reports name; a report without any is excluded."""
         c = self.config
         reports = optional_file(c.root, c.reports, _REPORTS)
         if reports is None:

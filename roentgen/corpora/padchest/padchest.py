@@ -47,15 +47,15 @@ class PadchestConfig:
     table: str | None = None
     """The table, below the root or as an absolute path; null: its published name, also .gz."""
     meanings: dict[str, Finding | None] = field(default_factory=dict)
-    """What a label means where that shall differ; null: left out by name."""
-    leave_out: tuple[str, ...] = ("exclude",)
+    """What a label means where that shall differ; null: excluded by name."""
+    exclude_labels: tuple[str, ...] = ("exclude",)
     """Labels whose images are not taken; "suboptimal study" is another candidate."""
     reports: bool = True
     """Take the reports: Spanish word stems, as the section "findings"."""
     views: tuple[View, ...] = VIEWS
     """The views to take."""
     view_words: dict[str, View | None] = field(default_factory=dict)
-    """What further words of Projection mean; null: left out by name."""
+    """What further words of Projection mean; null: excluded by name."""
     whole_tree: bool = False
     """Whether all files should be here: a missing one is then a bad item."""
 
@@ -110,7 +110,7 @@ class PadchestReader:
                 item = self._plan_row(row, lost)
             except InputError as error:
                 name = row["ImageID"] or f"row {number}"
-                scan.drop(name, str(error), asked=isinstance(error, UnwantedError))
+                scan.drop(name, str(error), expected=isinstance(error, UnwantedError))
                 continue
             places = (row["ImageID"], f"{row['ImageDir']}/{row['ImageID']}")
             path = next((place for place in places if listing.has(place)), None)
@@ -133,7 +133,7 @@ class PadchestReader:
         words = VIEW_WORDS | c.view_words
         view = wanted_view(row["Projection"].strip(), words, c.views, blank=False)
         labels = parse_labels(row["Labels"])
-        unwanted = next((label for label in c.leave_out if label in labels), None)
+        unwanted = next((label for label in c.exclude_labels if label in labels), None)
         if unwanted is not None:
             raise UnwantedError(f"label {unwanted!r}: its images are not wanted")
         _, unmapped = to_findings(labels, {}, MEANINGS | c.meanings)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.corpora.reader import LeftOut
+from roentgen.corpora.reader import Exclusion
 from roentgen.corpora.scanning.row_filter import Where
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.errors import InputError
@@ -31,31 +31,31 @@ class MaskTable:
     """Column that says where a mask holds: "full" or "centre_square" (used with fit: crop only)."""
 
 
-def plan_masks(table: MaskTable, fit: Fit) -> tuple[dict[str, dict[str, str]], list[LeftOut]]:
+def plan_masks(table: MaskTable, fit: Fit) -> tuple[dict[str, dict[str, str]], list[Exclusion]]:
     """Mask paths by image and structure, and the masks that cannot be used."""
     found: dict[str, dict[str, str]] = {}
-    left_out: list[LeftOut] = []
+    excluded: list[Exclusion] = []
     columns = [table.image, table.mask, table.structure, *(w.column for w in table.where)]
     columns += [table.valid_region] if table.valid_region else []
     for number, row in enumerate(read_rows(table.root / table.file, columns), start=1):
         if row is None:
             reason = "the row has not as many fields as the header"
-            left_out.append(LeftOut(id=f"mask row {number}", reason=reason))
+            excluded.append(Exclusion(id=f"mask row {number}", reason=reason))
             continue
         refusal = next(filter(None, (w.refusal(row[w.column]) for w in table.where)), None)
         if refusal is None and table.valid_region:
             refusal = region_refusal(row[table.valid_region], fit)
         if refusal is not None:
             reason = f"mask not taken: {refusal}"
-            left_out.append(LeftOut(id=row[table.mask], reason=reason, asked=True))
+            excluded.append(Exclusion(id=row[table.mask], reason=reason, expected=True))
             continue
         mine = found.setdefault(row[table.image], {})
         if row[table.structure] in mine:
             reason = f"second mask of {row[table.structure]} for one image"
-            left_out.append(LeftOut(id=row[table.mask], reason=reason))
+            excluded.append(Exclusion(id=row[table.mask], reason=reason))
             continue
         mine[row[table.structure]] = row[table.mask]
-    return found, left_out
+    return found, excluded
 
 
 def region_refusal(region: str, fit: Fit) -> str | None:

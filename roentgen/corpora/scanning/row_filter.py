@@ -18,7 +18,7 @@ class Where:
     """Leave a row out if its cell has one of these words."""
 
     def refusal(self, cell: str) -> str | None:
-        """Why a row with this cell is left out, None if it is kept."""
+        """Why a row with this cell is excluded, None if it is kept."""
         words = [word.strip() for word in cell.split(";")]
         for word in self.none_of:
             if word in words:

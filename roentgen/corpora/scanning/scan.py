@@ -1,4 +1,4 @@
-"""The scan of a large corpus's tables: what is taken, what is left out, which files are there."""
+"""The scan of a large corpus's tables: what is taken, what is excluded, which files are there."""
 
 import os
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roentgen.corpora.reader import LeftOut, Plan, Unmapped
+from roentgen.corpora.reader import Exclusion, Plan, Unmapped
 from roentgen.errors import InputError
 from roentgen.record.views import View
 
@@ -59,7 +59,7 @@ class Scan:
 
     def __init__(self, *, whole: bool) -> None:
         self.items: dict[str, Any] = {}
-        self.left_out: list[LeftOut] = []
+        self.excluded: list[Exclusion] = []
         self.unmapped: Counter[Unmapped] = Counter()
         self.files_missing = 0
         self._whole = whole
@@ -81,22 +81,22 @@ class Scan:
             self.drop(item.id, "the id stands twice, with different rows")
             self.drop(item.id, "the id stands twice, with different rows")
 
-    def drop(self, name: str, reason: str, *, asked: bool = False) -> None:
+    def drop(self, name: str, reason: str, *, expected: bool = False) -> None:
         """Leave something out."""
-        self.left_out.append(LeftOut(id=name, reason=reason, asked=asked))
+        self.excluded.append(Exclusion(id=name, reason=reason, expected=expected))
 
     def missing(self, name: str) -> None:
-        """Leave out an item whose file is not there."""
+        """Exclude an item whose file is not there."""
         self.files_missing += 1
         self.absent(name, FILE_MISSING)
 
     def absent(self, name: str, reason: str) -> None:
-        """Leave out what a part of the corpus need not have."""
-        self.drop(name, reason, asked=not self._whole)
+        """Exclude what a part of the corpus need not have."""
+        self.drop(name, reason, expected=not self._whole)
 
     def plan(self) -> Plan:
         """What was gathered."""
-        return Plan(list(self.items.values()), self.left_out, self.unmapped)
+        return Plan(list(self.items.values()), self.excluded, self.unmapped)
 
 
 def wanted_view(
@@ -104,7 +104,7 @@ def wanted_view(
 ) -> View | None:
     """The view that a corpus's word means; None for a blank one where `blank` ones are taken.
 
-    Raises UnwantedError for a view that the configuration does not take and for one left out by
+    Raises UnwantedError for a view that the configuration does not take and for one excluded by
     name, InputError for a word that is not known.
     """
     if not word:
@@ -116,7 +116,7 @@ def wanted_view(
     except KeyError:
         raise InputError(f"unknown view {word!r}: say in view_words what it means") from None
     if view is None:
-        raise UnwantedError(f"view {word!r} is left out by name")
+        raise UnwantedError(f"view {word!r} is excluded by name")
     if view not in views:
         raise UnwantedError(f"view {view} is not among the views wanted")
     return view

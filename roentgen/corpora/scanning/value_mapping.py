@@ -10,7 +10,7 @@ from roentgen.record.findings import Finding, FindingName, State
 from roentgen.record.radiograph import Sex, Split
 from roentgen.record.views import View, parse_view
 
-LEFT_OUT = "left out by name"
+EXCLUDED_BY_NAME = "excluded by name"
 NO_MEANING = "no meaning is given"
 
 _BLANKS = ("", "nan", "none", "null", "n/a", "unknown")
@@ -50,8 +50,8 @@ class Meanings:
 
 
 def unmapped_finding(word: str, meanings: Mapping[str, object]) -> Unmapped:
-    """A word that becomes no finding: left out by name, or not known."""
-    return Unmapped("finding", word, LEFT_OUT if word in meanings else NO_MEANING)
+    """A word that becomes no finding: excluded by name, or not known."""
+    return Unmapped("finding", word, EXCLUDED_BY_NAME if word in meanings else NO_MEANING)
 
 
 def finding_of_value(column: str, name: FindingName, cell: str) -> Finding | None:

@@ -156,7 +156,7 @@ def test_open_i_reports_have_the_findings_that_people_annotated(tmp_path: Path) 
     assert found.patients == ("CXR1", "CXR2", "CXR3")
     expected = [[0, 0, 1], [1, 0, 0], [0, np.nan, np.nan]]
     np.testing.assert_array_equal(found.labels, np.array(expected, np.float32))
-    assert found.left_out == {"no impression": 1, "not annotated": 1}
+    assert found.excluded == {"no impression": 1, "not annotated": 1}
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no annotated Open-i report"):
         reports_of_open_i(tmp_path / "none", names, "impression")
@@ -179,5 +179,5 @@ def test_a_study_counts_once() -> None:
     films = [film("1", "a", "Edema."), film("2", "a", "Edema."), film("3", "b", None)]
     found = reports_of_films(films, FINDINGS, "impression", "ignore", "test")
     assert found.texts == ("Edema.",)
-    assert found.left_out == {"another film of the study": 1, "no impression": 1}
+    assert found.excluded == {"another film of the study": 1, "no impression": 1}
     np.testing.assert_array_equal(found.labels, np.array([[np.nan, 1]], np.float32))

@@ -45,9 +45,9 @@ class Ended:
     folder: Path
 
     @property
-    def left_out(self) -> dict[str, tuple[str, str]]:
-        """(reason, asked) by id; of an id that stands twice the last."""
-        return {name: (reason, asked) for name, reason, asked in self._table("left_out")}
+    def excluded(self) -> dict[str, tuple[str, str]]:
+        """(reason, expected) by id; of an id that stands twice the last."""
+        return {name: (reason, expected) for name, reason, expected in self._table("excluded")}
 
     @property
     def unmapped(self) -> dict[tuple[str, str], int]:
@@ -63,13 +63,13 @@ class Ended:
     def check(self) -> None:
         """Whether the run came to its end, and summary, card and manifest count what it left."""
         assert self.code == 0, self.errors
-        reasons = [reason for _, reason, _ in self._table("left_out")]
-        assert f"left out: {len(reasons)} (left_out.csv)" in self.out
+        reasons = [reason for _, reason, _ in self._table("excluded")]
+        assert f"excluded: {len(reasons)} (excluded.csv)" in self.out
         manifest = open_dataset(self.folder).manifest
-        assert sum(manifest["left_out"].values()) == len(reasons)
+        assert sum(manifest["excluded"].values()) == len(reasons)
         counted = Counter(reasons)
         card = (self.folder / "README.md").read_text()
-        for reason, count in manifest["left_out"].items():
+        for reason, count in manifest["excluded"].items():
             assert counted.get(reason, count) == count
             assert f"  {count}: {reason}" in self.out
             assert f"- {count}: {reason}" in card
@@ -165,17 +165,18 @@ def test_bad_files_are_told_and_end_a_run_only_if_they_are_many(
         said[film] = reason
     ended = prepare(corpus)
     (line,) = ended.errors
-    begin = f"error: {len(said)} of {len(corpus.films)} items are bad, more than max_left_out=0.05;"
+    bad = f"{len(said)} of {len(corpus.films)} items are bad"
+    begin = f"error: {bad}, more than max_bad_share=0.05;"
     assert (ended.code, line[: len(begin)]) == (2, begin)
     assert not ended.folder.exists()
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
-    assert ended.left_out.keys() == said.keys()
+    assert ended.excluded.keys() == said.keys()
     for film, reason in said.items():
-        told, asked = ended.left_out[film]
+        told, expected = ended.excluded[film]
         assert re.search(reason, told), told
         assert corpus.films[film].name in told
-        assert asked == "no"
+        assert expected == "no"
     assert ended.radiographs.keys() == corpus.films.keys() - said.keys()
 
 
@@ -276,9 +277,9 @@ def test_a_path_out_of_the_corpus_is_not_followed(
     row[corpus.header.index(column)] = "../secret"
     corpus.rows.append(row)
     corpus.write()
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
-    ((told, _),) = ended.left_out.values()
+    ((told, _),) = ended.excluded.values()
     assert told == reason
     assert ended.radiographs.keys() == corpus.films.keys()
 
@@ -293,7 +294,7 @@ def test_a_path_out_of_the_corpus_in_a_report_is_not_followed(
     report.write_text(report.read_text().replace("</eCitation>", image))
     ended = prepare(corpus)
     ended.check()
-    assert ended.left_out == {"../secret": ("file missing", "yes")}
+    assert ended.excluded == {"../secret": ("file missing", "yes")}
     assert ended.radiographs.keys() == corpus.films.keys()
 
 
@@ -307,10 +308,10 @@ def test_an_id_that_stands_twice_is_taken_once(
     corpus = make_corpus(name)
     corpus.rows.append(corpus.rows[3])
     corpus.write()
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
-    ((told, asked),) = ended.left_out.values()
-    assert (told, asked) == ("the id stands twice in the table", "no")
+    ((told, expected),) = ended.excluded.values()
+    assert (told, expected) == ("the id stands twice in the table", "no")
     assert ended.radiographs.keys() == corpus.films.keys()
 
 
@@ -340,10 +341,10 @@ def test_of_rows_that_contradict_each_other_none_is_taken(
     row[corpus.header.index(column)] = word
     corpus.rows.append(row)
     corpus.write()
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
     film = list(corpus.films)[3]
-    assert ended.left_out[film][1] == "no"
+    assert ended.excluded[film][1] == "no"
     assert ended.radiographs.keys() == corpus.films.keys() - {film}
 
 
@@ -355,11 +356,11 @@ def test_of_two_files_of_one_name_none_is_taken(
     film, path = list(corpus.films.items())[3]
     (path.parent / "again").mkdir()
     (path.parent / "again" / path.name).write_bytes(corpus.film(99))
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
-    ((told, asked),) = ended.left_out.values()
+    ((told, expected),) = ended.excluded.values()
     assert told.startswith("several files of one name: ")
-    assert asked == "no"
+    assert expected == "no"
     assert ended.radiographs.keys() == corpus.films.keys() - {film}
 
 
@@ -382,11 +383,11 @@ def test_studies_of_mimic_that_lack_something(
         table, rest = "mimic-cxr-2.0.0-chexpert.csv.gz", "," * 14
     with gzip.open(corpus.root / table, "at") as file:
         file.write(f"19999999,59999999{rest}\n")
-    limit = "--max_left_out=0.5"
+    limit = "--max_bad_share=0.5"
     ended = prepare(corpus, limit, IMPRESSION, f"--{name}.need_report=true")
     ended.check()
     damaged = ("the report is not text in UTF-8", "no")
-    assert ended.left_out == {
+    assert ended.excluded == {
         films[0]: ("report has no impression", "yes"),
         films[1]: ("the study has no report", "yes"),
         films[2]: damaged,
@@ -395,7 +396,7 @@ def test_studies_of_mimic_that_lack_something(
     whole = (f"--{name}.whole_tree=true", f"--{name}.need_report=false", "--keep=null")
     ended = prepare(corpus, limit, "--overwrite=true", *whole)
     ended.check()
-    assert ended.left_out == {films[2]: damaged, "s59999999": ("study without images", "no")}
+    assert ended.excluded == {films[2]: damaged, "s59999999": ("study without images", "no")}
     assert ended.unmapped["report", ""] == 1
     assert ended.radiographs[films[1]].report is None
     assert ended.radiographs[films[0]].report == Report(findings="Clear lungs.")
@@ -414,18 +415,18 @@ def test_reports_and_films_of_open_i_that_lack_something(
     (folder / "3.xml").write_bytes(b"")
     alone = said.replace("CXR0", "CXR77").replace('<parentImage id="CXR77_IM-1"/>', "")
     (folder / "77.xml").write_text(alone)
-    ended = prepare(corpus, "--max_left_out=0.5", IMPRESSION)
+    ended = prepare(corpus, "--max_bad_share=0.5", IMPRESSION)
     ended.check()
     assert ended.unmapped == {("report", ""): 1}
     no_report = ("no report names the film", "no")
-    assert ended.left_out == {
+    assert ended.excluded == {
         films[0]: ("report has no impression", "yes"),
         **dict.fromkeys(films[1:4], no_report),
-        "2.xml": (ended.left_out["2.xml"][0], "no"),
+        "2.xml": (ended.excluded["2.xml"][0], "no"),
         "3.xml": ("3.xml is empty or cannot be read", "no"),
         "CXR77": ("report without images", "yes"),
     }
-    assert ended.left_out["2.xml"][0].startswith("2.xml is not well-formed XML: ")
+    assert ended.excluded["2.xml"][0].startswith("2.xml is not well-formed XML: ")
     archive = corpus.root / "NLMCXR_reports.tgz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, "ecgen-radiology")
@@ -446,10 +447,10 @@ def test_images_of_chexpert_plus_that_lack_something(make_corpus: Make, prepare:
     rows.append("train/patient99999/study1/view1_frontal.jpg,Frontal,PA,Clear.,Normal.")
     plus.write_text("\n".join([",".join(header), *rows, "half a row"]) + "\n")
     unknown = [f"--chexpert.plus_columns.{name}=null" for name in PLUS]
-    plus_too = (f"--chexpert.plus={plus}", *unknown, "--max_left_out=0.5")
+    plus_too = (f"--chexpert.plus={plus}", *unknown, "--max_bad_share=0.5")
     ended = prepare(corpus, *plus_too, IMPRESSION)
     ended.check()
-    assert ended.left_out == {
+    assert ended.excluded == {
         films[1]: ("report has no impression", "yes"),
         films[2]: ("report has no impression", "yes"),
         "train/patient99999/study1/view1_frontal": ("file missing", "yes"),
@@ -457,7 +458,7 @@ def test_images_of_chexpert_plus_that_lack_something(make_corpus: Make, prepare:
     }
     assert ended.unmapped == {("report", ""): 1}
     ended = prepare(corpus, *plus_too, "--overwrite=true", "--chexpert.need_report=true")
-    assert ended.left_out[films[2]] == ("the image has no report", "yes")
+    assert ended.excluded[films[2]] == ("the image has no report", "yes")
     (line,) = prepare(corpus, plus_too[0], "--overwrite=true").errors
     assert line.startswith(f"error: {plus} has no column 'section_clinical_history': name it in")
 
@@ -471,7 +472,7 @@ def test_reports_of_candid_that_lack_something(make_corpus: Make, prepare: Prepa
     ended = prepare(corpus, IMPRESSION)
     ended.check()
     no_impression = ("report has no impression", "yes")
-    assert ended.left_out == dict.fromkeys(films[:2], no_impression)
+    assert ended.excluded == dict.fromkeys(films[:2], no_impression)
     assert ended.unmapped == {("report", ""): 1}
 
 
@@ -500,9 +501,9 @@ def test_a_file_whose_name_is_no_text_is_told(
     film = next(iter(corpus.films.values()))
     odd = os.fsencode(film.parent) + b"/caf\xe9" + os.fsencode(film.suffix)
     Path(os.fsdecode(odd)).write_bytes(corpus.film(99))
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
-    assert list(ended.left_out) == [r"caf\udce9"]
+    assert list(ended.excluded) == [r"caf\udce9"]
 
 
 def test_rows_whose_cells_no_file_or_dataset_can_hold(make_corpus: Make, prepare: Prepare) -> None:
@@ -512,9 +513,9 @@ def test_rows_whose_cells_no_file_or_dataset_can_hold(make_corpus: Make, prepare
     bad = [rows[0] | {"file_name": "a\0.jpg"}, rows[0] | {"patient_id": "\ud800"}]
     lines = [json.dumps(row) for row in [*rows, *bad]]
     corpus.table.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
-    ended = prepare(corpus, "--max_left_out=0.5")
+    ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
-    assert ended.left_out == {
+    assert ended.excluded == {
         "train/a\0.jpg": (r"path 'a\x00.jpg' is no file's name", "no"),
         "train/row 14": (
             "the row has not as many fields as the header, or is no JSON object",

@@ -50,7 +50,7 @@ def test_report_masks_and_patient(tmp_path: Path) -> None:
     (tmp_path / "Rib_fracture_mask_rle.csv").write_text("anon_SOPUID,mask_rle\n1.2.4,-1\n")
     it = reader(tmp_path)
     plan = it.plan()
-    assert not plan.left_out
+    assert not plan.excluded
     assert [item.patient for item in plan.items] == ["12", "12", "100"]
     one = plan.items[0]._replace(tubes=(SQUARE,))
     a, b, c = films(it, (one, *plan.items[1:]))
@@ -75,7 +75,7 @@ def test_report_masks_and_patient(tmp_path: Path) -> None:
     }
 
 
-def test_what_contradicts_itself_is_left_out(tmp_path: Path) -> None:
+def test_what_contradicts_itself_is_excluded(tmp_path: Path) -> None:
     corpus(
         tmp_path,
         ("P1_1", "a", "s1", "-1", "One."),
@@ -91,7 +91,7 @@ def test_what_contradicts_itself_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "dataset" / "stray").write_bytes(b"x")
     it = reader(tmp_path)
     plan = it.plan()
-    assert {item.id: item.reason for item in plan.left_out} == {
+    assert {item.id: item.reason for item in plan.excluded} == {
         "d": "filename does not begin with a patient, as P0001_",
         "row 8": "SOPInstanceUID or StudyInstanceUID is blank",
         "a": "one row has a mask, another -1 for none",

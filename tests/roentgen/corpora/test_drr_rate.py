@@ -56,13 +56,13 @@ def test_views_labels_and_splits(tmp_path: Path) -> None:
         ("valid_1_a_1-lateral", "validate", "LATERAL", "valid_1_a"),
     ]
     assert {item.patient for item in plan.items} == {"train_1", "valid_1"}
-    assert {(item.id, item.reason, item.asked) for item in plan.left_out} == {
+    assert {(item.id, item.reason, item.expected) for item in plan.excluded} == {
         ("train_1_b_1-lateral", "file missing", True),
         ("valid_2_a_1-ap", "file missing", True),
         ("valid_2_a_1-lateral", "file missing", True),
         ("train_9_a_1-ap", "not in train_predicted_labels.csv", True),
     }
-    assert plan.unmapped == {Unmapped("finding", "Emphysema", "left out by name"): 2}  # two films
+    assert plan.unmapped == {Unmapped("finding", "Emphysema", "excluded by name"): 2}  # two films
     (film_read,) = it.read(plan.items[0])
     assert {(f.name, f.state, f.detail) for f in film_read.findings} == {
         ("Lung Lesion", "present", "nodule"),
@@ -89,7 +89,7 @@ def test_bad_names_labels_and_roots_are_told(tmp_path: Path) -> None:
     write(tmp_path, "train", {"train_1_a_1.png": set(MEANINGS), "../train_1_a_1": set()}, other="?")
     plan = reader(tmp_path).plan()
     assert len(plan.items) == 1
-    assert plan.left_out[0].reason == "ImageName is not as train_1_a_1"
+    assert plan.excluded[0].reason == "ImageName is not as train_1_a_1"
     write(tmp_path, "train", {"train_1_a_1.png": set(), "train_1_a_2": set(MEANINGS)}, other="?")
     with pytest.raises(InputError, match="expected the images of the label tables"):
         reader(tmp_path).plan()

@@ -98,7 +98,7 @@ def test_boxes_lie_on_the_film_and_headers_are_read(tmp_path: Path) -> None:
     assert b.boxes == ()
 
 
-def test_contradictions_are_left_out(tmp_path: Path) -> None:
+def test_contradictions_are_excluded(tmp_path: Path) -> None:
     rows = ["a,1,1,5,5,1", "a,,,,,0", "b,1,1,5,5,0", "c,,,,,1", "d,1,1,,5,1", ",,,,,0", "e,,,,,2"]
     write(tmp_path, *rows, "f,1,1,5,5,1", "g,,,,,0")
     (tmp_path / "stage_2_detailed_class_info.csv").write_text(
@@ -106,7 +106,7 @@ def test_contradictions_are_left_out(tmp_path: Path) -> None:
     )
     it = reader(tmp_path)
     plan = it.plan()
-    assert {item.id: item.reason for item in plan.left_out} == {
+    assert {item.id: item.reason for item in plan.excluded} == {
         "row 6": "patientId is blank",
         "a": "Target is '0 and 1': expected 0 or 1",
         "b": "Target is 0 with 1 boxes",
@@ -134,7 +134,7 @@ def test_films_of_a_patient_stay_together(tmp_path: Path) -> None:
     splits = {(item.patient, item.split) for item in plan.items}
     assert {patient for patient, _ in splits} == {"00000010", "00000011"}
     assert len(splits) == 2
-    assert [item.id for item in plan.left_out] == ["film11"]
+    assert [item.id for item in plan.excluded] == ["film11"]
     mapping.write_text("{")
     with pytest.raises(InputError, match="expected a JSON list with subset_img_id"):
         reader(tmp_path).plan()
@@ -178,8 +178,8 @@ def test_the_real_table_is_read(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"planned, not read")
     plan = reader(tmp_path).plan()
-    assert len(plan.items) + len(plan.left_out) == 26684
-    assert {item.reason for item in plan.left_out} == {"file missing"}
+    assert len(plan.items) + len(plan.excluded) == 26684
+    assert {item.reason for item in plan.excluded} == {"file missing"}
     boxes = {item.id: item.boxes for item in plan.items}
     assert boxes["00436515-870c-4b36-a041-de91049b9ab4"] == (
         (264.0, 152.0, 477.0, 531.0),

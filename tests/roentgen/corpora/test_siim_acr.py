@@ -56,7 +56,7 @@ def test_masks_cover_what_they_were_drawn_on(tmp_path: Path, header: str) -> Non
     corpus(tmp_path, *rows, header=header)
     it = reader(tmp_path)
     plan = it.plan()
-    assert not plan.left_out
+    assert not plan.excluded
     one, none = films(it, plan.items)
     assert one.findings == (Finding(name="Pneumothorax"),)
     assert np.array_equal(decode(one.masks["pneumothorax"]) > 0, decode(one.image) >= 120)
@@ -80,7 +80,7 @@ def test_bad_rows_leave_their_film_out(tmp_path: Path) -> None:
     film(tmp_path / "dicom-images-train" / "again" / "a.png")
     it = reader(tmp_path)
     plan = it.plan()
-    told = {item.id: (item.reason, item.asked) for item in plan.left_out}
+    told = {item.id: (item.reason, item.expected) for item in plan.excluded}
     assert told["b"][0] == "one row has a mask, another -1 for none"
     assert told["c"][0].startswith("EncodedPixels is blank")
     assert told["row 5"][0] == "ImageId is blank"
@@ -121,7 +121,7 @@ def test_real_rows_are_read(tmp_path: Path) -> None:
     plan = it.plan()
     assert sorted(item.id for item in plan.items) == sorted(set(positive))
     names = {name for name, _ in rows}
-    assert len(plan.items) + len(plan.left_out) == len(names)
+    assert len(plan.items) + len(plan.excluded) == len(names)
     for item in plan.items:
         (radiograph,) = films(it, [item])
         lit = (decode(radiograph.masks["pneumothorax"]) > 0).mean()

@@ -1,4 +1,4 @@
-"""The table corpus: what each cell becomes, what is left out, what is refused."""
+"""The table corpus: what each cell becomes, what is excluded, what is refused."""
 
 import csv
 import gzip
@@ -59,7 +59,7 @@ def read_all(config: TableConfig, split: SplitRules = HALVES) -> list[Radiograph
 
 
 def reasons(plan: Plan) -> list[tuple[str, str]]:
-    return [(item.id, item.reason) for item in plan.left_out]
+    return [(item.id, item.reason) for item in plan.excluded]
 
 
 ROWS = [
@@ -95,7 +95,7 @@ def test_each_cell_becomes_what_it_means(tmp_path: Path, name: str) -> None:
     unmapped = reader(config).plan().unmapped
     assert unmapped == {
         Unmapped("finding", "Odd", "no meaning is given"): 1,
-        Unmapped("finding", "Hernia", "left out by name"): 1,
+        Unmapped("finding", "Hernia", "excluded by name"): 1,
     }
 
 
@@ -155,7 +155,7 @@ def test_bad_cells_are_bad_items(tmp_path: Path) -> None:
             it.read(it.plan().items[0])
 
 
-def test_rows_are_left_out_with_the_reason(tmp_path: Path) -> None:
+def test_rows_are_excluded_with_the_reason(tmp_path: Path) -> None:
     rows = [
         {"image": "a.png", "patient": "1", "quality": ""},
         {"image": "b.png", "patient": "1", "quality": "dark;distorted"},
@@ -169,7 +169,7 @@ def test_rows_are_left_out_with_the_reason(tmp_path: Path) -> None:
     where = (Where(column="quality", none_of=("distorted",)),)
     plan = reader(replace(config, where=where)).plan()
     assert [item.id for item in plan.items] == ["a", "d"]
-    assert [item.asked for item in plan.left_out] == [True, False, False, False, False]
+    assert [item.expected for item in plan.excluded] == [True, False, False, False, False]
     assert reasons(plan) == [
         ("b", "quality has 'distorted'"),
         ("../secret.png", "path '../secret.png' leads out of the corpus folder"),
@@ -208,12 +208,12 @@ def test_damaged_tables_are_told(tmp_path: Path) -> None:
         reader(replace(config, root=tmp_path / "nowhere")).plan()
 
 
-def test_a_row_of_another_length_is_left_out(tmp_path: Path) -> None:
+def test_a_row_of_another_length_is_excluded(tmp_path: Path) -> None:
     config = corpus(tmp_path, ROWS[:1])
     (tmp_path / "t.csv").write_text("\ufeffimage,patient\na.png,1\nb.png\n\nc.png,2,3\n")
     plan = reader(config).plan()
     assert [item.id for item in plan.items] == ["a"]
-    assert [item.id for item in plan.left_out] == ["row 2", "row 3"]
+    assert [item.id for item in plan.excluded] == ["row 2", "row 3"]
 
 
 def test_split_by_column(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_split_by_column(tmp_path: Path) -> None:
     rules = SplitRules(column="set", words={"valid": "validate"})
     plan = reader(corpus(tmp_path, rows), rules).plan()
     assert [item.split for item in plan.items] == ["train", "validate"]
-    assert "unknown split 'odd'" in plan.left_out[0].reason
+    assert "unknown split 'odd'" in plan.excluded[0].reason
     rows[1]["patient"] = "1"
     with pytest.raises(InputError, match="patient '1' is in both train and validate"):
         reader(corpus(tmp_path, rows), rules).plan()
@@ -271,7 +271,7 @@ def test_masks_join_and_follow_the_image(tmp_path: Path) -> None:
     masks = MaskTable(root=tmp_path, file="masks.csv", valid_region="valid_region")
     it = reader(replace(config, masks=masks))
     plan = it.plan()
-    assert [item.reason for item in plan.left_out] == [
+    assert [item.reason for item in plan.excluded] == [
         "second mask of lungs for one image",
         "mask not taken: it holds in the centre_square only, but fit is pad",
     ]

@@ -75,9 +75,9 @@ def test_kaggle_rows_become_findings_and_boxes(tmp_path: Path) -> None:
     film(tmp_path / "train" / "b.dicom")
     it = reader(tmp_path)
     plan = it.plan()
-    assert not plan.left_out
+    assert not plan.excluded
     assert plan.unmapped == {
-        Unmapped("finding", "Aortic enlargement", "left out by name"): 1,
+        Unmapped("finding", "Aortic enlargement", "excluded by name"): 1,
         Unmapped("finding", "Odd", "no meaning is given"): 1,
     }
     assert it.read(plan.items[0])[1] == Unmapped("age", "000Y", "no known age: left unknown")
@@ -122,7 +122,7 @@ def test_physionet_labels_outweigh_the_boxes(tmp_path: Path) -> None:
             | {"Pleural Effusion": "absent", "Pneumothorax": "present"},
         ),
     ]
-    assert {item.id: item.reason for item in plan.left_out} == {
+    assert {item.id: item.reason for item in plan.excluded} == {
         "b": "Pneumonia is '2': expected 1, 0 or blank",
         "d": "not in annotations_test.csv",
     }
@@ -156,7 +156,7 @@ def test_bad_rows_files_and_roots_are_told(tmp_path: Path) -> None:
         film(tmp_path / "train" / f"{name}.dicom", PatientOrientation=["L", "F"])
     it = reader(tmp_path)
     plan = it.plan()
-    assert {item.id: (item.reason, item.asked) for item in plan.left_out} == {
+    assert {item.id: (item.reason, item.expected) for item in plan.excluded} == {
         "train.csv row 2": ("image_id is blank", False),
         "a": ("a box of Edema has something else than four numbers", False),
         "d": ("file missing", True),
@@ -182,7 +182,7 @@ def test_the_real_table_is_merged(tmp_path: Path) -> None:
         (tmp_path / "train" / f"{name}.dicom").touch()
     rules = SplitRules(fractions=Fractions(train=0.8, validate=0.1, test=0.1))
     plan = reader(tmp_path, rules).plan()
-    assert (len(plan.items), len(plan.left_out)) == (3000, 12000)
+    assert (len(plan.items), len(plan.excluded)) == (3000, 12000)
     states = Counter((f.name, f.state) for item in plan.items for f in item.findings)
     # Counted by hand from the table: every film has three readers.
     votes: dict[str, dict[str, set[str]]] = {}

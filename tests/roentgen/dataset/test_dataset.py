@@ -180,7 +180,7 @@ def test_fingerprint_is_of_contents_only(tmp_path: Path) -> None:
     assert len(found) == 1 + len(others)
 
 
-def test_manifest_card_and_left_out_say_what_it_holds(tmp_path: Path) -> None:
+def test_manifest_card_and_excluded_say_what_it_holds(tmp_path: Path) -> None:
     terms = License(name="PhysioNet", data_use="Credentialed users only.", may_share=False)
     with DatasetWriter(
         tmp_path / "d",
@@ -190,18 +190,18 @@ def test_manifest_card_and_left_out_say_what_it_holds(tmp_path: Path) -> None:
     ) as writer:
         for item in (full(0), full(1), radiograph(2, "test")):
             writer.add(item)
-        writer.leave_out("x", "is empty")
-        writer.leave_out("y, z", "is empty")
+        writer.exclude("x", "is empty")
+        writer.exclude("y, z", "is empty")
     dataset = open_dataset(tmp_path / "d")
     assert dataset.manifest["preparation"] == {"size": 8, "fit": "pad"}
-    assert dataset.manifest["left_out"] == {"is empty": 2}
+    assert dataset.manifest["excluded"] == {"is empty": 2}
     train = dataset.manifest["counts"]["train"]
     assert train["radiographs"] == 2
     assert train["views"] == {"PA": 2}
     assert train["findings"]["Pneumothorax"] == {"absent": 2}
     assert train["masks"] == {"heart": 2, "lungs": 2}
     assert [item["may_share"] for item in dataset.licenses] == [True, False]
-    with (tmp_path / "d/left_out.csv").open(newline="") as file:
+    with (tmp_path / "d/excluded.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["x", "is empty", "no"], ["y, z", "is empty", "no"]]
     card = (tmp_path / "d/README.md").read_text()
     assert "PhysioNet: must not be passed on. Credentialed users only." in card
@@ -227,7 +227,7 @@ def test_empty_or_absent_things_are_named(tmp_path: Path) -> None:
         pytest.raises(InputError, match="'d' would be empty; the commonest reason: broken"),
         DatasetWriter(tmp_path / "d", licenses=[CC0], provenance={}) as writer,
     ):
-        writer.leave_out("x", "broken")
+        writer.exclude("x", "broken")
     assert not list(tmp_path.iterdir())
     write(tmp_path / "d", [radiograph(1), radiograph(2), radiograph(3, "test")])
     with pytest.raises(InputError, match=r"no split 'validate'; it has: train \(2\), test \(1\)"):

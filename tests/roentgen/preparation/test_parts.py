@@ -232,17 +232,17 @@ def test_too_many_bad_items_end_the_run_and_may_be_mended(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"items are bad, more than max_left_out=0\.005"):
-        run_here(table, out, "--max_left_out=0.005")
+    with pytest.raises(InputError, match=r"items are bad, more than max_bad_share=0\.005"):
+        run_here(table, out, "--max_bad_share=0.005")
     # Parts without bad items stay; here all have some.
     assert not hidden(out)
     monkeypatch.setattr(work_module, "PART_ITEMS", 16)
-    with pytest.raises(InputError, match="max_left_out"):
-        run_here(table, out, "--max_left_out=0.005")
+    with pytest.raises(InputError, match="max_bad_share"):
+        run_here(table, out, "--max_bad_share=0.005")
     work = preparation_folder(out)
     kept = [work.read(number) for number in sorted(work.finished())]
     assert len(kept) > 10
-    assert not any(part.left_out for part in kept)
+    assert not any(part.excluded for part in kept)
 
 
 def test_a_full_disk_keeps_what_is_finished(
@@ -268,17 +268,17 @@ def test_a_full_disk_keeps_what_is_finished(
 
 def test_everything_is_accounted_for(whole: Path) -> None:
     manifest = open_dataset(whole).manifest
-    with (whole / "left_out.csv").open(newline="") as file:
+    with (whole / "excluded.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["id", "reason", "asked"]
-    asked = [row for row in rows[1:] if row[2] == "yes"]
+    assert rows[0] == ["id", "reason", "expected"]
+    expected = [row for row in rows[1:] if row[2] == "yes"]
     bad = [row for row in rows[1:] if row[2] == "no"]
-    assert len(asked) == -(-ITEMS // 9)
+    assert len(expected) == -(-ITEMS // 9)
     assert all("is empty" in reason for _, reason, _ in bad)
     counts = manifest["counts"]
     taken = sum(split["radiographs"] for split in counts.values())
     assert taken + len(rows) - 1 == ITEMS
-    assert sum(manifest["left_out"].values()) == len(rows) - 1
+    assert sum(manifest["excluded"].values()) == len(rows) - 1
     assert all(0 < split["patients"] <= split["radiographs"] for split in counts.values())
     assert sum(split["reports"]["impression"] for split in counts.values()) == taken
     length = manifest["text_lengths"]["impression"]
@@ -334,7 +334,7 @@ def test_reports_are_finished_and_filtered(table: Path, tmp_path: Path) -> None:
     assert found == {("Edema", "present"), ("Pneumothorax", "absent")}
     assert rows[1].report is not None
     assert "nchanged" not in (rows[1].report.impression or "")
-    with (tmp_path / "out/left_out.csv").open(newline="") as file:
+    with (tmp_path / "out/excluded.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [
             ["p2", "impression is shorter than 7 characters", "yes"],
             ["p3", "report has no impression", "yes"],

@@ -127,7 +127,7 @@ def test_our_reader_reads_the_folder(
     )
     reader = ImageFolderReader(config, SplitRules(published="folders"), 40, "pad", 0)
     plan = reader.plan()
-    assert plan.left_out == []
+    assert plan.excluded == []
     assert len(plan.items) == len(truth)
     for item in plan.items:
         (film,) = reader.read(item)

@@ -21,7 +21,7 @@ from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import SplitRules
 
 VALUES = {"present": 1.0, "absent": 0.0, "uncertain": np.nan}
-LEFT_OUT = ("patient/4", "patient/5")
+EXCLUDED = ("patient/4", "patient/5")
 SMALL = "CheXpert-v1.0-small"
 
 
@@ -87,7 +87,7 @@ def test_torchxrayvision_reads_chexpert(
             )
             assert row["age_years"] == int(radiograph.age or 0)
             assert (out / row["Path"]).is_file()
-    kept = [name for name, r in truth.items() if r.split != "test" and name[:9] not in LEFT_OUT]
+    kept = [name for name, r in truth.items() if r.split != "test" and name[:9] not in EXCLUDED]
     assert seen == kept
 
 
@@ -122,7 +122,7 @@ def test_our_reader_reads_chexpert(exported: Callable[..., Path], set_to_export:
     config = ChexpertConfig(root=out / SMALL, whole_tree=True)
     reader = ChexpertReader(config, SplitRules(published="official"), 40, "pad", 0)
     plan = reader.plan()
-    assert plan.left_out == []
+    assert plan.excluded == []
     patients: dict[str, str] = {}
     for item in plan.items:
         (film,) = reader.read(item)
@@ -183,7 +183,7 @@ def test_our_reader_reads_mimic_cxr_jpg(exported: Callable[..., Path], set_to_ex
     )
     reader = MimicCxrJpgReader(config, SplitRules(published="official"), 40, "pad", 0)
     plan = reader.plan()
-    assert plan.left_out == []
+    assert plan.excluded == []
     patients: dict[str, str] = {}
     studies: dict[str, Any] = {}
     for item in plan.items:

@@ -34,8 +34,8 @@ def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
     assert [kept[i].id for i in range(len(kept))] == expected
     assert (kept.images([0])[0] == split.images([kept.rows[0]])[0]).all()
     assert len(kept) + len(kept.refused) == len(split)
-    write_refused(tmp_path / "left_out.csv", kept.refused)
-    rows = list(csv.DictReader((tmp_path / "left_out.csv").read_text().splitlines()))
+    write_refused(tmp_path / "excluded.csv", kept.refused)
+    rows = list(csv.DictReader((tmp_path / "excluded.csv").read_text().splitlines()))
     assert {row["id"] for row in rows} == {r.id for r in split.without_images()} - set(expected)
     told = tell_refused(kept) or ""
     assert bool(kept.refused) == (f"{len(kept.refused)} left out" in told)

@@ -70,7 +70,7 @@ def reader(config: ChexpertConfig, split: SplitRules = OFFICIAL) -> ChexpertRead
 
 
 def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
-    return Counter((item.reason, item.asked) for item in plan.left_out)
+    return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
 def test_real_rows_become_radiographs(
@@ -100,8 +100,8 @@ def test_real_rows_become_radiographs(
     rows = real[1]
     odd = sum(row[3] == "Frontal" and row[4] in ("LL", "RL") for row in rows)
     assert odd
-    left_out = reasons(plan)
-    assert sum(left_out[f"view {w!r} is left out by name", True] for w in ("LL", "RL")) == odd
+    excluded = reasons(plan)
+    assert sum(excluded[f"view {w!r} is excluded by name", True] for w in ("LL", "RL")) == odd
     assert len(films) == len(rows) + 1 - odd
     laterals = sum(row[3] == "Lateral" for row in rows)
     assert sum(film.view == "LATERAL" for film in films.values()) == laterals > 0
@@ -119,7 +119,7 @@ def test_the_whole_of_batches_as_downloaded_is_found(
     batch.mkdir()
     (config.root / "valid").rename(batch / "valid")
     plan = reader(config).plan()
-    assert "file missing" not in {item.reason for item in plan.left_out}
+    assert "file missing" not in {item.reason for item in plan.excluded}
     assert {item.split for item in plan.items} == {"train", "validate"}
 
 

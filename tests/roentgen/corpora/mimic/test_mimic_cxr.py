@@ -83,7 +83,7 @@ def films(it: MimicCxrReader, items: Iterable[Any]) -> list[Radiograph]:
 
 
 def reasons(plan: Plan) -> list[tuple[str, str, bool]]:
-    return [(item.id, item.reason, item.asked) for item in plan.left_out]
+    return [(item.id, item.reason, item.expected) for item in plan.excluded]
 
 
 def test_views_come_from_the_headers(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_views_come_from_the_headers(tmp_path: Path) -> None:
     assert front.report is not None
     assert front.report.impression == "No acute process."
     assert decode(front.image).shape == (8, 8)
-    with pytest.raises(UnwantedError, match="view 'LAO' is left out by name"):
+    with pytest.raises(UnwantedError, match="view 'LAO' is excluded by name"):
         it.read(plan.items[2])
     with pytest.raises(UnwantedError, match="view not given"):
         it.read(plan.items[3])
@@ -121,7 +121,7 @@ def test_views_and_dates_come_from_the_metadata(tmp_path: Path) -> None:
     assert films(it, plan.items)[0].age == 53
     assert reasons(plan)[:3] == [
         (image_id(1), "the table of metadata does not have it", False),
-        (image_id(2), "view 'LAO' is left out by name", True),
+        (image_id(2), "view 'LAO' is excluded by name", True),
         (image_id(3), "view not given", True),
     ]
 

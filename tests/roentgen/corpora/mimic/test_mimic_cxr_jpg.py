@@ -102,7 +102,7 @@ def reader(config: MimicCxrJpgConfig, split: SplitRules = OFFICIAL) -> MimicCxrJ
 
 
 def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
-    return Counter((item.reason, item.asked) for item in plan.left_out)
+    return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
 def test_rows_become_radiographs(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_rows_become_radiographs(tmp_path: Path) -> None:
     assert films[0].license == it.licenses[0].name
     assert not it.licenses[0].may_share
     assert reasons(plan) == {
-        ("view 'LAO' is left out by name", True): 1,
+        ("view 'LAO' is excluded by name", True): 1,
         ("view not given", True): 1,
     }
     assert not plan.unmapped.keys() - {Unmapped("labels", "", "the study's images are taken")}
@@ -269,7 +269,7 @@ def test_labels_of_a_radiologist_stand_in(tmp_path: Path) -> None:
         reader(replace(config, labels="negbio")).plan()
 
 
-def test_bad_rows_are_left_out(tmp_path: Path) -> None:
+def test_bad_rows_are_excluded(tmp_path: Path) -> None:
     config = tree(tmp_path)
     table = tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz"
     with gzip.open(table, "rt", newline="") as file:

@@ -64,7 +64,7 @@ def reader(config: NihConfig, split: SplitRules = ALL_TRAIN) -> NihReader:
 
 
 def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
-    return Counter((item.reason, item.asked) for item in plan.left_out)
+    return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
 def test_real_rows_become_radiographs(
@@ -72,14 +72,14 @@ def test_real_rows_become_radiographs(
 ) -> None:
     it = reader(tree(tmp_path, real))
     plan = it.plan()
-    assert not plan.left_out
+    assert not plan.excluded
     films = {film.id: film for item in plan.items for film in it.read(item)}
     assert len(films) == len(real[0]) - 1
     second = films["00000001_001"]
     assert (second.patient_id, second.study_id) == ("00000001", "00000001-1")
     assert (second.view, second.age, second.sex) == ("PA", 58, "M")
     assert second.findings == (Finding(name="Cardiomegaly"),)  # Emphysema is none of the 14
-    assert plan.unmapped[Unmapped("finding", "Emphysema", "left out by name")] >= 1
+    assert plan.unmapped[Unmapped("finding", "Emphysema", "excluded by name")] >= 1
     assert it.licenses[0].may_share
 
 
@@ -141,7 +141,7 @@ def test_the_official_split(tmp_path: Path, real: tuple[list[list[str]], list[li
         reader(config, OFFICIAL).plan()
 
 
-def test_bad_rows_and_boxes_are_left_out(
+def test_bad_rows_and_boxes_are_excluded(
     tmp_path: Path, real: tuple[list[list[str]], list[list[str]]]
 ) -> None:
     config = tree(tmp_path, real)

@@ -64,7 +64,7 @@ def test_films_come_with_report_and_view(tmp_path: Path) -> None:
     corpus(tmp_path)
     it = reader(tmp_path, mesh=True)
     plan = it.plan()
-    assert not plan.left_out
+    assert not plan.excluded
     assert plan.unmapped == {Unmapped("view", "ODD", "no known view: left unknown"): 1}
     one, two, other = (radiograph for item in plan.items for radiograph in it.read(item))
     assert [r.id for r in (one, two, other)] == ["CXR1_1_IM-1", "CXR1_1_IM-2", "CXR2_IM-1"]
@@ -81,7 +81,7 @@ def test_films_come_with_report_and_view(tmp_path: Path) -> None:
     assert not reader(tmp_path).plan().items[0].findings
 
 
-def test_everything_left_out_is_told(tmp_path: Path) -> None:
+def test_everything_excluded_is_listed(tmp_path: Path) -> None:
     corpus(tmp_path)
     folder = tmp_path / "ecgen-radiology"
     (folder / "3.xml").write_bytes(xml("CXR3"))
@@ -93,7 +93,7 @@ def test_everything_left_out_is_told(tmp_path: Path) -> None:
     (folder / "9.xml").write_bytes(b"<eCitation/>")
     film(tmp_path / "NLMCXR_png" / "CXR9_IM-1.png")
     plan = reader(tmp_path).plan()
-    told = {item.id: (item.reason, item.asked) for item in plan.left_out}
+    told = {item.id: (item.reason, item.expected) for item in plan.excluded}
     assert told["CXR3"] == ("report without images", True)
     assert told["CXR4_IM-1"] == ("file missing", True)
     assert "not well-formed XML" in told["5.xml"][0]
@@ -104,7 +104,7 @@ def test_everything_left_out_is_told(tmp_path: Path) -> None:
     assert told["CXR9_IM-1"] == ("no report names the film", False)
     assert len(told) == 8
     assert len(plan.items) == 3
-    whole = {i.id: i.asked for i in reader(tmp_path, whole_tree=True).plan().left_out}
+    whole = {i.id: i.expected for i in reader(tmp_path, whole_tree=True).plan().excluded}
     assert whole["CXR4_IM-1"] is whole["CXR3"] is False
 
 
@@ -228,5 +228,5 @@ def test_the_real_views_join(tmp_path: Path) -> None:
         "CXR1000_IM-0003-2001": "PA",
         "CXR1_1_IM-0001-3001": None,
     }
-    reasons = Counter((item.reason, item.asked) for item in plan.left_out)
+    reasons = Counter((item.reason, item.expected) for item in plan.excluded)
     assert reasons == {("file missing", True): 7468, ("report without images", True): 104}

@@ -54,7 +54,7 @@ def reader(config: PadchestConfig, split: SplitRules = HALVES) -> PadchestReader
 
 
 def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
-    return Counter((item.reason, item.asked) for item in plan.left_out)
+    return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -76,10 +76,10 @@ def test_real_rows_become_radiographs(tmp_path: Path, real: Table, flat: bool) -
         "LATERAL": views["L"],
         "AP": views["AP"] + views["AP_horizontal"],
     }
-    assert {asked for _, asked in reasons(plan)} <= {True}
+    assert {expected for _, expected in reasons(plan)} <= {True}
     for word in ("COSTAL", "EXCLUDE"):
-        left_out = reasons(plan)[f"view {word!r} is left out by name", True]
-        assert left_out == sum(row[9] == word for row in real)
+        excluded = reasons(plan)[f"view {word!r} is excluded by name", True]
+        assert excluded == sum(row[9] == word for row in real)
     assert len({item.split for item in plan.items}) == 2
     assert not it.licenses[0].may_share
 
@@ -115,7 +115,7 @@ def test_every_meaning_can_be_put_into_words() -> None:
             assert phrase(meaning)
 
 
-def test_bad_rows_are_left_out(tmp_path: Path, real: Table) -> None:
+def test_bad_rows_are_excluded(tmp_path: Path, real: Table) -> None:
     config = tree(tmp_path, real)
     header, *rows = real
     place = {name: number for number, name in enumerate(header)}
