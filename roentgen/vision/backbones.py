@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 from roentgen.vision.published_weights import HUB
+from roentgen.weights import CLASSIFIERS
 
 OURS = "roentgen"  # the small network's name; all others are timm's
 FOLD = 4  # pixels of a 4x4 patch become channels: twice as fast as a stem of stride 2
@@ -143,7 +144,9 @@ def check_network(name: str, pretrained: str | None) -> None:
 
 def is_weights(pretrained: str | None) -> bool:
     """Whether training starts from weights of timm's, not from a saved classifier or nothing."""
-    return pretrained is not None and (pretrained.startswith(HUB) or Path(pretrained).is_file())
+    if pretrained is None or pretrained in CLASSIFIERS:
+        return False
+    return pretrained.startswith(HUB) or Path(pretrained).is_file()
 
 
 def _timm_model(name: str, size: int, weights: str | None) -> Any:

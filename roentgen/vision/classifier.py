@@ -39,6 +39,7 @@ from roentgen.vision.backbones import (
     is_weights,
 )
 from roentgen.vision.label_arrays import UNKNOWN_VIEW
+from roentgen.weights import CLASSIFIERS, shipped_or_path
 
 WEIGHTS_FILE, SPEC_FILE = "classifier.safetensors", "classifier.json"
 T = TypeVar("T")
@@ -59,9 +60,9 @@ class ClassifierConfig:
     weight_decay: float = 0.02
     """AdamW's weight decay."""
     pretrained: str | None = None
-    """What training starts from: the folder of a saved classifier, whose layers but not its heads
-    are taken; for a model of timm also a safetensors file of it, or "hf-hub:OWNER/NAME"; null:
-    from scratch."""
+    """What training starts from: "embedded" (the shipped classifier, trained on phantoms) or the
+    folder of a saved one, whose layers but not its heads are taken; for a model of timm also a
+    safetensors file of it, or "hf-hub:OWNER/NAME"; null: from scratch."""
     resize: int | None = None
     """Side in pixels that the network reads, bilinear with antialiasing; null: images as they
     are."""
@@ -176,7 +177,7 @@ def settings_key(config: ClassifierConfig) -> list[Any]:
     """The settings and, where training starts from files, what these hold: of a kept network."""
     files: list[Path] = []
     if config.pretrained is not None:
-        place = Path(config.pretrained)
+        place = shipped_or_path(config.pretrained, CLASSIFIERS)
         files = [place / SPEC_FILE, place / WEIGHTS_FILE] if place.is_dir() else [place]
     there = [file for file in files if file.is_file()]
     return [config_to_dict(config), fingerprint_of_files(there) if there else None]
@@ -281,7 +282,7 @@ def _initialised(spec: ClassifierSpec, pretrained: str | None, seed: int) -> Net
             nn.init.normal_(module.weight, std=0.01, generator=generator)
             nn.init.zeros_(module.bias)
     if pretrained is not None and not file:
-        _start_from(network, spec, Path(pretrained))
+        _start_from(network, spec, shipped_or_path(pretrained, CLASSIFIERS))
     return network
 
 

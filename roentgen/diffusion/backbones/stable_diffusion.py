@@ -20,7 +20,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest, write_manifest
 from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, whole_folder
-from roentgen.weights import TINY, TINY_CONTROLNET
+from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
@@ -42,9 +42,8 @@ def find_model(base: str) -> Path:
     Raises InputError where there is neither a folder nor a repository that can be fetched, and
     where it is no pipeline of Stable Diffusion 1.x or 2.x, naming what is missing.
     """
-    if base == "tiny" or Path(base).is_dir():
-        folder = TINY if base == "tiny" else Path(base)
-    else:
+    folder = shipped_or_path(base, PIPELINES)
+    if not folder.is_dir():
         folder = _fetch(base)
     _check_pipeline(folder)
     return folder
@@ -136,7 +135,7 @@ def find_controlnet(model: str) -> Path:
 
     Raises InputError for one that has none.
     """
-    folder = TINY_CONTROLNET if model == "tiny" else Path(model)
+    folder = shipped_or_path(model, CONTROLNETS)
     if not (folder / CONTROLNET).is_dir() or not (folder / MANIFEST).exists():
         raise InputError(
             f"{folder} has no ControlNet that train.controlnet has made: give its model folder, "

@@ -15,10 +15,12 @@ from roentgen.vision.classifier import (
     load_classifier,
     masked_loss,
     schedule,
+    settings_key,
     to_input,
     train_classifier,
 )
 from roentgen.vision.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
+from roentgen.weights import EXTRACTOR
 
 FINDINGS: tuple[FindingName, ...] = ("Cardiomegaly", "Edema")
 CONFIG = ClassifierConfig(steps=250, batch_size=16, widths=(8, 16, 32))
@@ -176,3 +178,19 @@ def test_training_can_start_from_saved_layers(tmp_path: Path) -> None:
     other = replace(still, widths=(8, 16))
     with pytest.raises(InputError, match="widths"):
         train_classifier(images, labels, views, findings=FINDINGS, config=other, seed=1)
+
+
+def test_the_shipped_layers_are_named_embedded_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "embedded").write_bytes(b"a file of this name is not meant")
+    images, labels, views = drawn(64, 1)
+    named = ClassifierConfig(pretrained="embedded", steps=1, batch_size=16)
+    paths = replace(named, pretrained=str(EXTRACTOR))
+    first, second = (
+        train_classifier(images, labels, views, findings=FINDINGS, config=config, seed=1)
+        for config in (named, paths)
+    )
+    np.testing.assert_array_equal(first.features(images), second.features(images))
+    assert settings_key(named)[1] == settings_key(paths)[1] is not None
