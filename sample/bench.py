@@ -44,7 +44,7 @@ from sample.benchmark.config import BenchConfig
 from sample.benchmark.label_agreement import agreement
 from sample.benchmark.table import Row, csv_table, markdown_table, plot
 from sample.generator import Generator
-from sample.plan import PlannedImage
+from sample.planned_images import PlannedImage
 from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"

@@ -41,7 +41,8 @@ from roentgen.record.structures import Masks
 from roentgen.storage import check_free_space, check_output, install_folder, write_file
 from sample.config import GenerateConfig
 from sample.generator import Generator, PromptCheck
-from sample.plan import PLAN, PlanFile, PlannedImage, part_size, plan_images, write_plan
+from sample.plan import PLAN, PlanFile, part_size, plan_images, write_plan
+from sample.planned_images import PlannedImage
 
 SHEET = "contact_sheet.png"
 _SHEET_COLUMNS = 8

@@ -32,7 +32,8 @@ from roentgen.record.radiograph import Radiograph, Split, Synthesis
 from roentgen.record.structures import Masks, check_not_empty
 from roentgen.record.views import VIEW_TOKENS, View
 from sample.mask_source import MaskSource
-from sample.plan import PlannedImage, plan_images
+from sample.plan import plan_images
+from sample.planned_images import PlannedImage
 from sample.prompts.config import MaskPrompts, PromptsConfig
 
 

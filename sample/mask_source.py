@@ -9,7 +9,7 @@ from roentgen.errors import InputError
 from roentgen.record.findings import states
 from roentgen.record.structures import FINDING_OF, Masks
 from sample.masks.transforms import transformed
-from sample.plan import PlannedImage
+from sample.planned_images import PlannedImage
 from sample.prompts.config import MaskPrompts
 
 

@@ -1,9 +1,8 @@
-"""The plan: what is generated, as a table made before any image, one row an image."""
+"""Plan of a synthetic set: a table made before any image is drawn, one row per image."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,99 +12,51 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.randomness import derive_seed
 from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Sex
-from roentgen.record.views import View
 from sample.masks.laterality import swap_words, swapped_sides
 from sample.masks.transforms import is_mirrored
+from sample.planned_images import PlannedImage, images_from_rows
 from sample.prompts.config import MaskPrompts, PromptsConfig
-from sample.prompts.sources import prompt_rows
+from sample.prompts.sources import rows_from_config
 
 PLAN = "plan.parquet"
-_PARTS = 256  # into which a plan is cut, where it is neither small nor very large
+_PARTS = 256  # into which a plan is divided, unless it is small or very large
 _LARGEST = 1024  # images of a part
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedImage:
-    """One image to generate; `seed` is that of its noise."""
-
-    id: str
-    patient_id: str
-    prompt: str
-    negative_prompt: str | None
-    seed: int
-    guidance_scale: float
-    scheduler: str
-    steps: int
-    view: View | None
-    findings: tuple[Finding, ...]
-    age: float | None
-    sex: Sex | None
-    race: str | None
-    from_radiograph: str | None
-    from_patient: str | None
-    mask_row: int | None = None  # of `from_radiograph` in the split that masks are of
-    mask_seed: int | None = None  # of how its masks are moved; None: they are as they are
 
 
 def plan_images(
     prompts: PromptsConfig, style: PromptStyle, sampler: SamplerSettings, seed: int
 ) -> Iterator[PlannedImage]:
-    """The images of a configuration, copies of a prompt side by side.
+    """The images of a configuration, with the seeds of their masks' transforms.
 
-    Seeds and ids depend on the prompt (and on the radiograph it was made from, or on how many equal
-    prompts come before), not on its place: adding a prompt changes no other image. Raises
-    InputError for prompts that cannot be read.
+    Raises InputError for prompts that cannot be read.
     """
-    seen: Counter[int] = Counter()
-    empty = True
-    for row in prompt_rows(prompts, style, seed):
-        key = (row.prompt, row.radiograph or "")
-        alike = hash(key)  # in place of the text, of which there are many
-        identity = (*key, seen[alike])
-        seen[alike] += 1
-        patient = f"synthetic-{derive_seed(seed, 'patient', *identity):016x}"
-        for copy in range(prompts.count if row.count is None else row.count):
-            empty = False
-            image = PlannedImage(
-                id=f"{patient}-{copy:04d}",
-                patient_id=patient,
-                prompt=row.prompt,
-                negative_prompt=prompts.negative_prompt,
-                seed=derive_seed(seed, "noise", *identity, copy),
-                guidance_scale=sampler.guidance_scale,
-                scheduler=sampler.scheduler,
-                steps=sampler.steps,
-                view=row.view,
-                findings=row.findings,
-                age=row.age,
-                sex=row.sex,
-                race=row.race,
-                from_radiograph=row.radiograph,
-                from_patient=row.patient,
-                mask_row=row.mask_row,
-            )
-            yield _moved(image, prompts.masks, identity, copy, seed) if prompts.masks else image
-    if empty:
-        raise InputError("the prompts give no image: every count is 0")
+    images = images_from_rows(
+        rows_from_config(prompts, style, seed),
+        sampler,
+        seed,
+        count=prompts.count,
+        negative_prompt=prompts.negative_prompt,
+    )
+    return images if prompts.masks is None else _with_transforms(images, prompts.masks)
 
 
-def _moved(
-    image: PlannedImage, masks: MaskPrompts, identity: tuple[str | int, ...], copy: int, seed: int
-) -> PlannedImage:
-    """An image whose masks are moved; if they are mirrored, so is what is said of sides."""
-    if masks.transforms is None or (masks.first_as_it_is and copy == 0):
-        return image
-    mask_seed = derive_seed(seed, "mask", *identity, copy)
-    image = replace(image, mask_seed=mask_seed)
-    if not is_mirrored(masks.transforms, mask_seed):
-        return image
-    findings = swapped_sides(image.findings)
-    return replace(image, prompt=swap_words(image.prompt), findings=findings)
+def _with_transforms(images: Iterable[PlannedImage], masks: MaskPrompts) -> Iterator[PlannedImage]:
+    """The images with mask seeds only where masks are transformed.
+
+    Where masks are mirrored, left and right are exchanged in the prompt and the findings.
+    """
+    patient = ""
+    for image in images:
+        first, patient = image.patient_id != patient, image.patient_id
+        if masks.transforms is None or (masks.first_as_it_is and first):
+            yield replace(image, mask_seed=None)
+        elif image.mask_seed is not None and is_mirrored(masks.transforms, image.mask_seed):
+            findings = swapped_sides(image.findings)
+            yield replace(image, prompt=swap_words(image.prompt), findings=findings)
+        else:
+            yield image
 
 
 _TEXT = pa.string()

@@ -27,11 +27,11 @@ __all__ = [
     "PromptText",
     "compose",
     "findings_text",
-    "findings_told",
     "parse_findings",
     "parse_prompt",
     "phrase",
     "prompt_of",
+    "source_findings",
     "split_view",
 ]
 
@@ -112,7 +112,7 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
     """The prompt of a radiograph. Raises InputError if the report section it needs is missing."""
     text = ""
     if style.text in ("findings", "entities"):
-        text = findings_text(findings_told(radiograph, style), style)
+        text = findings_text(source_findings(radiograph, style), style)
     elif style.text in SECTIONS:
         section = SECTIONS[style.text]
         text = " ".join((getattr(radiograph.report, section, None) or "").split())
@@ -131,7 +131,7 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
     )
 
 
-def findings_told(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
+def source_findings(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
     """The findings that a prompt is made of: the radiograph's own, or those its report tells.
 
     Raises InputError for entities where the report names no finding.

@@ -29,7 +29,7 @@ from sample.prompts.label_config import (
     age_band,
 )
 from sample.prompts.label_table import Column, Findings, LabelTable, read_labels
-from sample.prompts.row import PromptRow, told_findings
+from sample.prompts.prompt_rows import PromptRow, requested_findings
 
 PATHOLOGIES: tuple[FindingName, ...] = tuple(
     name for name in FINDING_NAMES if name not in ("No Finding", "Support Devices")
@@ -97,8 +97,8 @@ def label_rows(labels: LabelPrompts, style: PromptStyle, seed: int) -> Iterator[
                 sex=sex.values[s],
                 race=race.values[r],
                 count=1,
-                radiograph=radiograph,
-                patient=patient,
+                from_radiograph=radiograph,
+                from_patient=patient,
             )
 
 
@@ -189,7 +189,7 @@ def _open(source: BalancedLabels | DatasetLabels) -> LabelTable:
 
 
 def _of_dataset(table: LabelTable, rows: NDArray[np.int64], style: PromptStyle) -> _Plan:
-    values = [told_findings(findings, style) for findings in table.findings.values]
+    values = [requested_findings(findings, style) for findings in table.findings.values]
     return _Plan(Column(values, table.findings.codes[rows]), table, rows)
 
 

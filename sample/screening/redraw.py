@@ -27,7 +27,8 @@ from roentgen.errors import InputError
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
 from sample.generator import Generator
-from sample.plan import PLAN, PlanFile, PlannedImage
+from sample.plan import PLAN, PlanFile
+from sample.planned_images import PlannedImage
 from sample.prompts.config import MaskPrompts
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Candidate, retry_id

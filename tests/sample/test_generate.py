@@ -37,7 +37,8 @@ from roentgen.record.radiograph import Radiograph
 from sample.config import GenerateConfig
 from sample.generate import generate, main, sheet_choice
 from sample.generator import Generator
-from sample.plan import PlannedImage, plan_images
+from sample.plan import plan_images
+from sample.planned_images import PlannedImage
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,10 @@ from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report
-from sample.plan import PlanFile, PlannedImage, part_size, plan_images, write_plan
+from sample.plan import PlanFile, part_size, plan_images, write_plan
+from sample.planned_images import PlannedImage
 from sample.prompts.config import DatasetPrompts, PromptsConfig, TablePrompts
-from sample.prompts.row import told_findings
+from sample.prompts.prompt_rows import requested_findings
 
 STYLE = PromptStyle()
 
@@ -147,12 +148,10 @@ def test_only_what_the_prompt_tells_is_asked_for(dataset: Path, tmp_path: Path) 
         Finding(name="Cardiomegaly"),
     )
     certain = PromptStyle(mention_uncertain=False, mention_absent=False)
-    assert told_findings(findings, certain) == findings[1:]  # what is not named is absent
-    assert told_findings(findings, PromptStyle()) == findings
-    assert told_findings(findings, PromptStyle(text="impression")) == findings
-    with pytest.raises(
-        InputError, match=r"prompts\.views is set, but prompts do not tell the view"
-    ):
+    assert requested_findings(findings, certain) == findings[1:]  # what is not named is absent
+    assert requested_findings(findings, PromptStyle()) == findings
+    assert requested_findings(findings, PromptStyle(text="impression")) == findings
+    with pytest.raises(InputError, match=r"prompts\.views is set, but prompts include no view"):
         plan_of(by_hand("edema"), PromptStyle(view_token=False))
     (typed,) = plan_of(PromptsConfig(findings=("<view-ap> edema",)), PromptStyle(view_token=False))
     assert (typed.prompt, typed.view) == ("<view-ap> edema", "AP")

@@ -30,7 +30,8 @@ from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Split, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
 from sample import screen as screen_program
-from sample.plan import PLAN, PlanFile, PlannedImage, write_plan
+from sample.plan import PLAN, PlanFile, write_plan
+from sample.planned_images import PlannedImage
 from sample.screen import screen
 from sample.screening import redraw
 from sample.screening.config import (

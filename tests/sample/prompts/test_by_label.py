@@ -27,10 +27,10 @@ from sample.plan import plan_images
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
 from sample.prompts.by_label import PATHOLOGIES, label_rows
 from sample.prompts.config import DatasetPrompts, PromptsConfig
+from sample.prompts.dataset_rows import rows_from_dataset
 from sample.prompts.label_config import BalancedLabels, DatasetLabels, LabelPrompts, SingleFindings
 from sample.prompts.label_table import read_labels
-from sample.prompts.row import PromptRow
-from sample.prompts.sources import rows_of_dataset
+from sample.prompts.prompt_rows import PromptRow
 
 ROOT = Path(__file__).parents[3]
 STYLE = PromptStyle(demographics=True, race=True)
@@ -296,20 +296,21 @@ def test_the_labels_of_a_dataset_are_read_as_its_radiographs_are(dataset: Path) 
 def test_prevalence_is_the_datasets(dataset: Path, style: PromptStyle) -> None:
     labels = LabelPrompts(prevalence=DatasetLabels(folder=dataset), images=300)
     source = DatasetPrompts(folder=dataset, split="train")
-    once = Counter((r.prompt, r.findings, r.radiograph) for r in rows_of_dataset(source, style, 0))
+    radiographs_rows = rows_from_dataset(source, style, 0)
+    once = Counter((r.prompt, r.findings, r.from_radiograph) for r in radiographs_rows)
     rows = rows_of(labels, style)
-    assert Counter((r.prompt, r.findings, r.radiograph) for r in rows) == {
+    assert Counter((r.prompt, r.findings, r.from_radiograph) for r in rows) == {
         row: 3 * count for row, count in once.items()
     }
     of = {r.id: r for r in open_dataset(dataset).split("train").without_images()}
     for row in rows:
-        assert row.radiograph is not None
-        drawn = of[row.radiograph]
-        assert (row.prompt, row.patient) == (prompt_of(drawn, style), drawn.patient_id)
+        assert row.from_radiograph is not None
+        drawn = of[row.from_radiograph]
+        assert (row.prompt, row.from_patient) == (prompt_of(drawn, style), drawn.patient_id)
         assert row.view == drawn.view
         assert (row.age, row.sex) == ((drawn.age, drawn.sex) if style.demographics else (None,) * 2)
     some = rows_of(LabelPrompts(prevalence=DatasetLabels(folder=dataset), images=60), style)
-    assert len({row.radiograph for row in some}) == 60
+    assert len({row.from_radiograph for row in some}) == 60
 
 
 def test_a_mix_takes_the_place_of_the_radiographs_own(dataset: Path) -> None:

@@ -1,0 +1,113 @@
+"""Prompt rows: prompts with what they state, made from findings, free text or radiographs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from roentgen.errors import InputError
+from roentgen.prompts.grammar import (
+    PromptStyle,
+    compose,
+    findings_text,
+    parse_prompt,
+    prompt_of,
+    source_findings,
+    split_view,
+)
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Sex
+from roentgen.record.views import View
+
+Views = Sequence[View | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRow:
+    """One prompt with what it states, and the radiograph it was made from, if any."""
+
+    prompt: str
+    view: View | None = None
+    findings: tuple[Finding, ...] = ()
+    age: float | None = None  # years
+    sex: Sex | None = None
+    race: str | None = None
+    count: int | None = None  # images; None: as many as of every other prompt
+    from_radiograph: str | None = None  # its id
+    from_patient: str | None = None  # its patient_id
+    mask_row: int | None = None  # its row in the split that masks are taken from
+
+
+def rows_from_findings(
+    text: str, style: PromptStyle, views: Views, where: str
+) -> Iterator[PromptRow]:
+    """A row for each view of findings typed by hand.
+
+    Everything that was typed is stated, even what `style` would omit. Raises InputError, which
+    names the place `where`, for words that the grammar does not know.
+    """
+    try:
+        content = parse_prompt(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if not content.findings:
+        raise InputError(
+            f"{where} names no finding: write 'no acute findings' for a normal radiograph"
+        )
+    age, sex, race = content.age, content.sex, content.race
+    full = replace(
+        style,
+        text="findings",
+        mention_absent=True,
+        mention_uncertain=True,
+        view_token=style.view_token or content.view is not None,
+        demographics=style.demographics or age is not None or sex is not None,
+        race=style.race or race is not None,
+    )
+    words = findings_text(content.findings, full)
+    for view in [content.view] if content.view else views:
+        prompt = compose(words, full, view=view, age=age, sex=sex, race=race)
+        yield PromptRow(
+            prompt=prompt, view=view, findings=content.findings, age=age, sex=sex, race=race
+        )
+
+
+def rows_from_text(text: str, style: PromptStyle, views: Views, where: str) -> Iterator[PromptRow]:
+    """A row for each view of a free text, used verbatim after the view token; no findings."""
+    try:
+        own, words = split_view(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if not words and not own:
+        raise InputError(f"{where} is empty: write a prompt")
+    token = style if own is None or style.view_token else replace(style, view_token=True)
+    for view in [own] if own else views:
+        yield PromptRow(prompt=compose(" ".join(words.split()), token, view=view), view=view)
+
+
+def row_from_radiograph(
+    radiograph: Radiograph, style: PromptStyle, mask_row: int | None = None
+) -> PromptRow:
+    """The row of a radiograph's prompt. Raises InputError where the report lacks its text."""
+    return PromptRow(
+        prompt=prompt_of(radiograph, style),
+        view=radiograph.view if style.view_token else None,
+        findings=requested_findings(source_findings(radiograph, style), style),
+        age=radiograph.age if style.demographics else None,
+        sex=radiograph.sex if style.demographics else None,
+        race=radiograph.race if style.race else None,
+        from_radiograph=radiograph.id,
+        from_patient=radiograph.patient_id,
+        mask_row=mask_row,
+    )
+
+
+def requested_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tuple[Finding, ...]:
+    """The findings among a radiograph's own that its prompt requests.
+
+    Absent findings count even where `style` does not mention them: in a list of findings, an
+    unmentioned finding is absent. A report states its findings in its own words.
+    """
+    if style.text == "none":
+        return ()
+    if style.text not in ("findings", "entities") or style.mention_uncertain:
+        return findings
+    return tuple(finding for finding in findings if finding.state != "uncertain")
