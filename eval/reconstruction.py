@@ -20,7 +20,11 @@ from eval.report.section import as_json
 from eval.sets import ImageSet, read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
-from roentgen.diffusion.backbones.stable_diffusion import find_model, load_parts, model_fingerprint
+from roentgen.diffusion.backbones.stable_diffusion import (
+    find_model,
+    load_components,
+    model_fingerprint,
+)
 from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import run_program
 from roentgen.imaging.contact_sheet import contact_sheet
@@ -84,7 +88,7 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
         for name in splits
     )
     originals = test.images[:]
-    images = np.stack(list(reconstruct(load_parts(config.model).vae, originals)))
+    images = np.stack(list(reconstruct(load_components(config.model).vae, originals)))
     decibel = psnr(originals, images)
     numbers: dict[str, Any] = {
         "model": model_fingerprint(model),

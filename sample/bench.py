@@ -81,7 +81,7 @@ def bench(config: BenchConfig) -> list[Row]:
     dataset = open_dataset(config.prompts.folder)
     shared = _prepare(config, dataset)
     for settings in config.rows():  # what cannot be drawn is refused before any is
-        Sampler(shared.generator.parts, settings, live=True)
+        Sampler(shared.generator.components, settings, live=True)
     identity = {
         "model": shared.generator.model["fingerprint"],
         "dataset": dataset.fingerprint,
@@ -107,7 +107,7 @@ def bench(config: BenchConfig) -> list[Row]:
 
 def measure(shared: Bench, settings: SamplerSettings, told: str) -> Row:
     """Draw all images with these settings and measure them; `told` names the row on the bar."""
-    sampler = Sampler(shared.generator.parts, settings)
+    sampler = Sampler(shared.generator.components, settings)
     gflop = unet_gflop(sampler, shared.images[0])
     size = settings.batch_size
     features: list[NDArray[np.float32]] = []

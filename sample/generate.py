@@ -146,7 +146,7 @@ def _open(
 ) -> list[str]:
     """Make the plan and open the work folder with it; returns what is to be told."""
     made = work.folder / f".{PLAN}.part"
-    check = PromptCheck(generator.parts, generator.long_prompts)
+    check = PromptCheck(generator.components, generator.long_prompts)
     images = plan_images(config.prompts, generator.style, config.sampler, config.seed)
     fingerprint = write_plan(made, check(images))
     earlier = work.identity() or {}
@@ -166,7 +166,7 @@ def _open(
         )
     # PNG takes less than a byte a pixel.
     left = max(0, count - finished * size)
-    check_free_space(config.output, left * generator.parts.image_size**2)
+    check_free_space(config.output, left * generator.components.image_size**2)
     return notes
 
 

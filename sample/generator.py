@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import conditioning
 from roentgen.diffusion.conditions.prompt_encoding import TooLong, token_counts, token_limit
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
@@ -63,9 +63,9 @@ class Generator:
         self.style = style or trained_style(self.model)
         self.long_prompts = long_prompts or trained_long_prompts(self.model)
         self.seed, self.split = seed, split
-        self.parts = load_parts(model)
+        self.components = load_components(model)
         self.licenses = inherit_licenses(self.model, {"licenses": licenses})
-        self._masks = MaskSource(masks, self.parts) if masks else None
+        self._masks = MaskSource(masks, self.components) if masks else None
         self._device = device
         self._sampler: Sampler | None = None
 
@@ -73,7 +73,7 @@ class Generator:
     def sampler(self) -> Sampler:
         """Made when it is first asked for: a plan needs none."""
         if self._sampler is None:
-            self._sampler = Sampler(self.parts, self.settings, self._device)
+            self._sampler = Sampler(self.components, self.settings, self._device)
         return self._sampler
 
     def __call__(
@@ -94,7 +94,7 @@ class Generator:
 
     def plan(self, prompts: PromptsConfig) -> Iterator[PlannedImage]:
         """The images that prompts ask for; raises InputError for those that cannot be used."""
-        check = PromptCheck(self.parts, self.long_prompts)
+        check = PromptCheck(self.components, self.long_prompts)
         return check(plan_images(prompts, self.style, self.settings, self.seed))
 
     def draw(
@@ -111,7 +111,7 @@ class Generator:
             return
         planned: deque[tuple[PlannedImage, Masks | None]] = deque()
         conditions: deque[Tensor] = deque()
-        structures = self.parts.structures
+        structures = self.components.structures
 
         def remembered() -> Iterator[PlannedImage]:
             for image, given in chain([first], shown):
@@ -198,15 +198,15 @@ _WORDS = 100_000  # whose tokens are remembered: most texts are made of few
 class PromptCheck:
     """Looks at every prompt of a plan on its way, whether the model reads it whole."""
 
-    def __init__(self, parts: Parts, too_long: TooLong) -> None:
-        self._tokenizer = parts.tokenizer
-        self._limit = token_limit(parts.tokenizer, parts.prompt_chunks)
+    def __init__(self, components: Components, too_long: TooLong) -> None:
+        self._tokenizer = components.tokenizer
+        self._limit = token_limit(components.tokenizer, components.prompt_chunks)
         self._refuse = too_long == "refuse"
-        vocabulary = parts.tokenizer.get_vocab()
+        vocabulary = components.tokenizer.get_vocab()
         self._unknown = [token for token in VIEW_TOKENS.values() if token not in vocabulary]
         self._looked = self._cut = 0
         self._not_read: set[str] = set()
-        (self._frame,) = token_counts(parts.tokenizer, [""])
+        (self._frame,) = token_counts(components.tokenizer, [""])
         self._tokens = lru_cache(_WORDS)(self._count)
 
     def __call__(self, images: Iterable[PlannedImage]) -> Iterator[PlannedImage]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
 from roentgen.record.findings import states
 from roentgen.record.structures import FINDING_OF, Masks
@@ -16,29 +16,29 @@ from sample.prompts.config import MaskPrompts
 class MaskSource:
     """Gives the masks of planned images, read as they are drawn."""
 
-    def __init__(self, source: MaskPrompts, parts: Parts) -> None:
+    def __init__(self, source: MaskPrompts, components: Components) -> None:
         """Raises InputError for masks that the model cannot take."""
-        if parts.controlnet is None:
+        if components.controlnet is None:
             raise InputError(
                 "prompts.masks needs a model with a ControlNet, as train.controlnet makes one: "
                 "this one has none"
             )
         dataset = open_dataset(source.folder)
         self._split = dataset.split(source.split)
-        self.structures = source.structures or parts.structures
-        unknown = [name for name in self.structures if name not in parts.structures]
+        self.structures = source.structures or components.structures
+        unknown = [name for name in self.structures if name not in components.structures]
         if unknown:
             raise InputError(
                 f"the model's ControlNet does not know {', '.join(unknown)}; it knows: "
-                f"{', '.join(parts.structures)}"
+                f"{', '.join(components.structures)}"
             )
         size = (dataset.manifest.get("preparation") or {}).get("size")
-        if size is not None and size != parts.image_size:
+        self._size = components.image_size
+        if size is not None and size != self._size:
             raise InputError(
                 f"masks of {source.folder} are {size}x{size}, the model draws "
-                f"{parts.image_size}x{parts.image_size}: prepare the dataset with that size"
+                f"{self._size}x{self._size}: prepare the dataset with that size"
             )
-        self._size = parts.image_size
         self._transforms = source.transforms
 
     def masks(self, image: PlannedImage) -> Masks:

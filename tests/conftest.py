@@ -24,7 +24,7 @@ from transformers import (
 
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.diffusion.backbones.stable_diffusion import save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import numpy_generator
@@ -37,8 +37,8 @@ LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 _NAMES = ("Cardiomegaly", "Pleural Effusion", "Pneumothorax")
 
 
-def small_parts(seed: int = 0, prediction_type: str = "epsilon") -> Parts:
-    """The five parts, with random weights."""
+def small_components(seed: int = 0, prediction_type: str = "epsilon") -> Components:
+    """The five components, with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         vae = AutoencoderKL(
@@ -77,7 +77,7 @@ def small_parts(seed: int = 0, prediction_type: str = "epsilon") -> Parts:
         steps_offset=1,
         prediction_type=prediction_type,
     )
-    return Parts(
+    return Components(
         vae=vae.eval(),
         unet=unet.eval(),
         text_encoder=text_encoder.eval(),
@@ -86,10 +86,10 @@ def small_parts(seed: int = 0, prediction_type: str = "epsilon") -> Parts:
     )
 
 
-def save_full_size_model(folder: Path) -> Parts:
+def save_full_size_model(folder: Path) -> Components:
     """Stable Diffusion 1.5's architecture with random weights and our tokenizer."""
-    parts = small_parts()
-    parts.vae = AutoencoderKL(
+    components = small_components()
+    components.vae = AutoencoderKL(
         block_out_channels=(128, 256, 512, 512),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -97,8 +97,8 @@ def save_full_size_model(folder: Path) -> Parts:
         latent_channels=4,
         sample_size=512,
     )
-    parts.unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
-    parts.text_encoder = CLIPTextModel(
+    components.unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+    components.text_encoder = CLIPTextModel(
         CLIPTextConfig(
             hidden_size=768,
             intermediate_size=3072,
@@ -108,14 +108,14 @@ def save_full_size_model(folder: Path) -> Parts:
             eos_token_id=49407,
         )
     )
-    save_model(folder, parts, licenses=[LICENSE], provenance={})
-    return parts
+    save_model(folder, components, licenses=[LICENSE], provenance={})
+    return components
 
 
 def save_small_model(folder: Path, prediction_type: str = "epsilon") -> Path:
     """A small model folder."""
-    parts = small_parts(prediction_type=prediction_type)
-    save_model(folder, parts, licenses=[LICENSE], provenance={})
+    components = small_components(prediction_type=prediction_type)
+    save_model(folder, components, licenses=[LICENSE], provenance={})
     return folder
 
 
@@ -195,13 +195,13 @@ def make_text_model() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def make_small_parts() -> Callable[..., Parts]:
-    """Makes small parts; see `small_parts`."""
-    return small_parts
+def make_small_components() -> Callable[..., Components]:
+    """Makes small components; see `small_components`."""
+    return small_components
 
 
 @pytest.fixture(scope="session")
-def save_full_size() -> Callable[[Path], Parts]:
+def save_full_size() -> Callable[[Path], Components]:
     """`save_full_size(folder)`: a model of 4 GB."""
     return save_full_size_model
 

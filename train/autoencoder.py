@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
-from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
+from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.backbones.tiny import build_tiny
 from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import InputError, run_program
@@ -70,14 +70,14 @@ def main() -> None:
     dataset = open_dataset(config.data)
     train = np.stack(dataset.split("train").images(range(len(dataset.split("train")))))
     test = np.stack(dataset.split("test").images(range(min(len(dataset.split("test")), 500))))
-    parts = build_tiny(config.seed)
+    components = build_tiny(config.seed)
     if config.init is not None:
-        parts.vae = load_parts(config.init).vae
-    train_autoencoder(parts.vae, train, config)
-    decibel = float(psnr(test, np.stack(list(reconstruct(parts.vae, test)))).mean())
+        components.vae = load_components(config.init).vae
+    train_autoencoder(components.vae, train, config)
+    decibel = float(psnr(test, np.stack(list(reconstruct(components.vae, test)))).mean())
     save_model(
         config.output,
-        parts,
+        components,
         licenses=dataset.licenses,
         provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}),
     )

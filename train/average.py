@@ -14,7 +14,7 @@ import transformers
 
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import find_model, save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
@@ -63,16 +63,16 @@ def average(config: AverageConfig) -> None:
     snapshots = choose_snapshots(config)
     steps, widths = [s.step for s in snapshots], [s.width for s in snapshots]
     shares = coefficients(steps, widths, steps[-1], config.width)
-    parts = base_of(trained, made["provenance"]["made_from"]["base"]["fingerprint"])
-    parts.unet.register_to_config(sample_size=snapshots[-1].sample_size)
-    put_average(trained, parts, snapshots, list(shares))
-    fold_projection(parts)  # before anything is rounded
+    components = base_of(trained, made["provenance"]["made_from"]["base"]["fingerprint"])
+    components.unet.register_to_config(sample_size=snapshots[-1].sample_size)
+    put_average(trained, components, snapshots, list(shares))
+    fold_projection(components)  # before anything is rounded
     if config.result == "fp16":
-        for net in (parts.unet, parts.vae, parts.text_encoder):
+        for net in (components.unet, components.vae, components.text_encoder):
             net.half()
     save_model(
         config.output,
-        parts,
+        components,
         licenses=made["licenses"],
         provenance=provenance("train.average", config, {"run": made}),
         overwrite=config.overwrite,
@@ -95,7 +95,7 @@ def choose_snapshots(config: AverageConfig) -> list[Snapshot]:
     return [snapshot for snapshot in found if snapshot.step <= last]
 
 
-def base_of(trained: FinetuneConfig, fingerprint: str) -> Parts:
+def base_of(trained: FinetuneConfig, fingerprint: str) -> Components:
     """What the run began with, its scheduler as the run set it."""
     found = base_fingerprints(trained, find_model(trained.base))["base"]
     if found != fingerprint:
@@ -103,19 +103,19 @@ def base_of(trained: FinetuneConfig, fingerprint: str) -> Parts:
             f"base model {trained.base} is not what the run was trained on ({found}, then "
             f"{fingerprint}): restore it"
         )
-    parts = load_base(trained)
-    choose_prediction(trained, parts)
-    return parts
+    components = load_base(trained)
+    choose_prediction(trained, components)
+    return components
 
 
 def put_average(
-    trained: FinetuneConfig, parts: Parts, snapshots: list[Snapshot], shares: list[float]
+    trained: FinetuneConfig, components: Components, snapshots: list[Snapshot], shares: list[float]
 ) -> None:
     """Put the sum of snapshots, each times its share, in the place of what was trained."""
-    denoiser = Denoiser(parts)
+    denoiser = Denoiser(components)
     denoiser.freeze(trained.rates())
     if trained.lora:
-        adapt(denoiser, parts.tokenizer, trained.lora, seed=trained.seed, dtype=torch.float32)
+        adapt(denoiser, components.tokenizer, trained.lora, seed=trained.seed, dtype=torch.float32)
     combine(denoiser, snapshots, shares)
     if trained.lora:
         merge(denoiser.unet)

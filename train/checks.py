@@ -12,7 +12,7 @@ from roentgen.dataset.dataset import (
 )
 from roentgen.dataset.structure_masks import check_structures
 from roentgen.diffusion.backbones.stable_diffusion import find_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import token_counts
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
@@ -53,13 +53,13 @@ def check_inputs(config: RunConfig) -> Inputs:
     base = find_model(config.base)
     identity = identity_of(config, dataset.fingerprint, base_fingerprints(config, base))
     checkpoint = choose_start(config, identity)
-    parts = load_base(config)
-    size = image_size(whole, parts)
-    prediction = choose_prediction(config, parts)
+    components = load_base(config)
+    size = image_size(whole, components)
+    prediction = choose_prediction(config, components)
     if pictures := config.previews():
-        check_preview(pictures, parts)
-    split = keep_split(config, whole, parts)
-    held_out = keep_split(config, held_whole, parts) if held_whole else None
+        check_preview(pictures, components)
+    split = keep_split(config, whole, components)
+    held_out = keep_split(config, held_whole, components) if held_whole else None
     check_batch(config, split)
 
     def prompts(part: KeptSplit) -> Prompts:
@@ -67,8 +67,8 @@ def check_inputs(config: RunConfig) -> Inputs:
         return Prompts(
             part,
             styles,
-            parts.tokenizer,
-            windows=parts.prompt_chunks,
+            components.tokenizer,
+            windows=components.prompt_chunks,
             too_long=config.too_long(),
         )
 
@@ -77,7 +77,7 @@ def check_inputs(config: RunConfig) -> Inputs:
     distinct = len(told.ids) + (len(held_told[1].ids) if held_told else 0)
     variants = config.data.augment.variants if config.data.augment else 1
     latents = len(split) * variants + (len(held_out) if held_out else 0)
-    disk = space_needed(config, parts, latents=latents, prompts=distinct, size=size)
+    disk = space_needed(config, components, latents=latents, prompts=distinct, size=size)
     check_space(config, disk)
     return Inputs(
         dataset=dataset,
@@ -85,7 +85,7 @@ def check_inputs(config: RunConfig) -> Inputs:
         prompts=told,
         held_out=held_told,
         base=base,
-        parts=parts,
+        components=components,
         size=size,
         prediction=prediction,
         identity=identity,
@@ -118,7 +118,7 @@ def check_batch(config: RunConfig, split: RadiographSplit | KeptSplit) -> None:
         )
 
 
-def keep_split(config: RunConfig, split: RadiographSplit, parts: Parts) -> KeptSplit:
+def keep_split(config: RunConfig, split: RadiographSplit, components: Components) -> KeptSplit:
     """What is trained on of a split: what data.keep keeps, and for a ControlNet what has masks.
 
     Tokens are those of the run's own prompts.
@@ -126,7 +126,7 @@ def keep_split(config: RunConfig, split: RadiographSplit, parts: Parts) -> KeptS
     styles = [entry.style for entry in config.mixture()]
 
     def count(text: str) -> int:
-        return token_counts(parts.tokenizer, [text])[0]
+        return token_counts(components.tokenizer, [text])[0]
 
     structures = config.structures if isinstance(config, ControlnetConfig) else ()
     return keep(split, config.data.keep, count, styles, structures)
@@ -194,24 +194,24 @@ def check_unfinished(config: RunConfig) -> None:
         )
 
 
-def image_size(split: RadiographSplit, parts: Parts) -> int:
+def image_size(split: RadiographSplit, components: Components) -> int:
     """The images' side; the pipeline's default size becomes it."""
     height, width = split.images([0])[0].shape
     # The VAE halves the size between its levels, the UNet again between its own.
-    factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
-    least = factor * 2 ** (len(parts.unet.config.block_out_channels) - 1)
+    factor = 2 ** (len(components.vae.config.block_out_channels) - 1)
+    least = factor * 2 ** (len(components.unet.config.block_out_channels) - 1)
     if height != width or height % factor or height < least:
         raise InputError(
             f"images are {width}x{height}: prepare them square, with a side divisible by {factor} "
             f"and of at least {least}"
         )
-    parts.unet.register_to_config(sample_size=height // factor)
+    components.unet.register_to_config(sample_size=height // factor)
     return int(height)
 
 
-def choose_prediction(config: RunConfig, parts: Parts) -> str:
+def choose_prediction(config: RunConfig, components: Components) -> str:
     """What the UNet predicts; the scheduler that is saved with the model says so."""
-    base: str = parts.scheduler.config.prediction_type
+    base: str = components.scheduler.config.prediction_type
     chosen = config.objective.prediction or base
     if chosen not in ("epsilon", "v_prediction"):
         raise InputError(
@@ -223,18 +223,18 @@ def choose_prediction(config: RunConfig, parts: Parts) -> str:
             f"objective.prediction is {chosen}, but base model {config.base} predicts {base}: "
             "leave it out, or set objective.change_prediction=true to teach the model anew"
         )
-    parts.scheduler.register_to_config(prediction_type=chosen)
-    choose_schedule(config, parts, chosen)
+    components.scheduler.register_to_config(prediction_type=chosen)
+    choose_schedule(config, components, chosen)
     return chosen
 
 
-def choose_schedule(config: RunConfig, parts: Parts, prediction: str) -> None:
+def choose_schedule(config: RunConfig, components: Components, prediction: str) -> None:
     """Let the noise schedule end without signal if asked to or if the base's does.
 
     Raises InputError unless v is predicted: where there is no signal, the noise is known.
     """
     asked = config.objective.zero_terminal_snr
-    if not asked and alpha_bars_of(parts.scheduler)[-1] > 0:
+    if not asked and alpha_bars_of(components.scheduler)[-1] > 0:
         return
     if prediction != "v_prediction":
         what = "objective.zero_terminal_snr" if asked else f"the schedule of base {config.base}"
@@ -242,4 +242,4 @@ def choose_schedule(config: RunConfig, parts: Parts, prediction: str) -> None:
             f"{what} ends without signal, which needs v_prediction, not {prediction}: set "
             "objective.prediction=v_prediction, and change_prediction=true if the base's is another"
         )
-    parts.scheduler = with_zero_terminal_snr(parts.scheduler)
+    components.scheduler = with_zero_terminal_snr(components.scheduler)

@@ -50,7 +50,7 @@ def save_result(
     """Write the most obedient weights, or the averaged or raw last ones, as a pipeline folder."""
     if not training.accelerator.is_main_process:
         return
-    parts, state = inputs.parts, training.state
+    components, state = inputs.components, training.state
     if state.ema:
         state.denoiser.load(state.ema.weights)
     told = "of the last step"
@@ -59,12 +59,17 @@ def save_result(
         state.denoiser.load(weights)
         origin["provenance"]["obedience"] = best
         told = f"of step {best['step']}, mean Dice {best['score']:.3f}"
-    assert parts.controlnet is not None
+    assert components.controlnet is not None
     if config.result == "fp16":
-        for net in (parts.unet, parts.vae, parts.text_encoder, parts.controlnet):
+        for net in (
+            components.unet,
+            components.vae,
+            components.text_encoder,
+            components.controlnet,
+        ):
             net.half()
     folder = config.output / "model"
-    save_model(folder, parts, **origin, overwrite=config.resume)
+    save_model(folder, components, **origin, overwrite=config.resume)
     print(f"model: {folder} ({told})")  # noqa: T201
 
 

@@ -13,7 +13,7 @@ import transformers
 
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
@@ -42,7 +42,7 @@ def choose_weights(config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser) -
     denoiser.freeze(config.rates())
     if config.lora:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-        tokenizer, held = inputs.parts.tokenizer, dtype[config.precision]
+        tokenizer, held = inputs.components.tokenizer, dtype[config.precision]
         adapt(denoiser, tokenizer, config.lora, seed=config.seed, dtype=held)
     if not any(denoiser.trained()):
         raise InputError(
@@ -58,7 +58,7 @@ def save_result(
 
     All processes call it, as shards are gathered; the main one writes.
     """
-    parts, ema = inputs.parts, training.state.ema
+    components, ema = inputs.components, training.state.ema
     denoiser, main = training.state.denoiser, training.accelerator.is_main_process
     if ema:
         denoiser.load(ema.weights)
@@ -66,25 +66,25 @@ def save_result(
     if not main:
         return
     if config.lora:
-        result_of_adapters(config, denoiser, parts, origin)
-    fold_projection(parts)  # before anything is rounded
-    for net in (parts.unet, parts.vae):
+        result_of_adapters(config, denoiser, components, origin)
+    fold_projection(components)  # before anything is rounded
+    for net in (components.unet, components.vae):
         net.to(memory_format=torch.contiguous_format)
     if config.result == "fp16":
-        for net in (parts.unet, parts.vae, parts.text_encoder):
+        for net in (components.unet, components.vae, components.text_encoder):
             net.half()
     folder = config.output / "model"
-    save_model(folder, parts, **origin, overwrite=config.resume)
+    save_model(folder, components, **origin, overwrite=config.resume)
     print(f"model: {folder}")  # noqa: T201
 
 
 def result_of_adapters(
-    config: FinetuneConfig, denoiser: Denoiser, parts: Parts, origin: dict[str, Any]
+    config: FinetuneConfig, denoiser: Denoiser, components: Components, origin: dict[str, Any]
 ) -> None:
     """Save the adapters by themselves, then merge them into the base's own weights."""
     if config.swap_text_encoder is None:  # else there is no pipeline that they would fit
         folder = config.output / "lora"
-        save_adapters(folder, denoiser, parts.tokenizer, origin, overwrite=config.resume)
+        save_adapters(folder, denoiser, components.tokenizer, origin, overwrite=config.resume)
         print(f"adapters: {folder}")  # noqa: T201
     nets = {"unet": denoiser.unet, "text_encoder": denoiser.text_encoder}
     base = None if config.precision == "fp32" else load_base(config)  # of which less was held

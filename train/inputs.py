@@ -7,7 +7,7 @@ from typing import Any
 from roentgen.dataset.dataset import (
     RadiographDataset,
 )
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from train.loading.batches import Prompts
 from train.loading.filtered_split import KeptSplit
 
@@ -21,7 +21,7 @@ class Inputs:
     prompts: Prompts
     held_out: tuple[KeptSplit, Prompts] | None
     base: Path
-    parts: Parts
+    components: Components
     size: int  # of the images, pixels
     prediction: str
     identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.objective import add_noise, item_losses, min_snr_weights, target
 from roentgen.imaging.images import encode_png
 from roentgen.storage import write_file
@@ -44,7 +44,7 @@ class Training:
 
     config: RunConfig
     accelerator: "Accelerator"
-    parts: Parts
+    components: Components
     state: State
     model: torch.nn.Module  # the denoiser, as accelerate wrapped it
     optimizer: Any  # the state's, as accelerate wrapped it
@@ -230,7 +230,7 @@ def measure_obedience(training: Training, log: RunLog) -> str:
     if t.accelerator.is_main_process:
         with state.ema.applied() if state.ema else nullcontext():
             scores, sheet = t.obedience.measure(
-                t.parts, state.denoiser, t.config.attention, t.accelerator
+                t.components, state.denoiser, t.config.attention, t.accelerator
             )
             kept = False
             with tolerated("the most obedient weights"):
@@ -263,7 +263,7 @@ def draw_preview(training: Training, pictures: PreviewConfig, log: RunLog) -> No
     if t.accelerator.is_main_process or is_sharding(t.accelerator):
         with ema.applied() if ema else nullcontext():
             sheet = preview(
-                t.parts,
+                t.components,
                 t.state.denoiser,
                 pictures,
                 seed=config.seed,

@@ -140,13 +140,13 @@ def make_run_folder(
 
 def report_prompts(config: RunConfig, inputs: Inputs) -> None:
     """Tell how long the prompts are and what data.keep left out, which excluded.csv lists."""
-    parts = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
-    for split, prompts in parts:
+    splits = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
+    for split, prompts in splits:
         if told := tell_refused(split):
             print(told)  # noqa: T201
         print(f"{split.name}: prompts have {prompts.lengths.summary()}")  # noqa: T201
     if config.data.keep:
-        refused = [item for split, _ in parts for item in split.refused]
+        refused = [item for split, _ in splits for item in split.refused]
         write_refused(config.output / "excluded.csv", refused)
 
 
@@ -168,7 +168,7 @@ def make_denoiser(
     choose: Callable[[C, Inputs, Denoiser], None],
 ) -> Denoiser:
     """The nets on the device as they train; the chosen attention kernel has been tried on them."""
-    denoiser = Denoiser(inputs.parts, caches_states=config.data.cache_text)
+    denoiser = Denoiser(inputs.components, caches_states=config.data.cache_text)
     choose(config, inputs, denoiser)
     if config.gradient_checkpointing:
         denoiser.save_memory()
@@ -199,13 +199,13 @@ def assemble(
     stop: Stop,
 ) -> Training:
     """Caches, optimizer and all else, ready for the loop."""
-    parts = inputs.parts
+    components = inputs.components
     control = config if isinstance(config, ControlnetConfig) else None
-    alpha_bars = alpha_bars_of(parts.scheduler)
+    alpha_bars = alpha_bars_of(components.scheduler)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    parts.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
+    components.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
     if accelerator.device.type == "cpu":
-        unmap(parts.vae)
+        unmap(components.vae)
     augment = config.data.augment
     augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
 
@@ -215,7 +215,7 @@ def assemble(
         caches = config.data.caches or config.output / "caches"
         plan = plan_latents(
             split,
-            parts.vae,
+            components.vae,
             dataset=inputs.dataset.fingerprint,
             size=inputs.size,
             augmenter=augmenter,
@@ -226,23 +226,23 @@ def assemble(
             states = cache_states(
                 caches,
                 prompts.ids,
-                parts.text_encoder,
-                windows=parts.prompt_chunks,
+                components.text_encoder,
+                windows=components.prompt_chunks,
                 told=split.name,
                 accelerator=accelerator,
             )
         masks = None
-        if parts.controlnet is not None:
+        if components.controlnet is not None:
             masks = cache_masks(
                 caches,
                 split,
-                parts.structures,
+                components.structures,
                 dataset=inputs.dataset.fingerprint,
                 size=inputs.size,
                 augmenter=augmenter,
                 accelerator=accelerator,
             )
-        return Examples(latents, prompts, parts.vae.config.scaling_factor, states, masks)
+        return Examples(latents, prompts, components.vae.config.scaling_factor, states, masks)
 
     ready = examples(inputs.split, inputs.prompts, augmenter)
     shape = ready.latents.shape
@@ -258,7 +258,7 @@ def assemble(
             shape,
             len(alpha_bars),
             items=chosen,
-            structures=len(parts.structures),
+            structures=len(components.structures),
         )
         held_out = examples(*inputs.held_out), draws
     obedience = None
@@ -271,7 +271,7 @@ def assemble(
     return Training(
         config=config,
         accelerator=accelerator,
-        parts=parts,
+        components=components,
         state=State(
             denoiser=denoiser,
             optimizer=optimizer,
@@ -294,7 +294,7 @@ def assemble(
             spread=objective.timesteps,
             offset_noise=objective.offset_noise,
             variants=config.data.augment.variants if config.data.augment else 1,
-            structures=len(parts.structures),
+            structures=len(components.structures),
             mask_dropout=control.mask_dropout if control else 0.0,
             structure_dropout=control.structure_dropout if control else 0.0,
         ),

@@ -22,8 +22,8 @@ from eval.report.plots import Plot, histogram
 from eval.report.section import Cell, Line, Part, Pictures, Strip, Table
 from eval.sets import ImageSet, Sets
 from roentgen.dataset.image_arrays import Chosen
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
 from roentgen.metrics.classification.auroc import auroc, weighted_auroc
@@ -158,8 +158,10 @@ def _membership(config: EvaluateConfig, sets: Sets, images: ImageSet) -> dict[st
     n = min(section.membership_images, len(sets.train), len(sets.test))
     try:
         manifest = model_manifest(path)
-        parts = load_parts(path)
-        losses = {s.name: _losses(config, s, manifest, parts, n) for s in (sets.train, sets.test)}
+        components = load_components(path)
+        losses = {
+            s.name: _losses(config, s, manifest, components, n) for s in (sets.train, sets.test)
+        }
     except InputError as error:
         return _nothing(0, str(error))
     members, others = (-losses[s.name][0] for s in (sets.train, sets.test))
@@ -180,7 +182,7 @@ def _losses(
     config: EvaluateConfig,
     images: ImageSet,
     manifest: dict[str, Any],
-    parts: Parts,
+    components: Components,
     n: int,
 ) -> tuple[Floats, list[str]]:
     """The losses of n films drawn by the seed, and whose films they are."""
@@ -190,7 +192,7 @@ def _losses(
     chosen = [images.radiographs[row] for row in rows]
     style = trained_style(manifest)
     losses = denoising_losses(
-        parts,
+        components,
         Chosen(images.images, rows),
         [prompt_of(radiograph, style) for radiograph in chosen],
         [radiograph.id for radiograph in chosen],

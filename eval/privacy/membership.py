@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from roentgen.dataset.image_arrays import Images
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import TooLong, encode_prompts
 from roentgen.imaging.images import to_tensor
 from roentgen.metrics.estimates import Floats
@@ -19,7 +19,7 @@ _BATCH = 8
 
 @torch.inference_mode()
 def denoising_losses(
-    parts: Parts,
+    components: Components,
     images: Images,
     prompts: Sequence[str],
     ids: Sequence[str],
@@ -35,21 +35,23 @@ def denoising_losses(
     are the posterior's means. Members of the training set have smaller losses (Matsumoto et al.
     2023).
     """
-    schedule = DDPMScheduler.from_config(parts.scheduler.config)
-    device = parts.unet.device
+    schedule = DDPMScheduler.from_config(components.scheduler.config)
+    device = components.unet.device
     result = np.empty(len(images))
     for first in range(0, len(images), _BATCH):
         rows = slice(first, min(first + _BATCH, len(images)))
         pixels = torch.stack([to_tensor(image) for image in images[rows]]).to(device)
-        latents = parts.vae.encode(pixels).latent_dist.mean * parts.vae.config.scaling_factor
-        states = encode_prompts(parts, prompts[rows], too_long=too_long)
+        latents = (
+            components.vae.encode(pixels).latent_dist.mean * components.vae.config.scaling_factor
+        )
+        states = encode_prompts(components, prompts[rows], too_long=too_long)
         total = torch.zeros(len(latents), device=device)
         for timestep in timesteps:
             for number in range(noises):
                 noise = torch.stack(
                     [_noise(latents[0], seed, one, timestep, number) for one in ids[rows]]
                 ).to(device)
-                total += _loss(parts, schedule, latents, noise, states, timestep)
+                total += _loss(components, schedule, latents, noise, states, timestep)
         result[rows] = (total / (len(timesteps) * noises)).double().cpu().numpy()
     return result
 
@@ -60,7 +62,7 @@ def _noise(like: Tensor, seed: int, identity: str, timestep: int, number: int) -
 
 
 def _loss(
-    parts: Parts,
+    components: Components,
     schedule: DDPMScheduler,
     latents: Tensor,
     noise: Tensor,
@@ -69,7 +71,7 @@ def _loss(
 ) -> Tensor:
     steps = torch.full((len(latents),), timestep, device=latents.device)
     noisy = schedule.add_noise(latents, noise, steps)
-    predicted = parts.unet(noisy, steps, states, return_dict=False)[0]
+    predicted = components.unet(noisy, steps, states, return_dict=False)[0]
     wanted = noise
     if schedule.config.prediction_type == "v_prediction":
         wanted = schedule.get_velocity(latents, noise, steps)

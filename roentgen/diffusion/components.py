@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Parts:
-    """The parts of a Stable Diffusion pipeline; the scheduler holds noise schedule and objective.
+class Components:
+    """The components of a Stable Diffusion pipeline.
 
-    Weights are float32 after loading, all modules in eval mode.
+    The scheduler holds the noise schedule and the prediction type. After loading, weights are
+    float32 and all modules are in eval mode.
     """
 
     vae: "AutoencoderKL"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.diffusion.conditions.text_encoder import idle_weights
 
@@ -14,16 +14,18 @@ from roentgen.diffusion.conditions.text_encoder import idle_weights
 class Denoiser(nn.Module):
     """What the prompts say and noisy latents in, the UNet's prediction out."""
 
-    def __init__(self, parts: Parts, *, caches_states: bool = True) -> None:
+    def __init__(self, components: Components, *, caches_states: bool = True) -> None:
         """`caches_states`: a frozen text encoder is run beforehand, not at every step."""
         super().__init__()
         self._caches_states = caches_states
-        self.unet = parts.unet
-        self.text_encoder = parts.text_encoder
-        self.projection = parts.projection
-        self.controlnet = parts.controlnet
-        self._windows = parts.prompt_chunks
-        self.prompt_length = parts.prompt_chunks * parts.tokenizer.model_max_length  # tokens
+        self.unet = components.unet
+        self.text_encoder = components.text_encoder
+        self.projection = components.projection
+        self.controlnet = components.controlnet
+        self._windows = components.prompt_chunks
+        self.prompt_length = (
+            components.prompt_chunks * components.tokenizer.model_max_length
+        )  # tokens
 
     def forward(
         self, noisy: Tensor, timesteps: Tensor, prompts: Tensor, conditions: Tensor | None = None

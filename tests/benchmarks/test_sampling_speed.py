@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from roentgen.diffusion.backbones.stable_diffusion import load_parts, pipeline_of
+from roentgen.diffusion.backbones.stable_diffusion import load_components, pipeline_of
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import make_scheduler
 from roentgen.imaging.images import from_tensor
@@ -48,12 +48,12 @@ class Pipeline:
     """diffusers' StableDiffusionPipeline, as it comes, drawing a batch a call."""
 
     def __init__(self, settings: SamplerSettings) -> None:
-        parts = load_parts("tiny")
-        self.pipeline = pipeline_of(parts)
-        self.pipeline.scheduler = make_scheduler(settings.scheduler, parts.scheduler)
+        components = load_components("tiny")
+        self.pipeline = pipeline_of(components)
+        self.pipeline.scheduler = make_scheduler(settings.scheduler, components.scheduler)
         self.pipeline.set_progress_bar_config(disable=True)
         self.settings = settings
-        self.unet = parts.unet
+        self.unet = components.unet
 
     def __call__(self) -> np.ndarray:
         """uint8 [N, height, width]."""
@@ -71,8 +71,8 @@ class Ours:
     """The sampler."""
 
     def __init__(self, settings: SamplerSettings) -> None:
-        self.sampler = Sampler(load_parts("tiny"), settings, "cpu")
-        self.unet = self.sampler.parts.unet
+        self.sampler = Sampler(load_components("tiny"), settings, "cpu")
+        self.unet = self.sampler.components.unet
 
     def __call__(self) -> np.ndarray:
         """uint8 [N, height, width]."""

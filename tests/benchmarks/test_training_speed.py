@@ -36,8 +36,8 @@ from torch.nn import functional
 from torchvision import transforms
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.components import Components
 from train.checkpoints.saver import Saver
 from train.checkpoints.stop_signals import Stop
 from train.checks import check_inputs
@@ -58,10 +58,14 @@ class Plain:
         precision = {"fp32": "no", "bf16": "bf16"}[config.precision]
         self.accelerator = Accelerator(cpu=True, mixed_precision=precision)
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
-        parts = load_parts(config.base)
-        self.vae, self.text_encoder, self.unet = parts.vae, parts.text_encoder, parts.unet
+        components = load_components(config.base)
+        self.vae, self.text_encoder, self.unet = (
+            components.vae,
+            components.text_encoder,
+            components.unet,
+        )
         self.both = config.learning_rate.text_encoder is not None
-        self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
+        self.schedule = DDPMScheduler.from_config(components.scheduler.config)
         self.vae.requires_grad_(False).to(dtype)
         if not self.both:
             self.text_encoder.requires_grad_(False).to(dtype)
@@ -71,7 +75,7 @@ class Plain:
         self.trained = list(chain.from_iterable(net.parameters() for net in trained))
         optimizer = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=1e-2, eps=1e-8)
         loader = torch.utils.data.DataLoader(
-            images_and_tokens(config.data.folder, parts, films),
+            images_and_tokens(config.data.folder, components, films),
             shuffle=True,
             batch_size=config.batch,
             collate_fn=collate,
@@ -114,7 +118,7 @@ class Plain:
         self.optimizer.zero_grad()
 
 
-def images_and_tokens(folder: Path, parts: Parts, films: Path | None) -> Any:
+def images_and_tokens(folder: Path, components: Components, films: Path | None) -> Any:
     """The training images as tensors and their impressions as tokens, made when they are asked.
 
     The images are those of the dataset, or the files that `films` holds under their ids.
@@ -126,8 +130,8 @@ def images_and_tokens(folder: Path, parts: Parts, films: Path | None) -> Any:
         data = data.cast_column("image", datasets.Image())
     to_tensor = transforms.Compose(
         [
-            transforms.Resize(parts.vae.config.sample_size),
-            transforms.CenterCrop(parts.vae.config.sample_size),
+            transforms.Resize(components.vae.config.sample_size),
+            transforms.CenterCrop(components.vae.config.sample_size),
             transforms.ToTensor(),
             transforms.Normalize([0.5], [0.5]),
         ]
@@ -135,7 +139,7 @@ def images_and_tokens(folder: Path, parts: Parts, films: Path | None) -> Any:
 
     def prepare(rows: dict[str, list[Any]]) -> dict[str, Any]:
         told = [report["impression"] for report in rows["report"]]
-        tokens = parts.tokenizer(
+        tokens = components.tokenizer(
             told, max_length=77, padding="max_length", truncation=True, return_tensors="pt"
         )
         pixels = [to_tensor(image.convert("RGB")) for image in rows["image"]]
@@ -239,7 +243,7 @@ def in_its_own_process(path: Path, loop: str) -> list[float]:
 @pytest.mark.slow
 def test_steps_a_second_at_the_size_of_stable_diffusion_15(
     configure: Callable[..., FinetuneConfig],
-    save_full_size: Callable[[Path], Parts],
+    save_full_size: Callable[[Path], Components],
     tmp_path: Path,
 ) -> None:
     """512 px, batch 1, UNet only. Two such nets at once do not fit: the processes take turns."""

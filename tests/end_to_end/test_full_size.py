@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., "Told"]
@@ -30,13 +30,13 @@ class Told(NamedTuple):
 @pytest.fixture(scope="module")
 def base(
     tmp_path_factory: pytest.TempPathFactory,
-    save_full_size: Callable[[Path], Parts],
+    save_full_size: Callable[[Path], Components],
     make_small_dataset: Callable[..., Path],
 ) -> Path:
     """A folder with the model and a dataset of two images."""
     folder = tmp_path_factory.mktemp("full size")
-    parts = save_full_size(folder / "model")
-    parameters = sum(weight.numel() for weight in parts.unet.parameters()) / 1e6
+    components = save_full_size(folder / "model")
+    parameters = sum(weight.numel() for weight in components.unet.parameters()) / 1e6
     assert parameters == pytest.approx(859.5, abs=0.1)
     make_small_dataset(folder / "data", train=2, size=512)
     return folder

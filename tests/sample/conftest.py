@@ -12,7 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import derive_seed
@@ -23,7 +23,7 @@ from sample.export import export
 from sample.exports.config import ExportConfig
 
 
-def build_parts() -> Parts:
+def build_components() -> Components:
     """A random Stable Diffusion of 32 pixels, small enough to draw in a second."""
     tokenizer = clip_tokenizer()
     with torch.random.fork_rng():
@@ -38,7 +38,7 @@ def build_parts() -> Parts:
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
-        parts = Parts(
+        components = Components(
             vae=AutoencoderKL(
                 block_out_channels=(8, 8, 8, 8),
                 down_block_types=("DownEncoderBlock2D",) * 4,
@@ -69,10 +69,10 @@ def build_parts() -> Parts:
             ),
         )
         with torch.no_grad():  # a conditioning and an image that differ clearly
-            parts.text_encoder.get_input_embeddings().weight.mul_(50)
-            parts.vae.decoder.conv_out.weight.mul_(5)
-        add_view_tokens(parts.tokenizer, parts.text_encoder)
-    return parts
+            components.text_encoder.get_input_embeddings().weight.mul_(50)
+            components.vae.decoder.conv_out.weight.mul_(5)
+        add_view_tokens(components.tokenizer, components.text_encoder)
+    return components
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "model"
     license_ = {"name": "Apache-2.0", "data_use": None, "may_share": True}
     made_by = {"config": {"prompt": {"mention_absent": False}, "styles": []}}
-    save_model(folder, build_parts(), licenses=[license_], provenance=made_by)
+    save_model(folder, build_components(), licenses=[license_], provenance=made_by)
     return folder
 
 

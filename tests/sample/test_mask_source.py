@@ -17,7 +17,7 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
@@ -58,21 +58,21 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def masked_model(
-    make_small_parts: Callable[..., Parts], tmp_path_factory: pytest.TempPathFactory
+    make_small_components: Callable[..., Components], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A small model with a ControlNet whose say is loud."""
-    parts = make_small_parts()
-    add_view_tokens(parts.tokenizer, parts.text_encoder)
-    controlnet = new_controlnet(parts.unet, STRUCTURES, halvings=2)
+    components = make_small_components()
+    add_view_tokens(components.tokenizer, components.text_encoder)
+    controlnet = new_controlnet(components.unet, STRUCTURES, halvings=2)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        parts.vae.decoder.conv_out.weight.mul_(5)
+        components.vae.decoder.conv_out.weight.mul_(5)
         for name, weight in controlnet.named_parameters():
             if name.startswith(("controlnet_down", "controlnet_mid")):
                 weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
-    parts.controlnet, parts.structures = controlnet, STRUCTURES
+    components.controlnet, components.structures = controlnet, STRUCTURES
     folder = tmp_path_factory.mktemp("masks") / "model"
-    save_model(folder, parts, licenses=[], provenance={})
+    save_model(folder, components, licenses=[], provenance={})
     return folder
 
 

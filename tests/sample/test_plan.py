@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from roentgen.dataset.dataset import DatasetWriter
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.conditions.prompt_encoding import token_counts
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
@@ -292,7 +292,7 @@ def test_parts_are_whole_batches(images: int, batch: int, size: int) -> None:
 
 def test_words_apart_take_no_fewer_tokens_than_their_text() -> None:
     # What a plan's check relies on where it counts by words.
-    tokenizer = load_parts("tiny").tokenizer
+    tokenizer = load_components("tiny").tokenizer
     words = [
         "<view-pa>",
         "Small,",

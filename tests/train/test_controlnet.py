@@ -20,12 +20,12 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.backbones.stable_diffusion import (
     find_controlnet,
+    load_components,
     load_controlnet,
-    load_parts,
     module_fingerprint,
     save_model,
 )
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import conditioning
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
@@ -108,7 +108,7 @@ def test_the_controlnet_alone_trains_and_the_base_stays(
     write: Callable[..., Path], small_model: Path
 ) -> None:
     run = train(write())
-    made, base = load_parts(str(run / "model")), load_parts(str(small_model))
+    made, base = load_components(str(run / "model")), load_components(str(small_model))
     for name in ("unet", "vae", "text_encoder"):
         assert module_fingerprint(getattr(made, name)) == module_fingerprint(getattr(base, name))
     assert made.structures == STRUCTURES
@@ -133,10 +133,10 @@ def test_a_resumed_run_ends_in_the_same_weights(write: Callable[..., Path], tmp_
 
 def test_it_goes_on_from_a_controlnet(write: Callable[..., Path], tmp_path: Path) -> None:
     run = train(write())
-    first = load_parts(str(run / "model")).controlnet
+    first = load_components(str(run / "model")).controlnet
     still = {"learning_rate": 1e-9, "new_rate": 1e-9}
     again = write(base=str(run / "model"), output=str(tmp_path / "second"), **still)
-    second = load_parts(str(train(again) / "model")).controlnet
+    second = load_components(str(train(again) / "model")).controlnet
     for one, other in zip(first.parameters(), second.parameters(), strict=True):  # type: ignore[union-attr]
         assert torch.allclose(one, other, atol=1e-6)
     wrong = write(base=str(run / "model"), structures=["heart", "lungs"])
@@ -145,17 +145,17 @@ def test_it_goes_on_from_a_controlnet(write: Callable[..., Path], tmp_path: Path
 
 
 def test_it_goes_on_from_another_models_controlnet(
-    write: Callable[..., Path], make_small_parts: Callable[..., Parts], tmp_path: Path
+    write: Callable[..., Path], make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     run = train(write())
-    first = load_parts(str(run / "model"))
+    first = load_components(str(run / "model"))
     other = tmp_path / "other"
     terms = [{"name": "of another base", "data_use": None, "may_share": True}]
-    save_model(other, make_small_parts(seed=5), licenses=terms, provenance={})
+    save_model(other, make_small_components(seed=5), licenses=terms, provenance={})
     still = {"learning_rate": 1e-9, "new_rate": 1e-9, "output": str(tmp_path / "second")}
     again = train(write(base=str(other), start=str(run / "model"), **still))
-    second = load_parts(str(again / "model"))
-    assert module_fingerprint(second.unet) == module_fingerprint(load_parts(str(other)).unet)
+    second = load_components(str(again / "model"))
+    assert module_fingerprint(second.unet) == module_fingerprint(load_components(str(other)).unet)
     assert first.controlnet
     assert second.controlnet
     for one, two in zip(first.controlnet.parameters(), second.controlnet.parameters(), strict=True):
@@ -166,11 +166,11 @@ def test_it_goes_on_from_another_models_controlnet(
 
 
 def test_prompts_are_told_as_the_base_was_told_them(
-    write: Callable[..., Path], make_small_parts: Callable[..., Parts], tmp_path: Path
+    write: Callable[..., Path], make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     said = {"prompt": {"mention_absent": False, "demographics": True}, "long_prompts": "truncate"}
     base = tmp_path / "base"
-    save_model(base, make_small_parts(), licenses=[], provenance={"config": said})
+    save_model(base, make_small_components(), licenses=[], provenance={"config": said})
     first = train(write(base=str(base), steps=1, obedience=None)) / "model"
     settings = {"base": str(first), "steps": 1, "obedience": None}
     second = train(write(**settings, output=str(tmp_path / "second"))) / "model"
@@ -200,10 +200,10 @@ def test_controlnets_that_do_not_fit_are_refused(
 def test_the_shipped_controlnet_opens_in_diffusers_and_fits_the_tiny_model() -> None:
     opened = ControlNetModel.from_pretrained(TINY_CONTROLNET / "controlnet")
     assert opened.config.conditioning_channels == 4
-    parts = load_parts("tiny")
-    parts.controlnet, parts.structures = load_controlnet(find_controlnet("tiny"))
-    assert parts.structures == ("lungs", "heart", "pleural effusion", "pneumothorax")
-    check_same_form("tiny", parts)
+    components = load_components("tiny")
+    components.controlnet, components.structures = load_controlnet(find_controlnet("tiny"))
+    assert components.structures == ("lungs", "heart", "pleural effusion", "pneumothorax")
+    check_same_form("tiny", components)
 
 
 def test_masks_in_the_cache_are_those_of_the_dataset(phantoms: Path, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_obedience_is_measured_and_its_best_is_the_result(write: Callable[..., P
     assert told == best
     assert set(best["dice"]) == set(STRUCTURES)
     kept = load_file(run / "best" / best["file"])
-    made = load_parts(str(run / "model")).controlnet
+    made = load_components(str(run / "model")).controlnet
     assert made is not None
     for name, weight in made.named_parameters():
         assert torch.equal(weight, kept[f"controlnet.{name}"])

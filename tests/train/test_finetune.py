@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from train.checkpoints.checkpoint import save_checkpoint
@@ -59,7 +59,7 @@ def test_it_trains_both_nets_and_leaves_a_model_and_a_record(
 ) -> None:
     preview = {"prompts": ["<view-pa> cardiomegaly", "edema"], "count": 2, "steps": 2}
     folder = run(write(preview=preview))
-    before, after = load_parts(str(small_model)), load_parts(str(folder / "model"))
+    before, after = load_components(str(small_model)), load_components(str(folder / "model"))
     for net in ("unet", "text_encoder"):
         old, new = (dict(getattr(p, net).named_parameters()) for p in (before, after))
         moved = [n for n in old if not torch.equal(old[n], new[n][: len(old[n])])]
@@ -83,7 +83,7 @@ def test_it_trains_both_nets_and_leaves_a_model_and_a_record(
 def test_the_model_holds_the_average(write: Write) -> None:
     folder = run(write())
     weights = {
-        f"unet.{n}": w for n, w in load_parts(str(folder / "model")).unet.state_dict().items()
+        f"unet.{n}": w for n, w in load_components(str(folder / "model")).unet.state_dict().items()
     }
     saved = checkpoint(folder, 2)
     assert all(torch.equal(w, saved[f"ema:{n}"]) for n, w in weights.items())
@@ -145,7 +145,7 @@ def test_gradient_checkpointing_changes_nothing(write: Write, tmp_path: Path) ->
 
 def test_a_frozen_net_stays_as_it_was(write: Write, small_model: Path) -> None:
     folder = run(write(learning_rate={"unet": 1e-3, "text_encoder": None}))
-    before, after = load_parts(str(small_model)), load_parts(str(folder / "model"))
+    before, after = load_components(str(small_model)), load_components(str(folder / "model"))
     old, new = before.text_encoder.state_dict(), after.text_encoder.state_dict()
     assert all(torch.equal(old[n], new[n][: len(old[n])]) for n in old)
 
@@ -155,7 +155,7 @@ def test_v_prediction_is_taught_only_on_request_and_saved(write: Write) -> None:
     with pytest.raises(InputError, match=r"is v_prediction, but base model .* predicts epsilon"):
         run(path)
     folder = run(path, "--objective.change_prediction=true")
-    assert load_parts(str(folder / "model")).scheduler.config.prediction_type == "v_prediction"
+    assert load_components(str(folder / "model")).scheduler.config.prediction_type == "v_prediction"
 
 
 def test_a_mixture_of_styles_trains(write: Write) -> None:
@@ -273,8 +273,8 @@ def test_the_space_needed_is_what_a_run_takes(write: Write, small_model: Path) -
     path.write_text(path.read_text().replace("data:\n", "data:\n  augment: {variants: 3}\n"))
     folder = run(path)
     config = load_config(FinetuneConfig, [str(path)])
-    parts = load_parts(str(folder / "model"))
-    needed = space_needed(config, parts, latents=16 * 3 + 6, prompts=0, size=32)
+    components = load_components(str(folder / "model"))
+    needed = space_needed(config, components, latents=16 * 3 + 6, prompts=0, size=32)
     for name, share in (("checkpoints", 2 / 3), ("model", 1), ("caches", 1)):
         taken = sum(file.stat().st_size for file in (folder / name).rglob("*.safetensors"))
         # Of checkpoints there are three while one is being written, two when done.

@@ -11,8 +11,8 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
-from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, load_components
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import LearningRates, LoraConfig
@@ -60,7 +60,7 @@ def test_adapters_on_the_base_draw_what_the_merged_model_draws(
     prompt = "<view-lateral> cardiomegaly"
     torch.testing.assert_close(draw(based, prompt), draw(merged, prompt), atol=1e-3, rtol=1e-4)
     assert (draw(merged, "cardiomegaly") - before).abs().max() > 0.01
-    old, new = load_parts(str(small_model)), load_parts(str(folder / "model"))
+    old, new = load_components(str(small_model)), load_components(str(folder / "model"))
     assert all("attn" in name for name in changed(old.unet, new.unet))
     assert changed(old.unet, new.unet)
     assert all(
@@ -82,17 +82,17 @@ def kept(run: Any) -> dict[str, torch.Tensor]:
 
 
 def test_the_weights_that_train_are_counted_before(
-    make_small_parts: Callable[..., Parts],
+    make_small_components: Callable[..., Components],
 ) -> None:
     for lora in (LoraConfig(rank=3, alpha=3, dora=True), None):
-        parts = make_small_parts()
-        add_view_tokens(parts.tokenizer, parts.text_encoder)
-        parts.projection = torch.nn.Linear(24, 16, bias=False)
-        counts = trained_weights(parts, vars(LearningRates()), lora)
-        denoiser = Denoiser(parts)
+        components = make_small_components()
+        add_view_tokens(components.tokenizer, components.text_encoder)
+        components.projection = torch.nn.Linear(24, 16, bias=False)
+        counts = trained_weights(components, vars(LearningRates()), lora)
+        denoiser = Denoiser(components)
         denoiser.freeze(vars(LearningRates()))
         if lora:
-            adapt(denoiser, parts.tokenizer, lora, seed=0, dtype=torch.float32)
+            adapt(denoiser, components.tokenizer, lora, seed=0, dtype=torch.float32)
         found = {
             net: sum(w.numel() for name, w in denoiser.trained() if name.startswith(f"{net}."))
             for net in ("unet", "text_encoder", "projection")
@@ -134,7 +134,7 @@ def test_a_killed_run_of_adapters_resumes_to_the_same_bits(
     model = "model/unet/diffusion_pytorch_model.safetensors"
     saved, wanted = load_file(resumed.folder / model), load_file(whole.folder / model)
     assert all(torch.equal(saved[name], wanted[name]) for name in wanted)
-    base = load_parts(str(small_model)).unet.state_dict()  # bf16 held it rounded
+    base = load_components(str(small_model)).unet.state_dict()  # bf16 held it rounded
     assert all(torch.equal(saved[name], base[name]) for name in base if "attn" not in name)
 
 
@@ -214,7 +214,7 @@ def test_another_text_encoder_trains_and_the_result_is_a_plain_pipeline(
     pipeline = StableDiffusionPipeline.from_pretrained(run.folder / "model")
     assert pipeline.unet.config.cross_attention_dim == 24
     assert draw(pipeline, "<view-pa> cardiomegaly").isfinite().all()
-    old = load_parts(str(small_model)).unet
+    old = load_components(str(small_model)).unet
     moved = changed_where_alike(old, pipeline.unet)
     assert bool(moved) == (rates["unet"] is not None)  # a frozen UNet is kept to the bit
     manifest = json.loads((run.folder / "model" / "roentgen.json").read_text())
@@ -260,7 +260,7 @@ def test_adapters_join_another_text_encoder(
     run = fine_tune(write(swap_text_encoder=swap, lora={"rank": 2, "alpha": 2}))
     assert "projection.weight" in kept(run)
     assert not (run.folder / "lora").exists()  # no pipeline is there that they would fit
-    assert load_parts(str(run.folder / "model")).unet.config.cross_attention_dim == 24
+    assert load_components(str(run.folder / "model")).unet.config.cross_attention_dim == 24
 
 
 def test_another_text_model_is_not_resumed_with(
@@ -286,7 +286,7 @@ def test_prompts_of_two_windows_train_and_the_model_says_so(
     with pytest.raises(InputError, match="has 92 tokens, allowed are 77"):
         fine_tune(write(preview=preview))
     run = fine_tune(write(preview=preview, prompt_chunks=2))
-    assert load_parts(str(run.folder / "model")).prompt_chunks == 2
+    assert load_components(str(run.folder / "model")).prompt_chunks == 2
 
 
 def test_adapters_of_an_unknown_attention_are_refused(

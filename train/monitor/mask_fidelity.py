@@ -22,7 +22,7 @@ from tqdm import tqdm
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_arrays import Pixels
 from roentgen.dataset.structure_masks import masks_of
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import conditioning
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
@@ -77,13 +77,17 @@ class Obedience:
     segmenter: Segmenter
 
     def measure(
-        self, parts: Parts, denoiser: Denoiser, attention: Attention, accelerator: "Accelerator"
+        self,
+        components: Components,
+        denoiser: Denoiser,
+        attention: Attention,
+        accelerator: "Accelerator",
     ) -> tuple[dict[str, float], NDArray[np.uint8]]:
         """Mean Dice of each structure where it is asked for, their mean as "", and a sheet.
 
         The sheet has a pair for each of some images: the picture, and it with the masks' outlines.
         """
-        pictures = self._draw(parts, denoiser, attention, accelerator)
+        pictures = self._draw(components, denoiser, attention, accelerator)
         found = self.segmenter.predict(pictures) >= 0.5
         scores = {}
         for channel, structure in enumerate(self.structures):
@@ -105,7 +109,11 @@ class Obedience:
         )
 
     def _draw(
-        self, parts: Parts, denoiser: Denoiser, attention: Attention, accelerator: "Accelerator"
+        self,
+        components: Components,
+        denoiser: Denoiser,
+        attention: Attention,
+        accelerator: "Accelerator",
     ) -> NDArray[np.uint8]:
         """The pictures by the live modules, uint8 [N, H, W]."""
         settings = SamplerSettings(
@@ -114,7 +122,7 @@ class Obedience:
             guidance_scale=self.config.guidance_scale,
             conditioning_scale=self.config.conditioning_scale,
         )
-        sampler = Sampler(parts, settings, accelerator.device, live=True)
+        sampler = Sampler(components, settings, accelerator.device, live=True)
         pictures: list[np.ndarray] = []
         with evaluating(denoiser), accelerator.autocast():
             for first in range(0, len(self.asked), PREVIEW_BATCH):

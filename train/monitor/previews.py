@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import token_counts, token_limit
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
@@ -50,11 +50,11 @@ class PreviewImage:
     negative_prompt: None = None
 
 
-def check_preview(config: PreviewConfig, parts: Parts) -> None:
+def check_preview(config: PreviewConfig, components: Components) -> None:
     """Raise InputError for prompts that the model cannot read or steps it does not have."""
-    vocabulary = parts.tokenizer.get_vocab()
-    limit = token_limit(parts.tokenizer, parts.prompt_chunks)
-    counts = token_counts(parts.tokenizer, config.prompts)
+    vocabulary = components.tokenizer.get_vocab()
+    limit = token_limit(components.tokenizer, components.prompt_chunks)
+    counts = token_counts(components.tokenizer, config.prompts)
     for number, (prompt, count) in enumerate(zip(config.prompts, counts, strict=True)):
         where = f"preview.prompts[{number}]"
         try:
@@ -67,7 +67,7 @@ def check_preview(config: PreviewConfig, parts: Parts) -> None:
             )
         if count > limit:
             raise InputError(f"{where} has {count} tokens, allowed are {limit}: shorten it")
-    levels = parts.scheduler.config.num_train_timesteps
+    levels = components.scheduler.config.num_train_timesteps
     if config.steps >= levels:
         raise InputError(
             f"preview.steps is {config.steps}, but the model knows {levels} levels of noise"
@@ -75,7 +75,7 @@ def check_preview(config: PreviewConfig, parts: Parts) -> None:
 
 
 def preview(
-    parts: Parts,
+    components: Components,
     denoiser: Denoiser,
     config: PreviewConfig,
     *,
@@ -97,7 +97,7 @@ def preview(
         steps=config.steps,
         guidance_scale=config.guidance_scale,
     )
-    sampler = Sampler(parts, settings, accelerator.device, live=True)
+    sampler = Sampler(components, settings, accelerator.device, live=True)
     pictures: list[np.ndarray] = []
     with evaluating(denoiser), accelerator.autocast():
         for first in range(0, len(images), PREVIEW_BATCH):

@@ -17,7 +17,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.text_encoder import CLIP
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
@@ -70,13 +70,13 @@ class LearntRows(nn.Module):
 
 
 def trained_weights(
-    parts: Parts, rates: Mapping[str, float | None], config: LoraConfig | None
+    components: Components, rates: Mapping[str, float | None], config: LoraConfig | None
 ) -> dict[str, int]:
     """How many numbers train, by net; nothing is changed."""
     nets = {
-        "unet": parts.unet,
-        "text_encoder": parts.text_encoder,
-        "controlnet": parts.controlnet,
+        "unet": components.unet,
+        "text_encoder": components.text_encoder,
+        "controlnet": components.controlnet,
     }
     counts = {}
     for name, net in nets.items():
@@ -93,9 +93,9 @@ def trained_weights(
             for m in layers
         )
         if name == "text_encoder":
-            counts[name] += len(_view_rows(parts.tokenizer)) * _embedding(net).embedding_dim
-    if parts.projection is not None:
-        counts["projection"] = parts.projection.weight.numel()
+            counts[name] += len(_view_rows(components.tokenizer)) * _embedding(net).embedding_dim
+    if components.projection is not None:
+        counts["projection"] = components.projection.weight.numel()
     return counts
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from roentgen.diffusion.backbones.stable_diffusion import (
     add_view_tokens,
     find_controlnet,
+    load_components,
     load_controlnet,
-    load_parts,
     model_fingerprint,
 )
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.conditions.text_encoder import find_text_model, swap_text_encoder
 from roentgen.errors import InputError
@@ -20,64 +20,68 @@ from roentgen.storage import MANIFEST
 from train.config import ControlnetConfig, FinetuneConfig, RunConfig
 
 
-def load_base(config: RunConfig) -> Parts:
+def load_base(config: RunConfig) -> Components:
     """The base as the run begins with it. Raises InputError."""
-    parts = load_parts(config.base)
+    components = load_components(config.base)
     if isinstance(config, FinetuneConfig):
-        change_base(config, parts)
+        change_base(config, components)
     if isinstance(config, ControlnetConfig):
-        add_controlnet(config, parts)
-    return parts
+        add_controlnet(config, components)
+    return components
 
 
-def change_base(config: FinetuneConfig, parts: Parts) -> None:
+def change_base(config: FinetuneConfig, components: Components) -> None:
     """Swap the base's text encoder and add the view tokens. Raises InputError."""
-    if parts.controlnet is not None:
+    if components.controlnet is not None:
         raise InputError(
             f"base model {config.base} has a ControlNet, which would not fit the UNet any more: "
             "give the model that it was trained on"
         )
-    parts.prompt_chunks = config.prompt_chunks
+    components.prompt_chunks = config.prompt_chunks
     if swap := config.swap_text_encoder:
         seed = derive_seed(config.seed, "projection")
-        swap_text_encoder(parts, swap.model, max_tokens=swap.max_tokens, seed=seed)
+        swap_text_encoder(components, swap.model, max_tokens=swap.max_tokens, seed=seed)
     if any(entry.style.view_token for entry in config.mixture()):
-        add_view_tokens(parts.tokenizer, parts.text_encoder)
+        add_view_tokens(components.tokenizer, components.text_encoder)
 
 
-def add_controlnet(config: ControlnetConfig, parts: Parts) -> None:
+def add_controlnet(config: ControlnetConfig, components: Components) -> None:
     """Give the base a ControlNet, or go on with the one that it has. Raises InputError."""
     where = f"base model {config.base}"
     if config.start is not None:
         where = f"start {config.start}"
-        parts.controlnet, parts.structures = load_controlnet(find_controlnet(config.start))
-        check_same_form(where, parts)
-    if parts.controlnet is None:
-        halvings = len(parts.vae.config.block_out_channels) - 1
-        parts.controlnet = new_controlnet(
-            parts.unet, config.structures, seed=config.seed, halvings=halvings
+        components.controlnet, components.structures = load_controlnet(
+            find_controlnet(config.start)
         )
-        parts.structures = config.structures
-    elif parts.structures != config.structures:
+        check_same_form(where, components)
+    if components.controlnet is None:
+        halvings = len(components.vae.config.block_out_channels) - 1
+        components.controlnet = new_controlnet(
+            components.unet, config.structures, seed=config.seed, halvings=halvings
+        )
+        components.structures = config.structures
+    elif components.structures != config.structures:
         raise InputError(
-            f"{where} has a ControlNet of {', '.join(parts.structures)}, not of "
+            f"{where} has a ControlNet of {', '.join(components.structures)}, not of "
             f"{', '.join(config.structures)}: name its structures in their order, or give a model "
             "without one"
         )
 
 
-def check_same_form(where: str, parts: Parts) -> None:
+def check_same_form(where: str, components: Components) -> None:
     """Raise InputError unless the ControlNet is of the UNet's form."""
-    assert parts.controlnet is not None
+    assert components.controlnet is not None
     for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
-        own, wanted = (getattr(net.config, name) for net in (parts.controlnet, parts.unet))
+        own, wanted = (
+            getattr(net.config, name) for net in (components.controlnet, components.unet)
+        )
         if own != wanted:
             raise InputError(
                 f"the ControlNet of {where} does not fit the UNet of the base: its {name} is "
                 f"{own}, not {wanted}"
             )
-    own = len(parts.controlnet.config.conditioning_embedding_out_channels)
-    wanted = len(parts.vae.config.block_out_channels)
+    own = len(components.controlnet.config.conditioning_embedding_out_channels)
+    wanted = len(components.vae.config.block_out_channels)
     if own != wanted:
         raise InputError(
             f"the ControlNet of {where} does not fit the VAE of the base: it halves masks "

@@ -3,21 +3,21 @@
 import math
 from pathlib import Path
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.storage import check_free_space
 from train.config import RunConfig
 from train.optim.lora import trained_weights
 
 
 def space_needed(
-    config: RunConfig, parts: Parts, *, latents: int, prompts: int, size: int
+    config: RunConfig, components: Components, *, latents: int, prompts: int, size: int
 ) -> dict[str, int]:
     """Bytes by what they hold: checkpoints, averages, the model, and the caches.
 
     These have so many latents of images of `size` pixels and, of a frozen text encoder, the states
     of so many distinct prompts.
     """
-    trained = sum(trained_weights(parts, config.rates(), config.adapters()).values())
+    trained = sum(trained_weights(components, config.rates(), config.adapters()).values())
     # Copies of the weights in a checkpoint: 8-bit moments have a scale for each 256, and Adafactor
     # keeps two thirds of a moment of a 3x3 kernel, next to nothing of a matrix.
     moments = {"adamw": 2.0, "adamw8bit": 2 * (1 + 4 / 256) / 4, "adafactor": 0.6}
@@ -25,16 +25,16 @@ def space_needed(
     copies = 1 + bool(config.ema) + 2 * bool(posthoc) + moments[config.optimizer.name]
     snapshots = 2 * math.ceil(config.steps / posthoc.every) if posthoc else 0
     saved = min(config.checkpoint.keep + 1, math.ceil(config.steps / config.checkpoint.every))
-    nets = (parts.unet, parts.text_encoder, parts.vae, parts.controlnet)
+    nets = (components.unet, components.text_encoder, components.vae, components.controlnet)
     weights = sum(weight.numel() for net in nets if net for weight in net.parameters())
-    side = size // 2 ** (len(parts.vae.config.block_out_channels) - 1)
-    caches = latents * 2 * parts.vae.config.latent_channels * side**2 * 2  # two in float16
+    side = size // 2 ** (len(components.vae.config.block_out_channels) - 1)
+    caches = latents * 2 * components.vae.config.latent_channels * side**2 * 2  # two in float16
     if config.rates().get("text_encoder") is None and config.data.cache_text:
-        projection, unet = parts.projection, parts.unet
+        projection, unet = components.projection, components.unet
         width = projection.in_features if projection else unet.config.cross_attention_dim
-        tokens = parts.prompt_chunks * parts.tokenizer.model_max_length
+        tokens = components.prompt_chunks * components.tokenizer.model_max_length
         caches += prompts * tokens * width * 2  # in float16
-    caches += latents * len(parts.structures) * (size**2 // 8 + 1)  # masks, in bits
+    caches += latents * len(components.structures) * (size**2 // 8 + 1)  # masks, in bits
     return {
         "checkpoints": int(trained * 4 * copies * saved),
         "averages": trained * 4 * snapshots,

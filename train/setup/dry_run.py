@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from roentgen.cache import lacking
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
 from train.engine.attention import attending
@@ -66,7 +66,7 @@ def estimate(
     config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
 ) -> Estimate:
     """Try what a run consists of. The nets are spoilt for anything else."""
-    device, vae = accelerator.device, inputs.parts.vae
+    device, vae = accelerator.device, inputs.components.vae
     vae.to(device, memory_format=_layout(config)).requires_grad_(False)
     trained = [weight for _, weight in denoiser.trained()]
     numbers = sum(weight.numel() for weight in trained)
@@ -78,7 +78,7 @@ def estimate(
     averages = bool(config.ema) + 2 * bool(config.ema and config.ema.posthoc)
     done = inputs.checkpoint[1]["step"] if inputs.checkpoint else 0
     return Estimate(
-        parameters=parameters(inputs.parts),
+        parameters=parameters(inputs.components),
         memory={
             "program": max(0, began - weights),
             "weights": weights,
@@ -95,12 +95,12 @@ def estimate(
     )
 
 
-def parameters(parts: Parts) -> dict[str, tuple[int, int]]:
+def parameters(components: Components) -> dict[str, tuple[int, int]]:
     """How many numbers each net has, and how many of them train."""
-    nets = {"unet": parts.unet, "text_encoder": parts.text_encoder, "vae": parts.vae}
+    nets = {"unet": components.unet, "text_encoder": components.text_encoder, "vae": components.vae}
     for name in ("projection", "controlnet"):
-        if getattr(parts, name) is not None:
-            nets[name] = getattr(parts, name)
+        if getattr(components, name) is not None:
+            nets[name] = getattr(components, name)
     return {
         name: (
             sum(weight.numel() for weight in net.parameters()),
@@ -136,7 +136,7 @@ def try_encoding(
     for split, augmenter in splits:
         plan = plan_latents(
             split,
-            inputs.parts.vae,
+            inputs.components.vae,
             dataset=inputs.dataset.fingerprint,
             size=inputs.size,
             augmenter=augmenter,
@@ -165,8 +165,8 @@ def try_slice(
         prompts = torch.zeros(*prompts.shape, denoiser.text_encoder.config.hidden_size).to(device)
 
     conditions = None
-    if inputs.parts.controlnet is not None:
-        shape = (n, len(inputs.parts.structures), inputs.size, inputs.size)
+    if inputs.components.controlnet is not None:
+        shape = (n, len(inputs.components.structures), inputs.size, inputs.size)
         conditions = torch.zeros(shape, device=device)
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Stable Diffusion as five parts: load it from anywhere, teach it views, save it for everyone."""
+"""Stable Diffusion 1.x and 2.x pipelines: find, load, extend with view tokens, save."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from roentgen.diffusion.backbones.transformers4 import write_for_older_transformers
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.text_encoder import (
     fold_projection,
     read_text_encoder,
@@ -25,10 +25,10 @@ from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
 
-PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+CONTROLNET = "controlnet"  # a component that some pipelines have in addition
 # What is fetched of a repository beside weights: configurations, never pickles.
-CONTROLNET = "controlnet"  # the part that some pipelines have beside
-PATTERNS = ("model_index.json", *(f"{part}/*.json" for part in (*PARTS, CONTROLNET)))
+PATTERNS = ("model_index.json", *(f"{component}/*.json" for component in (*COMPONENTS, CONTROLNET)))
 PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
 # Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
 WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
@@ -77,18 +77,18 @@ def _fetch(base: str) -> Path:
 
 
 def _weights(names: Iterable[str]) -> list[str]:
-    """Which files hold the parts' weights: the plain ones; of a part without them the fp16 ones."""
+    """The weight files: each component's plain ones, or the fp16 ones of a component without."""
     names, chosen = list(names), []
-    for part in ("vae", "unet", "text_encoder", CONTROLNET):
-        found = [name for name in names if re.fullmatch(f"{part}/{WEIGHTS}", name)]
+    for component in ("vae", "unet", "text_encoder", CONTROLNET):
+        found = [name for name in names if re.fullmatch(f"{component}/{WEIGHTS}", name)]
         chosen += [name for name in found if ".fp16" not in name] or found
     return chosen
 
 
-def load_parts(base: str) -> Parts:
+def load_components(base: str) -> Components:
     """Load any Stable Diffusion 1.x or 2.x pipeline: "tiny", a folder or a repository id.
 
-    Raises InputError if it cannot be found or a part is missing or unreadable, naming the part.
+    Raises InputError if it cannot be found or a component, which it names, cannot be read.
     """
     import diffusers
 
@@ -109,25 +109,25 @@ def load_parts(base: str) -> Parts:
     }
     if CONTROLNET in index:
         readers[CONTROLNET] = lambda: _network(diffusers.ControlNetModel, folder, CONTROLNET)
-    loaded = {part: _read(folder, part, read) for part, read in readers.items()}
+    loaded = {component: _read(folder, component, read) for component, read in readers.items()}
     structures = _structures(folder, loaded.get(CONTROLNET))
-    return Parts(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
+    return Components(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
 
 
-def _network(reader: Any, folder: Path, part: str) -> Any:
+def _network(reader: Any, folder: Path, component: str) -> Any:
     common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    return reader.from_pretrained(folder / part, **common, **_variant(folder, part))
+    return reader.from_pretrained(folder / component, **common, **_variant(folder, component))
 
 
-def _read(folder: Path, part: str, read: Callable[[], Any]) -> Any:
-    """A part of a pipeline. Raises InputError, naming it, if it cannot be read."""
+def _read(folder: Path, component: str, read: Callable[[], Any]) -> Any:
+    """A component of a pipeline. Raises InputError, naming it, if it cannot be read."""
     try:
         return read()
     except Exception as error:  # each library has its own; all mean the folder cannot be read
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if not _local_weights(folder, part) and _pickled(folder / part):
+        if not _local_weights(folder, component) and _pickled(folder / component):
             reason = "its weights are pickled, which can run code: save them as safetensors"
-        raise InputError(f"cannot read the {part} of base model {folder}: {reason}") from error
+        raise InputError(f"cannot read the {component} of base model {folder}: {reason}") from error
 
 
 def find_controlnet(model: str) -> Path:
@@ -178,14 +178,14 @@ def load_tokenizer(base: str) -> Any:
     return read_tokenizer(folder / "tokenizer", kind)
 
 
-def _variant(folder: Path, part: str) -> dict[str, Any]:
-    """What names the files of a part that has its weights in half precision alone."""
-    half = any(".fp16" in name for name in _local_weights(folder, part))
+def _variant(folder: Path, component: str) -> dict[str, Any]:
+    """What names the files of a component that has its weights in half precision alone."""
+    half = any(".fp16" in name for name in _local_weights(folder, component))
     return {"variant": "fp16" if half else None}
 
 
-def _local_weights(folder: Path, part: str) -> list[str]:
-    files = (folder / part).glob("*.safetensors")
+def _local_weights(folder: Path, component: str) -> list[str]:
+    files = (folder / component).glob("*.safetensors")
     return _weights(path.relative_to(folder).as_posix() for path in files)
 
 
@@ -219,11 +219,13 @@ def _check_pipeline(folder: Path) -> None:
     if not (folder / "model_index.json").exists():
         raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json")
     index = _read_json(folder, "model_index.json")
-    for part in PARTS:
-        if not isinstance(index.get(part), list) or len(index[part]) != 2:
-            raise InputError(f"base model {folder} lacks {part} in model_index.json")
-        if not (folder / part).is_dir():
-            raise InputError(f"base model {folder} has no {part}: a pipeline needs all of {PARTS}")
+    for component in COMPONENTS:
+        if not isinstance(index.get(component), list) or len(index[component]) != 2:
+            raise InputError(f"base model {folder} lacks {component} in model_index.json")
+        if not (folder / component).is_dir():
+            raise InputError(
+                f"base model {folder} has no {component}: a pipeline needs all of {COMPONENTS}"
+            )
     unet = _read_json(folder, "unet/config.json")
     if index.get("text_encoder_2") or unet.get("addition_embed_type"):
         raise InputError(
@@ -268,7 +270,7 @@ def add_view_tokens(tokenizer: Any, text_encoder: Any) -> None:
 
 def save_model(
     folder: Path,
-    parts: Parts,
+    components: Components,
     *,
     licenses: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -280,33 +282,33 @@ def save_model(
     transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does. A projection is
     folded into the UNet for good, in memory too.
     """
-    fold_projection(parts)
+    fold_projection(components)
     with whole_folder(folder, overwrite=overwrite) as partial:
-        pipeline_of(parts).save_pretrained(partial, safe_serialization=True)
-        write_for_older_transformers(partial, parts.text_encoder, parts.tokenizer)
+        pipeline_of(components).save_pretrained(partial, safe_serialization=True)
+        write_for_older_transformers(partial, components.text_encoder, components.tokenizer)
         write_manifest(
             partial,
             "model",
             _content_fingerprint(partial),
             list(licenses),
             dict(provenance),
-            prompt_chunks=parts.prompt_chunks,
-            **({"structures": list(parts.structures)} if parts.controlnet else {}),
+            prompt_chunks=components.prompt_chunks,
+            **({"structures": list(components.structures)} if components.controlnet else {}),
         )
 
 
-def pipeline_of(parts: Parts) -> Any:
+def pipeline_of(components: Components) -> Any:
     """A StableDiffusionPipeline over the live modules, nothing copied; or a ControlNet one."""
     from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
-    controlnet = {} if parts.controlnet is None else {CONTROLNET: parts.controlnet}
+    controlnet = {} if components.controlnet is None else {CONTROLNET: components.controlnet}
     return (StableDiffusionControlNetPipeline if controlnet else StableDiffusionPipeline)(
         **controlnet,
-        vae=parts.vae,
-        unet=parts.unet,
-        text_encoder=parts.text_encoder,
-        tokenizer=parts.tokenizer,
-        scheduler=parts.scheduler,
+        vae=components.vae,
+        unet=components.unet,
+        text_encoder=components.text_encoder,
+        tokenizer=components.tokenizer,
+        scheduler=components.scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -314,9 +316,16 @@ def pipeline_of(parts: Parts) -> Any:
 
 
 def _content_fingerprint(folder: Path) -> str:
-    """Fingerprint of the files of a pipeline's parts, whatever else lies in the folder."""
-    parts = [part for part in (*PARTS, CONTROLNET) if (folder / part).is_dir()]
-    files = [path for part in parts for path in (folder / part).iterdir() if path.is_file()]
+    """Fingerprint of the files of a pipeline's components, whatever else lies in the folder."""
+    components = [
+        component for component in (*COMPONENTS, CONTROLNET) if (folder / component).is_dir()
+    ]
+    files = [
+        path
+        for component in components
+        for path in (folder / component).iterdir()
+        if path.is_file()
+    ]
     return fingerprint_of_files([folder / "model_index.json", *files])
 
 

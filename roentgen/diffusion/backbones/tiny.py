@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def tiny_autoencoder() -> "AutoencoderKL":
     )
 
 
-def build_tiny(seed: int) -> Parts:
-    """Untrained parts of the tiny base, the same for the same seed.
+def build_tiny(seed: int) -> Components:
+    """Untrained components of the tiny base, the same for the same seed.
 
     UNet of 64/128/192 channels on 16x16 latents, CLIP text encoder of width 96, scaled-linear
     noise schedule and epsilon prediction as in Stable Diffusion 1.x.
@@ -39,7 +39,7 @@ def build_tiny(seed: int) -> Parts:
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from roentgen.diffusion.components import Parts
+    from roentgen.diffusion.components import Components
 
     tokenizer = clip_tokenizer()
     with torch.random.fork_rng(devices=[]):
@@ -82,7 +82,7 @@ def build_tiny(seed: int) -> Parts:
         steps_offset=1,
         prediction_type="epsilon",
     )
-    return Parts(
+    return Components(
         vae=vae,
         unet=unet,
         text_encoder=text_encoder,

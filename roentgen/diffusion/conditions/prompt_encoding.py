@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
 
 TooLong = Literal["refuse", "truncate"]
@@ -112,12 +112,14 @@ def _mask(attended: Tensor, dtype: torch.dtype) -> Tensor:
     return nothing.masked_fill(~attended, torch.finfo(dtype).min)[:, None, None]
 
 
-def encode_prompts(parts: Parts, prompts: Sequence[str], *, too_long: TooLong = "refuse") -> Tensor:
+def encode_prompts(
+    components: Components, prompts: Sequence[str], *, too_long: TooLong = "refuse"
+) -> Tensor:
     """Prompt embeddings [N, L, D] on the text encoder's device. Raises InputError, see above.
 
     D is the width that the UNet takes.
     """
-    windows, text_encoder = parts.prompt_chunks, parts.text_encoder
-    ids = tokenize_prompts(parts.tokenizer, prompts, windows=windows, too_long=too_long)
+    windows, text_encoder = components.prompt_chunks, components.text_encoder
+    ids = tokenize_prompts(components.tokenizer, prompts, windows=windows, too_long=too_long)
     states = encode_tokens(text_encoder, ids.to(text_encoder.device), windows=windows)
-    return states if parts.projection is None else parts.projection(states)
+    return states if components.projection is None else components.projection(states)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.errors import InputError
 
@@ -79,7 +79,7 @@ def find_text_model(model: str) -> Path:
         ) from error
 
 
-def swap_text_encoder(parts: Parts, model: str, *, max_tokens: int, seed: int) -> None:
+def swap_text_encoder(components: Components, model: str, *, max_tokens: int, seed: int) -> None:
     """Put another text encoder and its tokenizer in place of a pipeline's; the UNet is kept.
 
     Prompts come to have `max_tokens` tokens. Where widths differ, an untrained projection, a
@@ -99,25 +99,29 @@ def swap_text_encoder(parts: Parts, model: str, *, max_tokens: int, seed: int) -
     tokenizer.padding_side = "right"
     text_encoder.config.use_attention_mask = text_encoder.config.model_type not in CLIP
     text_encoder.config.pad_token_id = tokenizer.pad_token_id  # by which the mask is made
-    parts.text_encoder, parts.tokenizer, parts.prompt_chunks = text_encoder, tokenizer, 1
-    width, wanted = _width(parts, model), parts.unet.config.cross_attention_dim
+    components.text_encoder, components.tokenizer, components.prompt_chunks = (
+        text_encoder,
+        tokenizer,
+        1,
+    )
+    width, wanted = _width(components, model), components.unet.config.cross_attention_dim
     if width == wanted:
-        parts.projection = None
+        components.projection = None
         return
-    parts.projection = nn.Linear(width, wanted, bias=False)
+    components.projection = nn.Linear(width, wanted, bias=False)
     generator = torch.Generator().manual_seed(seed)
     # States keep their size.
-    nn.init.normal_(parts.projection.weight, std=width**-0.5, generator=generator)
+    nn.init.normal_(components.projection.weight, std=width**-0.5, generator=generator)
 
 
 @torch.no_grad()
-def _width(parts: Parts, model: str) -> int:
+def _width(components: Components, model: str) -> int:
     """The width of a text encoder's states, once it has been found to do what it must.
 
     It takes prompts of the full length, draws nothing at random, and knows the mask that it is
     given here for the one that diffusers gives it.
     """
-    tokenizer, text_encoder = parts.tokenizer, parts.text_encoder
+    tokenizer, text_encoder = components.tokenizer, components.text_encoder
     limit = tokenizer.model_max_length
     word = next(i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids)
     ids = torch.full((1, limit), word)
@@ -154,13 +158,13 @@ def idle_weights(text_encoder: Any) -> set[str]:
 
 
 @torch.no_grad()
-def fold_projection(parts: Parts) -> None:
+def fold_projection(components: Components) -> None:
     """Take a projection P of the states, if there is one, into the UNet: W (P x) is (W P) x.
 
     The keys and values of its cross-attention then take states as wide as the text encoder's.
     Products are made in float64.
     """
-    projection, unet = parts.projection, parts.unet
+    projection, unet = components.projection, components.unet
     if projection is None:
         return
     width = projection.in_features
@@ -176,4 +180,4 @@ def fold_projection(parts: Parts) -> None:
             setattr(module, name, new.to(old.weight.device, old.weight.dtype))
         module.cross_attention_dim = width
     unet.register_to_config(cross_attention_dim=width)
-    parts.projection = None
+    components.projection = None

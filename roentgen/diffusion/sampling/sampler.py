@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts, token_counts, token_limit
 from roentgen.diffusion.sampling.schedulers import SchedulerName, make_scheduler
 from roentgen.diffusion.sampling.step_cache import Recall, deep_blocks, prompt_projections
@@ -170,12 +170,12 @@ def guided_prediction(
     return guided * (rescale * ratio + 1 - rescale)
 
 
-def check_prompts(parts: Parts, images: Sequence[Drawable], ids: Sequence[str]) -> None:
+def check_prompts(components: Components, images: Sequence[Drawable], ids: Sequence[str]) -> None:
     """Raises InputError naming the id of an image whose prompt is beyond the token limit."""
-    limit = token_limit(parts.tokenizer, parts.prompt_chunks)
+    limit = token_limit(components.tokenizer, components.prompt_chunks)
     names = dict(zip((image.prompt for image in images), ids, strict=True))
     names |= {image.negative_prompt: "negative_prompt" for image in images if image.negative_prompt}
-    counts = token_counts(parts.tokenizer, list(names))
+    counts = token_counts(components.tokenizer, list(names))
     long = [(name, n) for name, n in zip(names.values(), counts, strict=True) if n > limit]
     if long:
         more = f" ({len(long)} prompts are too long)" if len(long) > 1 else ""
@@ -186,24 +186,24 @@ def check_prompts(parts: Parts, images: Sequence[Drawable], ids: Sequence[str]) 
 
 
 class Sampler:
-    """Draws images with a model's parts, which it takes to the device and the number format.
+    """Draws images with a model's components, which it takes to the device and the number format.
 
-    Parts that are `live`, for they are training, stay where and as they are.
+    Components that are `live`, for they are training, stay where and as they are.
     """
 
     def __init__(
         self,
-        parts: Parts,
+        components: Components,
         settings: SamplerSettings,
         device: torch.device | str | None = None,
         *,
         live: bool = False,
     ) -> None:
-        self.parts = parts
+        self.components = components
         self.settings = settings
         self.device = torch.device(device or settings.device or _best_device())
         self.dtype: torch.dtype = getattr(torch, settings.dtype)
-        self._scheduler = make_scheduler(settings.scheduler, parts.scheduler)
+        self._scheduler = make_scheduler(settings.scheduler, components.scheduler)
         levels = self._scheduler.config.num_train_timesteps
         if settings.steps >= levels:
             raise InputError(
@@ -212,21 +212,21 @@ class Sampler:
         self._scheduler.set_timesteps(settings.steps)
         self.calls = course(settings, self._scheduler)
         # Compiled blocks are not to be looked into.
-        nets = [net for net in (parts.unet, parts.controlnet) if net is not None]
+        nets = [net for net in (components.unet, components.controlnet) if net is not None]
         unchanging = [layer for net in nets for layer in prompt_projections(net)]
-        if parts.controlnet is not None:
-            unchanging.append(parts.controlnet.controlnet_cond_embedding)
+        if components.controlnet is not None:
+            unchanging.append(components.controlnet.controlnet_cond_embedding)
         self._prompts = Recall([] if settings.compile else unchanging)
-        self._deep = Recall(deep_blocks(parts.unet) if settings.cache_interval > 1 else [])
+        self._deep = Recall(deep_blocks(components.unet) if settings.cache_interval > 1 else [])
         self._embeddings: dict[str, Tensor] = {}
         if live:
             return
-        for net in (parts.text_encoder, *nets):
+        for net in (components.text_encoder, *nets):
             net.to(self.device).eval()
             if net.dtype != self.dtype:
                 net.to(self.dtype)
-        parts.vae.to(self.device).float().eval()
-        for convolutional in (*nets, parts.vae):
+        components.vae.to(self.device).float().eval()
+        for convolutional in (*nets, components.vae):
             convolutional.to(memory_format=torch.channels_last)
         if settings.compile:
             for net in nets:
@@ -284,7 +284,7 @@ class Sampler:
                 added = {}
                 if shown is not None and call.obeys:
                     added = self._control(noisy, timestep, states, shown)
-                unet = self.parts.unet
+                unet = self.components.unet
                 predicted = unet(noisy, timestep, encoder_hidden_states=states, **added).sample
                 predicted = predicted.float()
                 if call.guided:
@@ -295,16 +295,16 @@ class Sampler:
 
     def _shown(self, conditions: Tensor, count: int) -> Tensor:
         """Conditions on the device. Raises InputError for those that the model cannot take."""
-        if self.parts.controlnet is None:
+        if self.components.controlnet is None:
             raise InputError(
                 "masks are given, but the model has no ControlNet: give one of train.controlnet"
             )
-        side = self.parts.image_size
-        wanted = (count, len(self.parts.structures), side, side)
+        side = self.components.image_size
+        wanted = (count, len(self.components.structures), side, side)
         if conditions.shape != wanted:
             raise InputError(
                 f"masks are {list(conditions.shape)}, the model takes {list(wanted)}: "
-                f"{', '.join(self.parts.structures)} of {side}x{side} pixels for each image"
+                f"{', '.join(self.components.structures)} of {side}x{side} pixels for each image"
             )
         if self.settings.cache_interval > 1:
             raise InputError("sampler.cache_interval does not go with masks: set it to 1")
@@ -314,8 +314,8 @@ class Sampler:
         self, noisy: Tensor, timestep: Tensor, states: Tensor, shown: Tensor
     ) -> dict[str, Any]:
         """What the ControlNet adds within the UNet."""
-        assert self.parts.controlnet is not None
-        down, middle = self.parts.controlnet(
+        assert self.components.controlnet is not None
+        down, middle = self.components.controlnet(
             noisy,
             timestep,
             encoder_hidden_states=states,
@@ -331,15 +331,15 @@ class Sampler:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:
         """Latents [N, 4, h, w] as uint8 [N, height, width], in float32: these VAEs overflow."""
-        vae = self.parts.vae
+        vae = self.components.vae
         scaled = (latents / vae.config.scaling_factor).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, enabled=False):
             return from_tensor(vae.decode(scaled).sample.clamp(-1, 1))
 
     def _noise(self, batch: Sequence[Drawable]) -> Tensor:
         """Each image's own noise, drawn on the CPU so that devices agree; float32 [N, 4, h, w]."""
-        side = self.parts.unet.config.sample_size
-        shape = (self.parts.unet.config.in_channels, side, side)
+        side = self.components.unet.config.sample_size
+        shape = (self.components.unet.config.in_channels, side, side)
         draws = [
             torch.randn(shape, generator=torch.Generator().manual_seed(image.seed))
             for image in batch
@@ -355,7 +355,7 @@ class Sampler:
         if len(self._embeddings) + len(new) > _KEPT_PROMPTS:
             self._embeddings = {p: self._embeddings[p] for p in prompts if p in self._embeddings}
         if new:
-            encoded = encode_prompts(self.parts, new, too_long="truncate")
+            encoded = encode_prompts(self.components, new, too_long="truncate")
             self._embeddings |= dict(zip(new, encoded.to(self.dtype), strict=True))
         return torch.stack([self._embeddings[prompt] for prompt in prompts])
 

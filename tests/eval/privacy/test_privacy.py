@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler
 
 from eval.privacy.copies import excess, nearest_by_cosine, true_positive_rate
 from eval.privacy.membership import denoising_losses
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.metrics.classification.auroc import auroc
 from roentgen.metrics.conformal import calibrate, copies
 from roentgen.randomness import numpy_generator
@@ -69,9 +69,9 @@ def films() -> np.ndarray:
     return ((np.stack(levels) + 1) * 127).astype(np.uint8)
 
 
-def losses(parts: Parts, films: np.ndarray, rows: list[int]) -> np.ndarray:
+def losses(components: Components, films: np.ndarray, rows: list[int]) -> np.ndarray:
     return denoising_losses(
-        parts,
+        components,
         films[rows],
         ["film"] * len(rows),
         [str(row) for row in rows],
@@ -105,33 +105,35 @@ class Memory(torch.nn.Module):
 
 
 def test_a_model_that_learnt_its_films_by_heart_tells_them_and_an_untrained_one_does_not(
-    make_small_parts: Callable[..., Parts], films: np.ndarray
+    make_small_components: Callable[..., Components], films: np.ndarray
 ) -> None:
     members, others = list(range(20)), list(range(20, 40))
     positive = np.arange(40) < 20
 
-    def measured(parts: Parts) -> float:
-        both = [-losses(parts, films, rows) for rows in (members, others)]
+    def measured(components: Components) -> float:
+        both = [-losses(components, films, rows) for rows in (members, others)]
         return auroc(np.concatenate(both), positive)
 
-    parts = make_small_parts()
+    components = make_small_components()
     # Of 20 and 20 by chance: 0.5 with a standard deviation of 0.09.
-    assert measured(parts) == pytest.approx(0.5, abs=0.27)
+    assert measured(components) == pytest.approx(0.5, abs=0.27)
     pixels = torch.from_numpy(films[members]).float().unsqueeze(1).expand(-1, 3, -1, -1) / 127.5 - 1
     with torch.no_grad():
-        latents = parts.vae.encode(pixels).latent_dist.mean
+        latents = components.vae.encode(pixels).latent_dist.mean
     scale = float(1 / (latents - latents.mean(0)).std())  # films differ by 1, as it is meant to be
-    parts.vae.register_to_config(scaling_factor=scale)
-    schedule = DDPMScheduler.from_config(parts.scheduler.config)
-    parts.unet = Memory(latents * scale, schedule.alphas_cumprod)
-    assert measured(parts) > 0.95
+    components.vae.register_to_config(scaling_factor=scale)
+    schedule = DDPMScheduler.from_config(components.scheduler.config)
+    components.unet = Memory(latents * scale, schedule.alphas_cumprod)
+    assert measured(components) > 0.95
 
 
 def test_a_films_loss_does_not_depend_on_its_neighbours(
-    make_small_parts: Callable[..., Parts], films: np.ndarray
+    make_small_components: Callable[..., Components], films: np.ndarray
 ) -> None:
-    parts = make_small_parts()
-    assert losses(parts, films, [3])[0] == pytest.approx(losses(parts, films, [1, 2, 3])[2])
+    components = make_small_components()
+    assert losses(components, films, [3])[0] == pytest.approx(
+        losses(components, films, [1, 2, 3])[2]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SchedulerName
@@ -35,7 +35,7 @@ class Image:
 
 def by_ours(model: Path, name: SchedulerName, image: Image) -> np.ndarray:
     settings = SamplerSettings(scheduler=name, steps=6, guidance_scale=3.0, device="cpu")
-    (picture,) = Sampler(load_parts(str(model)), settings).sample([image])
+    (picture,) = Sampler(load_components(str(model)), settings).sample([image])
     return picture
 
 
@@ -60,7 +60,7 @@ def test_a_model_trained_without_terminal_signal_draws_alike_in_diffusers(
 ) -> None:
     objective = V_PREDICTION | {"zero_terminal_snr": True, "min_snr": 5}
     model = fine_tune(write(objective=objective)).folder / "model"
-    saved = load_parts(str(model)).scheduler.config
+    saved = load_components(str(model)).scheduler.config
     assert (saved.prediction_type, saved.timestep_spacing) == ("v_prediction", "trailing")
     assert saved.rescale_betas_zero_snr
     image = Image("<view-pa> cardiomegaly", seed=3)
@@ -103,24 +103,24 @@ def test_epsilon_is_refused(write: Callable[..., Path], fine_tune: Callable[...,
 def test_a_base_without_terminal_signal_keeps_it(
     write: Callable[..., Path],
     fine_tune: Callable[..., Any],
-    make_small_parts: Callable[..., Parts],
+    make_small_components: Callable[..., Components],
     tmp_path: Path,
 ) -> None:
-    parts = make_small_parts(prediction_type="v_prediction")
-    parts.scheduler = with_zero_terminal_snr(parts.scheduler)
-    save_model(tmp_path / "base", parts, licenses=[], provenance={})
-    assert alpha_bars_of(load_parts(str(tmp_path / "base")).scheduler)[-1] == 0
+    components = make_small_components(prediction_type="v_prediction")
+    components.scheduler = with_zero_terminal_snr(components.scheduler)
+    save_model(tmp_path / "base", components, licenses=[], provenance={})
+    assert alpha_bars_of(load_components(str(tmp_path / "base")).scheduler)[-1] == 0
     path = write(base=str(tmp_path / "base"))
     run = fine_tune(path)
     assert len(run.metrics("loss")) == 2
-    assert load_parts(str(run.folder / "model")).scheduler.config.rescale_betas_zero_snr
+    assert load_components(str(run.folder / "model")).scheduler.config.rescale_betas_zero_snr
     epsilon = "--objective={prediction: epsilon, change_prediction: true}"
     with pytest.raises(InputError, match=r"the schedule of base .* ends without signal"):
         fine_tune(path, epsilon, f"--output={tmp_path / 'other'}")
 
 
-def test_the_schedule_is_the_bases(make_small_parts: Callable[..., Parts]) -> None:
-    scheduler = make_small_parts().scheduler
+def test_the_schedule_is_the_bases(make_small_components: Callable[..., Components]) -> None:
+    scheduler = make_small_components().scheduler
     torch.testing.assert_close(alpha_bars_of(scheduler), scheduler.alphas_cumprod)
     theirs = diffusers.DDPMScheduler.from_config(scheduler.config, rescale_betas_zero_snr=True)
     ours = alpha_bars_of(with_zero_terminal_snr(scheduler))

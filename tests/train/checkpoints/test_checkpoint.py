@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.storage import write_json
@@ -26,8 +26,8 @@ from train.tensor_file import damage
 
 
 @pytest.fixture
-def state(make_small_parts: Callable[..., Parts]) -> State:
-    denoiser = Denoiser(make_small_parts())
+def state(make_small_components: Callable[..., Components]) -> State:
+    denoiser = Denoiser(make_small_components())
     optimizer = build_optimizer(denoiser, OptimizerConfig(), vars(LearningRates()))
     for _, weight in denoiser.trained():
         weight.grad = torch.ones_like(weight)
@@ -167,10 +167,10 @@ def test_nothing_in_it_is_a_pickle(state: State, tmp_path: Path) -> None:
 
 
 def test_weights_average_and_step_come_back(
-    state: State, make_small_parts: Callable[..., Parts], tmp_path: Path
+    state: State, make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     save(tmp_path, state, 5)
-    denoiser = Denoiser(make_small_parts(seed=1))
+    denoiser = Denoiser(make_small_components(seed=1))
     optimizer = build_optimizer(denoiser, OptimizerConfig(), vars(LearningRates()))
     fresh = State(denoiser=denoiser, optimizer=optimizer, ema=Ema(denoiser, decay=0.9), scaler=None)
     found = newest_checkpoint(tmp_path)
@@ -188,12 +188,12 @@ def test_weights_average_and_step_come_back(
 
 
 def test_other_weights_and_optimizers_are_refused(
-    state: State, make_small_parts: Callable[..., Parts], tmp_path: Path
+    state: State, make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     save(tmp_path, state, 5)
     found = newest_checkpoint(tmp_path)
     assert found is not None
-    other = Denoiser(make_small_parts())
+    other = Denoiser(make_small_components())
     adafactor = build_optimizer(other, OptimizerConfig(name="adafactor"), vars(LearningRates()))
     fresh = State(denoiser=other, optimizer=adafactor, ema=None, scaler=None)
     with pytest.raises(InputError, match="of optimizer AdamW, not Adafactor: restore optimizer"):

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch.profiler import profile
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import Attention
@@ -27,8 +27,8 @@ def accelerator() -> Accelerator:
 
 
 @pytest.fixture
-def denoiser(make_small_parts: Callable[..., Parts]) -> Denoiser:
-    return Denoiser(make_small_parts())
+def denoiser(make_small_components: Callable[..., Components]) -> Denoiser:
+    return Denoiser(make_small_components())
 
 
 def kernels(denoiser: Denoiser, choice: Attention) -> dict[str, int]:

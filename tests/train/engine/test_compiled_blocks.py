@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from train.engine.compiled_blocks import compile_blocks, uncompiled
 
@@ -37,9 +37,9 @@ def test_compiled_blocks_train_as_they_would_otherwise(
 
 
 def test_blocks_are_compiled_but_not_where_other_batches_come(
-    make_small_parts: Callable[..., Parts], monkeypatch: pytest.MonkeyPatch
+    make_small_components: Callable[..., Components], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    denoiser = Denoiser(make_small_parts())
+    denoiser = Denoiser(make_small_components())
     names = list(denoiser.state_dict())
     seen: list[str] = []
 

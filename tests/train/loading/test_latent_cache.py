@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from roentgen.dataset.dataset import open_dataset
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
 from train.config_sections import AugmentConfig
 from train.loading.augment import Augmenter
@@ -19,8 +19,8 @@ Make = Callable[..., LatentCache]
 
 
 @pytest.fixture
-def parts(make_small_parts: Callable[..., Parts]) -> Parts:
-    return make_small_parts()
+def components(make_small_components: Callable[..., Components]) -> Components:
+    return make_small_components()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def split(small_dataset: Path) -> KeptSplit:
 
 
 @pytest.fixture
-def make(tmp_path: Path, parts: Parts, split: KeptSplit) -> Make:
+def make(tmp_path: Path, components: Components, split: KeptSplit) -> Make:
     """Makes the cache of a split below tmp_path: `make()`."""
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=True)
@@ -38,27 +38,29 @@ def make(tmp_path: Path, parts: Parts, split: KeptSplit) -> Make:
     def cached(
         of: KeptSplit = split, augmenter: Augmenter | None = None, dataset: str = "dataset"
     ) -> LatentCache:
-        plan = plan_latents(of, parts.vae, dataset=dataset, size=32, augmenter=augmenter)
+        plan = plan_latents(of, components.vae, dataset=dataset, size=32, augmenter=augmenter)
         return cache_latents(tmp_path, plan, accelerator)
 
     return cached
 
 
 @torch.no_grad()
-def posterior(parts: Parts, image: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def posterior(components: Components, image: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """By diffusers' own preprocessing."""
     from diffusers.image_processor import VaeImageProcessor
 
     pixels = VaeImageProcessor().preprocess(np.stack([image] * 3, -1)[None] / 255)
-    found = parts.vae.encode(pixels.float()).latent_dist
+    found = components.vae.encode(pixels.float()).latent_dist
     return found.mean[0], found.std[0]
 
 
-def test_they_are_the_posteriors_of_the_images(make: Make, parts: Parts, split: KeptSplit) -> None:
+def test_they_are_the_posteriors_of_the_images(
+    make: Make, components: Components, split: KeptSplit
+) -> None:
     means, stds = make().posteriors([5, 0, 5])
     assert means.dtype == stds.dtype == torch.float32
     for k, item in enumerate([5, 0, 5]):
-        mean, std = posterior(parts, split.images([item])[0])
+        mean, std = posterior(components, split.images([item])[0])
         torch.testing.assert_close(means[k], mean, rtol=2**-10, atol=2**-10)  # float16
         torch.testing.assert_close(stds[k], std, rtol=2**-10, atol=0)
 
@@ -79,18 +81,18 @@ def test_once_made_no_image_is_read(
 
 
 def test_what_latents_depend_on_makes_another_folder(
-    make: Make, parts: Parts, split: KeptSplit, tmp_path: Path
+    make: Make, components: Components, split: KeptSplit, tmp_path: Path
 ) -> None:
     def folders() -> int:
         return len(list(tmp_path.iterdir()))
 
     make()
     with torch.no_grad():
-        next(parts.vae.decoder.parameters()).add_(1)
+        next(components.vae.decoder.parameters()).add_(1)
     make()
     assert folders() == 1  # the decoder has no say
     with torch.no_grad():
-        next(parts.vae.encoder.parameters()).add_(1)
+        next(components.vae.encoder.parameters()).add_(1)
     make()
     assert folders() == 2
     make(KeptSplit(split.split, range(15)))
@@ -104,7 +106,7 @@ def test_what_latents_depend_on_makes_another_folder(
 
 
 def test_variants_are_the_posteriors_of_changed_images(
-    make: Make, parts: Parts, split: KeptSplit
+    make: Make, components: Components, split: KeptSplit
 ) -> None:
     augmenter = Augmenter(config=AugmentConfig(variants=3), seed=7)
     made, plain = make(augmenter=augmenter), make()
@@ -113,14 +115,14 @@ def test_variants_are_the_posteriors_of_changed_images(
     assert means[0].equal(plain.posteriors([4])[0][0])
     for mean, item, variant in zip(means, items, variants, strict=True):
         image = augmenter.variant(split.images([item])[0], split[item].id, variant)
-        expected, _ = posterior(parts, image)
+        expected, _ = posterior(components, image)
         torch.testing.assert_close(mean, expected, rtol=2**-10, atol=2**-10)
     assert not torch.allclose(means[1], means[0], atol=1e-3)
 
 
-def test_a_broken_vae_is_told_by_the_radiograph(make: Make, parts: Parts) -> None:
+def test_a_broken_vae_is_told_by_the_radiograph(make: Make, components: Components) -> None:
     with torch.no_grad():
-        next(parts.vae.encoder.parameters()).fill_(float("nan"))
+        next(components.vae.encoder.parameters()).fill_(float("nan"))
     with pytest.raises(InputError, match="the mean of radiograph 'train-0' is not finite"):
         make()
 

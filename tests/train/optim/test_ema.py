@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from train.optim.ema import Ema, decay_at
 
@@ -17,8 +17,10 @@ def test_the_decay_warms_up_to_its_limit() -> None:
     assert [decay_at(step, 0.999, start=3) for step in (0, 2, 3)] == [0, 0, pytest.approx(0.1)]
 
 
-def test_the_average_follows_its_closed_form(make_small_parts: Callable[..., Parts]) -> None:
-    denoiser = Denoiser(make_small_parts())
+def test_the_average_follows_its_closed_form(
+    make_small_components: Callable[..., Components],
+) -> None:
+    denoiser = Denoiser(make_small_components())
     name, weight = next(denoiser.trained())
     start = weight.detach().clone()
     ema = Ema(denoiser, decay=0.5)
@@ -33,9 +35,9 @@ def test_the_average_follows_its_closed_form(make_small_parts: Callable[..., Par
 
 
 def test_before_its_start_it_is_the_weights_themselves(
-    make_small_parts: Callable[..., Parts],
+    make_small_components: Callable[..., Components],
 ) -> None:
-    denoiser = Denoiser(make_small_parts())
+    denoiser = Denoiser(make_small_components())
     name, weight = next(denoiser.trained())
     ema = Ema(denoiser, decay=0.9, start=3)
     for step in range(5):
@@ -50,8 +52,10 @@ def test_before_its_start_it_is_the_weights_themselves(
             torch.testing.assert_close(ema.weights[name], decay * before + (1 - decay) * weight)
 
 
-def test_a_step_that_was_left_out_changes_no_bit(make_small_parts: Callable[..., Parts]) -> None:
-    denoiser = Denoiser(make_small_parts())
+def test_a_step_that_was_left_out_changes_no_bit(
+    make_small_components: Callable[..., Components],
+) -> None:
+    denoiser = Denoiser(make_small_components())
     ema = Ema(denoiser, decay=0.9)
     before = {name: average.clone() for name, average in ema.weights.items()}
     with torch.no_grad():
@@ -61,15 +65,19 @@ def test_a_step_that_was_left_out_changes_no_bit(make_small_parts: Callable[...,
     assert all(torch.equal(average, before[name]) for name, average in ema.weights.items())
 
 
-def test_it_averages_bfloat16_weights_in_float32(make_small_parts: Callable[..., Parts]) -> None:
-    denoiser = Denoiser(make_small_parts()).bfloat16()
+def test_it_averages_bfloat16_weights_in_float32(
+    make_small_components: Callable[..., Components],
+) -> None:
+    denoiser = Denoiser(make_small_components()).bfloat16()
     ema = Ema(denoiser, decay=0.9999)
     ema.update(0, DONE)
     assert {weight.dtype for weight in ema.weights.values()} == {torch.float32}
 
 
-def test_applying_it_is_undone_bit_for_bit(make_small_parts: Callable[..., Parts]) -> None:
-    denoiser = Denoiser(make_small_parts())
+def test_applying_it_is_undone_bit_for_bit(
+    make_small_components: Callable[..., Components],
+) -> None:
+    denoiser = Denoiser(make_small_components())
     ema = Ema(denoiser, decay=0.9)
     with torch.no_grad():
         for _, weight in denoiser.trained():

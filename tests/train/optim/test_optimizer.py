@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import LearningRates, OptimizerConfig
@@ -33,9 +33,9 @@ def test_warm_up_then_half_a_cosine() -> None:
 
 
 def test_each_net_has_its_rate_and_embeddings_norms_and_biases_no_decay(
-    make_small_parts: Callable[..., Parts],
+    make_small_components: Callable[..., Components],
 ) -> None:
-    denoiser = Denoiser(make_small_parts())
+    denoiser = Denoiser(make_small_components())
     rates = vars(LearningRates(unet=1e-3, text_encoder=1e-4))
     optimizer = build_optimizer(denoiser, OptimizerConfig(weight_decay=0.1), rates)
     found = {
@@ -51,8 +51,8 @@ def test_each_net_has_its_rate_and_embeddings_norms_and_biases_no_decay(
     assert {group["lr"] for group in optimizer.param_groups} == {5e-4, 5e-5}
 
 
-def test_a_frozen_net_is_left_out(make_small_parts: Callable[..., Parts]) -> None:
-    denoiser = Denoiser(make_small_parts())
+def test_a_frozen_net_is_left_out(make_small_components: Callable[..., Components]) -> None:
+    denoiser = Denoiser(make_small_components())
     denoiser.freeze({"text_encoder": 1e-5})
     rates = vars(LearningRates(unet=None, text_encoder=1e-4))
     optimizer = build_optimizer(denoiser, OptimizerConfig(), rates)
@@ -72,12 +72,12 @@ EIGHT_BIT = pytest.param(
 
 @pytest.mark.parametrize("name", ["adamw", "adafactor", EIGHT_BIT])
 def test_a_state_taken_up_goes_on_bit_for_bit(
-    make_small_parts: Callable[..., Parts], tmp_path: Path, name: str
+    make_small_components: Callable[..., Components], tmp_path: Path, name: str
 ) -> None:
     config = OptimizerConfig(name=name)  # type: ignore[arg-type]
 
     def make() -> tuple[Denoiser, torch.optim.Optimizer]:
-        denoiser = Denoiser(make_small_parts())
+        denoiser = Denoiser(make_small_components())
         denoiser.unet.to(memory_format=torch.channels_last)
         return denoiser, build_optimizer(denoiser, config, vars(LearningRates()))
 

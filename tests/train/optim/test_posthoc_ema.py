@@ -12,8 +12,8 @@ from safetensors import safe_open
 from scipy.integrate import quad
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
@@ -134,8 +134,8 @@ def averaged(path: Sequence[dict[str, torch.Tensor]], width: float) -> dict[str,
 
 
 @pytest.fixture
-def denoiser(make_small_parts: Callable[..., Parts]) -> Denoiser:
-    denoiser = Denoiser(make_small_parts())
+def denoiser(make_small_components: Callable[..., Components]) -> Denoiser:
+    denoiser = Denoiser(make_small_components())
     denoiser.freeze({"unet": 1e-5})
     for name, weight in denoiser.unet.named_parameters():
         weight.requires_grad_(name.startswith("conv_"))
@@ -194,7 +194,7 @@ def test_a_program_makes_a_model_of_any_width(
     recipe = tmp_path / "average.yaml"
     recipe.write_text(f"run: {run.folder}\nwidth: 0.1\noutput: {tmp_path / 'averaged'}\n")
     average(load_config(AverageConfig, [str(recipe)]))
-    made, saved = load_parts(str(tmp_path / "averaged")), run.checkpoint(5)
+    made, saved = load_components(str(tmp_path / "averaged")), run.checkpoint(5)
     for name, weight in made.unet.state_dict().items():  # a width that was kept
         torch.testing.assert_close(weight, saved[f"width-0.1:unet.{name}"], rtol=1e-5, atol=1e-6)
     assert len(made.tokenizer) == 49411
@@ -215,7 +215,7 @@ def test_a_program_makes_a_model_of_any_width(
     half = run.folder / "averages" / "step-00000004" / "width-0.2.safetensors"
     half.write_bytes(half.read_bytes()[:-1] + b"x")
     refused(r"step-00000004 is damaged .* remove it", overwrite="true")
-    assert load_parts(str(tmp_path / "averaged"))  # the one before still stands
+    assert load_components(str(tmp_path / "averaged"))  # the one before still stands
     shutil.rmtree(run.folder / "averages")
     refused("kept no averages: train with ema.posthoc", overwrite="true")
 
@@ -229,7 +229,10 @@ def test_adapters_are_averaged_and_merged(
     recipe = tmp_path / "average.yaml"
     recipe.write_text(f"run: {run.folder}\nwidth: 0.2\noutput: {tmp_path / 'averaged'}\n")
     average(load_config(AverageConfig, [str(recipe)]))
-    made, base = load_parts(str(tmp_path / "averaged")).unet, load_parts(str(small_model)).unet
+    made, base = (
+        load_components(str(tmp_path / "averaged")).unet,
+        load_components(str(small_model)).unet,
+    )
     saved, name = run.checkpoint(3), "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
     down, up = (saved[f"width-0.2:unet.{name}.lora_{x}.default.weight"] for x in "AB")
     merged = base.get_submodule(name).weight + 16 / 2 * up @ down  # alpha / rank

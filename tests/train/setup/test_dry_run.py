@@ -7,8 +7,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.checks import check_inputs
@@ -49,19 +49,19 @@ def test_it_prints_and_leaves_nothing(
 
 def test_parameters_are_counted_by_net(write: Write, small_model: Path) -> None:
     found = estimated(write(learning_rate={"unet": None, "text_encoder": 1e-4})).parameters
-    parts = load_parts(str(small_model))
+    components = load_components(str(small_model))
     for name in ("unet", "vae"):
-        assert found[name] == (getattr(parts, name).num_parameters(), 0)
+        assert found[name] == (getattr(components, name).num_parameters(), 0)
     held, trained = found["text_encoder"]
-    assert held == parts.text_encoder.num_parameters() + 3 * 16  # three view tokens
+    assert held == components.text_encoder.num_parameters() + 3 * 16  # three view tokens
     assert trained == held
 
 
 @pytest.mark.parametrize("name", ["adamw", "adafactor"])
 def test_moments_are_what_the_optimizer_keeps(
-    make_small_parts: Callable[..., Parts], name: Any
+    make_small_components: Callable[..., Components], name: Any
 ) -> None:
-    denoiser = Denoiser(make_small_parts())
+    denoiser = Denoiser(make_small_components())
     optimizer = build_optimizer(denoiser, OptimizerConfig(name=name), vars(LearningRates()))
     for _, weight in denoiser.trained():
         weight.grad = torch.ones_like(weight)

@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from roentgen.diffusion.backbones.stable_diffusion import (
-    PARTS,
+    COMPONENTS,
     add_view_tokens,
     find_model,
-    load_parts,
+    load_components,
     model_fingerprint,
     module_fingerprint,
     save_model,
 )
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.errors import InputError
 from roentgen.record.views import VIEW_TOKENS
@@ -28,59 +28,63 @@ LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 
 
 @pytest.fixture(scope="module")
-def parts(make_small_parts: Callable[..., Parts]) -> Parts:
-    made = make_small_parts(prediction_type="v_prediction")
+def components(make_small_components: Callable[..., Components]) -> Components:
+    made = make_small_components(prediction_type="v_prediction")
     add_view_tokens(made.tokenizer, made.text_encoder)
     return made
 
 
 @pytest.fixture(scope="module")
-def saved(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(components: Components, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "model"
-    save_model(folder, parts, licenses=[LICENSE], provenance={"program": "test"})
+    save_model(folder, components, licenses=[LICENSE], provenance={"program": "test"})
     return folder
 
 
-def test_all_parts_survive_saving(parts: Parts, saved: Path) -> None:
-    again = load_parts(str(saved))
+def test_all_parts_survive_saving(components: Components, saved: Path) -> None:
+    again = load_components(str(saved))
     for name in ("vae", "unet", "text_encoder"):
-        before, after = getattr(parts, name).state_dict(), getattr(again, name).state_dict()
+        before, after = getattr(components, name).state_dict(), getattr(again, name).state_dict()
         assert before.keys() == after.keys()
         assert all(torch.equal(before[key], after[key]) for key in before)
     assert again.scheduler.config.prediction_type == "v_prediction"
-    assert type(again.scheduler) is type(parts.scheduler)
+    assert type(again.scheduler) is type(components.scheduler)
     prompts = ["<view-lateral> edema"]
     with torch.no_grad():
         assert torch.equal(
-            encode_prompts(parts, prompts),
+            encode_prompts(components, prompts),
             encode_prompts(again, prompts),
         )
 
 
 def test_half_precision_files_load_as_float32(
-    make_small_parts: Callable[..., Parts], tmp_path: Path
+    make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
-    half = make_small_parts()
+    half = make_small_components()
     for module in (half.vae, half.unet, half.text_encoder):
         module.half()
     save_model(tmp_path / "half", half, licenses=[LICENSE], provenance={})
-    again = load_parts(str(tmp_path / "half"))
+    again = load_components(str(tmp_path / "half"))
     for module in (again.vae, again.unet, again.text_encoder):
         assert {weight.dtype for weight in module.parameters()} == {torch.float32}
 
 
-def test_a_folder_with_fp16_files_alone_loads(saved: Path, parts: Parts, tmp_path: Path) -> None:
+def test_a_folder_with_fp16_files_alone_loads(
+    saved: Path, components: Components, tmp_path: Path
+) -> None:
     shutil.copytree(saved, tmp_path / "model")
     for path in (tmp_path / "model").glob("*/*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))
-    again = load_parts(str(tmp_path / "model"))
+    again = load_components(str(tmp_path / "model"))
     for name in ("vae", "unet", "text_encoder"):
-        before, after = getattr(parts, name).state_dict(), getattr(again, name).state_dict()
+        before, after = getattr(components, name).state_dict(), getattr(again, name).state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_view_tokens_start_as_the_mean_of_words(make_small_parts: Callable[..., Parts]) -> None:
-    made = make_small_parts()
+def test_view_tokens_start_as_the_mean_of_words(
+    make_small_components: Callable[..., Components],
+) -> None:
+    made = make_small_components()
     old = made.text_encoder.get_input_embeddings().weight.detach().clone()
     words = made.tokenizer("side chest x-ray lateral", add_special_tokens=False).input_ids
     add_view_tokens(made.tokenizer, made.text_encoder)
@@ -124,11 +128,11 @@ def test_older_transformers_find_their_keys_and_files(saved: Path) -> None:
     assert (saved / "tokenizer" / "merges.txt").read_text().splitlines()[1] == "i n"
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_missing_part_is_named(saved: Path, tmp_path: Path, part: str) -> None:
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_missing_part_is_named(saved: Path, tmp_path: Path, component: str) -> None:
     shutil.copytree(saved, tmp_path / "model")
-    shutil.rmtree(tmp_path / "model" / part)
-    with pytest.raises(InputError, match=f"has no {part}:"):
+    shutil.rmtree(tmp_path / "model" / component)
+    with pytest.raises(InputError, match=f"has no {component}:"):
         find_model(str(tmp_path / "model"))
 
 
@@ -137,7 +141,7 @@ def test_a_damaged_part_is_named(saved: Path, tmp_path: Path) -> None:
     weights = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot read the unet of") as error:
-        load_parts(str(tmp_path / "model"))
+        load_components(str(tmp_path / "model"))
     assert "\n" not in str(error.value)
 
 
@@ -246,10 +250,10 @@ def test_whatever_the_hub_raises_is_told_in_one_line(monkeypatch: pytest.MonkeyP
 
 
 def test_fingerprints_tell_models_apart(
-    saved: Path, make_small_parts: Callable[..., Parts], tmp_path: Path
+    saved: Path, make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     shutil.copytree(saved, tmp_path / "copy")
     (tmp_path / "copy" / "roentgen.json").unlink()
     assert model_fingerprint(tmp_path / "copy") == model_fingerprint(saved)
-    one, same, other = (make_small_parts(seed).unet for seed in (0, 0, 1))
+    one, same, other = (make_small_components(seed).unet for seed in (0, 0, 1))
     assert module_fingerprint(one) == module_fingerprint(same) != module_fingerprint(other)

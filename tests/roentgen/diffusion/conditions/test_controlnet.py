@@ -9,8 +9,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionControlNetPipeline
 
-from roentgen.diffusion.backbones.stable_diffusion import load_parts, save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import conditioning, new_controlnet
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import make_scheduler
@@ -38,20 +38,20 @@ IMAGES = [Image("cardiomegaly", 1), Image("pneumothorax", 2), Image("", 3)]
 
 
 @pytest.fixture(scope="module")
-def make_parts(make_small_parts: Callable[..., Parts]) -> Callable[[], Parts]:
-    """Small parts with a ControlNet whose say is loud."""
+def make_components(make_small_components: Callable[..., Components]) -> Callable[[], Components]:
+    """Small components with a ControlNet whose say is loud."""
 
-    def make() -> Parts:
-        parts = make_small_parts()
-        controlnet = new_controlnet(parts.unet, STRUCTURES, halvings=2)
+    def make() -> Components:
+        components = make_small_components()
+        controlnet = new_controlnet(components.unet, STRUCTURES, halvings=2)
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():
-            parts.vae.decoder.conv_out.weight.mul_(5)
+            components.vae.decoder.conv_out.weight.mul_(5)
             for name, weight in controlnet.named_parameters():
                 if name.startswith(("controlnet_down", "controlnet_mid")) or "conv_out" in name:
                     weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
-        parts.controlnet, parts.structures = controlnet, STRUCTURES
-        return parts
+        components.controlnet, components.structures = controlnet, STRUCTURES
+        return components
 
     return make
 
@@ -67,8 +67,10 @@ def conditions() -> torch.Tensor:
     return torch.stack(made)
 
 
-def drawn(parts: Parts, settings: SamplerSettings, shown: torch.Tensor | None) -> np.ndarray:
-    sampler = Sampler(parts, settings)
+def drawn(
+    components: Components, settings: SamplerSettings, shown: torch.Tensor | None
+) -> np.ndarray:
+    sampler = Sampler(components, settings)
     return np.stack(list(sampler.sample(IMAGES, None if shown is None else iter(shown))))
 
 
@@ -83,31 +85,31 @@ def test_channels_are_inside_outside_and_unknown() -> None:
         conditioning({"lungs": None}, ("lungs", "heart"))
 
 
-def test_a_new_controlnet_changes_nothing(make_small_parts: Callable[..., Parts]) -> None:
-    parts = make_small_parts()
-    plain = drawn(parts, SETTINGS, None)
-    parts.controlnet, parts.structures = (
-        new_controlnet(parts.unet, STRUCTURES, halvings=2),
+def test_a_new_controlnet_changes_nothing(make_small_components: Callable[..., Components]) -> None:
+    components = make_small_components()
+    plain = drawn(components, SETTINGS, None)
+    components.controlnet, components.structures = (
+        new_controlnet(components.unet, STRUCTURES, halvings=2),
         STRUCTURES,
     )
-    np.testing.assert_array_equal(drawn(parts, SETTINGS, conditions()), plain)
+    np.testing.assert_array_equal(drawn(components, SETTINGS, conditions()), plain)
 
 
 @pytest.mark.parametrize(
     ("scale", "interval"), [(1.0, (0.0, 1.0)), (0.4, (0.0, 1.0)), (1.0, (0.3, 0.8))]
 )
 def test_the_exported_folder_draws_the_same_in_diffusers(
-    make_parts: Callable[[], Parts],
+    make_components: Callable[[], Components],
     tmp_path: Path,
     scale: float,
     interval: tuple[float, float],
 ) -> None:
     folder = tmp_path / "model"
-    save_model(folder, make_parts(), licenses=[], provenance={})
+    save_model(folder, make_components(), licenses=[], provenance={})
     settings = replace(SETTINGS, conditioning_scale=scale, conditioning_interval=interval)
-    parts = load_parts(str(folder))
-    assert parts.structures == STRUCTURES
-    ours = drawn(parts, settings, conditions())
+    components = load_components(str(folder))
+    assert components.structures == STRUCTURES
+    ours = drawn(components, settings, conditions())
 
     pipeline = StableDiffusionControlNetPipeline.from_pretrained(folder)
     assert pipeline.controlnet.config.conditioning_channels == len(STRUCTURES)
@@ -126,34 +128,34 @@ def test_the_exported_folder_draws_the_same_in_diffusers(
     ).images
     theirs = from_tensor(images * 2 - 1)
     assert np.abs(theirs.astype(int) - ours).max() <= 1
-    without = drawn(parts, settings, None)
+    without = drawn(components, settings, None)
     assert np.abs(ours.astype(int) - without).mean() > 2  # and the masks do bear on the pictures
 
 
 def test_prompts_alone_draw_what_the_base_draws(
-    make_parts: Callable[[], Parts], tmp_path: Path
+    make_components: Callable[[], Components], tmp_path: Path
 ) -> None:
-    parts = make_parts()
-    with_controlnet = drawn(parts, SETTINGS, None)
-    parts.controlnet, parts.structures = None, ()
-    np.testing.assert_array_equal(drawn(parts, SETTINGS, None), with_controlnet)
+    components = make_components()
+    with_controlnet = drawn(components, SETTINGS, None)
+    components.controlnet, components.structures = None, ()
+    np.testing.assert_array_equal(drawn(components, SETTINGS, None), with_controlnet)
 
 
-def test_an_image_does_not_depend_on_its_batch(make_parts: Callable[[], Parts]) -> None:
-    together = drawn(make_parts(), SETTINGS, conditions())
-    alone = drawn(make_parts(), replace(SETTINGS, batch_size=1), conditions())
+def test_an_image_does_not_depend_on_its_batch(make_components: Callable[[], Components]) -> None:
+    together = drawn(make_components(), SETTINGS, conditions())
+    alone = drawn(make_components(), replace(SETTINGS, batch_size=1), conditions())
     assert np.abs(together.astype(int) - alone).max() <= 1
 
 
-def test_wrong_masks_are_refused_in_one_line(make_parts: Callable[[], Parts]) -> None:
-    parts = make_parts()
+def test_wrong_masks_are_refused_in_one_line(make_components: Callable[[], Components]) -> None:
+    components = make_components()
     with pytest.raises(InputError, match=r"masks are \[3, 2, 32, 32\].*takes \[3, 3, 32, 32\]"):
-        drawn(parts, SETTINGS, conditions()[:, :2])
+        drawn(components, SETTINGS, conditions()[:, :2])
     with pytest.raises(InputError, match="cache_interval does not go with masks"):
-        drawn(parts, replace(SETTINGS, cache_interval=2), conditions())
-    parts.controlnet = None
+        drawn(components, replace(SETTINGS, cache_interval=2), conditions())
+    components.controlnet = None
     with pytest.raises(InputError, match="the model has no ControlNet"):
-        drawn(parts, SETTINGS, conditions())
+        drawn(components, SETTINGS, conditions())
     for wrong, match in (
         ({"conditioning_scale": -1.0}, "conditioning_scale is -1.0"),
         ({"conditioning_interval": (0.5, 0.5)}, "two shares of the steps"),
@@ -162,4 +164,4 @@ def test_wrong_masks_are_refused_in_one_line(make_parts: Callable[[], Parts]) ->
             replace(SETTINGS, **wrong)
     for structures in ((), ("lungs", "lungs")):
         with pytest.raises(InputError, match="each once"):
-            new_controlnet(parts.unet, structures)
+            new_controlnet(components.unet, structures)

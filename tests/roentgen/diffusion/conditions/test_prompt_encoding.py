@@ -7,11 +7,11 @@ import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import (
     add_view_tokens,
-    load_parts,
+    load_components,
     pipeline_of,
     save_model,
 )
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_prompts,
     token_counts,
@@ -27,84 +27,88 @@ LONG = "<view-pa> " + " ".join(f"mass {i % 10}" for i in range(55))  # 111 words
 
 
 @pytest.fixture(scope="module")
-def parts(make_small_parts: Callable[..., Parts]) -> Parts:
-    made = make_small_parts()
+def components(make_small_components: Callable[..., Components]) -> Components:
+    made = make_small_components()
     add_view_tokens(made.tokenizer, made.text_encoder)
     return made
 
 
-def test_embeddings_equal_the_pipelines_own(parts: Parts) -> None:
+def test_embeddings_equal_the_pipelines_own(components: Components) -> None:
     prompts = ["<view-pa> cardiomegaly", "", "no pneumothorax, small left pleural effusion"]
     with torch.no_grad():
-        ours = encode_prompts(parts, prompts)
-        theirs, _ = pipeline_of(parts).encode_prompt(
+        ours = encode_prompts(components, prompts)
+        theirs, _ = pipeline_of(components).encode_prompt(
             prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
         )
     assert ours.shape == (3, 77, 16)
     assert torch.equal(ours, theirs)
 
 
-def test_a_batch_does_not_change_a_prompts_tokens(parts: Parts) -> None:
-    together = tokenize_prompts(parts.tokenizer, ["edema", "cardiomegaly and much more than that"])
-    assert torch.equal(together[:1], tokenize_prompts(parts.tokenizer, ["edema"]))
+def test_a_batch_does_not_change_a_prompts_tokens(components: Components) -> None:
+    together = tokenize_prompts(
+        components.tokenizer, ["edema", "cardiomegaly and much more than that"]
+    )
+    assert torch.equal(together[:1], tokenize_prompts(components.tokenizer, ["edema"]))
 
 
-def test_counts_include_begin_and_end(parts: Parts) -> None:
-    assert token_counts(parts.tokenizer, ["", "edema", "<view-pa>"]) == [2, 4, 3]
-    assert token_counts(parts.tokenizer, []) == []
+def test_counts_include_begin_and_end(components: Components) -> None:
+    assert token_counts(components.tokenizer, ["", "edema", "<view-pa>"]) == [2, 4, 3]
+    assert token_counts(components.tokenizer, []) == []
 
 
-def test_75_words_fit_and_76_are_refused_without_their_words(parts: Parts) -> None:
+def test_75_words_fit_and_76_are_refused_without_their_words(components: Components) -> None:
     fits, beyond = " ".join(["heart"] * 75), " ".join(["heart"] * 76)
-    assert tokenize_prompts(parts.tokenizer, [fits]).shape == (1, 77)
+    assert tokenize_prompts(components.tokenizer, [fits]).shape == (1, 77)
     with pytest.raises(
         InputError, match=r"1 of 2 prompts .* 77 tokens .*number 2, has 78"
     ) as error:
-        tokenize_prompts(parts.tokenizer, [fits, beyond])
+        tokenize_prompts(components.tokenizer, [fits, beyond])
     assert "heart" not in str(error.value)
 
 
-def test_long_prompts_are_cut_only_when_asked(parts: Parts) -> None:
+def test_long_prompts_are_cut_only_when_asked(components: Components) -> None:
     fits, beyond = " ".join(["heart"] * 75), " ".join(["heart"] * 90)
-    cut = tokenize_prompts(parts.tokenizer, [beyond], too_long="truncate")
-    assert torch.equal(cut, tokenize_prompts(parts.tokenizer, [fits]))
+    cut = tokenize_prompts(components.tokenizer, [beyond], too_long="truncate")
+    assert torch.equal(cut, tokenize_prompts(components.tokenizer, [fits]))
 
 
-def test_a_short_prompt_in_two_windows_is_that_in_one_and_an_empty_one(parts: Parts) -> None:
+def test_a_short_prompt_in_two_windows_is_that_in_one_and_an_empty_one(
+    components: Components,
+) -> None:
     prompts = ["<view-pa> cardiomegaly", ""]
-    one = tokenize_prompts(parts.tokenizer, prompts)
-    two = tokenize_prompts(parts.tokenizer, prompts, windows=2)
+    one = tokenize_prompts(components.tokenizer, prompts)
+    two = tokenize_prompts(components.tokenizer, prompts, windows=2)
     assert two.shape == (2, 154)
     assert torch.equal(two[:, :77], one)
     assert torch.equal(two[:, 77:], one[[1, 1]])
 
 
-def test_a_long_prompt_is_cut_where_a_window_is_full(parts: Parts) -> None:
+def test_a_long_prompt_is_cut_where_a_window_is_full(components: Components) -> None:
     words = LONG.split()
-    assert token_counts(parts.tokenizer, [LONG]) == [113]
+    assert token_counts(components.tokenizer, [LONG]) == [113]
     windows = [" ".join(words[:75]), " ".join(words[75:])]
-    (ids,) = tokenize_prompts(parts.tokenizer, [LONG], windows=2)
-    assert torch.equal(ids.reshape(2, 77), tokenize_prompts(parts.tokenizer, windows))
+    (ids,) = tokenize_prompts(components.tokenizer, [LONG], windows=2)
+    assert torch.equal(ids.reshape(2, 77), tokenize_prompts(components.tokenizer, windows))
     with torch.no_grad():
-        ours = encode_prompts(replace(parts, prompt_chunks=2), [LONG])
-        theirs, _ = pipeline_of(parts).encode_prompt(
+        ours = encode_prompts(replace(components, prompt_chunks=2), [LONG])
+        theirs, _ = pipeline_of(components).encode_prompt(
             windows, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
         )
     assert torch.equal(ours.reshape(2, 77, 16), theirs)
 
 
-def test_other_prompts_beside_it_do_not_change_a_prompts_windows(parts: Parts) -> None:
-    together = tokenize_prompts(parts.tokenizer, ["edema", LONG], windows=3)
-    assert torch.equal(together[:1], tokenize_prompts(parts.tokenizer, ["edema"], windows=3))
+def test_other_prompts_beside_it_do_not_change_a_prompts_windows(components: Components) -> None:
+    together = tokenize_prompts(components.tokenizer, ["edema", LONG], windows=3)
+    assert torch.equal(together[:1], tokenize_prompts(components.tokenizer, ["edema"], windows=3))
 
 
-def test_150_words_fit_two_windows(parts: Parts) -> None:
-    assert [token_limit(parts.tokenizer, windows) for windows in (1, 2, 3)] == [77, 152, 227]
+def test_150_words_fit_two_windows(components: Components) -> None:
+    assert [token_limit(components.tokenizer, windows) for windows in (1, 2, 3)] == [77, 152, 227]
     fits, beyond = " ".join(["heart"] * 150), " ".join(["heart"] * 151)
-    whole = tokenize_prompts(parts.tokenizer, [fits], windows=2)
+    whole = tokenize_prompts(components.tokenizer, [fits], windows=2)
     with pytest.raises(InputError, match=r"152 tokens .*number 1, has 153"):
-        tokenize_prompts(parts.tokenizer, [beyond], windows=2)
-    cut = tokenize_prompts(parts.tokenizer, [beyond], windows=2, too_long="truncate")
+        tokenize_prompts(components.tokenizer, [beyond], windows=2)
+    cut = tokenize_prompts(components.tokenizer, [beyond], windows=2, too_long="truncate")
     assert torch.equal(cut, whole)
 
 
@@ -115,14 +119,14 @@ class Image:
     negative_prompt: None = None
 
 
-def test_a_model_says_how_many_windows_it_was_given(parts: Parts, tmp_path: Path) -> None:
-    save_model(tmp_path / "model", replace(parts, prompt_chunks=2), licenses=[], provenance={})
+def test_a_model_says_how_many_windows_it_was_given(components: Components, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", replace(components, prompt_chunks=2), licenses=[], provenance={})
     assert read_manifest(tmp_path / "model", "model")["prompt_chunks"] == 2
-    again = load_parts(str(tmp_path / "model"))
+    again = load_components(str(tmp_path / "model"))
     assert again.prompt_chunks == 2
     check_prompts(again, [Image(LONG)], ["one"])
     with pytest.raises(InputError, match=r"has 113 tokens and the text encoder takes 77"):
-        check_prompts(parts, [Image(LONG)], ["one"])
+        check_prompts(components, [Image(LONG)], ["one"])
     # The pipeline draws the same from the same embeddings, and from its own prompts as ever.
     drawn = Sampler(
         again, SamplerSettings(scheduler="PNDM", steps=3, guidance_scale=4), "cpu"

@@ -11,8 +11,12 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import DebertaV2Config, DebertaV2Model
 
-from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, load_parts, save_model
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import (
+    add_view_tokens,
+    load_components,
+    save_model,
+)
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_prompts,
     encode_tokens,
@@ -54,38 +58,40 @@ def folders(
 
 @pytest.fixture
 def swapped(
-    folders: Callable[..., str], make_small_parts: Callable[..., Parts]
-) -> Callable[..., Parts]:
-    """Small parts with another text encoder; the UNet takes states 16 wide."""
+    folders: Callable[..., str], make_small_components: Callable[..., Components]
+) -> Callable[..., Components]:
+    """Small components with another text encoder; the UNet takes states 16 wide."""
 
-    def swap(kind: str, width: int = 24, max_tokens: int | None = None, seed: int = 0) -> Parts:
-        parts = make_small_parts()
+    def swap(
+        kind: str, width: int = 24, max_tokens: int | None = None, seed: int = 0
+    ) -> Components:
+        components = make_small_components()
         tokens = max_tokens or KINDS[kind]
-        swap_text_encoder(parts, folders(kind, width), max_tokens=tokens, seed=seed)
-        add_view_tokens(parts.tokenizer, parts.text_encoder)
+        swap_text_encoder(components, folders(kind, width), max_tokens=tokens, seed=seed)
+        add_view_tokens(components.tokenizer, components.text_encoder)
         with torch.no_grad():  # else random encoders hardly tell prompts apart
-            parts.text_encoder.get_input_embeddings().weight.mul_(20)
-        return parts
+            components.text_encoder.get_input_embeddings().weight.mul_(20)
+        return components
 
     return swap
 
 
 @pytest.mark.parametrize(("kind", "width"), [("bert", 24), ("t5", 24), ("clip", 24), ("bert", 16)])
 def test_a_swapped_model_draws_in_diffusers_what_it_draws_here(
-    swapped: Callable[..., Parts], tmp_path: Path, kind: str, width: int
+    swapped: Callable[..., Components], tmp_path: Path, kind: str, width: int
 ) -> None:
-    parts = swapped(kind, width)
-    assert (parts.projection is None) == (width == 16)
+    components = swapped(kind, width)
+    assert (components.projection is None) == (width == 16)
     prompt = "<view-lateral> small left effusion"
     with torch.no_grad():
-        before = encode_prompts(parts, [prompt])
+        before = encode_prompts(components, [prompt])
     assert before.shape == (1, KINDS[kind], 16)
-    save_model(tmp_path / "model", parts, licenses=[], provenance={})
-    parts = load_parts(str(tmp_path / "model"))
-    assert type(parts.text_encoder).__name__ == CLASSES[kind]
-    assert parts.unet.config.cross_attention_dim == width
+    save_model(tmp_path / "model", components, licenses=[], provenance={})
+    components = load_components(str(tmp_path / "model"))
+    assert type(components.text_encoder).__name__ == CLASSES[kind]
+    assert components.unet.config.cross_attention_dim == width
     settings = SamplerSettings(scheduler="PNDM", steps=3)
-    ours = Sampler(parts, settings, "cpu").latents([Image(prompt), Image("cardiomegaly")])
+    ours = Sampler(components, settings, "cpu").latents([Image(prompt), Image("cardiomegaly")])
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "model")
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = make_scheduler("PNDM", pipeline.scheduler)
@@ -129,7 +135,7 @@ def test_a_swapped_model_draws_in_diffusers_what_it_draws_here(
     ],
 )
 def test_older_transformers_find_the_names_they_know(
-    swapped: Callable[..., Parts], tmp_path: Path, kind: str, keys: set[str]
+    swapped: Callable[..., Components], tmp_path: Path, kind: str, keys: set[str]
 ) -> None:
     save_model(tmp_path / "model", swapped(kind), licenses=[], provenance={})
     assert keys <= load_file(tmp_path / "model" / "text_encoder" / "model.safetensors").keys()
@@ -146,14 +152,16 @@ def test_older_transformers_find_the_names_they_know(
         assert (tmp_path / "model" / "tokenizer" / "tokenizer.json").exists()
 
 
-def test_a_folded_projection_changes_nothing(make_small_parts: Callable[..., Parts]) -> None:
-    parts = make_small_parts()
-    unet, projection = parts.unet, nn.Linear(40, 16, bias=False)
-    parts.projection = projection
+def test_a_folded_projection_changes_nothing(
+    make_small_components: Callable[..., Components],
+) -> None:
+    components = make_small_components()
+    unet, projection = components.unet, nn.Linear(40, 16, bias=False)
+    components.projection = projection
     noisy, steps, states = torch.randn(2, 4, 8, 8), torch.tensor([3, 900]), torch.randn(2, 9, 40)
     with torch.no_grad():
         before = unet(noisy, steps, projection(states)).sample
-        fold_projection(parts)
+        fold_projection(components)
         after = unet(noisy, steps, states).sample
     torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-5)
     again = UNet2DConditionModel.from_config(unet.config)
@@ -163,7 +171,7 @@ def test_a_folded_projection_changes_nothing(make_small_parts: Callable[..., Par
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5"])
-def test_padding_is_not_attended_to(swapped: Callable[..., Parts], kind: str) -> None:
+def test_padding_is_not_attended_to(swapped: Callable[..., Components], kind: str) -> None:
     short, long = swapped(kind, max_tokens=12), swapped(kind, max_tokens=24)
     with torch.no_grad():
         one, other = (
@@ -174,7 +182,7 @@ def test_padding_is_not_attended_to(swapped: Callable[..., Parts], kind: str) ->
 
 
 def test_the_projection_is_a_function_of_the_seed_and_keeps_the_size(
-    swapped: Callable[..., Parts],
+    swapped: Callable[..., Components],
 ) -> None:
     one, same, other = (swapped("bert", seed=seed).projection for seed in (1, 1, 2))
     assert one is not None
@@ -186,15 +194,15 @@ def test_the_projection_is_a_function_of_the_seed_and_keeps_the_size(
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5"])
-def test_no_dropout_is_drawn_while_training(swapped: Callable[..., Parts], kind: str) -> None:
-    parts = swapped(kind)
-    ids = tokenize_prompts(parts.tokenizer, ["cardiomegaly"])
+def test_no_dropout_is_drawn_while_training(swapped: Callable[..., Components], kind: str) -> None:
+    components = swapped(kind)
+    ids = tokenize_prompts(components.tokenizer, ["cardiomegaly"])
     with torch.no_grad():
-        states = encode_tokens(parts.text_encoder, ids)
-        assert torch.equal(encode_tokens(parts.text_encoder.train(), ids), states)
+        states = encode_tokens(components.text_encoder, ids)
+        assert torch.equal(encode_tokens(components.text_encoder.train(), ids), states)
 
 
-def test_the_pooler_is_known_to_be_idle(swapped: Callable[..., Parts]) -> None:
+def test_the_pooler_is_known_to_be_idle(swapped: Callable[..., Components]) -> None:
     assert idle_weights(swapped("bert").text_encoder) == {
         "pooler.dense.weight",
         "pooler.dense.bias",
@@ -203,7 +211,7 @@ def test_the_pooler_is_known_to_be_idle(swapped: Callable[..., Parts]) -> None:
     assert idle_weights(swapped("t5").text_encoder) == set()
 
 
-def test_view_tokens_join_any_tokenizer(swapped: Callable[..., Parts]) -> None:
+def test_view_tokens_join_any_tokenizer(swapped: Callable[..., Components]) -> None:
     for kind in KINDS:
         tokenizer = swapped(kind).tokenizer
         with_view = tokenizer("<view-pa> small").input_ids
@@ -220,21 +228,23 @@ def test_view_tokens_join_any_tokenizer(swapped: Callable[..., Parts]) -> None:
 )
 def test_a_users_mistake_is_one_line(
     folders: Callable[..., str],
-    make_small_parts: Callable[..., Parts],
+    make_small_components: Callable[..., Components],
     options: dict[str, Any],
     message: str,
 ) -> None:
     given: dict[str, Any] = {"model": folders("bert"), "max_tokens": 40, "seed": 0} | options
     with pytest.raises(InputError, match=message) as error:
-        swap_text_encoder(make_small_parts(), **given)
+        swap_text_encoder(make_small_components(), **given)
     assert "\n" not in str(error.value)
 
 
 def test_models_that_do_not_serve_are_refused(
-    tmp_path: Path, make_small_parts: Callable[..., Parts], make_text_model: Callable[..., Path]
+    tmp_path: Path,
+    make_small_components: Callable[..., Components],
+    make_text_model: Callable[..., Path],
 ) -> None:
     def swap(folder: Path) -> None:
-        swap_text_encoder(make_small_parts(), str(folder), max_tokens=20, seed=0)
+        swap_text_encoder(make_small_components(), str(folder), max_tokens=20, seed=0)
 
     with pytest.raises(InputError, match="cannot read text model"):
         swap(tmp_path)

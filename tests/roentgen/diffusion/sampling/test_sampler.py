@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, pipeline_of
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings, check_prompts
 from roentgen.diffusion.sampling.schedulers import SCHEDULERS, SchedulerName, make_scheduler
@@ -39,26 +39,28 @@ IMAGES = [
 SETTINGS = SamplerSettings(
     scheduler="DPM-Solver++", steps=6, guidance_scale=4.0, batch_size=4, device="cpu"
 )
-MakeParts = Callable[[str], Parts]
+MakeComponents = Callable[[str], Components]
 
 
 @pytest.fixture(scope="module")
-def make_parts(make_small_parts: Callable[..., Parts]) -> MakeParts:
-    """Small parts whose conditioning and pictures differ clearly."""
+def make_components(make_small_components: Callable[..., Components]) -> MakeComponents:
+    """Small components whose conditioning and pictures differ clearly."""
 
-    def make(prediction_type: str) -> Parts:
-        parts = make_small_parts(prediction_type=prediction_type)
+    def make(prediction_type: str) -> Components:
+        components = make_small_components(prediction_type=prediction_type)
         with torch.no_grad():
-            parts.text_encoder.get_input_embeddings().weight.mul_(50)
-            parts.vae.decoder.conv_out.weight.mul_(5)
-        add_view_tokens(parts.tokenizer, parts.text_encoder)
-        return parts
+            components.text_encoder.get_input_embeddings().weight.mul_(50)
+            components.vae.decoder.conv_out.weight.mul_(5)
+        add_view_tokens(components.tokenizer, components.text_encoder)
+        return components
 
     return make
 
 
-def drawn(parts: Parts, settings: SamplerSettings, images: Sequence[Image] = IMAGES) -> np.ndarray:
-    return np.stack(list(Sampler(parts, settings).sample(images)))
+def drawn(
+    components: Components, settings: SamplerSettings, images: Sequence[Image] = IMAGES
+) -> np.ndarray:
+    return np.stack(list(Sampler(components, settings).sample(images)))
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> int:
@@ -66,11 +68,16 @@ def difference(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def by_diffusers(
-    parts: Parts, name: SchedulerName, steps: int, scale: float, image: Image, **options: Any
+    components: Components,
+    name: SchedulerName,
+    steps: int,
+    scale: float,
+    image: Image,
+    **options: Any,
 ) -> np.ndarray:
     """The same picture by diffusers' own pipeline."""
-    pipeline = pipeline_of(parts)
-    pipeline.scheduler = make_scheduler(name, parts.scheduler)
+    pipeline = pipeline_of(components)
+    pipeline.scheduler = make_scheduler(name, components.scheduler)
     pipeline.set_progress_bar_config(disable=True)
     output = pipeline(
         image.prompt,
@@ -87,41 +94,41 @@ def by_diffusers(
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("name", list(SCHEDULERS))
 def test_the_pictures_are_those_of_diffusers_own_pipeline(
-    make_parts: MakeParts, name: SchedulerName, prediction_type: str
+    make_components: MakeComponents, name: SchedulerName, prediction_type: str
 ) -> None:
-    parts = make_parts(prediction_type)
+    components = make_components(prediction_type)
     for scale, images in ((4.0, IMAGES[:3]), (1.0, IMAGES[:1])):
         settings = replace(SETTINGS, scheduler=name, guidance_scale=scale)
-        ours = drawn(parts, settings, images)
+        ours = drawn(components, settings, images)
         assert ours.dtype == np.uint8
         assert ours.shape == (len(images), 32, 32)
         assert ours.std() > 5  # a picture, not a flat field on which all would agree
         for picture, image in zip(ours, images, strict=True):
-            assert difference(picture, by_diffusers(parts, name, 6, scale, image)) <= 1
+            assert difference(picture, by_diffusers(components, name, 6, scale, image)) <= 1
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_rescaled_guidance_is_that_of_diffusers(
-    make_parts: MakeParts, prediction_type: str
+    make_components: MakeComponents, prediction_type: str
 ) -> None:
-    parts = make_parts(prediction_type)
+    components = make_components(prediction_type)
     settings = replace(SETTINGS, guidance_scale=9.0, guidance_rescale=0.7)
-    plain = drawn(parts, replace(settings, guidance_rescale=None), IMAGES[:3])
-    ours = drawn(parts, settings, IMAGES[:3])
+    plain = drawn(components, replace(settings, guidance_rescale=None), IMAGES[:3])
+    ours = drawn(components, settings, IMAGES[:3])
     assert difference(ours, plain) > 5
     for picture, image in zip(ours, IMAGES, strict=False):
-        theirs = by_diffusers(parts, "DPM-Solver++", 6, 9.0, image, guidance_rescale=0.7)
+        theirs = by_diffusers(components, "DPM-Solver++", 6, 9.0, image, guidance_rescale=0.7)
         assert difference(picture, theirs) <= 1
 
 
 @pytest.mark.parametrize("name", ["DPM-Solver++", "PNDM"])
 @pytest.mark.parametrize("guided", [(0, 3), (1, 4), (3, 99)])
 def test_guidance_in_an_interval_is_that_of_diffusers_switched_by_hand(
-    make_parts: MakeParts, name: SchedulerName, guided: tuple[int, int]
+    make_components: MakeComponents, name: SchedulerName, guided: tuple[int, int]
 ) -> None:
     """Steps from one number up to another are guided; the interval is told in noise levels."""
-    parts, (first, last) = make_parts("epsilon"), guided
-    scheduler = make_scheduler(name, parts.scheduler)
+    components, (first, last) = make_components("epsilon"), guided
+    scheduler = make_scheduler(name, components.scheduler)
     scheduler.set_timesteps(6)
     signal = scheduler.alphas_cumprod[scheduler.timesteps].double()
     sigmas = [*((1 - signal) / signal).sqrt().tolist(), 0.0]
@@ -129,14 +136,14 @@ def test_guidance_in_an_interval_is_that_of_diffusers_switched_by_hand(
     steps = len(sigmas) - 1
     high = 1000.0 if first == 0 else np.sqrt(sigmas[first - 1] * sigmas[first])
     low = 0.0 if last >= steps else np.sqrt(sigmas[last - 1] * sigmas[last])
-    told = encode_prompts(parts, ["", IMAGES[0].prompt])
+    told = encode_prompts(components, ["", IMAGES[0].prompt])
 
     def switch(pipeline: Any, step: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         now = first <= step + 1 < last
         pipeline._guidance_scale = 4.0 if now else 1.0
         return tensors | {"prompt_embeds": told if now else told[1:]}
 
-    pipeline = pipeline_of(parts)
+    pipeline = pipeline_of(components)
     pipeline.scheduler = scheduler
     pipeline.set_progress_bar_config(disable=True)
     output = pipeline(
@@ -150,24 +157,24 @@ def test_guidance_in_an_interval_is_that_of_diffusers_switched_by_hand(
         callback_on_step_end_tensor_inputs=["prompt_embeds"],
     )
     settings = replace(SETTINGS, scheduler=name, guidance_interval=(float(low), float(high)))
-    ours = Sampler(parts, settings).latents(IMAGES[:1])
+    ours = Sampler(components, settings).latents(IMAGES[:1])
     assert torch.allclose(ours, output.images, atol=1e-4)
-    everywhere = Sampler(parts, replace(SETTINGS, scheduler=name)).latents(IMAGES[:1])
+    everywhere = Sampler(components, replace(SETTINGS, scheduler=name)).latents(IMAGES[:1])
     assert not torch.allclose(ours, everywhere, atol=1e-2)
 
 
-def test_an_interval_of_all_noise_is_none(make_parts: MakeParts) -> None:
-    parts = make_parts("epsilon")
-    whole = drawn(parts, replace(SETTINGS, guidance_interval=(0.0, 1000.0)))
-    assert difference(whole, drawn(parts, SETTINGS)) == 0
+def test_an_interval_of_all_noise_is_none(make_components: MakeComponents) -> None:
+    components = make_components("epsilon")
+    whole = drawn(components, replace(SETTINGS, guidance_interval=(0.0, 1000.0)))
+    assert difference(whole, drawn(components, SETTINGS)) == 0
     with pytest.raises(InputError, match=r"between 0\.\d+ and 14\.6: none would be guided"):
-        Sampler(parts, replace(SETTINGS, guidance_interval=(20.0, 30.0)))
+        Sampler(components, replace(SETTINGS, guidance_interval=(20.0, 30.0)))
 
 
-def deep_cached(parts: Parts, steps: int, interval: int) -> torch.Tensor:
+def deep_cached(components: Components, steps: int, interval: int) -> torch.Tensor:
     """Latents with DeepCache's rule, written out, of the first image by DDIM, guidance 4."""
-    unet, states = parts.unet, encode_prompts(parts, ["", IMAGES[0].prompt])
-    scheduler = make_scheduler("DDIM", parts.scheduler)
+    unet, states = components.unet, encode_prompts(components, ["", IMAGES[0].prompt])
+    scheduler = make_scheduler("DDIM", components.scheduler)
     scheduler.set_timesteps(steps)
     latents = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(1))
     deep: list[torch.Tensor] = []
@@ -191,33 +198,37 @@ def deep_cached(parts: Parts, steps: int, interval: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("interval", [1, 2, 3])
-def test_cached_steps_are_deep_cache_written_out(make_parts: MakeParts, interval: int) -> None:
-    parts = make_parts("epsilon")
+def test_cached_steps_are_deep_cache_written_out(
+    make_components: MakeComponents, interval: int
+) -> None:
+    components = make_components("epsilon")
     settings = replace(SETTINGS, scheduler="DDIM", steps=7)
     with torch.inference_mode():
-        expected = deep_cached(parts, 7, interval)
-    sampler = Sampler(parts, replace(settings, cache_interval=interval))
+        expected = deep_cached(components, 7, interval)
+    sampler = Sampler(components, replace(settings, cache_interval=interval))
     ours = sampler.latents(IMAGES[:1])
     assert torch.allclose(ours, expected, atol=1e-4)
-    plain = Sampler(parts, settings).latents(IMAGES[:1])
+    plain = Sampler(components, settings).latents(IMAGES[:1])
     assert torch.allclose(ours, plain, atol=1e-4) == (interval == 1)
 
 
-def test_the_unet_is_called_as_often_as_said_and_left_as_it_was(make_parts: MakeParts) -> None:
-    parts = make_parts("epsilon")
+def test_the_unet_is_called_as_often_as_said_and_left_as_it_was(
+    make_components: MakeComponents,
+) -> None:
+    components = make_components("epsilon")
     settings = replace(SETTINGS, guidance_interval=(0.3, 5.0), cache_interval=2)
-    sampler = Sampler(parts, settings)
+    sampler = Sampler(components, settings)
     whole: list[int] = []
     deep: list[int] = []
-    compute = parts.unet.mid_block.forward
+    compute = components.unet.mid_block.forward
 
     def counting(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         deep.append(len(x))
         result: torch.Tensor = compute(x, *args, **kwargs)
         return result
 
-    parts.unet.mid_block.forward = counting
-    hook = parts.unet.register_forward_pre_hook(lambda _, args: whole.append(len(args[0])))
+    components.unet.mid_block.forward = counting
+    hook = components.unet.register_forward_pre_hook(lambda _, args: whole.append(len(args[0])))
     sampler.latents(IMAGES[:1])
     hook.remove()
     assert sum(whole) == sampler.evaluations
@@ -225,14 +236,14 @@ def test_the_unet_is_called_as_often_as_said_and_left_as_it_was(make_parts: Make
     assert set(whole) == {1, 2}
     assert deep == [1 + call.guided for call in sampler.calls if not call.cached]
     assert len(deep) < len(whole)
-    named = [name for name, module in parts.unet.named_modules() if "forward" in vars(module)]
+    named = [name for name, module in components.unet.named_modules() if "forward" in vars(module)]
     assert named == ["mid_block"]
 
 
 @pytest.mark.parametrize("name", list(SCHEDULERS))
-def test_nothing_waits_for_the_device(make_parts: MakeParts, name: SchedulerName) -> None:
+def test_nothing_waits_for_the_device(make_components: MakeComponents, name: SchedulerName) -> None:
     """On the device "meta" a tensor has no values: whoever asks for one gets an error."""
-    parts = make_parts("epsilon")
+    components = make_components("epsilon")
     settings = replace(
         SETTINGS,
         scheduler=name,
@@ -240,7 +251,7 @@ def test_nothing_waits_for_the_device(make_parts: MakeParts, name: SchedulerName
         guidance_rescale=0.5,
         cache_interval=2,
     )
-    sampler = Sampler(parts, settings, "meta")
+    sampler = Sampler(components, settings, "meta")
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         torch.zeros((), device="meta").item()
     latents = sampler.latents(IMAGES[:3])
@@ -248,7 +259,7 @@ def test_nothing_waits_for_the_device(make_parts: MakeParts, name: SchedulerName
     assert latents.shape == (3, 4, 8, 8)
 
 
-def test_images_are_asked_for_a_batch_at_a_time(make_parts: MakeParts) -> None:
+def test_images_are_asked_for_a_batch_at_a_time(make_components: MakeComponents) -> None:
     asked: list[Image] = []
 
     def endless() -> Iterator[Image]:
@@ -256,17 +267,17 @@ def test_images_are_asked_for_a_batch_at_a_time(make_parts: MakeParts) -> None:
             asked.append(replace(IMAGES[0], seed=len(asked)))
             yield asked[-1]
 
-    pictures = Sampler(make_parts("epsilon"), replace(SETTINGS, steps=2)).sample(endless())
+    pictures = Sampler(make_components("epsilon"), replace(SETTINGS, steps=2)).sample(endless())
     for count in (1, 2, 3, 4, 5):
         next(pictures)
         assert len(asked) == -(-count // SETTINGS.batch_size) * SETTINGS.batch_size
 
 
 @pytest.mark.slow  # the compiler's start
-def test_compiled_pictures_are_the_same(make_parts: MakeParts) -> None:
-    parts = make_parts("epsilon")
-    plain = drawn(parts, SETTINGS)
-    compiled = drawn(parts, replace(SETTINGS, compile=True, cache_interval=1))
+def test_compiled_pictures_are_the_same(make_components: MakeComponents) -> None:
+    components = make_components("epsilon")
+    plain = drawn(components, SETTINGS)
+    compiled = drawn(components, replace(SETTINGS, compile=True, cache_interval=1))
     assert difference(plain, compiled) <= 1
 
 
@@ -295,66 +306,72 @@ def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) 
         {"guidance_interval": (0.3, 5.0), "guidance_rescale": 0.7, "cache_interval": 3},
     ],
 )
-def test_the_batch_does_not_matter(make_parts: MakeParts, changes: dict[str, Any]) -> None:
-    parts = make_parts("epsilon")
+def test_the_batch_does_not_matter(
+    make_components: MakeComponents, changes: dict[str, Any]
+) -> None:
+    components = make_components("epsilon")
     settings = replace(SETTINGS, **changes)
-    together = drawn(parts, settings)
-    alone = drawn(parts, replace(settings, batch_size=1, decode_batch_size=1))
+    together = drawn(components, settings)
+    alone = drawn(components, replace(settings, batch_size=1, decode_batch_size=1))
     assert difference(together, alone) <= 1
-    assert difference(together[3:], drawn(parts, settings, IMAGES[3:])) <= 1
-    again = drawn(parts, settings)
+    assert difference(together[3:], drawn(components, settings, IMAGES[3:])) <= 1
+    again = drawn(components, settings)
     assert difference(together, again) == 0
 
 
-def test_seed_prompt_and_guidance_each_change_the_picture(make_parts: MakeParts) -> None:
-    parts = make_parts("epsilon")
+def test_seed_prompt_and_guidance_each_change_the_picture(make_components: MakeComponents) -> None:
+    components = make_components("epsilon")
     image = IMAGES[0]
-    (first,) = drawn(parts, SETTINGS, [image])
+    (first,) = drawn(components, SETTINGS, [image])
     for other in (replace(image, seed=9), replace(image, prompt="edema")):
-        assert difference(first, drawn(parts, SETTINGS, [other])[0]) > 1
+        assert difference(first, drawn(components, SETTINGS, [other])[0]) > 1
     stronger = replace(SETTINGS, guidance_scale=8.0)
-    assert difference(first, drawn(parts, stronger, [image])[0]) > 1
+    assert difference(first, drawn(components, stronger, [image])[0]) > 1
 
 
-def test_a_prompt_is_encoded_once(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_is_encoded_once(
+    make_components: MakeComponents, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoded: list[str] = []
 
-    def spy(parts: Parts, prompts: list[str], **options: Any) -> torch.Tensor:
+    def spy(components: Components, prompts: list[str], **options: Any) -> torch.Tensor:
         encoded.extend(prompts)
-        return encode_prompts(parts, prompts, **options)
+        return encode_prompts(components, prompts, **options)
 
     monkeypatch.setattr("roentgen.diffusion.sampling.sampler.encode_prompts", spy)
     images = [replace(IMAGES[i % 2], seed=i) for i in range(6)]
-    drawn(make_parts("epsilon"), replace(SETTINGS, batch_size=2, steps=2), images)
+    drawn(make_components("epsilon"), replace(SETTINGS, batch_size=2, steps=2), images)
     assert sorted(encoded) == sorted({"", *(image.prompt for image in images)})
 
 
-def test_embeddings_are_let_go(make_parts: MakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embeddings_are_let_go(
+    make_components: MakeComponents, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("roentgen.diffusion.sampling.sampler._KEPT_PROMPTS", 3)
-    sampler = Sampler(make_parts("epsilon"), replace(SETTINGS, batch_size=2, steps=2))
+    sampler = Sampler(make_components("epsilon"), replace(SETTINGS, batch_size=2, steps=2))
     for _ in sampler.sample([Image(f"nodule {i}", None, i) for i in range(8)]):
         assert len(sampler._embeddings) <= 3
 
 
-def test_schedulers_are_refused_in_one_line(make_parts: MakeParts) -> None:
-    trained = make_parts("epsilon").scheduler
+def test_schedulers_are_refused_in_one_line(make_components: MakeComponents) -> None:
+    trained = make_components("epsilon").scheduler
     with pytest.raises(InputError, match=r"unknown scheduler 'Euler'.*PNDM, DDIM, DPM-Solver\+\+"):
         make_scheduler("Euler", trained)  # type: ignore[arg-type]
-    parts = make_parts("v_prediction")
-    parts.scheduler = DDIMScheduler.from_config(trained.config, rescale_betas_zero_snr=True)
+    components = make_components("v_prediction")
+    components.scheduler = DDIMScheduler.from_config(trained.config, rescale_betas_zero_snr=True)
     for name in ("PNDM", "DPM-Solver++ Karras", "UniPC Karras"):
         with pytest.raises(InputError, match=f"{re.escape(name)} cannot start from zero signal"):
-            Sampler(parts, replace(SETTINGS, scheduler=name))
+            Sampler(components, replace(SETTINGS, scheduler=name))
     with pytest.raises(InputError, match="1000 levels of noise"):
-        Sampler(make_parts("epsilon"), replace(SETTINGS, steps=1000))
+        Sampler(make_components("epsilon"), replace(SETTINGS, steps=1000))
 
 
-def test_a_prompt_too_long_is_named_by_id_and_not_quoted(make_parts: MakeParts) -> None:
-    parts = make_parts("epsilon")
+def test_a_prompt_too_long_is_named_by_id_and_not_quoted(make_components: MakeComponents) -> None:
+    components = make_components("epsilon")
     long = Image("secret " * 100, None, 1)
     with pytest.raises(InputError, match=r"prompt of two has 102 tokens .* takes 77") as caught:
-        check_prompts(parts, [IMAGES[0], long], ["one", "two"])
+        check_prompts(components, [IMAGES[0], long], ["one", "two"])
     assert "secret" not in str(caught.value)
     with pytest.raises(InputError, match="prompt of negative_prompt has 102 tokens"):
-        check_prompts(parts, [replace(IMAGES[0], negative_prompt=long.prompt)], ["one"])
-    check_prompts(parts, [replace(IMAGES[0], prompt="mass " * 75)], ["fits"])
+        check_prompts(components, [replace(IMAGES[0], negative_prompt=long.prompt)], ["one"])
+    check_prompts(components, [replace(IMAGES[0], prompt="mass " * 75)], ["fits"])

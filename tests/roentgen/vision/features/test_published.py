@@ -12,14 +12,14 @@ from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionMod
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
-from roentgen.diffusion.backbones.stable_diffusion import load_parts
-from roentgen.diffusion.components import Parts
+from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.errors import InputError
 
 
-def save_v2(folder: Path, parts: Parts, **options: Any) -> Path:
+def save_v2(folder: Path, components: Components, **options: Any) -> Path:
     """As RoentGen-v2: Stable Diffusion 2.1's architecture, an image processor, no safety checker.
 
     OpenCLIP's text encoder (gelu), padding with "!", head counts and linear projections, and the
@@ -52,11 +52,11 @@ def save_v2(folder: Path, parts: Parts, **options: Any) -> Path:
     tokenizer = clip_tokenizer()
     tokenizer.pad_token = "!"
     StableDiffusionPipeline(
-        vae=parts.vae,
+        vae=components.vae,
         unet=unet,
         text_encoder=text_encoder.eval(),
         tokenizer=tokenizer,
-        scheduler=PNDMScheduler.from_config(parts.scheduler.config, prediction_type="epsilon"),
+        scheduler=PNDMScheduler.from_config(components.scheduler.config, prediction_type="epsilon"),
         safety_checker=None,
         feature_extractor=CLIPImageProcessor(),
         requires_safety_checker=False,
@@ -73,12 +73,12 @@ def prefix_text_encoder(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def published(
-    tmp_path_factory: pytest.TempPathFactory, make_small_parts: Callable[..., Parts]
+    tmp_path_factory: pytest.TempPathFactory, make_small_components: Callable[..., Components]
 ) -> Path:
-    return save_v2(tmp_path_factory.mktemp("published") / "v2", make_small_parts())
+    return save_v2(tmp_path_factory.mktemp("published") / "v2", make_small_components())
 
 
-def same_weights(one: Parts, other: Parts, tolerance: float = 0.0) -> None:
+def same_weights(one: Components, other: Components, tolerance: float = 0.0) -> None:
     for name in ("vae", "unet", "text_encoder"):
         a, b = getattr(one, name).state_dict(), getattr(other, name).state_dict()
         assert a.keys() == b.keys()
@@ -91,40 +91,40 @@ def test_a_checkpoint_like_roentgen_v2s_is_read_whole(published: Path) -> None:
     index = json.loads((published / "model_index.json").read_text())
     assert index["safety_checker"] == [None, None]
     assert index["feature_extractor"][1] == "CLIPImageProcessor"
-    parts = load_parts(str(published))
+    components = load_components(str(published))
     pipeline = StableDiffusionPipeline.from_pretrained(published)
     prompt = "50 year old White female. Normal chest radiograph."
     with torch.no_grad():
-        ours = encode_prompts(parts, [prompt, ""])
+        ours = encode_prompts(components, [prompt, ""])
         theirs, without = pipeline.encode_prompt(
             prompt, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True
         )
     assert torch.equal(ours, torch.cat([theirs, without]))
-    assert parts.text_encoder.config.hidden_act == "gelu"
-    assert parts.tokenizer("").input_ids == [49406, 49407]
-    assert parts.tokenizer("", padding="max_length").input_ids[2:] == [0] * 75
+    assert components.text_encoder.config.hidden_act == "gelu"
+    assert components.tokenizer("").input_ids == [49406, 49407]
+    assert components.tokenizer("", padding="max_length").input_ids[2:] == [0] * 75
     for name in ("unet", "vae"):
         theirs = getattr(pipeline, name).state_dict()
-        ours = getattr(parts, name).state_dict()
+        ours = getattr(components, name).state_dict()
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_sharded_weights_are_read(
-    published: Path, tmp_path: Path, make_small_parts: Callable[..., Parts]
+    published: Path, tmp_path: Path, make_small_components: Callable[..., Components]
 ) -> None:
-    folder = save_v2(tmp_path / "sharded", make_small_parts(), max_shard_size="100KB")
+    folder = save_v2(tmp_path / "sharded", make_small_components(), max_shard_size="100KB")
     assert len(list((folder / "unet").glob("*-of-*.safetensors"))) > 1
-    same_weights(load_parts(str(folder)), load_parts(str(published)))
+    same_weights(load_components(str(folder)), load_components(str(published)))
 
 
 def test_half_precision_files_alone_are_read(
-    published: Path, tmp_path: Path, make_small_parts: Callable[..., Parts]
+    published: Path, tmp_path: Path, make_small_components: Callable[..., Components]
 ) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(published)
     folder = tmp_path / "half"
     pipeline.to(torch.float16).save_pretrained(folder, variant="fp16")
     assert (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").exists()
-    same_weights(load_parts(str(folder)), load_parts(str(published)), tolerance=1e-3)
+    same_weights(load_components(str(folder)), load_components(str(published)), tolerance=1e-3)
 
 
 def test_a_unet_beside_another_pipelines_parts_is_read(published: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_unet_beside_another_pipelines_parts_is_read(published: Path, tmp_path
         other.conv_in.weight.zero_()
     other.save_pretrained(tmp_path / "unet")
     (folder / "unet").symlink_to(tmp_path / "unet")
-    assert not load_parts(str(folder)).unet.conv_in.weight.any()
+    assert not load_components(str(folder)).unet.conv_in.weight.any()
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder", "vae"])
@@ -147,4 +147,4 @@ def test_pickled_weights_are_refused_unopened(published: Path, tmp_path: Path, p
     name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
     (folder / part / name).write_bytes(b"pickle")
     with pytest.raises(InputError, match=f"the {part} of .* pickled, .* save them as safetensors"):
-        load_parts(str(folder))
+        load_components(str(folder))
