@@ -1,0 +1,17 @@
+from roentgen.comparison import compare_images as compare_images
+from roentgen.dataset.dataset import DatasetWriter as DatasetWriter
+from roentgen.dataset.dataset import open_dataset as open_dataset
+from roentgen.errors import InputError as InputError
+from roentgen.labelers.rules.rule_labeler import label_report as label_report
+from roentgen.prompts.grammar import PromptStyle as PromptStyle
+from roentgen.prompts.grammar import prompt_of as prompt_of
+from roentgen.prompts.parser import parse_prompt as parse_prompt
+from roentgen.record.findings import Finding as Finding
+from roentgen.record.radiograph import Radiograph as Radiograph
+from roentgen.record.radiograph import Report as Report
+from roentgen.reports.sections import parse_report as parse_report
+from roentgen.vision.features.extractor import load_extractor as load_extractor
+from roentgen.vision.radiograph_tensors import RadiographTensors as RadiographTensors
+
+__all__: list[str]
+__version__: str
