@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.classification.operating_points import best_threshold
-from roentgen.metrics.estimates import Estimate, Floats, bootstrap_weights
-from roentgen.metrics.paired_scores import Lacking, Score, estimate, mean_of, over_seeds
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
+from roentgen.metrics.paired_scores import Score, estimate, mean_of, over_seeds
 from roentgen.record.findings import FindingName
 
 MEAN = "mean"
@@ -21,32 +21,33 @@ Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
 Metric = Callable[[NDArray[Any], NDArray[np.bool_], NDArray[Any]], Floats]
 
 
-def shortage(labels: Labels, min_cases: int, what: str) -> str | None:
-    """Why there are too few labels (N,) of one finding to do `what`, None if there are enough."""
+def too_few(labels: Labels, min_cases: int, purpose: str) -> NotMeasured | None:
+    """The reason if one finding's labels (N,) are too few for `purpose`, else None."""
     for state, kind in ((1, "positives"), (0, "negatives")):
         count = int((labels == state).sum())
         if count < min_cases:
             few = f"only {count}" if count else "no"
-            return f"{few} {kind} to {what} (at least {min_cases} needed)"
+            return NotMeasured(f"{few} {kind} to {purpose} (at least {min_cases} needed)")
     return None
 
 
-def trainable(
+def not_learnable(
     labels: Labels, findings: Sequence[FindingName], min_cases: int
-) -> dict[FindingName, str | None]:
-    """Why a finding cannot be learned from these labels, None if it can."""
-    return {name: shortage(labels[:, j], min_cases, "train on") for j, name in enumerate(findings)}
+) -> dict[FindingName, NotMeasured]:
+    """The findings that cannot be learned from these labels."""
+    found = {name: too_few(labels[:, j], min_cases, "train on") for j, name in enumerate(findings)}
+    return {name: reason for name, reason in found.items() if reason}
 
 
 def thresholds_of(
     scores: Floats, labels: Labels, findings: Sequence[FindingName], min_cases: int
-) -> dict[FindingName, float | str]:
-    """Where each finding is called with the best F1 on these images, or why it cannot be said."""
-    result: dict[FindingName, float | str] = {}
+) -> dict[FindingName, float | NotMeasured]:
+    """The threshold of each finding that has the best F1 on these images."""
+    result: dict[FindingName, float | NotMeasured] = {}
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
-        why = shortage(labels[:, j], min_cases, "set a threshold by")
-        result[name] = why or best_threshold(scores[known, j], labels[known, j] == 1)
+        few = too_few(labels[:, j], min_cases, "set a threshold by")
+        result[name] = few or best_threshold(scores[known, j], labels[known, j] == 1)
     return result
 
 
@@ -56,21 +57,20 @@ def finding_scores(
     labels: Labels,
     weights: NDArray[Any],
     findings: Sequence[FindingName],
-    hindered: Mapping[FindingName, str | None],
+    not_measurable: Mapping[FindingName, NotMeasured],
     min_cases: int,
 ) -> tuple[dict[FindingName, Estimate], Estimate]:
     """A number for each finding over its known labels, and their mean.
 
-    `said` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients;
-    `hindered` says why a finding has no number.
+    `said` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients.
     """
     scores: dict[FindingName, Score] = {}
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
         n = int(known.sum())
-        why = hindered[name] or shortage(labels[:, j], min_cases, "judge by")
-        if why:
-            scores[name] = Lacking(why=why, n=n)
+        missing = not_measurable.get(name) or too_few(labels[:, j], min_cases, "judge by")
+        if missing:
+            scores[name] = NotMeasured(missing.reason, n)
             continue
         values = metric(said[known, j], labels[known, j] == 1, weights[:, known])
         scores[name] = over_seeds([values], n)

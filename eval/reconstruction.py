@@ -13,7 +13,7 @@ import numpy as np
 
 from eval.alignment.scores import alignment
 from eval.config import ReferenceConfig
-from eval.finding_scores import trainable
+from eval.finding_scores import not_learnable
 from eval.report.formatting import told
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json
@@ -137,7 +137,7 @@ def _aurocs(
             test.views,
             test.patients,
             config.findings,
-            trainable(train.labels, config.findings, config.min_cases),
+            not_learnable(train.labels, config.findings, config.min_cases),
             min_cases=config.min_cases,
             samples=config.bootstrap,
             seed=config.seed,

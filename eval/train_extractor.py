@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.alignment.scores import alignment
-from eval.finding_scores import trainable
+from eval.finding_scores import not_learnable
 from eval.report.formatting import number
 from eval.sets import ImageSet, read_set
 from roentgen.config import load_config
@@ -116,7 +116,7 @@ def _scores(
         held_out.views,
         held_out.patients,
         FINDING_NAMES,
-        trainable(train.labels, FINDING_NAMES, _MIN_CASES),
+        not_learnable(train.labels, FINDING_NAMES, _MIN_CASES),
         min_cases=_MIN_CASES,
         samples=20,
         seed=config.seed,

@@ -13,8 +13,8 @@ from eval.sets import MINIMUM, ImageSet, Sets
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.clip_score import RECALLS, clip_scores, distinct, recalls
-from roentgen.metrics.estimates import Estimate, not_measured
-from roentgen.prompts.grammar import split_view
+from roentgen.metrics.estimates import Estimate, NotMeasured
+from roentgen.prompts.parser import split_view
 from roentgen.record.views import VIEW_WORDS
 from roentgen.vision.clip import ClipModel
 
@@ -62,10 +62,10 @@ def agreement(
     pools = {name: distinct(prompts, config.seed, name) for name, (_, prompts) in prompted.items()}
     enough = [len(pool) for pool in pools.values() if len(pool) >= MINIMUM]
     size = min([config.alignment.pool, *enough])
-    result = {}
+    result: dict[str, dict[str, Estimate]] = {}
     for name, (images, prompts) in prompted.items():
         if len(prompts) < MINIMUM:
-            missing = not_measured(len(prompts), _few(name, len(prompts)))
+            missing = NotMeasured(_few(name, len(prompts)), len(prompts))
             keys = ("score", "floor", "gain", *(f"recall@{k}" for k in RECALLS))
             result[name] = dict.fromkeys(keys, missing)
             continue
@@ -75,7 +75,7 @@ def agreement(
         rows = pools[name][:size]
         if len(rows) < MINIMUM:
             why = f"{len(rows)} differently worded prompts (at least {MINIMUM} needed)"
-            found |= {f"recall@{k}": not_measured(len(rows), why) for k in RECALLS}
+            found |= {f"recall@{k}": NotMeasured(why, len(rows)) for k in RECALLS}
         else:
             found |= recalls(seen[rows], told[rows])
         result[name] = found

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from roentgen.metrics.estimates import (
     Estimate,
     Floats,
-    not_measured,
+    NotMeasured,
     percentile_interval,
     proportion,
 )
@@ -32,10 +32,10 @@ class PatientProbes:
     """What reads sex and age from features, by kind of film; why one could not be learned."""
 
     sex: Mapping[Kind, Probe]  # positive: M
-    no_sex: str | None
+    no_sex: NotMeasured | None
     commonest: str  # sex
     age: Mapping[Kind, Probe]
-    no_age: str | None
+    no_age: NotMeasured | None
     median: float  # years
 
 
@@ -59,10 +59,10 @@ def patient_probes(
     few_ages = f"only {len(known)} ages to train on (at least {2 * min_cases} needed)"
     return PatientProbes(
         sex=sex,
-        no_sex=None if sex else few,
+        no_sex=None if sex else NotMeasured(few),
         commonest=max(counts, key=lambda name: counts[name]),
         age=age,
-        no_age=None if age else few_ages,
+        no_age=None if age else NotMeasured(few_ages),
         median=float(np.median(known)) if len(known) else np.nan,
     )
 
@@ -88,18 +88,21 @@ def patients_as_asked(
         return said, rows
 
     odds, rows = read(probes.sex, sexes != "")
-    why = probes.no_sex or (None if len(rows) else "no image has a sex")
-    if why:
-        sex = floor = not_measured(len(rows), why)
+    sex: Estimate
+    floor: Estimate
+    missing = probes.no_sex or (None if len(rows) else NotMeasured("no image has a sex"))
+    if missing:
+        sex = floor = NotMeasured(missing.reason, len(rows))
     else:
         true = sexes[rows]
         sex = proportion(int((np.where(odds > 0, "M", "F") == true).sum()), len(rows))
         floor = proportion(int((true == probes.commonest).sum()), len(rows))
     result = {"sex_accuracy": sex, "sex_floor": floor}
     years, rows = read(probes.age, ~np.isnan(ages))
-    why = probes.no_age or (None if len(rows) else "no image has an age")
-    if why:
-        age = floor = not_measured(len(rows), why)
+    missing = probes.no_age or (None if len(rows) else NotMeasured("no image has an age"))
+    age: Estimate
+    if missing:
+        age = floor = NotMeasured(missing.reason, len(rows))
     else:
         age = _mean(np.abs(years - ages[rows]), weights[:, rows])
         floor = _mean(np.abs(probes.median - ages[rows]), weights[:, rows])

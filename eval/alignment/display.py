@@ -16,7 +16,7 @@ from eval.report.plots import Plot, dots
 from eval.report.section import Cell, Line, Table
 from roentgen.metrics.classification.operating_points import F1_DEFINITION
 from roentgen.metrics.clip_score import RECALLS
-from roentgen.metrics.estimates import BOOTSTRAP, Estimate
+from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
 from roentgen.record.findings import FindingName
 
 CEILING = "held-out real (ceiling)"
@@ -183,8 +183,8 @@ def _shown(judged: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, An
     return {(CEILING if name == REAL else name): item for name, item in judged.items()}
 
 
-def _thresholds(thresholds: Mapping[FindingName, float | str]) -> str:
+def _thresholds(thresholds: Mapping[FindingName, float | NotMeasured]) -> str:
     return ", ".join(
-        f"{name} {number(limit) if isinstance(limit, float) else f'none: {limit}'}"
+        f"{name} {number(limit) if isinstance(limit, float) else f'none: {limit.reason}'}"
         for name, limit in thresholds.items()
     )

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.demographics import PatientProbes, patient_probes, patients_as_asked
-from eval.alignment.laterality import side_accuracy, untrained_sides
+from eval.alignment.laterality import side_accuracy, sides_not_learnable
 from eval.alignment.scores import alignment
 from eval.config import EvaluateConfig
 from eval.config_sections import AlignmentConfig
-from eval.finding_scores import resamples, thresholds_of, trainable
+from eval.finding_scores import not_learnable, resamples, thresholds_of
 from eval.networks.classifiers import trained
 from eval.networks.regimes import hold_out
 from eval.sets import ImageSet, Sets
 from roentgen.manifest import fingerprint_of
-from roentgen.metrics.estimates import Estimate, Floats
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Classifier
 from roentgen.vision.half_films import Halves, shows_sides, side_labels
@@ -29,10 +29,10 @@ class Judges:
 
     config: EvaluateConfig
     findings: Classifier
-    untrained: dict[FindingName, str | None]  # why it does not know a finding
-    thresholds: dict[FindingName, float | str]  # from which on a finding is called, or why not
+    not_learned: dict[FindingName, NotMeasured]  # the findings that it does not know
+    thresholds: dict[FindingName, float | NotMeasured]  # from which on a finding is called
     sides: Classifier | None
-    untrained_sides: dict[FindingName, str | None]
+    sides_not_learned: dict[FindingName, NotMeasured]
     patients: PatientProbes
 
     def measure(self, images: ImageSet) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Judges:
             images.views,
             images.patients,
             c.findings,
-            self.untrained,
+            self.not_learned,
             thresholds=self.thresholds,
             min_cases=c.min_cases,
             samples=c.bootstrap,
@@ -64,7 +64,7 @@ class Judges:
             halves = self.sides.predict(Halves(frontal.images)).findings
             said = halves.reshape(len(frontal), 2, -1).transpose(0, 2, 1)
         asked = side_labels(frontal.radiographs, c.findings, c.not_mentioned)
-        return side_accuracy(said, asked, c.findings, self.untrained_sides, c.min_cases)
+        return side_accuracy(said, asked, c.findings, self.sides_not_learned, c.min_cases)
 
 
 def judging_films(config: EvaluateConfig, sets: Sets) -> tuple[ImageSet, ImageSet]:
@@ -83,8 +83,9 @@ def finding_judge(config: EvaluateConfig, sets: Sets) -> Classifier:
 
 def side_judge(config: EvaluateConfig, sets: Sets) -> Classifier | None:
     """The network that knows findings in one half of a film; None if no film tells their sides."""
-    halves, untrained = _halves(config, judging_films(config, sets)[0])
-    return None if all(untrained.values()) else trained(config, SEED, halves)
+    halves, not_learned = _halves(config, judging_films(config, sets)[0])
+    learned = len(not_learned) < len(config.findings)
+    return trained(config, SEED, halves) if learned else None
 
 
 def judges(config: EvaluateConfig, sets: Sets) -> Judges:
@@ -92,14 +93,14 @@ def judges(config: EvaluateConfig, sets: Sets) -> Judges:
     learnt, validation = judging_films(config, sets)
     network = finding_judge(config, sets)
     said = network.predict(validation.images).findings
-    _, untrained_sides = _halves(config, learnt)
+    _, sides_not_learned = _halves(config, learnt)
     return Judges(
         config=config,
         findings=network,
-        untrained=trainable(learnt.labels, config.findings, config.min_cases),
+        not_learned=not_learnable(learnt.labels, config.findings, config.min_cases),
         thresholds=thresholds_of(said, validation.labels, config.findings, config.min_cases),
         sides=side_judge(config, sets),
-        untrained_sides=untrained_sides,
+        sides_not_learned=sides_not_learned,
         patients=patient_probes(
             network.features(learnt.images), learnt.radiographs, config.min_cases
         ),
@@ -108,8 +109,8 @@ def judges(config: EvaluateConfig, sets: Sets) -> Judges:
 
 def _halves(
     config: EvaluateConfig, films: ImageSet
-) -> tuple[ImageSet, dict[FindingName, str | None]]:
-    """Both halves of each frontal film, and why the side of a finding cannot be learned from them.
+) -> tuple[ImageSet, dict[FindingName, NotMeasured]]:
+    """Both halves of each frontal film, and the findings whose side cannot be learned from them.
 
     A half's labels say what is present on that side.
     """
@@ -123,4 +124,4 @@ def _halves(
         views=np.repeat(frontal.views, 2),
         key=fingerprint_of([frontal.key, "halves"]),
     )
-    return halves, untrained_sides(labels, config.findings, config.min_cases)
+    return halves, sides_not_learnable(labels, config.findings, config.min_cases)

@@ -10,7 +10,7 @@ from eval.finding_scores import Labels, Metric, finding_scores, resamples
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.average_precision import weighted_average_precision
 from roentgen.metrics.classification.operating_points import weighted_f1
-from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.label_arrays import UNKNOWN_VIEW
@@ -22,34 +22,36 @@ def alignment(
     views: NDArray[np.int64],
     patients: Sequence[str],
     findings: Sequence[FindingName],
-    untrained: Mapping[FindingName, str | None],
+    not_learned: Mapping[FindingName, NotMeasured],
     *,
-    thresholds: Mapping[FindingName, float | str] | None = None,
+    thresholds: Mapping[FindingName, float | NotMeasured] | None = None,
     min_cases: int,
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
     """The judgement of one set: view, and AUROC, AUPRC and (with thresholds) F1 of each finding.
 
-    `untrained` says why the judge cannot have learnt a finding. "mean_auroc" and so on are means.
+    `not_learned`: the findings that the judge cannot know. "mean_auroc" and so on are means.
     """
     weights = resamples(patients, samples, seed)
     result: dict[str, Any] = {"view_accuracy": view_accuracy(prediction.views, views)}
 
-    def add(name: str, metric: Metric, said: NDArray[Any], why: Mapping[Any, str | None]) -> None:
-        each, mean = finding_scores(metric, said, labels, weights, findings, why, min_cases)
+    def add(
+        name: str,
+        metric: Metric,
+        said: NDArray[Any],
+        missing: Mapping[FindingName, NotMeasured] = not_learned,
+    ) -> None:
+        each, mean = finding_scores(metric, said, labels, weights, findings, missing, min_cases)
         result[f"mean_{name}"], result[name] = mean, each
 
-    add("auroc", weighted_auroc, prediction.findings, untrained)
-    add("auprc", weighted_average_precision, prediction.findings, untrained)
+    add("auroc", weighted_auroc, prediction.findings)
+    add("auprc", weighted_average_precision, prediction.findings)
     if thresholds is not None:
         chosen = [thresholds[name] for name in findings]
-        limits = np.array([np.inf if isinstance(t, str) else t for t in chosen])
-        unset = {
-            name: untrained[name] or (t if isinstance(t, str) else None)
-            for name, t in zip(findings, chosen, strict=True)
-        }
-        add("f1", weighted_f1, prediction.findings >= limits, unset)
+        limits = np.array([np.inf if isinstance(t, NotMeasured) else t for t in chosen])
+        unset = {name: t for name, t in thresholds.items() if isinstance(t, NotMeasured)}
+        add("f1", weighted_f1, prediction.findings >= limits, {**unset, **not_learned})
     result["cases"] = {
         name: {
             "present": int((labels[:, j] == 1).sum()),
@@ -65,5 +67,5 @@ def view_accuracy(predicted: Floats, views: NDArray[np.int64]) -> Estimate:
     known = views != UNKNOWN_VIEW
     n = int(known.sum())
     if n == 0:
-        return not_measured(0, "no image has a view")
+        return NotMeasured("no image has a view")
     return proportion(int((predicted[known].argmax(axis=1) == views[known]).sum()), n)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.image_arrays import Images
-from roentgen.metrics.estimates import Estimate, normal_interval, not_measured, percentile_interval
+from roentgen.metrics.estimates import Estimate, NotMeasured, normal_interval, percentile_interval
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
@@ -63,7 +63,7 @@ def within_group(
     paired = [chosen for chosen in drawn if len(chosen) > 1][:max_groups]
     n = sum(math.comb(len(chosen), 2) for chosen in paired)
     if len(paired) < MIN_GROUPS:
-        return not_measured(n, f"only {len(paired)} groups have two images of two patients")
+        return NotMeasured(f"only {len(paired)} groups have two images of two patients", n)
     means = [_mean_of_all_pairs(images[np.array(chosen)]) for chosen in paired]
     return _mean(np.array(means), n, samples, draws)
 
@@ -92,7 +92,7 @@ def random_pairs(
     n = min(pairs, len(rows) // 2)
     if n < MIN_GROUPS:
         kind = "images" if finding is None else f"images with {finding}"
-        return not_measured(n, f"only {len(rows)} {kind} of different patients")
+        return NotMeasured(f"only {len(rows)} {kind} of different patients", n)
     return _mean(np.concatenate(list(_paired(images, np.array(rows[: 2 * n])))), n, samples, draws)
 
 

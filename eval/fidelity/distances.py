@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import (
     Estimate,
+    NotMeasured,
     bootstrap_weights,
     normal_estimate,
     normal_interval,
-    not_measured,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import draws, fid_replicates, matched_distance
@@ -87,7 +87,7 @@ def kernels(
         measures["cmmd"] = cmmds
     for name, item in sets.items():
         weights = _with_ones(item, samples, derive_seed(seed, "fid", name))
-        result["cmmd"][name] = not_measured(len(item), "needs features of a CLIP model")
+        result["cmmd"][name] = NotMeasured("needs features of a CLIP model", len(item))
         for measure, distances in measures.items():
             values = distances(item.features, test.features, weights, held_out)
             result[measure][name] = normal_estimate(values[0], values[1:], len(item), least=None)
@@ -109,7 +109,7 @@ def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Esti
         first, second = np.flatnonzero(in_first), np.flatnonzero(~in_first)
         size = min(len(first), len(second), len(train))
         if size < 2:
-            few = not_measured(len(test), "the held-out films are of too few patients")
+            few = NotMeasured("the held-out films are of too few patients", len(test))
             return {"within": few, "across": few}
         reference = Sample(test.take(second).features)
         others = np.sort(generator.permutation(len(train))[:size])
@@ -185,14 +185,14 @@ def _lost(
     values: Mapping[str, float], replicates: Mapping[str, Floats], names: Sequence[str], n: int
 ) -> Estimates:
     """For each set but the first: which share of the first's excess over the floor it lost."""
-    result = {}
+    result: dict[str, Estimate] = {}
     first, *others = names
     before, excess_before = values[first] - values[FLOOR], replicates[first] - replicates[FLOOR]
     certain = normal_interval(before, excess_before)[0] > 0
     for name in others:
         if not certain:
             why = f"{first!r} has no excess over the floor, or none beyond its interval"
-            result[name] = not_measured(n, why)
+            result[name] = NotMeasured(why, n)
             continue
         kept = (values[name] - values[FLOOR]) / before
         excess_after = replicates[name] - replicates[FLOOR]

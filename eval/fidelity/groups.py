@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.fidelity.distances import FLOOR, kernels
-from roentgen.metrics.estimates import Estimate, not_measured
+from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_extrapolation import REFERENCE, jackknifed
 from roentgen.metrics.features.frechet import frechet_distance_of_features
@@ -60,7 +60,7 @@ def by_group(
     for group, rows in members.items():
         if group not in enough:
             why = _few(rows, least)
-            missing = {name: not_measured(len(rows[name]), why) for name in (*sets, FLOOR)}
+            missing = {name: NotMeasured(why, len(rows[name])) for name in (*sets, FLOOR)}
             result[group] = GroupDistances(n=0, n_reference=0, fid=missing, kid=missing)
             continue
         drawn = {

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.sets import ImageSet
-from roentgen.metrics.estimates import Floats, weighted_mean
+from roentgen.metrics.estimates import Floats, NotMeasured, weighted_mean
 from roentgen.metrics.images.dice import dice, iou
-from roentgen.metrics.paired_scores import Lacking, Score, over_seeds
+from roentgen.metrics.paired_scores import Score, over_seeds
 from roentgen.randomness import numpy_generator
 from roentgen.vision.segmenter import UNKNOWN, Segmenter
 
@@ -72,7 +72,7 @@ def score(values: Sequence[Floats], weights: NDArray[np.integer], least: int) ->
     n = int((~np.isnan(values[0])).sum())
     if n < least:
         few = f"only {n}" if n else "no"
-        return Lacking(why=f"{few} images to measure on (at least {least} needed)", n=n)
+        return NotMeasured(f"{few} images to measure on (at least {least} needed)", n)
     return over_seeds([weighted_mean(each, weights) for each in values], n)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.metrics.estimates import NotMeasured
 from roentgen.randomness import numpy_generator
 
 Kind = Literal["real", "synthetic", "mixed", "pretrained"]
@@ -79,15 +80,15 @@ def hold_out(patients: Sequence[str], share: float, seed: int) -> tuple[Rows, Ro
 
 def trainings(
     wanted: Sequence[Regime], seeds: Sequence[int], patients: Sequence[str], synthetic: int
-) -> tuple[list[Training], dict[Regime, str]]:
-    """Every network to train, and why a regime has none.
+) -> tuple[list[Training], dict[Regime, NotMeasured]]:
+    """Every network to train, and the regimes that have none.
 
     `patients` are those of the real images, `synthetic` is how many synthetic images there are.
     Each seed draws its own share of patients, the smaller within the larger, and its own synthetic
     images; networks of different regimes but one seed have them in common.
     """
     result: list[Training] = []
-    lacking: dict[Regime, str] = {}
+    not_measured: dict[Regime, NotMeasured] = {}
     for regime in wanted:
         each = []
         for seed in seeds:
@@ -95,7 +96,9 @@ def trainings(
             real = np.flatnonzero(np.isin(patients, chosen))
             count = _synthetic_count(regime, len(real), synthetic)
             if count > synthetic:
-                lacking[regime] = f"{count} synthetic images are needed, there are {synthetic}"
+                not_measured[regime] = NotMeasured(
+                    f"{count} synthetic images are needed, there are {synthetic}"
+                )
                 break
             order = numpy_generator(seed, "synthetic").permutation(synthetic)
             made = np.sort(order[:count])
@@ -104,7 +107,7 @@ def trainings(
             each.append(Training(regime=regime, seed=seed, real=real, synthetic=made))
         else:
             result += each
-    return result, lacking
+    return result, not_measured
 
 
 def _synthetic_count(regime: Regime, real: int, synthetic: int) -> int:

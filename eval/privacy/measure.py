@@ -32,8 +32,8 @@ from roentgen.metrics.estimates import (
     BOOTSTRAP,
     Estimate,
     Floats,
+    NotMeasured,
     bootstrap_weights,
-    not_measured,
     percentile_interval,
 )
 from roentgen.prompts.grammar import prompt_of
@@ -205,7 +205,7 @@ def _losses(
 
 
 def _nothing(n: int, why: str) -> dict[str, Any]:
-    return {"auroc": not_measured(n, why), "members_found": not_measured(n, why), "model": None}
+    return {"auroc": NotMeasured(why, n), "members_found": NotMeasured(why, n), "model": None}
 
 
 def _definition(config: EvaluateConfig, sets: Sets, found: Mapping[str, Lookup]) -> tuple[str, ...]:

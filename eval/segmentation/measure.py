@@ -19,7 +19,7 @@ from eval.segmentation.display import MEAN, definition, entry, plots, summary, t
 from eval.sets import ImageSet, Sets
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
-from roentgen.metrics.estimates import Floats
+from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.metrics.paired_scores import Gain, Score, difference, gain, mean_of
 
 
@@ -31,7 +31,7 @@ class Plan:
     """The real films that are trained on."""
     wanted: list[Regime]
     trainings: list[Training]
-    lacking: dict[Regime, str]
+    not_measured: dict[Regime, NotMeasured]
 
 
 def check_segmentation(config: EvaluateConfig, sets: Sets) -> None:
@@ -57,8 +57,8 @@ def plan(config: EvaluateConfig, sets: Sets) -> Plan:
     kept, _ = hold_out(sets.train.patients, told.fraction, config.seed)
     train = with_masks(sets.train.take(kept), told.structures)
     made = len(sets.synthetic[sets.main])
-    every, lacking = trainings(wanted, told.seeds, train.patients, made)
-    return Plan(train=train, wanted=wanted, trainings=every, lacking=lacking)
+    every, not_measured = trainings(wanted, told.seeds, train.patients, made)
+    return Plan(train=train, wanted=wanted, trainings=every, not_measured=not_measured)
 
 
 def fill_segmentation(config: EvaluateConfig, sets: Sets) -> None:
@@ -77,7 +77,7 @@ def measure_segmentation(config: EvaluateConfig, sets: Sets) -> Part:
     scores: dict[Regime, dict[str, Score]] = {}
     strays: dict[Regime, dict[str, Score]] = {}
     for regime in planned.wanted:
-        if regime not in planned.lacking:
+        if regime not in planned.not_measured:
             mine = [t for t in planned.trainings if t.regime == regime]
             found = [_found(config, sets, planned, each) for each in mine]
             scores[regime], strays[regime] = (
@@ -94,7 +94,7 @@ def measure_segmentation(config: EvaluateConfig, sets: Sets) -> Part:
             [t for t in planned.trainings if t.regime == regime],
         )
         if regime in scores
-        else {"note": f"not measured: {planned.lacking[regime]}"}
+        else {"note": planned.not_measured[regime].note}
         for regime in planned.wanted
     }
     change = _gains(scores)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.finding_scores import resamples, shortage
+from eval.finding_scores import resamples, too_few
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_tokens,
     token_counts,
@@ -17,9 +17,8 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     tokenize_prompts,
 )
 from roentgen.metrics.classification.auroc import weighted_auroc
-from roentgen.metrics.estimates import Estimate, Floats
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.metrics.paired_scores import (
-    Lacking,
     Measured,
     Score,
     difference,
@@ -101,13 +100,13 @@ def known_findings(
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
         n = int(known.sum())
-        why = shortage(labels[:, j], max(min_cases, folds), "probe by")
+        missing = too_few(labels[:, j], max(min_cases, folds), "probe by")
         positive, x, at = labels[known, j] == 1, embeddings[known], fold[known]
-        if not why and any(len(set(positive[at != k])) < 2 for k in range(folds)):
-            why = "all positives or negatives are in one fold"
-        if why:
+        if not missing and any(len(set(positive[at != k])) < 2 for k in range(folds)):
+            missing = NotMeasured("all positives or negatives are in one fold")
+        if missing:
             for metric in METRICS:
-                scores[metric][name] = Lacking(why=why, n=n)
+                scores[metric][name] = NotMeasured(missing.reason, n)
             continue
         odds = np.empty(n)
         called = np.empty(n, dtype=bool)

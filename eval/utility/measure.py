@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from eval.config import EvaluateConfig
 from eval.config_sections import UtilityConfig
-from eval.finding_scores import trainable
+from eval.finding_scores import not_learnable
 from eval.leakage import held_out_prompts, named_patients
 from eval.networks.classifiers import Phase, predicted
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
@@ -18,7 +18,7 @@ from eval.subgroups import groups_of
 from eval.utility.display import definition, entry, plots, summary, tables
 from eval.utility.scores import Said, films, gains, judge
 from roentgen.errors import InputError
-from roentgen.metrics.estimates import Floats
+from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.record.findings import FindingName
 
 
@@ -33,10 +33,8 @@ class Plan:
     made: ImageSet
     wanted: list[Regime]
     trainings: list[Training]
-    lacking: dict[Regime, str]
-    """Why a regime is not measured."""
-    untrained: dict[Regime, dict[FindingName, str | None]]
-    """Why a finding cannot be learned in a regime."""
+    not_measured: dict[Regime, NotMeasured]
+    not_learned: dict[Regime, dict[FindingName, NotMeasured]]
 
 
 def check_utility(config: EvaluateConfig, sets: Sets) -> None:
@@ -61,24 +59,23 @@ def plan(config: EvaluateConfig, sets: Sets) -> Plan:
     held_out, rest = hold_out(sets.train.patients, told.validation, config.seed)
     train = sets.train.take(rest)
     wanted = regimes(told.regimes, told.fractions, told.multiples)
-    every, lacking = trainings(wanted, told.seeds, train.patients, len(made))
-    untrained: dict[Regime, dict[FindingName, str | None]] = {}
+    every, not_measured = trainings(wanted, told.seeds, train.patients, len(made))
+    not_learned: dict[Regime, dict[FindingName, NotMeasured]] = {}
     for regime in wanted:
         for each in (t for t in every if t.regime == regime):
             labels = np.concatenate([train.labels[each.real], made.labels[each.synthetic]])
-            why = trainable(labels, config.findings, config.min_cases)
-            known = untrained.setdefault(regime, why)
-            untrained[regime] = {name: known[name] or why[name] for name in config.findings}
-        if regime in untrained and all(untrained[regime].values()):
-            lacking[regime] = "no finding has enough labels to train on"
+            missing = not_learnable(labels, config.findings, config.min_cases)
+            not_learned[regime] = missing | not_learned.get(regime, {})
+        if regime in not_learned and len(not_learned[regime]) == len(config.findings):
+            not_measured[regime] = NotMeasured("no finding has enough labels to train on")
     return Plan(
         train=train,
         validation=sets.train.take(held_out),
         made=made,
         wanted=wanted,
-        trainings=[t for t in every if t.regime not in lacking],
-        lacking=lacking,
-        untrained=untrained,
+        trainings=[t for t in every if t.regime not in not_measured],
+        not_measured=not_measured,
+        not_learned=not_learned,
     )
 
 
@@ -106,7 +103,7 @@ def measure_utility(config: EvaluateConfig, sets: Sets) -> Part:
     judged = {
         regime: judge(_said(config, sets, planned, regime), on)
         for regime in planned.wanted
-        if regime not in planned.lacking
+        if regime not in planned.not_measured
     }
     change = gains(
         {regime.name: judgement for regime, judgement in judged.items()},
@@ -116,7 +113,7 @@ def measure_utility(config: EvaluateConfig, sets: Sets) -> Part:
     trained = {
         regime.name: entry(judged[regime], [t for t in planned.trainings if t.regime == regime])
         if regime in judged
-        else {"note": f"not measured: {planned.lacking[regime]}"}
+        else {"note": planned.not_measured[regime].note}
         for regime in planned.wanted
     }
     counts = {
@@ -151,7 +148,7 @@ def _said(config: EvaluateConfig, sets: Sets, planned: Plan, regime: Regime) -> 
     held_out, validation = zip(
         *(_predicted(config, sets, planned, training) for training in mine), strict=True
     )
-    return Said(held_out=held_out, validation=validation, untrained=planned.untrained[regime])
+    return Said(held_out=held_out, validation=validation, not_learned=planned.not_learned[regime])
 
 
 def _predicted(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.finding_scores import MEAN, shortage
+from eval.finding_scores import MEAN, too_few
 from eval.subgroups import Groups, names_of
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.calibration import ece_floor, reliability, weighted_ece
@@ -17,10 +17,9 @@ from roentgen.metrics.classification.operating_points import (
     weighted_f1,
     weighted_share,
 )
-from roentgen.metrics.estimates import Estimate, Floats, bootstrap_weights, not_measured
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
 from roentgen.metrics.paired_scores import (
     Gain,
-    Lacking,
     Score,
     difference,
     estimate,
@@ -54,7 +53,7 @@ class Said:
 
     held_out: Sequence[Floats]
     validation: Sequence[Floats]
-    untrained: Mapping[FindingName, str | None]  # why a finding cannot have been learned
+    not_learned: Mapping[FindingName, NotMeasured]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def films(
 def judge(said: Said, on: Films) -> Judgement:
     """Everything that is measured of one regime."""
     everyone = np.ones(len(on.labels), dtype=bool)
-    thresholds, unset = _thresholds(said, on)
+    thresholds, without = _thresholds(said, on)
     healthy = [
         called_healthy(scores, each, on.findings)
         for scores, each in zip(said.held_out, thresholds, strict=True)
@@ -107,7 +106,7 @@ def judge(said: Said, on: Films) -> Judgement:
     ece, floor = _calibration(said, on, everyone)
     return Judgement(
         auroc=_aurocs(said, on, everyone),
-        f1=_f1s(said, on, everyone, thresholds, unset),
+        f1=_f1s(said, on, everyone, thresholds, without),
         ece=ece,
         floor=floor,
         underdiagnosis=_underdiagnosis(on, healthy, everyone),
@@ -132,8 +131,7 @@ def gains(
             if base in judged:
                 theirs = getattr(judged[base], metric)
             else:
-                lacking = Lacking(why=f"{base!r} is not measured", n=0)
-                theirs = dict.fromkeys(findings, lacking)
+                theirs = dict.fromkeys(findings, NotMeasured(f"{base!r} is not measured"))
             changes = {finding: difference(ours[finding], theirs[finding]) for finding in findings}
             everything, note = mean_of(list(changes.values()))
             result[name][metric] = {
@@ -143,24 +141,26 @@ def gains(
     return result
 
 
-def _thresholds(said: Said, on: Films) -> tuple[list[Thresholds], dict[FindingName, str | None]]:
-    """Each seed's thresholds, and why a finding has none."""
-    unset: dict[FindingName, str | None] = {}
+def _thresholds(said: Said, on: Films) -> tuple[list[Thresholds], dict[FindingName, NotMeasured]]:
+    """Each seed's thresholds, and the findings that have none."""
+    without: dict[FindingName, NotMeasured] = {}
     result: list[Thresholds] = [[] for _ in said.validation]
     for j, name in enumerate(on.findings):
         known = ~np.isnan(on.validation[:, j])
         positive = on.validation[known, j] == 1
-        unset[name] = said.untrained[name] or shortage(
+        missing = said.not_learned.get(name) or too_few(
             on.validation[:, j], on.min_cases, "set a threshold by"
         )
+        if missing:
+            without[name] = missing
         for each, scores in zip(result, said.validation, strict=True):
-            each.append(None if unset[name] else best_threshold(scores[known, j], positive))
-    return result, unset
+            each.append(None if missing else best_threshold(scores[known, j], positive))
+    return result, without
 
 
-def _why(said: Said, on: Films, j: int, within: NDArray[np.bool_]) -> str | None:
-    """Why a finding cannot be judged within these films, None if it can."""
-    return said.untrained[on.findings[j]] or shortage(
+def _missing(said: Said, on: Films, j: int, within: NDArray[np.bool_]) -> NotMeasured | None:
+    """The reason if a finding cannot be judged within these films."""
+    return said.not_learned.get(on.findings[j]) or too_few(
         on.labels[within, j], on.min_cases, "judge by"
     )
 
@@ -170,9 +170,9 @@ def _aurocs(said: Said, on: Films, within: NDArray[np.bool_]) -> dict[FindingNam
     for j, name in enumerate(on.findings):
         known = within & ~np.isnan(on.labels[:, j])
         n = int(known.sum())
-        why = _why(said, on, j, within)
-        if why:
-            result[name] = Lacking(why=why, n=n)
+        missing = _missing(said, on, j, within)
+        if missing:
+            result[name] = NotMeasured(missing.reason, n)
             continue
         positive, weights = on.labels[known, j] == 1, on.weights[:, known]
         rows = [weighted_auroc(scores[known, j], positive, weights) for scores in said.held_out]
@@ -185,15 +185,15 @@ def _f1s(
     on: Films,
     within: NDArray[np.bool_],
     thresholds: Sequence[Thresholds],
-    unset: Mapping[FindingName, str | None],
+    without: Mapping[FindingName, NotMeasured],
 ) -> dict[FindingName, Score]:
     result: dict[FindingName, Score] = {}
     for j, name in enumerate(on.findings):
         known = within & ~np.isnan(on.labels[:, j])
         n = int(known.sum())
-        why = _why(said, on, j, within) or unset[name]
-        if why:
-            result[name] = Lacking(why=why, n=n)
+        missing = _missing(said, on, j, within) or without.get(name)
+        if missing:
+            result[name] = NotMeasured(missing.reason, n)
             continue
         positive, weights = on.labels[known, j] == 1, on.weights[:, known]
         rows = []
@@ -214,9 +214,9 @@ def _calibration(
     for j, name in enumerate(on.findings):
         known = within & ~np.isnan(on.labels[:, j])
         n = int(known.sum())
-        why = _why(said, on, j, within)
-        if why:
-            result[name] = Lacking(why=why, n=n)
+        missing = _missing(said, on, j, within)
+        if missing:
+            result[name] = NotMeasured(missing.reason, n)
             continue
         positive, weights = on.labels[known, j] == 1, on.weights[:, known]
         scores = [one[known, j] for one in said.held_out]
@@ -224,7 +224,7 @@ def _calibration(
         floors.append(np.mean([ece_floor(one, on.seed) for one in scores]))
     n = int(within.sum())
     if not floors:
-        return result, not_measured(n, "none of the findings has enough cases")
+        return result, NotMeasured("none of the findings has enough cases", n)
     return result, Estimate(value=float(np.mean(floors)), n=n)
 
 
@@ -235,10 +235,10 @@ def _underdiagnosis(
     ill = sick(on.labels, on.findings) & within
     n = int(ill.sum())
     if n < on.min_cases:
-        return Lacking(why=f"only {n} sick (at least {on.min_cases} needed)", n=n)
+        return NotMeasured(f"only {n} sick (at least {on.min_cases} needed)", n)
     calls = [one for one in healthy if one is not None]
     if len(calls) < len(healthy):
-        return Lacking(why="no finding has a threshold", n=n)
+        return NotMeasured("no finding has a threshold", n)
     return over_seeds([weighted_share(one, ill, on.weights) for one in calls], n)
 
 
@@ -261,7 +261,7 @@ def _by_group(
         }
         if len(names) < 2:
             why = f"{len(names)} group(s) known among the held-out films; 2 are needed"
-            none = not_measured(int((member != "").sum()), why)
+            none = NotMeasured(why, int((member != "").sum()))
             gaps[attribute] = {"auroc": none, "underdiagnosis": none}
             continue
         each = [widest({n: aurocs[n][finding] for n in names})[0] for finding in on.findings]
@@ -274,7 +274,7 @@ def _by_group(
 
 def _reliability(said: Said, on: Films) -> tuple[list[float], list[Estimate]]:
     """Over all known findings that were learned, of all seeds."""
-    learned = [said.untrained[name] is None for name in on.findings]
+    learned = [name not in said.not_learned for name in on.findings]
     known = ~np.isnan(on.labels) & learned
     probabilities = np.concatenate([scores[known] for scores in said.held_out])
     return reliability(probabilities, np.tile(on.labels[known] == 1, len(said.held_out)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from roentgen.metrics.estimates import (
     Estimate,
     Floats,
-    not_measured,
+    NotMeasured,
     percentile_interval,
     proportion,
 )
@@ -33,7 +33,7 @@ def clip_scores(
     """
     n = len(prompts)
     if len(set(prompts)) < 2:
-        one = not_measured(n, "all prompts are the same")
+        one = NotMeasured("all prompts are the same", n)
         return {"score": one, "floor": one, "gain": one}
     other = shuffled(prompts, seed, name)
     own = np.einsum("nd,nd->n", images, texts, dtype=np.float64)

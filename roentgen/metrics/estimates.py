@@ -12,6 +12,7 @@ from roentgen.randomness import numpy_generator
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
+_NOT_MEASURED = "not measured: "
 _Z = 1.959963984540054  # normal quantile of 0.975
 BOOTSTRAP = "95 % interval: percentiles of {samples} bootstrap resamples of {what}."  # in words
 
@@ -27,9 +28,16 @@ class Estimate:
     note: str | None = None
 
 
-def not_measured(n: int, why: str) -> Estimate:
-    """The place of a number that the data do not allow."""
-    return Estimate(value=None, n=n, note=f"not measured: {why}")
+class NotMeasured(Estimate):
+    """The place of a number that the data do not allow, with the reason."""
+
+    def __init__(self, reason: str, n: int = 0) -> None:
+        super().__init__(value=None, n=n, note=f"{_NOT_MEASURED}{reason}")
+
+    @property
+    def reason(self) -> str:
+        """Why there is no number."""
+        return str(self.note).removeprefix(_NOT_MEASURED)
 
 
 def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArray[np.int32]:

@@ -15,7 +15,7 @@ from roentgen.metrics.estimates import (
     CONFIDENCE,
     Estimate,
     Floats,
-    not_measured,
+    NotMeasured,
     percentile_interval,
     proportion,
 )
@@ -35,15 +35,7 @@ class Measured:
         return float(self.by_seed.mean())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lacking:
-    """The place of a number that the data do not allow."""
-
-    why: str
-    n: int
-
-
-Score = Measured | Lacking
+Score = Measured | NotMeasured
 
 
 def over_seeds(rows: Sequence[Floats], n: int) -> Measured:
@@ -54,8 +46,8 @@ def over_seeds(rows: Sequence[Floats], n: int) -> Measured:
 
 def estimate(score: Score, note: str | None = None) -> Estimate:
     """The mean over seeds; its interval covers the choice of patients."""
-    if isinstance(score, Lacking):
-        return not_measured(score.n, score.why)
+    if isinstance(score, NotMeasured):
+        return score
     low, high = percentile_interval(score.replicates)
     return Estimate(value=score.value, low=low, high=high, n=score.n, note=note)
 
@@ -76,7 +68,7 @@ def mean_of(scores: Sequence[Score], of: str = "findings") -> tuple[Score, str |
     found = [score for score in scores if isinstance(score, Measured)]
     n = max(score.n for score in scores)
     if not found:
-        return Lacking(why=f"none of the {of} has enough cases", n=n), None
+        return NotMeasured(f"none of the {of} has enough cases", n), None
     mean = Measured(
         by_seed=np.mean([score.by_seed for score in found], axis=0),
         replicates=np.mean([score.replicates for score in found], axis=0),
@@ -89,7 +81,7 @@ def mean_of(scores: Sequence[Score], of: str = "findings") -> tuple[Score, str |
 def difference(score: Score, base: Score) -> Score:
     """What it is better by, seed by seed and resample by resample."""
     for one in (score, base):
-        if isinstance(one, Lacking):
+        if isinstance(one, NotMeasured):
             return one
     assert isinstance(score, Measured)
     assert isinstance(base, Measured)
@@ -108,7 +100,7 @@ def widest(groups: dict[str, Score]) -> tuple[Score, str | None]:
     found = {name: score for name, score in groups.items() if isinstance(score, Measured)}
     n = sum(score.n for score in found.values())
     if len(found) < 2:
-        return Lacking(why=f"{len(found)} group(s) with enough cases; 2 are needed", n=n), None
+        return NotMeasured(f"{len(found)} group(s) with enough cases; 2 are needed", n), None
     low, high = (choose(found, key=lambda name: found[name].value) for choose in (min, max))
     return difference(found[high], found[low]), f"{high} above {low}"
 
@@ -130,7 +122,7 @@ class Gain:
 def gain(change: Score, tests: int, note: str | None = None) -> Gain:
     """What a `difference` says; `tests` are made together."""
     over_patients = estimate(change, note)
-    if isinstance(change, Lacking):
+    if isinstance(change, NotMeasured):
         return Gain(
             estimate=over_patients, seeds=over_patients, p=over_patients, p_corrected=over_patients
         )
@@ -152,11 +144,11 @@ def paired_test(differences: Floats) -> tuple[Estimate, Estimate]:
     n = len(differences)
     mean = float(differences.mean())
     if n < 2:
-        missing = not_measured(n, "1 training seed; at least 2 are needed")
+        missing = NotMeasured("1 training seed; at least 2 are needed", n)
         return missing, missing
     error = float(differences.std(ddof=1)) / n**0.5
     if error <= 1e-12 * abs(mean) or error == 0:
-        missing = not_measured(n, "it is the same for all training seeds")
+        missing = NotMeasured("it is the same for all training seeds", n)
         return Estimate(value=mean, n=n), missing
     half = _quantile(n - 1) * error
     p = float(stats.t.sf(mean / error, n - 1))

@@ -7,9 +7,9 @@ import numpy as np
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.estimates import (
     Estimate,
+    NotMeasured,
     bootstrap_weights,
     normal_estimate,
-    not_measured,
     proportion,
 )
 from roentgen.record.findings import FindingName
@@ -58,4 +58,4 @@ def _cases(labels: np.ndarray) -> int:
 
 
 def _none(why: str) -> Estimate:
-    return not_measured(0, why)
+    return NotMeasured(why)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
 from roentgen.record.findings import FindingName
 from roentgen.vision.label_arrays import UNKNOWN_VIEW, NotMentioned, label_matrix, view_indices
 from sample.screening.gates.gate import Shown
@@ -83,7 +83,7 @@ class Auditor:
 def share(calls: NDArray[Any]) -> Estimate:
     """The share of what was asked for that is as asked."""
     n = int((calls >= 0).sum())
-    return proportion(int((calls == 1).sum()), n) if n else not_measured(0, "nothing was asked")
+    return proportion(int((calls == 1).sum()), n) if n else NotMeasured("nothing was asked")
 
 
 def balanced_threshold(said: Floats, true: NDArray[np.float32]) -> float:

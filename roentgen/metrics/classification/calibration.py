@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.estimates import Estimate, Floats, not_measured, proportion
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
 from roentgen.randomness import numpy_generator
 
 BINS = 10
@@ -44,7 +44,7 @@ def reliability(said: Floats, positive: NDArray[np.bool_]) -> tuple[list[float],
         n = int(members.sum())
         means.append(float(said[members].mean()) if n else (b + 0.5) / BINS)
         shares.append(
-            proportion(int(positive[members].sum()), n) if n else not_measured(0, "none said so")
+            proportion(int(positive[members].sum()), n) if n else NotMeasured("none said so")
         )
     return means, shares
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.estimates import Estimate, normal_interval, not_measured
+from roentgen.metrics.estimates import Estimate, NotMeasured, normal_interval
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.frechet import Sample, sample_distance
 from roentgen.randomness import numpy_generator
@@ -44,8 +44,8 @@ def extrapolated(images: FeatureSet, reference: FeatureSet, seed: int, name: str
     n, m, d = len(images), len(reference), images.features.shape[1]
     k = min(MOST_PARTS, n // d, m // d)
     if k < 2:
-        return not_measured(
-            n, f"needs twice as many images and held-out films as dimensions ({2 * d})"
+        return NotMeasured(
+            f"needs twice as many images and held-out films as dimensions ({2 * d})", n
         )
     # Shuffled once, so that sets with a group left out are cut at the same places.
     images, reference = _shuffled(images, seed, name), _shuffled(reference, seed, REFERENCE)

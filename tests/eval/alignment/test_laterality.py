@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eval.alignment.laterality import ALL, side_accuracy, untrained_sides
+from eval.alignment.laterality import ALL, side_accuracy, sides_not_learnable
 from roentgen.record.findings import Finding, FindingName, Side
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.views import View
@@ -54,17 +54,19 @@ def test_the_share_on_the_right_side_is_counted() -> None:
     rows = [radiograph(effusion("left"))] * 6 + [radiograph(effusion("right"))] * 4
     rows += [radiograph(effusion("bilateral"))] * 5
     labels = side_labels(rows, FINDINGS, "ignore")
-    untrained = untrained_sides(labels, FINDINGS, min_cases=4)
-    assert untrained["Pleural Effusion"] is None
-    assert untrained["Pneumothorax"] == ("only 0 left and 0 right to train on (at least 4 needed)")
+    not_learned = sides_not_learnable(labels, FINDINGS, min_cases=4)
+    assert "Pleural Effusion" not in not_learned
+    assert not_learned["Pneumothorax"].reason == (
+        "only 0 left and 0 right to train on (at least 4 needed)"
+    )
     said = np.zeros((15, 2, 2))
     said[:8, 0, 0] = 1  # left in eight: six rightly, two wrongly
     said[8:, 0, 1] = 1
-    found = side_accuracy(said, labels, FINDINGS, untrained, min_cases=4)
+    found = side_accuracy(said, labels, FINDINGS, not_learned, min_cases=4)
     assert found["Pleural Effusion"].value == pytest.approx(0.8)
     assert found["Pleural Effusion"].n == found[ALL].n == 10
     assert found["Pneumothorax"].value is None
-    few = side_accuracy(said, labels, FINDINGS, untrained, min_cases=11)
+    few = side_accuracy(said, labels, FINDINGS, not_learned, min_cases=11)
     assert few["Pleural Effusion"].note == (
         "not measured: asked for on one side in 10 images (at least 11 needed)"
     )

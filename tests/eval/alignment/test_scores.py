@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from eval.alignment.scores import alignment, view_accuracy
-from eval.finding_scores import finding_scores, resamples, thresholds_of, trainable
+from eval.finding_scores import finding_scores, not_learnable, resamples, thresholds_of
 from roentgen.metrics.classification.auroc import weighted_auroc
+from roentgen.metrics.estimates import NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.label_arrays import UNKNOWN_VIEW
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax", "Edema")
-FREE: dict[FindingName, str | None] = dict.fromkeys(FINDINGS)
+FREE: dict[FindingName, NotMeasured] = {}
 
 
 def labels_and_scores(n: int, wrong: float, share: float = 0.5) -> tuple[Any, Any, list[str]]:
@@ -62,7 +63,9 @@ def test_thresholds_come_from_other_films_and_say_why_there_is_none() -> None:
     labels, scores, patients = labels_and_scores(400, 0.0)
     labels[:, 1] = 0
     found = thresholds_of(scores, labels, FINDINGS, min_cases=5)
-    assert found["Pneumothorax"] == "no positives to set a threshold by (at least 5 needed)"
+    missing = found["Pneumothorax"]
+    assert isinstance(missing, NotMeasured)
+    assert missing.reason == "no positives to set a threshold by (at least 5 needed)"
     assert found["Edema"] == scores[labels[:, 2] == 1, 2].min()  # separates them
     labels, scores, patients = labels_and_scores(400, 0.0)
     result = judged(labels, scores, patients, thresholds=found)
@@ -90,8 +93,8 @@ def test_unknown_labels_do_not_count_and_shortages_are_told() -> None:
 
 def test_nothing_measured_is_said() -> None:
     labels = np.full((30, 3), np.nan, dtype=np.float32)
-    why = trainable(labels, FINDINGS, 5)
-    assert why["Edema"] == "no positives to train on (at least 5 needed)"
+    why = not_learnable(labels, FINDINGS, 5)
+    assert why["Edema"].reason == "no positives to train on (at least 5 needed)"
     result = alignment(
         Prediction(np.zeros((30, 3)), np.zeros((30, 3))),
         labels,

@@ -21,7 +21,8 @@ from eval.evaluate import evaluate
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.imaging.images import encode_png
-from roentgen.prepare import PrepareConfig, prepare
+from roentgen.preparation.config import PrepareConfig
+from roentgen.prepare import prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName, states
 from roentgen.record.radiograph import Radiograph

@@ -35,8 +35,8 @@ def test_validation_takes_whole_patients() -> None:
 
 def test_shares_are_of_patients_nested_and_the_same_in_all_regimes_of_a_seed() -> None:
     wanted = regimes(("synthetic", "mixed", "pretrained"), (0.01, 0.1, 1.0), (2,))
-    every, lacking = trainings(wanted, (0, 1), PATIENTS, 600)
-    assert not lacking
+    every, not_measured = trainings(wanted, (0, 1), PATIENTS, 600)
+    assert not not_measured
     at = {(t.regime.name, t.seed): t for t in every}
     one, ten = at["1 % of real", 0], at["10 % of real", 0]
     assert (len(one.real), len(ten.real), len(at["real", 0].real)) == (3, 30, 300)
@@ -58,8 +58,8 @@ def test_shares_are_of_patients_nested_and_the_same_in_all_regimes_of_a_seed() -
 
 def test_too_few_synthetic_images_are_stated_not_made_up_for() -> None:
     wanted = regimes(("mixed",), (0.1, 1.0), (1, 2, None))
-    every, lacking = trainings(wanted, (0,), PATIENTS, 450)
-    assert {regime.name: why for regime, why in lacking.items()} == {
+    every, not_measured = trainings(wanted, (0,), PATIENTS, 450)
+    assert {regime.name: missing.reason for regime, missing in not_measured.items()} == {
         "real + 2x synthetic": "600 synthetic images are needed, there are 450"
     }
     assert "real + 2x synthetic" not in {t.regime.name for t in every}

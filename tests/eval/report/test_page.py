@@ -29,7 +29,7 @@ from eval.report.render import render
 from eval.report.section import Line, Part, Pictures, Strip, Table
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
-from roentgen.metrics.estimates import Estimate, not_measured
+from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.record.findings import FINDING_NAMES
 
 LONG = "Enlarged Cardiomediastinum with-a-word-that-is-longer-than-any-telephone-is-wide"
@@ -71,7 +71,7 @@ def part() -> Part:
         numbers={},
         summary=(
             Line(measure="FID (lower)", sets={n: value(8.8) for n in SETS}, real=value(2.0)),
-            Line(measure=LONG, sets={SETS[1]: not_measured(3, f"no positives of {LONG}")}),
+            Line(measure=LONG, sets={SETS[1]: NotMeasured(f"no positives of {LONG}", 3)}),
         ),
         tables=(
             Table(
@@ -349,5 +349,5 @@ def test_a_citation_has_what_numbers_mean_nothing_without(html: str) -> None:
 def test_cells_in_words() -> None:
     assert told(value(0.5)) == "0.500 (0.400 to 0.600)"
     assert told(Estimate(value=-0.00012, n=3, note="of few")) == "\u22120.00012, of few"
-    assert told(not_measured(3, "no case")) == "not measured: no case"
+    assert told(NotMeasured("no case", 3)) == "not measured: no case"
     assert [told(None), told("a"), told(3), told(123.456)] == ["", "a", "3", "123.5"]

@@ -11,7 +11,7 @@ import pytest
 from eval.report.output import write_results
 from eval.report.section import Table
 from eval.report.tables import csv_text, latex_text
-from roentgen.metrics.estimates import Estimate, not_measured
+from roentgen.metrics.estimates import Estimate, NotMeasured
 
 TABLE = Table(
     name="fidelity",
@@ -19,7 +19,7 @@ TABLE = Table(
     columns=("Set", "FID", "Cases"),
     rows=(
         ('a_b, "quoted"', Estimate(value=1 / 3, low=-0.25, high=2e-7, n=40), 7),
-        ("x < y {z} \\ ^ ~ # $", not_measured(3, "no positives"), None),
+        ("x < y {z} \\ ^ ~ # $", NotMeasured("no positives", 3), None),
         ("mean", Estimate(value=12.5, n=9, note="over 1 of 2"), "3 / 4"),
     ),
 )

@@ -7,6 +7,7 @@ import pytest
 from eval.subgroups import Groups
 from eval.utility.scores import Films, Said, films, gains, judge
 from roentgen.metrics.classification.auroc import auroc
+from roentgen.metrics.estimates import NotMeasured
 from roentgen.metrics.paired_scores import Measured, Score
 from roentgen.record.findings import FindingName
 
@@ -32,7 +33,7 @@ def held_out(groups: Groups | None = None) -> Films:
 
 
 def said(
-    qualities: list[float], on: Films, untrained: Mapping[FindingName, str | None] | None = None
+    qualities: list[float], on: Films, not_learned: Mapping[FindingName, NotMeasured] | None = None
 ) -> Said:
     """Networks whose log-odds are truth times quality plus noise, one a seed."""
 
@@ -43,7 +44,7 @@ def said(
     return Said(
         held_out=[answers(on.labels, q, seed) for seed, q in enumerate(qualities)],
         validation=[answers(on.validation, q, seed) for seed, q in enumerate(qualities)],
-        untrained=untrained or dict.fromkeys(FINDINGS),
+        not_learned=not_learned or {},
     )
 
 
@@ -85,7 +86,7 @@ def test_thresholds_come_from_the_validation_part() -> None:
     shifted = Said(
         held_out=one.held_out,
         validation=[np.clip(one.validation[0] + 0.6, 0, 1)],
-        untrained=one.untrained,
+        not_learned=one.not_learned,
     )
     right, wrong = judge(one, on), judge(shifted, on)
     for name in FINDINGS:
@@ -95,15 +96,14 @@ def test_thresholds_come_from_the_validation_part() -> None:
 
 def test_what_a_regime_lacks_is_stated_and_the_gain_is_over_the_rest() -> None:
     on = held_out()
-    untrained: dict[FindingName, str | None] = {
-        "Pleural Effusion": None,
-        "Pneumothorax": "no positives to train on",
+    missing: dict[FindingName, NotMeasured] = {
+        "Pneumothorax": NotMeasured("no positives to train on")
     }
-    judged = {"real": judge(said([1.0], on), on), "bad": judge(said([2.0], on, untrained), on)}
+    judged = {"real": judge(said([1.0], on), on), "bad": judge(said([2.0], on, missing), on)}
     change: Any = gains(judged, {"bad": "real"}, FINDINGS)["bad"]
     for metric in ("auroc", "f1"):
-        missing = change[metric]["Pneumothorax"]
-        assert missing.estimate.note == "not measured: no positives to train on"
+        without = change[metric]["Pneumothorax"]
+        assert without.estimate.note == "not measured: no positives to train on"
         mean = change[metric]["mean"].estimate
         assert mean.value == change[metric]["Pleural Effusion"].estimate.value
         assert mean.note == "over 1 of 2 findings"
@@ -130,8 +130,8 @@ def test_few_validation_films_leave_f1_and_underdiagnosis_unmeasured() -> None:
     )
     one = said([1.0], few)
     result: Any = judge(one, few)
-    assert "to set a threshold by" in result.f1["Pneumothorax"].why
-    assert result.underdiagnosis.why == "no finding has a threshold"
+    assert "to set a threshold by" in result.f1["Pneumothorax"].reason
+    assert result.underdiagnosis.reason == "no finding has a threshold"
     assert value(result.auroc["Pneumothorax"]) > 0.6
 
 
@@ -144,7 +144,7 @@ def test_a_group_that_is_read_worse_is_found_and_its_sick_are_missed_more() -> N
         np.where((sex == "F")[:, None], worse, better)
         for worse, better in zip(blurred.held_out, clear.held_out, strict=True)
     ]
-    one = Said(held_out=mixed, validation=clear.validation, untrained=clear.untrained)
+    one = Said(held_out=mixed, validation=clear.validation, not_learned=clear.not_learned)
     result: Any = judge(one, on)
     women, men = result.groups["sex"]["F"], result.groups["sex"]["M"]
     assert women["auroc"].n < N
@@ -182,9 +182,7 @@ def test_calibration_of_right_probabilities_is_at_its_floor_and_of_wrong_ones_ab
     validation = [generator.random((M, 2))]
 
     def measured(probabilities: np.ndarray) -> tuple[float, float]:
-        one = Said(
-            held_out=[probabilities], validation=validation, untrained=dict.fromkeys(FINDINGS)
-        )
+        one = Said(held_out=[probabilities], validation=validation, not_learned={})
         result = judge(one, films_)
         assert result.floor.value is not None
         return float(np.mean([value(x) for x in result.ece.values()])), result.floor.value

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from roentgen.metrics.estimates import Estimate
+from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.paired_scores import (
-    Lacking,
     Measured,
     Score,
     bonferroni,
@@ -86,7 +85,7 @@ def test_means_and_differences_are_taken_seed_by_seed_and_resample_by_resample()
     np.testing.assert_allclose(change.by_seed, [0.1, 0.3])
     np.testing.assert_allclose(change.replicates, [0.4, 0.1])
     assert change.n == 8
-    mean, note = mean_of([a, b, Lacking(why="no positives", n=3)])
+    mean, note = mean_of([a, b, NotMeasured("no positives", 3)])
     assert isinstance(mean, Measured)
     np.testing.assert_allclose(mean.by_seed, [0.45, 0.55])
     assert note == "over 2 of 3 findings"
@@ -111,7 +110,7 @@ def test_the_interval_of_a_gain_covers_patients_and_seeds() -> None:
 
 
 def test_what_is_lacking_stays_lacking() -> None:
-    lacking = Lacking(why="no positives", n=3)
+    lacking = NotMeasured("no positives", 3)
     for change in (difference(lacking, constant(1)), difference(constant(1), lacking)):
         assert change == lacking
         assert gain(change, 5).p_corrected.note == "not measured: no positives"
@@ -130,10 +129,10 @@ def test_the_widest_gap_names_its_groups() -> None:
     groups: dict[str, Score] = {
         "F": constant(0.8),
         "M": constant(0.9),
-        "X": Lacking(why="few", n=1),
+        "X": NotMeasured("few", 1),
     }
     gap, note = widest(groups)
     assert estimate(gap, note).value == pytest.approx(0.1)
     assert note == "M above F"
-    alone, _ = widest({"F": constant(0.8), "X": Lacking(why="few", n=1)})
+    alone, _ = widest({"F": constant(0.8), "X": NotMeasured("few", 1)})
     assert estimate(alone).note == ("not measured: 1 group(s) with enough cases; 2 are needed")
