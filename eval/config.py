@@ -12,10 +12,10 @@ from eval.config_sections import (
     SegmentationConfig,
     TextEncoderConfig,
     UtilityConfig,
-    at_least,
 )
 from roentgen.errors import InputError
 from roentgen.record.findings import FindingName
+from roentgen.setting_checks import require_range
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.label_arrays import NotMentioned
 from roentgen.vision.segmenter import SegmenterConfig
@@ -103,7 +103,8 @@ class EvaluateConfig:
             raise InputError(f"synthetic.{min(taken)}: the report uses this name; choose another")
         if not self.findings:
             raise InputError("findings is empty: name at least one")
-        at_least("", self, bootstrap=20, min_cases=1, pictures=1)
+        require_range(self, "bootstrap", at_least=20)
+        require_range(self, "min_cases", "pictures", at_least=1)
 
     @property
     def main_name(self) -> str:

@@ -1,11 +1,11 @@
 """The settings of each part of an evaluation; a part whose section is null is left out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from roentgen.errors import InputError
+from roentgen.setting_checks import require, require_distinct, require_range
 from roentgen.vision.features.extractor import ExtractorName
 
 
@@ -48,14 +48,15 @@ class FidelityConfig:
     """Of larger groups so many are drawn: distances of all groups take minutes, not hours."""
 
     def __post_init__(self) -> None:
-        if self.group_most < self.group_images:
-            raise InputError(
-                f"fidelity.group_most is {self.group_most}, fidelity.group_images "
-                f"{self.group_images}: the first must not be smaller"
-            )
-        at_least("fidelity", self, bootstrap=20, subsets=1, neighbours=1, group_images=20)
-        if not self.extractors:
-            raise InputError("fidelity.extractors is empty: name at least one, or fidelity: null")
+        require_range(
+            self, "fidelity.group_most", at_least=self.group_images, note="fidelity.group_images"
+        )
+        require_range(self, "fidelity.bootstrap", "fidelity.group_images", at_least=20)
+        require_range(self, "fidelity.subsets", "fidelity.neighbours", at_least=1)
+        require(
+            self.extractors != (),
+            "fidelity.extractors is empty: name at least one, or fidelity: null",
+        )
         labels = [extractor.label for extractor in self.extractors]
         for label in labels:
             if labels.count(label) > 1:
@@ -74,7 +75,8 @@ class DiversityConfig:
     """At most so many random pairs of images with a finding, and of the whole set."""
 
     def __post_init__(self) -> None:
-        at_least("diversity", self, images_per_prompt=2, prompts=2, pairs=2)
+        names = ("images_per_prompt", "prompts", "pairs")
+        require_range(self, *(f"diversity.{name}" for name in names), at_least=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +104,8 @@ class AlignmentConfig:
     fewer."""
 
     def __post_init__(self) -> None:
-        at_least("alignment", self, pool=20)
-        if not 0 < self.validation < 1:
-            raise InputError(
-                f"alignment.validation is {self.validation}; it must be above 0 and below 1"
-            )
+        require_range(self, "alignment.pool", at_least=20)
+        require_range(self, "alignment.validation", above=0, below=1)
         names = [model.name for model in self.clip]
         if len(set(names)) < len(names):
             raise InputError(f"alignment.clip names are {names}: give each model its own")
@@ -135,22 +134,14 @@ class UtilityConfig:
     on."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "multiples", "fractions"):
-            check_named(f"utility.{name}", getattr(self, name))
-        if any(multiple is not None and multiple <= 0 for multiple in self.multiples):
-            raise InputError(f"utility.multiples is {list(self.multiples)}; each must be above 0")
-        if not all(0 < fraction <= 1 for fraction in self.fractions) or 1 not in self.fractions:
-            raise InputError(
-                f"utility.fractions is {list(self.fractions)}; each must be above 0 and at most 1, "
-                "and 1 must be among them"
-            )
-        for name in ("pretraining", "validation"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(
-                    f"utility.{name} is {getattr(self, name)}; it must be above 0 and below 1"
-                )
-        if self.fine_tuning <= 0:
-            raise InputError(f"utility.fine_tuning is {self.fine_tuning}; it must be above 0")
+        require_distinct(self, "utility.seeds", "utility.multiples", "utility.fractions")
+        require_range(self, "utility.multiples", "utility.fine_tuning", above=0)
+        require_range(self, "utility.fractions", above=0, at_most=1)
+        require(
+            1 in self.fractions,
+            f"utility.fractions is {list(self.fractions)}: 1 must be among them",
+        )
+        require_range(self, "utility.pretraining", "utility.validation", above=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +152,7 @@ class MasksConfig:
     """Structures of which the real films and every synthetic set have masks."""
 
     def __post_init__(self) -> None:
-        check_named("masks.structures", self.structures)
+        require_distinct(self, "masks.structures")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,20 +172,15 @@ class SegmentationConfig:
     """Also train on all synthetic images alone."""
 
     def __post_init__(self) -> None:
-        check_named("segmentation.structures", self.structures)
-        check_named("segmentation.seeds", self.seeds)
-        if len(set(self.multiples)) < len(self.multiples) or min(self.multiples, default=1) <= 0:
-            raise InputError(
-                f"segmentation.multiples is {list(self.multiples)}: each once, above 0"
-            )
-        if not 0 < self.fraction <= 1:
-            raise InputError(
-                f"segmentation.fraction is {self.fraction}: it must be above 0 and at most 1"
-            )
-        if not self.multiples and not self.synthetic_alone:
-            raise InputError(
-                "segmentation compares nothing: give multiples, or synthetic_alone: true"
-            )
+        require_distinct(self, "segmentation.structures", "segmentation.seeds")
+        require(
+            self.multiples != () or self.synthetic_alone,
+            "segmentation compares nothing: give multiples, or synthetic_alone: true",
+        )
+        if self.multiples:
+            require_distinct(self, "segmentation.multiples")
+        require_range(self, "segmentation.multiples", above=0)
+        require_range(self, "segmentation.fraction", above=0, at_most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +200,7 @@ class TextEncoderConfig:
     """Each fold's reports are judged by probes fitted on the others."""
 
     def __post_init__(self) -> None:
-        at_least("text_encoder", self, folds=2)
+        require_range(self, "text_encoder.folds", at_least=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,28 +221,9 @@ class PrivacyConfig:
     """Noises at each timestep."""
 
     def __post_init__(self) -> None:
-        at_least("privacy", self, examples=1, shift=0, noises=1)
-        if not 0 < self.false_alarms < 0.5:
-            raise InputError(
-                f"privacy.false_alarms is {self.false_alarms}; it must be above 0 and below 0.5"
-            )
-        if self.membership_images is not None:
-            at_least("privacy", self, membership_images=20)
-        if not self.timesteps or not all(0 <= step < 1000 for step in self.timesteps):
-            raise InputError(
-                f"privacy.timesteps is {list(self.timesteps)}; give some from 0 to 999"
-            )
-
-
-def check_named(name: str, values: Sequence[object]) -> None:
-    """Raise InputError unless there is at least one value and each comes once."""
-    if not values or len(set(values)) < len(values):
-        raise InputError(f"{name} is {list(values)}: give each once, at least one")
-
-
-def at_least(section: str, config: object, **minima: int) -> None:
-    """Raise InputError naming the first setting below its minimum."""
-    for name, least in minima.items():
-        if getattr(config, name) < least:
-            place = f"{section}.{name}" if section else name
-            raise InputError(f"{place} is {getattr(config, name)}; it must be at least {least}")
+        require_range(self, "privacy.examples", "privacy.noises", at_least=1)
+        require_range(self, "privacy.shift", at_least=0)
+        require_range(self, "privacy.false_alarms", above=0, below=0.5)
+        require_range(self, "privacy.membership_images", at_least=20, note="or null")
+        require(self.timesteps != (), "privacy.timesteps is empty: give some from 0 to 999")
+        require_range(self, "privacy.timesteps", at_least=0, below=1000)

@@ -7,7 +7,8 @@ from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Split
-from sample.prompts.config import PromptsConfig, _require
+from roentgen.setting_checks import require, require_range
+from sample.prompts.config import PromptsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +39,15 @@ class GenerateConfig:
     """Say what would be drawn, how long it would take and on how much disk, and end."""
 
     def __post_init__(self) -> None:
-        _require(self.sheet_prompts > 0, f"sheet_prompts is {self.sheet_prompts}: at least 1")
-        _require(
+        require_range(self, "sheet_prompts", at_least=1)
+        require(
             self.prompts.negative_prompt is None or self.sampler.guidance_scale > 1,
             "prompts.negative_prompt has no effect without guidance: set sampler.guidance_scale "
             "above 1, or leave it out",
         )
         plain = SamplerSettings()
         for name in ("conditioning_scale", "conditioning_interval"):
-            _require(
+            require(
                 self.prompts.masks is not None
                 or getattr(self.sampler, name) == getattr(plain, name),
                 f"sampler.{name} has no effect without prompts.masks: leave it out",

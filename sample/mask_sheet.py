@@ -22,6 +22,7 @@ from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.record.views import View
+from roentgen.setting_checks import require, require_distinct, require_range
 from roentgen.storage import check_writable, write_file
 from sample.masks.transforms import MaskTransforms, is_mirrored, transformed
 
@@ -55,13 +56,10 @@ class MaskSheetConfig:
     """Replace the PNG if it exists."""
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.columns < 1:
-            raise InputError(f"rows, columns are {self.rows}, {self.columns}: at least 1 each")
-        if not self.structures or len(set(self.structures)) < len(self.structures):
-            told = ", ".join(self.structures) or "empty"
-            raise InputError(f"structures are {told}: name at least one, each once")
-        if self.output.suffix.lower() != ".png":
-            raise InputError(f"output {self.output} is no PNG: end it in .png")
+        require_range(self, "rows", "columns", at_least=1)
+        require_distinct(self, "structures")
+        is_png = self.output.suffix.lower() == ".png"
+        require(is_png, f"output {self.output} is no PNG: end it in .png")
 
 
 def mask_sheet(config: MaskSheetConfig) -> str:

@@ -26,9 +26,10 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.backbones.tiny import build_tiny
 from roentgen.diffusion.vae import Images, psnr, reconstruct
-from roentgen.errors import InputError, run_program
+from roentgen.errors import run_program
 from roentgen.manifest import provenance
 from roentgen.randomness import numpy_generator, torch_generator
+from roentgen.setting_checks import require
 from roentgen.storage import check_output
 
 
@@ -59,8 +60,7 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         for phase in self.phases:
-            if phase.crop % 8:
-                raise InputError(f"phases.crop {phase.crop} is not divisible by 8")
+            require(phase.crop % 8 == 0, f"phases.crop is {phase.crop}: not divisible by 8")
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import provenance, read_manifest
+from roentgen.setting_checks import require_range
 from roentgen.storage import check_output
 from train.checks import choose_prediction
 from train.config import FinetuneConfig
-from train.config_sections import require
 from train.optim.lora import adapt, merge
 from train.optim.posthoc_ema import Snapshot, coefficients, combine, find_snapshots, misfit
 from train.setup.base_model import base_fingerprints, load_base
@@ -46,7 +46,7 @@ class AverageConfig:
     """Replace the model that the output folder holds."""
 
     def __post_init__(self) -> None:
-        require(0 < self.width < 0.28, f"width is {self.width}: allowed is between 0 and 0.28")
+        require_range(self, "width", above=0, below=0.28)
 
 
 def main() -> None:

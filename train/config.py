@@ -8,6 +8,7 @@ from roentgen.diffusion.conditions.controlnet import NEW_LAYERS
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.setting_checks import require, require_distinct, require_range
 from train.config_sections import (
     Attention,
     CheckpointConfig,
@@ -22,7 +23,6 @@ from train.config_sections import (
     SwapConfig,
     ValidationConfig,
     WeightedStyle,
-    require,
 )
 
 
@@ -80,9 +80,7 @@ class RunConfig:
     """Check all, then print parameters, memory, disk and time; nothing is written or trained."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulation", "log_every"):
-            value = getattr(self, name)
-            require(value > 0, f"{name} is {value}: at least 1")
+        require_range(self, "steps", "batch", "accumulation", "log_every", at_least=1)
         require(
             self.batch % self.accumulation == 0,
             f"batch {self.batch} cannot be cut into accumulation={self.accumulation} equal slices",
@@ -141,7 +139,7 @@ class FinetuneConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.prompt_chunks > 0, f"prompt_chunks is {self.prompt_chunks}: at least 1")
+        require_range(self, "prompt_chunks", at_least=1)
         weights = [entry.weight for entry in self.styles]
         require(min(weights, default=1) > 0, "styles: every weight must be above 0")
         rates = self.learning_rate
@@ -210,14 +208,9 @@ class ControlnetConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.structures != (), "structures is empty: name at least one")
-        twice = {name for name in self.structures if self.structures.count(name) > 1}
-        require(not twice, f"structures names {', '.join(sorted(twice))} twice: once is enough")
-        for name in ("learning_rate", "new_rate"):
-            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}: above 0")
-        for name in ("mask_dropout", "structure_dropout"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"{name} is {value}: allowed are [0, 1)")
+        require_distinct(self, "structures")
+        require_range(self, "learning_rate", "new_rate", above=0)
+        require_range(self, "mask_dropout", "structure_dropout", at_least=0, below=1)
         require(
             self.obedience is None or self.validation is not None,
             "obedience is measured on the held-out split: set validation, or obedience to null",

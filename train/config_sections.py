@@ -4,20 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from roentgen.errors import InputError
 from roentgen.prompts.filters import Filter
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.setting_checks import require, require_range
 from roentgen.vision.segmenter import SegmenterConfig
 
 PredictionType = Literal["epsilon", "v_prediction"]
 Timesteps = Literal["uniform", "stratified", "cubic"]
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "xformers"]
-
-
-def require(holds: bool, message: str) -> None:
-    """Raise InputError with this message unless it holds."""
-    if not holds:
-        raise InputError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +33,10 @@ class AugmentConfig:
     """Contrast and brightness changed by at most this share."""
 
     def __post_init__(self) -> None:
-        require(self.variants > 1, f"data.augment.variants is {self.variants}: at least 2")
-        limits = {"rotation": 30.0, "shift": 0.25, "scale": 0.5, "contrast": 0.5}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            require(0 <= value <= limit, f"data.augment.{name} is {value}: allowed is 0 to {limit}")
+        require_range(self, "data.augment.variants", at_least=2)
+        require_range(self, "data.augment.rotation", at_least=0, at_most=30)
+        require_range(self, "data.augment.shift", at_least=0, at_most=0.25)
+        require_range(self, "data.augment.scale", "data.augment.contrast", at_least=0, at_most=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +84,9 @@ class LearningRates:
     """Of the projection that `swap_text_encoder` brings where widths differ."""
 
     def __post_init__(self) -> None:
-        rates = [rate for rate in (self.unet, self.text_encoder) if rate is not None]
-        least = min([*rates, self.projection])
-        require(least > 0, "learning_rate must be above 0; null freezes a net")
+        nets = ("learning_rate.unet", "learning_rate.text_encoder")
+        require_range(self, *nets, above=0, note="null freezes a net")
+        require_range(self, "learning_rate.projection", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +113,7 @@ class OptimizerConfig:
     the run."""
 
     def __post_init__(self) -> None:
-        require(self.skips > 0, f"optimizer.skips is {self.skips}: at least 1")
+        require_range(self, "optimizer.skips", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +137,8 @@ class ObjectiveConfig:
     """Rescale the noise schedule so that its last step holds no signal; needs v_prediction."""
 
     def __post_init__(self) -> None:
-        require(
-            self.offset_noise >= 0, f"objective.offset_noise is {self.offset_noise}: at least 0"
-        )
-        dropout = self.caption_dropout
-        require(0 <= dropout < 1, f"objective.caption_dropout is {dropout}: allowed are [0, 1)")
+        require_range(self, "objective.offset_noise", at_least=0)
+        require_range(self, "objective.caption_dropout", at_least=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +154,7 @@ class PosthocConfig:
     """Their relative standard deviations (sigma_rel)."""
 
     def __post_init__(self) -> None:
-        require(self.every > 0, f"ema.posthoc.every is {self.every}: at least 1")
+        require_range(self, "ema.posthoc.every", at_least=1)
         narrow, wide = self.widths
         require(
             0 < narrow < wide < 0.28,  # at 0.289 the exponent is 0: a plain mean
@@ -185,8 +175,8 @@ class EmaConfig:
     """Averages to choose a width from afterwards; null: none."""
 
     def __post_init__(self) -> None:
-        require(self.start >= 0, f"ema.start is {self.start}: at least 0")
-        require(0 < self.decay < 1, f"ema.decay is {self.decay}: allowed is between 0 and 1")
+        require_range(self, "ema.start", at_least=0)
+        require_range(self, "ema.decay", above=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +189,7 @@ class CheckpointConfig:
     """How many are kept."""
 
     def __post_init__(self) -> None:
-        require(self.every > 0, f"checkpoint.every is {self.every}: at least 1")
-        require(self.keep > 0, f"checkpoint.keep is {self.keep}: at least 1")
+        require_range(self, "checkpoint.every", "checkpoint.keep", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +202,7 @@ class ValidationConfig:
     """At most this many of the split, evenly spaced."""
 
     def __post_init__(self) -> None:
-        require(self.every > 0, f"validation.every is {self.every}: at least 1")
-        require(self.images > 0, f"validation.images is {self.images}: at least 1")
+        require_range(self, "validation.every", "validation.images", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,12 +222,9 @@ class PreviewConfig:
 
     def __post_init__(self) -> None:
         require(len(self.prompts) > 0, "preview.prompts is empty; set preview to null for none")
-        for name in ("every", "count"):
-            value = getattr(self, name)
-            require(value > 0, f"preview.{name} is {value}: at least 1")
-        require(self.steps > 1, f"preview.steps is {self.steps}: at least 2")
-        scale = self.guidance_scale
-        require(scale >= 1, f"preview.guidance_scale is {scale}: at least 1, which is no guidance")
+        require_range(self, "preview.every", "preview.count", at_least=1)
+        require_range(self, "preview.steps", at_least=2)
+        require_range(self, "preview.guidance_scale", at_least=1, note="which is no guidance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,8 +242,8 @@ class LoraConfig:
     """Learn magnitudes too (DoRA, Liu et al. 2024)."""
 
     def __post_init__(self) -> None:
-        require(self.rank > 0, f"lora.rank is {self.rank}: at least 1")
-        require(self.alpha > 0, f"lora.alpha is {self.alpha}: above 0")
+        require_range(self, "lora.rank", at_least=1)
+        require_range(self, "lora.alpha", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +256,7 @@ class SwapConfig:
     """Tokens of a prompt, at most the model's own limit."""
 
     def __post_init__(self) -> None:
-        require(self.max_tokens > 2, f"swap_text_encoder.max_tokens is {self.max_tokens}: above 2")
+        require_range(self, "swap_text_encoder.max_tokens", above=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,13 +278,7 @@ class ObedienceConfig:
     run's caches."""
 
     def __post_init__(self) -> None:
-        for name in ("every", "images"):
-            value = getattr(self, name)
-            require(value > 0, f"obedience.{name} is {value}: at least 1")
-        require(self.steps > 1, f"obedience.steps is {self.steps}: at least 2")
-        conditioning = self.conditioning_scale
-        require(
-            conditioning > 0, f"obedience.conditioning_scale is {conditioning}: it must be above 0"
-        )
-        scale = self.guidance_scale
-        require(scale >= 1, f"obedience.guidance_scale is {scale}: at least 1, which is none")
+        require_range(self, "obedience.every", "obedience.images", at_least=1)
+        require_range(self, "obedience.steps", at_least=2)
+        require_range(self, "obedience.conditioning_scale", above=0)
+        require_range(self, "obedience.guidance_scale", at_least=1, note="which is no guidance")

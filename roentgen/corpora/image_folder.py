@@ -18,6 +18,7 @@ from roentgen.imaging.images import Fit
 from roentgen.manifest import License
 from roentgen.record.radiograph import Radiograph, Split
 from roentgen.record.splits import Fractions, SplitRules
+from roentgen.setting_checks import require
 
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 # The names that `datasets` takes for a split's folder.
@@ -40,8 +41,9 @@ class ImageFolderConfig(TableConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.masks is not None:
-            raise InputError("image_folder.masks is not possible: give the corpus as a table")
+        require(
+            self.masks is None, "image_folder.masks is not possible: give the corpus as a table"
+        )
 
 
 class ImageFolderItem(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from roentgen.corpora.reader import Exclusion
-from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
 from roentgen.phantom.reports import plain_caption, write_report
@@ -15,6 +14,7 @@ from roentgen.phantom.study import Film, Study, draw_study
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Radiograph, Report, Split
 from roentgen.record.views import View
+from roentgen.setting_checks import require, require_range
 
 LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
 
@@ -35,11 +35,9 @@ class PhantomConfig:
     ("huge white water level at the bottom on the left"); or "a chest radiograph" for all."""
 
     def __post_init__(self) -> None:
-        for name in ("train", "validate", "test"):
-            if getattr(self, name) < 0:
-                raise InputError(f"phantom.{name} is {getattr(self, name)}: it counts studies")
-        if not 0 <= self.ap_share <= 1:
-            raise InputError(f"phantom.ap_share is {self.ap_share}: a share is between 0 and 1")
+        counts = ("phantom.train", "phantom.validate", "phantom.test")
+        require_range(self, *counts, at_least=0, note="it counts studies")
+        require_range(self, "phantom.ap_share", at_least=0, at_most=1)
 
 
 class PhantomStudy(NamedTuple):
@@ -73,8 +71,10 @@ class PhantomReader:
         return studies, []
 
     def __post_init__(self) -> None:
-        if self.size % 2 or self.size < 32:
-            raise InputError(f"size is {self.size}: phantoms need an even number of at least 32")
+        require(
+            self.size % 2 == 0 and self.size >= 32,
+            f"size is {self.size}: phantoms need an even number of at least 32",
+        )
 
     def read(self, item: PhantomStudy) -> list[Radiograph]:
         """Draw one study: a PA and a lateral film, or one AP film."""

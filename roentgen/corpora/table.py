@@ -26,6 +26,7 @@ from roentgen.record.findings import Finding, FindingName
 from roentgen.record.radiograph import Radiograph, Report, Split
 from roentgen.record.splits import SplitRules, split_of_patient
 from roentgen.record.views import View
+from roentgen.setting_checks import require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +91,11 @@ class TableConfig:
     """Masks of the images."""
 
     def __post_init__(self) -> None:
-        if not self.licenses:
-            raise InputError("table.licenses is empty: name the terms the images are under")
-        if self.license_column is None and len(self.licenses) != 1:
-            raise InputError("table.licenses has several entries: set table.license_column")
+        require(len(self.licenses) > 0, "table.licenses is empty: name the terms of the images")
+        require(
+            self.license_column is not None or len(self.licenses) == 1,
+            "table.licenses has several entries: set table.license_column",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from roentgen.imaging.images import Fit
 from roentgen.preparation.postprocess import ReportRules
 from roentgen.prompts.filters import Filter
 from roentgen.record.splits import SplitRules
+from roentgen.setting_checks import require_range
 
 READERS = {
     "table": TableReader,
@@ -108,12 +109,9 @@ class PrepareConfig:
             raise InputError("split is missing: see split in --help")
         if given == ["phantom"] and self.split is not None:
             raise InputError("split does not go with phantom: set the split's sizes in phantom")
-        if self.size < 1:
-            raise InputError(f"size is {self.size}: it must be at least 1")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers is {self.workers}: it must be at least 1, or null")
-        if not 0 <= self.max_bad_share <= 1:
-            raise InputError(f"max_bad_share is {self.max_bad_share}: it must be between 0 and 1")
+        require_range(self, "size", at_least=1)
+        require_range(self, "workers", at_least=1, note="or null")
+        require_range(self, "max_bad_share", at_least=0, at_most=1)
 
 
 def make_reader(config: PrepareConfig) -> CorpusReader:

@@ -9,6 +9,7 @@ from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.views import VIEWS, View
+from roentgen.setting_checks import require, require_choice, require_range
 
 PresetName = Literal["roentgen", "roentgen_v2"]
 KeptSection = Literal["findings", "impression", "last_paragraph"]
@@ -36,9 +37,7 @@ class Filter:
 
     def __post_init__(self) -> None:
         if self.preset is not None:
-            if self.preset not in get_args(PresetName):
-                choices = ", ".join(get_args(PresetName))
-                raise InputError(f"unknown preset {self.preset!r}; choose one of: {choices}")
+            require_choice("preset", self.preset, get_args(PresetName))
             for rule in fields(Filter):
                 if getattr(self, rule.name) is None:
                     object.__setattr__(self, rule.name, getattr(PRESETS[self.preset], rule.name))
@@ -48,17 +47,16 @@ class Filter:
             ((self.section,) if self.section else (), get_args(KeptSection), "section"),
         ):
             for value in values or ():
-                if value not in allowed:
-                    choices = ", ".join(allowed)
-                    raise InputError(f"unknown {what} {value!r}; choose one of: {choices}")
-        for name in ("min_characters", "max_tokens"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise InputError(f"{name} is {limit}: it must be at least 1, or null")
-        if self.min_characters is not None and self.section is None:
-            raise InputError("min_characters needs section: say of which one")
-        if self.max_tokens is not None and self.section is None and self.prompt is None:
-            raise InputError("max_tokens needs section or prompt: say of what")
+                require_choice(what, value, allowed)
+        require_range(self, "min_characters", "max_tokens", at_least=1, note="or null")
+        require(
+            self.min_characters is None or self.section is not None,
+            "min_characters needs section: say of which one",
+        )
+        require(
+            self.max_tokens is None or self.section is not None or self.prompt is not None,
+            "max_tokens needs section or prompt: say of what",
+        )
 
     def refusal(
         self,

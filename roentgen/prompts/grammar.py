@@ -20,6 +20,7 @@ from roentgen.prompts.vocabulary import DEGREES, DETAIL_NOUNS, GRADED, NOUNS, PL
 from roentgen.record.findings import FINDING_NAMES, Finding, State
 from roentgen.record.radiograph import Radiograph, Report, Sex
 from roentgen.record.views import VIEW_TOKENS, View
+from roentgen.setting_checks import require, require_choice
 
 __all__ = [
     "PromptContent",
@@ -96,16 +97,13 @@ class PromptStyle:
     """Tell uncertain findings ("possible edema")."""
 
     def __post_init__(self) -> None:
-        for value, allowed, what in (
-            (self.text, PromptText, "prompt text"),
-            (self.form, FindingsForm, "form of findings"),
-            (self.sex_words, SexWords, "sex_words"),
-        ):
-            if value not in get_args(allowed):
-                choices = ", ".join(get_args(allowed))
-                raise InputError(f"unknown {what} {value!r}; choose one of: {choices}")
-        if self.race and not self.demographics:
-            raise InputError("prompt.race needs prompt.demographics: set both or neither")
+        require_choice("prompt text", self.text, get_args(PromptText))
+        require_choice("form of findings", self.form, get_args(FindingsForm))
+        require_choice("sex_words", self.sex_words, get_args(SexWords))
+        require(
+            self.demographics or not self.race,
+            "prompt.race needs prompt.demographics: set both or neither",
+        )
 
 
 def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from roentgen.errors import InputError
+from roentgen.setting_checks import require_choice
 
 FindingName = Literal[
     "Atelectasis",
@@ -46,15 +46,12 @@ class Finding:
     detail: str | None = None
 
     def __post_init__(self) -> None:
-        for value, allowed, what in (
-            (self.name, FINDING_NAMES, "finding"),
-            (self.state, STATES, "state"),
-            (self.side, (None, *SIDES), "side"),
-            (self.severity, (None, *SEVERITIES), "severity"),
-        ):
-            if value not in allowed:
-                choices = ", ".join(str(a) for a in allowed if a is not None)
-                raise InputError(f"unknown {what} {value!r}; choose one of: {choices}")
+        require_choice("finding", self.name, FINDING_NAMES)
+        require_choice("state", self.state, STATES)
+        if self.side is not None:
+            require_choice("side", self.side, SIDES)
+        if self.severity is not None:
+            require_choice("severity", self.severity, SEVERITIES)
 
 
 def states(findings: tuple[Finding, ...]) -> dict[FindingName, State]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Split
+from roentgen.setting_checks import require_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,7 @@ class SplitRules:
         given = [x for x in (self.column, self.fractions, self.published) if x is not None]
         if len(given) != 1:
             raise InputError("split needs one of split.column, split.fractions and split.published")
-        if not 0 <= self.validate_share < 1:
-            raise InputError(
-                f"split.validate_share is {self.validate_share}: it must be at least 0, below 1"
-            )
+        require_range(self, "split.validate_share", at_least=0, below=1)
 
     def check_published(self, known: Sequence[str]) -> None:
         """Raise InputError unless a reader that knows these published splits can follow."""

@@ -27,6 +27,7 @@ from roentgen.manifest import fingerprint_of_files
 from roentgen.randomness import derive_seed, torch_generator
 from roentgen.record.findings import FindingName
 from roentgen.record.views import VIEWS
+from roentgen.setting_checks import require_range
 from roentgen.storage import write_file, write_json
 from roentgen.vision.backbones import (
     FOLD,
@@ -77,9 +78,8 @@ class ClassifierConfig:
     """Augmentation: largest relative change of contrast, and of brightness on [-1, 1]."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"classifier.{name} is {getattr(self, name)}; it must be above 0")
+        positive = ("steps", "batch_size", "learning_rate")
+        require_range(self, *(f"classifier.{name}" for name in positive), above=0)
         if not self.widths or any(width < GROUPS or width % GROUPS for width in self.widths):
             raise InputError(
                 f"classifier.widths is {list(self.widths)}; give multiples of {GROUPS}"

@@ -25,6 +25,7 @@ from roentgen.dataset.image_arrays import Images
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed, torch_generator
+from roentgen.setting_checks import require, require_range
 from roentgen.storage import write_file, write_json
 from roentgen.vision.classifier import schedule, to_input
 
@@ -59,11 +60,12 @@ class SegmenterConfig:
     """Augmentation: largest relative change of contrast, and of brightness on [-1, 1]."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"segmenter.{name} is {getattr(self, name)}; it must be above 0")
-        if len(self.widths) != 5 or min(self.widths) < 1:
-            raise InputError(f"segmenter.widths is {list(self.widths)}; give five numbers above 0")
+        positive = ("steps", "batch_size", "learning_rate")
+        require_range(self, *(f"segmenter.{name}" for name in positive), above=0)
+        require(
+            len(self.widths) == 5 and min(self.widths) > 0,
+            f"segmenter.widths is {list(self.widths)}; give five numbers above 0",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

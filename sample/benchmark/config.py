@@ -7,7 +7,7 @@ from typing import Any
 
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SchedulerName
-from roentgen.errors import InputError
+from roentgen.setting_checks import require, require_range
 from sample.prompts.config import DatasetPrompts
 
 
@@ -30,8 +30,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         for name, values in vars(self).items():
-            if values == ():
-                raise InputError(f"a grid's {name} is empty: give values, or leave it out")
+            require(values != (), f"a grid's {name} is empty: give values, or leave it out")
 
     def settings(self, shared: SamplerSettings) -> list[SamplerSettings]:
         """One of each combination, the last field changing first."""
@@ -67,15 +66,12 @@ class BenchConfig:
     """The folder of results. Rows that it holds already are not measured again."""
 
     def __post_init__(self) -> None:
-        if self.samples < 2:
-            raise InputError(f"samples is {self.samples}: at least 2")
-        if not self.grids:
-            raise InputError("grids is empty: give at least one")
-        if self.floor_split == self.prompts.split:
-            raise InputError(
-                f"floor_split is {self.floor_split!r}, the split that FID is measured to: give "
-                "another"
-            )
+        require_range(self, "samples", at_least=2)
+        require(self.grids != (), "grids is empty: give at least one")
+        require(
+            self.floor_split != self.prompts.split,
+            f"floor_split is {self.floor_split!r}, the split that FID is measured to: give another",
+        )
 
     def rows(self) -> list[SamplerSettings]:
         """The settings of each row, each once."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Split
+from roentgen.setting_checks import require, require_distinct, require_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,7 @@ class WebDatasetFormat:
     """A shard that is as large as this ends with fewer images."""
 
     def __post_init__(self) -> None:
-        for name in ("shard_images", "shard_megabytes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"webdataset.{name} is {getattr(self, name)}: at least 1")
+        require_range(self, "webdataset.shard_images", "webdataset.shard_megabytes", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class ChexpertFormat:
     """Of JPEG, 1 to 100."""
 
     def __post_init__(self) -> None:
-        _check_quality("chexpert", self.quality)
+        require_range(self, "chexpert.quality", at_least=1, at_most=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class MimicCxrJpgFormat:
     """Of JPEG, 1 to 100; MIMIC-CXR-JPG has 95."""
 
     def __post_init__(self) -> None:
-        _check_quality("mimic_cxr_jpg", self.quality)
+        require_range(self, "mimic_cxr_jpg.quality", at_least=1, at_most=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +90,11 @@ class ExportConfig:
     """DICOM files."""
 
     def __post_init__(self) -> None:
-        if not self.formats:
-            raise InputError(
-                f"no format is given: set at least one of {', '.join(FORMATS)} (to {{}})"
-            )
-        if self.splits is not None and len(set(self.splits)) != len(self.splits):
-            raise InputError(f"splits names one twice: {', '.join(self.splits)}")
-        if self.splits == ():
-            raise InputError("splits is empty: name at least one, or null for all")
+        require(
+            self.formats != (),
+            f"no format is given: set at least one of {', '.join(FORMATS)} (to {{}})",
+        )
+        require_distinct(self, "splits", note="or null for all")
         output, dataset = self.output.resolve(), self.dataset.resolve()
         if output == dataset or output in dataset.parents or dataset in output.parents:
             raise InputError(
@@ -113,8 +109,3 @@ class ExportConfig:
 
 
 FORMATS = ("folder", "webdataset", "chexpert", "mimic_cxr_jpg", "dicom")
-
-
-def _check_quality(section: str, quality: int) -> None:
-    if not 1 <= quality <= 100:
-        raise InputError(f"{section}.quality is {quality}: from 1 to 100")

@@ -23,6 +23,7 @@ from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.record.views import View
+from roentgen.setting_checks import require_range
 from sample.masks.hemithorax import parts_by_half, right_half
 from sample.masks.laterality import swap_words
 from sample.masks.motion import Motion, Places, affine, elastic, from_base, from_wall, grid, sampled
@@ -56,8 +57,9 @@ class FindingTransforms:
     """Others: bent by at most this share of the side. In [0, 0.1]."""
 
     def __post_init__(self) -> None:
-        limits = {"thickness": 2.0, "shift": 0.25, "scale": 1.0, "rotation": 90.0, "elastic": 0.1}
-        _check(self, "transforms.findings", limits)
+        limits = {"thickness": 2, "shift": 0.25, "scale": 1, "rotation": 90, "elastic": 0.1}
+        for name, limit in limits.items():
+            require_range(self, f"transforms.findings.{name}", at_least=0, at_most=limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,22 +86,13 @@ class MaskTransforms:
     also exchanges sides in their prompts and findings (`sample.masks.laterality`). In [0, 1]."""
 
     def __post_init__(self) -> None:
-        limits = {"shift": 0.25, "scale": 0.5, "rotation": 45.0, "shear": 30.0, "elastic": 0.1}
-        _check(self, "transforms", limits | {"elastic_width": 0.5, "mirror": 1.0})
-        most = max(self.elastic, self.findings.elastic if self.findings else 0.0)
-        least = max(0.05, 2 * most)
-        if self.elastic_width < least:
-            raise InputError(
-                f"transforms.elastic_width is {self.elastic_width}: at least {least:g}, "
-                "twice the larger elastic and no less than 0.05"
-            )
-
-
-def _check(section: object, name: str, limits: dict[str, float]) -> None:
-    for key, limit in limits.items():
-        value = getattr(section, key)
-        if not 0 <= value <= limit:
-            raise InputError(f"{name}.{key} is {value}: allowed is 0 to {limit:g}")
+        limits = {"shift": 0.25, "scale": 0.5, "rotation": 45, "shear": 30, "elastic": 0.1}
+        for name, limit in (limits | {"mirror": 1}).items():
+            require_range(self, f"transforms.{name}", at_least=0, at_most=limit)
+        elastic = max(self.elastic, self.findings.elastic if self.findings else 0.0)
+        least = max(0.05, 2 * elastic)
+        why = "twice the larger elastic and no less than 0.05"
+        require_range(self, "transforms.elastic_width", at_least=least, at_most=0.5, note=why)
 
 
 def is_mirrored(transforms: MaskTransforms, seed: int) -> bool:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.errors import InputError
 from roentgen.record.views import View
+from roentgen.setting_checks import require, require_distinct, require_range
 from sample.masks.transforms import MaskTransforms
 from sample.prompts.label_config import LabelPrompts
 
@@ -35,17 +35,12 @@ class MaskPrompts:
     """The first image of each prompt has its masks unmoved."""
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"prompts.masks.limit is {self.limit}: at least 1, or null for all")
-        if self.structures == ():
-            raise InputError("prompts.masks.structures is empty: name at least one, or null")
-        if self.first_as_it_is and self.transforms is None:
-            raise InputError("prompts.masks.first_as_it_is has no effect without transforms")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise InputError(message)
+        require_range(self, "prompts.masks.limit", at_least=1, note="or null for all")
+        require_distinct(self, "prompts.masks.structures", note="or null")
+        require(
+            self.transforms is not None or not self.first_as_it_is,
+            "prompts.masks.first_as_it_is has no effect without transforms",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +57,7 @@ class DatasetPrompts:
     """At most so many radiographs, drawn by lot; null: all."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.limit is None or self.limit > 0,
-            f"prompts.dataset.limit is {self.limit}: at least 1, or null for all",
-        )
+        require_range(self, "prompts.dataset.limit", at_least=1, note="or null for all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,20 +103,20 @@ class PromptsConfig:
     def __post_init__(self) -> None:
         sources = ("findings", "texts", "dataset", "table", "labels", "masks")
         given = [name for name in sources if getattr(self, name) is not None]
-        _require(
+        require(
             len(given) == 1,
             f"prompts needs exactly one of {', '.join(sources)}; "
             f"given: {', '.join(given) or 'none'}",
         )
         for name in ("findings", "texts"):
-            _require(getattr(self, name) != (), f"prompts.{name} is empty: give at least one")
-        _require(self.count > 0, f"prompts.count is {self.count}: at least 1")
-        _require(
+            require(getattr(self, name) != (), f"prompts.{name} is empty: give at least one")
+        require_range(self, "prompts.count", at_least=1)
+        require(
             self.labels is None or self.count == 1,
             "prompts.count does not go with prompts.labels, which say how many images of each",
         )
         for name in ("dataset", "labels", "masks"):
-            _require(
+            require(
                 not (getattr(self, name) and self.views),
                 f"prompts.views does not go with prompts.{name}: use prompts.{name}.views",
             )

@@ -12,6 +12,7 @@ from roentgen.errors import InputError
 from roentgen.prompts.vocabulary import RACES
 from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES
 from roentgen.record.views import VIEWS
+from roentgen.setting_checks import require, require_range
 
 OLDEST = 120  # years
 _KINDS = ("counts", "shares", "single", "balanced", "prevalence")
@@ -180,21 +181,23 @@ class LabelPrompts:
             check_shares("prompts.labels.shares", self.shares)
 
     def _check_images(self) -> None:
-        if self.counts is not None and self.images is not None:
-            raise InputError("prompts.labels.images does not go with counts, which add up to it")
+        require(
+            self.counts is None or self.images is None,
+            "prompts.labels.images does not go with counts, which add up to it",
+        )
         open_end = self.balanced is not None and self.balanced.top_up
-        if self.images is None and self.counts is None and not open_end:
-            raise InputError("prompts.labels.images is missing: say how many images in all")
-        if self.images is not None and self.images < 1:
-            raise InputError(f"prompts.labels.images is {self.images}: at least 1")
-        if not 0 <= self.no_finding < 1:
-            raise InputError(
-                f"prompts.labels.no_finding is {self.no_finding}: a share from 0 to below 1"
-            )
-        if self.no_finding and (self.counts is not None or self.prevalence is not None):
-            raise InputError(
-                "prompts.labels.no_finding goes with shares, single and balanced: counts name "
-                "'No Finding' themselves, prevalence has the dataset's share"
-            )
-        if self.no_finding and self.images is None:
-            raise InputError("prompts.labels.no_finding is a share of images: set images")
+        require(
+            self.images is not None or self.counts is not None or open_end,
+            "prompts.labels.images is missing: say how many images in all",
+        )
+        require_range(self, "prompts.labels.images", at_least=1)
+        require_range(self, "prompts.labels.no_finding", at_least=0, below=1)
+        require(
+            not self.no_finding or (self.counts is None and self.prevalence is None),
+            "prompts.labels.no_finding goes with shares, single and balanced: counts name "
+            "'No Finding' themselves, prevalence has the dataset's share",
+        )
+        require(
+            not self.no_finding or self.images is not None,
+            "prompts.labels.no_finding is a share of images: set images",
+        )

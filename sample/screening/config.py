@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roentgen.errors import InputError
 from roentgen.record.findings import FindingName
+from roentgen.setting_checks import require, require_distinct, require_range
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.features.extractor import ExtractorName
 from roentgen.vision.label_arrays import NotMentioned
@@ -42,12 +42,8 @@ class ProxyConfig:
     proxy tells it, and flatters."""
 
     def __post_init__(self) -> None:
-        if self.min_cases < 2:
-            raise InputError(f"proxy.min_cases is {self.min_cases}: at least 2")
-        if self.audit_share is not None and not 0 < self.audit_share < 1:
-            raise InputError(
-                f"proxy.audit_share is {self.audit_share}: between 0 and 1, or null for no audit"
-            )
+        require_range(self, "proxy.min_cases", at_least=2)
+        require_range(self, "proxy.audit_share", above=0, below=1, note="or null for no audit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +56,8 @@ class LabelsConfig:
     """Share at most of real, rightly labelled patients that would be dropped."""
 
     def __post_init__(self) -> None:
-        _share("labels.false_alarms", self.false_alarms)
-        if self.findings == ():
-            raise InputError("labels.findings is empty: name at least one, or null for all")
+        require_range(self, "labels.false_alarms", above=0, below=1)
+        require_distinct(self, "labels.findings", note="or null for all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +70,8 @@ class SidesConfig:
     """Share at most of real patients that would be dropped."""
 
     def __post_init__(self) -> None:
-        _share("sides.false_alarms", self.false_alarms)
-        if self.findings == ():
-            raise InputError("sides.findings is empty: name at least one, or null for all")
+        require_range(self, "sides.false_alarms", above=0, below=1)
+        require_distinct(self, "sides.findings", note="or null for all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +82,7 @@ class ViewConfig:
     """Share at most of real patients that would be dropped."""
 
     def __post_init__(self) -> None:
-        _share("view.false_alarms", self.false_alarms)
+        require_range(self, "view.false_alarms", above=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +96,8 @@ class QualityConfig:
     ones in contrast, say, and not be spoilt."""
 
     def __post_init__(self) -> None:
-        _share("quality.false_alarms", self.false_alarms)
-        if not self.margin >= 1:
-            raise InputError(f"quality.margin is {self.margin}: at least 1")
+        require_range(self, "quality.false_alarms", above=0, below=1)
+        require_range(self, "quality.margin", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +116,9 @@ class OutliersConfig:
     """Share at most of real patients that would be dropped."""
 
     def __post_init__(self) -> None:
-        _share("outliers.false_alarms", self.false_alarms)
-        if not 0 < self.neighbour <= self.films:
-            raise InputError(
-                f"outliers.neighbour is {self.neighbour}: from 1 to outliers.films ({self.films})"
-            )
+        require_range(self, "outliers.false_alarms", above=0, below=1)
+        most = "which is outliers.films"
+        require_range(self, "outliers.neighbour", at_least=1, at_most=self.films, note=most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +132,8 @@ class CopiesConfig:
     for 1 / (n + 1): of fewer than it takes the limit lies beyond the likeliest of them."""
 
     def __post_init__(self) -> None:
-        _share("copies.false_alarms", self.false_alarms)
-        _shift("copies.shift", self.shift)
+        require_range(self, "copies.false_alarms", above=0, below=1)
+        require_range(self, "copies.shift", at_least=0, at_most=16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +148,9 @@ class DuplicatesConfig:
     """Real patients, drawn by lot, whose likeness to each other sets the limit."""
 
     def __post_init__(self) -> None:
-        _share("duplicates.false_alarms", self.false_alarms)
-        _shift("duplicates.shift", self.shift)
-        if self.films < 20:
-            raise InputError(f"duplicates.films is {self.films}: at least 20")
+        require_range(self, "duplicates.false_alarms", above=0, below=1)
+        require_range(self, "duplicates.shift", at_least=0, at_most=16)
+        require_range(self, "duplicates.films", at_least=20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +161,7 @@ class DemographicsConfig:
     """Share at most of real patients that would be dropped."""
 
     def __post_init__(self) -> None:
-        _share("demographics.false_alarms", self.false_alarms)
+        require_range(self, "demographics.false_alarms", above=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,15 +210,20 @@ class ScreenConfig:
     """Dropped images shown of each gate."""
 
     def __post_init__(self) -> None:
-        for name, least in (("attempts", 0), ("best_of", 1), ("pictures", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}: at least {least}")
-        if self.best_of > 1 and self.labels is None:
-            raise InputError("best_of needs the score of labels: set labels, or best_of: 1")
-        if not any(getattr(self, name) for name in GATES):
-            raise InputError(f"every gate is null: set at least one of {', '.join(GATES)}")
-        if self.output.resolve() == self.dataset.resolve():
-            raise InputError(f"output is the set that is screened ({self.dataset}): name another")
+        require_range(self, "attempts", at_least=0)
+        require_range(self, "best_of", "pictures", at_least=1)
+        require(
+            self.best_of == 1 or self.labels is not None,
+            "best_of needs the score of labels: set labels, or best_of: 1",
+        )
+        require(
+            any(getattr(self, name) for name in GATES),
+            f"every gate is null: set at least one of {', '.join(GATES)}",
+        )
+        require(
+            self.output.resolve() != self.dataset.resolve(),
+            f"output is the set that is screened ({self.dataset}): name another",
+        )
 
     @property
     def dropped(self) -> Path:
@@ -252,13 +247,3 @@ GATES = (
     "copies",
     "duplicates",
 )
-
-
-def _share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"{name} is {value}: a share between 0 and 1")
-
-
-def _shift(name: str, value: int) -> None:
-    if not 0 <= value <= 16:
-        raise InputError(f"{name} is {value}: from 0 to 16 pixels")

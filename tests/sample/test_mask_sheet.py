@@ -109,10 +109,10 @@ def test_mirrored_masks_say_so(phantoms: Path, tmp_path: Path) -> None:
     [
         ({"structures": ["lungs", "liver"]}, r"no mask of 'liver'; it has masks of: .*heart"),
         ({"structures": []}, "structures are empty: name at least one"),
-        ({"structures": ["heart", "heart"]}, "structures are heart, heart: .* each once"),
+        ({"structures": ["heart", "heart"]}, "structures has .heart. twice: .* each once"),
         ({"split": "test"}, "no split 'test'; it has: train"),
         ({"output": "sheet.jpg"}, "sheet.jpg is no PNG"),
-        ({"rows": 0}, "rows, columns are 0, 2: at least 1 each"),
+        ({"rows": 0}, "rows is 0: it must be at least 1"),
         ({"dataset": "nowhere"}, "nowhere"),
         ({"transforms": {"shift": 0.9}}, "transforms.shift is 0.9"),
         ({"views": ["AP", "FROG"]}, "views"),

@@ -75,5 +75,5 @@ def test_a_frozen_encoder_keeps_the_latents() -> None:
 
 
 def test_crops_must_fit_the_latents() -> None:
-    with pytest.raises(InputError, match=r"phases.crop 20"):
+    with pytest.raises(InputError, match=r"phases.crop is 20"):
         _config(phases=(Phase(steps=1, batch=1, crop=20),))

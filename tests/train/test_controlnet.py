@@ -297,7 +297,7 @@ def test_obedience_is_measured_and_its_best_is_the_result(write: Callable[..., P
     ("changes", "message"),
     [
         ({"structures": []}, "structures is empty"),
-        ({"structures": ["lungs", "lungs"]}, "names lungs twice"),
+        ({"structures": ["lungs", "lungs"]}, "has .lungs. twice"),
         ({"structures": ["liver"]}, "has no mask of 'liver'; it has masks of: "),
         ({"mask_dropout": 1.0}, "mask_dropout is 1.0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),

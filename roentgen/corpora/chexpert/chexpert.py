@@ -22,6 +22,7 @@ from roentgen.record.findings import FINDING_NAMES
 from roentgen.record.radiograph import Radiograph, Sex, Split
 from roentgen.record.splits import SplitRules
 from roentgen.record.views import VIEWS, View
+from roentgen.setting_checks import require
 
 LICENSE = License(
     name="Stanford University Dataset Research Use Agreement",
@@ -72,10 +73,12 @@ class ChexpertConfig:
     """Whether all files should be here: a missing one is then a bad item."""
 
     def __post_init__(self) -> None:
-        if self.train is None and self.valid is None and self.plus is None:
-            raise InputError("chexpert has no table: give train, valid or plus")
-        if self.need_report and self.plus is None:
-            raise InputError("chexpert.need_report needs chexpert.plus: CheXpert has no reports")
+        tables = (self.train, self.valid, self.plus)
+        require(any(tables), "chexpert has no table: give train, valid or plus")
+        require(
+            self.plus is not None or not self.need_report,
+            "chexpert.need_report needs chexpert.plus: CheXpert has no reports",
+        )
 
 
 class ChexpertRow(NamedTuple):

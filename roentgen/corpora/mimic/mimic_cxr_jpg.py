@@ -31,6 +31,7 @@ from roentgen.manifest import License
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import SplitRules
+from roentgen.setting_checks import require
 
 SOURCE = "MIMIC-CXR-JPG"
 METADATA_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate")
@@ -61,8 +62,10 @@ class MimicCxrJpgConfig(MimicOptions):
     """MIMIC-CXR's reports: mimic-cxr-reports.zip, or a folder with it unpacked; null: none."""
 
     def __post_init__(self) -> None:
-        if self.need_report and self.reports is None:
-            raise InputError("mimic_cxr_jpg.need_report needs mimic_cxr_jpg.reports: say where")
+        require(
+            self.reports is not None or not self.need_report,
+            "mimic_cxr_jpg.need_report needs mimic_cxr_jpg.reports: say where",
+        )
 
 
 @dataclass(frozen=True)

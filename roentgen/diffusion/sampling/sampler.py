@@ -22,6 +22,7 @@ from roentgen.diffusion.sampling.schedulers import SchedulerName, make_scheduler
 from roentgen.diffusion.sampling.step_cache import Recall, deep_blocks, prompt_projections
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
+from roentgen.setting_checks import require_range
 
 _KEPT_PROMPTS = 256  # embeddings held at a time; copies of a prompt are neighbours in a plan
 
@@ -64,35 +65,24 @@ class SamplerSettings:
     on a GPU, hardly on a CPU."""
 
     def __post_init__(self) -> None:
-        for name in ("cache_interval", "batch_size", "decode_batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"sampler.{name} is {getattr(self, name)}: at least 1")
-        if self.steps < 2:
-            raise InputError(f"sampler.steps is {self.steps}: at least 2")
-        if not self.guidance_scale >= 1:
-            raise InputError(
-                f"sampler.guidance_scale is {self.guidance_scale}: at least 1, which is no guidance"
-            )
+        positive = ("cache_interval", "batch_size", "decode_batch_size")
+        require_range(self, *(f"sampler.{name}" for name in positive), at_least=1)
+        require_range(self, "sampler.steps", at_least=2)
+        require_range(self, "sampler.guidance_scale", at_least=1, note="which is no guidance")
         low, high = self.guidance_interval or (0, 1)
         if not 0 <= low < high < inf:
             raise InputError(
                 f"sampler.guidance_interval is [{low:g}, {high:g}]: two noise levels, the lower "
                 "first, neither below 0 nor infinite"
             )
-        if self.guidance_rescale is not None and not 0 < self.guidance_rescale <= 1:
-            raise InputError(
-                f"sampler.guidance_rescale is {self.guidance_rescale}: above 0, at most 1, or null"
-            )
+        require_range(self, "sampler.guidance_rescale", above=0, at_most=1, note="or null")
         first, last = self.conditioning_interval
         if not 0 <= first < last <= 1:
             raise InputError(
                 f"sampler.conditioning_interval is [{first:g}, {last:g}]: two shares of the steps "
                 "between 0 and 1, the smaller first"
             )
-        if not 0 <= self.conditioning_scale < inf:
-            raise InputError(
-                f"sampler.conditioning_scale is {self.conditioning_scale}: at least 0; 1 is usual"
-            )
+        require_range(self, "sampler.conditioning_scale", at_least=0, below=inf, note="1 is usual")
         for name in ("guidance_interval", "guidance_rescale"):
             if self.guidance_scale == 1 and getattr(self, name) is not None:
                 raise InputError(

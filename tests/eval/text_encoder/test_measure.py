@@ -116,5 +116,5 @@ def test_mistakes_are_told_before_any_work(config: EvaluateConfig, sets: Sets) -
         "no such folder or archive of reports",
         TextEncoderConfig(before="tiny", after="tiny", reports=Path("nowhere.tgz")),
     )
-    with pytest.raises(InputError, match=r"text_encoder.folds is 1; it must be at least 2"):
+    with pytest.raises(InputError, match=r"text_encoder.folds is 1: it must be at least 2"):
         TextEncoderConfig(before="tiny", after="tiny", folds=1)

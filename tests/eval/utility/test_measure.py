@@ -206,7 +206,7 @@ def test_planted_leakage_is_refused_with_names(place: Path, tmp_path: Path) -> N
 
 def test_settings_that_make_no_sense_are_told(place: Path, tmp_path: Path) -> None:
     for message, values in (
-        (r"utility\.seeds is \[1, 1\]", {"seeds": (1, 1)}),
+        (r"utility\.seeds has 1 twice", {"seeds": (1, 1)}),
         (r"utility\.fractions is \[0\.1\].*1 must be among them", {"fractions": (0.1,)}),
         (r"utility\.multiples is \[0\].*above 0", {"multiples": (0,)}),
         (r"utility\.validation is 1\.0", {"validation": 1.0}),

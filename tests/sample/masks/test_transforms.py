@@ -460,11 +460,14 @@ def test_mirroring_is_a_choice(frontal: list[Phantom], lateral: Phantom) -> None
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"shift": 0.3}, r"transforms.shift is 0.3: allowed is 0 to 0.25"),
-        ({"rotation": -1.0}, r"transforms.rotation is -1.0: allowed is 0 to 45"),
+        ({"shift": 0.3}, r"transforms.shift is 0.3: it must be at least 0 and at most 0.25"),
+        ({"rotation": -1.0}, r"transforms.rotation is -1.0: it must be at least 0 and at most 45"),
         ({"mirror": 1.5}, r"transforms.mirror is 1.5"),
-        ({"elastic": 0.08}, r"transforms.elastic_width is 0.1: at least 0.16"),
-        ({"elastic": 0.0, "elastic_width": 0.01}, r"elastic_width is 0.01: at least 0.05"),
+        ({"elastic": 0.08}, r"transforms.elastic_width is 0.1: it must be at least 0.16"),
+        (
+            {"elastic": 0.0, "elastic_width": 0.01},
+            r"elastic_width is 0.01: it must be at least 0.05",
+        ),
     ],
 )
 def test_amounts_are_checked(values: dict[str, Any], message: str) -> None:

@@ -464,7 +464,10 @@ COUNTS = {"Edema": 2}
         (lambda: LabelPrompts(counts={"Edema": -1}), "prompts.labels.counts of 'Edema' is -1"),
         (lambda: LabelPrompts(counts=COUNTS, images=4), "images does not go with counts"),
         (lambda: LabelPrompts(shares={"edema": 1}), "prompts.labels.images is missing"),
-        (lambda: LabelPrompts(single=SingleFindings(), images=0), "labels.images is 0: at least 1"),
+        (
+            lambda: LabelPrompts(single=SingleFindings(), images=0),
+            "labels.images is 0: it must be at least 1",
+        ),
         (lambda: LabelPrompts(counts=COUNTS, no_finding=0.1), "no_finding goes with shares"),
         (lambda: LabelPrompts(single=SingleFindings(), images=5, no_finding=1.0), "no_finding is"),
         (

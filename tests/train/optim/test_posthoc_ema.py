@@ -211,7 +211,7 @@ def test_a_program_makes_a_model_of_any_width(
 
     refused("is not empty: choose another, or set overwrite")
     refused(r"step 3 has no snapshots in .*: 2, 4, 5", step=3, overwrite="true")
-    refused("width is 0.3: allowed is between 0 and 0.28", width=0.3)
+    refused("width is 0.3: it must be above 0 and below 0.28", width=0.3)
     half = run.folder / "averages" / "step-00000004" / "width-0.2.safetensors"
     half.write_bytes(half.read_bytes()[:-1] + b"x")
     refused(r"step-00000004 is damaged .* remove it", overwrite="true")

@@ -287,10 +287,10 @@ def test_compiled_pictures_are_the_same(make_components: MakeComponents) -> None
         ({"guidance_interval": (2.0, 1.0)}, r"guidance_interval is \[2, 1\]"),
         ({"guidance_interval": (-1.0, 1.0)}, "neither below 0 nor infinite"),
         ({"guidance_interval": (1.0, float("inf"))}, r"guidance_interval is \[1, inf\]"),
-        ({"guidance_rescale": 1.5}, "guidance_rescale is 1.5: above 0, at most 1"),
+        ({"guidance_rescale": 1.5}, "guidance_rescale is 1.5: it must be above 0 and at most 1"),
         ({"guidance_scale": 1.0, "guidance_rescale": 0.5}, "no effect without guidance"),
         ({"guidance_scale": 1.0, "guidance_interval": (0.3, 5.0)}, "no effect without guidance"),
-        ({"cache_interval": 0}, "cache_interval is 0: at least 1"),
+        ({"cache_interval": 0}, "cache_interval is 0: it must be at least 1"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
