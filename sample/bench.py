@@ -23,6 +23,7 @@ from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint,
 from roentgen.dataset.image_arrays import Pixels
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError, run_program
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.manifest import (
     fingerprint_of,
     fingerprint_of_files,
@@ -44,7 +45,6 @@ from sample.benchmark.config import BenchConfig
 from sample.benchmark.label_agreement import agreement
 from sample.benchmark.table import Row, csv_table, markdown_table, plot
 from sample.generator import Generator
-from sample.planned_images import PlannedImage
 from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"

@@ -32,6 +32,7 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import trained_preparation
 from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined
@@ -42,7 +43,6 @@ from roentgen.storage import check_free_space, check_output, install_folder, wri
 from sample.config import GenerateConfig
 from sample.generator import Generator, PromptCheck
 from sample.plan import PLAN, PlanFile, part_size, plan_images, write_plan
-from sample.planned_images import PlannedImage
 
 SHEET = "contact_sheet.png"
 _SHEET_COLUMNS = 8

@@ -24,6 +24,7 @@ from roentgen.diffusion.conditions.prompt_encoding import TooLong, token_counts,
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import inherit_licenses
 from roentgen.prompts.grammar import PromptStyle
@@ -33,7 +34,6 @@ from roentgen.record.structures import Masks, check_not_empty
 from roentgen.record.views import VIEW_TOKENS, View
 from sample.mask_source import MaskSource
 from sample.plan import plan_images
-from sample.planned_images import PlannedImage
 from sample.prompts.config import MaskPrompts, PromptsConfig
 
 

@@ -6,10 +6,10 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.record.findings import states
 from roentgen.record.structures import FINDING_OF, Masks
 from sample.masks.transforms import transformed
-from sample.planned_images import PlannedImage
 from sample.prompts.config import MaskPrompts
 
 

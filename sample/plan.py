@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import Finding
 from sample.masks.laterality import swap_words, swapped_sides
 from sample.masks.transforms import is_mirrored
-from sample.planned_images import PlannedImage, images_from_rows
 from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.prompts.sources import rows_from_config
 

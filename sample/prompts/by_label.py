@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
+from roentgen.generation.prompt_rows import PromptRow, requested_findings
 from roentgen.prompts.grammar import PromptStyle, compose, findings_text, parse_prompt
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, Finding, FindingName
@@ -29,7 +30,6 @@ from sample.prompts.label_config import (
     age_band,
 )
 from sample.prompts.label_table import Column, Findings, LabelTable, read_labels
-from sample.prompts.prompt_rows import PromptRow, requested_findings
 
 PATHOLOGIES: tuple[FindingName, ...] = tuple(
     name for name in FINDING_NAMES if name not in ("No Finding", "Support Devices")

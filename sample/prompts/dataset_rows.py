@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from roentgen.dataset.dataset import RadiographSplit, open_dataset
 from roentgen.dataset.structure_masks import check_structures, structures_shown
 from roentgen.errors import InputError
+from roentgen.generation.prompt_rows import PromptRow, row_from_radiograph
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.randomness import derive_seed
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.structures import FINDING_OF
 from sample.prompts.config import DatasetPrompts, MaskPrompts
-from sample.prompts.prompt_rows import PromptRow, row_from_radiograph
 
 
 def rows_from_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:

@@ -24,11 +24,11 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
 from sample.generator import Generator
 from sample.plan import PLAN, PlanFile
-from sample.planned_images import PlannedImage
 from sample.prompts.config import MaskPrompts
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Candidate, retry_id

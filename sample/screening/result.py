@@ -19,13 +19,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from roentgen.dataset.dataset import DatasetWriter, RadiographDataset, RadiographSplit
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import whole_folder, write_file, write_json
 from sample.plan import PLAN, write_plan
-from sample.planned_images import PlannedImage
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Pool, Screening, Verdict
 

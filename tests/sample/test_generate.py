@@ -30,6 +30,7 @@ from roentgen.diffusion.training_record import (
     trained_style,
 )
 from roentgen.errors import InputError
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import Finding
@@ -38,7 +39,6 @@ from sample.config import GenerateConfig
 from sample.generate import generate, main, sheet_choice
 from sample.generator import Generator
 from sample.plan import plan_images
-from sample.planned_images import PlannedImage
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 ROOT = Path(__file__).parents[2]

@@ -11,14 +11,14 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.conditions.prompt_encoding import token_counts
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.generation.planned_images import PlannedImage
+from roentgen.generation.prompt_rows import requested_findings
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report
 from sample.plan import PlanFile, part_size, plan_images, write_plan
-from sample.planned_images import PlannedImage
 from sample.prompts.config import DatasetPrompts, PromptsConfig, TablePrompts
-from sample.prompts.prompt_rows import requested_findings
 
 STYLE = PromptStyle()
 

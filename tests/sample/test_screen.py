@@ -23,6 +23,7 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.randomness import derive_seed, numpy_generator
@@ -31,7 +32,6 @@ from roentgen.record.radiograph import Radiograph, Split, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
 from sample import screen as screen_program
 from sample.plan import PLAN, PlanFile, write_plan
-from sample.planned_images import PlannedImage
 from sample.screen import screen
 from sample.screening import redraw
 from sample.screening.config import (

@@ -16,6 +16,7 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.generation.prompt_rows import PromptRow
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.parser import parse_prompt
@@ -30,7 +31,6 @@ from sample.prompts.config import DatasetPrompts, PromptsConfig
 from sample.prompts.dataset_rows import rows_from_dataset
 from sample.prompts.label_config import BalancedLabels, DatasetLabels, LabelPrompts, SingleFindings
 from sample.prompts.label_table import read_labels
-from sample.prompts.prompt_rows import PromptRow
 
 ROOT = Path(__file__).parents[3]
 STYLE = PromptStyle(demographics=True, race=True)

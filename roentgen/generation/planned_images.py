@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.generation.prompt_rows import PromptRow
 from roentgen.randomness import derive_seed
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Sex
 from roentgen.record.views import View
-from sample.prompts.prompt_rows import PromptRow
 
 
 @dataclass(frozen=True, kw_only=True)
