@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from roentgen.prompts.filters import Filter
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.setting_checks import require, require_range
 from roentgen.vision.segmenter import SegmenterConfig
@@ -49,7 +49,7 @@ class DataConfig:
     """The split that is trained on."""
     validate_split: str = "validate"
     """The held-out split; it is not opened when validation is off."""
-    keep: Filter | None = None
+    keep: RadiographFilter | None = None
     """Keep only what passes, of both splits; the rest is listed in the run folder's excluded.csv.
     Its tokens are counted on the prompts of this run."""
     caches: Path | None = None

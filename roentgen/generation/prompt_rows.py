@@ -4,15 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from roentgen.errors import InputError
-from roentgen.prompts.grammar import (
-    PromptStyle,
-    compose,
-    findings_text,
-    parse_prompt,
-    prompt_of,
-    source_findings,
-    split_view,
-)
+from roentgen.prompts.grammar import PromptStyle, compose, findings_text, prompt_of, source_findings
+from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Sex
 from roentgen.record.views import View

@@ -22,7 +22,7 @@ from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import License
 from roentgen.preparation.bad_items import Reasons
 from roentgen.preparation.part_record import PreparationFolder, PreparedPart, TokenCounts
-from roentgen.prompts.token_lengths import Lengths
+from roentgen.prompts.token_lengths import TokenLengths
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import write_file
@@ -162,7 +162,7 @@ def describe_lengths(lengths: TokenCounts) -> dict[str, dict[str, int]]:
     """Of each section: the texts, their median and greatest length, and how many are too long."""
     described = {}
     for section, counts in sorted(lengths.items()):
-        tally = Lengths(counts=counts)
+        tally = TokenLengths(counts=counts)
         described[section] = {
             "texts": tally.texts,
             "median": tally.quantile(0.5),

@@ -21,7 +21,7 @@ from roentgen.corpora.vindr import VindrConfig, VindrReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit
 from roentgen.preparation.postprocess import ReportRules
-from roentgen.prompts.filters import Filter
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.splits import SplitRules
 from roentgen.setting_checks import require_range
 
@@ -69,7 +69,7 @@ class PrepareConfig:
     """Datasets that must not have a patient of the same source in another split."""
     reports: ReportRules | None = None
     """What is done to reports; null: they stay as the corpus has them."""
-    keep: Filter | None = None
+    keep: RadiographFilter | None = None
     """Which radiographs to keep, after that; the others are listed in excluded.csv."""
     phantom: PhantomConfig | None = None
     """Corpus: drawn phantoms."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from roentgen.corpora.reader import Exclusion
 from roentgen.preparation.part_record import TokenCounts
-from roentgen.prompts.filters import Filter
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.token_lengths import REPORT_SECTIONS
 from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.views import VIEW_TOKENS
@@ -33,14 +33,14 @@ class Finish:
     """Finishes a radiograph, or says why it is excluded."""
 
     reports: ReportRules | None = None
-    keep: Filter | None = None
+    keep: RadiographFilter | None = None
 
     def __call__(self, radiograph: Radiograph) -> Radiograph | Exclusion:
         """The finished radiograph, or why the configuration does not want it."""
         radiograph = self._with_report(radiograph)
-        refusal = self.keep.refusal(radiograph, token_length) if self.keep else None
-        if refusal is not None:
-            return Exclusion(id=radiograph.id, reason=refusal, expected=True)
+        reason = self.keep.exclusion_reason(radiograph, token_length) if self.keep else None
+        if reason is not None:
+            return Exclusion(id=radiograph.id, reason=reason, expected=True)
         return radiograph
 
     def _with_report(self, radiograph: Radiograph) -> Radiograph:

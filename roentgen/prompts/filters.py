@@ -1,4 +1,4 @@
-"""Which radiographs a published recipe trains on, as filters with a name."""
+"""Filters of radiographs, among them those of published recipes as named presets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,59 +12,59 @@ from roentgen.record.views import VIEWS, View
 from roentgen.setting_checks import require, require_choice, require_range
 
 PresetName = Literal["roentgen", "roentgen_v2"]
-KeptSection = Literal["findings", "impression", "last_paragraph"]
-Known = Literal["age", "sex", "race"]
+FilterSection = Literal["findings", "impression", "last_paragraph"]
+Demographic = Literal["age", "sex", "race"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Keeps the radiographs that pass every rule that is given; null rules do not apply."""
+class RadiographFilter:
+    """Excludes radiographs that fail any of its rules; null rules do not apply."""
 
     preset: PresetName | None = None
-    """Rules of a published recipe, for those that are null here."""
+    """The published recipe that fills the rules which are null here."""
     views: tuple[View, ...] | None = None
-    """Keep only these views; an unknown view is left out."""
-    section: KeptSection | None = None
+    """Keep only these views; an unknown view is excluded."""
+    section: FilterSection | None = None
     """Keep only radiographs whose report has this section."""
     min_characters: int | None = None
-    """Keep only those whose section is at least this long."""
-    known: tuple[Known, ...] | None = None
-    """Keep only those of whose patient this is known."""
+    """Keep only radiographs whose section is at least this long."""
+    known: tuple[Demographic, ...] | None = None
+    """Keep only radiographs whose patient has all of these recorded."""
     max_tokens: int | None = None
-    """Keep only those whose prompt has at most this many tokens, begin and end among them."""
+    """Keep only radiographs whose prompt has at most this many tokens, including begin and end."""
     prompt: PromptStyle | None = None
     """The prompt whose tokens are counted; null: the section alone. Training counts its own."""
 
     def __post_init__(self) -> None:
         if self.preset is not None:
             require_choice("preset", self.preset, get_args(PresetName))
-            for rule in fields(Filter):
+            for rule in fields(RadiographFilter):
                 if getattr(self, rule.name) is None:
                     object.__setattr__(self, rule.name, getattr(PRESETS[self.preset], rule.name))
         for values, allowed, what in (
             (self.views, VIEWS, "view"),
-            (self.known, get_args(Known), "known"),
-            ((self.section,) if self.section else (), get_args(KeptSection), "section"),
+            (self.known, get_args(Demographic), "known"),
+            ((self.section,) if self.section else (), get_args(FilterSection), "section"),
         ):
             for value in values or ():
                 require_choice(what, value, allowed)
         require_range(self, "min_characters", "max_tokens", at_least=1, note="or null")
         require(
             self.min_characters is None or self.section is not None,
-            "min_characters needs section: say of which one",
+            "min_characters needs section: name the one to measure",
         )
         require(
             self.max_tokens is None or self.section is not None or self.prompt is not None,
-            "max_tokens needs section or prompt: say of what",
+            "max_tokens needs section or prompt: name the text to measure",
         )
 
-    def refusal(
+    def exclusion_reason(
         self,
         radiograph: Radiograph,
         count_tokens: TokenCounter,
         styles: Sequence[PromptStyle] = (),
     ) -> str | None:
-        """Why a radiograph is left out, the same words for the same reason; None if it is kept.
+        """Why a radiograph is excluded, in the same words for the same reason; None if it passes.
 
         `styles`: the prompts whose tokens are counted, in place of the filter's own.
         """
@@ -95,20 +95,21 @@ class Filter:
 
 
 # RoentGen (Bluethgen, Chambon et al., Nature Biomedical Engineering 2024, arXiv 2211.12737): PA
-# films whose impression has between 7 characters and 77 tokens.
+# radiographs whose impression has at least 7 characters and at most 77 tokens.
 # RoentGen-v2 (Moroianu et al. 2025, arXiv 2508.16783): prompts of
-# "{age} year old {race} {sex}. {impression}", so that all three must be known and the whole must
-# fit; the bounds of the impression are taken over from RoentGen. Its published code cuts prompts at
-# 77 tokens where this leaves them out: for that set max_tokens high and long_prompts to truncate.
-PRESETS: dict[PresetName, Filter] = {
-    "roentgen": Filter(
+# "{age} year old {race} {sex}. {impression}", so all three must be known and the entire prompt must
+# fit; the bounds of the impression are RoentGen's. Its published code truncates prompts at 77
+# tokens where this filter excludes them: to truncate, set a high max_tokens and
+# long_prompts=truncate.
+PRESETS: dict[PresetName, RadiographFilter] = {
+    "roentgen": RadiographFilter(
         views=("PA",),
         section="impression",
         min_characters=7,
         max_tokens=77,
         prompt=PromptStyle(view_token=False, text="impression"),
     ),
-    "roentgen_v2": Filter(
+    "roentgen_v2": RadiographFilter(
         views=("PA",),
         section="impression",
         min_characters=7,

@@ -1,12 +1,12 @@
-"""Prompts: the one grammar that training and sampling share.
+"""Prompt grammar: how a radiograph is described in words, for training and sampling alike.
 
     <view-pa> 63 year old woman, cardiomegaly, small left pleural effusion, no pneumothorax
 
     63 year old woman with cardiomegaly and small left pleural effusion, without pneumothorax
 
 A view token, the patient, then a text: the findings in a fixed order and fixed words, as a list or
-as a sentence, or a section of the report. What is written for findings, `parse_findings` reads back
-exactly.
+as a sentence, or a section of the report. `parse_findings` (in `parser`) reads the written findings
+back exactly.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,33 +15,18 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 from roentgen.errors import InputError
-from roentgen.prompts.parser import PromptContent, parse_findings, parse_prompt, split_view
 from roentgen.prompts.vocabulary import DEGREES, DETAIL_NOUNS, GRADED, NOUNS, PLACES, RACES, SIZES
 from roentgen.record.findings import FINDING_NAMES, Finding, State
 from roentgen.record.radiograph import Radiograph, Report, Sex
 from roentgen.record.views import VIEW_TOKENS, View
 from roentgen.setting_checks import require, require_choice
 
-__all__ = [
-    "PromptContent",
-    "PromptStyle",
-    "PromptText",
-    "compose",
-    "findings_text",
-    "parse_findings",
-    "parse_prompt",
-    "phrase",
-    "prompt_of",
-    "source_findings",
-    "split_view",
-]
-
 PromptText = Literal[
     "findings", "impression", "report_findings", "last_paragraph", "entities", "none"
 ]
 FindingsForm = Literal["list", "sentence"]
 SexWords = Literal["woman", "female"]
-# The section of the report that stands in a prompt as it is.
+# The section of the report that a prompt quotes verbatim.
 SECTIONS: dict[PromptText, str] = {
     "impression": "impression",
     "report_findings": "findings",
@@ -76,25 +61,26 @@ _NEGATED_STATE_WORDS: dict[State, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PromptStyle:
-    """What a prompt tells of a radiograph."""
+    """What a prompt says about a radiograph."""
 
     view_token: bool = True
     """Begin with the token of the view, where it is known."""
     demographics: bool = False
-    """Tell age and sex ("63 year old woman"), where they are known."""
+    """Include age and sex ("63 year old woman"), where they are known."""
     race: bool = False
-    """Tell the race too ("63 year old white woman"); it needs demographics."""
+    """Include the race ("63 year old white woman"); it needs demographics."""
     sex_words: SexWords = "woman"
     """"woman" writes woman, man, girl and boy; "female" writes female and male at any age."""
     text: PromptText = "findings"
-    """The radiograph's findings in the grammar's words; "entities": those its report tells, with
-    side, size and place; the report's impression, findings or last paragraph; or nothing."""
+    """findings: the radiograph's findings in the grammar's words. entities: those that its report
+    states, with side, size and place. impression, report_findings, last_paragraph: that section of
+    the report. none: no text."""
     form: FindingsForm = "list"
     """Findings as a list ("edema, no fracture") or a sentence ("with edema, without fracture")."""
     mention_absent: bool = True
-    """Tell findings that are known to be absent ("no pneumothorax")."""
+    """Include findings that are known to be absent ("no pneumothorax")."""
     mention_uncertain: bool = True
-    """Tell uncertain findings ("possible edema")."""
+    """Include uncertain findings ("possible edema")."""
 
     def __post_init__(self) -> None:
         require_choice("prompt text", self.text, get_args(PromptText))
@@ -117,7 +103,7 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
         if not text:
             raise InputError(
                 f"radiograph {radiograph.id!r} has no report section {section!r}: "
-                "leave it out or choose another prompt text"
+                "exclude it or choose another prompt text"
             )
     return compose(
         text,
@@ -130,20 +116,18 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
 
 
 def source_findings(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
-    """The findings that a prompt is made of: the radiograph's own, or those its report tells.
+    """The findings that a prompt is made from: the radiograph's own, or those its report states.
 
     Raises InputError for entities where the report names no finding.
     """
     if style.text != "entities":
         return radiograph.findings
-    from roentgen.labelers.rules.rule_labeler import (
-        label_report,  # its patterns take time to compile
-    )
+    from roentgen.labelers.rules.rule_labeler import label_report  # slow: it compiles patterns
 
     found = label_report(radiograph.report or Report())
     if not found:
         raise InputError(
-            f"radiograph {radiograph.id!r} has no report that names a finding: leave it out or "
+            f"radiograph {radiograph.id!r} has no report that names a finding: exclude it or "
             "choose another prompt text"
         )
     return found
@@ -158,7 +142,7 @@ def compose(
     sex: Sex | None = None,
     race: str | None = None,
 ) -> str:
-    """A prompt from its parts; `age` in years. What is unknown or not in the style is left out."""
+    """A prompt from its parts, except those unknown or not in the style; `age` in years."""
     patient = _patient(age, sex, race, style) if style.demographics else ""
     join = ". " if style.text in SECTIONS else " " if style.form == "sentence" else ", "
     body = join.join(part for part in (patient, text) if part)
@@ -169,44 +153,44 @@ def compose(
 def findings_text(findings: Iterable[Finding], style: PromptStyle) -> str:
     """Findings as text, in the order of the 14 names within each state.
 
-    A list tells present, uncertain, absent; a sentence "with A and B, without C or D, with
-    uncertain E".
+    A list has present, uncertain, then absent findings; a sentence reads "with A and B, without
+    C or D, with uncertain E".
     """
-    excluded: set[State] = set()
+    omitted: set[State] = set()
     if not style.mention_absent:
-        excluded.add("absent")
+        omitted.add("absent")
     if not style.mention_uncertain:
-        excluded.add("uncertain")
-    told = sorted(
-        (finding for finding in findings if finding.state not in excluded),
+        omitted.add("uncertain")
+    mentioned = sorted(
+        (finding for finding in findings if finding.state not in omitted),
         key=lambda f: (_STATE_ORDER.index(f.state), FINDING_NAMES.index(f.name)),
     )
     if style.form == "sentence":
-        return ", ".join(_clauses(told))
-    return ", ".join(phrase(finding) for finding in told)
+        return ", ".join(_clauses(mentioned))
+    return ", ".join(phrase(finding) for finding in mentioned)
 
 
 def _clauses(findings: Iterable[Finding]) -> Iterator[str]:
-    """The clauses of a sentence. "No Finding" has its own, for its word denies it."""
-    said: dict[str, list[str]] = {}
+    """The clauses of a sentence. "No Finding" has its own, because its words negate it."""
+    phrases: dict[str, list[str]] = {}
     for finding in findings:
-        # "No Finding" that is absent is written as its bare word, which is what "present" gives
-        # for the others.
+        # An absent "No Finding" is written as its bare words, as the other findings are where
+        # they are present.
         normal = finding.name == "No Finding"
         bare = phrase(replace(finding, state="absent" if normal else "present"))
         clause = _NORMAL_CLAUSES[finding.state] if normal else _CLAUSES[finding.state]
-        said.setdefault(clause, []).append(bare)
+        phrases.setdefault(clause, []).append(bare)
     for clause in dict.fromkeys((*_NORMAL_CLAUSES.values(), *_CLAUSES.values())):
-        if clause in said:
-            yield f"{clause} {_JOINS[clause].join(said[clause])}"
+        if clause in phrases:
+            yield f"{clause} {_JOINS[clause].join(phrases[clause])}"
 
 
 @lru_cache(maxsize=1 << 14)
 def phrase(finding: Finding) -> str:
     """One finding in words: "small left pleural effusion", "possible right nodule", "no edema".
 
-    A detail the vocabulary does not know follows in parentheses. Raises InputError if it has
-    parentheses itself or is blank.
+    A detail that is not in the vocabulary follows in parentheses. Raises InputError if it contains
+    parentheses or is blank.
     """
     name, detail = finding.name, finding.detail
     place, noun, free = "", NOUNS[name], ""
@@ -231,13 +215,13 @@ def phrase(finding: Finding) -> str:
 
 
 def _patient(age: float | None, sex: Sex | None, race: str | None, style: PromptStyle) -> str:
-    """The patient in words. A race that is not in the vocabulary is told beside an age only."""
-    told = race if style.race and (age is not None or race in RACES) else None
-    if age is None and sex is None and told is None:
+    """The patient in words. A race that is not in the vocabulary is written after an age only."""
+    shown_race = race if style.race and (age is not None or race in RACES) else None
+    if age is None and sex is None and shown_race is None:
         return ""
     child = age is not None and age < 18
     nouns = {"F": "girl" if child else "woman", "M": "boy" if child else "man", None: "patient"}
     if style.sex_words == "female":
         nouns |= {"F": "female", "M": "male"}
     years = None if age is None else f"{int(age)} year old"
-    return " ".join(word for word in (years, told, nouns[sex]) if word)
+    return " ".join(word for word in (years, shown_race, nouns[sex]) if word)

@@ -1,7 +1,7 @@
-"""Reading findings: the words that `roentgen.prompts.grammar` writes, and those that people type.
+"""Prompt parser: reads findings as `roentgen.prompts.grammar` writes them and as people type them.
 
-What is not understood is refused, never guessed. A comma ends what "no" and "possible" reach;
-"or" carries them on.
+Words that are not understood are refused, never guessed. A comma ends the scope of "no" and
+"possible"; "or" extends it.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from roentgen.errors import InputError
-from roentgen.prompts.vocabulary import LEXICON, LONGEST_PHRASE, NOUNS, RACES, Mark, Noun
+from roentgen.prompts.vocabulary import LONGEST_PHRASE, NOUNS, PROMPT_PHRASES, RACES, Modifier, Noun
 from roentgen.record.findings import Finding, Severity, Side, State
 from roentgen.record.radiograph import Sex
 from roentgen.record.views import VIEW_TOKENS, View
@@ -32,7 +32,7 @@ _TOKEN = re.compile(r"\(([^()]*)\)|([,;.\n])|([^\s,;.()\-]+)|([()])")
 
 @dataclass(frozen=True, kw_only=True)
 class PromptContent:
-    """What a prompt in the findings form says."""
+    """The contents of a prompt in the findings form."""
 
     view: View | None
     age: float | None  # years
@@ -42,21 +42,21 @@ class PromptContent:
 
 
 def parse_findings(text: str) -> tuple[Finding, ...]:
-    """The findings a text tells; see `parse_prompt`."""
+    """The findings in a text; see `parse_prompt`."""
     return parse_prompt(text).findings
 
 
 def parse_prompt(text: str) -> PromptContent:
-    """What a prompt in the findings form says, in the grammar's words or in those people type.
+    """The contents of a prompt in the findings form, in the grammar's words or in common synonyms.
 
-    Raises InputError for a word it does not know and for what can be read in two ways.
+    Raises InputError for an unknown word and for a text that can be read in two ways.
     """
     view, text = split_view(text)
     age: float | None = None
     sex: Sex | None = None
     race: str | None = None
     patient = _PATIENT.match(text)
-    if patient and not _is_of_findings(patient["race"] or ""):
+    if patient and not _names_findings(patient["race"] or ""):
         age = float(patient["age"]) if patient["age"] else None
         sex = _SEXES[patient["sex"].lower()]
         race = patient["race"] or patient["known_race"]
@@ -64,10 +64,10 @@ def parse_prompt(text: str) -> PromptContent:
     return PromptContent(view=view, age=age, sex=sex, race=race, findings=tuple(_findings(text)))
 
 
-def _is_of_findings(text: str) -> bool:
-    """Whether a text between age and sex tells findings: "63 year old with edema, a woman"."""
+def _names_findings(text: str) -> bool:
+    """Whether a text between age and sex names findings: "63 year old with edema, a woman"."""
     words = set(text.lower().split()) - {"or", "and", "other"}
-    return any((word,) in LEXICON for word in words)
+    return any((word,) in PROMPT_PHRASES for word in words)
 
 
 def split_view(text: str) -> tuple[View | None, str]:
@@ -89,41 +89,41 @@ def split_view(text: str) -> tuple[View | None, str]:
 
 @dataclass
 class _Clause:
-    """One finding while it is read."""
+    """One finding while it is being read."""
 
     states: list[State] = field(default_factory=list)
     noun: Noun | None = None
-    marks: dict[str, str] = field(default_factory=dict)  # side, severity, place, free detail
+    modifiers: dict[str, str] = field(default_factory=dict)  # side, severity, place, free detail
     text: list[str] = field(default_factory=list)
 
-    def add(self, meaning: Noun | Mark, words: str) -> None:
+    def add(self, meaning: Noun | Modifier, words: str) -> None:
         self.text.append(words)
-        if isinstance(meaning, Mark) and meaning.kind == "state":
+        if isinstance(meaning, Modifier) and meaning.kind == "state":
             self.states.append(cast("State", meaning.value))
             return
         kind = "finding" if isinstance(meaning, Noun) else meaning.kind
-        if kind in self.marks or (kind == "finding" and self.noun):
+        if kind in self.modifiers or (kind == "finding" and self.noun):
             raise InputError(
                 f"{' '.join(self.text)!r} gives {kind} twice: put a comma between two findings"
             )
         if isinstance(meaning, Noun):
             self.noun = meaning
         else:
-            self.marks[kind] = meaning.value
+            self.modifiers[kind] = meaning.value
 
     def finding(self) -> Finding:
         text = " ".join(self.text)
         if self.noun is None:
             raise InputError(f"{text!r} names no finding; findings are: {_known_findings()}")
-        marks = self.marks
-        if "free" in marks and ("place" in marks or self.noun.detail):
+        given = self.modifiers
+        if "free" in given and ("place" in given or self.noun.detail):
             raise InputError(f"{text!r} has two details: keep one")
-        details = [d for d in (marks.get("place"), self.noun.detail, marks.get("free")) if d]
+        details = [d for d in (given.get("place"), self.noun.detail, given.get("free")) if d]
         return Finding(
             name=self.noun.name,
             state=self._state(text),
-            side=cast("Side | None", marks.get("side")),
-            severity=cast("Severity | None", marks.get("severity")),
+            side=cast("Side | None", given.get("side")),
+            severity=cast("Severity | None", given.get("severity")),
             detail=" ".join(details) or None,
         )
 
@@ -135,39 +135,39 @@ class _Clause:
                 return "present" if negates else "absent"
             case (["uncertain"], False) | (["uncertain", "absent"], True):
                 return "uncertain"
-        raise InputError(f"{text!r} is both denied and uncertain: say one of the two")
+        raise InputError(f"{text!r} is both absent and uncertain: keep one of the two")
 
 
 def _findings(text: str) -> Iterator[Finding]:
     """The findings of a text without view token and patient."""
     clause = _Clause()
-    before: Mark | None = None  # the "and" or "or" that the clause follows
-    broken = True  # whether a comma or the begin of the text stands right before
+    before: Modifier | None = None  # the "and" or "or" that the clause follows
+    broken = True  # whether a comma or the start of the text directly precedes
     scope: list[State] = []  # the states of the clause before
-    for meaning, words in (*_units(text), (Mark("break"), "")):
-        mark = meaning if isinstance(meaning, Mark) else None
-        if mark and mark.kind == "filler":
+    for meaning, words in (*_units(text), (Modifier("break"), "")):
+        modifier = meaning if isinstance(meaning, Modifier) else None
+        if modifier and modifier.kind == "filler":
             continue
-        ends = mark is not None and mark.kind in ("break", "join", "or")
-        if ends or (mark and mark.kind == "state" and clause.noun):
+        ends = modifier is not None and modifier.kind in ("break", "join", "or")
+        if ends or (modifier and modifier.kind == "state" and clause.noun):
             if clause.text:
                 _settle_scope(clause, before, scope)
                 yield clause.finding()
                 scope, before = clause.states, None
-            elif before or (mark and mark.kind == "or"):
+            elif before or (modifier and modifier.kind == "or"):
                 raise InputError(f"cannot tell what {words or 'the last word'!r} joins in a prompt")
-            if mark and ends:
-                anew = broken and mark.value == "with"  # "..., with edema" carries nothing on
-                before = mark if mark.kind in ("join", "or") and not anew else None
-                broken = mark.kind == "break"
+            if modifier and ends:
+                restart = broken and modifier.value == "with"  # "..., with edema" extends no scope
+                before = modifier if modifier.kind in ("join", "or") and not restart else None
+                broken = modifier.kind == "break"
             clause = _Clause()
         if not ends:
             clause.add(meaning, words)
             broken = False
 
 
-def _settle_scope(clause: _Clause, before: Mark | None, scope: list[State]) -> None:
-    """Carry "no" and "possible" over an "or"; refuse where it is open whether they go on."""
+def _settle_scope(clause: _Clause, before: Modifier | None, scope: list[State]) -> None:
+    """Extend "no" and "possible" over an "or"; refuse an "and" that may or may not extend them."""
     if before is None or clause.states:
         return
     if before.kind == "or" and scope:
@@ -176,36 +176,36 @@ def _settle_scope(clause: _Clause, before: Mark | None, scope: list[State]) -> N
         raise InputError(f"'or' before {' '.join(clause.text)!r} leaves open which: use a comma")
     elif scope:
         raise InputError(
-            f"'and' before {' '.join(clause.text)!r} leaves open whether it is denied or uncertain "
-            "too: use a comma, and say 'no' or 'possible' of each finding"
+            f"'and' before {' '.join(clause.text)!r} leaves open whether it is absent or uncertain "
+            "too: use a comma, and write 'no' or 'possible' before each finding"
         )
 
 
-def _units(text: str) -> Iterator[tuple[Noun | Mark, str]]:
+def _units(text: str) -> Iterator[tuple[Noun | Modifier, str]]:
     """The meanings of a text in order, each with its words; the longest known phrase wins."""
     words: list[str] = []
-    for free, separator, word, stray in _TOKEN.findall(text):
+    for free, separator, word, unmatched in _TOKEN.findall(text):
         if word:
             words.append(word.lower())
             continue
         yield from _meanings(words)
         words = []
-        if stray:
-            raise InputError(f"parenthesis {stray!r} without its partner in a prompt")
+        if unmatched:
+            raise InputError(f"unmatched parenthesis {unmatched!r} in a prompt")
         if separator:
-            yield Mark("break"), separator
+            yield Modifier("break"), separator
         elif free.strip():
-            yield Mark("free", free.strip()), f"({free.strip()})"
+            yield Modifier("free", free.strip()), f"({free.strip()})"
     yield from _meanings(words)
 
 
-def _meanings(words: Sequence[str]) -> Iterator[tuple[Noun | Mark, str]]:
+def _meanings(words: Sequence[str]) -> Iterator[tuple[Noun | Modifier, str]]:
     position = 0
     while position < len(words):
         for length in range(LONGEST_PHRASE, 0, -1):
             run = tuple(words[position : position + length])
-            if len(run) == length and run in LEXICON:
-                yield from ((meaning, " ".join(run)) for meaning in LEXICON[run])
+            if len(run) == length and run in PROMPT_PHRASES:
+                yield from ((meaning, " ".join(run)) for meaning in PROMPT_PHRASES[run])
                 position += length
                 break
         else:
@@ -213,7 +213,7 @@ def _meanings(words: Sequence[str]) -> Iterator[tuple[Noun | Mark, str]]:
 
 
 def _unknown(words: Sequence[str]) -> InputError:
-    known = [" ".join(run) for run in LEXICON]
+    known = [" ".join(run) for run in PROMPT_PHRASES]
     for length in (3, 2, 1):
         tried = " ".join(words[:length])
         if near := difflib.get_close_matches(tried, known, n=1, cutoff=0.75):

@@ -1,27 +1,27 @@
-"""How long texts are in a model's tokens, and how many of them its text encoder would cut."""
+"""Token counts of texts, and how many exceed a text encoder's limit."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 TokenCounter = Callable[[str], int]
-LIMIT = 77  # positions of CLIP's text encoders, begin and end tokens among them
+CLIP_TOKENS = 77  # positions of CLIP's text encoders, including the begin and end tokens
 REPORT_SECTIONS = ("findings", "impression", "last_paragraph")
 
 
 @dataclass
-class Lengths:
-    """A tally of token counts; tallies of parts add up to that of the whole, in any order."""
+class TokenLengths:
+    """The number of texts by their token count; those of disjoint sets can be added up."""
 
-    limit: int = LIMIT
+    limit: int = CLIP_TOKENS
     counts: Counter[int] = field(default_factory=Counter)  # texts by their tokens
 
     def add(self, tokens: int) -> None:
         """Count one text."""
         self.counts[tokens] += 1
 
-    def update(self, other: "Lengths") -> None:
-        """Add the tally of another part."""
+    def update(self, other: "TokenLengths") -> None:
+        """Add the counts of other texts."""
         self.counts.update(other.counts)
 
     @property
@@ -36,11 +36,11 @@ class Lengths:
 
     @property
     def share_beyond(self) -> float:
-        """The share of texts beyond the limit; 0 of none."""
+        """The share of texts beyond the limit; 0 without texts."""
         return self.beyond / self.texts if self.texts else 0.0
 
     def quantile(self, share: float) -> int:
-        """The least count that this share of the texts does not exceed; 0 of none."""
+        """The least token count that this share of the texts does not exceed; 0 without texts."""
         below = 0
         for tokens, n in sorted(self.counts.items()):
             below += n
@@ -49,7 +49,7 @@ class Lengths:
         return 0
 
     def summary(self) -> str:
-        """In words: "median 22, longest 143 tokens; 12 of 340 (3.5 %) beyond 77"."""
+        """As text: "median 22, longest 143 tokens; 12 of 340 (3.5 %) beyond 77"."""
         longest = max(self.counts, default=0)
         return (
             f"median {self.quantile(0.5)}, longest {longest} tokens; {self.beyond} of {self.texts} "

@@ -1,12 +1,12 @@
-"""The words of prompts: the one that is written for each finding, and those understood."""
+"""Prompt vocabulary: the words written for each finding, and the synonyms understood."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from roentgen.record.findings import FindingName, Severity, Side, State
 
-# What a finding is called when it is written. "No Finding" is told by negation ("no acute
-# findings"), so its word is the opposite of its name.
+# The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so
+# its noun is the opposite of its name.
 NOUNS: dict[FindingName, str] = {
     "Atelectasis": "atelectasis",
     "Cardiomegaly": "cardiomegaly",
@@ -24,7 +24,7 @@ NOUNS: dict[FindingName, str] = {
     "Support Devices": "support devices",
 }
 
-# What a prompt calls a race; others are understood after an age ("63 year old ... woman").
+# Races as prompts write them; others are understood after an age ("63 year old ... woman").
 RACES: tuple[str, ...] = (
     "white",
     "black",
@@ -39,7 +39,7 @@ RACES: tuple[str, ...] = (
     "other",
 )
 
-# Details that name the finding by themselves, so that they stand in the noun's place.
+# Details that name the finding by themselves, so that they replace its noun.
 DETAIL_NOUNS: dict[FindingName, tuple[str, ...]] = {
     "Fracture": ("rib fracture", "clavicle fracture", "vertebral fracture"),
     "Lung Lesion": ("nodule", "mass"),
@@ -54,7 +54,7 @@ DETAIL_NOUNS: dict[FindingName, tuple[str, ...]] = {
     ),
 }
 
-# Details that say where; they stand before the noun: "right lower zone consolidation".
+# Details of location; they precede the noun: "right lower zone consolidation".
 PLACES: tuple[str, ...] = (
     "upper zone",
     "mid zone",
@@ -75,8 +75,8 @@ GRADED: frozenset[FindingName] = frozenset(
     {"Atelectasis", "Cardiomegaly", "Edema", "Enlarged Cardiomediastinum", "Pneumonia"}
 )
 
-# Findings of which a radiologist says how large or how severe they are, and on which side; the rest
-# lie in the middle or on both sides, or have no size.
+# Findings that radiologists describe by size or severity, and by side; the others are midline or
+# bilateral, or have no size.
 SIZED: frozenset[FindingName] = GRADED | {
     "Consolidation",
     "Lung Lesion",
@@ -98,13 +98,13 @@ SIDED: frozenset[FindingName] = frozenset(
     }
 )
 
-# Details that settle the side themselves.
-SIDE_SETTLED: tuple[str, ...] = ("middle lobe", "vertebral fracture")
+# Details that imply the side.
+SIDE_IMPLIED: tuple[str, ...] = ("middle lobe", "vertebral fracture")
 
 
 @dataclass(frozen=True)
 class Noun:
-    """What a noun stands for. `negates`: it says the opposite of its finding ("acute findings")."""
+    """The meaning of a noun. `negates`: it is the opposite of its finding ("acute findings")."""
 
     name: FindingName
     detail: str | None = None
@@ -112,10 +112,10 @@ class Noun:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """An attribute of a finding, a separator, or a word without meaning of its own.
+class Modifier:
+    """An attribute of a finding, a separator, or a filler word.
 
-    "join" leaves open whether a negation before it goes on, "or" carries it on, "break" ends it;
+    "join" leaves open whether a preceding negation extends, "or" extends it, "break" ends it;
     "free" is a detail in parentheses.
     """
 
@@ -214,9 +214,9 @@ def _plural(noun: str) -> str:
     return noun if noun.endswith(("s", "x", "y", "ia")) else f"{noun}s"
 
 
-def _lexicon() -> dict[tuple[str, ...], tuple[Noun | Mark, ...]]:
-    """Every phrase that is understood, as words, with its meaning."""
-    meanings: dict[str, tuple[Noun | Mark, ...]] = {}
+def _phrases() -> dict[tuple[str, ...], tuple[Noun | Modifier, ...]]:
+    """Every phrase that is understood, as a tuple of words, with its meanings."""
+    meanings: dict[str, tuple[Noun | Modifier, ...]] = {}
     for name, noun in NOUNS.items():
         if name != "No Finding":
             for text in (name.lower(), noun, *_SYNONYMS.get(name, ())):
@@ -228,20 +228,21 @@ def _lexicon() -> dict[tuple[str, ...], tuple[Noun | Mark, ...]]:
     meanings |= {text: (Noun("No Finding", negates=True),) for text in _NEGATED_NORMAL}
     meanings |= {text: (Noun("No Finding"),) for text in _NORMAL}
     for state, texts in _STATES.items():
-        meanings |= {text: (Mark("state", state),) for text in texts}
+        meanings |= {text: (Modifier("state", state),) for text in texts}
     for side, texts in _SIDES.items():
-        meanings |= {text: (Mark("side", side),) for text in (side, *texts)}
+        meanings |= {text: (Modifier("side", side),) for text in (side, *texts)}
     for severity, texts in _SEVERITIES.items():
-        meanings |= {text: (Mark("severity", severity),) for text in (severity, *texts)}
+        meanings |= {text: (Modifier("severity", severity),) for text in (severity, *texts)}
     for place in PLACES:
         for text in (place, *_PLACE_SYNONYMS.get(place, ())):
-            meanings[text] = (Mark("place", place),)
+            meanings[text] = (Modifier("place", place),)
     for place, texts in (("basal", ("bibasilar", "bibasal")), ("apical", ("biapical",))):
-        meanings |= {text: (Mark("side", "bilateral"), Mark("place", place)) for text in texts}
+        both = (Modifier("side", "bilateral"), Modifier("place", place))
+        meanings |= dict.fromkeys(texts, both)
     for kind, texts in _SEPARATORS.items():
-        meanings |= {text: (Mark(kind, text),) for text in texts}
+        meanings |= {text: (Modifier(kind, text),) for text in texts}
     return {tuple(text.split()): meaning for text, meaning in meanings.items()}
 
 
-LEXICON: dict[tuple[str, ...], tuple[Noun | Mark, ...]] = _lexicon()
-LONGEST_PHRASE: int = max(map(len, LEXICON))
+PROMPT_PHRASES: dict[tuple[str, ...], tuple[Noun | Modifier, ...]] = _phrases()
+LONGEST_PHRASE: int = max(map(len, PROMPT_PHRASES))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.errors import InputError
-from roentgen.prompts.vocabulary import SIDE_SETTLED, SIDED, SIZED
+from roentgen.prompts.vocabulary import SIDE_IMPLIED, SIDED, SIZED
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, Finding
 from sample.prompts.apportion import apportion, shuffle
@@ -91,4 +91,4 @@ def _lacks(finding: Finding, mark: Mark) -> bool:
         return False
     if mark == "severity":
         return finding.name in SIZED
-    return finding.name in SIDED and not any(d in (finding.detail or "") for d in SIDE_SETTLED)
+    return finding.name in SIDED and not any(d in (finding.detail or "") for d in SIDE_IMPLIED)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow, requested_findings
-from roentgen.prompts.grammar import PromptStyle, compose, findings_text, parse_prompt
+from roentgen.prompts.grammar import PromptStyle, compose, findings_text
+from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, Finding, FindingName
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle

@@ -16,7 +16,7 @@ from roentgen.diffusion.conditions.prompt_encoding import (
 )
 from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, prompt_of
-from roentgen.prompts.token_lengths import Lengths
+from roentgen.prompts.token_lengths import TokenLengths
 from train.loading.draws import Draws
 from train.loading.filtered_split import KeptSplit
 from train.loading.latent_cache import LatentCache
@@ -73,7 +73,7 @@ class Prompts:
                 prompt = prompt_of(radiograph, told)
                 table[style, item] = rows.setdefault(prompt, len(rows))
         counts = np.array(token_counts(tokenizer, list(rows)))[table]
-        self.lengths = Lengths(limit=token_limit(tokenizer, windows))
+        self.lengths = TokenLengths(limit=token_limit(tokenizer, windows))
         self.lengths.counts.update(counts.ravel().tolist())
         if too_long == "refuse":
             self._check_lengths(split, counts)

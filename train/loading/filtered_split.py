@@ -12,7 +12,7 @@ import numpy as np
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.structure_masks import is_any_known, structures_shown
 from roentgen.errors import InputError
-from roentgen.prompts.filters import Filter
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.record.radiograph import Radiograph
@@ -69,7 +69,7 @@ class KeptSplit:
 
 def keep(
     split: RadiographSplit,
-    rules: Filter | None,
+    rules: RadiographFilter | None,
     count_tokens: TokenCounter,
     styles: Sequence[PromptStyle],
     structures: Sequence[str] = (),
@@ -83,7 +83,7 @@ def keep(
     shown = structures_shown(split)
     rows, refused = [], []
     for row, radiograph in enumerate(split.without_images()):
-        reason = rules.refusal(radiograph, count_tokens, styles) if rules else None
+        reason = rules.exclusion_reason(radiograph, count_tokens, styles) if rules else None
         if reason is None and structures and not is_any_known(radiograph, shown(row), structures):
             reason = f"no mask of {', '.join(structures)}"
         if reason is None:

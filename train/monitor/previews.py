@@ -14,7 +14,7 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
-from roentgen.prompts.grammar import split_view
+from roentgen.prompts.parser import split_view
 from roentgen.randomness import derive_seed
 from roentgen.record.views import VIEW_TOKENS
 from train.config_sections import Attention, PreviewConfig

@@ -7,9 +7,9 @@ import pytest
 
 from roentgen.errors import InputError
 from roentgen.preparation.postprocess import token_length
-from roentgen.prompts.filters import Filter
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle, prompt_of
-from roentgen.prompts.token_lengths import Lengths
+from roentgen.prompts.token_lengths import TokenLengths
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report
 
@@ -37,53 +37,53 @@ def count(text: str) -> int:
 
 @pytest.mark.parametrize("preset", ["roentgen", "roentgen_v2"])
 def test_what_a_preset_refuses(preset: str) -> None:
-    rules = Filter(preset=preset)  # type: ignore[arg-type]
-    assert rules.refusal(RADIOGRAPH, count) is None
+    rules = RadiographFilter(preset=preset)  # type: ignore[arg-type]
+    assert rules.exclusion_reason(RADIOGRAPH, count) is None
 
-    def refusal(**changes: object) -> str | None:
-        return rules.refusal(replace(RADIOGRAPH, **changes), count)  # type: ignore[arg-type]
+    def reason(**changes: object) -> str | None:
+        return rules.exclusion_reason(replace(RADIOGRAPH, **changes), count)  # type: ignore[arg-type]
 
-    assert refusal(view="AP") == "view is AP, not PA"
-    assert refusal(view=None) == "view is unknown, not PA"
-    assert refusal(report=None) == "report has no impression"
-    assert refusal(report=Report(findings="Edema.")) == "report has no impression"
-    assert refusal(report=Report(impression="Edema")) == ("impression is shorter than 7 characters")
-    assert refusal(report=Report(impression="Normal.")) is None
-    assert refusal(report=Report(impression="a " * 76)) == "prompt is longer than 77 tokens"
+    assert reason(view="AP") == "view is AP, not PA"
+    assert reason(view=None) == "view is unknown, not PA"
+    assert reason(report=None) == "report has no impression"
+    assert reason(report=Report(findings="Edema.")) == "report has no impression"
+    assert reason(report=Report(impression="Edema")) == ("impression is shorter than 7 characters")
+    assert reason(report=Report(impression="Normal.")) is None
+    assert reason(report=Report(impression="a " * 76)) == "prompt is longer than 77 tokens"
     fits = Report(impression="a " * 75)
     v2 = preset == "roentgen_v2"
-    assert refusal(report=fits) == ("prompt is longer than 77 tokens" if v2 else None)
+    assert reason(report=fits) == ("prompt is longer than 77 tokens" if v2 else None)
     for name in ("age", "sex", "race"):
-        assert refusal(**{name: None}) == (f"{name} is unknown" if v2 else None)
+        assert reason(**{name: None}) == (f"{name} is unknown" if v2 else None)
 
 
 def test_the_prompt_of_roentgen_v2() -> None:
-    style = Filter(preset="roentgen_v2").prompt
+    style = RadiographFilter(preset="roentgen_v2").prompt
     assert style is not None
     assert prompt_of(RADIOGRAPH, style) == "63 year old white female. Mild edema."
 
 
 def test_own_rules_come_before_the_presets() -> None:
-    rules = Filter(preset="roentgen", views=("PA", "AP"), min_characters=3)
+    rules = RadiographFilter(preset="roentgen", views=("PA", "AP"), min_characters=3)
     assert (rules.views, rules.min_characters, rules.max_tokens) == (("PA", "AP"), 3, 77)
-    assert rules.refusal(replace(RADIOGRAPH, view="AP"), count) is None
+    assert rules.exclusion_reason(replace(RADIOGRAPH, view="AP"), count) is None
 
 
 def test_the_runs_own_prompts_are_counted_where_they_are_given() -> None:
-    rules = Filter(preset="roentgen", max_tokens=4)
+    rules = RadiographFilter(preset="roentgen", max_tokens=4)
     styles = (PromptStyle(text="impression"),)  # with the view token
-    assert rules.refusal(RADIOGRAPH, count) is None
-    assert rules.refusal(RADIOGRAPH, count, styles) == "prompt is longer than 4 tokens"
+    assert rules.exclusion_reason(RADIOGRAPH, count) is None
+    assert rules.exclusion_reason(RADIOGRAPH, count, styles) == "prompt is longer than 4 tokens"
     missing = (PromptStyle(text="report_findings"),)
-    assert rules.refusal(RADIOGRAPH, count, missing) == (
+    assert rules.exclusion_reason(RADIOGRAPH, count, missing) == (
         "there is no text for a prompt of report_findings"
     )
 
 
 def test_without_a_prompt_the_section_is_counted() -> None:
-    rules = Filter(section="impression", max_tokens=3)
-    assert rules.refusal(RADIOGRAPH, count) == "impression is longer than 3 tokens"
-    assert Filter().refusal(RADIOGRAPH, count) is None
+    rules = RadiographFilter(section="impression", max_tokens=3)
+    assert rules.exclusion_reason(RADIOGRAPH, count) == "impression is longer than 3 tokens"
+    assert RadiographFilter().exclusion_reason(RADIOGRAPH, count) is None
 
 
 @pytest.mark.parametrize(
@@ -100,20 +100,20 @@ def test_without_a_prompt_the_section_is_counted() -> None:
 )
 def test_rules_that_cannot_be(rules: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        Filter(**rules)  # type: ignore[arg-type]
+        RadiographFilter(**rules)  # type: ignore[arg-type]
 
 
 def test_the_share_beyond_the_limit() -> None:
-    lengths = Lengths()
+    lengths = TokenLengths()
     for tokens in (5, 77, 78, 100):
         lengths.add(tokens)
     assert (lengths.texts, lengths.beyond, lengths.share_beyond) == (4, 2, 0.5)
     assert lengths.summary() == "median 77, longest 100 tokens; 2 of 4 (50.0%) beyond 77"
-    parts = Lengths()
-    parts.update(Lengths(counts=Counter({78: 1, 5: 1})))
-    parts.update(Lengths(counts=Counter({100: 1, 77: 1})))
+    parts = TokenLengths()
+    parts.update(TokenLengths(counts=Counter({78: 1, 5: 1})))
+    parts.update(TokenLengths(counts=Counter({100: 1, 77: 1})))
     assert parts == lengths
-    assert Lengths().summary() == "median 0, longest 0 tokens; 0 of 0 (0.0%) beyond 77"
+    assert TokenLengths().summary() == "median 0, longest 0 tokens; 0 of 0 (0.0%) beyond 77"
 
 
 def test_tokens_are_counted_as_the_model_does() -> None:

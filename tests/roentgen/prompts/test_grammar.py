@@ -5,16 +5,9 @@ from dataclasses import replace
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.prompts.grammar import (
-    PromptStyle,
-    findings_text,
-    parse_findings,
-    parse_prompt,
-    phrase,
-    prompt_of,
-    split_view,
-)
-from roentgen.prompts.vocabulary import DETAIL_NOUNS, LEXICON, PLACES
+from roentgen.prompts.grammar import PromptStyle, findings_text, phrase, prompt_of
+from roentgen.prompts.parser import parse_findings, parse_prompt, split_view
+from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES, PROMPT_PHRASES
 from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES, STATES, Finding
 from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.views import VIEW_TOKENS, VIEWS
@@ -207,7 +200,7 @@ def test_every_name_of_the_fourteen_is_understood() -> None:
         ("no", "names no finding"),
         ("cardiomegaly effusion", "gives finding twice"),
         ("left right effusion", "gives side twice"),
-        ("possible no edema", "both denied and uncertain"),
+        ("possible no edema", "both absent and uncertain"),
         ("edema (", "parenthesis"),
         ("nodule (calcified)", "two details"),
         ("<view-oblique> edema", "unknown view token '<view-oblique>'.*<view-lateral>"),
@@ -286,4 +279,4 @@ def test_an_unknown_prompt_text_is_refused() -> None:
 
 
 def test_phrases_of_the_lexicon_are_plain_words() -> None:
-    assert all(word == word.lower() and "-" not in word for run in LEXICON for word in run)
+    assert all(word == word.lower() and "-" not in word for run in PROMPT_PHRASES for word in run)

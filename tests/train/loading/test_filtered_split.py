@@ -10,7 +10,7 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
-from roentgen.prompts.filters import Filter
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.findings import states
 from train.loading.filtered_split import keep, tell_refused, write_refused
 
@@ -28,7 +28,7 @@ def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
     assert tell_refused(whole) is None
     view = split[0].view
     assert view is not None
-    kept = keep(split, Filter(views=(view,)), count, ())
+    kept = keep(split, RadiographFilter(views=(view,)), count, ())
     expected = [r.id for r in split.without_images() if r.view == view]
     assert [r.id for r in kept.without_images()] == expected
     assert [kept[i].id for i in range(len(kept))] == expected
@@ -44,7 +44,7 @@ def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
 def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
     split = open_dataset(small_dataset).split("train")
     with pytest.raises(InputError, match=r"data.keep leaves nothing of split 'train'"):
-        keep(split, Filter(section="last_paragraph", min_characters=10_000), count, ())
+        keep(split, RadiographFilter(section="last_paragraph", min_characters=10_000), count, ())
 
 
 def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Path) -> None:

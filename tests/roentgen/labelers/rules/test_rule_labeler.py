@@ -6,7 +6,8 @@ import pytest
 
 from roentgen.labelers.rules.lexicon import LEXICON
 from roentgen.labelers.rules.rule_labeler import label_report
-from roentgen.prompts.grammar import parse_findings, phrase
+from roentgen.prompts.grammar import phrase
+from roentgen.prompts.parser import parse_findings
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES
 from roentgen.record.findings import FINDING_NAMES, Finding, states
 from roentgen.record.radiograph import Report
