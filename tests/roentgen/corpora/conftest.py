@@ -129,6 +129,9 @@ def _mimic_cxr_jpg(root: Path) -> Corpus:
             ("admissions", "admissions.csv.gz"),
         )
     ]
+    # All that the reader can do, where the recipe is narrower.
+    corpus.arguments += ["--mimic_cxr_jpg.views=[PA, AP, LATERAL]", "--keep=null"]
+    corpus.arguments += ["--split.published=official", "--split.validate_share=0"]
     return corpus
 
 
@@ -143,6 +146,7 @@ def _mimic_cxr(root: Path) -> Corpus:
         (root / report).write_text(_REPORT)
         studies.append([subject, study, report])
     write_table(root / "cxr-study-list.csv.gz", ["subject_id", "study_id", "path"], studies)
+    corpus.arguments = ["--mimic_cxr.patients=null", "--mimic_cxr.admissions=null"]
     return corpus
 
 
