@@ -58,14 +58,15 @@ class Finish:
         return replace(radiograph, report=None if report == Report() else report, **changes)
 
     def _edited(self, report: Report, rules: ReportRules) -> Report:
-        from roentgen.reports.sections import clean, without_prior
+        from roentgen.reports.cleaning import clean_section
+        from roentgen.reports.prior_studies import without_prior_comparisons
 
         sections = {name: text for name, text in asdict(report).items() if text}
         if rules.clean:
-            sections = {name: clean(text) for name, text in sections.items()}
+            sections = {name: clean_section(text) for name, text in sections.items()}
         if rules.drop_prior:  # the comparison names the earlier study: that is what it is for
             told = {name for name in sections if name != "comparison"}
-            sections |= {name: without_prior(sections[name]) for name in told}
+            sections |= {name: without_prior_comparisons(sections[name]) for name in told}
         return Report(**{name: text or None for name, text in sections.items()})
 
     def count_tokens(self, radiographs: Sequence[Radiograph], lengths: TokenCounts) -> None:

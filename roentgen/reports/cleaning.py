@@ -1,8 +1,8 @@
-"""Cleaning a section of a report: what a reader would not miss goes, what is said stays.
+"""Cleaning of a report section: removes formatting, de-identification blanks and correspondence.
 
-Wrapped lines are joined, list numbers and blanks for what was de-identified ("___" in MIMIC-CXR,
-"XXXX" in Open-i) are taken out, and so is the correspondence that is dictated with a report: whom
-it was discussed with, at what time, and who signed it.
+Wrapped lines are joined. List numbers and de-identification blanks ("___" in MIMIC-CXR, "XXXX" in
+Open-i) are removed, and so is the correspondence that is dictated with a report: with whom it was
+discussed, at what time, and who signed it.
 """
 
 import re
@@ -10,7 +10,7 @@ import re
 from roentgen.reports.sentences import sentences
 
 _BLANK = r"(?:[-'/]?(?:_{2,}|(?<![A-Za-z])X{3,}(?![a-z]))[-'/]?)"
-# More say nothing more, and the patterns below take time by the square of their number.
+# Longer runs mean the same, and the time of the patterns below grows with their square.
 _LONG_BLANK = re.compile(r"([_X])\1{4,}")
 _LONG_SPACE = re.compile(r"\s{5,}")
 _ITEM = re.compile(r"(?<![.:;,!?\s])[ \t]*\n\s*(?=(?:[-*•]+|\(?\d{1,2}[.)])\s)")
@@ -20,7 +20,7 @@ _RAY = re.compile(r"\bx-XXXX", re.I)
 _AGE = re.compile(
     rf"(?:\ban? )?{_BLANK}[- ]?(?:years?|yrs?|y\.?/?o\.?)\b[- ]?(?:old\b[- ]?)?", re.I
 )
-# A blank with the words that only lead to it.
+# A blank with the words that only introduce it.
 _LED_BLANK = re.compile(
     rf"(?:(?:\b(?:dated|performed|obtained|taken|done) )?\b(?:on|from|since|dated|at|until|as of"
     rf"|by)"
@@ -40,7 +40,7 @@ _TIME = re.compile(
     r"(?: ?(?:[ap]\.? ?m\b\.?|hours|hrs|h\b))?|,? ?\bat (?:approximately )?\d{1,2} ?[ap]\.?m\b\.?",
     re.I,
 )
-_TELL = (
+_SENT = (
     r"(?:discussed|communicated|conveyed|relayed|reported|telephoned|phoned|paged|e-?mailed|called"
     r"|notified|informed|contacted|posted|entered|telecommunicated|transmitted|delivered|flagged)"
 )
@@ -52,11 +52,11 @@ _CORRESPONDENCE = re.compile(
     r"(?:findings?|results?|report|case|information|study|exam|impression|observations?|it|this"
     r"|above|telephone|recommendations?|discrepanc\w+)\b[^.]{0,60}?\b(?:was|were|has been"
     r"|have been)"
-    rf" (?:\w+ ){{0,3}}?{_TELL}"
+    rf" (?:\w+ ){{0,3}}?{_SENT}"
     # "Dr. ___ was paged ...", "___ was notified"
-    rf"|^(?:{_PERSON}|{_BLANK})[^:]{{0,80}}?(?:\b(?:was|were|has been) (?:\w+ )?{_TELL}|\bis aware)"
+    rf"|^(?:{_PERSON}|{_BLANK})[^:]{{0,80}}?(?:\b(?:was|were|has been) (?:\w+ )?{_SENT}|\bis aware)"
     rf"|^{_BLANK}[^:.]{{0,40}} (?:notified|paged|by telephone|telephone)"
-    rf"|^(?:\w+ )?{_TELL} (?:with|to|by|via)\b.*(?:{_PERSON}|phone|{_BLANK})"
+    rf"|^(?:\w+ )?{_SENT} (?:with|to|by|via)\b.*(?:{_PERSON}|phone|{_BLANK})"
     r"|^(?:findings?|results?) (?:discussed|communicated|called|paged|telephoned|posted|entered)\b"
     r"|^(?:dictated|transcribed|(?:electronically )?(?:signed|reviewed|interpreted)) "
     r"(?:by|and|via)\b"
@@ -66,9 +66,9 @@ _CORRESPONDENCE = re.compile(
     r"|\b(?:acknowledged|acknowledgement of) receipt\b",
     re.I,
 )
-_TOLD_OF_IT = re.compile(
+_COMMUNICATION_CLAUSE = re.compile(
     rf",?(?: (?:which|and|this|as|findings?|results?))? (?:was|were|has been|have been) "
-    rf"(?:\w+ ){{0,2}}?{_TELL} (?:with|to|by|via|in|on)\b[^.]*(?:{_PERSON}|phone|page|{_BLANK}).*",
+    rf"(?:\w+ ){{0,2}}?{_SENT} (?:with|to|by|via|in|on)\b[^.]*(?:{_PERSON}|phone|page|{_BLANK}).*",
     re.I,
 )
 _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -82,7 +82,7 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\w)\s+(?:and|or)(?=[.]$)"), ""),
 )
 _WORD = re.compile(r"[A-Za-z]")
-# What a blank leaves without its end or without its begin.
+# Words at the end or the start of a sentence that a removed blank leaves incomplete.
 _LOOSE_END = re.compile(
     r"[ ,]+(?:(?:consistent|compatible|in keeping) with|suggestive of|representing|status post"
     r"|(?:due|secondary|compared|similar) to|of|in|at|on|with|to|by|for|from|since|and|or|the|an?"
@@ -90,46 +90,46 @@ _LOOSE_END = re.compile(
     re.I,
 )
 _LONGEST_END = 40  # characters
-# "XXXX are normal": of what is not known; "XXXX are coarse lung markings" says more.
-_LOOSE_BEGIN = re.compile(
+# "XXXX are normal" has lost its subject; "XXXX are coarse lung markings" still states a finding.
+_LOOSE_START = re.compile(
     r"^(?:(?:the|both|an?|and|or|of) )*(?:is|are|was|were|appears?|remains?)\b(?: also)?\s*", re.I
 )
-_OF_NOTHING = re.compile(
+_NO_SUBJECT = re.compile(
     r"(?:(?:all|also|grossly|otherwise|appear|within|normal|limits|intact|unremarkable|stable|clear"
     r"|unchanged|and|midline|seen|noted|present)\b\W*)*",
     re.I,
 )
 
 
-def clean(text: str) -> str:
+def clean_section(text: str) -> str:
     """A section on one line, without blanks, list numbers, correspondence and times of day.
 
-    Every sentence that says something of the patient is kept with its words and their order; a
-    blank takes along only the preposition that leads to it ("dated ___"). "" where nothing is left.
+    Every sentence about the patient keeps its words and their order; with a blank only the words
+    that introduce it ("dated ___") are removed. "" if nothing is left.
     """
-    kept = []
+    cleaned_sentences = []
     text = _LONG_BLANK.sub(r"\1\1\1\1", text)
     for sentence in sentences(_ITEM.sub(".\n", text.replace("//", ";"))):
         cleaned = _clean_sentence(_HEADED_NUMBER.sub(r"\1. ", sentence))
         if _WORD.search(cleaned):
-            kept.append(cleaned)
-    return " ".join(kept)
+            cleaned_sentences.append(cleaned)
+    return " ".join(cleaned_sentences)
 
 
 def _clean_sentence(sentence: str) -> str:
     if _CORRESPONDENCE.search(sentence):
         return ""
     end = "." if sentence.endswith(".") else ""
-    sentence = _TOLD_OF_IT.sub(end, sentence)
+    sentence = _COMMUNICATION_CLAUSE.sub(end, sentence)
     if "__" in sentence or "XXX" in sentence:
         sentence = _RAY.sub("x-ray", sentence)
         for blank in (_AGE, _COMPARED_BLANK, _LED_BLANK, _BLANKS):
             sentence = _LONG_SPACE.sub("    ", blank.sub(" ", sentence))
         sentence = _without_loose_end(sentence)
-        said = _LOOSE_BEGIN.sub("", sentence.strip(), count=1)
-        if said != sentence.strip() and _OF_NOTHING.fullmatch(said):
+        rest = _LOOSE_START.sub("", sentence.strip(), count=1)
+        if rest != sentence.strip() and _NO_SUBJECT.fullmatch(rest):
             return ""
-        sentence = said
+        sentence = rest
     sentence = _TIME.sub("", sentence)
     for pattern, tidy in _TIDY:
         sentence = pattern.sub(tidy, sentence)
@@ -140,7 +140,7 @@ def _clean_sentence(sentence: str) -> str:
 
 
 def _without_loose_end(sentence: str) -> str:
-    """Without the words, one after the other, that led to a blank at the sentence's end."""
+    """The sentence without the words that introduced a blank at its end, one after the other."""
     while True:
         end = len(sentence)
         while end and not (sentence[end - 1].isalnum() or sentence[end - 1] == "_"):

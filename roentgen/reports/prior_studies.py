@@ -1,9 +1,10 @@
-"""Sentences that lean on an earlier study, told without it or left out.
+"""Removal of comparisons with prior studies from report sections.
 
 A generator that learns "unchanged" or "increased since ___" learns words that its image cannot
 show (Ramesh et al. 2022, "Improving radiology report generation systems by removing hallucinated
-references to non-existent priors"). What stands by itself is kept: "Stable cardiomegaly, unchanged
-from prior." becomes "Cardiomegaly."; "The heart is unchanged." says nothing alone and goes.
+references to non-existent priors"). What the image itself shows is kept: "Stable cardiomegaly,
+unchanged from prior." becomes "Cardiomegaly."; "The heart is unchanged." is removed, since it
+describes nothing without the prior study.
 """
 
 import re
@@ -27,7 +28,7 @@ _HOW = (
 )
 _ASPECT = r"(?: in (?:\w+ )?(?:appearance|size|position|extent|configuration|location|contour)s?)?"
 _SINCE = rf"(?:(?:since|from|to|with|than|as|on) (?:the )?(?:{_OTHER}))"
-# What it is compared with, wherever it stands.
+# The study compared with, anywhere in the sentence.
 _COMPARED = re.compile(
     rf",? ?\(?(?:\b(?:as|when|and) )?(?:\b(?:in )?compar(?:ed|ison|ing)(?: is made)?"
     rf" (?:to|with)|\brelative to|\bsince"
@@ -38,7 +39,7 @@ _COMPARED = re.compile(
     rf"|^(?:in the interval|again|since (?:that time|then)),? ",
     re.I,
 )
-# What is left of a comparison: "larger", "more conspicuous".
+# The remainder of a comparison: "larger", "more conspicuous".
 _COMPARATIVE = re.compile(
     r",?(?: (?:(?:that|which|and) )?(?:is|are|appears?|has|have))? (?:slightly |mildly "
     r"|minimally )?"
@@ -51,12 +52,12 @@ _NOTHING_NEW = re.compile(
     r"(?<=\w)[,;]? (?:with |and |but )?(?:no|without)(?: \w+){0,3} (?:new|change|interval)\b[^;.]*",
     re.I,
 )
-_TELLS = r"(?:seen|noted|demonstrated|identified|visualized|evident|present|appreciated|observed)"
-# (what leans, what stands without it), applied in this order.
+_SEEN = r"(?:seen|noted|demonstrated|identified|visualized|evident|present|appreciated|observed)"
+# (pattern of a comparison, replacement), applied in this order.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.I), told)
-    for pattern, told in (
-        # The same as before, said of what has been told.
+    (re.compile(pattern, re.I), replacement)
+    for pattern, replacement in (
+        # A predicate that states no change.
         (
             rf" (?:is|are) {_HOW}{_SAME}{_ASPECT}(?: {_SINCE})* and"
             r"(?= (?:represents?|indicates?|suggests?|is|are|has|have|likely)\b)",
@@ -71,7 +72,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"(?: {_SINCE})*(?=\W*$|[,;])",
             "",
         ),
-        # The outline of heart and mediastinum says something only with another word than "stable".
+        # The contour of heart and mediastinum is described only by a word other than "stable".
         (
             rf",?(?: and| with)? ?\b{_HOW}(?:stable|unchanged) (?:(?:cardiac|mediastinal|hilar"
             rf"|heart"
@@ -88,7 +89,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf", {_HOW}{_SAME}{_ASPECT}(?=\W*$|[,;])", ""),
         (rf"(?<=\bis )({_HOW}){_SAME}{_ASPECT}(?: and|,(?: and)?) (?=\w)", ""),
         (rf"(?<=\bare )({_HOW}){_SAME}{_ASPECT}(?: and|,(?: and)?) (?=\w)", ""),
-        # Change for the worse and what was put in are there to be seen.
+        # Worsening, and devices that were placed, are visible on the image itself.
         (
             r"\b(?:(?:there (?:is|has been) |an? |slight |mild |minimal |significant |marked )*"
             r"interval )(?:development|worsening|progression|increase|enlargement|appearance"
@@ -98,13 +99,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^re-?demonstrated (?=\w)", ""),
         (r"\b(?:there is )?(?:again )?re-?demonstration of (?:an? |the )?", ""),
         (r"\b(?:there is )?stability of (?:an? |the )?", ""),
-        (r"(?:,? (?:as|which (?:was|were)))? (?:previously|prior) (?=" + _TELLS + r"\b)", " "),
+        (r"(?:,? (?:as|which (?:was|were)))? (?:previously|prior) (?=" + _SEEN + r"\b)", " "),
         (r"\b(?:previously|again|persistently|stably)[- ](?:seen|noted|described|identified) ", ""),
         (r"\bremains\b(?= (?!stable|unchanged|similar))", "is"),
         (r"\bremain\b(?= (?!stable|unchanged|similar))", "are"),
         (r"\b(?:continues|continue) to (?:be|have)\b", "is"),
-        (rf"\b(?:once )?again(?= {_TELLS})|\bagain,? (?=(?:an?|the|is|are|there)\b)", ""),
-        (rf"(?<={_TELLS[3:7]}) (?:once )?again\b|\bre-?demonstrated\b", " seen"),
+        (rf"\b(?:once )?again(?= {_SEEN})|\bagain,? (?=(?:an?|the|is|are|there)\b)", ""),
+        (r"(?<=seen) (?:once )?again\b|\bre-?demonstrated\b", " seen"),
         (r"\b(?:once again|again|persistently|as before|at this time)\b,?", ""),
         # An adjective before its noun.
         (
@@ -134,8 +135,8 @@ _CHANGES_BY_ITSELF = re.compile(
     re.I,
 )
 _ASKS = re.compile(r"^(?:comparison|correlation)\b.*\b(?:could|would|may|is|recommend\w*)\b", re.I)
-# What still leans when all that could be taken out is out.
-_LEANS = re.compile(
+# Comparisons that remain when all that can be removed is removed.
+_STILL_COMPARES = re.compile(
     rf"\b(?:unchanged|interval(?:ly)?|previously|comparisons?|compared|comparable|newly|new|stable"
     r"|stability|redemonstrat\w*|no longer|since|persist\w*|resolved|resolving|resolution"
     r"|improv\w+|worsen\w*|worse(?! (?:than|on|at|in) (?:the )?(?:left|right|base))"
@@ -166,7 +167,7 @@ _LOOSE_END = re.compile(
     r"|there|as|that|on|at|than|also|slightly|overall|otherwise)(?=\W*$)",
     re.I,
 )
-_SAYS_NOTHING = re.compile(
+_NO_CONTENT = re.compile(
     r"^(?:(?:the|there|this|these|it|is|are|an?|of|in|overall|otherwise|also|and|no|grossly"
     r"|cardiac|cardio|mediastinal|cardiomediastinal|pulmonary|hilar|silhouettes?|contours?|hearts?"
     r"|sizes?|lungs?|chests?|mediastinum|vasculature|findings?|appearances?|exams?|examinations?"
@@ -186,19 +187,19 @@ _TIDY += ((re.compile(r"\b([Aa]) (?=[aeio])"), r"\1n "),)
 _WORD = re.compile(r"[a-z]{2}", re.I)
 
 
-def without_prior(text: str) -> str:
-    """A cleaned section without what leans on an earlier study; "" where nothing stands by itself.
+def without_prior_comparisons(text: str) -> str:
+    """A cleaned section without comparisons with prior studies; "" if nothing else is left.
 
-    Words of comparison go where the rest says the same of this image; the sentence goes where it
-    tells only of a change, of something that is gone, or that nothing is new. Sentences that do
-    not lean are kept to the letter.
+    Comparing words are removed where the rest describes the image without them; the sentence is
+    removed where it only states a change, a finding that is gone, or that nothing is new. Sentences
+    without a comparison are returned verbatim.
     """
-    told = (_standing(sentence) for sentence in sentences(text))
-    return " ".join(sentence for sentence in told if sentence)
+    rest = (_without_comparison(sentence) for sentence in sentences(text))
+    return " ".join(sentence for sentence in rest if sentence)
 
 
-def _standing(sentence: str) -> str:
-    """What of a sentence stands by itself."""
+def _without_comparison(sentence: str) -> str:
+    """The part of a sentence that needs no prior study."""
     if not _HINT.search(sentence):
         return sentence
     if _ASKS.search(sentence):
@@ -209,18 +210,18 @@ def _standing(sentence: str) -> str:
     rest = _NOTHING_NEW.sub("", rest)
     if _EMPTY_NEGATION.search(rest):
         return ""
-    for pattern, told in _RULES:
-        rest = pattern.sub(told, rest)
-    if rest == sentence and not _LEANS.search(rest):
+    for pattern, replacement in _RULES:
+        rest = pattern.sub(replacement, rest)
+    if rest == sentence and not _STILL_COMPARES.search(rest):
         return sentence
-    for pattern, told in _TIDY:
-        rest = pattern.sub(told, rest)
+    for pattern, replacement in _TIDY:
+        rest = pattern.sub(replacement, rest)
     rest = rest.strip()
-    if _LEANS.search(rest):
+    if _STILL_COMPARES.search(rest):
         return ""
     while (cut := _LOOSE_END.sub("", rest)) != rest:
         rest = cut
-    if not _WORD.search(rest) or _SAYS_NOTHING.match(rest):
+    if not _WORD.search(rest) or _NO_CONTENT.match(rest):
         return ""
     if sentence.endswith(".") and rest[-1] not in ".!?":
         rest += "."

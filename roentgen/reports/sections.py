@@ -1,8 +1,8 @@
-"""The sections of a plain-text radiology report, as MIMIC-CXR has them.
+"""Section parser for plain-text radiology reports, as MIMIC-CXR has them.
 
-A title stands at the begin of a line and ends in a colon: "FINDINGS:", "FINAL IMPRESSION:",
-"PA AND LATERAL CHEST RADIOGRAPHS:". Spellings and their counts over MIMIC-CXR are those of its
-authors' section parser (Johnson et al., github.com/MIT-LCP/mimic-cxr, txt/section_parser.py).
+A title begins a line and ends with a colon: "FINDINGS:", "FINAL IMPRESSION:", "PA AND LATERAL CHEST
+RADIOGRAPHS:". Spellings and their counts over MIMIC-CXR are those of its authors' section parser
+(Johnson et al., github.com/MIT-LCP/mimic-cxr, txt/section_parser.py).
 """
 
 import difflib
@@ -11,22 +11,19 @@ from functools import lru_cache
 from typing import Literal
 
 from roentgen.record.radiograph import Report
-from roentgen.reports.cleaning import clean
-from roentgen.reports.prior_studies import without_prior
+from roentgen.reports.cleaning import clean_section
 
-__all__ = ["clean", "parse_report", "without_prior"]
-
-# "other" is a section of no use here: technique, recommendations, notification, a wet read.
+# "other" is a section that is not read: technique, recommendations, notification, a wet read.
 Section = Literal["findings", "impression", "indication", "history", "comparison", "other"]
 
 _TITLE = re.compile(
-    # A line's begin in capitals up to a colon; known titles in any case, or alone on their line.
+    # The start of a line in capitals up to a colon; known titles in any case, or alone on a line.
     r"^[ \t]*(?P<capitals>[A-Z][A-Z0-9 ()/,&.#'_-]{1,70}?)[ \t]*:(?=\s|\Z|[A-Z_])"
     r"|^[ \t]*(?P<known>(?i:(?:(?:clinical|final|preliminary|patient)[ \t]+)?"
     r"(?:findings?|impressions?|conclusions?|indications?|history|comparisons?|technique"
     r"|recommendations?|(?:type of )?examination|reason for exam(?:ination)?|addendum|notification)"
     r"(?:[ \t]*(?:/|and)[ \t]*impressions?)?))[ \t]*(?::|$)"
-    # Within a line only what cannot be anything else.
+    # Within a line only titles that cannot be anything else.
     r"|(?<=[.\s])(?P<inline>FINDINGS AND IMPRESSION|IMPRESSION|FINDINGS|CONCLUSION|COMPARISON"
     r"|INDICATION):(?=\s|\Z)"
     r"|^[ \t]*(?P<final>FINAL[ \t]+(?:REPORT|ADDENDUM)|WET[ \t]+READ\b[^\n]*?)[ \t]*:?[ \t]*$",
@@ -36,7 +33,7 @@ _FINAL = re.compile(r"^[ \t]*FINAL[ \t]+REPORT[ \t]*:?[ \t]*$", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _RULE = re.compile(r"^[ \t]*[_=*-]{10,}[ \t]*$", re.MULTILINE)  # a line across the page
 
-# The first that a title holds decides; a view's name is the title of what is seen in it.
+# The first word found in a title decides; a view's name is the title of its findings.
 _WORDS: tuple[tuple[str, Section], ...] = (
     ("recommendation", "other"),
     ("wet read", "other"),
@@ -67,7 +64,7 @@ _SINGLE: dict[str, Section] = {
     "comparison": "comparison",
     "history": "history",
 }
-# What structured reports begin a line of their findings with; it is no section's title.
+# Words that begin a line of findings in structured reports; they are no section titles.
 _BODY = re.compile(
     r"\b(?:lungs?|pleura\w*|hearts?|cardi\w*|mediastin\w*|bon(?:es|y)|osseous|soft tissues?"
     r"|(?:support )?devices?|tubes?|lines?|catheters?|airways?|hila\w*|diaphragm|abdomen|vascular"
@@ -76,12 +73,12 @@ _BODY = re.compile(
 
 
 def parse_report(text: str) -> Report:
-    """The sections of a report, each cleaned; of a title that repeats, the last one with a text.
+    """The sections of a report, each cleaned; of a repeated title, the last one with text.
 
-    What stands before the last "FINAL REPORT" (a wet read, an addendum) counts only if nothing
-    stands after it. History stands in for a missing indication; "findings and impression" is an
-    impression. Where there are neither findings nor impression, the paragraphs below the last
-    title's own are the last paragraph.
+    Text before the last "FINAL REPORT" (a wet read, an addendum) is used only if none follows.
+    History replaces a missing indication; "findings and impression" is an impression. Without
+    findings and impression, the paragraphs after the first one below the last title are the last
+    paragraph.
     """
     text = _RULE.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))
     ends = [match.end() for match in _FINAL.finditer(text)]
@@ -96,7 +93,7 @@ def _parse(text: str) -> Report:
         titled = pieces[-1] != ("other", text)
         first, last = _split_paragraphs(pieces[-1][1], titled=titled)
         pieces[-1] = (pieces[-1][0], first)
-    found = {section: body for section, piece in pieces if (body := clean(piece))}
+    found = {section: body for section, piece in pieces if (body := clean_section(piece))}
     return Report(
         findings=found.get("findings"),
         impression=found.get("impression"),
@@ -107,7 +104,7 @@ def _parse(text: str) -> Report:
 
 
 def _pieces(text: str) -> list[tuple[Section, str]]:
-    """The text below each title; what stands before the first one is "other"."""
+    """The text below each title; text before the first one is "other"."""
     pieces: list[tuple[Section, str]] = []
     section: Section = "other"
     start = 0
@@ -124,7 +121,7 @@ def _pieces(text: str) -> list[tuple[Section, str]]:
 
 @lru_cache(maxsize=4096)
 def _section_of(title: str) -> Section | None:
-    """The section that a title in lower case names; None where it is none."""
+    """The section named by a title in lower case; None if it is no title."""
     title = " ".join(title.split())
     for word, section in _WORDS:
         if word in title:
@@ -139,11 +136,11 @@ def _section_of(title: str) -> Section | None:
 
 
 def _split_paragraphs(text: str, *, titled: bool) -> tuple[str, str | None]:
-    """The first paragraph below a title, and those after it, which are cleaned.
+    """The first paragraph below a title, and the cleaned text of those after it.
 
-    All of a text without titles comes after; a heading in capitals is no paragraph.
+    A text without titles has no first paragraph; a heading in capitals is no paragraph.
     """
     paragraphs = [part for part in _PARAGRAPHS.split(text.strip()) if part.strip()]
     first = paragraphs.pop(0) if titled else ""
     paragraphs = [part for part in paragraphs if part != part.upper() or part.endswith(".")]
-    return first, clean("\n\n".join(paragraphs)) or None
+    return first, clean_section("\n\n".join(paragraphs)) or None

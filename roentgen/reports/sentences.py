@@ -1,44 +1,44 @@
-"""Sentences of a radiology report.
+"""Sentence splitter for radiology reports.
 
-A report is telegraphic, wrapped, numbered and de-identified: "1. Stable T12 XXXX.  2. 3.5 cm. mass
-per Dr. ___." A full stop ends a sentence unless it belongs to an abbreviation, a list number or a
-unit; a blank line and the begin of a list item end one too.
+Reports are telegraphic, wrapped, numbered and de-identified: "1. Stable T12 XXXX.  2. 3.5 cm. mass
+per Dr. ___." A period ends a sentence unless it belongs to an abbreviation, a list number or a
+unit; a blank line and the start of a list item end one too.
 """
 
 import re
 
-# After these a full stop never ends a sentence, whatever follows.
+# A period after one of these never ends a sentence.
 _ABBREVIATIONS = frozenset(
     ("dr", "drs", "mr", "mrs", "ms", "prof", "st", "vs", "e.g", "i.e", "eg", "ie", "cf", "ca")
 ) | {"approx", "resp", "incl", "esp", "fig", "viz"}
-# After these it does not where the next word is not capitalised: "5 mm. nodule", "8 a.m. film".
+# A period after these ends one only before a capital: "5 mm. nodule", "8 a.m. film".
 _UNITS = frozenset(
     ("mm", "cm", "in", "ft", "mg", "ml", "kg", "lb", "min", "sec", "hr", "hrs", "yr", "yrs", "y.o")
 ) | {"a.m", "p.m", "am", "pm", "etc", "lat", "post", "ant", "sup", "inf", "bilat"}
 _BREAK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]+|\(?\d{1,2}[.)])\s)")
-# The last form is a space that was forgotten: "clear.The heart".
+# The last alternative is a missing space: "clear.The heart".
 _END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-zX_\d)])[.](?=[A-Z][a-z]+\b)")
 _NUMBER = re.compile(r"(?:[-*•]+|\(?\d{1,2}[.)])\s+")
-# The number of a list's item, alone or after its heading: "1", "Chest 1", "Left knee: 1".
+# The number of a list item, alone or after its heading: "1", "Chest 1", "Left knee: 1".
 _LIST_NUMBER = re.compile(r"(?:[A-Za-z]+:?\s+){0,2}\(?\d{1,2}\)?$")
 _WORD = re.compile(r"\w")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences in order, each on one line, without list numbers; those of no word are gone."""
+    """The sentences in order, on one line each, without list numbers and lines without words."""
     found: list[str] = []
     for block in _BREAK.split(text):
         line = " ".join(block.split())
         start = 0
         for stop in _END.finditer(line):
             if _ends(line, start, stop):
-                _keep(line[start : stop.end()], found)
+                _append(line[start : stop.end()], found)
                 start = stop.end()
-        _keep(line[start:], found)
+        _append(line[start:], found)
     return found
 
 
-def _keep(piece: str, found: list[str]) -> None:
+def _append(piece: str, found: list[str]) -> None:
     piece = piece.strip()
     if number := _NUMBER.match(piece):
         piece = piece[number.end() :]
@@ -49,7 +49,7 @@ def _keep(piece: str, found: list[str]) -> None:
 def _ends(line: str, start: int, stop: re.Match[str]) -> bool:
     """Whether the punctuation at `stop` ends the sentence that begins at `start`."""
     if "." not in stop.group() or stop.end() == len(line):
-        # A lone question mark stands before what is asked: "opacity ? pneumonia".
+        # A lone question mark precedes the suspected finding: "opacity ? pneumonia".
         return "." in stop.group() or stop.start() == 0 or line[stop.start() - 1] != " "
     before = line[start : stop.start()].rstrip()
     word = before[before.rfind(" ") + 1 :].strip("(\"'").lower()

@@ -1,7 +1,7 @@
-"""The labeler's lexicon: every phrase that means something to it, with its meaning.
+"""Lexicon of the rule labeler: every phrase it knows, with its meaning.
 
-The terms of findings are in `terms`; here are the cues that deny and doubt them, what ends a cue's
-reach, and sides, severities and places. Templates are written as there.
+The terms for findings are in `terms`; here are the cues of negation and uncertainty, what ends a
+cue's scope, and sides, severities and places. The templates are written as in `terms`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,37 +12,37 @@ from typing import Literal
 from roentgen.labelers.rules.terms import FINDING_TERMS, STRUCTURE_TERMS
 from roentgen.record.findings import FindingName, Severity, Side
 
-Kind = Literal[
+PhraseKind = Literal[
     "finding",  # names a finding: "effusion"
     "subject",  # a structure whose adjective decides: "heart size"
     "enlarged",
     "borderline",
     "normal",
-    "clear",  # of a structure: no finding in it
+    "clear",  # of a structure: without findings
     "deny",  # what follows is absent: "no"
-    "denied",  # what went before is absent: "is not seen"
+    "denied",  # what precedes is absent: "is not seen"
     "doubt",  # what follows is uncertain: "may represent"
-    "doubted",  # what went before is uncertain: "cannot be excluded"
-    "same",  # what follows is there as before: "no change in"
+    "doubted",  # what precedes is uncertain: "cannot be excluded"
+    "same",  # what follows is present as before: "no change in"
     "either",  # what it joins is uncertain: "versus"
     "or",
     "and",
     "comma",
     "stop",  # ends every scope: "but"
-    "start",  # begins a statement of its own: "there is"
+    "start",  # begins a new statement: "there is"
     "verb",
     "side",
     "severity",
     "place",
-    "other",  # looks like a finding or a cue and is none: "pericardial effusion"
+    "other",  # resembles a finding or a cue but is neither: "pericardial effusion"
 ]
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a phrase stands for; the fields beside `kind` are what it tells along with it."""
+    """The meaning of a phrase: its kind, the findings it names and the attributes it gives them."""
 
-    kind: Kind
+    kind: PhraseKind
     names: tuple[FindingName, ...] = ()
     detail: str | None = None  # a noun of roentgen.prompts.vocabulary.DETAIL_NOUNS
     side: Side | None = None
@@ -50,7 +50,7 @@ class Meaning:
     place: str | None = None  # one of roentgen.prompts.vocabulary.PLACES
 
 
-_CUES: dict[Kind, tuple[str, ...]] = {
+_CUES: dict[PhraseKind, tuple[str, ...]] = {
     "enlarged": (
         "enlarged|enlargement|widened|prominent|increased|wide|big|globular|engorged|congested",
     ),
@@ -222,7 +222,7 @@ _PLACES: dict[str, str] = {
 
 
 def _expand(template: str) -> Iterator[tuple[str, ...]]:
-    """Every phrase that a template stands for."""
+    """Every phrase that a template generates."""
     slots: list[tuple[str, ...]] = []
     for slot in template.split():
         words = tuple(slot.removesuffix("?").split("|"))
@@ -233,24 +233,24 @@ def _expand(template: str) -> Iterator[tuple[str, ...]]:
 
 
 def _lexicon() -> dict[tuple[str, ...], Meaning]:
-    """Every phrase with its meaning; of two meanings the later one here holds."""
-    told: list[tuple[Meaning, Sequence[str]]] = [
+    """Every phrase with its meaning; of two meanings of a phrase the later one below holds."""
+    rows: list[tuple[Meaning, Sequence[str]]] = [
         (Meaning("subject", names), templates) for names, templates in STRUCTURE_TERMS
     ]
-    told += [(Meaning(kind), templates) for kind, templates in _CUES.items()]
-    told += [(Meaning("side", side=side), (words,)) for side, words in _SIDES.items()]
-    told += [(Meaning("severity", severity=s), (words,)) for s, words in _SEVERITIES.items()]
-    told += [(Meaning("place", place=place), (words,)) for place, words in _PLACES.items()]
-    told += [
+    rows += [(Meaning(kind), templates) for kind, templates in _CUES.items()]
+    rows += [(Meaning("side", side=side), (words,)) for side, words in _SIDES.items()]
+    rows += [(Meaning("severity", severity=s), (words,)) for s, words in _SEVERITIES.items()]
+    rows += [(Meaning("place", place=place), (words,)) for place, words in _PLACES.items()]
+    rows += [
         (Meaning("place", side="bilateral", place="basal"), ("bibasilar|bibasal",)),
         (Meaning("place", side="bilateral", place="apical"), ("biapical",)),
         (Meaning("place", side="right", place="mid zone"), ("right midlung",)),
         (Meaning("place", side="left", place="mid zone"), ("left midlung",)),
         (Meaning("place", place="mid zone"), ("midlung|midzone",)),
     ]
-    told += [(Meaning("finding", names, detail), texts) for names, detail, texts in FINDING_TERMS]
-    told += [(Meaning("other"), _CUES["other"])]
-    return {phrase: meaning for meaning, texts in told for t in texts for phrase in _expand(t)}
+    rows += [(Meaning("finding", names, detail), texts) for names, detail, texts in FINDING_TERMS]
+    rows += [(Meaning("other"), _CUES["other"])]
+    return {phrase: meaning for meaning, texts in rows for t in texts for phrase in _expand(t)}
 
 
 LEXICON: dict[tuple[str, ...], Meaning] = _lexicon()

@@ -1,7 +1,7 @@
-"""Where a sentence speaks of what: its words, looked up in the lexicon.
+"""Phrase lookup: the lexicon's phrases in a sentence, with their positions.
 
-From each word the longest phrase is taken, by dictionary look-up: the time grows with the length
-of the text and with nothing else, whatever the text is.
+At each word the longest phrase is taken, by dictionary lookup: the time is linear in the length of
+any text.
 """
 
 import re
@@ -14,8 +14,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|[,;:()/&]")
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """A phrase with a meaning, and where it was found: words[start:end] of the sentence."""
+class PhraseMatch:
+    """A phrase of the lexicon at words[start:end] of a sentence."""
 
     meaning: Meaning
     start: int
@@ -23,7 +23,7 @@ class Unit:
 
 
 def _lengths() -> dict[str, tuple[int, ...]]:
-    """How many words the phrases have that begin with a word, the longest first."""
+    """The numbers of words of the phrases that begin with a word, the longest first."""
     lengths: defaultdict[str, set[int]] = defaultdict(set)
     for phrase in LEXICON:
         lengths[phrase[0]].add(len(phrase))
@@ -34,21 +34,21 @@ _LENGTHS = _lengths()
 
 
 def words_of(sentence: str) -> list[str]:
-    """Words, numbers and separators in lower case; a hyphen parts words."""
+    """The words, numbers and separators in lower case; a hyphen separates words."""
     return _WORD.findall(sentence.lower())
 
 
-def find_units(words: list[str]) -> list[Unit]:
-    """The phrases of the lexicon in a sentence, in order, none overlapping."""
-    units: list[Unit] = []
+def find_phrases(words: list[str]) -> list[PhraseMatch]:
+    """The phrases of the lexicon in a sentence, in order, without overlap."""
+    matches: list[PhraseMatch] = []
     i = 0
     while i < len(words):
         for length in _LENGTHS.get(words[i], ()):
             meaning = LEXICON.get(tuple(words[i : i + length]))
             if meaning:
-                units.append(Unit(meaning, i, i + length))
+                matches.append(PhraseMatch(meaning, i, i + length))
                 i += length
                 break
         else:
             i += 1
-    return units
+    return matches

@@ -1,19 +1,19 @@
-"""What a sentence says of each finding it names: present, absent or uncertain, where, how much.
+"""Negation and uncertainty: state, side, severity and place of each finding in a sentence.
 
-After NegEx (Chapman et al. 2001): a cue reaches forward ("no", "may represent") or back ("is not
-seen", "cannot be excluded") until something ends its scope: a "but", or a comma behind which a
-statement of its own begins. A list goes on ("no consolidation, effusion or pneumothorax").
+After NegEx (Chapman et al. 2001): a cue acts on what follows ("no", "may represent") or on what
+precedes ("is not seen", "cannot be excluded") until its scope ends: at a "but", or at a comma that
+begins a new statement. A list extends it ("no consolidation, effusion or pneumothorax").
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from roentgen.labelers.rules.lexicon import Kind, Meaning
-from roentgen.labelers.rules.mentions import Unit
+from roentgen.labelers.rules.lexicon import Meaning, PhraseKind
+from roentgen.labelers.rules.mentions import PhraseMatch
 from roentgen.record.findings import FindingName, Severity, Side, State
 
-# What an adjective can tell of the structure that stands for a finding: enlarged vessels are
+# The states that an adjective of a structure can imply for its finding: enlarged vessels are
 # congestion, but normal ones do not exclude edema; "large lungs" are no opacity.
 _GRADES: dict[FindingName, tuple[State, ...]] = {
     "Cardiomegaly": ("present", "uncertain", "absent"),
@@ -22,15 +22,16 @@ _GRADES: dict[FindingName, tuple[State, ...]] = {
     "Lung Opacity": ("absent",),
     "Pleural Effusion": ("absent",),
 }
+Grade = Literal["enlarged", "borderline", "normal", "clear"]
 _NEVER_SIDED = ("Cardiomegaly", "Enlarged Cardiomediastinum", "No Finding")
 _LOOK_AHEAD = 40  # phrases; no list of findings is longer
-# What may follow a comma or "and" only if a new statement begins there.
-_BEGINNINGS: frozenset[Kind] = frozenset({"start", "severity", "subject", "doubt", "deny"})
+# Kinds that follow a comma or "and" only where a new statement begins.
+_STARTS: frozenset[PhraseKind] = frozenset({"start", "severity", "subject", "doubt", "deny"})
 
 
 @dataclass(slots=True)
 class Mention:
-    """One finding in one sentence; `trigger` is the lexicon's phrase, `cue` what set the state."""
+    """A finding in a sentence; `trigger` is the phrase that names it, `cue` that of its state."""
 
     name: FindingName
     state: State
@@ -43,188 +44,183 @@ class Mention:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _Sentence:
     """A sentence while it is read from left to right."""
 
     words: list[str]
-    units: Sequence[Unit]
+    phrases: Sequence[PhraseMatch]
     mentions: list[Mention] = field(default_factory=list)
-    healthy: bool = False  # something is called normal or clear
-    scope: State | None = None  # what a cue says of what follows
+    normal: bool = False  # something is called normal or clear
+    scope: State | None = None  # the state that a cue gives to what follows
     cue: str = ""
-    segment: int = 0  # mentions from here on are what a later "is not seen" reaches
-    subjects: list[Unit] = field(default_factory=list)  # waiting for their adjective
-    told: bool = False  # the waiting subjects have had one
-    ahead: Literal["enlarged", "borderline", "normal", "clear"] | None = None
-    near: list[Meaning] = field(default_factory=list)  # side, severity, place before a finding
-    latest: list[Mention] = field(default_factory=list)  # to which what follows still belongs
-    joined: Literal["", "or", "either"] = ""
+    segment: int = 0  # the first mention that a later "is not seen" acts on
+    subjects: list[PhraseMatch] = field(default_factory=list)  # waiting for their adjective
+    graded: bool = False  # the waiting subjects have had one
+    grade: Grade | None = None  # an adjective waiting for its subjects
+    attributes: list[Meaning] = field(default_factory=list)  # waiting for their finding
+    latest: list[Mention] = field(default_factory=list)  # those that attributes may still follow
+    conjunction: Literal["", "or", "either"] = ""
 
     def end_scope(self) -> None:
         self.scope, self.cue = None, ""
         self.segment = len(self.mentions)
-        self.joined = ""
+        self.conjunction = ""
 
-    def text(self, unit: Unit) -> str:
-        return " ".join(self.words[unit.start : unit.end])
-
-
-def read_sentence(words: list[str], units: Sequence[Unit]) -> tuple[list[Mention], bool]:
-    """The findings a sentence speaks of, and whether it calls anything normal or clear."""
-    reading = _Reading(words, units)
-    for i, unit in enumerate(units):
-        _read(reading, i, unit)
-    for mention in reading.mentions[-1:]:  # "small effusions, right greater than left"
-        _describe([mention], reading.near)
-    return reading.mentions, reading.healthy
+    def text(self, phrase: PhraseMatch) -> str:
+        return " ".join(self.words[phrase.start : phrase.end])
 
 
-def _read(reading: _Reading, i: int, unit: Unit) -> None:
-    match unit.meaning.kind:
+def read_sentence(words: list[str], phrases: Sequence[PhraseMatch]) -> tuple[list[Mention], bool]:
+    """The findings that a sentence mentions, and whether it calls anything normal or clear."""
+    sentence = _Sentence(words, phrases)
+    for i, phrase in enumerate(phrases):
+        _read(sentence, i, phrase)
+    for mention in sentence.mentions[-1:]:  # "small effusions, right greater than left"
+        _describe([mention], sentence.attributes)
+    return sentence.mentions, sentence.normal
+
+
+def _read(sentence: _Sentence, i: int, phrase: PhraseMatch) -> None:
+    match phrase.meaning.kind:
         case "finding":
-            before = reading.units[i - 1].meaning.kind if i else None
-            _name(reading, unit, normal=before == "normal")
+            before = sentence.phrases[i - 1].meaning.kind if i else None
+            _add_finding(sentence, phrase, normal=before == "normal")
         case "subject":
-            _subject(reading, unit)
+            _add_subject(sentence, phrase)
         case "enlarged" | "borderline" | "normal" | "clear" as grade:
-            said_of_mention = [u.meaning.kind for u in reading.units[max(i - 2, 0) : i]]
-            if grade == "normal" and said_of_mention == ["finding", "verb"]:
-                _look_back(reading, unit, "absent")
-            if said_of_mention != ["finding", "verb"] or reading.subjects:
-                _grade(reading, unit, grade)
+            preceding = [p.meaning.kind for p in sentence.phrases[max(i - 2, 0) : i]]
+            if grade == "normal" and preceding == ["finding", "verb"]:
+                _act_on_preceding(sentence, phrase, "absent")
+            if preceding != ["finding", "verb"] or sentence.subjects:
+                _apply_grade(sentence, grade)
         case "deny" | "doubt" as cue:
-            _open_scope(reading, unit, "absent" if cue == "deny" else "uncertain")
+            _open_scope(sentence, phrase, "absent" if cue == "deny" else "uncertain")
         case "same":
-            _open_scope(reading, unit, "present")
+            _open_scope(sentence, phrase, "present")
         case "denied":
-            _look_back(reading, unit, "absent")
+            _act_on_preceding(sentence, phrase, "absent")
         case "doubted":
-            _look_back(reading, unit, "uncertain")
+            _act_on_preceding(sentence, phrase, "uncertain")
         case "stop":
-            reading.end_scope()
-            reading.subjects, reading.ahead, reading.near, reading.latest = [], None, [], []
+            sentence.end_scope()
+            sentence.subjects, sentence.grade = [], None
+            sentence.attributes, sentence.latest = [], []
         case "start":
-            reading.end_scope()
-            reading.latest = []
+            sentence.end_scope()
+            sentence.latest = []
         case "comma" | "and":
-            reading.latest = []
-            if _begins_anew(reading, i):
-                reading.end_scope()
-            reading.joined = ""
+            sentence.latest = []
+            if _begins_statement(sentence, i):
+                sentence.end_scope()
+            sentence.conjunction = ""
         case "or" | "either" as join:
-            reading.latest = []
-            reading.joined = join
-            if join == "either" and reading.mentions:
-                _set_state(reading.mentions[-1], "uncertain", "versus")
+            sentence.latest = []
+            sentence.conjunction = join
+            if join == "either" and sentence.mentions:
+                _set_state(sentence.mentions[-1], "uncertain", "versus")
         case "side" | "severity" | "place":
-            if unit.meaning.severity == "large" and _is_size_of_subject(reading, i):
-                _grade(reading, unit, "enlarged")
-            elif reading.latest:
-                _describe(reading.latest, [unit.meaning])
+            if phrase.meaning.severity == "large" and _is_size_of_subject(sentence, i):
+                _apply_grade(sentence, "enlarged")
+            elif sentence.latest:
+                _describe(sentence.latest, [phrase.meaning])
             else:
-                reading.near.append(unit.meaning)
+                sentence.attributes.append(phrase.meaning)
         case "verb":
-            reading.ahead = None
+            sentence.grade = None
 
 
-def _name(reading: _Reading, unit: Unit, *, normal: bool) -> None:
-    """A finding is named: it has the state of the scope it stands in.
+def _add_finding(sentence: _Sentence, phrase: PhraseMatch, *, normal: bool) -> None:
+    """Add the findings that a phrase names, in the state of the current scope.
 
     Alternatives ("atelectasis or scarring") are uncertain unless both are one finding.
     """
-    meaning = unit.meaning
-    state, cue = reading.scope or "present", reading.cue
+    meaning = phrase.meaning
+    state, cue = sentence.scope or "present", sentence.cue
     if normal:  # "normal interstitial markings"
         state, cue = "absent", "normal"
-    if reading.joined and not reading.scope and len(reading.mentions) > reading.segment:
-        before = reading.mentions[-1]
+    if sentence.conjunction and not sentence.scope and len(sentence.mentions) > sentence.segment:
+        before = sentence.mentions[-1]
         if before.name not in meaning.names:
             _set_state(before, "uncertain", "or")
             state, cue = before.state, "or"
-    trigger = reading.text(unit)
+    trigger = sentence.text(phrase)
     new = [Mention(name, state, trigger, cue, meaning.detail) for name in meaning.names]
-    _describe(new, reading.near)
-    reading.mentions += new
-    reading.near, reading.latest, reading.joined = [], new, ""
+    _describe(new, sentence.attributes)
+    sentence.mentions += new
+    sentence.attributes, sentence.latest, sentence.conjunction = [], new, ""
 
 
-def _subject(reading: _Reading, unit: Unit) -> None:
-    if reading.told:
-        reading.subjects, reading.told = [], False
-    if reading.ahead:
-        _tell(reading, [unit], reading.ahead)
+def _add_subject(sentence: _Sentence, phrase: PhraseMatch) -> None:
+    if sentence.graded:
+        sentence.subjects, sentence.graded = [], False
+    if sentence.grade:
+        _add_graded(sentence, [phrase], sentence.grade)
     else:
-        reading.subjects.append(unit)
+        sentence.subjects.append(phrase)
 
 
-def _grade(
-    reading: _Reading, unit: Unit, grade: Literal["enlarged", "borderline", "normal", "clear"]
-) -> None:
-    """An adjective: of the subjects before it, or else of those that follow."""
-    if grade in ("normal", "clear") and reading.scope != "absent":
-        reading.healthy = True
-    if reading.subjects and not reading.told:
-        _tell(reading, reading.subjects, grade)
-        reading.told = True
-    elif not reading.subjects:
-        reading.ahead = grade
+def _apply_grade(sentence: _Sentence, grade: Grade) -> None:
+    """Apply an adjective to the subjects before it, or else to those that follow."""
+    if grade in ("normal", "clear") and sentence.scope != "absent":
+        sentence.normal = True
+    if sentence.subjects and not sentence.graded:
+        _add_graded(sentence, sentence.subjects, grade)
+        sentence.graded = True
+    elif not sentence.subjects:
+        sentence.grade = grade
 
 
-def _tell(
-    reading: _Reading,
-    subjects: Sequence[Unit],
-    grade: Literal["enlarged", "borderline", "normal", "clear"],
-) -> None:
-    """Subjects with their adjective are findings: an enlarged heart, clear lungs."""
+def _add_graded(sentence: _Sentence, subjects: Sequence[PhraseMatch], grade: Grade) -> None:
+    """Add the findings of subjects with their adjective: an enlarged heart, clear lungs."""
     state: State = {"enlarged": "present", "borderline": "uncertain"}.get(grade, "absent")  # type: ignore[assignment]
-    if state == "present" and reading.scope:
-        state = reading.scope
-    elif state == "absent" and reading.scope == "absent":
-        return  # "not normal": of what kind is not said
+    if state == "present" and sentence.scope:
+        state = sentence.scope
+    elif state == "absent" and sentence.scope == "absent":
+        return  # "not normal" does not specify how
     for subject in subjects:
         names = subject.meaning.names
         if state not in _GRADES[names[0]] or (grade == "clear" and names[0] in _NEVER_SIDED):
             continue
         if len(names) > 1 and state != "absent":
             names = names[:1]
-        trigger = f"{reading.text(subject)} {grade}"
+        trigger = f"{sentence.text(subject)} {grade}"
         new = [Mention(name, state, trigger) for name in names]
-        _describe(new, reading.near)
-        reading.mentions += new
-    reading.near = []
+        _describe(new, sentence.attributes)
+        sentence.mentions += new
+    sentence.attributes = []
 
 
-def _open_scope(reading: _Reading, unit: Unit, state: State) -> None:
-    if not (reading.scope == "absent" and state == "uncertain"):  # "no suspicious nodule"
-        reading.scope, reading.cue = state, reading.text(unit)
+def _open_scope(sentence: _Sentence, phrase: PhraseMatch, state: State) -> None:
+    if not (sentence.scope == "absent" and state == "uncertain"):  # "no suspicious nodule"
+        sentence.scope, sentence.cue = state, sentence.text(phrase)
     if state == "absent":
-        reading.segment = len(reading.mentions)
-    reading.latest = []
-    reading.joined = ""
+        sentence.segment = len(sentence.mentions)
+    sentence.latest = []
+    sentence.conjunction = ""
 
 
-def _look_back(reading: _Reading, unit: Unit, state: State) -> None:
-    for mention in reading.mentions[reading.segment :]:
-        _set_state(mention, state, reading.text(unit))
-    reading.end_scope()
+def _act_on_preceding(sentence: _Sentence, phrase: PhraseMatch, state: State) -> None:
+    for mention in sentence.mentions[sentence.segment :]:
+        _set_state(mention, state, sentence.text(phrase))
+    sentence.end_scope()
 
 
 def _set_state(mention: Mention, state: State, cue: str) -> None:
-    """Make a mention less certain, never more."""
+    """Make a mention less certain, never more certain."""
     order: tuple[State, ...] = ("present", "uncertain", "absent")
     if order.index(state) > order.index(mention.state):
         mention.state, mention.cue = state, cue
 
 
-def _begins_anew(reading: _Reading, i: int) -> bool:
-    """Whether a statement of its own begins behind the comma or "and" at units[i]."""
-    following = reading.units[i + 1 : i + 1 + _LOOK_AHEAD]
-    kinds = [unit.meaning.kind for unit in following]
-    if not kinds or kinds[0] not in _BEGINNINGS:
+def _begins_statement(sentence: _Sentence, i: int) -> bool:
+    """Whether a new statement begins after the comma or "and" at phrases[i]."""
+    following = sentence.phrases[i + 1 : i + 1 + _LOOK_AHEAD]
+    kinds = [phrase.meaning.kind for phrase in following]
+    if not kinds or kinds[0] not in _STARTS:
         return False
     if kinds[0] in ("start", "subject", "deny"):
         return True
-    for kind in kinds:  # "no nodule, large effusion or pneumothorax": the list goes on
+    for kind in kinds:  # "no nodule, large effusion or pneumothorax" is one list
         if kind == "or":
             return False
         if kind in ("stop", "start", "verb", "deny"):
@@ -232,17 +228,17 @@ def _begins_anew(reading: _Reading, i: int) -> bool:
     return True
 
 
-def _is_size_of_subject(reading: _Reading, i: int) -> bool:
-    """Whether a "large" at units[i] is said of a structure: "the heart is large"."""
-    if not reading.subjects or reading.told:
+def _is_size_of_subject(sentence: _Sentence, i: int) -> bool:
+    """Whether a "large" at phrases[i] describes a structure: "the heart is large"."""
+    if not sentence.subjects or sentence.graded:
         return False
-    while i and reading.units[i - 1].meaning.kind == "severity":  # "slightly large"
+    while i and sentence.phrases[i - 1].meaning.kind == "severity":  # "slightly large"
         i -= 1
-    return i > 0 and reading.units[i - 1].meaning.kind in ("verb", "subject")
+    return i > 0 and sentence.phrases[i - 1].meaning.kind in ("verb", "subject")
 
 
 def _describe(mentions: Sequence[Mention], meanings: Sequence[Meaning]) -> None:
-    """Add side, severity and place; the words nearest to a finding tell its severity."""
+    """Add side, severity and place to mentions; the nearest word decides the severity."""
     sides = {meaning.side for meaning in meanings if meaning.side}
     severities = [meaning.severity for meaning in meanings if meaning.severity]
     places = [meaning.place for meaning in meanings if meaning.place]

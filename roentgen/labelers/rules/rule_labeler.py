@@ -1,15 +1,15 @@
-"""Findings from a report by rules, in the tradition of NegBio and the CheXpert labeler.
+"""Rule-based report labeler, in the tradition of NegBio and the CheXpert labeler.
 
-Findings and impression are cut into sentences; in each, mentions are found (`mentions`) and
-their state, side, severity and place are read (`negation`). Over a report, present outweighs
-uncertain and uncertain outweighs absent. What no sentence names gets no label.
+Findings and impression are split into sentences; in each, phrases are found (`mentions`) and the
+state, side, severity and place of findings are read (`negation`). Over a report, present outweighs
+uncertain and uncertain outweighs absent. A finding that no sentence names gets no label.
 
 `python -m eval.labeler configs/eval/labeler.yaml` measures it against Open-i's MeSH terms.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from roentgen.labelers.rules.mentions import find_units, words_of
+from roentgen.labelers.rules.mentions import find_phrases, words_of
 from roentgen.labelers.rules.negation import Mention, read_sentence
 from roentgen.record.findings import (
     FINDING_NAMES,
@@ -22,24 +22,23 @@ from roentgen.record.radiograph import Report
 from roentgen.reports.sentences import sentences
 
 _ORDER: tuple[State, ...] = ("absent", "uncertain", "present")
-LONGEST_SENTENCE = 500  # words; what is longer is no sentence, and is cut
+LONGEST_SENTENCE = 500  # words; longer ones are no sentences, and are divided
 
 
 def label_report(report: Report) -> tuple[Finding, ...]:
-    """What a report's findings and impression say, in the order of the 14 names.
+    """The findings of a report's findings and impression sections, in the order of the 14 names.
 
     A report without these two sections is read from its last paragraph. One Finding for each
     name, or several of one state where their details differ ("endotracheal tube", "chest tube").
-    "No Finding" is present where the report says something, and nothing beside Support Devices
-    is present or uncertain.
+    "No Finding" is present where the report denies a finding or calls something normal, and no
+    finding other than Support Devices is present or uncertain.
     """
-    mentions, healthy = mentions_of(report)
-    found = {name: [m for m in mentions if m.name == name] for name in FINDING_NAMES}
-    denied = found.pop("No Finding")
-    labels = [finding for told in found.values() if told for finding in _summary(told)]
-    quiet = all(f.state == "absent" for f in labels if f.name != "Support Devices")
-    said = healthy or any(m.state == "absent" for m in (*mentions, *denied))
-    if quiet and said:
+    mentions, any_normal = mentions_of(report)
+    by_name = {name: [m for m in mentions if m.name == name] for name in FINDING_NAMES}
+    denied = by_name.pop("No Finding")
+    labels = [finding for own in by_name.values() if own for finding in _summary(own)]
+    no_pathology = all(f.state == "absent" for f in labels if f.name != "Support Devices")
+    if no_pathology and (any_normal or any(m.state == "absent" for m in (*mentions, *denied))):
         labels.append(Finding(name="No Finding"))
     return tuple(sorted(labels, key=lambda finding: FINDING_NAMES.index(finding.name)))
 
@@ -47,25 +46,21 @@ def label_report(report: Report) -> tuple[Finding, ...]:
 def mentions_of(report: Report) -> tuple[list[Mention], bool]:
     """Every mention of a finding, and whether anything is called normal or clear."""
     mentions: list[Mention] = []
-    healthy = False
-    for text in _sections(report):
+    any_normal = False
+    sections = [text for text in (report.findings, report.impression) if text]
+    for text in sections or [report.last_paragraph or ""]:
         for sentence in sentences(text):
             words = words_of(sentence)
             for start in range(0, len(words), LONGEST_SENTENCE):
                 part = words[start : start + LONGEST_SENTENCE]
-                found, normal = read_sentence(part, find_units(part))
+                found, normal = read_sentence(part, find_phrases(part))
                 mentions += found
-                healthy |= normal
-    return mentions, healthy
-
-
-def _sections(report: Report) -> Iterable[str]:
-    told = [section for section in (report.findings, report.impression) if section]
-    return told or [section for section in (report.last_paragraph,) if section]
+                any_normal |= normal
+    return mentions, any_normal
 
 
 def _summary(mentions: Sequence[Mention]) -> list[Finding]:
-    """All mentions of one name as findings of one state, one for each noun of detail."""
+    """All mentions of one name as findings of one state, one for each noun given as detail."""
     state = max((mention.state for mention in mentions), key=_ORDER.index)
     deciding = [mention for mention in mentions if mention.state == state]
     nouns: list[str | None] = [*dict.fromkeys(m.detail for m in deciding if m.detail)] or [None]
@@ -77,12 +72,12 @@ def _summary(mentions: Sequence[Mention]) -> list[Finding]:
 def _merge(
     name: FindingName, state: State, noun: str | None, mentions: Sequence[Mention]
 ) -> Finding:
-    """One finding; a side or place that mentions contradict is bilateral or left out."""
+    """One finding of several mentions; both sides are bilateral, several places are omitted."""
     own = [m for m in mentions if noun is None or m.detail == noun]
     sides = {m.side for m in own if m.side}
     places = {m.place for m in own if m.place}
     severities = [m.severity for m in own if m.severity]
-    if state == "absent":  # "no large effusion" says nothing of a small one's side
+    if state == "absent":  # "no large effusion" does not give the side of a small one
         return Finding(name=name, state=state)
     words = [*(places if len(places) == 1 else ()), *([noun] if noun else ())]
     return Finding(

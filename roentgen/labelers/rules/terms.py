@@ -1,13 +1,13 @@
-"""The labeler's terms for findings, and for structures whose adjective tells a finding.
+"""Terms of the rule labeler: for findings, and for structures whose adjective implies a finding.
 
 They follow the mention lists of the CheXpert labeler (Irvin et al. 2019): scars and infiltrates
 are Lung Opacity, congestion and heart failure are Edema, nodular opacities are Lung Lesion as well
-as Lung Opacity. In a term "a|b" are alternatives and a trailing "?" marks what may be missing.
+as Lung Opacity. In a term "a|b" are alternatives and a trailing "?" marks an optional word.
 """
 
 from roentgen.record.findings import FindingName
 
-# What they name, the detail they tell (a noun of `vocabulary.DETAIL_NOUNS`), the terms.
+# (findings they name, their detail (a noun of `vocabulary.DETAIL_NOUNS`), terms)
 FINDING_TERMS: tuple[tuple[tuple[FindingName, ...], str | None, tuple[str, ...]], ...] = (
     (
         ("Atelectasis",),
@@ -286,7 +286,7 @@ FINDING_TERMS: tuple[tuple[tuple[FindingName, ...], str | None, tuple[str, ...]]
     ),
 )
 
-# "The heart is enlarged", "the lungs are clear": what they tell of, the terms.
+# "The heart is enlarged", "the lungs are clear": (findings that the adjective decides, terms)
 STRUCTURE_TERMS: tuple[tuple[tuple[FindingName, ...], tuple[str, ...]], ...] = (
     (
         ("Cardiomegaly",),

@@ -15,7 +15,9 @@ import pytest
 
 from roentgen.corpora.open_i.reports import parse_xml, read_reports
 from roentgen.errors import InputError
-from roentgen.reports.sections import clean, parse_report, without_prior
+from roentgen.reports.cleaning import clean_section
+from roentgen.reports.prior_studies import without_prior_comparisons
+from roentgen.reports.sections import parse_report
 
 Mutants = Callable[..., Iterator[bytes]]
 SECONDS = 3  # of the processor
@@ -65,7 +67,7 @@ def test_a_damaged_report_still_has_sections_of_its_own_words(mutants: Mutants, 
         for part in found:
             assert part == part.strip() != ""
             assert not words(part) - words(text)
-            assert not words(without_prior(part) or "") - words(part)
+            assert not words(without_prior_comparisons(part) or "") - words(part)
     assert read > count / 3  # cut ones have fewer
 
 
@@ -157,7 +159,7 @@ def test_a_damaged_archive_of_reports(mutants: Mutants, count: int, tmp_path: Pa
 )
 def test_no_text_takes_long(text: str) -> None:
     # Patterns that go back over what they have read would take minutes.
-    for function in (parse_report, clean, without_prior):
+    for function in (parse_report, clean_section, without_prior_comparisons):
         started = time.process_time()
         function(text)
         assert time.process_time() - started < SECONDS, function.__name__

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from roentgen.record.radiograph import Report
-from roentgen.reports.sections import clean, parse_report, without_prior
+from roentgen.reports.cleaning import clean_section
+from roentgen.reports.prior_studies import without_prior_comparisons
+from roentgen.reports.sections import parse_report
 from roentgen.reports.sentences import sentences
 
 MIMIC = """                                 FINAL REPORT
@@ -139,7 +141,7 @@ def test_mutated_reports_never_crash() -> None:
         for _ in range(30):
             text[draw.randrange(len(text))] = draw.choice("\n\t :._AX1)(\x00é")
         report = parse_report("".join(text))
-        without_prior(report.impression or "")
+        without_prior_comparisons(report.impression or "")
 
 
 @pytest.mark.parametrize(
@@ -189,15 +191,15 @@ def test_sentences_lose_no_word(open_i: list[str]) -> None:
     ],
 )
 def test_cleaning(text: str, expected: str) -> None:
-    assert clean(text) == expected
+    assert clean_section(text) == expected
 
 
 def test_cleaning_keeps_what_has_nothing_to_clean(open_i: list[str]) -> None:
     kept = 0
     for text in open_i:
-        cleaned = clean(text)
+        cleaned = clean_section(text)
         assert "XXXX" not in cleaned
-        assert clean(cleaned) == cleaned or len(clean(cleaned)) < len(cleaned)
+        assert clean_section(cleaned) == cleaned or len(clean_section(cleaned)) < len(cleaned)
         for sentence in sentences(text):
             plain = re.fullmatch(r"[A-Z][a-z]+(?:,? [a-z]+)+\.", sentence)
             if plain and not re.search("discussed|obtained", sentence):
@@ -240,7 +242,7 @@ def test_cleaning_keeps_what_has_nothing_to_clean(open_i: list[str]) -> None:
     ],
 )
 def test_what_leans_on_an_earlier_study(text: str, expected: str) -> None:
-    assert without_prior(text) == expected
+    assert without_prior_comparisons(text) == expected
 
 
 def test_on_real_reports_nothing_leans_and_the_rest_is_kept(open_i: list[str]) -> None:
@@ -253,8 +255,8 @@ def test_on_real_reports_nothing_leans_and_the_rest_is_kept(open_i: list[str]) -
     )
     plain = 0
     for text in open_i:
-        cleaned = clean(text)
-        told = without_prior(cleaned)
+        cleaned = clean_section(text)
+        told = without_prior_comparisons(cleaned)
         assert not leans.search(told), told
         for sentence in sentences(cleaned):
             if not hints.search(sentence):
