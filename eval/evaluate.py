@@ -10,9 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-import torch
-from accelerate import PartialState
-
 from eval.alignment.judges import finding_judge
 from eval.alignment.measure import check_alignment, fill_alignment, measure_alignment
 from eval.config import EvaluateConfig
@@ -42,6 +39,7 @@ from eval.text_encoder.measure import (
 )
 from eval.utility.measure import check_utility, fill_utility, measure_utility
 from roentgen.config import load_config
+from roentgen.distributed import this_launch
 from roentgen.errors import run_program
 from roentgen.manifest import inherit_licenses, provenance
 
@@ -70,14 +68,12 @@ def main() -> None:
     """The program."""
     config = load_config(EvaluateConfig)
     started = time.monotonic()
-    # Without cpu=True, accelerate does not join torchrun's processes on a machine without a GPU;
-    # shares are uneven, so one process may wait long for another.
-    cpu = not torch.accelerator.is_available()
-    state = PartialState(cpu=cpu, timeout=timedelta(days=1))
+    launch = this_launch()
+    launch.wait_for_everyone(timeout=timedelta(days=1))  # shares are uneven
     sets, known = prepare(config)
     fill(config, sets)
-    state.wait_for_everyone()
-    if state.is_main_process:
+    launch.wait_for_everyone()
+    if launch.is_main_process:
         _, parts = measure(config, sets, known, started)
         print(summary(parts))  # noqa: T201
         print(config.output / "report.html")  # noqa: T201
@@ -177,7 +173,7 @@ def summary(parts: Sequence[Part]) -> str:
 
 def say(text: str) -> None:
     """One line of progress."""
-    if PartialState().is_main_process:
+    if this_launch().is_main_process:
         print(f"evaluate: {text}", flush=True)  # noqa: T201
 
 

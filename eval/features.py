@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
-from eval.processes import ALONE
 from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.vision.features.network import Extractor
@@ -37,13 +37,15 @@ class CachedFeatures:
 
 
 def features_of(
-    config: EvaluateConfig, images: ImageSet, extractor: Extractor, accelerator: Any = ALONE
+    config: EvaluateConfig,
+    images: ImageSet,
+    extractor: Extractor,
+    processes: Processes = SINGLE_PROCESS,
 ) -> FeatureSet:
     """The features of every image of a set, in its order.
 
-    Made by all processes of `accelerator`, unless kept for the same pixels, preparation and
-    weights; of an interrupted run only what is missing. Raises InputError for a feature that is not
-    finite.
+    Made by all of `processes`, unless cached for the same pixels, preparation and weights; after an
+    interrupted run only what is missing. Raises InputError for a feature that is not finite.
     """
     d = extractor.definition.dimension
     key = fingerprint_of([images.key, images.size, asdict(extractor.definition)])
@@ -60,6 +62,6 @@ def features_of(
         told=f"{images.name} ({extractor.definition.name})",
         chunk=_CHUNK,
         name_of=lambda item: f"image {images.radiographs[item].id!r} of {images.name}",
-        accelerator=accelerator,
+        processes=processes,
     )
     return FeatureSet(features=CachedFeatures(cache, (len(images), d)), patients=images.patients)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,10 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from roentgen.distributed import Processes
 from roentgen.errors import InputError
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, made again in a minute or two
 THREADS = 8  # that verify; hashing leaves the interpreter free
@@ -88,7 +86,7 @@ def open_cache(
     told: str,
     chunk: int,
     name_of: Callable[[int], str],
-    accelerator: "Accelerator",
+    processes: Processes,
 ) -> Cache:
     """Open a cache after each process has verified its share and made what is missing of it.
 
@@ -96,9 +94,9 @@ def open_cache(
     Raises InputError, with the item as `name_of` calls it, for values that are not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if accelerator.is_main_process:
+    if processes.is_main_process:
         _remove_abandoned(folder)
-    rank, ranks = accelerator.process_index, accelerator.num_processes
+    rank, ranks = processes.process_index, processes.num_processes
     # Fixed shares: what another process has finished meanwhile changes nothing.
     mine = list(enumerate(contents.shards()))[rank::ranks]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -113,14 +111,14 @@ def open_cache(
             "written to: choose another folder for caches"
         )
     total = sum(len(items) for _, items in missing)
-    shown = accelerator.is_local_main_process and total > 0
+    shown = processes.is_local_main_process and total > 0
     bar: tqdm[Any]
     with tqdm(total=total, desc=f"encode {told}", unit="item", disable=not shown) as bar:
         for number, items in missing:
             if not _is_whole(folder, contents, number, items):  # unless another run was quicker
                 tensors = _encode(contents, encode, items, chunk, name_of, bar)
                 _write(folder / _name(number), tensors, _header(contents, number, tensors))
-    accelerator.wait_for_everyone()  # others made shards that are read here too
+    processes.wait_for_everyone()  # others made shards that are read here too
     return Cache(folder, contents)
 
 

@@ -19,7 +19,7 @@ from roentgen.corpora.reader import Exclusion, Plan
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
 from roentgen.dataset.finalize import SPLITS
-from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
+from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import provenance
 from roentgen.preparation.assemble import (
@@ -61,9 +61,9 @@ def prepare(config: PrepareConfig) -> str:
     for folder in (*config.disjoint_from, *config.same_splits_as):
         open_dataset(folder)
     launch = this_launch()
-    work = preparation_folder(config.output, launch.rank)
+    work = preparation_folder(config.output, launch.process_index)
     try:
-        with work.lock() if launch.rank == 0 else nullcontext():
+        with work.lock() if launch.is_main_process else nullcontext():
             return _prepare(config, work, launch)
     except KeyboardInterrupt:
         stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
@@ -87,14 +87,13 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
     }
     finish = Finish(reports=config.reports, keep=config.keep)
     maker = PartMaker(work=work, reader=reader, finish=finish)
-    if launch.rank == 0:
+    if launch.is_main_process:
         _open(config, work, identity, plan, limit)
-    if launch.ranks > 1:
-        meet()
-    if launch.rank > 0:
+    launch.wait_for_everyone()
+    if not launch.is_main_process:
         work.join(identity)
     _make_all(config, maker, plan, limit, launch)
-    if launch.rank > 0:
+    if not launch.is_main_process:
         if work.is_abandoned():
             raise InputError("the first process has ended too early: start all again to go on")
         return ""
@@ -150,12 +149,12 @@ def _make_all(
         plan.items,
         frozenset(at),
         workers=config.workers or launch.cores(),
-        rank=launch.rank,
-        ranks=launch.ranks,
+        rank=launch.process_index,
+        ranks=launch.num_processes,
         tell=lambda line: tqdm.write(f"prepare: {line}"),
     )
     total = len(plan.items)
-    bar = tqdm(total=total, unit=" items", desc="preparing", disable=launch.rank > 0)
+    bar = tqdm(total=total, unit=" items", desc="preparing", disable=not launch.is_main_process)
     with bar, closing(made):
         bar.update(min(total, len(work.finished()) * PART_ITEMS))
         for part in made:
@@ -199,7 +198,7 @@ def _summary(output: Path, joined: Joined) -> str:
 
 def main() -> None:
     """Prepare a corpus as the command line says."""
-    with ended_like_ctrl_c():
+    with sigterm_as_interrupt():
         summary = prepare(load_config(PrepareConfig))
     if summary:
         print(summary)  # noqa: T201

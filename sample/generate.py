@@ -30,7 +30,7 @@ from roentgen.dataset.work_folder import (
 )
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import trained_preparation
-from roentgen.distributed import Launch, ended_like_ctrl_c, meet, this_launch
+from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.contact_sheet import contact_sheet
@@ -59,9 +59,9 @@ def generate(config: GenerateConfig) -> Path:
     """
     check_output(config.output, overwrite=config.overwrite)
     launch = this_launch()
-    work = WorkFolder(config.output, Part, launch.rank, "generating")
+    work = WorkFolder(config.output, Part, launch.process_index, "generating")
     try:
-        with work.lock() if launch.rank == 0 else nullcontext():
+        with work.lock() if launch.is_main_process else nullcontext():
             _generate(config, work, launch)
     except (KeyboardInterrupt, OSError) as error:
         stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
@@ -79,17 +79,16 @@ def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) ->
     inputs["model"] = generator.model
     made_from = provenance("sample.generate", config, inputs)
     identity = _identity(config, made_from)
-    if launch.rank == 0:
+    if launch.is_main_process:
         notes = _open(config, work, generator, identity)
         for note in notes:
             print(f"generate: {note}", flush=True)  # noqa: T201
         made_from["notes"] = notes
-    if launch.ranks > 1:
-        meet()
-    if launch.rank > 0:
+    launch.wait_for_everyone()
+    if not launch.is_main_process:
         work.join(identity)
     draw_parts(generator, work, launch)
-    if launch.rank == 0:
+    if launch.is_main_process:
         _finish(config, work, generator, made_from)
         install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
         work.remove()
@@ -130,7 +129,7 @@ def _device(settings: SamplerSettings, launch: Launch) -> torch.device:
     kind = settings.device or best
     if kind != "cuda":
         return torch.device(kind)
-    return torch.device("cuda", launch.place % torch.cuda.device_count())
+    return torch.device("cuda", launch.local_process_index % torch.cuda.device_count())
 
 
 def _identity(config: GenerateConfig, made_from: dict[str, Any]) -> dict[str, Any]:
@@ -173,9 +172,10 @@ def _open(
 def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> None:
     """Draw the parts that are missing; the bar shows what all processes have done."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
-    name = "generating" if launch.ranks == 1 else f"generating ({launch.ranks} processes)"
+    rank, ranks = launch.process_index, launch.num_processes
+    name = "generating" if ranks == 1 else f"generating ({ranks} processes)"
     done = min(len(plan), len(work.finished()) * size)
-    bar = tqdm(total=len(plan), initial=done, desc=name, unit="image", disable=launch.rank > 0)
+    bar = tqdm(total=len(plan), initial=done, desc=name, unit="image", disable=rank > 0)
 
     def write(folder: Path, number: int) -> Part:
         rows = range(number * size, min((number + 1) * size, len(plan)))
@@ -187,7 +187,7 @@ def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> 
         return Part(number=number, items=len(rows), shards={generator.split: made})
 
     with bar:
-        for number in order_of_parts(-(-len(plan) // size), launch.rank, launch.ranks):
+        for number in order_of_parts(-(-len(plan) // size), rank, ranks):
             work.make(number, lambda folder, number=number: write(folder, number))  # type: ignore[misc]
             bar.update(min(len(plan), len(work.finished()) * size) - bar.n)
 
@@ -289,7 +289,7 @@ def dry_run(config: GenerateConfig) -> str:
                 found[finding.name] = found.get(finding.name, 0) + 1
     started = time.perf_counter()
     drawn = sum(len(radiograph.image) for radiograph in generator.draw(first))
-    seconds = (time.perf_counter() - started) / len(first) * images / launch.ranks
+    seconds = (time.perf_counter() - started) / len(first) * images / launch.num_processes
     counted = [
         f"{what}: " + ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
         for what, counts in tallies.items()
@@ -299,7 +299,8 @@ def dry_run(config: GenerateConfig) -> str:
         [
             f"{images} images for {prompts} prompts",
             *counted,
-            f"time: {_duration(seconds)} with {launch.ranks} running, from {len(first)} images",
+            f"time: {_duration(seconds)} with {launch.num_processes} running,"
+            f" from {len(first)} images",
             f"disk: {drawn / len(first) * images / 1e9:.2f} GB, from the same images",
         ]
     )
@@ -313,12 +314,12 @@ def main() -> None:
     """Read the command line, generate, and say where the set is."""
     config = load_config(GenerateConfig)
     launch = this_launch()
-    with ended_like_ctrl_c():
+    with sigterm_as_interrupt():
         if config.dry_run:
-            told = dry_run(config) if launch.rank == 0 else ""
+            told = dry_run(config) if launch.is_main_process else ""
         else:
             told = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
-    if launch.rank == 0:
+    if launch.is_main_process:
         print(told)  # noqa: T201
 
 

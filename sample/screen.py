@@ -12,7 +12,7 @@ from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.training_record import model_manifest
-from roentgen.distributed import ended_like_ctrl_c, meet, this_launch
+from roentgen.distributed import sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import inherit_licenses, provenance
 from roentgen.storage import check_free_space, check_output
@@ -52,9 +52,9 @@ def screen(config: ScreenConfig) -> str:
         redraw = Redraw(config, dataset, rows.ids, launch)
     made_from = provenance("sample.screen", config, _inputs(dataset, reference))
     identity = _identity(config, made_from)
-    work = WorkFolder(config.output, Part, launch.rank, "screening")
-    if launch.rank > 0:
-        meet()
+    work = WorkFolder(config.output, Part, launch.process_index, "screening")
+    if not launch.is_main_process:
+        launch.wait_for_everyone()
         if redraw is not None:
             work.join(identity)
             redraw.follow(work)
@@ -65,8 +65,7 @@ def screen(config: ScreenConfig) -> str:
                 print(f"screen: {note}", flush=True)  # noqa: T201
             if redraw is not None:
                 redraw.begin(work)
-            if launch.ranks > 1:
-                meet()
+            launch.wait_for_everyone()
             judges = make_judges(config, rows, train, held_out)
             return _screen(config, dataset, reference, rows, judges, redraw, work, made_from, notes)
     except KeyboardInterrupt:
@@ -206,7 +205,7 @@ def check_model(
 def main() -> None:
     """Read the command line, screen, and say what came of it."""
     config = load_config(ScreenConfig)
-    with ended_like_ctrl_c():
+    with sigterm_as_interrupt():
         told = screen(config)
     if not told:  # not the first process
         return

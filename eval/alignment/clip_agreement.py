@@ -1,16 +1,14 @@
 """How well images and prompts agree to CLIP models, with embeddings kept in the caches."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
 from eval.finding_scores import resamples
-from eval.processes import ALONE
 from eval.sets import MINIMUM, ImageSet, Sets
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.clip_score import RECALLS, clip_scores, distinct, recalls
 from roentgen.metrics.estimates import Estimate, NotMeasured
@@ -56,7 +54,7 @@ def agreement(
     """The size of the pools, and by set: score, floor, gain and recalls."""
     assert config.alignment is not None
     embedded = {
-        name: embed(config, model, images, prompts, ALONE)
+        name: embed(config, model, images, prompts, SINGLE_PROCESS)
         for name, (images, prompts) in prompted.items()
     }
     pools = {name: distinct(prompts, config.seed, name) for name, (_, prompts) in prompted.items()}
@@ -87,9 +85,9 @@ def embed(
     model: ClipModel,
     images: ImageSet,
     prompts: list[str],
-    accelerator: Any,
+    processes: Processes,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Images and prompts, (N, d) each; made by all processes of `accelerator` unless kept."""
+    """Images and prompts, (N, d) each; made by all of `processes` unless kept."""
     d = model.dimension
     if not prompts:
         return np.empty((0, d), np.float32), np.empty((0, d), np.float32)
@@ -112,7 +110,7 @@ def embed(
         told=f"images and prompts of {images.name}",
         chunk=_CHUNK,
         name_of=lambda item: f"image {images.radiographs[item].id!r}",
-        accelerator=accelerator,
+        processes=processes,
     )
     everything = range(len(prompts))
     return cache.read("image", everything).numpy(), cache.read("text", everything).numpy()

@@ -1,7 +1,5 @@
 """Alignment: whether it is what was asked for."""
 
-from accelerate import PartialState
-
 from eval.alignment.clip_agreement import REAL, agreement, embed, prompted_sets
 from eval.alignment.display import Agreement, definition, plots, summary, tables
 from eval.alignment.judges import finding_judge, judges, judging_films, side_judge
@@ -9,6 +7,7 @@ from eval.config import EvaluateConfig
 from eval.config_sections import AlignmentConfig
 from eval.report.section import Part
 from eval.sets import Sets
+from roentgen.distributed import this_launch
 from roentgen.metrics.estimates import Estimate
 from roentgen.vision.clip import load_clip
 
@@ -23,14 +22,14 @@ def check_alignment(config: EvaluateConfig, sets: Sets) -> None:
 
 def fill_alignment(config: EvaluateConfig, sets: Sets) -> None:
     """Train this process's share of the judges; make its share of the CLIP embeddings."""
-    state = PartialState()
+    launch = this_launch()
     for k, train in enumerate((finding_judge, side_judge)):
-        if k % state.num_processes == state.process_index:
+        if k % launch.num_processes == launch.process_index:
             train(config, sets)
     for chosen in _section(config).clip:
-        model = load_clip(chosen.model, state.device)
+        model = load_clip(chosen.model, launch.device())
         for images, prompts in prompted_sets(sets).values():
-            embed(config, model, images, prompts, state)
+            embed(config, model, images, prompts, launch)
 
 
 def measure_alignment(config: EvaluateConfig, sets: Sets) -> Part:

@@ -1,13 +1,12 @@
 """Diversity: how alike images are."""
 
-from accelerate import PartialState
-
 from eval.config import EvaluateConfig
 from eval.config_sections import DiversityConfig, ExtractorConfig
 from eval.diversity.pairs import asked_key, matched_vendi, prompt_key, random_pairs, within_group
 from eval.features import features_of
 from eval.report.section import Cell, Line, Part, Table
 from eval.sets import ImageSet, Sets
+from roentgen.distributed import this_launch
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 from roentgen.metrics.images.ms_ssim import scale_weights
 from roentgen.record.findings import FindingName
@@ -25,10 +24,10 @@ def check_diversity(config: EvaluateConfig, sets: Sets) -> None:
 
 def fill_diversity(config: EvaluateConfig, sets: Sets) -> None:
     """Make this process's share of the features."""
-    chosen, state = _extractor(config), PartialState()
-    extractor = load_extractor(chosen.name, chosen.weights, state.device)
+    chosen, launch = _extractor(config), this_launch()
+    extractor = load_extractor(chosen.name, chosen.weights, launch.device())
     for images in (*sets.synthetic.values(), sets.test):
-        features_of(config, images, extractor, state)
+        features_of(config, images, extractor, launch)
 
 
 def measure_diversity(config: EvaluateConfig, sets: Sets) -> Part:

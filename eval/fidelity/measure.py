@@ -3,8 +3,6 @@
 from typing import Any
 
 import numpy as np
-import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
@@ -17,6 +15,7 @@ from eval.fidelity.softness import softness
 from eval.report.section import Part
 from eval.sets import Sets
 from eval.subgroups import groups_of, names_of
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_extrapolation import REFERENCE
@@ -38,11 +37,11 @@ def check_fidelity(config: EvaluateConfig, sets: Sets) -> None:
 
 def fill_fidelity(config: EvaluateConfig, sets: Sets) -> None:
     """Make this process's share of the features, one pass over each set for each extractor."""
-    state = PartialState()
+    launch = this_launch()
     for chosen in _section(config).extractors:
-        extractor = load_extractor(chosen.name, chosen.weights, torch.device(state.device))
+        extractor = load_extractor(chosen.name, chosen.weights, launch.device())
         for images in sets.all():
-            features_of(config, images, extractor, state)
+            features_of(config, images, extractor, launch)
 
 
 def measure_fidelity(config: EvaluateConfig, sets: Sets) -> Part:

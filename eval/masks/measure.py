@@ -1,7 +1,6 @@
 """Mask fidelity: whether what is drawn lies where its masks say."""
 
 import numpy as np
-from accelerate import PartialState
 
 from eval.config import EvaluateConfig
 from eval.config_sections import MasksConfig
@@ -13,6 +12,7 @@ from eval.networks.segmenters import trained_segmenter, with_masks
 from eval.report.section import Part
 from eval.sets import ImageSet, Sets
 from roentgen.dataset.structure_masks import check_structures
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.paired_scores import Score, mean_of, share
@@ -41,7 +41,7 @@ def check_have_masks(structures: tuple[str, ...], *sets: ImageSet) -> None:
 
 def fill_masks(config: EvaluateConfig, sets: Sets) -> None:
     """Train the segmenter, unless it was; the first process does."""
-    if PartialState().is_main_process:
+    if this_launch().is_main_process:
         judge(config, sets)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from eval.config import EvaluateConfig
 from eval.sets import ImageSet
 from roentgen.dataset.image_arrays import Joined
+from roentgen.distributed import this_launch
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
 from roentgen.storage import whole_folder, write_file
@@ -141,4 +141,4 @@ def _digest(arrays: Sequence[Floats]) -> str:
 
 def device() -> torch.device:
     """Where networks of this process lie."""
-    return torch.device(PartialState().device)
+    return this_launch().device()

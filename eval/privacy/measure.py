@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
@@ -25,6 +24,7 @@ from roentgen.dataset.image_arrays import Chosen
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.auroc import auroc, weighted_auroc
 from roentgen.metrics.conformal import Threshold, calibrate, copies
@@ -63,10 +63,10 @@ def check_privacy(config: EvaluateConfig, sets: Sets) -> None:
 
 def fill_privacy(config: EvaluateConfig, sets: Sets) -> None:
     """Make this process's share of the features."""
-    chosen, state = _extractor(config), PartialState()
+    chosen, launch = _extractor(config), this_launch()
     extractor = load_extractor(chosen.name, chosen.weights)
     for images in sets.all():
-        features_of(config, images, extractor, state)
+        features_of(config, images, extractor, launch)
 
 
 def measure_privacy(config: EvaluateConfig, sets: Sets) -> Part:

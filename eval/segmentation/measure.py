@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from accelerate import PartialState
 from tqdm import tqdm
 
 from eval.config import EvaluateConfig
@@ -17,6 +16,7 @@ from eval.networks.segmenters import segmenter_key, train, with_masks
 from eval.report.section import Part
 from eval.segmentation.display import MEAN, definition, entry, plots, summary, tables
 from eval.sets import ImageSet, Sets
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats, NotMeasured
@@ -63,10 +63,10 @@ def plan(config: EvaluateConfig, sets: Sets) -> Plan:
 
 def fill_segmentation(config: EvaluateConfig, sets: Sets) -> None:
     """Train this process's share of the segmenters, unless they were."""
-    state = PartialState()
+    launch = this_launch()
     planned = plan(config, sets)
-    mine = planned.trainings[state.process_index :: state.num_processes]
-    for each in tqdm(mine, desc="train", unit="segmenter", disable=not state.is_main_process):
+    mine = planned.trainings[launch.process_index :: launch.num_processes]
+    for each in tqdm(mine, desc="train", unit="segmenter", disable=not launch.is_main_process):
         _found(config, sets, planned, each)
 
 

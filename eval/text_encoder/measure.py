@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig
 from eval.config_sections import TextEncoderConfig
-from eval.processes import ALONE
 from eval.report.plots import dots
 from eval.report.section import Cell, Line, Part, Table
 from eval.sets import Sets
@@ -28,6 +26,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
     load_text_encoder,
     module_fingerprint,
 )
+from roentgen.distributed import SINGLE_PROCESS, Launch, this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import BOOTSTRAP
@@ -52,9 +51,9 @@ def check_text_encoder(config: EvaluateConfig, sets: Sets) -> None:
 
 def fill_text_encoder(config: EvaluateConfig, sets: Sets) -> None:
     """Embed the reports with both encoders."""
-    reports, state = _reports(config, sets), PartialState()
+    reports, launch = _reports(config, sets), this_launch()
     for model in (_section(config).before, _section(config).after):
-        _embed(config, reports, model, state)
+        _embed(config, reports, model, launch)
 
 
 def measure_text_encoder(config: EvaluateConfig, sets: Sets) -> Part:
@@ -63,7 +62,7 @@ def measure_text_encoder(config: EvaluateConfig, sets: Sets) -> Part:
     known: dict[str, Known] = {}
     encoders: dict[str, dict[str, Any]] = {}
     for name, model in (("before", told.before), ("after", told.after)):
-        embeddings, encoders[name] = _embed(config, reports, model, ALONE)
+        embeddings, encoders[name] = _embed(config, reports, model, SINGLE_PROCESS)
         known[name] = known_findings(
             embeddings,
             reports.labels,
@@ -154,7 +153,7 @@ def _table(
 
 
 def _embed(
-    config: EvaluateConfig, reports: Reports, model: str, accelerator: Any
+    config: EvaluateConfig, reports: Reports, model: str, launch: Launch
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """The reports' embeddings (N, D), made unless they are kept, and what there is to say."""
     encoder, tokenizer, windows = load_text_encoder(model)
@@ -165,7 +164,7 @@ def _embed(
         key=key, items=len(reports.texts), tensors={"embedding": (torch.float32, (width,))}
     )
 
-    encoder.to(accelerator.device)
+    encoder.to(launch.device())
 
     def encode(items: range) -> dict[str, torch.Tensor]:
         texts = reports.texts[items.start : items.stop]
@@ -178,7 +177,7 @@ def _embed(
         told="reports",
         chunk=_CHUNK,
         name_of=lambda item: f"report {item + 1}",
-        accelerator=accelerator,
+        processes=launch,
     )
     embeddings = cache.read("embedding", range(len(reports.texts))).numpy()
     cut = cut_texts(tokenizer, windows, reports.texts)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from accelerate import PartialState
 from tqdm import tqdm
 
 from eval.config import EvaluateConfig
@@ -17,6 +16,7 @@ from eval.sets import ImageSet, Sets
 from eval.subgroups import groups_of
 from eval.utility.display import definition, entry, plots, summary, tables
 from eval.utility.scores import Said, films, gains, judge
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.record.findings import FindingName
@@ -81,9 +81,9 @@ def plan(config: EvaluateConfig, sets: Sets) -> Plan:
 
 def fill_utility(config: EvaluateConfig, sets: Sets) -> None:
     """Train this process's share of the networks, unless they were."""
-    planned, state = plan(config, sets), PartialState()
-    mine = planned.trainings[state.process_index :: state.num_processes]
-    for training in tqdm(mine, desc="train", unit="network", disable=not state.is_main_process):
+    planned, launch = plan(config, sets), this_launch()
+    mine = planned.trainings[launch.process_index :: launch.num_processes]
+    for training in tqdm(mine, desc="train", unit="network", disable=not launch.is_main_process):
         _predicted(config, sets, planned, training)
 
 

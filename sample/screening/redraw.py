@@ -22,7 +22,7 @@ from roentgen.dataset.shards import ShardWriter
 from roentgen.dataset.work_folder import Part, Shard, WorkFolder, order_of_parts, shard_file
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
-from roentgen.distributed import Launch
+from roentgen.distributed import SINGLE_PROCESS, Launch
 from roentgen.errors import InputError
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.randomness import derive_seed
@@ -73,7 +73,7 @@ class Redraw:
         config: ScreenConfig,
         dataset: RadiographDataset,
         ids: Sequence[str],
-        launch: Launch = Launch(),  # noqa: B008 (frozen)
+        launch: Launch = SINGLE_PROCESS,
     ) -> None:
         """`ids` are the set's, row by row.
 
@@ -129,7 +129,7 @@ class Redraw:
     def _draw(self, work: WorkFolder[Part], wanted: Sequence[Pair]) -> None:
         """Draw the next round with the other processes, each beginning with parts of its own."""
         parts = self._cut(wanted)
-        rank, ranks = self._launch.rank, self._launch.ranks
+        rank, ranks = self._launch.process_index, self._launch.num_processes
         with tqdm(total=len(wanted), desc="drawing again", unit="image", disable=rank > 0) as bar:
             for place in order_of_parts(len(parts), rank, ranks):
                 number = self._parts + place
@@ -173,7 +173,7 @@ class Redraw:
             self._generator = Generator(
                 str(self.model["path"]),
                 self._settings,
-                device=f"cuda:{self._launch.place % gpus}" if gpus else None,
+                device=f"cuda:{self._launch.local_process_index % gpus}" if gpus else None,
                 licenses=self._dataset.licenses,
                 masks=masks_of_set(self._dataset),
             )

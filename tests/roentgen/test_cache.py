@@ -2,6 +2,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from roentgen import cache
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.distributed import SINGLE_PROCESS, Launch, Processes
 from roentgen.errors import InputError
 
 CONTENTS = Contents(
@@ -21,14 +23,10 @@ CONTENTS = Contents(
 )
 
 
-class Rank:
-    """An accelerator of one of several processes, which runs without waiting for the others."""
+class Rank(Launch):
+    """One of several processes, which runs without waiting for the others."""
 
-    def __init__(self, index: int, number: int) -> None:
-        self.process_index, self.num_processes = index, number
-        self.is_main_process = self.is_local_main_process = index == 0
-
-    def wait_for_everyone(self) -> None: ...
+    def wait_for_everyone(self, timeout: timedelta = timedelta()) -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +56,7 @@ class Encoder:
 
 
 def opened(
-    folder: Path, encode: Any, contents: Contents = CONTENTS, accelerator: Any = None
+    folder: Path, encode: Any, contents: Contents = CONTENTS, processes: Processes | None = None
 ) -> Cache:
     return open_cache(
         folder,
@@ -67,7 +65,7 @@ def opened(
         told="tests",
         chunk=3,
         name_of=lambda item: f"item {item}",
-        accelerator=accelerator or Rank(0, 1),
+        processes=processes or SINGLE_PROCESS,
     )
 
 
@@ -87,8 +85,8 @@ def test_what_is_read_is_what_was_encoded(tmp_path: Path) -> None:
 def test_each_process_makes_its_share(tmp_path: Path) -> None:
     encoders = [Encoder(), Encoder()]
     with pytest.raises(OSError, match="shard-00000"):  # the other has not made it yet
-        opened(tmp_path, encoders[1], accelerator=Rank(1, 2))
-    made = opened(tmp_path, encoders[0], accelerator=Rank(0, 2))
+        opened(tmp_path, encoders[1], processes=Rank(1, 2))
+    made = opened(tmp_path, encoders[0], processes=Rank(0, 2))
     assert [encoder.asked for encoder in encoders] == [[0, 1, 2, 3, 8, 9], [4, 5, 6, 7]]
     assert made.read("n", range(10)).flatten().tolist() == [i**2 for i in range(10)]
 
@@ -204,4 +202,4 @@ def test_runs_that_make_a_cache_at_once_do_each_other_no_harm(tmp_path: Path) ->
 
 def test_accelerate_is_such_a_process(tmp_path: Path) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
-    assert opened(tmp_path, truth, accelerator=Accelerator(cpu=True)).read("n", [3]).item() == 9
+    assert opened(tmp_path, truth, processes=Accelerator(cpu=True)).read("n", [3]).item() == 9

@@ -361,13 +361,14 @@ def test_two_processes_draw_together(
         return write(self, folder, number, *more)
 
     monkeypatch.setattr(redraw.Redraw, "_write", noted)
-    monkeypatch.setattr(screen_program, "meet", threading.Barrier(2).wait)
+    barrier = threading.Barrier(2)
+    monkeypatch.setattr(Launch, "wait_for_everyone", lambda self: barrier.wait())
     with ThreadPoolExecutor(2) as pool:
         ranks = threading.local()
         monkeypatch.setattr(screen_program, "this_launch", lambda: ranks.launch)
 
         def run(rank: int) -> str:
-            ranks.launch = Launch(rank=rank, ranks=2, here=2, place=rank)
+            ranks.launch = Launch(rank, 2, rank, 2)
             return screen(replace(config, attempts=3))
 
         told = list(pool.map(run, range(2)))
@@ -383,7 +384,7 @@ def test_two_processes_draw_together(
 
 def test_a_helper_whose_first_process_died_says_so(config: ScreenConfig, place: Path) -> None:
     dataset = open_dataset(config.dataset)
-    helper = redraw.Redraw(config, dataset, dataset.split("train").ids(), Launch(rank=1, ranks=2))
+    helper = redraw.Redraw(config, dataset, dataset.split("train").ids(), Launch(1, 2))
     work = WorkFolder(config.output, Part, 1, "screening")
     work.folder.mkdir()
     (work.folder / "lock").touch()  # which nobody holds

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roentgen.distributed import Launch, meet, this_launch
+from roentgen.distributed import SINGLE_PROCESS, Launch, this_launch
 from roentgen.errors import InputError
 from roentgen.preparation.part_record import preparation_folder
 
@@ -39,23 +39,23 @@ def mpi(rank: int, port: str) -> dict[str, str]:
 
 
 def test_a_launch_is_known_by_torchrun_or_mpi(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert this_launch() == Launch(rank=0, ranks=1, here=1)
+    assert this_launch() == SINGLE_PROCESS
     for name, value in (("RANK", "3"), ("SIZE", "8"), ("LOCAL_SIZE", "4")):
         monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
-    assert this_launch() == Launch(rank=3, ranks=8, here=4)
+    assert this_launch() == Launch(3, 8, 0, 4)
     for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "1")):
         monkeypatch.setenv(name, value)
-    assert this_launch() == Launch(rank=1, ranks=2, here=1)
+    assert this_launch() == Launch(1, 2, 0, 1)
 
 
 def test_a_launch_takes_no_core_that_it_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert Launch().cores() == 64
-    assert Launch(rank=0, ranks=8, here=8).cores() == 8
+    assert Launch(0, 8, 0, 8).cores() == 8
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))  # a scheduler's share
     assert Launch().cores() == 4
-    assert Launch(rank=0, ranks=100, here=100).cores() == 1
+    assert Launch(0, 100, 0, 100).cores() == 1
 
 
 def test_work_is_abandoned_when_the_first_process_is_gone(
@@ -82,7 +82,7 @@ def test_processes_that_cannot_meet_are_told_in_one_line(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("accelerate.PartialState", fail)
     with pytest.raises(InputError, match=r"did not meet \(Conn.*:4711\): one has ended") as caught:
-        meet()
+        Launch(0, 2).wait_for_everyone()
     assert "\n" not in str(caught.value)
 
 

@@ -117,7 +117,7 @@ def cache_latents(caches: Path, plan: LatentPlan, accelerator: "Accelerator") ->
         told=f"images of {plan.split.name}",
         chunk=plan.chunk,
         name_of=plan.name_of,
-        accelerator=accelerator,
+        processes=accelerator,
     )
     return LatentCache(cache, plan.shape, plan.variants)
 

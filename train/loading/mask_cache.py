@@ -89,7 +89,7 @@ def cache_masks(
         told=f"masks of {split.name}",
         chunk=CHUNK,
         name_of=lambda row: f"radiograph {split[row // variants].id!r}",
-        accelerator=accelerator,
+        processes=accelerator,
     )
     return MaskCache(cache, variants)
 

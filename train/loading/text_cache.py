@@ -71,7 +71,7 @@ def cache_states(
         told=f"prompts of {told}",
         chunk=max(1, BATCH // windows),
         name_of=lambda row: f"prompt {row + 1} of {told}",  # its words may be a patient's
-        accelerator=accelerator,
+        processes=accelerator,
     )
     return StatesCache(cache)
 

@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from eval.config_sections import UtilityConfig
 from eval.sets import read_sets
 from eval.utility.measure import check_utility, fill_utility, measure_utility, plan
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.distributed import Launch
 from roentgen.errors import InputError
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
@@ -149,8 +149,8 @@ def test_ranks_share_the_trainings(
         "eval.utility.measure._predicted", lambda c, s, p, t: done.append((t.regime.name, t.seed))
     )
     for rank in range(4):
-        state = SimpleNamespace(process_index=rank, num_processes=4, is_main_process=False)
-        monkeypatch.setattr("eval.utility.measure.PartialState", lambda state=state: state)
+        launch = Launch(process_index=rank, num_processes=4)
+        monkeypatch.setattr("eval.utility.measure.this_launch", lambda launch=launch: launch)
         fill_utility(config, sets)
     every = [(t.regime.name, t.seed) for t in plan(config, sets).trainings]
     assert sorted(done) == sorted(every)
