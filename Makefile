@@ -1,6 +1,7 @@
 # make demo: the whole of Roentgen on made-up chest films, from nothing to a report, on any machine.
 # make demo-masks: a ControlNet of masks for the demo's model, and whether it is obeyed.
-# make test: the tests.   make lint: linters and type checker.   Each makes its own .venv first.
+# make test: the tests.   make lint: linters and type checker.   make docs: the documentation site.
+# Each makes its own .venv first.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ THREADS := $(shell nproc 2>/dev/null || echo 2)
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/one_process.yaml \
 	--num_cpu_threads_per_process $(THREADS)
 
-.PHONY: demo demo-masks test lint clean
+.PHONY: demo demo-masks test lint docs clean
 
 demo: .venv/installed
 	rm -rf runs/demo
@@ -41,15 +42,18 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv runs/demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv runs/demo build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew when pyproject.toml changes; the stamp says that the installation came to its end.
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test,docs]'
 	touch $@
 
 .PHONY: .venv
