@@ -50,7 +50,7 @@ def _with_transforms(images: Iterable[PlannedImage], masks: MaskPrompts) -> Iter
     patient = ""
     for image in images:
         first, patient = image.patient_id != patient, image.patient_id
-        if masks.transforms is None or (masks.first_as_it_is and first):
+        if masks.transforms is None or (masks.first_untransformed and first):
             yield replace(image, mask_seed=None)
         elif image.mask_seed is not None and is_mirrored(masks.transforms, image.mask_seed):
             findings = swapped_sides(image.findings)

@@ -1,4 +1,4 @@
-"""Shares met exactly, and lots drawn from a seed."""
+"""Apportionment: counts in exact proportion to shares, and random draws without early repeats."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ _TRIES = 16
 
 
 def apportion(shares: Sequence[float], total: int) -> NDArray[np.int64]:
-    """Whole numbers that add up to `total`, in proportion to `shares`: the largest remainder.
+    """Integers that add up to `total` in proportion to `shares`, by the largest remainder.
 
     Each differs from its exact share by less than 1; of equal remainders the first wins.
     """
@@ -24,22 +24,16 @@ def apportion(shares: Sequence[float], total: int) -> NDArray[np.int64]:
 
 
 def shuffle(counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int32]:
-    """(sum of counts,): each place in `counts` so many times, in random order."""
+    """(sum of counts,): each index of `counts`, as often as it says, in random order."""
     return rng.permutation(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
 
 
 def draw_evenly(
     items: NDArray[np.int64], total: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(total,): items by lot, none again before all are drawn."""
+    """(total,): random items, none repeated before all are drawn."""
     rounds = [rng.permutation(items) for _ in range(-(-total // len(items)))]
     return np.concatenate(rounds)[:total] if rounds else items[:0]
-
-
-def endless(items: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
-    """Items by lot for ever, none again before all are drawn."""
-    while True:
-        yield from rng.permutation(items).tolist()
 
 
 def draw_rarest_first(
@@ -49,32 +43,37 @@ def draw_rarest_first(
     total: int | None,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """(total,): radiographs by lot, each from those that have the finding rarest so far.
+    """(total,): random radiographs, each from those that have the finding rarest so far.
 
-    One with a finding that is more than 1 % (and 1) ahead of the rarest is passed over, or a common
-    finding would come along with all others and never be as rare as they; where 16 in a row have
+    A radiograph with a finding that is more than 1 % (and 1) ahead of the rarest is skipped, or a
+    common finding would accompany all others and always be more frequent; where 16 in a row have
     such a finding, the one that is least ahead is taken. `has` is (combinations, findings),
-    `combinations` (radiographs,) each one's row of it, `counts` (findings,) how often each was
-    there before. Without `total`, until the rarest is as frequent as the most frequent was.
+    `combinations` (radiographs,) the row of each in it, `counts` (findings,) how often each finding
+    occurs already. Without `total`, until the rarest is as frequent as the most frequent was.
     """
+
+    def repeated(items: NDArray[np.int64]) -> Iterator[int]:
+        while True:
+            yield from rng.permutation(items).tolist()
+
     members = [np.flatnonzero(row).tolist() for row in has]
-    held = [members[combination] for combination in combinations.tolist()]
-    draws = [endless(np.flatnonzero(column[combinations]), rng) for column in has.T]
-    now: list[int] = counts.tolist()
-    goal = max(now)
+    findings_of = [members[combination] for combination in combinations.tolist()]
+    draws = [repeated(np.flatnonzero(column[combinations])) for column in has.T]
+    current: list[int] = counts.tolist()
+    goal = max(current)
     drawn: list[int] = []
-    while min(now) < goal if total is None else len(drawn) < total:
-        least = min(now)
-        draw = draws[now.index(least)]
+    while min(current) < goal if total is None else len(drawn) < total:
+        least = min(current)
+        draw = draws[current.index(least)]
         best, lead = -1, math.inf
         for _ in range(_TRIES):
             radiograph = next(draw)
-            ahead = max([now[finding] for finding in held[radiograph]])
+            ahead = max([current[finding] for finding in findings_of[radiograph]])
             if ahead < lead:
                 best, lead = radiograph, ahead
             if ahead <= least + 1 + least // 100:
                 break
-        for finding in held[best]:
-            now[finding] += 1
+        for finding in findings_of[best]:
+            current[finding] += 1
         drawn.append(best)
     return np.array(drawn, dtype=np.int64)

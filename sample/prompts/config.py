@@ -1,4 +1,4 @@
-"""Prompt settings: where the prompts of a set come from."""
+"""Settings of prompts: where the prompts of a synthetic set come from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,33 +19,33 @@ class MaskPrompts:
     split: str = "train"
     """Its split. Masks of held-out patients would carry them into the synthetic set."""
     structures: tuple[str, ...] | None = None
-    """Which masks are shown; of the others nothing is said. Radiographs that have none of them are
-    not taken. null: all that the model knows."""
+    """The masks given to the model; other structures are unknown to it. Radiographs without any of
+    these masks are skipped. null: all structures of the model."""
     views: tuple[View, ...] | None = None
     """Only radiographs of these views; null: all."""
     limit: int | None = None
-    """At most so many radiographs, drawn by lot; null: all."""
+    """At most this many radiographs, sampled at random; null: all."""
     prompt: Literal["radiograph", "single disease"] = "radiograph"
-    """radiograph: what its prompt tells, in the style of the model. single disease: for each of its
-    findings that has a mask, that finding alone, and no other finding's mask; a normal film where
-    there is none (as the best-practices study prompts)."""
+    """radiograph: its own prompt, in the style of the model. single disease: for each of its
+    findings that has a mask, that finding alone, without the masks of other findings; a normal
+    image where there is none (as the best-practices study prompts)."""
     transforms: MaskTransforms | None = None
-    """Each image's masks are moved, each by its own seed; null: they are as they are."""
-    first_as_it_is: bool = False
-    """The first image of each prompt has its masks unmoved."""
+    """Random transforms of each image's masks; null: none."""
+    first_untransformed: bool = False
+    """Leave the masks of each prompt's first image untransformed."""
 
     def __post_init__(self) -> None:
         require_range(self, "prompts.masks.limit", at_least=1, note="or null for all")
         require_distinct(self, "prompts.masks.structures", note="or null")
         require(
-            self.transforms is not None or not self.first_as_it_is,
-            "prompts.masks.first_as_it_is has no effect without transforms",
+            self.transforms is not None or not self.first_untransformed,
+            "prompts.masks.first_untransformed has no effect without transforms",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetPrompts:
-    """Prompts made from the radiographs of a dataset, one row a radiograph."""
+    """Prompts made from the radiographs of a dataset, one per radiograph."""
 
     folder: Path
     """The radiograph dataset."""
@@ -54,7 +54,7 @@ class DatasetPrompts:
     views: tuple[View, ...] | None = None
     """Only radiographs of these views; null: all."""
     limit: int | None = None
-    """At most so many radiographs, drawn by lot; null: all."""
+    """At most this many radiographs, sampled at random; null: all."""
 
     def __post_init__(self) -> None:
         require_range(self, "prompts.dataset.limit", at_least=1, note="or null for all")
@@ -62,14 +62,14 @@ class DatasetPrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class TablePrompts:
-    """Prompts from a table, one row a prompt."""
+    """Prompts from a table, one per row."""
 
     file: Path
     """A CSV, TSV (also gzipped) or Parquet file; texts in UTF-8, with a header."""
     column: str
     """The column with the findings or the text, for instance a report's impression."""
     kind: Literal["findings", "text"] = "text"
-    """findings: read by the grammar and told in its words; text: used as it is."""
+    """findings: read by the grammar and written in its words; text: used verbatim."""
     view_column: str | None = None
     """The column with the view (PA, AP, LATERAL); null: `prompts.views`."""
     count_column: str | None = None
@@ -78,27 +78,27 @@ class TablePrompts:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig:
-    """What is drawn: exactly one of findings, texts, dataset, table, labels and masks."""
+    """Source of prompts: exactly one of findings, texts, dataset, table, labels and masks."""
 
     findings: tuple[str, ...] | None = None
     """Findings by hand: "cardiomegaly, small left pleural effusion"."""
     texts: tuple[str, ...] | None = None
-    """Texts by hand, used as they are; they may hold a view token."""
+    """Texts by hand, used verbatim; they may contain a view token."""
     dataset: DatasetPrompts | None = None
     """The radiographs of a dataset."""
     table: TablePrompts | None = None
     """A table of prompts."""
     labels: LabelPrompts | None = None
-    """So many images of each finding, with mixes of views and patients."""
+    """A number or share of images of each finding, view and patient group."""
     masks: MaskPrompts | None = None
-    """The masks of a dataset's radiographs, and what these show."""
+    """The masks of a dataset's radiographs, with prompts of what they show."""
     views: tuple[View, ...] = ()
-    """Each of `findings`, `texts` and `table` without a view of its own is drawn in each of these;
-    empty: without a view."""
+    """Views in which to draw each prompt of `findings`, `texts` and `table`, unless it names its
+    own; empty: none."""
     count: int = 1
-    """Images of each prompt."""
+    """Images per prompt."""
     negative_prompt: str | None = None
-    """What guidance leads away from; null: the empty prompt."""
+    """The prompt that guidance steers away from; null: the empty prompt."""
 
     def __post_init__(self) -> None:
         sources = ("findings", "texts", "dataset", "table", "labels", "masks")
@@ -113,7 +113,7 @@ class PromptsConfig:
         require_range(self, "prompts.count", at_least=1)
         require(
             self.labels is None or self.count == 1,
-            "prompts.count does not go with prompts.labels, which say how many images of each",
+            "prompts.count does not go with prompts.labels, which set the number of images",
         )
         for name in ("dataset", "labels", "masks"):
             require(

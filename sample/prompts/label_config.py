@@ -1,4 +1,4 @@
-"""What label plans can be told: which findings, how many images, of whom."""
+"""Settings of label plans: which findings, how many images, and of which patients."""
 
 import difflib
 import math
@@ -18,8 +18,8 @@ OLDEST = 120  # years
 _KINDS = ("counts", "shares", "single", "balanced", "prevalence")
 
 
-def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises InputError for a name that is not known, with the nearest that is."""
+def _check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises InputError for an unknown name, with the nearest known one."""
     choices = tuple(known)
     for name in names:
         if name not in choices:
@@ -29,8 +29,8 @@ def check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise InputError(f"{what} has the unknown name {name!r}; {hint}")
 
 
-def check_shares(what: str, shares: Mapping[str, float]) -> None:
-    """Raises InputError unless shares are numbers of at least 0, and one of them is more."""
+def _check_shares(what: str, shares: Mapping[str, float]) -> None:
+    """Raises InputError unless shares are finite, none is negative and at least one is above 0."""
     for name, share in shares.items():
         if not (math.isfinite(share) and share >= 0):
             raise InputError(f"{what} of {name!r} is {share}: at least 0")
@@ -39,7 +39,7 @@ def check_shares(what: str, shares: Mapping[str, float]) -> None:
 
 
 def age_band(text: str) -> tuple[int, int]:
-    """The first and the last year of a band such as "40-64". Raises InputError for what is none."""
+    """The first and the last year of an age band such as "40-64". Raises InputError otherwise."""
     match = re.fullmatch(r"(\d+)-(\d+)", text.replace(" ", ""))
     low, high = (int(years) for years in match.groups()) if match else (1, 0)
     if not low <= high <= OLDEST:
@@ -55,7 +55,7 @@ class SingleFindings:
     """One finding an image, each in an equal share of the images."""
 
     findings: tuple[str, ...] | None = None
-    """Names of the 14; null: the 12 pathologies."""
+    """Names of findings; null: the 12 pathologies."""
 
     def __post_init__(self) -> None:
         _check_findings("prompts.labels.single.findings", self.findings)
@@ -63,9 +63,9 @@ class SingleFindings:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetLabels:
-    """Findings, view and patient of each image are those of a radiograph drawn by lot.
+    """Findings, view and patient of each image are those of a radiograph drawn at random.
 
-    None is drawn again before all are drawn, so that shares in the plan are the dataset's.
+    None is repeated before all are drawn, so that shares in the plan are the dataset's.
     """
 
     folder: Path
@@ -76,10 +76,10 @@ class DatasetLabels:
 
 @dataclass(frozen=True, kw_only=True)
 class BalancedLabels:
-    """As DatasetLabels, but each radiograph is drawn from those with the finding rarest so far.
+    """As `prevalence`, but each radiograph is drawn from those with the finding rarest so far.
 
-    Radiographs that also have a finding which is ahead already are passed over, where there are
-    others.
+    Radiographs that also have a finding which is already more frequent are skipped, where others
+    are available.
     """
 
     folder: Path
@@ -87,9 +87,9 @@ class BalancedLabels:
     split: str = "train"
     """Its split."""
     findings: tuple[str, ...] | None = None
-    """The findings that become equally frequent; null: all pathologies that the split has."""
+    """The findings that become equally frequent; null: all pathologies in the split."""
     top_up: bool = False
-    """Count the split's radiographs too: dataset and synthetic images together are balanced."""
+    """Count the split's radiographs too: balance dataset and synthetic images together."""
 
     def __post_init__(self) -> None:
         _check_findings("prompts.labels.balanced.findings", self.findings)
@@ -100,7 +100,7 @@ def _check_findings(what: str, names: tuple[str, ...] | None) -> None:
         return
     if not names:
         raise InputError(f"{what} is empty: name at least one, or null for all")
-    check_known(what, names, FINDING_NAMES)
+    _check_names(what, names, FINDING_NAMES)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"{what} names {twice!r} twice: once is enough")
@@ -108,17 +108,17 @@ def _check_findings(what: str, names: tuple[str, ...] | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelPrompts:
-    """Images planned by label: one of `counts`, `shares`, `single`, `balanced`, `prevalence`.
+    """Images planned by label: exactly one of counts, shares, single, balanced and prevalence.
 
-    Mixes are shares that need not add up to 1. They are met exactly (largest remainder) and dealt
-    out by lot, each independently of the others.
+    Shares need not add up to 1. They are met exactly (largest remainder) and assigned at random,
+    each kind independently of the others.
     """
 
     counts: dict[str, int] | None = None
     """Images of each finding or combination, in the grammar's words: {Pneumothorax: 500,
-    "cardiomegaly, small left effusion": 200, No Finding: 300}; what is not named is not told."""
+    "cardiomegaly, small left effusion": 200, No Finding: 300}; prompts mention no other finding."""
     shares: dict[str, float] | None = None
-    """The same, but shares of `images`."""
+    """The same, as shares of `images`."""
     single: SingleFindings | None = None
     """One finding an image."""
     balanced: BalancedLabels | None = None
@@ -126,23 +126,22 @@ class LabelPrompts:
     prevalence: DatasetLabels | None = None
     """Combinations of a dataset, as frequent as there."""
     images: int | None = None
-    """How many in all; null: the sum of `counts`, or with `balanced.top_up` as many as it takes
-    until the rarest finding is as frequent as the split's most frequent one."""
+    """Total number of images; null: the sum of `counts`, or with `balanced.top_up` as many as it
+    takes until the rarest finding is as frequent as the split's most frequent one."""
     no_finding: float = 0.0
-    """Share of normal films in `images`, for `shares`, `single` and `balanced`."""
+    """Share of normal images in `images`, for `shares`, `single` and `balanced`."""
     views: dict[str, float] | None = None
-    """Shares of PA, AP, LATERAL; null: the drawn radiograph's, or no view is told."""
+    """Shares of PA, AP, LATERAL; null: the drawn radiograph's view, or none."""
     sexes: dict[str, float] | None = None
     """Shares of F and M; null: as for views."""
     ages: dict[str, float] | None = None
-    """Shares of bands of years, {18-39: 1, 40-64: 2}: uniform inside; null: as for views."""
+    """Shares of age bands, {18-39: 1, 40-64: 2}, uniform within each; null: as for views."""
     races: dict[str, float] | None = None
-    """Shares of races, in prompts' words; null: as for views."""
+    """Shares of races, in the words of prompts; null: as for views."""
     sides: dict[str, float] | None = None
-    """Shares of left, right, bilateral for each finding that has sides and tells none."""
+    """Shares of left, right, bilateral for each finding that can have a side and has none."""
     severities: dict[str, float] | None = None
-    """Shares of small, moderate, large for each finding that has sizes or degrees and tells
-    none."""
+    """Shares of small, moderate, large for each finding that can have a severity and has none."""
 
     def __post_init__(self) -> None:
         self._check_kind()
@@ -158,8 +157,8 @@ class LabelPrompts:
             shares = getattr(self, name)
             if shares is not None:
                 if known is not None:
-                    check_known(f"prompts.labels.{name}", shares, known)
-                check_shares(f"prompts.labels.{name}", shares)
+                    _check_names(f"prompts.labels.{name}", shares, known)
+                _check_shares(f"prompts.labels.{name}", shares)
         bands = sorted(map(age_band, self.ages or ()))
         for (low, high), (start, end) in pairwise(bands):
             if start <= high:
@@ -176,9 +175,9 @@ class LabelPrompts:
                 f"given: {', '.join(given) or 'none'}"
             )
         if self.counts is not None:
-            check_shares("prompts.labels.counts", self.counts)
+            _check_shares("prompts.labels.counts", self.counts)
         if self.shares is not None:
-            check_shares("prompts.labels.shares", self.shares)
+            _check_shares("prompts.labels.shares", self.shares)
 
     def _check_images(self) -> None:
         require(
@@ -188,7 +187,7 @@ class LabelPrompts:
         open_end = self.balanced is not None and self.balanced.top_up
         require(
             self.images is not None or self.counts is not None or open_end,
-            "prompts.labels.images is missing: say how many images in all",
+            "prompts.labels.images is missing: set the total number of images",
         )
         require_range(self, "prompts.labels.images", at_least=1)
         require_range(self, "prompts.labels.no_finding", at_least=0, below=1)

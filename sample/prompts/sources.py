@@ -8,9 +8,9 @@ from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow, Views, rows_from_findings, rows_from_text
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.views import parse_view
-from sample.prompts.by_label import label_rows
 from sample.prompts.config import PromptsConfig, TablePrompts
 from sample.prompts.dataset_rows import rows_from_dataset, rows_from_masks
+from sample.prompts.label_rows import label_rows
 
 
 def rows_from_config(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterator[PromptRow]:

@@ -125,7 +125,7 @@ def test_moved_masks_are_those_of_their_seed(
     configure: Callable[..., GenerateConfig], phantoms: Path
 ) -> None:
     transforms = MaskTransforms(mirror=0.5)
-    config = configure(limit=4, count=3, transforms=transforms, first_as_it_is=True)
+    config = configure(limit=4, count=3, transforms=transforms, first_untransformed=True)
     made = list(open_dataset(generate(config)).split("train"))
     films = {film.id: film for film in open_dataset(phantoms).split("train")}
     mirrored = 0
@@ -220,7 +220,7 @@ def test_in_python_masks_are_arrays(masked_model: Path) -> None:
         ({"split": "test"}, "has no split 'test'"),
         ({"limit": 0}, "limit is 0"),
         ({"structures": ()}, "structures is empty"),
-        ({"first_as_it_is": True}, "no effect without transforms"),
+        ({"first_untransformed": True}, "no effect without transforms"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

@@ -26,11 +26,11 @@ from roentgen.record.radiograph import Radiograph, Report
 from sample.config import GenerateConfig
 from sample.plan import plan_images
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
-from sample.prompts.by_label import PATHOLOGIES, label_rows
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 from sample.prompts.dataset_rows import rows_from_dataset
 from sample.prompts.label_config import BalancedLabels, DatasetLabels, LabelPrompts, SingleFindings
-from sample.prompts.label_table import read_labels
+from sample.prompts.label_findings import PATHOLOGIES, read_labels
+from sample.prompts.label_rows import label_rows
 
 ROOT = Path(__file__).parents[3]
 STYLE = PromptStyle(demographics=True, race=True)
@@ -512,11 +512,11 @@ COUNTS = {"Edema": 2}
         (lambda: rows_of(LabelPrompts(shares={"": 1}, images=1)), "shares: '' names no finding"),
         (
             lambda: rows_of(LabelPrompts(counts={"<view-pa> edema": 1})),
-            "'<view-pa> edema' tells view or patient",
+            "'<view-pa> edema' gives a view or patient",
         ),
         (
             lambda: rows_of(LabelPrompts(counts={"60 year old man, edema": 1})),
-            "tells view or patient",
+            "gives a view or patient",
         ),
         (
             lambda: rows_of(LabelPrompts(counts={"edema, no acute findings": 1})),
@@ -528,7 +528,7 @@ COUNTS = {"Edema": 2}
         ),
         (
             lambda: rows_of(LabelPrompts(counts={"edema, no edema": 1})),
-            "'edema, no edema' says Edema present and absent",
+            "'edema, no edema' has Edema both present and absent",
         ),
         (
             lambda: rows_of(LabelPrompts(counts={"Cardiomegaly": 1}, sides={"left": 1})),
@@ -558,7 +558,7 @@ def test_devices_are_no_contradiction() -> None:
         ({"ages": {"20-30": 1}}, BARE, "ages .* style.demographics=true"),
         ({"sexes": {"F": 1}}, BARE, "sexes .* style.demographics=true"),
         ({"races": {"white": 1}}, PromptStyle(demographics=True), "races .* style.race=true"),
-        ({}, PromptStyle(text="none"), "prompts tell none.* style.text=findings"),
+        ({}, PromptStyle(text="none"), "prompts have no text.* style.text=findings"),
     ],
 )
 def test_what_prompts_do_not_tell_is_refused(mix: Any, style: PromptStyle, told: str) -> None:
@@ -570,7 +570,7 @@ def test_what_a_dataset_lacks_is_told(unequal: Path, tmp_path: Path) -> None:
     def plan(source: BalancedLabels, **more: Any) -> None:
         rows_of(LabelPrompts(balanced=source, images=10, **more), BARE)
 
-    with pytest.raises(InputError, match="no radiograph with Lung Lesion present: leave it out"):
+    with pytest.raises(InputError, match="no radiograph with Lung Lesion present: remove it"):
         plan(BalancedLabels(folder=unequal, findings=("Edema", "Lung Lesion")))
     with pytest.raises(InputError, match="no split 'test'; it has: train"):
         plan(BalancedLabels(folder=unequal, split="test"))
@@ -578,7 +578,7 @@ def test_what_a_dataset_lacks_is_told(unequal: Path, tmp_path: Path) -> None:
         plan(BalancedLabels(folder=tmp_path / "none"))
     edema = radiograph(0, (Finding(name="Edema"),))
     alone = write_dataset(tmp_path / "alone", iter([edema]))
-    with pytest.raises(InputError, match=r"no normal film for prompts.labels.no_finding"):
+    with pytest.raises(InputError, match=r"no normal radiograph for prompts.labels.no_finding"):
         plan(BalancedLabels(folder=alone), no_finding=0.5)
     devices = radiograph(0, (Finding(name="Support Devices"),))
     bare = write_dataset(tmp_path / "bare", iter([devices]))
@@ -606,7 +606,7 @@ import re, sys, time
 from pathlib import Path
 from roentgen.prompts.grammar import PromptStyle
 from sample.prompts.label_config import BalancedLabels, LabelPrompts
-from sample.prompts.by_label import label_rows
+from sample.prompts.label_rows import label_rows
 
 labels = LabelPrompts(
     balanced=BalancedLabels(folder=Path(sys.argv[1])), images=1_000_000, no_finding=0.1,
