@@ -85,7 +85,7 @@ class DatasetWriter:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         *,
         licenses: Sequence[License | Mapping[str, Any]],
         provenance: Mapping[str, Any],
@@ -95,7 +95,7 @@ class DatasetWriter:
         shard_rows: int = _SHARD_ROWS,
         shard_bytes: int = _SHARD_BYTES,
     ) -> None:
-        self._target = folder
+        self._target = Path(folder)
         self._licenses = [asdict(li) if isinstance(li, License) else dict(li) for li in licenses]
         self._provenance = provenance
         self._preparation = preparation
@@ -283,6 +283,10 @@ class RadiographDataset:
         return RadiographSplit(self.folder, name, counts[name]["radiographs"])
 
 
-def open_dataset(folder: Path) -> RadiographDataset:
-    """Raises InputError when the folder is absent, half-written or another kind of thing."""
+def open_dataset(folder: Path | str) -> RadiographDataset:
+    """The dataset in a folder.
+
+    Raises InputError when the folder is absent, unfinished or of another kind.
+    """
+    folder = Path(folder)
     return RadiographDataset(folder, read_manifest(folder, "dataset"))
