@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.config import EvaluateConfig
+from eval.comparison import ComparisonConfig
 from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.distributed import SINGLE_PROCESS, Processes
@@ -37,7 +37,7 @@ class CachedFeatures:
 
 
 def features_of(
-    config: EvaluateConfig,
+    config: ComparisonConfig,
     images: ImageSet,
     extractor: Extractor,
     processes: Processes = SINGLE_PROCESS,

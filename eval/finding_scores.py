@@ -11,9 +11,6 @@ from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_
 from roentgen.metrics.paired_scores import Score, estimate, mean_of, over_seeds
 from roentgen.record.findings import FindingName
 
-MEAN = "mean"
-
-
 Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.scores import alignment
-from eval.config import ReferenceConfig
+from eval.comparison import ReferenceSetConfig
 from eval.finding_scores import not_learnable
-from eval.report.formatting import told
+from eval.report.formatting import cell_text
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json
 from eval.sets import ImageSet, read_set
@@ -42,7 +42,7 @@ class ReconstructionConfig:
 
     model: str
     """A pipeline folder, a repository id, or "tiny"."""
-    reference: ReferenceConfig
+    reference: ReferenceSetConfig
     """A radiograph dataset: the classifier learns on one split, the other is reconstructed."""
     output: Path
     """Folder of reconstruction.json and reconstruction.png; it may hold other things."""
@@ -114,7 +114,7 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     write_results(config.output, files, results, inputs, made_by)
     print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201
     for name, value in numbers.get("auroc", {}).items():
-        print(f"mean AUROC on {name}: {told(value['mean_auroc'])}")  # noqa: T201
+        print(f"mean AUROC on {name}: {cell_text(value['mean_auroc'])}")  # noqa: T201
     return results
 
 

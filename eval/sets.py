@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.config import EvaluateConfig
+from eval.comparison import ComparisonConfig
 from roentgen.dataset.dataset import (
     RadiographDataset,
     RadiographSplit,
@@ -136,7 +136,7 @@ def read_set(
     )
 
 
-def read_sets(config: EvaluateConfig) -> Sets:
+def read_sets(config: ComparisonConfig) -> Sets:
     """The reference's train and test split and the synthetic sets, checked to be comparable."""
     reference = open_dataset(config.reference.folder)
     synthetic = {name: open_dataset(folder) for name, folder in config.synthetic.items()}

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.config import EvaluateConfig
+from eval.alignment.config import AlignmentConfig
+from eval.comparison import ComparisonConfig
 from eval.finding_scores import resamples
 from eval.sets import MINIMUM, ImageSet, Sets
 from roentgen.cache import Cache, Contents, open_cache
@@ -49,17 +50,16 @@ def worded(prompt: str) -> str:
 
 
 def agreement(
-    config: EvaluateConfig, model: ClipModel, prompted: Prompted
+    settings: AlignmentConfig, config: ComparisonConfig, model: ClipModel, prompted: Prompted
 ) -> tuple[int, dict[str, dict[str, Estimate]]]:
     """The size of the pools, and by set: score, floor, gain and recalls."""
-    assert config.alignment is not None
     embedded = {
         name: embed(config, model, images, prompts, SINGLE_PROCESS)
         for name, (images, prompts) in prompted.items()
     }
     pools = {name: distinct(prompts, config.seed, name) for name, (_, prompts) in prompted.items()}
     enough = [len(pool) for pool in pools.values() if len(pool) >= MINIMUM]
-    size = min([config.alignment.pool, *enough])
+    size = min([settings.pool, *enough])
     result: dict[str, dict[str, Estimate]] = {}
     for name, (images, prompts) in prompted.items():
         if len(prompts) < MINIMUM:
@@ -81,7 +81,7 @@ def agreement(
 
 
 def embed(
-    config: EvaluateConfig,
+    config: ComparisonConfig,
     model: ClipModel,
     images: ImageSet,
     prompts: list[str],

@@ -9,7 +9,7 @@ from eval.alignment.clip_agreement import REAL
 from eval.alignment.demographics import DEFINITION as PATIENTS
 from eval.alignment.judges import SEED, Judges
 from eval.alignment.laterality import ALL
-from eval.config import EvaluateConfig
+from eval.comparison import ComparisonConfig
 from eval.networks.classifiers import network_text
 from eval.report.formatting import number
 from eval.report.plots import Plot, dots
@@ -21,6 +21,13 @@ from roentgen.record.findings import FindingName
 
 CEILING = "held-out real (ceiling)"
 Judged = Mapping[str, Mapping[str, Any]]  # by set
+REFERENCES = (
+    "Radford et al., Learning transferable visual models from natural language supervision, "
+    "ICML 2021 (CLIP).",
+    "Zhang et al., BiomedCLIP, arXiv:2303.00915, 2023.",
+    "Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927 "
+    "(intervals of shares).",
+)
 _SIDES = (
     "Side: a network of the same kind, trained on the same films, their halves one by one, to tell "
     "what is present on that side; the share of images asked for a finding on one side in which it "
@@ -40,7 +47,7 @@ class Agreement:
 
 
 def definition(
-    config: EvaluateConfig,
+    config: ComparisonConfig,
     learnt: int,
     validation: int,
     asked: Judges,
@@ -71,7 +78,7 @@ def definition(
 
 
 def tables(
-    config: EvaluateConfig, judged: Judged, agreements: Mapping[str, Agreement]
+    config: ComparisonConfig, judged: Judged, agreements: Mapping[str, Agreement]
 ) -> tuple[Table, ...]:
     """One a metric of findings, one of view, patient and side, one a CLIP model."""
     shown = _shown(judged)
@@ -131,7 +138,7 @@ def plots(judged: Judged) -> tuple[Plot, ...]:
 
 
 def _of_findings(
-    config: EvaluateConfig, shown: Judged, metric: str, caption: str, counts: bool
+    config: ComparisonConfig, shown: Judged, metric: str, caption: str, counts: bool
 ) -> Table:
     def cells(judged: Mapping[str, Any], name: FindingName) -> tuple[Cell, ...]:
         cases = judged["cases"][name]
@@ -156,7 +163,7 @@ def _of_findings(
     )
 
 
-def _of_images(config: EvaluateConfig, shown: Judged) -> Table:
+def _of_images(config: ComparisonConfig, shown: Judged) -> Table:
     rows = {
         "View as asked (share)": "view_accuracy",
         "Sex as asked (share)": "sex_accuracy",

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from eval.alignment.config import AlignmentConfig
 from eval.alignment.demographics import PatientProbes, patient_probes, patients_as_asked
 from eval.alignment.laterality import side_accuracy, sides_not_learnable
 from eval.alignment.scores import alignment
-from eval.config import EvaluateConfig
-from eval.config_sections import AlignmentConfig
+from eval.comparison import ComparisonConfig
 from eval.finding_scores import not_learnable, resamples, thresholds_of
 from eval.networks.classifiers import trained
 from eval.networks.regimes import hold_out
@@ -27,7 +27,7 @@ SEED = 0  # of the judges' training
 class Judges:
     """All that was learnt from real films, to be asked about any set."""
 
-    config: EvaluateConfig
+    config: ComparisonConfig
     findings: Classifier
     not_learned: dict[FindingName, NotMeasured]  # the findings that it does not know
     thresholds: dict[FindingName, float | NotMeasured]  # from which on a finding is called
@@ -67,31 +67,33 @@ class Judges:
         return side_accuracy(said, asked, c.findings, self.sides_not_learned, c.min_cases)
 
 
-def judging_films(config: EvaluateConfig, sets: Sets) -> tuple[ImageSet, ImageSet]:
+def judging_films(
+    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
+) -> tuple[ImageSet, ImageSet]:
     """The real films that judges learn from, and other patients' that thresholds are chosen on."""
-    assert config.alignment is not None
-    told: AlignmentConfig = config.alignment
-    held_out, rest = hold_out(sets.train.patients, told.validation, config.seed)
+    held_out, rest = hold_out(sets.train.patients, settings.validation, config.seed)
     return sets.train.take(rest), sets.train.take(held_out)
 
 
-def finding_judge(config: EvaluateConfig, sets: Sets) -> Classifier:
+def finding_judge(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> Classifier:
     """The network that knows findings and views."""
-    learnt, _ = judging_films(config, sets)
+    learnt, _ = judging_films(settings, config, sets)
     return trained(config, SEED, learnt)
 
 
-def side_judge(config: EvaluateConfig, sets: Sets) -> Classifier | None:
+def side_judge(
+    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
+) -> Classifier | None:
     """The network that knows findings in one half of a film; None if no film tells their sides."""
-    halves, not_learned = _halves(config, judging_films(config, sets)[0])
+    halves, not_learned = _halves(config, judging_films(settings, config, sets)[0])
     learned = len(not_learned) < len(config.findings)
     return trained(config, SEED, halves) if learned else None
 
 
-def judges(config: EvaluateConfig, sets: Sets) -> Judges:
+def judges(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> Judges:
     """Both networks, and what is fitted to the first one's features."""
-    learnt, validation = judging_films(config, sets)
-    network = finding_judge(config, sets)
+    learnt, validation = judging_films(settings, config, sets)
+    network = finding_judge(settings, config, sets)
     said = network.predict(validation.images).findings
     _, sides_not_learned = _halves(config, learnt)
     return Judges(
@@ -99,7 +101,7 @@ def judges(config: EvaluateConfig, sets: Sets) -> Judges:
         findings=network,
         not_learned=not_learnable(learnt.labels, config.findings, config.min_cases),
         thresholds=thresholds_of(said, validation.labels, config.findings, config.min_cases),
-        sides=side_judge(config, sets),
+        sides=side_judge(settings, config, sets),
         sides_not_learned=sides_not_learned,
         patients=patient_probes(
             network.features(learnt.images), learnt.radiographs, config.min_cases
@@ -108,7 +110,7 @@ def judges(config: EvaluateConfig, sets: Sets) -> Judges:
 
 
 def _halves(
-    config: EvaluateConfig, films: ImageSet
+    config: ComparisonConfig, films: ImageSet
 ) -> tuple[ImageSet, dict[FindingName, NotMeasured]]:
     """Both halves of each frontal film, and the findings whose side cannot be learned from them.
 

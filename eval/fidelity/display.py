@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eval.config_sections import FidelityConfig
+from eval.fidelity.config import FidelityConfig
 from eval.fidelity.distances import CURVE_PARTS, FLOOR
 from eval.fidelity.groups import GroupDistances
 from eval.fidelity.softness import DEFINITION as SOFTNESS
@@ -13,6 +13,19 @@ from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.fid_extrapolation import GROUPS, MOST_PARTS
 
 Numbers = Mapping[str, Mapping[str, Any]]  # by extractor
+REFERENCES = (
+    "Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash "
+    "equilibrium, NeurIPS 2017 (FID).",
+    "Chong and Forsyth, Effectively unbiased FID and Inception score, CVPR 2020 (FID "
+    "extrapolated in n).",
+    "Bińkowski et al., Demystifying MMD GANs, ICLR 2018 (KID).",
+    "Kynkäänniemi et al., Improved precision and recall metric for assessing generative "
+    "models, NeurIPS 2019.",
+    "Naeem et al., Reliable fidelity and diversity metrics for generative models, ICML 2020 "
+    "(density and coverage).",
+    "Jayasumana et al., Rethinking FID: towards a better evaluation metric for image "
+    "generation, CVPR 2024 (CMMD).",
+)
 REAL = "floor: real train films"
 MEASURES = {
     "fid": "FID",

@@ -1,126 +1,110 @@
 """Fidelity: how close to held-out real films."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from eval.config import EvaluateConfig
-from eval.config_sections import FidelityConfig
+from eval.domain import Domain
 from eval.features import features_of
-from eval.fidelity.display import definition, plots, summary, tables
+from eval.fidelity.config import FidelityConfig
+from eval.fidelity.display import REFERENCES, definition, plots, summary, tables
 from eval.fidelity.distances import FLOOR, fidelity
-from eval.fidelity.groups import GroupDistances, Members, by_group
+from eval.fidelity.groups import Members, by_group
 from eval.fidelity.softness import softness
-from eval.report.section import Part
+from eval.report.section import PageSection
 from eval.sets import Sets
 from eval.subgroups import groups_of, names_of
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
-from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_extrapolation import REFERENCE
-from roentgen.vision.features.extractor import load_extractor
+from roentgen.record.findings import FindingName
 
 
-def check_fidelity(config: EvaluateConfig, sets: Sets) -> None:
-    """Raise InputError for absent weights, or a set with too few images for its neighbours."""
-    section = _section(config)
-    for images in sets.all():
-        if len(images) <= section.neighbours:
-            raise InputError(
-                f"fidelity.neighbours is {section.neighbours}, but set {images.name!r} has "
-                f"{len(images)} images: it needs more than that"
+class Fidelity(Domain[FidelityConfig]):
+    """Distances to held-out real films on every extractor, and softness."""
+
+    def check(self) -> None:
+        """Raise InputError for absent weights, or a set with too few images for its neighbours."""
+        for images in self.sets.all():
+            if len(images) <= self.settings.neighbours:
+                raise InputError(
+                    f"fidelity.neighbours is {self.settings.neighbours}, but set {images.name!r} "
+                    f"has {len(images)} images: it needs more than that"
+                )
+        for chosen in self.config.extractors:
+            chosen.load()
+
+    def precompute(self) -> None:
+        """Make this process's share of the features, one pass over each set for each extractor."""
+        launch = this_launch()
+        for chosen in self.config.extractors:
+            extractor = chosen.load(launch.device())
+            for images in self.sets.all():
+                features_of(self.config, images, extractor, launch)
+
+    def measure(self) -> PageSection:
+        """Every distance on every extractor and the softness of every set and of the floor."""
+        settings, sets = self.settings, self.sets
+        found: dict[str, dict[str, Any]] = {}
+        described = {}
+        for chosen in self.config.extractors:
+            extractor = chosen.load()
+            features = {i.name: features_of(self.config, i, extractor) for i in sets.all()}
+            made = {name: features[name] for name in sets.synthetic}
+            train, test = features["train"], features["test"]
+            numbers = fidelity(
+                made,
+                train,
+                test,
+                k=settings.neighbours,
+                clip=chosen.name == "clip",
+                subsets=settings.subsets,
+                samples=settings.bootstrap,
+                seed=self.config.seed,
             )
-    for extractor in section.extractors:
-        load_extractor(extractor.name, extractor.weights)
-
-
-def fill_fidelity(config: EvaluateConfig, sets: Sets) -> None:
-    """Make this process's share of the features, one pass over each set for each extractor."""
-    launch = this_launch()
-    for chosen in _section(config).extractors:
-        extractor = load_extractor(chosen.name, chosen.weights, launch.device())
-        for images in sets.all():
-            features_of(config, images, extractor, launch)
-
-
-def measure_fidelity(config: EvaluateConfig, sets: Sets) -> Part:
-    """Every distance on every extractor and the softness of every set and of the floor."""
-    section = _section(config)
-    found: dict[str, dict[str, Any]] = {}
-    described = {}
-    for chosen in section.extractors:
-        extractor = load_extractor(chosen.name, chosen.weights)
-        features = {i.name: features_of(config, i, extractor) for i in sets.all()}
-        made = {name: features[name] for name in sets.synthetic}
-        numbers = fidelity(
-            made,
-            features["train"],
-            features["test"],
-            k=section.neighbours,
-            clip=chosen.name == "clip",
-            subsets=section.subsets,
-            samples=section.bootstrap,
-            seed=config.seed,
+            numbers["groups"] = {
+                attribute: by_group(
+                    made,
+                    train,
+                    test,
+                    members,
+                    least=settings.group_images,
+                    most=settings.group_most,
+                    samples=settings.bootstrap,
+                    seed=self.config.seed,
+                )
+                for attribute, members in members_of_groups(sets, self.config.findings).items()
+            }
+            described[chosen.label] = str(extractor.definition)
+            said = {**vars(extractor.definition), "image_size": sets.test.size}
+            found[chosen.label] = {"extractor": said, **numbers}
+        soft = softness({**sets.synthetic, FLOOR: sets.train}, sets.test)
+        return PageSection(
+            name="fidelity",
+            title="Fidelity: how close to held-out real films?",
+            definition=definition(settings, found, soft, described, sets.test.size),
+            references=REFERENCES,
+            numbers={**found, "softness": soft},
+            summary=summary(found, soft, list(sets.synthetic)),
+            tables=tables(found, soft),
+            plots=plots(found),
         )
-        numbers["groups"] = _groups(config, sets, features)
-        described[chosen.label] = str(extractor.definition)
-        said = {**vars(extractor.definition), "image_size": sets.test.size}
-        found[chosen.label] = {"extractor": said, **numbers}
-    soft = softness({**sets.synthetic, FLOOR: sets.train}, sets.test)
-    return Part(
-        name="fidelity",
-        title="Fidelity: how close to held-out real films?",
-        definition=definition(section, found, soft, described, sets.test.size),
-        numbers={**found, "softness": soft},
-        summary=summary(found, soft, list(sets.synthetic)),
-        tables=tables(found, soft),
-        plots=plots(found),
-    )
 
 
-def _groups(
-    config: EvaluateConfig, sets: Sets, features: dict[str, FeatureSet]
-) -> dict[str, dict[str, GroupDistances]]:
-    """The distances of the groups of each attribute that is known of any real film."""
-    section = _section(config)
-    return {
-        attribute: by_group(
-            {name: features[name] for name in sets.synthetic},
-            features["train"],
-            features["test"],
-            members,
-            least=section.group_images,
-            most=section.group_most,
-            samples=section.bootstrap,
-            seed=config.seed,
-        )
-        for attribute, members in _members(config, sets).items()
-    }
-
-
-def _members(config: EvaluateConfig, sets: Sets) -> dict[str, Members]:
-    """The rows of each group of each attribute, in every set."""
+def members_of_groups(sets: Sets, findings: Sequence[FindingName]) -> dict[str, Members]:
+    """The rows of each group in every set, by attribute that is known of any real film."""
     named = {**sets.synthetic, FLOOR: sets.train, REFERENCE: sets.test}
     result: dict[str, Members] = {
         "finding": {
-            finding: {name: _rows(images.labels[:, j] == 1) for name, images in named.items()}
-            for j, finding in enumerate(config.findings)
+            finding: {n: np.flatnonzero(images.labels[:, j] == 1) for n, images in named.items()}
+            for j, finding in enumerate(findings)
         }
     }
     known = {name: groups_of(images.radiographs) for name, images in named.items()}
     for attribute, groups in known[REFERENCE].items():
         result[attribute] = {
-            group: {name: _rows(known[name][attribute] == group) for name in named}
+            group: {name: np.flatnonzero(known[name][attribute] == group) for name in named}
             for group in names_of(groups)
         }
     return result
-
-
-def _rows(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    return np.flatnonzero(chosen)
-
-
-def _section(config: EvaluateConfig) -> FidelityConfig:
-    assert config.fidelity is not None
-    return config.fidelity

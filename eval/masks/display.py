@@ -1,134 +1,141 @@
-"""How mask fidelity is shown: the tables, plots, pictures and words made of its numbers."""
+"""How mask fidelity is shown: its definition, tables, plots and pictures."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.config import EvaluateConfig
-from eval.masks.overlap import STRAY
-from eval.masks.scores import Obeyed
+from eval.comparison import ComparisonConfig
+from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
 from eval.networks.segmenters import segmenter_text
+from eval.report.formatting import CEILING
 from eval.report.plots import Plot, dots
 from eval.report.section import Line, Pictures, Strip, Table
 from eval.sets import ImageSet
 from roentgen.imaging.overlay import colour_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats
+from roentgen.metrics.paired_scores import MEAN
 from roentgen.randomness import numpy_generator
 from roentgen.record.structures import Masks
 from roentgen.vision.segmenter import Segmenter
 
-REAL, MEAN = "real films", "mean"
 DICE = (
-    "Dice: twice what two masks have in common by the sum of their areas; IoU: what they have in "
-    "common by what either covers."
+    "Dice: twice the area that two masks share, over the sum of their areas; IoU: the area that "
+    "they share, over the area that either covers."
 )
-_FILL = 0.45  # of the colour of what was found
+_FILL = 0.45  # of the color of what the segmenter finds
 
 
-def definition(config: EvaluateConfig, learnt: int, held_out: int) -> tuple[str, ...]:
-    """What was done, in words."""
-    assert config.masks is not None
+def definition(config: ComparisonConfig, trained_on: int, held_out: int) -> tuple[str, ...]:
+    """How it was measured, in words."""
     return (
-        f"A segmenter learns the structures from {learnt} real films of the train split and their "
-        "own masks. Where it finds each in a synthetic image is compared with the mask that was "
-        f'asked for. "{REAL}": what it finds in {held_out} held-out real films that have masks, '
-        "against these: the ceiling of what it can see.",
+        f"A segmenter is trained on the structures of {trained_on} real radiographs of the train "
+        "split and their masks. What it finds in a synthetic image is compared with the mask that "
+        f'the image was generated from. "{CEILING}": what it finds in {held_out} held-out real '
+        "radiographs with masks, against these.",
         segmenter_text(config),
-        f"{DICE} Both are the mean over the images for which the structure was asked for, that is "
-        "whose mask has a pixel.",
-        "By chance: Dice with the mask of another image of the same set and view, drawn by lot, "
-        "where both have the structure: what a set has that does not heed its masks.",
-        "Stray: of the images whose mask of the structure is empty, the share in which it is found "
-        f"all the same, on at least {100 * STRAY:g} % of the image.",
-        BOOTSTRAP.format(samples=config.bootstrap, what="patients whose masks were asked for"),
+        f"{DICE} Both are means over the images whose mask of the structure is not empty.",
+        "Chance: Dice with the mask of another image of the same set and view, sampled at random, "
+        "where both masks are not empty: the level of a set that ignores its masks.",
+        "False positives: of the images whose mask of the structure is empty, the share in which "
+        f"it is found on at least {100 * FALSE_POSITIVE_AREA:g} % of the image.",
+        BOOTSTRAP.format(samples=config.bootstrap, what="the patients of the masks"),
     )
 
 
-def summary(obeyed: Mapping[str, Obeyed]) -> tuple[Line, ...]:
+def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[Line, ...]:
     """The mean Dice."""
     return (
         Line(
-            measure="Mean Dice of structures asked for and found (higher is better)",
-            sets={name: each.dice[MEAN] for name, each in obeyed.items() if name != REAL},
-            real=obeyed[REAL].dice[MEAN],
+            measure="Mask fidelity (mean Dice; higher is better)",
+            sets={name: of.dice[MEAN] for name, of in numbers.items() if name != "test"},
+            real=numbers["test"].dice[MEAN],
         ),
     )
 
 
-def tables(obeyed: Mapping[str, Obeyed], structures: Sequence[str]) -> tuple[Table, ...]:
-    """Each measure, a structure a row and a set a column."""
+def tables(numbers: Mapping[str, MaskFidelity], structures: Sequence[str]) -> tuple[Table, ...]:
+    """One a measure: a structure a row and a set a column."""
+    shown = _labelled(numbers)
 
     def table(name: str, caption: str, field: str) -> Table:
         rows = [
-            (structure, *(getattr(each, field)[structure] for each in obeyed.values()))
+            (structure, *(getattr(of, field)[structure] for of in shown.values()))
             for structure in (*structures, MEAN)
         ]
-        return Table(name=name, caption=caption, columns=("Structure", *obeyed), rows=tuple(rows))
+        return Table(name=name, caption=caption, columns=("Structure", *shown), rows=tuple(rows))
 
     return (
-        table("masks-dice", "Dice of what was asked for and what is found", "dice"),
-        table("masks-iou", "IoU of what was asked for and what is found", "iou"),
-        table("masks-by-chance", "Dice by chance, with another image's mask", "shuffled"),
-        table("masks-strays", "Share of images with a structure that was not asked for", "strays"),
+        table("masks-dice", "Dice of masks and segmented structures", "dice"),
+        table("masks-iou", "IoU of masks and segmented structures", "iou"),
+        table("masks-chance", "Chance level: Dice with another image's masks", "shuffled_dice"),
+        table(
+            "masks-false-positives",
+            "Share of images with an empty mask in which the structure is found",
+            "false_positives",
+        ),
     )
 
 
-def plots(obeyed: Mapping[str, Obeyed]) -> tuple[Plot, ...]:
+def plots(numbers: Mapping[str, MaskFidelity]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
-        {name: {**each.dice} for name, each in obeyed.items()},
-        "Dice of what was asked for and what is found, with 95 % intervals. Real films are the "
-        "segmenter's ceiling.",
+        {name: {**of.dice} for name, of in _labelled(numbers).items()},
+        "Dice of masks and segmented structures, with 95 % intervals. Held-out real radiographs "
+        "are the segmenter's ceiling.",
     )
     return (plot,) if plot is not None else ()
 
 
 def pictures(
-    config: EvaluateConfig, images: ImageSet, found: Floats, segmenter: Segmenter
+    config: ComparisonConfig, images: ImageSet, dice: Floats, segmenter: Segmenter
 ) -> list[Pictures]:
-    """Triples of mask, picture and overlay: drawn by lot, and the best, median and worst."""
+    """Triples of mask, image and overlay: sampled at random, and the best, median and worst."""
     structures = segmenter.spec.structures
-    asked = np.flatnonzero(~np.isnan(found).all(axis=1))
-    if not len(asked):
+    with_mask = np.flatnonzero(~np.isnan(dice).all(axis=1))
+    if not len(with_mask):
         return []
-    means = np.nanmean(found[asked], axis=1)
-    ranked = asked[np.argsort(-means, kind="stable")]
-    lot = numpy_generator(config.seed, "masks", images.name).permutation(asked)
+    means = np.nanmean(dice[with_mask], axis=1)
+    ranked = with_mask[np.argsort(-means, kind="stable")]
+    order = numpy_generator(config.seed, "masks", images.name).permutation(with_mask)
     middle = (len(ranked) - 1) // 2
     rows = {
-        "drawn by lot": sorted(lot[: 2 * config.pictures].tolist()),
+        "sampled at random": sorted(order[: 2 * config.pictures].tolist()),
         "highest, median and lowest mean Dice": ranked[[0, middle, -1]].tolist(),
     }
-    legend = ", ".join(f"{name} {colour}" for name, colour in colour_names(structures).items())
+    legend = ", ".join(f"{name} {color}" for name, color in colour_names(structures).items())
     return [
         Pictures(
-            title=f"{images.name}, {how}: mask, picture, and both with what is found ({legend})",
-            strips=tuple(_triple(images, row, found[row], segmenter) for row in chosen),
+            title=f"{images.name}, {how}: mask, image, and both with what is found ({legend})",
+            strips=tuple(_triple(images, row, dice[row], segmenter) for row in chosen),
         )
         for how, chosen in rows.items()
     ]
 
 
-def _triple(images: ImageSet, row: int, values: Floats, segmenter: Segmenter) -> Strip:
+def _triple(images: ImageSet, row: int, dice: Floats, segmenter: Segmenter) -> Strip:
     structures = segmenter.spec.structures
     rows = np.array([row])
     picture = images.images[rows]
-    asked = _named(images.masks(structures)[rows][0] == 1, structures)
+    masks = _named(images.masks(structures)[rows][0] == 1, structures)
     found = _named(segmenter.predict(picture)[0] >= 0.5, structures)
     gray = np.repeat(picture[0][..., None], 3, axis=2)
-    mask = painted(np.zeros_like(gray), asked, 0.8)
-    overlay = outlined(painted(gray, found, _FILL), asked)
-    measured = zip(structures, values, strict=True)
-    told = ", ".join(f"{name} {value:.2f}" for name, value in measured if not np.isnan(value))
+    painted_masks = painted(np.zeros_like(gray), masks, 0.8)
+    overlay = outlined(painted(gray, found, _FILL), masks)
+    measured = zip(structures, dice, strict=True)
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in measured if not np.isnan(value))
     radiograph = images.radiographs[row]
     prompt = radiograph.synthesis.prompt if radiograph.synthesis else radiograph.id
     return Strip(
-        caption=f"{prompt}. Dice: {told}",
-        alt=f"Masks asked for, image {radiograph.id}, and the image with masks and what is found",
-        images=np.stack([mask, gray, overlay]),
+        caption=f"{prompt}. Dice: {scores}",
+        alt=f"Masks of image {radiograph.id}, the image, and both with what the segmenter finds",
+        images=np.stack([painted_masks, gray, overlay]),
     )
 
 
 def _named(masks: NDArray[np.bool_], structures: Sequence[str]) -> Masks:
     return dict(zip(structures, masks, strict=True))
+
+
+def _labelled(numbers: Mapping[str, MaskFidelity]) -> dict[str, MaskFidelity]:
+    return {(CEILING if name == "test" else name): of for name, of in numbers.items()}

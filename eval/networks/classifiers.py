@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from eval.config import EvaluateConfig
+from eval.comparison import ComparisonConfig
 from eval.sets import ImageSet
 from roentgen.dataset.image_arrays import Joined
 from roentgen.distributed import this_launch
@@ -39,7 +39,7 @@ class Phase:
     learning_rate: float
 
 
-def trained(config: EvaluateConfig, seed: int, *sets: ImageSet) -> Classifier:
+def trained(config: ComparisonConfig, seed: int, *sets: ImageSet) -> Classifier:
     """The network trained on these sets together, or as it was kept when that was done before."""
     told = config.classifier
     phases = [Phase(sets=sets, steps=told.steps, learning_rate=told.learning_rate)]
@@ -52,7 +52,7 @@ def trained(config: EvaluateConfig, seed: int, *sets: ImageSet) -> Classifier:
 
 
 def predicted(
-    config: EvaluateConfig, seed: int, phases: Sequence[Phase], judged: Sequence[ImageSet]
+    config: ComparisonConfig, seed: int, phases: Sequence[Phase], judged: Sequence[ImageSet]
 ) -> list[Floats]:
     """What a network trained in these phases says of each set, (N, findings) probabilities."""
     key = fingerprint_of([_key(config, seed, phases), [images.key for images in judged]])
@@ -78,7 +78,7 @@ def cached(file: Path, count: int, make: Callable[[], list[Floats]]) -> list[Flo
     return kept
 
 
-def network_text(config: EvaluateConfig, size: int) -> str:
+def network_text(config: ComparisonConfig, size: int) -> str:
     """The network in words, for images of `size` pixels."""
     c = config.classifier
     widths = f"residual CNN, widths {', '.join(map(str, c.widths))}"
@@ -94,7 +94,7 @@ def network_text(config: EvaluateConfig, size: int) -> str:
     )
 
 
-def _train(config: EvaluateConfig, seed: int, phases: Sequence[Phase]) -> Classifier:
+def _train(config: ComparisonConfig, seed: int, phases: Sequence[Phase]) -> Classifier:
     """The phases one after the other, each with its own schedule."""
     classifier = None
     for phase in phases:
@@ -112,7 +112,7 @@ def _train(config: EvaluateConfig, seed: int, phases: Sequence[Phase]) -> Classi
     return classifier
 
 
-def _key(config: EvaluateConfig, seed: int, phases: Sequence[Phase]) -> str:
+def _key(config: ComparisonConfig, seed: int, phases: Sequence[Phase]) -> str:
     """Of all that a network depends on."""
     said = [
         [p.steps, p.learning_rate, [[s.key, fingerprint_of(s.labels.tolist())] for s in p.sets]]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.config import EvaluateConfig
+from eval.comparison import ComparisonConfig
 from eval.networks.classifiers import device
 from eval.sets import ImageSet
 from roentgen.config import config_to_dict
@@ -16,7 +16,7 @@ from roentgen.vision.segmenter import Segmenter, StructureMasks, load_segmenter,
 
 
 def trained_segmenter(
-    config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
+    config: ComparisonConfig, structures: Sequence[str], seed: int, *sets: ImageSet
 ) -> Segmenter:
     """Trained on these sets together, or as it was kept when that was done before."""
     folder = config.caches_folder / f"segmenter-{segmenter_key(config, structures, seed, *sets)}"
@@ -28,7 +28,7 @@ def trained_segmenter(
 
 
 def train(
-    config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
+    config: ComparisonConfig, structures: Sequence[str], seed: int, *sets: ImageSet
 ) -> Segmenter:
     """One network on these sets together: on those images of which a structure is known."""
     known = [with_masks(images, structures) for images in sets]
@@ -56,14 +56,14 @@ def with_masks(images: ImageSet, structures: Sequence[str]) -> ImageSet:
 
 
 def segmenter_key(
-    config: EvaluateConfig, structures: Sequence[str], seed: int, *sets: ImageSet
+    config: ComparisonConfig, structures: Sequence[str], seed: int, *sets: ImageSet
 ) -> str:
     """Of all that a network depends on."""
     settings = config_to_dict(config.segmenter)
     return fingerprint_of([[s.key for s in sets], list(structures), seed, settings])
 
 
-def segmenter_text(config: EvaluateConfig) -> str:
+def segmenter_text(config: ComparisonConfig) -> str:
     """The network in words."""
     c = config.segmenter
     return (

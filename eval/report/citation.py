@@ -4,53 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.report.formatting import told
-from eval.report.section import Part
-
-METHODS = {  # of each part, as a reference list has them
-    "fidelity": (
-        "Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash "
-        "equilibrium, NeurIPS 2017 (FID).",
-        "Chong and Forsyth, Effectively unbiased FID and Inception score, CVPR 2020 (FID "
-        "extrapolated in n).",
-        "Bińkowski et al., Demystifying MMD GANs, ICLR 2018 (KID).",
-        "Kynkäänniemi et al., Improved precision and recall metric for assessing generative "
-        "models, NeurIPS 2019.",
-        "Naeem et al., Reliable fidelity and diversity metrics for generative models, ICML 2020 "
-        "(density and coverage).",
-        "Jayasumana et al., Rethinking FID: towards a better evaluation metric for image "
-        "generation, CVPR 2024 (CMMD).",
-    ),
-    "diversity": (
-        "Wang et al., Multiscale structural similarity for image quality assessment, Asilomar "
-        "2003 (MS-SSIM).",
-        "Friedman and Dieng, The Vendi score, TMLR 2023.",
-        "Chambon et al., RoentGen, arXiv:2211.12737, 2022 (pairs within a prompt).",
-    ),
-    "alignment": (
-        "Radford et al., Learning transferable visual models from natural language supervision, "
-        "ICML 2021 (CLIP).",
-        "Zhang et al., BiomedCLIP, arXiv:2303.00915, 2023.",
-        "Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927 "
-        "(intervals of shares).",
-    ),
-    "utility": (
-        "Seyyed-Kalantari et al., Underdiagnosis bias of artificial intelligence algorithms "
-        "applied to chest radiographs in under-served patient populations, Nature Medicine 2021.",
-        "Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015 "
-        "(expected calibration error).",
-    ),
-    "text_encoder": (
-        "Chambon et al., RoentGen, arXiv:2211.12737, 2022 (what the text encoder knows).",
-    ),
-    "privacy": (
-        "Newcombe, Interval estimation for the difference between independent proportions, "
-        "Statistics in Medicine 1998 (excess of copies).",
-        "Vovk et al., Algorithmic learning in a random world, 2005 (threshold of a copy).",
-        "Carlini et al., Membership inference attacks from first principles, IEEE S&P 2022.",
-        "Carlini et al., Extracting training data from diffusion models, USENIX Security 2023.",
-    ),
-}
+from eval.report.formatting import cell_text
+from eval.report.section import PageSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +18,7 @@ class Citation:
     bibtex: str
 
 
-def citation(results: Mapping[str, Any], parts: Sequence[Part]) -> Citation:
+def citation(results: Mapping[str, Any], parts: Sequence[PageSection]) -> Citation:
     """How to cite these results."""
     made = results["provenance"]
     version = made["versions"]["roentgen-cxr"]
@@ -99,7 +54,7 @@ def citation(results: Mapping[str, Any], parts: Sequence[Part]) -> Citation:
         "  license = {Apache-2.0}\n"
         "}"
     )
-    methods = [source for part in parts for source in METHODS.get(part.name, ())]
+    methods = [source for part in parts for source in part.references]
     return Citation(
         paragraph=" ".join(paragraph),
         definitions=definitions,
@@ -127,12 +82,12 @@ def _seeds(config: Mapping[str, Any]) -> str:
     return f"{config['seed']} of subsets, resamples and pictures; {', '.join(named)}".rstrip("; ")
 
 
-def _summary(part: Part) -> list[str]:
+def _summary(part: PageSection) -> list[str]:
     """A sentence for each line of a part's summary."""
     sentences = []
     for line in part.summary:
-        values = [f"{name} {told(e)}, n = {e.n}" for name, e in line.sets.items()]
+        values = [f"{name} {cell_text(e)}, n = {e.n}" for name, e in line.sets.items()]
         if line.real is not None:
-            values.append(f"real films {told(line.real)}, n = {line.real.n}")
+            values.append(f"real films {cell_text(line.real)}, n = {line.real.n}")
         sentences.append(f"{line.measure}: {'; '.join(values)}.")
     return sentences

@@ -2,8 +2,11 @@
 
 from eval.report.section import Cell
 
+HELD_OUT = "held-out real"  # the reference's test split
+CEILING = f"{HELD_OUT} (ceiling)"
 
-def told(cell: Cell) -> str:
+
+def cell_text(cell: Cell) -> str:
     """A cell in words: an estimate with its interval, or why there is none."""
     if cell is None:
         return ""

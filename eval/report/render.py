@@ -7,9 +7,9 @@ from typing import Any
 import jinja2
 
 from eval.report.citation import Citation
-from eval.report.formatting import number, told
+from eval.report.formatting import cell_text, number
 from eval.report.pictures import data_uri, side_for
-from eval.report.section import Part, Pictures
+from eval.report.section import PageSection, Pictures
 from roentgen.config import config_to_yaml
 from roentgen.metrics.estimates import Estimate
 
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 
 def render(
     results: Mapping[str, Any],
-    parts: Sequence[Part],
+    parts: Sequence[PageSection],
     pictures: Mapping[str, Sequence[Pictures]],
     cite: Citation,
 ) -> str:
@@ -32,7 +32,7 @@ def render(
     )
     shown = [group for part in parts for group in part.pictures]
     side = side_for([*shown, *(group for groups in pictures.values() for group in groups)])
-    environment.filters |= {"number": number, "yaml": config_to_yaml, "cell": told}
+    environment.filters |= {"number": number, "yaml": config_to_yaml, "cell": cell_text}
     environment.filters["uri"] = lambda images: data_uri(images, side)
     environment.tests["estimate"] = lambda cell: isinstance(cell, Estimate)
     template = environment.get_template("page.html.j2")

@@ -1,7 +1,4 @@
-"""What a part of an evaluation hands over: numbers, and how they are shown.
-
-A part measures; the page, the CSV and LaTeX tables and results.json are made of this alone.
-"""
+"""Sections of the page, of which its tables, plots and results.json are made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -57,12 +54,13 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One part of an evaluation."""
+class PageSection:
+    """What one evaluation domain hands over: its numbers, and how the page shows them."""
 
     name: str  # its key in results.json
     title: str  # the question it answers
     definition: tuple[str, ...]  # how it was measured, on what, at which n
+    references: tuple[str, ...] = ()  # the methods, as a reference list has them
     numbers: Mapping[str, Any]  # for results.json; holds estimates
     summary: tuple[Line, ...] = ()
     tables: tuple[Table, ...] = ()

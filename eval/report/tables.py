@@ -4,7 +4,7 @@ import csv
 import io
 import re
 
-from eval.report.formatting import told
+from eval.report.formatting import cell_text
 from eval.report.section import Cell, Table
 from roentgen.metrics.estimates import Estimate
 
@@ -73,7 +73,7 @@ def _spread(cell: Cell) -> list[Cell]:
 
 
 def _latex_row(cells: tuple[Cell, ...]) -> str:
-    return " & ".join(_escape(told(cell)) for cell in cells) + r" \\"
+    return " & ".join(_escape(cell_text(cell)) for cell in cells) + r" \\"
 
 
 def _escape(text: str) -> str:

@@ -1,39 +1,42 @@
-"""How segmentation utility is shown: its numbers, and the tables, plots and words of them."""
+"""How segmentation utility is shown: its definition, numbers, tables and plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eval.config import EvaluateConfig
-from eval.config_sections import SegmentationConfig
+from eval.comparison import ComparisonConfig
 from eval.masks.display import DICE
-from eval.masks.overlap import STRAY
+from eval.masks.scores import FALSE_POSITIVE_AREA
 from eval.networks.regimes import Training
 from eval.networks.segmenters import segmenter_text
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, Line, Table
+from eval.segmentation.config import SegmentationConfig
 from eval.utility.display import TESTS
 from roentgen.metrics.estimates import BOOTSTRAP
-from roentgen.metrics.paired_scores import Gain, Measured, Score, estimate, mean_of, share
+from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share
 
-MEAN = "mean"
 Gains = Mapping[str, Mapping[str, Gain]]  # regime, structure or mean
 
 
-def definition(config: EvaluateConfig, learnt: int, held_out: int, made: str) -> tuple[str, ...]:
-    """What was done, in words."""
-    told = config.segmentation
-    assert told is not None
+def definition(
+    config: ComparisonConfig,
+    settings: SegmentationConfig,
+    trained_on: int,
+    held_out: int,
+    synthetic: str,
+) -> tuple[str, ...]:
+    """How it was measured, in words."""
     return (
-        "The same segmenter from the same start, for the same number of steps whatever it is "
-        f"trained on, learns from {learnt} real films of the train split with their masks, "
-        f"from images of {made!r} with the masks they were drawn from, or from both, and is judged "
-        f"on {held_out} held-out real films with masks.",
-        f"Training seeds: {', '.join(map(str, told.seeds))}; numbers are their mean. Each draws "
-        "its own weights, order and synthetic images, in all regimes the same.",
+        "The same segmenter, from the same start and for the same number of steps, is trained on "
+        f"{trained_on} real radiographs of the train split with their masks, on images of "
+        f"{synthetic!r} with the masks they were generated from, or on both, and is tested on "
+        f"{held_out} held-out real radiographs with masks.",
+        f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
+        "samples its own weights, order and synthetic images, the same in all regimes.",
         segmenter_text(config),
-        f"{DICE.partition(';')[0]}. The mean over the films that have the structure. Stray: of the "
-        "films that have not got it, the share in which it is found all the same, on at least "
-        f"{100 * STRAY:g} % of the film.",
+        f"{DICE.partition(';')[0]}. The mean over the radiographs whose mask of the structure "
+        "is not empty. False positives: of those whose mask is empty, the share in which it is "
+        f"found on at least {100 * FALSE_POSITIVE_AREA:g} % of the image.",
         BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
         + " It covers the choice of patients, not of the training seed.",
         TESTS.replace("finding", "structure"),
@@ -41,32 +44,32 @@ def definition(config: EvaluateConfig, learnt: int, held_out: int, made: str) ->
 
 
 def entry(
-    scores: Mapping[str, Score], strays: Mapping[str, Score], trainings: Sequence[Training]
+    scores: Mapping[str, Score], false_positives: Mapping[str, Score], trainings: Sequence[Training]
 ) -> Mapping[str, Any]:
     """The numbers of one regime."""
     mean, note = mean_of(list(scores.values()), "structures")
     return {
-        "real_films": len(trainings[0].real),
+        "real_images": len(trainings[0].real),
         "synthetic_images": len(trainings[0].synthetic),
         "dice": {MEAN: estimate(mean, note), **{name: estimate(s) for name, s in scores.items()}},
-        "strays": {name: share(s) for name, s in strays.items()},
+        "false_positives": {name: share(s) for name, s in false_positives.items()},
         "mean_dice_by_seed": mean.by_seed.tolist() if isinstance(mean, Measured) else [],
     }
 
 
-def summary(made: str, change: Gains) -> tuple[Line, ...]:
+def summary(synthetic: str, gains: Gains) -> tuple[Line, ...]:
     """The gain of each regime."""
     return tuple(
         Line(
-            measure=f"Gain in mean Dice over real films alone, trained on {name}",
-            sets={made: gains[MEAN].estimate},
+            measure=f"Gain in mean Dice over real images alone, trained on {name}",
+            sets={synthetic: of[MEAN].estimate},
         )
-        for name, gains in change.items()
+        for name, of in gains.items()
     )
 
 
 def tables(
-    trained: Mapping[str, Mapping[str, Any]], change: Gains, told: SegmentationConfig
+    trained: Mapping[str, Mapping[str, Any]], gains: Gains, settings: SegmentationConfig
 ) -> tuple[Table, ...]:
     """All numbers, a regime a row."""
     known = {name: e for name, e in trained.items() if "note" not in e}
@@ -74,7 +77,7 @@ def tables(
 
     def by_structure(name: str, caption: str, field: str, names: Sequence[str]) -> Table:
         rows: list[tuple[Cell, ...]] = [
-            (regime, e["real_films"], e["synthetic_images"], *(e[field][n] for n in names))
+            (regime, e["real_images"], e["synthetic_images"], *(e[field][n] for n in names))
             for regime, e in known.items()
         ]
         blank = (None,) * (1 + len(names))
@@ -82,23 +85,23 @@ def tables(
         return Table(
             name=name,
             caption=caption,
-            columns=("Trained on", "Real films", "Synthetic images", *names),
+            columns=("Trained on", "Real images", "Synthetic images", *names),
             rows=tuple(rows),
         )
 
-    names = (MEAN, *told.structures)
-    seeds = tuple(f"seed {seed}" for seed in told.seeds)
-    result = [by_structure("segmentation", "Dice on held-out real films", "dice", names)]
-    if change:
+    names = (MEAN, *settings.structures)
+    seeds = tuple(f"seed {seed}" for seed in settings.seeds)
+    result = [by_structure("segmentation", "Dice on held-out real radiographs", "dice", names)]
+    if gains:
         result.append(
             Table(
                 name="segmentation-gains",
-                caption="Gain in Dice over real films alone",
+                caption="Gain in Dice over real images alone",
                 columns=(
                     "Trained on: structure",
                     *("gain", "gain (seeds)", "p", "p, Bonferroni"),
                 ),
-                rows=tuple(_gain_rows(change)),
+                rows=tuple(_gain_rows(gains)),
             )
         )
     result += [
@@ -112,10 +115,10 @@ def tables(
             ),
         ),
         by_structure(
-            "segmentation-strays",
-            "Share of held-out real films in which a structure is found that they have not got",
-            "strays",
-            told.structures,
+            "segmentation-false-positives",
+            "Share of held-out real radiographs with an empty mask in which the structure is found",
+            "false_positives",
+            settings.structures,
         ),
     ]
     return tuple(result)
@@ -125,12 +128,12 @@ def plots(trained: Mapping[str, Mapping[str, Any]]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
         {name: e["dice"] for name, e in trained.items() if "note" not in e},
-        "Dice on held-out real films by what was trained on, with 95 % intervals.",
+        "Dice on held-out real radiographs by training regime, with 95 % intervals.",
     )
     return (plot,) if plot is not None else ()
 
 
-def _gain_rows(change: Gains) -> Iterator[tuple[Cell, ...]]:
-    for regime, gains in change.items():
-        for name, one in gains.items():
+def _gain_rows(gains: Gains) -> Iterator[tuple[Cell, ...]]:
+    for regime, of in gains.items():
+        for name, one in of.items():
             yield (f"{regime}: {name}", one.estimate, one.seeds, one.p, one.p_corrected)

@@ -1,138 +1,141 @@
-"""Segmentation utility: whether training a segmenter on it helps."""
+"""Segmentation utility: gain of a segmenter from training on synthetic images."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from tqdm import tqdm
 
-from eval.config import EvaluateConfig
-from eval.config_sections import SegmentationConfig
+from eval.domain import Domain
 from eval.finding_scores import resamples
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
-from eval.masks.overlap import overlap, score
+from eval.masks.scores import image_scores, structure_score
 from eval.networks.classifiers import cached
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.networks.segmenters import segmenter_key, train, with_masks
-from eval.report.section import Part
-from eval.segmentation.display import MEAN, definition, entry, plots, summary, tables
-from eval.sets import ImageSet, Sets
+from eval.report.section import PageSection
+from eval.segmentation.config import SegmentationConfig
+from eval.segmentation.display import definition, entry, plots, summary, tables
+from eval.sets import ImageSet
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats, NotMeasured
-from roentgen.metrics.paired_scores import Gain, Score, difference, gain, mean_of
+from roentgen.metrics.paired_scores import MEAN, Gain, Score, difference, gain, mean_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Which segmenters are trained on what, and which cannot be."""
+class SegmentationPlan:
+    """The segmenters to train, and the regimes that are not measured."""
 
     train: ImageSet
-    """The real films that are trained on."""
+    """The real radiographs to train on."""
     wanted: list[Regime]
     trainings: list[Training]
     not_measured: dict[Regime, NotMeasured]
 
 
-def check_segmentation(config: EvaluateConfig, sets: Sets) -> None:
-    """Raise InputError for a set without the masks, or with masks of held-out patients."""
-    made = sets.synthetic[sets.main]
-    check_have_masks(section(config).structures, sets.train, sets.test, made)
-    leaked = sorted(held_out_prompts(made, sets.test))
-    if leaked:
-        raise InputError(
-            f"synthetic.{made.name} was drawn from masks of {len(leaked)} patients that are held "
-            f"out here ({', '.join(leaked[:5])}{', ...' if len(leaked) > 5 else ''}): segmenters "
-            "must not train on them; draw it from the train split's masks, or set "
-            "segmentation=null"
-        )
+class Segmentation(Domain[SegmentationConfig]):
+    """The same segmenter trained in each regime, tested on held-out real radiographs."""
 
-
-def plan(config: EvaluateConfig, sets: Sets) -> Plan:
-    """All segmenters of this evaluation, whatever is trained already."""
-    told = section(config)
-    wanted = regimes(("mixed",), (1.0,), told.multiples)
-    if told.synthetic_alone:
-        wanted.append(Regime(kind="synthetic"))
-    kept, _ = hold_out(sets.train.patients, told.fraction, config.seed)
-    train = with_masks(sets.train.take(kept), told.structures)
-    made = len(sets.synthetic[sets.main])
-    every, not_measured = trainings(wanted, told.seeds, train.patients, made)
-    return Plan(train=train, wanted=wanted, trainings=every, not_measured=not_measured)
-
-
-def fill_segmentation(config: EvaluateConfig, sets: Sets) -> None:
-    """Train this process's share of the segmenters, unless they were."""
-    launch = this_launch()
-    planned = plan(config, sets)
-    mine = planned.trainings[launch.process_index :: launch.num_processes]
-    for each in tqdm(mine, desc="train", unit="segmenter", disable=not launch.is_main_process):
-        _found(config, sets, planned, each)
-
-
-def measure_segmentation(config: EvaluateConfig, sets: Sets) -> Part:
-    """The same segmenter trained in each regime, judged on held-out real films."""
-    planned, told = plan(config, sets), section(config)
-    weights = resamples(sets.test.patients, config.bootstrap, config.seed)
-    scores: dict[Regime, dict[str, Score]] = {}
-    strays: dict[Regime, dict[str, Score]] = {}
-    for regime in planned.wanted:
-        if regime not in planned.not_measured:
-            mine = [t for t in planned.trainings if t.regime == regime]
-            found = [_found(config, sets, planned, each) for each in mine]
-            scores[regime], strays[regime] = (
-                {
-                    name: score([each[what][:, k] for each in found], weights, config.min_cases)
-                    for k, name in enumerate(told.structures)
-                }
-                for what in (0, 1)
+    def check(self) -> None:
+        """Raise InputError for a set without the masks, or with masks of held-out patients."""
+        sets, made = self.sets, self.sets.synthetic[self.sets.main]
+        check_have_masks(self.settings.structures, sets.train, sets.test, made)
+        leaked = sorted(held_out_prompts(made, sets.test))
+        if leaked:
+            raise InputError(
+                f"synthetic.{made.name} was generated from masks of {len(leaked)} patients that "
+                f"are held out here ({', '.join(leaked[:5])}{', ...' if len(leaked) > 5 else ''}): "
+                "segmenters must not train on them; generate it from the train split's masks, or "
+                "set segmentation=null"
             )
-    trained = {
-        regime.name: entry(
-            scores[regime],
-            strays[regime],
-            [t for t in planned.trainings if t.regime == regime],
+
+    @cached_property
+    def plan(self) -> SegmentationPlan:
+        """All segmenters of this evaluation, cached or not."""
+        settings = self.settings
+        wanted = regimes(("mixed",), (1.0,), settings.multiples)
+        if settings.synthetic_alone:
+            wanted.append(Regime(kind="synthetic"))
+        rows, _ = hold_out(self.sets.train.patients, settings.fraction, self.config.seed)
+        train = with_masks(self.sets.train.take(rows), settings.structures)
+        made = len(self.sets.synthetic[self.sets.main])
+        every, not_measured = trainings(wanted, settings.seeds, train.patients, made)
+        return SegmentationPlan(
+            train=train, wanted=wanted, trainings=every, not_measured=not_measured
         )
-        if regime in scores
-        else {"note": planned.not_measured[regime].note}
-        for regime in planned.wanted
-    }
-    change = _gains(scores)
-    made = sets.synthetic[sets.main]
-    return Part(
-        name="segmentation",
-        title="Segmentation: does training a segmenter on it help?",
-        definition=definition(
-            config,
-            len(planned.train),
-            len(with_masks(sets.test, told.structures)),
-            made.name,
-        ),
-        numbers={"set": made.name, "trained": trained, "gains": change},
-        summary=summary(made.name, change),
-        tables=tables(trained, change, told),
-        plots=plots(trained),
-    )
+
+    def precompute(self) -> None:
+        """Train this process's share of the segmenters, unless they are cached."""
+        launch = this_launch()
+        mine = self.plan.trainings[launch.process_index :: launch.num_processes]
+        for each in tqdm(mine, desc="train", unit="segmenter", disable=not launch.is_main_process):
+            self._scores(each)
+
+    def measure(self) -> PageSection:
+        """Dice and false positives of each regime, and the gains over real radiographs alone."""
+        plan, settings, test = self.plan, self.settings, self.sets.test
+        weights = resamples(test.patients, self.config.bootstrap, self.config.seed)
+        dice: dict[Regime, dict[str, Score]] = {}
+        false_positives: dict[Regime, dict[str, Score]] = {}
+        for regime in plan.wanted:
+            if regime not in plan.not_measured:
+                mine = [self._scores(each) for each in plan.trainings if each.regime == regime]
+                dice[regime], false_positives[regime] = (
+                    {
+                        name: structure_score(
+                            [each[kind][:, k] for each in mine], weights, self.config.min_cases
+                        )
+                        for k, name in enumerate(settings.structures)
+                    }
+                    for kind in (0, 1)
+                )
+        trained = {
+            regime.name: entry(
+                dice[regime],
+                false_positives[regime],
+                [t for t in plan.trainings if t.regime == regime],
+            )
+            if regime in dice
+            else {"note": plan.not_measured[regime].note}
+            for regime in plan.wanted
+        }
+        gains = gains_over_real(dice)
+        return PageSection(
+            name="segmentation",
+            title="Segmentation: does training a segmenter on it help?",
+            definition=definition(
+                self.config,
+                settings,
+                len(plan.train),
+                len(with_masks(test, settings.structures)),
+                self.sets.main,
+            ),
+            numbers={"set": self.sets.main, "trained": trained, "gains": gains},
+            summary=summary(self.sets.main, gains),
+            tables=tables(trained, gains, settings),
+            plots=plots(trained),
+        )
+
+    def _scores(self, training: Training) -> list[Floats]:
+        """Dice and false positives (N, structures) of a segmenter on the held-out radiographs."""
+        structures, test = self.settings.structures, self.sets.test
+        made = self.sets.synthetic[self.sets.main].take(training.synthetic)
+        together = [s for s in (self.plan.train.take(training.real), made) if len(s)]
+        key = segmenter_key(self.config, structures, training.seed, *together)
+        file = f"segmentation-{fingerprint_of([key, test.key])}.safetensors"
+
+        def find() -> list[Floats]:
+            segmenter = train(self.config, structures, training.seed, *together)
+            found = image_scores(test, segmenter, self.config.seed)
+            return [found.dice, found.false_positives]
+
+        return cached(self.config.caches_folder / file, 2, find)
 
 
-def _found(config: EvaluateConfig, sets: Sets, planned: Plan, training: Training) -> list[Floats]:
-    """Dice and strays (N, structures) of what a segmenter finds in the held-out films."""
-    structures = section(config).structures
-    made = sets.synthetic[sets.main].take(training.synthetic)
-    together = [s for s in (planned.train.take(training.real), made) if len(s)]
-    key = segmenter_key(config, structures, training.seed, *together)
-    file = f"segmentation-{fingerprint_of([key, sets.test.key])}.safetensors"
-
-    def find() -> list[Floats]:
-        segmenter = train(config, structures, training.seed, *together)
-        found = overlap(sets.test, segmenter, config.seed)
-        return [found.dice, found.strays]
-
-    return cached(config.caches_folder / file, 2, find)
-
-
-def _gains(scores: dict[Regime, dict[str, Score]]) -> dict[str, dict[str, Gain]]:
-    """By regime: the gain in Dice over real films alone, of the mean and of each structure.
+def gains_over_real(scores: dict[Regime, dict[str, Score]]) -> dict[str, dict[str, Gain]]:
+    """By regime: the gain in Dice over real radiographs alone, of the mean and of each structure.
 
     Bonferroni's corrections: a mean is tested once a regime, a structure once a regime and
     structure.
@@ -149,9 +152,3 @@ def _gains(scores: dict[Regime, dict[str, Score]]) -> dict[str, dict[str, Gain]]
             **{name: gain(each, len(others) * len(changes)) for name, each in changes.items()},
         }
     return result
-
-
-def section(config: EvaluateConfig) -> SegmentationConfig:
-    """The settings of this part, which is asked for."""
-    assert config.segmentation is not None
-    return config.segmentation

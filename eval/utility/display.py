@@ -1,68 +1,74 @@
-"""How utility is shown: its numbers, and the tables, plots and words made of them."""
+"""How utility is shown: its definition, numbers, tables and plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from eval.config import EvaluateConfig
-from eval.finding_scores import MEAN
+from eval.comparison import ComparisonConfig
 from eval.networks.classifiers import network_text
 from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
+from eval.utility.config import UtilityConfig
 from eval.utility.scores import Judgement
 from roentgen.metrics.classification.calibration import BINS
 from roentgen.metrics.classification.calibration import DEFINITION as CALIBRATION
 from roentgen.metrics.classification.operating_points import F1_DEFINITION
 from roentgen.metrics.estimates import BOOTSTRAP
-from roentgen.metrics.paired_scores import Gain, Measured, Score, estimate, mean_of, share
+from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share
 from roentgen.record.findings import FindingName
 
 Entry = Mapping[str, Any]  # of one regime, for results.json
 Gains = Mapping[str, Mapping[str, Mapping[str, Gain]]]  # regime, metric, finding or mean
-UNDERDIAGNOSIS = (
-    "Underdiagnosis (Seyyed-Kalantari et al. 2021): the share of sick patients' films that are "
-    'called healthy, which is "No Finding" called present where it is among the findings and has a '
-    "threshold, else no disease called present. Sick: a disease among the findings is present, or "
-    '"No Finding" is not; "Support Devices" is no disease. Shares of 0 and 1: Wilson\'s interval.'
+REFERENCES = (
+    "Seyyed-Kalantari et al., Underdiagnosis bias of artificial intelligence algorithms "
+    "applied to chest radiographs in under-served patient populations, Nature Medicine 2021.",
+    "Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015 "
+    "(expected calibration error).",
 )
-GROUPS = (
-    "Groups: sex, age band, view and race as the dataset has them; films that do not say are left "
-    "out. A gap is the highest group less the lowest; that of AUROC is taken in each finding and "
-    "averaged. The two groups are kept in all resamples. Chance alone makes a gap: judge it by the "
-    "interval, and beside real films' own."
+UNDERDIAGNOSIS = (
+    "Underdiagnosis (Seyyed-Kalantari et al. 2021): the share of radiographs with any pathology "
+    'that are predicted "No Finding" (where it is among the findings and has an operating point; '
+    "else, with no pathology predicted). Any pathology: a pathology among the findings is present, "
+    'or "No Finding" is absent; "Support Devices" is not a pathology. Shares of 0 and 1: Wilson\'s '
+    "interval."
+)
+SUBGROUPS = (
+    "Subgroups: sex, age band, view and race as the dataset has them; radiographs without the "
+    "attribute are excluded. A gap is the highest subgroup less the lowest; that of AUROC is taken "
+    "for each finding and averaged. The two subgroups are fixed in all resamples. Chance alone "
+    "makes a gap: compare it with its interval, and with the gap of real images alone."
 )
 TESTS = (
-    "Gains are over the same share of real films alone; synthetic images alone are compared with "
-    "all real films. Their first interval covers the choice of held-out patients (paired: the same "
-    "resamples) and, with several, that of training seeds: variances add up, degrees of freedom "
-    "after Satterthwaite 1946. The second covers seeds alone (Student's t). p: one-tailed paired "
-    "t-test over seeds, whether it is better. Bonferroni: p times the number of regimes, for a "
-    "finding times the number of findings too."
+    "Gains are over the same fraction of real images alone; synthetic images alone are compared "
+    "with all real images. The first interval covers the choice of held-out patients (paired: the "
+    "same resamples) and, with several training seeds, that of seeds: variances add up, degrees of "
+    "freedom after Satterthwaite 1946. The second covers seeds alone (Student's t). p: one-tailed "
+    "paired t-test over seeds for a gain above 0. Bonferroni: p times the number of regimes, for "
+    "a finding times the number of findings too."
 )
 
 
 def definition(
-    config: EvaluateConfig,
+    config: ComparisonConfig,
+    settings: UtilityConfig,
     counts: Mapping[str, int],
     *,
     size: int,
-    made: str,
+    synthetic: str,
     held_out_prompts: int,
 ) -> tuple[str, ...]:
-    """What was done, in words."""
-    told = config.utility
-    assert told is not None
+    """How it was measured, in words."""
     result = [
-        "The same network from the same start, for the same number of steps whatever it is trained "
-        f"on, learns from real films ({counts['trained_on']} of the train split), from images of "
-        f"{made!r}, or from both, and is judged on {counts['held_out']} held-out real films. "
-        f"Thresholds are chosen on {counts['validation']} other films of the train split, in all "
-        "regimes the same, whose patients are not trained on.",
-        f"Training seeds: {', '.join(map(str, told.seeds))}; numbers are their mean. Each draws "
-        "its own weights, order, patients (of shares; the smaller lies within the larger) and "
-        "synthetic images, in all regimes the same.",
+        "The same network, from the same start and for the same number of steps, is trained on "
+        f"real radiographs ({counts['trained_on']} of the train split), on images of "
+        f"{synthetic!r}, or on both, and is tested on {counts['held_out']} held-out real "
+        f"radiographs. Operating points are chosen on {counts['validation']} radiographs of other "
+        "patients of the train split, the same in all regimes.",
+        f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
+        "samples its own weights, order, patients (of a fraction; smaller ones are contained in "
+        "larger ones) and synthetic images, the same in all regimes.",
         network_text(config, size),
         "AUROC of each finding, present against absent; 0.5 is chance. " + F1_DEFINITION,
         BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
@@ -70,27 +76,27 @@ def definition(
         TESTS,
         CALIBRATION + " The curve is over all findings and seeds together.",
         UNDERDIAGNOSIS,
-        GROUPS,
+        SUBGROUPS,
     ]
-    if "pretrained" in told.regimes:
+    if "pretrained" in settings.regimes:
         result.append(
-            f"Synthetic then real: {100 * told.pretraining:g} % of the steps on synthetic images, "
-            f"the rest on real films at {told.fine_tuning:g} of the learning rate, each with its "
-            "own warm-up and cosine."
+            f"Synthetic then real: {100 * settings.pretraining:g} % of the steps on synthetic "
+            f"images, the rest on real radiographs at {settings.fine_tuning:g} of the learning "
+            "rate, each with its own warm-up and cosine."
         )
     if held_out_prompts:
         result.append(
-            f"{made!r} was made with the prompts of {held_out_prompts} held-out patients: labels "
-            "only, no pixels."
+            f"{synthetic!r} was generated from the prompts of {held_out_prompts} held-out "
+            "patients: their labels, not their pixels."
         )
     return tuple(result)
 
 
 def entry(judgement: Judgement, trainings: Sequence[Training]) -> Entry:
     """The numbers of one regime."""
-    said, present = judgement.reliability
+    predicted, present = judgement.reliability
     result: dict[str, Any] = {
-        "real_films": _range([len(t.real) for t in trainings]),
+        "real_images": _range([len(t.real) for t in trainings]),
         "synthetic_images": _range([len(t.synthetic) for t in trainings]),
     }
     for metric in ("auroc", "f1", "ece"):
@@ -105,19 +111,19 @@ def entry(judgement: Judgement, trainings: Sequence[Training]) -> Entry:
         **result,
         "ece_floor": judgement.floor,
         "underdiagnosis": share(judgement.underdiagnosis),
-        "groups": judgement.groups,
+        "subgroups": judgement.groups,
         "gaps": judgement.gaps,
-        "reliability": {"said": said, "present": present},
+        "reliability": {"predicted": predicted, "present": present},
     }
 
 
-def summary(made: str, wanted: Sequence[Regime], change: Gains) -> tuple[Line, ...]:
+def summary(synthetic: str, wanted: Sequence[Regime], change: Gains) -> tuple[Line, ...]:
     """The gain of each regime that has all real films, or none."""
     shown = [r.name for r in wanted if r.fraction == 1 and r.name in change]
     return tuple(
         Line(
-            measure=f"Gain in mean AUROC over real films alone, trained on {name}",
-            sets={made: change[name]["auroc"][MEAN].estimate},
+            measure=f"Gain in mean AUROC over real images alone, trained on {name}",
+            sets={synthetic: change[name]["auroc"][MEAN].estimate},
         )
         for name in shown
     )
@@ -129,17 +135,17 @@ def tables(
     change: Gains,
     seeds: Sequence[int],
 ) -> tuple[Table, ...]:
-    """All numbers, a regime a row."""
+    """All numbers, one row a regime."""
     known = {name: e for name, e in trained.items() if "note" not in e}
     missing = [name for name in trained if name not in known]
-    counts = ("Real films", "Synthetic images")
+    counts = ("Real images", "Synthetic images")
 
     def by_finding(name: str, caption: str, metric: str) -> Table:
         rows: list[tuple[Cell, ...]] = [
             (
                 regime,
-                _told(e["real_films"]),
-                _told(e["synthetic_images"]),
+                _range_text(e["real_images"]),
+                _range_text(e["synthetic_images"]),
                 e[f"mean_{metric}"],
                 *(e[metric][finding] for finding in findings),
                 *((e["ece_floor"],) if metric == "ece" else ()),
@@ -158,20 +164,20 @@ def tables(
         for what in ("gain", "gain (seeds)", "p", "p, Bonferroni")
     )
     parts = [
-        by_finding("utility", "AUROC on held-out real films", "auroc"),
-        by_finding("utility-f1", "F1 on held-out real films", "f1"),
+        by_finding("utility", "AUROC on held-out real radiographs", "auroc"),
+        by_finding("utility-f1", "F1 on held-out real radiographs", "f1"),
     ]
     if change:
         parts += [
             Table(
                 name="utility-gains",
-                caption="Gain over real films alone, mean over findings",
+                caption="Gain over real images alone, mean over findings",
                 columns=("Trained on", *gain_columns),
                 rows=tuple((name, *_gain_cells(each, MEAN)) for name, each in change.items()),
             ),
             Table(
                 name="utility-gains-by-finding",
-                caption="Gain over real films alone in each finding",
+                caption="Gain over real images alone in each finding",
                 columns=("Trained on: finding", *gain_columns),
                 rows=tuple(
                     (f"{name}: {finding}", *_gain_cells(each, finding))
@@ -190,21 +196,21 @@ def tables(
         by_finding("utility-calibration", "Expected calibration error", "ece"),
         Table(
             name="utility-reliability",
-            caption="What is said and what is there, by bin of the probability",
+            caption="Predicted probability and share present, by bin of the probability",
             columns=("Trained on", *(f"{b / BINS:g} to {(b + 1) / BINS:g}" for b in range(BINS))),
             rows=tuple(
                 row
                 for name, e in known.items()
                 for row in (
-                    (f"{name}: mean probability said", *e["reliability"]["said"]),
+                    (f"{name}: mean predicted probability", *e["reliability"]["predicted"]),
                     (f"{name}: share present", *e["reliability"]["present"]),
                 )
             ),
         ),
         Table(
             name="utility-groups",
-            caption="Groups of patients",
-            columns=("Trained on: group", "Mean AUROC", "Underdiagnosis"),
+            caption="Subgroups of patients",
+            columns=("Trained on: subgroup", "Mean AUROC", "Underdiagnosis"),
             rows=tuple(row for name, e in known.items() for row in _group_rows(name, e)),
         ),
     ]
@@ -218,7 +224,7 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
     made = [
         dots(
             {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in whole},
-            "AUROC on held-out real films by what was trained on, with 95 % intervals. Dashed: "
+            "AUROC on held-out real radiographs by training regime, with 95 % intervals. Dashed: "
             "chance.",
             chance=0.5,
         )
@@ -235,14 +241,14 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
             lines(
                 {
                     name: (
-                        [float(np.mean(trained[r.name]["real_films"])) for r in each],
+                        [float(np.mean(trained[r.name]["real_images"])) for r in each],
                         [trained[r.name]["mean_auroc"] for r in each],
                     )
                     for name, each in series.items()
                 },
-                "Mean AUROC on held-out real films by how many real films were trained on, with "
-                "95 % intervals.",
-                x_label="real films trained on",
+                "Mean AUROC on held-out real radiographs by the number of real training images, "
+                "with 95 % intervals.",
+                x_label="real training images",
                 y_label="mean AUROC",
                 log_x=True,
             )
@@ -250,10 +256,10 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
     curves = {n: trained[n]["reliability"] for n in whole}
     made.append(
         lines(
-            {n: (curve["said"], curve["present"]) for n, curve in curves.items()},
-            "Reliability: the share present by the mean probability said, with 95 % intervals. "
-            "Dotted: perfect.",
-            x_label="probability said",
+            {n: (curve["predicted"], curve["present"]) for n, curve in curves.items()},
+            "Reliability: the share present by the mean predicted probability, with 95 % "
+            "intervals. Dotted: perfect calibration.",
+            x_label="predicted probability",
             y_label="share present",
             diagonal=True,
         )
@@ -268,7 +274,7 @@ def _range(counts: Sequence[int]) -> list[int]:
     return [min(counts), max(counts)]
 
 
-def _told(counts: Sequence[int]) -> str:
+def _range_text(counts: Sequence[int]) -> str:
     low, high = counts
     return str(low) if low == high else f"{low} to {high}"
 
@@ -286,7 +292,7 @@ def _by_seed(one: Entry, seeds: int) -> Iterator[Cell]:
 
 def _group_rows(regime: str, one: Entry) -> Iterator[tuple[Cell, ...]]:
     yield f"{regime}: all", one["mean_auroc"], one["underdiagnosis"]
-    for attribute, groups in one["groups"].items():
+    for attribute, groups in one["subgroups"].items():
         for name, values in groups.items():
             yield f"{regime}: {attribute} {name}", values["auroc"], values["underdiagnosis"]
         gap = one["gaps"][attribute]

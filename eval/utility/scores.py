@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.finding_scores import MEAN, too_few
+from eval.finding_scores import too_few
 from eval.subgroups import Groups, names_of
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.calibration import ece_floor, reliability, weighted_ece
@@ -19,6 +19,7 @@ from roentgen.metrics.classification.operating_points import (
 )
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
 from roentgen.metrics.paired_scores import (
+    MEAN,
     Gain,
     Score,
     difference,

@@ -92,3 +92,17 @@ def proportion(successes: int, n: int) -> Estimate:
     """A share with Wilson's interval."""
     low, high = wilson_interval(successes, n)
     return Estimate(value=successes / n, low=low, high=high, n=n)
+
+
+def difference_of_proportions(successes: tuple[int, int], sizes: tuple[int, int]) -> Estimate:
+    """The first share less the second, of independent groups.
+
+    Interval by their Wilson intervals (Newcombe 1998, method 10).
+    """
+    p, q = (count / size for count, size in zip(successes, sizes, strict=True))
+    (low_p, high_p), (low_q, high_q) = (
+        wilson_interval(count, size) for count, size in zip(successes, sizes, strict=True)
+    )
+    low = p - q - math.hypot(p - low_p, high_q - q)
+    high = p - q + math.hypot(high_p - p, q - low_q)
+    return Estimate(value=p - q, low=low, high=high, n=sizes[0])

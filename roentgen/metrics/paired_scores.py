@@ -20,6 +20,8 @@ from roentgen.metrics.estimates import (
     proportion,
 )
 
+MEAN = "mean"  # key beside findings or structures
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from roentgen.dataset.image_arrays import Images
+from roentgen.metrics.features.nearest import Nearest
 
 SIDE = 128  # pixels at which images are compared
 _COARSE = 16  # of the coarse descriptor
@@ -27,13 +27,6 @@ _SMOOTH, _GRAIN = 4.0, 1.5  # sigmas of the Gaussians between which lie the deta
 _BATCH, _TOGETHER = 128, 32  # images described, and compared in detail, at once
 _STRIDE = 2  # of shifts that are tried with the coarse descriptor, which feels more than that
 CANDIDATES = 8
-
-
-class Nearest(NamedTuple):
-    """For each of N images the likeliest of the others and how like it is."""
-
-    row: NDArray[np.int64]  # (N,), of the original
-    likeness: NDArray[np.float64]  # (N,), in [-1, 1]
 
 
 class CopyFinder:

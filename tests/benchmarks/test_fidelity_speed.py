@@ -14,7 +14,8 @@ import pytest
 import torch
 from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
-from eval.config import EvaluateConfig, ReferenceConfig
+from eval.comparison import ReferenceSetConfig
+from eval.config import EvaluateConfig
 from eval.features import features_of
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
@@ -165,7 +166,7 @@ def test_the_family_takes_a_third_of_the_time_of_separate_packages(
 
     def ours() -> None:
         config = EvaluateConfig(
-            reference=ReferenceConfig(folder=made_folder),
+            reference=ReferenceSetConfig(folder=made_folder),
             synthetic={"made": made_folder},
             findings=("Pneumothorax",),
             output=tmp_path / f"out-{next(repeat)}",  # nothing is kept of the run before

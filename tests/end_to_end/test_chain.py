@@ -79,7 +79,7 @@ def test_prepare_finetune_generate_evaluate(
         "eval/demo.yaml",
         reference__folder=phantoms,
         synthetic=f"{{before: {drawn}, after: {drawn}}}",
-        fidelity__extractors=f"[{{weights: {tmp_path / 'extractor'}}}]",
+        extractors=f"[{{weights: {tmp_path / 'extractor'}}}]",
         fidelity__bootstrap=20,
         classifier__steps=3,
         bootstrap=20,

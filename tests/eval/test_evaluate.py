@@ -54,7 +54,8 @@ def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
         "reference": {"folder": str(place / "real")},
         "synthetic": {"before": str(place / "before"), "after": str(place / "after")},
         "findings": list(FINDINGS),
-        "fidelity": {"extractors": [{"weights": str(place / "extractor")}], "bootstrap": 20},
+        "extractors": [{"weights": str(place / "extractor")}],
+        "fidelity": {"bootstrap": 20},
         "classifier": SMALL,
         "utility": {"seeds": [0, 1]},
         "bootstrap": 100,
@@ -100,7 +101,7 @@ def test_the_set_that_is_right_is_told_from_the_one_that_is_wrong(results: dict[
     assert diversity["after"]["value"] == pytest.approx(diversity["test"]["value"], abs=0.1)
     utility = results["utility"]
     assert utility["trained"]["all synthetic"]["mean_auroc"]["value"] > 0.8
-    assert utility["films"] == {"trained_on": 192, "validation": 48, "held_out": 120}
+    assert utility["counts"] == {"trained_on": 192, "validation": 48, "held_out": 120}
 
 
 def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[str, Any]) -> None:
@@ -242,10 +243,8 @@ def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     same = {"folder": str(place / "real"), "test_split": "train"}
     refused(place, "is in both .*train", reference=same)
     refused(place, r"main is 'best'.*before, after", main="best")
-    unknown = {"extractors": [{"name": "resnet"}]}
-    refused(place, "name is resnet, but must be one of", fidelity=unknown)
-    absent = {"extractors": [{"name": "rad-dino"}]}
-    refused(place, "hf download microsoft/rad-dino", fidelity=absent)
+    refused(place, "name is resnet, but must be one of", extractors=[{"name": "resnet"}])
+    refused(place, "hf download microsoft/rad-dino", extractors=[{"name": "rad-dino"}])
     refused(place, "min_cases is 0", min_cases=0)
     refused(place, "the report uses this name", synthetic={"reference": str(place / "after")})
     few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)

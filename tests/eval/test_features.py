@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from eval.config import EvaluateConfig, ReferenceConfig
-from eval.config_sections import ExtractorConfig, FidelityConfig
+from eval.comparison import ExtractorConfig, ReferenceSetConfig
+from eval.config import EvaluateConfig
+from eval.evaluate import domains_of
 from eval.features import features_of
+from eval.fidelity.config import FidelityConfig
 from eval.fidelity.distances import fidelity
-from eval.fidelity.measure import check_fidelity, fill_fidelity
 from eval.sets import read_sets
 from roentgen.errors import InputError
 from roentgen.metrics.features.feature_set import FeatureSet
@@ -52,7 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
 
 def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
     return EvaluateConfig(
-        reference=ReferenceConfig(folder=place / "real"),
+        reference=ReferenceSetConfig(folder=place / "real"),
         synthetic={"made": place / "made"},
         findings=("Pleural Effusion", "Pneumothorax"),
         output=output,
@@ -120,16 +121,15 @@ def test_numbers_on_disk_are_those_in_memory(place: Path, tmp_path: Path) -> Non
 def test_mistakes_are_told_before_any_work(place: Path, tmp_path: Path) -> None:
     many = config_of(place, tmp_path, fidelity=FidelityConfig(neighbours=60))
     with pytest.raises(InputError, match=r"fidelity\.neighbours is 60, but set 'test' has 60 im"):
-        check_fidelity(many, read_sets(many))
+        domains_of(many, read_sets(many))["fidelity"].check()
     gone = ExtractorConfig(name="timm", weights="nowhere")
-    lacking = config_of(place, tmp_path, fidelity=FidelityConfig(extractors=(gone,)))
+    lacking = config_of(place, tmp_path, extractors=(gone,))
     with pytest.raises(InputError, match=r"extractor 'timm' has no weights \(nowhere does not ex"):
-        check_fidelity(lacking, read_sets(lacking))
+        domains_of(lacking, read_sets(lacking))["fidelity"].check()
     assert not list(tmp_path.iterdir())
+    twice = tuple(ExtractorConfig(name="clip", weights=w) for w in ("a/b", "c/b/"))
     with pytest.raises(InputError, match="'clip b' twice"):
-        FidelityConfig(
-            extractors=tuple(ExtractorConfig(name="clip", weights=w) for w in ("a/b", "c/b/"))
-        )
+        config_of(place, tmp_path, extractors=twice)
 
 
 def program(place: Path, output: Path) -> Path:
@@ -163,13 +163,13 @@ def test_two_processes_give_the_numbers_of_one(place: Path, tmp_path: Path) -> N
     assert numbers["both"]["roentgen"]["groups"]["finding"]["Pleural Effusion"]["n"] >= 20
 
 
-def test_fill_makes_all_that_measuring_reads(
+def test_precompute_caches_all_that_measuring_reads(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(place, tmp_path, fidelity=FidelityConfig(bootstrap=20))
     sets = read_sets(config)
-    fill_fidelity(config, sets)
+    domains_of(config, sets)["fidelity"].precompute()
     folders = sorted(file.name for file in config.caches_folder.iterdir())
     assert len(folders) == 3
-    fill_fidelity(config, sets)
+    domains_of(config, sets)["fidelity"].precompute()
     assert sorted(file.name for file in config.caches_folder.iterdir()) == folders

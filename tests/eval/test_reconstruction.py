@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.config import ReferenceConfig
+from eval.comparison import ReferenceSetConfig
 from eval.reconstruction import ReconstructionConfig, measure
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
@@ -17,7 +17,7 @@ def test_what_a_vae_keeps_is_measured_and_signed(
     folder = make_small_dataset(tmp_path / "set", train=20, validate=20)
     config = ReconstructionConfig(
         model=str(small_model),
-        reference=ReferenceConfig(folder=folder, test_split="validate"),
+        reference=ReferenceSetConfig(folder=folder, test_split="validate"),
         output=tmp_path / "results",
     )
     results = measure(config)

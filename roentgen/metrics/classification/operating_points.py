@@ -1,5 +1,6 @@
 """Where to call a finding present, and how good those calls are."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,18 @@ def weighted_f1(
     total = weights @ called.astype(float) + weights @ positive.astype(float)
     result: Floats = np.divide(right, total, out=np.full(len(weights), np.nan), where=total > 0)
     return result
+
+
+def true_positive_rate(
+    positives: Floats, negatives: Floats, false_positive_rate: float
+) -> tuple[float, float]:
+    """The share of positives above the threshold that this share of negatives exceeds, and it.
+
+    Membership inference is judged at few false positives (Carlini et al. 2022).
+    """
+    allowed = math.floor(false_positive_rate * len(negatives))
+    threshold = float(np.sort(negatives)[::-1][allowed])
+    return float((positives > threshold).mean()), threshold
 
 
 def weighted_share(

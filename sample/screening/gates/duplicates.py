@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from roentgen.dataset.image_arrays import Chosen, Images
 from roentgen.metrics.conformal import Threshold
 from roentgen.metrics.estimates import Floats
+from roentgen.metrics.features.nearest import Nearest
 from roentgen.randomness import numpy_generator
-from roentgen.vision.copy_finder import CopyFinder, Nearest
+from roentgen.vision.copy_finder import CopyFinder
 from sample.screening.config import DuplicatesConfig
 from sample.screening.gates.copies import likeness_limit
 

@@ -11,11 +11,12 @@ import pytest
 from safetensors.torch import save_file
 
 from eval.alignment.clip_agreement import prompted_sets
+from eval.alignment.config import AlignmentConfig, ClipConfig
 from eval.alignment.judges import judging_films
-from eval.alignment.measure import check_alignment, fill_alignment, measure_alignment
-from eval.config import EvaluateConfig, ReferenceConfig
-from eval.config_sections import AlignmentConfig, ClipConfig
-from eval.report.section import Part
+from eval.comparison import ReferenceSetConfig
+from eval.config import EvaluateConfig
+from eval.evaluate import domains_of
+from eval.report.section import PageSection
 from eval.sets import Sets, read_sets
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
@@ -125,7 +126,7 @@ def write_clip(folder: Path) -> Path:
 def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluateConfig:
     place = tmp_path_factory.mktemp("sided")
     return EvaluateConfig(
-        reference=ReferenceConfig(folder=write(place / "real", {"train": 400, "test": 120}, 1)),
+        reference=ReferenceSetConfig(folder=write(place / "real", {"train": 400, "test": 120}, 1)),
         # Made with the prompts of the held-out films: the same draws, so the same findings.
         synthetic={
             "mirrored": write(place / "mirrored", {"test": 120}, 1, "mirrored"),
@@ -148,13 +149,13 @@ def sets(config: EvaluateConfig) -> Sets:
 
 
 @pytest.fixture(scope="module")
-def part(config: EvaluateConfig, sets: Sets) -> Part:
-    check_alignment(config, sets)
-    fill_alignment(config, sets)
-    return measure_alignment(config, sets)
+def part(config: EvaluateConfig, sets: Sets) -> PageSection:
+    domains_of(config, sets)["alignment"].check()
+    domains_of(config, sets)["alignment"].precompute()
+    return domains_of(config, sets)["alignment"].measure()
 
 
-def test_mirrored_findings_are_on_the_wrong_side_and_else_as_asked(part: Part) -> None:
+def test_mirrored_findings_are_on_the_wrong_side_and_else_as_asked(part: PageSection) -> None:
     numbers = part.numbers
     for name in ("right", "ceiling", "strangers"):
         assert numbers[name]["side_accuracy"]["Pleural Effusion"].value > 0.9
@@ -165,7 +166,7 @@ def test_mirrored_findings_are_on_the_wrong_side_and_else_as_asked(part: Part) -
     assert never.note.startswith("not measured: only 0 left and 0 right to train on")
 
 
-def test_images_of_other_patients_are_told(part: Part) -> None:
+def test_images_of_other_patients_are_told(part: PageSection) -> None:
     numbers = part.numbers
     for name in ("right", "ceiling", "mirrored"):
         assert numbers[name]["sex_accuracy"].value > 0.95
@@ -177,16 +178,17 @@ def test_images_of_other_patients_are_told(part: Part) -> None:
 
 
 def test_the_judge_learns_from_some_patients_and_thresholds_from_others(
-    config: EvaluateConfig, sets: Sets, part: Part
+    config: EvaluateConfig, sets: Sets, part: PageSection
 ) -> None:
-    learnt, validation = judging_films(config, sets)
+    assert config.alignment is not None
+    learnt, validation = judging_films(config.alignment, config, sets)
     assert (len(learnt), len(validation)) == (320, 80)
     assert not set(learnt.patients) & set(validation.patients)
     assert any("trained on 320 real films" in line for line in part.definition)
     assert any("This part is 80 films of other patients" in line for line in part.definition)
 
 
-def test_clip_says_what_was_compared_and_what_was_cut(part: Part, sets: Sets) -> None:
+def test_clip_says_what_was_compared_and_what_was_cut(part: PageSection, sets: Sets) -> None:
     told = part.numbers["clip"]["CLIP"]
     prompts = {r.synthesis.prompt for r in sets.synthetic["right"].radiographs if r.synthesis}
     assert told["pool"] == len(prompts)
@@ -200,18 +202,18 @@ def test_clip_says_what_was_compared_and_what_was_cut(part: Part, sets: Sets) ->
 
 
 def test_embeddings_and_networks_are_kept(
-    config: EvaluateConfig, sets: Sets, part: Part, monkeypatch: pytest.MonkeyPatch
+    config: EvaluateConfig, sets: Sets, part: PageSection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def again(*_: Any, **__: Any) -> None:
         pytest.fail("made again")
 
     monkeypatch.setattr(ClipModel, "encode_images", again)
     monkeypatch.setattr("eval.networks.classifiers.train_classifier", again)
-    fill_alignment(config, sets)
-    assert measure_alignment(config, sets).numbers == part.numbers
+    domains_of(config, sets)["alignment"].precompute()
+    assert domains_of(config, sets)["alignment"].measure().numbers == part.numbers
 
 
-def test_view_tokens_are_read_as_words(part: Part, sets: Sets) -> None:
+def test_view_tokens_are_read_as_words(part: PageSection, sets: Sets) -> None:
     prompts = [p for _, of in prompted_sets(sets).values() for p in of]
     assert not any(token in p for p in prompts for token in VIEW_TOKENS.values())
     assert all(p.startswith("frontal chest x-ray standing, ") for p in prompts)
@@ -220,12 +222,12 @@ def test_view_tokens_are_read_as_words(part: Part, sets: Sets) -> None:
 def test_an_absent_clip_model_is_told_before_any_work(config: EvaluateConfig, sets: Sets) -> None:
     absent = AlignmentConfig(clip=(ClipConfig(name="BiomedCLIP", model="biomedclip"),))
     with pytest.raises(InputError, match=r"no CLIP model in biomedclip .*hf download microsoft"):
-        check_alignment(replace(config, alignment=absent), sets)
+        domains_of(replace(config, alignment=absent), sets)["alignment"].check()
     with pytest.raises(InputError, match="give each model its own"):
         AlignmentConfig(clip=(ClipConfig(name="a", model="b"), ClipConfig(name="a", model="c")))
 
 
-def test_every_number_stands_in_a_table(part: Part) -> None:
+def test_every_number_stands_in_a_table(part: PageSection) -> None:
     cells = [cell for table in part.tables for row in table.rows for cell in row]
     for name in ("right", "strangers", "mirrored", "ceiling"):
         judged = part.numbers[name]

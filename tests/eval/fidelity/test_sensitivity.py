@@ -15,9 +15,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
-from eval.config import EvaluateConfig, ReferenceConfig
-from eval.config_sections import ExtractorConfig, FidelityConfig, PrivacyConfig
+from eval.comparison import ExtractorConfig, ReferenceSetConfig
+from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
+from eval.fidelity.config import FidelityConfig
+from eval.privacy.config import PrivacyConfig
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.imaging.images import encode_png
@@ -154,13 +156,14 @@ def results(
     }
     extractor = ExtractorConfig(weights=source.extractor)
     config = EvaluateConfig(
-        reference=ReferenceConfig(folder=source.real),
+        reference=ReferenceSetConfig(folder=source.real),
         synthetic=sets,
         main="clean",
         findings=source.findings,
         output=place / "results",
         classifier=source.classifier,
-        fidelity=FidelityConfig(extractors=(extractor,), bootstrap=40, group_images=500),
+        extractors=(extractor,),
+        fidelity=FidelityConfig(bootstrap=40, group_images=500),
         privacy=PrivacyConfig(membership_images=None),
         diversity=None,
         utility=None,

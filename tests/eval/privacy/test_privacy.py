@@ -7,11 +7,14 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from eval.privacy.copies import excess, nearest_by_cosine, true_positive_rate
+from eval.evaluate import domains_of
 from eval.privacy.membership import denoising_losses
 from roentgen.diffusion.components import Components
 from roentgen.metrics.classification.auroc import auroc
+from roentgen.metrics.classification.operating_points import true_positive_rate
 from roentgen.metrics.conformal import calibrate, copies
+from roentgen.metrics.estimates import difference_of_proportions
+from roentgen.metrics.features.nearest import nearest_by_cosine
 from roentgen.randomness import numpy_generator
 
 
@@ -34,13 +37,12 @@ def test_few_patients_guarantee_less_and_say_so() -> None:
 
 def test_the_share_of_copies_has_newcombes_interval() -> None:
     # 56 of 70 against 48 of 80: Newcombe 1998, table II, method 10.
-    made, held_out = np.arange(70) < 56, np.arange(80) < 48
-    threshold = calibrate(np.array([0.5]), ["a"], 0.01)
-    found = excess(made.astype(float), held_out.astype(float), threshold)
+    found = difference_of_proportions((56, 48), (70, 80))
     assert found.value == pytest.approx(0.2)
     assert found.low == pytest.approx(0.0524, abs=5e-5)
     assert found.high == pytest.approx(0.3339, abs=5e-5)
-    assert copies(made.astype(float), threshold).value == 0.8
+    threshold = calibrate(np.array([0.5]), ["a"], 0.01)
+    assert copies((np.arange(70) < 56).astype(float), threshold).value == 0.8
 
 
 def test_the_nearest_by_cosine_is_that_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +141,9 @@ def test_a_films_loss_does_not_depend_on_its_neighbours(
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Callable[..., Any]:
     """The part, of sets of which a share are changed training images."""
-    from eval.config import EvaluateConfig, ReferenceConfig
-    from eval.config_sections import PrivacyConfig
-    from eval.privacy.measure import fill_privacy, measure_privacy
+    from eval.comparison import ReferenceSetConfig
+    from eval.config import EvaluateConfig
+    from eval.privacy.config import PrivacyConfig
     from eval.sets import read_sets
 
     folder = tmp_path_factory.mktemp("privacy")
@@ -151,15 +153,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Call
 
     def measure(**settings: Any) -> Any:
         config = EvaluateConfig(
-            reference=ReferenceConfig(folder=folder / "real"),
+            reference=ReferenceSetConfig(folder=folder / "real"),
             synthetic={"clean": folder / "clean", "copied": folder / "copied"},
             findings=("Pleural Effusion",),
             output=folder / "results",
             privacy=PrivacyConfig(**settings),
         )
         sets = read_sets(config)
-        fill_privacy(config, sets)
-        return measure_privacy(config, sets)
+        privacy = domains_of(config, sets)["privacy"]
+        privacy.precompute()
+        return privacy.measure()
 
     return measure
 
@@ -191,16 +194,18 @@ def write_copies(folder: Path, real: Path, clean: Path, count: int) -> None:
 def test_planted_copies_are_counted_and_a_clean_set_has_none(measured: Any) -> None:
     part = measured(membership_images=None)
     pixels = part.numbers["pixels"]
-    assert pixels["copies"]["copied"].low <= 0.25 <= pixels["copies"]["copied"].high
-    assert pixels["copies"]["clean"].value <= 0.05
+    assert (
+        pixels["near_duplicates"]["copied"].low <= 0.25 <= pixels["near_duplicates"]["copied"].high
+    )
+    assert pixels["near_duplicates"]["clean"].value <= 0.05
     assert pixels["excess"]["copied"].low > 0.1
     assert pixels["excess"]["clean"].low <= 0
     (pairs,) = [table for table in part.tables if table.name == "privacy-pairs"]
     worst = [row for row in pairs.rows if row[0] == "copied"]
-    for _, image, original, _, told in worst:
+    for _, image, original, _, threshold in worst:
         number = int(str(image).rsplit("-", 1)[1])
         assert original == f"1-train-{3 * number}"
-        assert told == "above"
+        assert threshold == "above"
     assert part.numbers["membership"]["clean"]["auroc"].note == (
         "not measured: privacy.membership_images is null"
     )

@@ -20,13 +20,14 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from eval.fidelity.display import REFERENCES
 from eval.report.citation import Citation, citation
 from eval.report.extremes import extremes, losses, ranks
-from eval.report.formatting import number, told
+from eval.report.formatting import cell_text, number
 from eval.report.pictures import data_uri, side_for
 from eval.report.plots import COLOURS, dots, histogram, lines
 from eval.report.render import render
-from eval.report.section import Line, Part, Pictures, Strip, Table
+from eval.report.section import Line, PageSection, Pictures, Strip, Table
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured
@@ -41,7 +42,7 @@ def value(x: float) -> Estimate:
     return Estimate(value=x, low=x - 0.1, high=x + 0.1, n=1234)
 
 
-def part() -> Part:
+def part() -> PageSection:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (3, 64, 64), dtype=np.uint8)
     by_finding: dict[str, dict[str, Estimate]] = {
@@ -64,10 +65,11 @@ def part() -> Part:
         Strip(caption="three", alt="three images", images=images),
         Strip(caption="none of 0", alt="no image", images=None),
     )
-    return Part(
+    return PageSection(
         name="fidelity",
         title="Fidelity: how close?",
         definition=(f"Extractor roentgen, weights {WEIGHTS}, " + "f" * 200, "<b>not bold</b>"),
+        references=REFERENCES,
         numbers={},
         summary=(
             Line(measure="FID (lower)", sets={n: value(8.8) for n in SETS}, real=value(2.0)),
@@ -347,7 +349,12 @@ def test_a_citation_has_what_numbers_mean_nothing_without(html: str) -> None:
 
 
 def test_cells_in_words() -> None:
-    assert told(value(0.5)) == "0.500 (0.400 to 0.600)"
-    assert told(Estimate(value=-0.00012, n=3, note="of few")) == "\u22120.00012, of few"
-    assert told(NotMeasured("no case", 3)) == "not measured: no case"
-    assert [told(None), told("a"), told(3), told(123.456)] == ["", "a", "3", "123.5"]
+    assert cell_text(value(0.5)) == "0.500 (0.400 to 0.600)"
+    assert cell_text(Estimate(value=-0.00012, n=3, note="of few")) == "\u22120.00012, of few"
+    assert cell_text(NotMeasured("no case", 3)) == "not measured: no case"
+    assert [cell_text(None), cell_text("a"), cell_text(3), cell_text(123.456)] == [
+        "",
+        "a",
+        "3",
+        "123.5",
+    ]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from eval.config import EvaluateConfig, ReferenceConfig
-from eval.config_sections import TextEncoderConfig
+from eval.comparison import ReferenceSetConfig
+from eval.config import EvaluateConfig
+from eval.evaluate import domains_of
 from eval.report.section import as_json
 from eval.sets import Sets, read_sets
-from eval.text_encoder.measure import check_text_encoder, fill_text_encoder, measure_text_encoder
+from eval.text_encoder.config import TextEncoderConfig
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
@@ -60,7 +61,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluateConfig:
     state[name] = state[name].mean(dim=0, keepdim=True).expand_as(state[name]).clone()
     save_file(state, weights, metadata={"format": "pt"})
     return EvaluateConfig(
-        reference=ReferenceConfig(folder=place / "real"),
+        reference=ReferenceSetConfig(folder=place / "real"),
         synthetic={"made": place / "made"},
         findings=("Pneumothorax", "Edema"),
         output=place / "results",
@@ -77,9 +78,9 @@ def sets(config: EvaluateConfig) -> Sets:
 def test_an_encoder_that_knows_words_is_told_from_one_that_forgot(
     config: EvaluateConfig, sets: Sets
 ) -> None:
-    check_text_encoder(config, sets)
-    fill_text_encoder(config, sets)
-    part = measure_text_encoder(config, sets)
+    domains_of(config, sets)["text_encoder"].check()
+    domains_of(config, sets)["text_encoder"].precompute()
+    part = domains_of(config, sets)["text_encoder"].measure()
     found = part.numbers["auroc"]["Pneumothorax"]
     assert found["after"].value == 1
     # Only lengths are left, which findings and their words share somewhat.
@@ -89,7 +90,7 @@ def test_an_encoder_that_knows_words_is_told_from_one_that_forgot(
     assert part.summary[0].sets["made"] == part.numbers["auroc"]["mean"]["difference"]
     assert part.numbers["n"] == 100
     text = " ".join(part.definition)
-    assert "cut (0 by the one before, 0 by the one after)" in text
+    assert "(number of texts: before 0, after 0)" in text
     json.dumps(as_json(part.numbers), allow_nan=False)
     cells = [cell for table in part.tables for row in table.rows for cell in row]
     assert all(value in cells for value in found.values())
@@ -97,7 +98,7 @@ def test_an_encoder_that_knows_words_is_told_from_one_that_forgot(
 
 def test_the_same_encoder_gains_nothing(config: EvaluateConfig, sets: Sets) -> None:
     same = replace(config, text_encoder=TextEncoderConfig(before="tiny", after="tiny"))
-    part = measure_text_encoder(same, sets)
+    part = domains_of(same, sets)["text_encoder"].measure()
     difference = part.numbers["auroc"]["Pneumothorax"]["difference"]
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
@@ -105,7 +106,7 @@ def test_the_same_encoder_gains_nothing(config: EvaluateConfig, sets: Sets) -> N
 def test_mistakes_are_told_before_any_work(config: EvaluateConfig, sets: Sets) -> None:
     def refused(message: str, told: TextEncoderConfig) -> None:
         with pytest.raises(InputError, match=message):
-            check_text_encoder(replace(config, text_encoder=told), sets)
+            domains_of(replace(config, text_encoder=told), sets)["text_encoder"].check()
 
     refused("'nowhere' not found", TextEncoderConfig(before="nowhere", after="tiny"))
     refused(

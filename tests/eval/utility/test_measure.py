@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from eval.config import EvaluateConfig, ReferenceConfig
-from eval.config_sections import UtilityConfig
+from eval.comparison import ReferenceSetConfig
+from eval.config import EvaluateConfig
+from eval.evaluate import domains_of
 from eval.sets import read_sets
-from eval.utility.measure import check_utility, fill_utility, measure_utility, plan
+from eval.utility.config import UtilityConfig
+from eval.utility.measure import Utility
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
@@ -38,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
 
 def config_of(place: Path, name: str, output: Path, **utility: Any) -> EvaluateConfig:
     return EvaluateConfig(
-        reference=ReferenceConfig(folder=place / "real"),
+        reference=ReferenceSetConfig(folder=place / "real"),
         synthetic={name: place / name},
         findings=FINDINGS,
         output=output,
@@ -51,16 +53,16 @@ def config_of(place: Path, name: str, output: Path, **utility: Any) -> EvaluateC
 
 def numbers(config: EvaluateConfig) -> Any:
     sets = read_sets(config)
-    check_utility(config, sets)
-    fill_utility(config, sets)
-    return measure_utility(config, sets).numbers
+    domains_of(config, sets)["utility"].check()
+    domains_of(config, sets)["utility"].precompute()
+    return domains_of(config, sets)["utility"].measure().numbers
 
 
 def test_label_noise_in_the_synthetic_set_costs_utility(place: Path, tmp_path: Path) -> None:
     # Pretraining takes 80 of 100 steps: the network needs that many to learn at all.
     told: dict[str, Any] = {"regimes": ("mixed", "pretrained"), "pretraining": 0.8}
     told["seeds"] = tuple(range(5))
-    few = ReferenceConfig(folder=place / "few")
+    few = ReferenceSetConfig(folder=place / "few")
     clean, noise = (
         numbers(
             replace(config_of(place, name, tmp_path / name, **told), reference=few, min_cases=2)
@@ -77,9 +79,9 @@ def test_label_noise_in_the_synthetic_set_costs_utility(place: Path, tmp_path: P
     # The real films are the same in both: so is what is learned from them.
     assert clean["trained"]["real"] == noise["trained"]["real"]
     assert clean["trained"]["real"]["mean_auroc"].value > 0.7
-    assert clean["films"] == {"trained_on": 24, "validation": 6, "held_out": 240}
+    assert clean["counts"] == {"trained_on": 24, "validation": 6, "held_out": 240}
     entry = clean["trained"]["real + all synthetic"]
-    assert entry["real_films"] == [24, 24]
+    assert entry["real_images"] == [24, 24]
     assert entry["synthetic_images"] == [400, 400]
 
 
@@ -93,8 +95,8 @@ def test_copies_of_the_real_films_give_no_gain(place: Path, tmp_path: Path) -> N
 def test_multiples_that_the_set_is_too_small_for_are_stated(place: Path, tmp_path: Path) -> None:
     config = config_of(place, "clean", tmp_path, seeds=(0,), multiples=(1, 10))
     sets = read_sets(config)
-    fill_utility(config, sets)
-    result = measure_utility(config, sets)
+    domains_of(config, sets)["utility"].precompute()
+    result = domains_of(config, sets)["utility"].measure()
     trained = result.numbers["trained"]
     assert trained["1x synthetic"]["synthetic_images"] == [128, 128]
     missing = {name: e["note"] for name, e in trained.items() if "note" in e}
@@ -124,16 +126,16 @@ def test_an_interrupted_run_goes_on_and_a_damaged_file_is_made_again(
 
     monkeypatch.setattr("eval.networks.classifiers.train_classifier", counted)
     with pytest.raises(KeyboardInterrupt):
-        fill_utility(config, sets)
-    fill_utility(config, sets)
+        domains_of(config, sets)["utility"].precompute()
+    domains_of(config, sets)["utility"].precompute()
     assert count == 1 + 3 + 3 + 2 * 3  # the interrupted one twice; pretraining is two trainings
-    whole = measure_utility(config, sets).numbers
+    whole = domains_of(config, sets)["utility"].measure().numbers
     kept = sorted(config.caches_folder.glob("predictions-*"))
     assert len(kept) == 9
     content = kept[0].read_bytes()
     kept[0].write_bytes(content[:-9] + bytes(9))
     kept[1].write_bytes(b"")
-    again = measure_utility(config, sets).numbers
+    again = domains_of(config, sets)["utility"].measure().numbers
     assert again == whole
     assert kept[0].read_bytes() == content
     assert capsys.readouterr().out.count("is damaged: it is made again") == 2
@@ -143,16 +145,15 @@ def test_ranks_share_the_trainings(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(place, "clean", tmp_path, fractions=(0.25, 1))
-    sets = read_sets(config)
+    utility = domains_of(config, read_sets(config))["utility"]
+    assert isinstance(utility, Utility)
     done: list[tuple[str, int]] = []
-    monkeypatch.setattr(
-        "eval.utility.measure._predicted", lambda c, s, p, t: done.append((t.regime.name, t.seed))
-    )
+    monkeypatch.setattr(Utility, "_predicted", lambda _, t: done.append((t.regime.name, t.seed)))
     for rank in range(4):
         launch = Launch(process_index=rank, num_processes=4)
         monkeypatch.setattr("eval.utility.measure.this_launch", lambda launch=launch: launch)
-        fill_utility(config, sets)
-    every = [(t.regime.name, t.seed) for t in plan(config, sets).trainings]
+        utility.precompute()
+    every = [(t.regime.name, t.seed) for t in utility.plan.trainings]
     assert sorted(done) == sorted(every)
     assert len(set(every)) == len(every) == 5 * 3
 
@@ -189,7 +190,7 @@ def test_planted_leakage_is_refused_with_names(place: Path, tmp_path: Path) -> N
     config = config_of(place, "clean", tmp_path / "a")
     config = replace(config, synthetic={"leaked": leaked})
     with pytest.raises(InputError, match=r"leaked holds 1 patients.*held out here \(1-test-7\)"):
-        check_utility(config, read_sets(config))
+        domains_of(config, read_sets(config))["utility"].check()
     # Our writer does not let a patient into two splits; this one came in afterwards.
     shutil.copytree(place / "real", tmp_path / "real")
     file = tmp_path / "real" / "train" / "data-00000.arrow"
@@ -199,7 +200,7 @@ def test_planted_leakage_is_refused_with_names(place: Path, tmp_path: Path) -> N
     table = table.set_column(at, table.schema.field(at), pa.array(patients))
     with pa.ipc.new_stream(file, table.schema) as stream:
         stream.write_table(table)
-    config = replace(config, reference=ReferenceConfig(folder=tmp_path / "real"))
+    config = replace(config, reference=ReferenceSetConfig(folder=tmp_path / "real"))
     with pytest.raises(InputError, match=r"patient '1-test-7' is in both .*train and .*test"):
         read_sets(config)
 
@@ -217,14 +218,14 @@ def test_settings_that_make_no_sense_are_told(place: Path, tmp_path: Path) -> No
     config = config_of(place, "clean", tmp_path, regimes=("pretrained",))
     config = replace(config, classifier=replace(config.classifier, steps=1))
     with pytest.raises(InputError, match=r"classifier\.steps is 1"):
-        check_utility(config, read_sets(config))
+        domains_of(config, read_sets(config))["utility"].check()
 
 
 def test_a_model_of_timm_can_be_the_network(place: Path, tmp_path: Path) -> None:
     config = config_of(place, "clean", tmp_path, seeds=(0,), regimes=("pretrained",))
     small = ClassifierConfig(network="test_resnet", steps=4, batch_size=8)
     sets = read_sets(replace(config, classifier=small))
-    fill_utility(replace(config, classifier=small), sets)
-    result = measure_utility(replace(config, classifier=small), sets)
+    domains_of(replace(config, classifier=small), sets)["utility"].precompute()
+    result = domains_of(replace(config, classifier=small), sets)["utility"].measure()
     assert any("test_resnet of timm" in line for line in result.definition)
     assert np.isfinite(result.numbers["trained"]["real"]["mean_auroc"].value)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from eval.text_encoder.probes import (
+from eval.text_encoder.reports import reports_of_films, reports_of_open_i
+from eval.text_encoder.scores import (
     Known,
     compare,
     cut_texts,
@@ -13,7 +14,6 @@ from eval.text_encoder.probes import (
     folds_of,
     known_findings,
 )
-from eval.text_encoder.reports import reports_of_films, reports_of_open_i
 from roentgen.diffusion.backbones.stable_diffusion import load_text_encoder
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate

@@ -1,0 +1,38 @@
+"""Settings of alignment."""
+
+from dataclasses import dataclass
+
+from roentgen.errors import InputError
+from roentgen.setting_checks import require_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """A model that puts images and prompts into one space."""
+
+    name: str
+    """What the report calls it: "CLIP", "BiomedCLIP"."""
+    model: str
+    """Folder in open_clip's layout, or hf-hub:OWNER/NAME; if absent, the error says how to bring
+    it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    """Whether it is what was asked for."""
+
+    validation: float = 0.2
+    """The share of the patients of the train split that the judge's thresholds are chosen on, not
+    trained on."""
+    clip: tuple[ClipConfig, ...] = ()
+    """Models for the cosine of image and prompt, and for finding an image's prompt among others."""
+    pool: int = 1000
+    """An image's prompt is looked for among so many different ones, or fewer where a set has
+    fewer."""
+
+    def __post_init__(self) -> None:
+        require_range(self, "alignment.pool", at_least=20)
+        require_range(self, "alignment.validation", above=0, below=1)
+        names = [model.name for model in self.clip]
+        if len(set(names)) < len(names):
+            raise InputError(f"alignment.clip names are {names}: give each model its own")
