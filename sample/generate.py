@@ -29,7 +29,11 @@ from roentgen.dataset.work_folder import (
     shard_file,
 )
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.diffusion.training_record import trained_preparation
+from roentgen.diffusion.training_record import (
+    model_manifest,
+    trained_preparation,
+    trained_style,
+)
 from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.planned_images import PlannedImage
@@ -43,6 +47,7 @@ from roentgen.storage import check_free_space, check_output, install_folder, wri
 from sample.config import GenerateConfig
 from sample.generator import Generator, PromptCheck
 from sample.plan import PLAN, PlanFile, part_size, plan_images, write_plan
+from sample.prompts.dataset_rows import check_source
 
 SHEET = "contact_sheet.png"
 _SHEET_COLUMNS = 8
@@ -99,7 +104,13 @@ def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) ->
 def make_generator(
     config: GenerateConfig, launch: Launch, inputs: dict[str, dict[str, Any]]
 ) -> Generator:
-    """The generator of a configuration, on this process's device."""
+    """The generator of a configuration, on this process's device.
+
+    Raises InputError where a dataset has nothing that the prompts are made of.
+    """
+    source = config.prompts.dataset or config.prompts.masks
+    if source is not None:  # before the model is loaded
+        check_source(source, config.style or trained_style(model_manifest(config.model)))
     return Generator(
         config.model,
         config.sampler,

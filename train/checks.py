@@ -17,6 +17,7 @@ from roentgen.diffusion.conditions.prompt_encoding import token_counts
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
+from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.storage import MANIFEST, check_writable
 from train.checkpoints.checkpoint import differences, has_checkpoints, newest_checkpoint
 from train.config import ControlnetConfig, RunConfig
@@ -50,6 +51,10 @@ def check_inputs(config: RunConfig) -> Inputs:
             if part is not None:
                 counts = dataset.manifest["counts"][part.name]
                 check_structures(counts, config.structures, str(dataset.folder), part.name)
+    styles = [entry.style for entry in config.mixture()]
+    for part in (whole, held_whole):
+        if part is not None:
+            check_prompt_sources(dataset, part, styles, config.data.keep)
     base = find_model(config.base)
     identity = identity_of(config, dataset.fingerprint, base_fingerprints(config, base))
     checkpoint = choose_start(config, identity)

@@ -22,6 +22,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
 from roentgen.distributed import SINGLE_PROCESS, Launch, this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
+from roentgen.preparation.prompt_sources import report_remedy
 
 _CHUNK = 32
 _MINIMUM = 20  # reports
@@ -36,10 +37,11 @@ class TextEncoder(Domain[TextEncoderConfig]):
             find_model(model)
         n = len(self.reports.texts)
         if n < _MINIMUM:
+            prepared = self.sets.test.dataset.manifest["provenance"].get("config") or {}
             raise InputError(
                 f"text_encoder: {n} reports have the section {self.settings.text!r}; at least "
                 f"{_MINIMUM} are needed: set text_encoder.reports or text_encoder.text, or "
-                "text_encoder=null"
+                f"text_encoder=null; or for the reference, {report_remedy(prepared)}"
             )
 
     def precompute(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from roentgen.corpora.candid_ptx import CandidPtxConfig, CandidPtxReader
 from roentgen.corpora.chexpert.chexpert import ChexpertConfig, ChexpertReader
@@ -21,6 +22,12 @@ from roentgen.corpora.vindr import VindrConfig, VindrReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit
 from roentgen.preparation.postprocess import ReportRules
+from roentgen.preparation.prompt_sources import (
+    PATIENT_SETTINGS,
+    WITHOUT_REPORTS,
+    patient_remedy,
+    report_remedy,
+)
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.splits import SplitRules
 from roentgen.setting_checks import require_range
@@ -41,6 +48,21 @@ READERS = {
     "image_folder": ImageFolderReader,
 }
 CORPORA = ("phantom", *READERS)  # the sections, of which one is given
+
+
+def gives_section(corpus: str, settings: Any, section: str) -> bool:
+    """Whether a corpus with these settings has this section in its reports."""
+    match corpus:
+        case "mimic_cxr_jpg":
+            return settings.reports is not None
+        case "chexpert":
+            return settings.plus is not None
+        case "padchest":
+            return section == "findings" and settings.reports
+        case "table" | "image_folder":
+            return getattr(settings.report, section, None) is not None
+        case _:
+            return corpus not in WITHOUT_REPORTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +131,27 @@ class PrepareConfig:
             raise InputError("split is missing: see split in --help")
         if given == ["phantom"] and self.split is not None:
             raise InputError("split does not go with phantom: set the split's sizes in phantom")
+        if self.keep is not None:
+            self._check_keep(given[0], self.keep)
         require_range(self, "size", at_least=1)
         require_range(self, "workers", at_least=1, note="or null")
         require_range(self, "max_bad_share", at_least=0, at_most=1)
+
+    def _check_keep(self, corpus: str, keep: RadiographFilter) -> None:
+        """Raise InputError where the filter needs what this corpus does not give: it keeps none."""
+        name = "keep" if keep.preset is None else f"keep.preset {keep.preset}"
+        settings = getattr(self, corpus)
+        if keep.section is not None and not gives_section(corpus, settings, keep.section):
+            raise InputError(
+                f"{name} needs the report section {keep.section!r}, which {corpus} does not give: "
+                f"{report_remedy({corpus: settings})}, or set another keep"
+            )
+        for known in keep.known or ():
+            if getattr(settings, PATIENT_SETTINGS[known], "") is None:
+                raise InputError(
+                    f"{name} needs the patient's {known}, which {corpus} does not give: "
+                    f"{patient_remedy({corpus: settings}, known)}, or set another keep"
+                )
 
 
 def make_reader(config: PrepareConfig) -> CorpusReader:

@@ -7,10 +7,11 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.dataset import RadiographSplit, open_dataset
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.structure_masks import check_structures, structures_shown
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow, row_from_radiograph
+from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.randomness import derive_seed
 from roentgen.record.findings import Finding
@@ -21,7 +22,7 @@ from sample.prompts.config import DatasetPrompts, MaskPrompts
 
 def rows_from_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
     """The prompts of a dataset's radiographs, in their order; one radiograph is held at a time."""
-    split = open_dataset(source.folder).split(source.split)
+    split = _open(source, style)[1]
     selected = _select(split, source, np.ones(len(split), dtype=np.bool_), seed)
     for radiograph in compress(split.without_images(), selected.tolist()):
         yield row_from_radiograph(radiograph, style)
@@ -32,8 +33,7 @@ def rows_from_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Itera
 
     Raises InputError for a structure of which the split has no mask, and where nothing is left.
     """
-    dataset = open_dataset(source.folder)
-    split = dataset.split(source.split)
+    dataset, split = _open(source, style)
     wanted = set(source.structures or ())
     if source.structures is not None:
         counts = dataset.manifest["counts"][source.split]
@@ -52,6 +52,21 @@ def rows_from_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Itera
             for findings in _single_diseases(radiograph, structures_of(row)):
                 alone = replace(radiograph, findings=findings)
                 yield row_from_radiograph(alone, replace(style, text="findings"), row)
+
+
+def check_source(source: DatasetPrompts | MaskPrompts, style: PromptStyle) -> None:
+    """Raise InputError where the split has nothing that prompts of this style are made of."""
+    _open(source, style)
+
+
+def _open(
+    source: DatasetPrompts | MaskPrompts, style: PromptStyle
+) -> tuple[RadiographDataset, RadiographSplit]:
+    dataset = open_dataset(source.folder)
+    split = dataset.split(source.split)
+    if isinstance(source, DatasetPrompts) or source.prompt == "radiograph":
+        check_prompt_sources(dataset, split, [style])
+    return dataset, split
 
 
 def _select(
