@@ -7,6 +7,8 @@ programs that need one JSON file do not wait for torch. `__init__.pyi` gives the
 from importlib import import_module
 from typing import Any
 
+import roentgen.name_conflict  # noqa: F401
+
 __version__ = "0.1.0"
 
 # Each public name with the module that defines it.

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import roentgen.name_conflict  # noqa: F401
+
 SECONDS_FOR_THE_FIRST = 10
 _INTERRUPTED = 130
 
