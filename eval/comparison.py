@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
 from roentgen.record.findings import FindingName
 from roentgen.setting_checks import require_range
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.features.extractor import ExtractorName, load_extractor
 from roentgen.vision.features.network import Extractor
-from roentgen.vision.label_arrays import NotMentioned
 from roentgen.vision.segmenter import SegmenterConfig
 
 RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "definition", "real"}

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from eval.comparison import ComparisonConfig
-from eval.sets import ImageSet
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.features.feature_set import FeatureSet

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from eval.sets import ImageSet, Sets, fitted
+from eval.sets import Sets, fitted
+from roentgen.dataset.image_set import ImageSet
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 
@@ -55,7 +56,7 @@ def named_patients(images: ImageSet, test: ImageSet) -> set[str]:
 
 def _held_out(test: ImageSet) -> set[str]:
     """All patients of the test split, whether or not `max_images` left them in the set."""
-    return set().union(*(test.dataset.split(split).patients() for split in test.splits))
+    return set().union(*(split.patients() for split in test.splits))
 
 
 def _untold(images: ImageSet) -> bool:
@@ -106,7 +107,7 @@ def _model_training(images: ImageSet, test: ImageSet) -> str:
     config = manifest["provenance"].get("config", {})
     data = config.get("data", config)
     split = data.get("split") or data.get("train_split") if isinstance(data, dict) else None
-    if split in test.splits:
+    if split in [held_out.name for held_out in test.splits]:
         raise InputError(
             f"synthetic.{images.name} was made by a model trained on split {split!r} of "
             f"{test.dataset.folder}, which is held out here: choose another reference.test_split"

@@ -17,9 +17,11 @@ from eval.finding_scores import not_learnable
 from eval.report.formatting import cell_text
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json
-from eval.sets import ImageSet, read_set
+from eval.sets import read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
+from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.diffusion.backbones.stable_diffusion import (
     find_model,
     load_components,
@@ -33,7 +35,6 @@ from roentgen.manifest import provenance, read_manifest
 from roentgen.record.findings import FindingName
 from roentgen.storage import MANIFEST
 from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier
-from roentgen.vision.label_arrays import NotMentioned
 
 
 @dataclass(frozen=True, kw_only=True)

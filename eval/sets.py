@@ -1,69 +1,24 @@
 """The sets that are compared: opened, read once, and checked to be comparable."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.comparison import ComparisonConfig
 from roentgen.dataset.dataset import (
     RadiographDataset,
-    RadiographSplit,
     check_patients_disjoint,
     open_dataset,
 )
-from roentgen.dataset.image_arrays import Chosen, Images, Joined, Pixels
+from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName
-from roentgen.record.radiograph import Radiograph
-from roentgen.vision.label_arrays import NotMentioned, label_matrix, view_indices
-from roentgen.vision.segmenter import StructureMasks
 
 MINIMUM = 20  # images in a set, below which no number here means anything
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSet:
-    """One set, row by row: what is said of each image; its pixels are read when asked for."""
-
-    name: str
-    dataset: RadiographDataset
-    splits: tuple[str, ...]
-    radiographs: tuple[Radiograph, ...]  # without pixels
-    images: Images  # N, H, W
-    places: tuple[tuple[RadiographSplit, int], ...]  # split and row of each
-    size: int  # pixels a side
-    labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
-    views: NDArray[np.int64]
-    key: str  # of all pixels, in this order
-
-    def __len__(self) -> int:
-        return len(self.radiographs)
-
-    @property
-    def patients(self) -> list[str]:
-        """The patient of each row, for resampling; a synthetic image may well be its own."""
-        return [r.patient_id for r in self.radiographs]
-
-    def masks(self, structures: Sequence[str]) -> StructureMasks:
-        """Their masks (N, structures, H, W), read when asked for."""
-        return StructureMasks(self.places, structures, self.size)
-
-    def take(self, rows: NDArray[np.integer]) -> "ImageSet":
-        """These rows alone."""
-        return replace(
-            self,
-            radiographs=tuple(self.radiographs[row] for row in rows),
-            images=Chosen(self.images, rows),
-            places=tuple(self.places[row] for row in rows),
-            labels=self.labels[rows],
-            views=self.views[rows],
-            key=fingerprint_of([self.key, rows.tolist()]),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,46 +49,16 @@ def read_set(
 
     Raises InputError for fewer images than a metric needs, or images of several sizes.
     """
-    opened = [dataset.split(split) for split in splits]
-    total = sum(len(split) for split in opened)
-    rows = np.arange(total)
-    if max_images is not None and total > max_images:
-        draw = numpy_generator(seed, "images", name).permutation(total)
-        rows = np.sort(draw[:max_images])
-    if len(rows) < MINIMUM:
+    images = ImageSet.of(*map(dataset.split, splits), name=name)
+    if max_images is not None and len(images) > max_images:
+        draw = numpy_generator(seed, "images", name).permutation(len(images))
+        images = images.take(np.sort(draw[:max_images]))
+    if len(images) < MINIMUM:
         raise InputError(
-            f"set {name!r} ({dataset.folder}, split {' + '.join(splits)}) has {len(rows)} images; "
-            f"evaluation needs at least {MINIMUM}"
+            f"set {name!r} ({dataset.folder}, split {' + '.join(splits)}) has {len(images)} "
+            f"images; evaluation needs at least {MINIMUM}"
         )
-    radiographs: list[Radiograph] = []
-    parts: list[Pixels] = []
-    places: list[tuple[RadiographSplit, int]] = []
-    first = 0
-    for split in opened:
-        taken = rows[(rows >= first) & (rows < first + len(split))] - first
-        first += len(split)
-        if len(taken):
-            wanted = set(taken.tolist())
-            radiographs += [r for i, r in enumerate(split.without_images()) if i in wanted]
-            parts.append(Pixels(split, taken))
-            places += [(split, row) for row in taken.tolist()]
-            if parts[-1].size != parts[0].size:
-                raise InputError(
-                    f"split {split.name!r} of {dataset.folder} has images of {parts[-1].size} "
-                    f"pixels a side, others of {parts[0].size}: prepare the set at one size"
-                )
-    return ImageSet(
-        name=name,
-        dataset=dataset,
-        splits=tuple(splits),
-        radiographs=tuple(radiographs),
-        images=Joined(parts),
-        places=tuple(places),
-        size=parts[0].size,
-        labels=label_matrix(radiographs, findings, not_mentioned),
-        views=view_indices(radiographs),
-        key=fingerprint_of([dataset.fingerprint, list(splits), rows.tolist()]),
-    )
+    return images.labeled(findings, not_mentioned)
 
 
 def read_sets(config: ComparisonConfig) -> Sets:
@@ -201,7 +126,7 @@ def describe_set(images: ImageSet) -> dict[str, Any]:
     sources = sorted({(r.source, r.license) for r in images.radiographs})
     return {
         "folder": str(images.dataset.folder),
-        "split": " + ".join(images.splits),
+        "split": " + ".join(split.name for split in images.splits),
         "n": len(images),
         "patients": len(set(images.patients)),
         "fingerprint": images.dataset.fingerprint,

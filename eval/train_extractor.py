@@ -8,9 +8,11 @@ from tqdm import tqdm
 from eval.alignment.scores import alignment
 from eval.finding_scores import not_learnable
 from eval.report.formatting import number
-from eval.sets import ImageSet, read_set
+from eval.sets import read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
+from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import run_program
 from roentgen.manifest import fingerprint_of_files, provenance, write_manifest
 from roentgen.record.findings import FINDING_NAMES
@@ -22,7 +24,6 @@ from roentgen.vision.classifier import (
     ClassifierConfig,
     train_classifier,
 )
-from roentgen.vision.label_arrays import NotMentioned
 
 _MIN_CASES = 20
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from roentgen.dataset.dataset import open_dataset
-from roentgen.dataset.image_arrays import Images, Joined, Pixels
+from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit, image_size, prepare_image
 from roentgen.metrics.features.frechet import frechet_distance_of_features
@@ -96,15 +96,13 @@ def open_images(folder: Path | str, size: int | None = None, fit: Fit = "pad") -
     if not (folder / MANIFEST).is_file():
         return ImageFiles(folder, size, fit)
     dataset = open_dataset(folder)
-    splits = [dataset.split(name) for name in dataset.splits]
-    parts = [Pixels(split, np.arange(len(split))) for split in splits if len(split)]
-    for part in parts:
-        if part.size != (size or parts[0].size):
-            raise InputError(
-                f"{folder} has images of {part.size} pixels a side, not {size or parts[0].size}: "
-                "prepare it at that size"
-            )
-    return Joined(parts)
+    images = ImageSet.of(*map(dataset.split, dataset.splits))
+    if size and images.size != size:
+        raise InputError(
+            f"{folder} has images of {images.size} pixels a side, not {size}: prepare it at that "
+            "size"
+        )
+    return images.images
 
 
 def extract_features(images: Images, extractor: Extractor) -> NDArray[np.float32]:

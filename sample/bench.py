@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint, open_dataset
-from roentgen.dataset.image_arrays import Pixels
+from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError, run_program
 from roentgen.generation.planned_images import PlannedImage
@@ -188,18 +188,16 @@ def features_of(
 
     Raises InputError if there are too few, or they are not of one square size.
     """
-    split, views = dataset.split(name), config.prompts.views
-    films = list(split.without_images())
-    rows = np.array([i for i, r in enumerate(films) if views is None or r.view in views], int)
-    if len(rows) < MINIMUM:
+    films, views = ImageSet.of(dataset.split(name)), config.prompts.views
+    rows = [k for k, r in enumerate(films.without_images()) if views is None or r.view in views]
+    films = films.take(np.array(rows, int))
+    if len(films) < MINIMUM:
         raise InputError(
-            f"split {name!r} of {dataset.folder} has {len(rows)} films of these views: FID needs "
+            f"split {name!r} of {dataset.folder} has {len(films)} films of these views: FID needs "
             f"at least {MINIMUM}"
         )
-    pixels = Pixels(split, rows)
-    parts = [extractor(pixels[i : i + _READ]) for i in range(0, len(rows), _READ)]
-    patients = [films[row].patient_id for row in rows]
-    return FeatureSet(features=np.concatenate(parts), patients=patients)
+    parts = [extractor(films.images[i : i + _READ]) for i in range(0, len(films), _READ)]
+    return FeatureSet(features=np.concatenate(parts), patients=films.patients)
 
 
 def _fid(shared: Bench, made: FeatureSet, name: str) -> tuple[Estimate, NDArray[np.float64]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
+from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import sigterm_as_interrupt, this_launch
@@ -19,10 +20,10 @@ from roentgen.storage import check_free_space, check_output
 from sample.plan import PLAN
 from sample.screening.config import ScreenConfig
 from sample.screening.judges import make_judges
-from sample.screening.proxy import Films, read_films
+from sample.screening.proxy import read_films
 from sample.screening.redraw import Redraw, plan_of, planned
 from sample.screening.result import write_pictures, write_screened
-from sample.screening.rounds import Candidate, Judges, SetRows, screen_rows
+from sample.screening.rounds import Candidate, Judges, screen_rows
 from sample.screening.summary import limits_of, page, summarise
 
 # What does not change the set: a run may go on with other values of these.
@@ -39,7 +40,7 @@ def screen(config: ScreenConfig) -> str:
     check_output(config.output, overwrite=config.overwrite)
     check_output(config.dropped, overwrite=True)  # it goes with the output
     dataset, reference = open_dataset(config.dataset), open_dataset(config.reference.folder)
-    rows = SetRows(dataset)
+    rows = ImageSet.of(*map(dataset.split, dataset.splits))
     check_synthetic(dataset, rows)
     check_preparation(dataset, reference)
     train, held_out = read_films(reference, config.reference)
@@ -77,7 +78,7 @@ def _screen(
     config: ScreenConfig,
     dataset: RadiographDataset,
     reference: RadiographDataset,
-    rows: SetRows,
+    rows: ImageSet,
     judges: Judges,
     redraw: Redraw | None,
     work: WorkFolder[Part],
@@ -134,7 +135,7 @@ def _identity(config: ScreenConfig, made_from: dict[str, Any]) -> dict[str, Any]
     return {**settings, "made_from": prints, "versions": made_from["versions"]}
 
 
-def check_synthetic(dataset: RadiographDataset, rows: SetRows) -> None:
+def check_synthetic(dataset: RadiographDataset, rows: ImageSet) -> None:
     """Raise InputError for a set with an image that is not said to be synthetic."""
     for radiograph in rows.without_images():
         if radiograph.synthesis is None:
@@ -155,7 +156,9 @@ def check_preparation(dataset: RadiographDataset, reference: RadiographDataset) 
             )
 
 
-def check_sizes(dataset: RadiographDataset, rows: SetRows, train: Films, held_out: Films) -> None:
+def check_sizes(
+    dataset: RadiographDataset, rows: ImageSet, train: ImageSet, held_out: ImageSet
+) -> None:
     """Raise InputError unless all images are of one size."""
     size = rows.images[slice(0, 1)].shape[1]
     for films in (train, held_out):

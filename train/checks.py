@@ -23,7 +23,7 @@ from train.checkpoints.checkpoint import differences, has_checkpoints, newest_ch
 from train.config import ControlnetConfig, RunConfig
 from train.inputs import Inputs
 from train.loading.batches import Prompts
-from train.loading.filtered_split import KeptSplit, keep
+from train.loading.filtered_split import FilteredSplit, filter_split
 from train.monitor.previews import check_preview
 from train.optim.optimizer import check_optimizer
 from train.setup.base_model import base_fingerprints, load_base
@@ -67,7 +67,7 @@ def check_inputs(config: RunConfig) -> Inputs:
     held_out = keep_split(config, held_whole, components) if held_whole else None
     check_batch(config, split)
 
-    def prompts(part: KeptSplit) -> Prompts:
+    def prompts(part: FilteredSplit) -> Prompts:
         styles = [entry.style for entry in config.mixture()]
         return Prompts(
             part,
@@ -113,17 +113,17 @@ def open_splits(
     return split, held_out
 
 
-def check_batch(config: RunConfig, split: RadiographSplit | KeptSplit) -> None:
+def check_batch(config: RunConfig, split: RadiographSplit | FilteredSplit) -> None:
     """A batch must not be larger than what it is drawn from."""
     if config.batch > len(split):
-        kept = " that can be trained on" if isinstance(split, KeptSplit) else ""
+        kept = " that can be trained on" if isinstance(split, FilteredSplit) else ""
         raise InputError(
             f"batch {config.batch} is larger than split {config.data.split!r} of "
             f"{config.data.folder}, which has {len(split)} radiographs{kept}"
         )
 
 
-def keep_split(config: RunConfig, split: RadiographSplit, components: Components) -> KeptSplit:
+def keep_split(config: RunConfig, split: RadiographSplit, components: Components) -> FilteredSplit:
     """What is trained on of a split: what data.keep keeps, and for a ControlNet what has masks.
 
     Tokens are those of the run's own prompts.
@@ -134,7 +134,7 @@ def keep_split(config: RunConfig, split: RadiographSplit, components: Components
         return token_counts(components.tokenizer, [text])[0]
 
     structures = config.structures if isinstance(config, ControlnetConfig) else ()
-    return keep(split, config.data.keep, count, styles, structures)
+    return filter_split(split, config.data.keep, count, styles, structures)
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from roentgen.dataset.dataset import (
 )
 from roentgen.diffusion.components import Components
 from train.loading.batches import Prompts
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +17,9 @@ class Inputs:
     """What a run works with, found to fit."""
 
     dataset: RadiographDataset
-    split: KeptSplit
+    split: FilteredSplit
     prompts: Prompts
-    held_out: tuple[KeptSplit, Prompts] | None
+    held_out: tuple[FilteredSplit, Prompts] | None
     base: Path
     components: Components
     size: int  # of the images, pixels

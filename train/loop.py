@@ -24,7 +24,7 @@ from train.engine.attention import attending
 from train.engine.fsdp import is_sharding
 from train.loading.batches import Batch, Examples
 from train.loading.draws import Draws, Plan, share
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
 from train.monitor.mask_fidelity import Obedience, keep_best
 from train.monitor.metrics_log import Pace, RunLog
@@ -48,7 +48,7 @@ class Training:
     state: State
     model: torch.nn.Module  # the denoiser, as accelerate wrapped it
     optimizer: Any  # the state's, as accelerate wrapped it
-    split: KeptSplit  # what is trained on
+    split: FilteredSplit  # what is trained on
     examples: Examples
     plan: Plan
     held_out: tuple[Examples, Draws] | None

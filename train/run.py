@@ -33,7 +33,7 @@ from train.inputs import Inputs
 from train.loading.augment import Augmenter
 from train.loading.batches import Examples, Prompts
 from train.loading.draws import Plan, validation_draws
-from train.loading.filtered_split import KeptSplit, tell_refused, write_refused
+from train.loading.filtered_split import FilteredSplit, excluded_summary, write_excluded
 from train.loading.latent_cache import cache_latents, plan_latents
 from train.loading.mask_cache import cache_masks
 from train.loading.text_cache import cache_states
@@ -142,12 +142,12 @@ def report_prompts(config: RunConfig, inputs: Inputs) -> None:
     """Tell how long the prompts are and what data.keep left out, which excluded.csv lists."""
     splits = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
     for split, prompts in splits:
-        if told := tell_refused(split):
+        if told := excluded_summary(split):
             print(told)  # noqa: T201
         print(f"{split.name}: prompts have {prompts.lengths.summary()}")  # noqa: T201
     if config.data.keep:
-        refused = [item for split, _ in splits for item in split.refused]
-        write_refused(config.output / "excluded.csv", refused)
+        refused = [item for split, _ in splits for item in split.excluded]
+        write_excluded(config.output / "excluded.csv", refused)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -210,7 +210,7 @@ def assemble(
     augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
 
     def examples(
-        split: KeptSplit, prompts: Prompts, augmenter: Augmenter | None = None
+        split: FilteredSplit, prompts: Prompts, augmenter: Augmenter | None = None
     ) -> Examples:
         caches = config.data.caches or config.output / "caches"
         plan = plan_latents(

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from eval.alignment.config import AlignmentConfig
 from eval.comparison import ComparisonConfig
 from eval.finding_scores import resamples
-from eval.sets import MINIMUM, ImageSet, Sets
+from eval.sets import MINIMUM, Sets
 from roentgen.cache import Cache, Contents, open_cache
+from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.clip_score import RECALLS, clip_scores, distinct, recalls

@@ -1,6 +1,6 @@
 """The judges of alignment: networks trained on real films, which say what an image shows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from eval.comparison import ComparisonConfig
 from eval.finding_scores import not_learnable, resamples, thresholds_of
 from eval.networks.classifiers import trained
 from eval.networks.regimes import hold_out
-from eval.sets import ImageSet, Sets
-from roentgen.manifest import fingerprint_of
+from eval.sets import Sets
+from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Classifier
-from roentgen.vision.half_films import Halves, shows_sides, side_labels
+from roentgen.vision.half_films import HalfImages, Halves, half_images, shows_sides, side_labels
 
 SEED = 0  # of the judges' training
 
@@ -111,19 +111,7 @@ def judges(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> J
 
 def _halves(
     config: ComparisonConfig, films: ImageSet
-) -> tuple[ImageSet, dict[FindingName, NotMeasured]]:
-    """Both halves of each frontal film, and the findings whose side cannot be learned from them.
-
-    A half's labels say what is present on that side.
-    """
-    frontal = films.take(shows_sides(films.radiographs))
-    labels = side_labels(frontal.radiographs, config.findings, config.not_mentioned)
-    halves = replace(
-        frontal,
-        radiographs=tuple(r for r in frontal.radiographs for _ in range(2)),
-        images=Halves(frontal.images),
-        labels=labels.transpose(0, 2, 1).reshape(2 * len(frontal), -1),
-        views=np.repeat(frontal.views, 2),
-        key=fingerprint_of([frontal.key, "halves"]),
-    )
-    return halves, sides_not_learnable(labels, config.findings, config.min_cases)
+) -> tuple[HalfImages, dict[FindingName, NotMeasured]]:
+    """Both halves of each frontal film, and the findings whose side cannot be learned from them."""
+    halves = half_images(films)
+    return halves, sides_not_learnable(halves.by_image, config.findings, config.min_cases)

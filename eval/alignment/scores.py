@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.finding_scores import Labels, Metric, finding_scores, resamples
+from roentgen.dataset.label_arrays import UNKNOWN_VIEW
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.average_precision import weighted_average_precision
 from roentgen.metrics.classification.operating_points import weighted_f1
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
-from roentgen.vision.label_arrays import UNKNOWN_VIEW
 
 
 def alignment(

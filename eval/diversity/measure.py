@@ -8,7 +8,7 @@ from eval.diversity.pairs import asked_key, matched_vendi, prompt_key, random_pa
 from eval.domain import Domain
 from eval.features import features_of
 from eval.report.section import PageSection
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import this_launch
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.images.ms_ssim import scale_weights

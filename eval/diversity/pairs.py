@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images
 from roentgen.metrics.estimates import Estimate, NotMeasured, normal_interval, percentile_interval
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_jackknife

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.sets import ImageSet
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.metrics.conformal import calibrate
 from roentgen.metrics.estimates import Floats, proportion
 

@@ -11,7 +11,7 @@ from eval.networks.segmenters import segmenter_text
 from eval.report.formatting import CEILING
 from eval.report.plots import Plot, dots
 from eval.report.section import Line, Pictures, Strip, Table
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
 from roentgen.imaging.overlay import colour_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats
 from roentgen.metrics.paired_scores import MEAN

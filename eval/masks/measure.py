@@ -13,7 +13,7 @@ from eval.masks.scores import (
 )
 from eval.networks.segmenters import trained_segmenter, with_masks
 from eval.report.section import PageSection
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import check_structures
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
@@ -90,8 +90,8 @@ def check_have_masks(structures: tuple[str, ...], *sets: ImageSet) -> None:
     """Raise InputError for a set without a mask of one of the structures, or of no such size."""
     for images in sets:
         for split in images.splits:
-            folder, counts = images.dataset.folder, images.dataset.manifest["counts"][split]
-            check_structures(counts, structures, str(folder), split)
+            folder, counts = images.dataset.folder, images.dataset.manifest["counts"]
+            check_structures(counts[split.name], structures, str(folder), split.name)
         if images.size % FOLD:
             raise InputError(
                 f"images of {images.dataset.folder} have {images.size} pixels a side: segmenters "

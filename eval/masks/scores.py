@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.structure_masks import UNKNOWN
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, weighted_mean
 from roentgen.metrics.images.dice import dice, iou
 from roentgen.metrics.paired_scores import Score, over_seeds
 from roentgen.randomness import numpy_generator
-from roentgen.vision.segmenter import UNKNOWN, Segmenter
+from roentgen.vision.segmenter import Segmenter
 
 FALSE_POSITIVE_AREA = 0.001  # of the image: a structure found on less is not counted
 _TOGETHER = 64  # images

@@ -15,8 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from eval.comparison import ComparisonConfig
-from eval.sets import ImageSet
-from roentgen.dataset.image_arrays import Joined
+from roentgen.dataset.image_set import ImageSet, LabeledImages
 from roentgen.distributed import this_launch
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
@@ -32,17 +31,17 @@ from roentgen.vision.classifier import (
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A stretch of a training: on these sets together, for so many steps, at this peak rate."""
+    """A stretch of a training: on these images, for so many steps, at this peak rate."""
 
-    sets: tuple[ImageSet, ...]
+    images: LabeledImages
     steps: int
     learning_rate: float
 
 
-def trained(config: ComparisonConfig, seed: int, *sets: ImageSet) -> Classifier:
-    """The network trained on these sets together, or as it was kept when that was done before."""
+def trained(config: ComparisonConfig, seed: int, images: LabeledImages) -> Classifier:
+    """The network trained on these images, or as it was kept when that was done before."""
     told = config.classifier
-    phases = [Phase(sets=sets, steps=told.steps, learning_rate=told.learning_rate)]
+    phases = [Phase(images=images, steps=told.steps, learning_rate=told.learning_rate)]
     folder = config.caches_folder / f"classifier-{_key(config, seed, phases)}"
     if not folder.exists():
         classifier = _train(config, seed, phases)
@@ -99,9 +98,9 @@ def _train(config: ComparisonConfig, seed: int, phases: Sequence[Phase]) -> Clas
     classifier = None
     for phase in phases:
         classifier = train_classifier(
-            Joined([s.images for s in phase.sets]),
-            np.concatenate([s.labels for s in phase.sets]),
-            np.concatenate([s.views for s in phase.sets]),
+            phase.images.images,
+            phase.images.labels,
+            phase.images.views,
             findings=config.findings,
             config=replace(config.classifier, steps=phase.steps, learning_rate=phase.learning_rate),
             seed=seed,
@@ -115,7 +114,7 @@ def _train(config: ComparisonConfig, seed: int, phases: Sequence[Phase]) -> Clas
 def _key(config: ComparisonConfig, seed: int, phases: Sequence[Phase]) -> str:
     """Of all that a network depends on."""
     said = [
-        [p.steps, p.learning_rate, [[s.key, fingerprint_of(s.labels.tolist())] for s in p.sets]]
+        [p.steps, p.learning_rate, p.images.key, fingerprint_of(p.images.labels.tolist())]
         for p in phases
     ]
     return fingerprint_of([said, seed, list(config.findings), settings_key(config.classifier)])

@@ -6,13 +6,12 @@ import numpy as np
 
 from eval.comparison import ComparisonConfig
 from eval.networks.classifiers import device
-from eval.sets import ImageSet
 from roentgen.config import config_to_dict
-from roentgen.dataset.image_arrays import Joined
+from roentgen.dataset.image_set import ImageSet, join
 from roentgen.dataset.structure_masks import is_any_known, structures_shown
 from roentgen.manifest import fingerprint_of
 from roentgen.storage import whole_folder
-from roentgen.vision.segmenter import Segmenter, StructureMasks, load_segmenter, train_segmenter
+from roentgen.vision.segmenter import Segmenter, load_segmenter, train_segmenter
 
 
 def trained_segmenter(
@@ -31,10 +30,10 @@ def train(
     config: ComparisonConfig, structures: Sequence[str], seed: int, *sets: ImageSet
 ) -> Segmenter:
     """One network on these sets together: on those images of which a structure is known."""
-    known = [with_masks(images, structures) for images in sets]
+    known = join(with_masks(images, structures) for images in sets)
     return train_segmenter(
-        Joined([images.images for images in known]),
-        StructureMasks([p for s in known for p in s.places], structures, sets[0].size),
+        known.images,
+        known.masks(structures),
         structures=structures,
         config=config.segmenter,
         seed=seed,
@@ -44,15 +43,13 @@ def train(
 
 def with_masks(images: ImageSet, structures: Sequence[str]) -> ImageSet:
     """Those images of which a structure is known."""
-    shown = {split: structures_shown(split) for split in {split for split, _ in images.places}}
-    rows = [
-        i
-        for i, (radiograph, (split, row)) in enumerate(
-            zip(images.radiographs, images.places, strict=True)
-        )
-        if is_any_known(radiograph, shown[split](row), structures)
-    ]
-    return images.take(np.array(rows, dtype=int))
+    shown = {split: structures_shown(split) for split in images.splits}
+    items = []
+    for item, radiograph in enumerate(images.without_images()):
+        split, row = images.place(item)
+        if is_any_known(radiograph, shown[split](row), structures):
+            items.append(item)
+    return images.take(np.array(items, dtype=int))
 
 
 def segmenter_key(

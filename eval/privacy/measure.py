@@ -24,8 +24,7 @@ from eval.privacy.display import (
 from eval.privacy.membership import denoising_losses
 from eval.privacy.scores import NearestTraining
 from eval.report.section import PageSection
-from eval.sets import ImageSet
-from roentgen.dataset.image_arrays import Chosen
+from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
@@ -151,7 +150,7 @@ class Privacy(Domain[PrivacyConfig]):
         style = trained_style(manifest)
         losses = denoising_losses(
             components,
-            Chosen(images.images, rows),
+            images.take(rows).images,
             [prompt_of(radiograph, style) for radiograph in chosen],
             [radiograph.id for radiograph in chosen],
             timesteps=self.settings.timesteps,

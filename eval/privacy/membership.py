@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import TooLong, encode_prompts
 from roentgen.imaging.images import to_tensor

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eval.report.formatting import number
 from eval.report.section import Pictures, Strip
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
 from roentgen.record.findings import FindingName
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.report.section import Pictures, Strip
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName
 from roentgen.record.findings import states as states_of

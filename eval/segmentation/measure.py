@@ -16,7 +16,7 @@ from eval.networks.segmenters import segmenter_key, train, with_masks
 from eval.report.section import PageSection
 from eval.segmentation.config import SegmentationConfig
 from eval.segmentation.display import definition, entry, plots, summary, tables
-from eval.sets import ImageSet
+from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of

@@ -12,11 +12,11 @@ from eval.leakage import held_out_prompts, named_patients
 from eval.networks.classifiers import Phase, predicted
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
-from eval.sets import ImageSet
 from eval.subgroups import groups_of
 from eval.utility.config import UtilityConfig
 from eval.utility.display import REFERENCES, definition, entry, plots, summary, tables
 from eval.utility.scores import Said, films, gains, judge
+from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats, NotMeasured
@@ -163,15 +163,15 @@ class Utility(Domain[UtilityConfig]):
         synthetic = self.plan.synthetic.take(training.synthetic)
         phases = [
             Phase(
-                sets=tuple(s for s in (real, synthetic) if len(s)), steps=steps, learning_rate=rate
+                images=join(s for s in (real, synthetic) if len(s)), steps=steps, learning_rate=rate
             )
         ]
         if training.regime.kind == "pretrained":
             first = min(max(1, round(settings.pretraining * steps)), steps - 1)
             rest, lower = steps - first, settings.fine_tuning * rate
             phases = [
-                Phase(sets=(synthetic,), steps=first, learning_rate=rate),
-                Phase(sets=(real,), steps=rest, learning_rate=lower),
+                Phase(images=synthetic, steps=first, learning_rate=rate),
+                Phase(images=real, steps=rest, learning_rate=lower),
             ]
         judged = [self.sets.test, self.plan.validation]
         return predicted(self.config, training.seed, phases, judged)

@@ -19,6 +19,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from roentgen.dataset import schema
 from roentgen.dataset.finalize import SPLITS, seal
@@ -31,6 +32,7 @@ from roentgen.storage import whole_folder
 
 EXCLUDED = "excluded.csv"
 EXCLUDED_COLUMNS = ("id", "reason", "expected")  # expected: the configuration excludes it
+_WITHOUT_PIXELS = [name for name in schema.SCHEMA.names if name not in schema.PIXEL_COLUMNS]
 _SHARD_ROWS = 20_000
 _SHARD_BYTES = 512_000_000
 
@@ -180,9 +182,13 @@ class DatasetWriter:
 class RadiographSplit(Sequence[Radiograph]):
     """The radiographs of one split, memory-mapped; safe to hand to other processes."""
 
-    def __init__(self, folder: Path, name: str, rows: int) -> None:
+    def __init__(
+        self, folder: Path, name: str, rows: int, dataset: "RadiographDataset | None" = None
+    ) -> None:
+        """`dataset` is the finished one that it is of, if there is one."""
         self.folder = folder
         self.name = name
+        self.dataset = dataset
         self._rows = rows
         self._batches = list(_map_batches(folder / name))
         self._ends = list(accumulate(batch.num_rows for batch in self._batches))
@@ -194,7 +200,7 @@ class RadiographSplit(Sequence[Radiograph]):
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RadiographSplit, (self.folder, self.name, self._rows)
+        return RadiographSplit, (self.folder, self.name, self._rows, self.dataset)
 
     def __len__(self) -> int:
         return self._rows
@@ -226,10 +232,21 @@ class RadiographSplit(Sequence[Radiograph]):
 
     def without_images(self) -> Iterator[Radiograph]:
         """All radiographs in order with image=b"" and masks={}: pixels are never read."""
-        columns = [name for name in schema.SCHEMA.names if name not in schema.PIXEL_COLUMNS]
         for batch in self._batches:
-            for row in batch.select(columns).to_pylist():
-                yield schema.from_row(row)
+            yield from map(schema.from_row, batch.select(_WITHOUT_PIXELS).to_pylist())
+
+    def records(self, rows: NDArray[np.integer]) -> list[Radiograph]:
+        """The radiographs of these rows, in their order, without pixels."""
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        found: list[Any] = [None] * len(rows)
+        for number in np.unique(numbers):
+            places = np.flatnonzero(numbers == number)
+            first = self._ends[number - 1] if number else 0
+            batch = self._batches[number].select(_WITHOUT_PIXELS)
+            plain = batch.take(pa.array(rows[places] - first)).to_pylist()
+            for place, row in zip(places, plain, strict=True):
+                found[place] = schema.from_row(row)
+        return found
 
     def ids(self) -> list[str]:
         """The ids of all radiographs, in order."""
@@ -280,7 +297,7 @@ class RadiographDataset:
         if name not in counts:
             have = ", ".join(f"{split} ({counts[split]['radiographs']})" for split in self.splits)
             raise InputError(f"dataset {self.folder} has no split {name!r}; it has: {have}")
-        return RadiographSplit(self.folder, name, counts[name]["radiographs"])
+        return RadiographSplit(self.folder, name, counts[name]["radiographs"], self)
 
 
 def open_dataset(folder: Path | str) -> RadiographDataset:

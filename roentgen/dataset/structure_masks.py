@@ -14,6 +14,8 @@ from roentgen.record.findings import states
 from roentgen.record.radiograph import Box, Radiograph
 from roentgen.record.structures import FINDING_OF, Masks, check_not_empty
 
+UNKNOWN = 255  # a mask's pixel of which it is not known whether it is inside
+
 
 def masks_of(radiograph: Radiograph, structures: Sequence[str], size: int) -> Masks:
     """Each structure's mask, of `size` pixels a side.

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roentgen.config import config_to_dict
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images
+from roentgen.dataset.label_arrays import UNKNOWN_VIEW
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
 from roentgen.randomness import derive_seed, torch_generator
@@ -39,7 +40,6 @@ from roentgen.vision.backbones import (
     check_network,
     is_weights,
 )
-from roentgen.vision.label_arrays import UNKNOWN_VIEW
 from roentgen.weights import CLASSIFIERS, shipped_or_path
 
 WEIGHTS_FILE, SPEC_FILE = "classifier.safetensors", "classifier.json"

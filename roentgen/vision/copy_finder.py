@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images
 from roentgen.metrics.features.nearest import Nearest
 
 SIDE = 128  # pixels at which images are compared

@@ -5,14 +5,16 @@ itself, the other one black, and learns what is present on that side.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images, ImageSet
+from roentgen.dataset.label_arrays import NotMentioned, label_matrix
+from roentgen.manifest import fingerprint_of
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.label_arrays import NotMentioned, label_matrix
 
 SIDES = ("left", "right")  # the patient's: the left one is on the right of the image
 
@@ -34,6 +36,30 @@ class Halves:
         result[wanted % 2 == 0, :, :middle] = 0
         result[wanted % 2 == 1, :, middle:] = 0
         return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfImages:
+    """Both halves of frontal images, each labeled with what is present on that side."""
+
+    images: Halves  # 2 N
+    labels: NDArray[np.float32]  # 2 N, findings
+    views: NDArray[np.int64]
+    key: str
+    by_image: NDArray[np.float32]  # `side_labels`: N, findings, 2
+
+
+def half_images(images: ImageSet) -> HalfImages:
+    """The halves of all images but laterals, with the findings of the set's labels."""
+    frontal = images.take(shows_sides(images.radiographs))
+    labels = side_labels(frontal.radiographs, frontal.findings, frontal.not_mentioned)
+    return HalfImages(
+        images=Halves(frontal.images),
+        labels=labels.transpose(0, 2, 1).reshape(2 * len(frontal), -1),
+        views=np.repeat(frontal.views, 2),
+        key=fingerprint_of([frontal.key, "halves"]),
+        by_image=labels,
+    )
 
 
 def shows_sides(radiographs: Sequence[Radiograph]) -> NDArray[np.int64]:

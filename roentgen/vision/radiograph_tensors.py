@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, to_tensor
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.record.findings import FINDING_NAMES, FindingName
-from roentgen.vision.label_arrays import label_matrix, view_indices
 
 
 class RadiographItem(TypedDict):

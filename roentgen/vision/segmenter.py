@@ -20,9 +20,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from roentgen.dataset.dataset import RadiographSplit
-from roentgen.dataset.image_arrays import Images
-from roentgen.dataset.structure_masks import masks_of
+from roentgen.dataset.image_set import Images
+from roentgen.dataset.structure_masks import UNKNOWN
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed, torch_generator
 from roentgen.setting_checks import require, require_range
@@ -30,7 +29,6 @@ from roentgen.storage import write_file, write_json
 from roentgen.vision.classifier import schedule, to_input
 
 WEIGHTS_FILE, SPEC_FILE = "segmenter.safetensors", "segmenter.json"
-UNKNOWN = 255  # of a pixel: nobody says whether it is inside
 FOLD = 32  # which the side of an image must be a multiple of
 
 
@@ -85,34 +83,6 @@ class MaskArrays(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: NDArray[np.integer], /) -> NDArray[np.uint8]: ...
-
-
-class StructureMasks:
-    """The masks of radiographs, each told by its split and its row, `size` pixels a side."""
-
-    def __init__(
-        self,
-        places: Sequence[tuple[RadiographSplit, int]],
-        structures: Sequence[str],
-        size: int,
-    ) -> None:
-        self._places = places
-        self._structures, self._size = tuple(structures), size
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, rows: NDArray[np.integer], /) -> NDArray[np.uint8]:
-        """Raises InputError for a mask that does not lie on its image."""
-        shape = (len(rows), len(self._structures), self._size, self._size)
-        result = np.full(shape, UNKNOWN, dtype=np.uint8)
-        for number, (split, row) in enumerate(self._places[i] for i in rows.tolist()):
-            masks = masks_of(split[row], self._structures, self._size)
-            for channel, structure in enumerate(self._structures):
-                mask = masks[structure]
-                if mask is not None:
-                    result[number, channel] = mask
-        return result
 
 
 class Segmenter:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from roentgen.dataset.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.estimates import (
     Estimate,
@@ -15,7 +16,6 @@ from roentgen.metrics.estimates import (
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Prediction
-from roentgen.vision.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
 
 _CASES = 10  # with and without a finding, below which it is not judged
 

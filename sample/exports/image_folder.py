@@ -29,7 +29,7 @@ class _Rows(Protocol):
 
 def write(radiographs: Intake, folder: Path, settings: FolderFormat) -> list[str]:
     """Write the folder; returns what its card says of it, a line each."""
-    given = _Given(radiographs.without_images())
+    given = _Given(radiographs.images.without_images())
     masks = {name: f"{_plain(name)}_mask_file_name" for name in radiographs.structures}
     columns = ["file_name", *given.columns, *masks.values()]
     with ExitStack() as stack:

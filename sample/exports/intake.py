@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, RadiographDataset
+from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import Tally
 from roentgen.record.radiograph import Radiograph
 from sample.exports.record import open_table
@@ -27,7 +28,7 @@ class Intake:
         masks = [set(dataset.manifest["counts"][split]["masks"]) for split in splits]
         self.structures = sorted(set().union(*masks))  # of masks
         self.structures_everywhere = set.intersection(*masks)  # those that every split has
-        self._dataset, self._splits = dataset, splits
+        self.images = ImageSet.of(*map(dataset.split, splits))
         self._folder, self._refusal = folder, refusal
         self._identities = Identities()
         self.tallies: dict[str, Tally] = {}
@@ -36,36 +37,25 @@ class Intake:
         self.models: Counter[str | None] = Counter()  # None: radiographs that are not synthetic
 
     def __iter__(self) -> Iterator[Radiograph]:
-        rows = [(split, self._dataset.split(split)) for split in self._splits]
-        total = sum(len(split) for _, split in rows)
         with (
             open_table(self._folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
-            tqdm(total=total, desc=self._folder.name, unit="image") as bar,
+            tqdm(total=len(self.images), desc=self._folder.name, unit="image") as bar,
         ):
-            for name, split in rows:
-                tally = Tally()
-                for number in range(len(split)):
-                    radiograph = split[number]
-                    reason = self._refusal(radiograph)
-                    if reason is None:
-                        yield radiograph
-                        self._count(radiograph, tally)
-                    else:
-                        excluded.add(radiograph.id, reason, "no")
-                        self.excluded[reason] += 1
-                    bar.update()
-                if tally.rows:
-                    self.tallies[name] = tally
+            for item in range(len(self.images)):
+                radiograph = self.images[item]
+                reason = self._refusal(radiograph)
+                if reason is None:
+                    yield radiograph
+                    self._count(radiograph)
+                else:
+                    excluded.add(radiograph.id, reason, "no")
+                    self.excluded[reason] += 1
+                bar.update()
 
-    def _count(self, radiograph: Radiograph, tally: Tally) -> None:
-        tally.add(radiograph)
+    def _count(self, radiograph: Radiograph) -> None:
+        self.tallies.setdefault(radiograph.split, Tally()).add(radiograph)
         self._identities.add(radiograph.id, radiograph.patient_id, radiograph.split)
         self.models[radiograph.synthesis.model if radiograph.synthesis else None] += 1
-
-    def without_images(self) -> Iterator[Radiograph]:
-        """All radiographs in order, refused ones too, with image=b"" and masks={}."""
-        for split in self._splits:
-            yield from self._dataset.split(split).without_images()
 
     def patients(self) -> Counter[str]:
         """The number of patients written in each split."""

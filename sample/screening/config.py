@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.record.findings import FindingName
 from roentgen.setting_checks import require, require_distinct, require_range
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.features.extractor import ExtractorName
-from roentgen.vision.label_arrays import NotMentioned
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from roentgen.dataset.image_arrays import Chosen
+from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.features.extractor import load_extractor
-from roentgen.vision.label_arrays import label_matrix, view_indices
 from sample.screening.config import ScreenConfig
 from sample.screening.gates.copies import CopiesGate
 from sample.screening.gates.demographics import demographics_gate
@@ -24,7 +24,6 @@ from sample.screening.gates.sides import asked_sides, sided_findings, sides_gate
 from sample.screening.gates.view import view_gate
 from sample.screening.label_agreement import Auditor
 from sample.screening.proxy import (
-    Films,
     best_device,
     check_cases,
     proxy_and_auditor,
@@ -32,10 +31,10 @@ from sample.screening.proxy import (
     the_proxy,
     trained,
 )
-from sample.screening.rounds import Judges, SetRows
+from sample.screening.rounds import Judges
 
 
-def distinct_asks(rows: SetRows) -> list[Radiograph]:
+def distinct_asks(rows: ImageSet) -> list[Radiograph]:
     """One radiograph, without pixels, of each kind that gates tell apart in what is asked."""
     kinds: dict[tuple[Any, ...], Radiograph] = {}
     for radiograph in rows.without_images():
@@ -44,7 +43,9 @@ def distinct_asks(rows: SetRows) -> list[Radiograph]:
     return list(kinds.values())
 
 
-def make_judges(config: ScreenConfig, rows: SetRows, train: Films, held_out: Films) -> Judges:
+def make_judges(
+    config: ScreenConfig, rows: ImageSet, train: ImageSet, held_out: ImageSet
+) -> Judges:
     """Networks are trained or taken from the caches, limits are set on held-out films.
 
     Raises InputError for what a gate cannot judge.
@@ -86,8 +87,8 @@ def _gates(
     config: ScreenConfig,
     asked: Sequence[Radiograph],
     findings: Sequence[FindingName],
-    learnt: Films,
-    train: Films,
+    learnt: ImageSet,
+    train: ImageSet,
     held_out: Shown,
 ) -> Iterator[Gate]:
     """The gates that look at one image at a time, in the order of GATES."""
@@ -114,18 +115,17 @@ def _gates(
         o = config.outliers
         extractor = load_extractor(o.extractor, o.weights, best_device())
         lot = numpy_generator(config.seed, "outliers").permutation(len(train.images))[: o.films]
-        films = Chosen(train.images, np.sort(lot))
-        yield outliers_gate(o, extractor, films, held_out, min_cases=min_cases)
+        films = train.take(np.sort(lot))
+        yield outliers_gate(o, extractor, films.images, held_out, min_cases=min_cases)
     if config.demographics:
         seen = Shown(learnt.radiographs, learnt.images, proxy)
         yield demographics_gate(config.demographics, asked, seen, held_out, min_cases=min_cases)
     if config.copies:
-        ids = [radiograph.id for radiograph in train.radiographs]
-        yield CopiesGate(config.copies, train.images, ids, held_out, config.seed)
+        yield CopiesGate(config.copies, train.images, train.ids, held_out, config.seed)
 
 
 def _sides(
-    config: ScreenConfig, asked: Sequence[Radiograph], learnt: Films, held_out: Shown
+    config: ScreenConfig, asked: Sequence[Radiograph], learnt: ImageSet, held_out: Shown
 ) -> Gate:
     """The gate of sides, with the network that learns them."""
     assert config.sides is not None

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.dataset.label_arrays import UNKNOWN_VIEW, NotMentioned, label_matrix, view_indices
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
 from roentgen.record.findings import FindingName
-from roentgen.vision.label_arrays import UNKNOWN_VIEW, NotMentioned, label_matrix, view_indices
 from sample.screening.gates.gate import Shown
 
 Calls = NDArray[np.int8]  # 1: as asked, 0: not, -1: not asked

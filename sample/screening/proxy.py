@@ -1,20 +1,18 @@
 """Real films and the networks that learn from them: the proxy, and the one that audits it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint
-from roentgen.dataset.image_arrays import Chosen, Images, Pixels
+from roentgen.dataset.image_set import ImageSet, LabeledImages
+from roentgen.dataset.label_arrays import label_matrix
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, FindingName
-from roentgen.record.radiograph import Radiograph
 from roentgen.storage import whole_folder
 from roentgen.vision.classifier import (
     Classifier,
@@ -22,35 +20,11 @@ from roentgen.vision.classifier import (
     settings_key,
     train_classifier,
 )
-from roentgen.vision.half_films import SIDES, Halves, one_side, shows_sides, side_labels
-from roentgen.vision.label_arrays import label_matrix, view_indices
+from roentgen.vision.half_films import SIDES, half_images, one_side
 from sample.screening.config import ProxyConfig, ReferenceConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Films:
-    """Real films, whose pixels are read when asked for."""
-
-    radiographs: Sequence[Radiograph]  # without pixels
-    images: Images
-    key: str  # of all pixels, in this order
-
-    @property
-    def patients(self) -> list[str]:
-        """The patient of each film."""
-        return [radiograph.patient_id for radiograph in self.radiographs]
-
-    def take(self, rows: NDArray[np.integer], name: str) -> "Films":
-        """These rows alone; `name` says how they were chosen."""
-        return replace(
-            self,
-            radiographs=[self.radiographs[row] for row in rows],
-            images=Chosen(self.images, rows),
-            key=fingerprint_of([self.key, name, rows.tolist()]),
-        )
-
-
-def read_films(dataset: RadiographDataset, config: ReferenceConfig) -> tuple[Films, Films]:
+def read_films(dataset: RadiographDataset, config: ReferenceConfig) -> tuple[ImageSet, ImageSet]:
     """The split that networks learn from, and the one that limits are set on.
 
     Raises InputError if a split is absent, or a patient is in both.
@@ -58,18 +32,12 @@ def read_films(dataset: RadiographDataset, config: ReferenceConfig) -> tuple[Fil
     train, held_out = (dataset.split(name) for name in (config.train_split, config.held_out_split))
     names = (f"{dataset.folder}/{train.name}", f"{dataset.folder}/{held_out.name}")
     check_patients_disjoint(train.patients(), held_out.patients(), names)
-    first, second = (
-        Films(
-            radiographs=list(split.without_images()),
-            images=Pixels(split, np.arange(len(split))),
-            key=fingerprint_of([dataset.fingerprint, split.name]),
-        )
-        for split in (train, held_out)
-    )
-    return first, second
+    return ImageSet.of(train), ImageSet.of(held_out)
 
 
-def proxy_and_auditor(config: ProxyConfig, train: Films, seed: int) -> tuple[Films, Films | None]:
+def proxy_and_auditor(
+    config: ProxyConfig, train: ImageSet, seed: int
+) -> tuple[ImageSet, ImageSet | None]:
     """The films that the proxy learns from, and other patients' that its auditor learns from."""
     share = config.audit_share
     if share is None:
@@ -78,14 +46,11 @@ def proxy_and_auditor(config: ProxyConfig, train: Films, seed: int) -> tuple[Fil
     count = min(max(1, round(share * len(names))), len(names) - 1)
     chosen = set(numpy_generator(seed, "audit").permutation(names)[:count].tolist())
     theirs = np.array([patient in chosen for patient in train.patients])
-    return (
-        train.take(np.flatnonzero(~theirs), "proxy"),
-        train.take(np.flatnonzero(theirs), "auditor"),
-    )
+    return train.take(np.flatnonzero(~theirs)), train.take(np.flatnonzero(theirs))
 
 
 def the_proxy(
-    config: ProxyConfig, findings: Sequence[FindingName], films: Films, caches: Path, seed: int
+    config: ProxyConfig, findings: Sequence[FindingName], films: ImageSet, caches: Path, seed: int
 ) -> Classifier:
     """The saved network, or one that learns from these films.
 
@@ -104,7 +69,7 @@ def the_proxy(
     return proxy
 
 
-def check_cases(config: ProxyConfig, findings: Sequence[FindingName], films: Films) -> None:
+def check_cases(config: ProxyConfig, findings: Sequence[FindingName], films: ImageSet) -> None:
     """Raise InputError for a finding that these films have too few of to learn it from."""
     labels = label_matrix(films.radiographs, findings, config.not_mentioned)
     for j, name in enumerate(findings):
@@ -120,21 +85,19 @@ def check_cases(config: ProxyConfig, findings: Sequence[FindingName], films: Fil
 
 
 def trained(
-    config: ProxyConfig, findings: Sequence[FindingName], films: Films, caches: Path, seed: int
+    config: ProxyConfig, findings: Sequence[FindingName], films: ImageSet, caches: Path, seed: int
 ) -> Classifier:
     """A network that learns findings, all if none is named, and views from these films."""
     findings = findings or FINDING_NAMES
-    labels = label_matrix(films.radiographs, findings, config.not_mentioned)
-    return _kept(config, findings, films, labels, caches, seed)
+    return _kept(config, findings, films.labeled(findings, config.not_mentioned), caches, seed)
 
 
 def side_network(
-    config: ProxyConfig, findings: Sequence[FindingName], films: Films, caches: Path, seed: int
+    config: ProxyConfig, findings: Sequence[FindingName], films: ImageSet, caches: Path, seed: int
 ) -> Classifier:
     """A network that learns from each half of frontal films what is present in it."""
-    frontal = films.take(shows_sides(films.radiographs), "frontal")
-    labels = side_labels(frontal.radiographs, findings, config.not_mentioned)
-    for name, side in zip(findings, one_side(labels).T, strict=True):
+    halves = half_images(films.labeled(findings, config.not_mentioned))
+    for name, side in zip(findings, one_side(halves.by_image).T, strict=True):
         counts = [int((side == k).sum()) for k in range(len(SIDES))]
         if min(counts) < config.min_cases:
             told = " and ".join(f"{n} {word}" for n, word in zip(counts, SIDES, strict=True))
@@ -142,25 +105,18 @@ def side_network(
                 f"sides: only {told} real films to learn from have {name} on one side (at least "
                 f"{config.min_cases} of each needed): name the findings to judge in sides.findings"
             )
-    halves = Films(
-        radiographs=[radiograph for radiograph in frontal.radiographs for _ in SIDES],
-        images=Halves(frontal.images),
-        key=fingerprint_of([frontal.key, "halves"]),
-    )
-    said = labels.transpose(0, 2, 1).reshape(len(halves.radiographs), -1)
-    return _kept(config, findings, halves, said, caches, seed)
+    return _kept(config, findings, halves, caches, seed)
 
 
 def _kept(
     config: ProxyConfig,
     findings: Sequence[FindingName],
-    films: Films,
-    labels: NDArray[np.float32],
+    films: LabeledImages,
     caches: Path,
     seed: int,
 ) -> Classifier:
     """A network trained on these films and labels, or as it was kept when that was done before."""
-    said = fingerprint_of(np.nan_to_num(labels, nan=-1).tolist())
+    said = fingerprint_of(np.nan_to_num(films.labels, nan=-1).tolist())
     key = fingerprint_of([films.key, said, list(findings), settings_key(config.classifier), seed])
     folder = caches / f"proxy-{key}"
     if not folder.exists():
@@ -168,8 +124,8 @@ def _kept(
         print(f"screen: learning {what} from {len(films.images)} real images", flush=True)  # noqa: T201
         network = train_classifier(
             films.images,
-            labels,
-            view_indices(films.radiographs),
+            films.labels,
+            films.views,
             findings=findings,
             config=config.classifier,
             seed=seed,

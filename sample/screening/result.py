@@ -162,7 +162,7 @@ def write_pictures(
                     images.append(_large(original))
                     captions.append(f"training image {original.id}")
                 elif gate == "duplicates":
-                    stays = pool.at(verdict.like[gate])
+                    stays = pool.all[verdict.like[gate]]
                     images.append(_large(stays))
                     captions.append(f"stays: {stays.id}")
             write_file(

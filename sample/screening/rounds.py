@@ -3,17 +3,15 @@
 Pixels are read as they are asked for; what is kept of an image in memory is a line of numbers.
 """
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
-from roentgen.dataset.image_arrays import Chosen, Images, Joined, Pixels
+from roentgen.dataset.dataset import RadiographSplit
+from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.metrics.conformal import Threshold
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
@@ -59,44 +57,17 @@ def retry_id(planned: str, attempt: int) -> str:
     return f"{planned}-retry{attempt}"
 
 
-class SetRows:
-    """The images of a set, row by row through all its splits."""
-
-    def __init__(self, dataset: RadiographDataset) -> None:
-        self.splits: list[RadiographSplit] = [dataset.split(name) for name in dataset.splits]
-        self._ends = list(accumulate(len(split) for split in self.splits))
-        self.ids = [name for split in self.splits for name in split.ids()]
-        self.images: Images = Joined(
-            [Pixels(split, np.arange(len(split))) for split in self.splits]
-        )
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def __getitem__(self, row: int) -> Radiograph:
-        split = bisect_right(self._ends, row)
-        return self.splits[split][row - (self._ends[split] - len(self.splits[split]))]
-
-    def without_images(self) -> Iterator[Radiograph]:
-        """All in order, without pixels."""
-        for split in self.splits:
-            yield from split.without_images()
-
-
 class Pool:
-    """The pixels of candidates: the set's own and those that were drawn."""
+    """All candidates: the set's own images, then those that were drawn."""
 
-    def __init__(self, rows: SetRows, drawn: RadiographSplit | None) -> None:
-        self.rows, self.drawn = rows, drawn
-        images = [rows.images]
-        if drawn is not None and len(drawn):
-            images.append(Pixels(drawn, np.arange(len(drawn))))
-        self._images = Joined(images)
+    def __init__(self, rows: ImageSet, drawn: RadiographSplit | None = None) -> None:
+        self.rows = rows
+        self.all = rows if not drawn else ImageSet.of(*rows.splits, drawn)
 
     def images(self, candidates: Sequence[Candidate]) -> Images:
         """Their images, read when they are asked for."""
         places = [self.place(candidate) for candidate in candidates]
-        return Chosen(self._images, np.array(places, np.int64))
+        return self.all.take(np.array(places, np.int64)).images
 
     def place(self, candidate: Candidate) -> int:
         """Where it is among all images."""
@@ -104,14 +75,7 @@ class Pool:
 
     def radiograph(self, candidate: Candidate) -> Radiograph:
         """The whole record."""
-        return self.at(self.place(candidate))
-
-    def at(self, place: int) -> Radiograph:
-        """The record at a place among all images."""
-        if place < len(self.rows):
-            return self.rows[place]
-        assert self.drawn is not None
-        return self.drawn[place - len(self.rows)]
+        return self.all[self.place(candidate)]
 
     def id(self, candidate: Candidate) -> str:
         """Its id, which of a further attempt follows from the planned one."""
@@ -153,7 +117,7 @@ class Judges:
 class Screening:
     """What is known of a set while it is screened."""
 
-    def __init__(self, rows: SetRows, judges: Judges) -> None:
+    def __init__(self, rows: ImageSet, judges: Judges) -> None:
         self.rows, self._judges = rows, judges
         self.verdicts: list[Verdict] = []
         self.kept: dict[int, Verdict] = {}  # by row
@@ -223,7 +187,7 @@ def best_of_each_row(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def screen_rows(
-    rows: SetRows,
+    rows: ImageSet,
     judges: Judges,
     *,
     attempts: int,
@@ -235,7 +199,7 @@ def screen_rows(
     `draw` makes candidates of (row, attempt) pairs, in their order, and gives the split that holds
     all that were drawn; None if nothing is drawn.
     """
-    screening, pool = Screening(rows, judges), Pool(rows, None)
+    screening, pool = Screening(rows, judges), Pool(rows)
     for number in range(attempts + 1):
         first = number * best_of
         left = screening.open_rows()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from eval.leakage import checks, held_out_prompts
-from eval.sets import ImageSet, Sets, read_set
+from eval.sets import Sets, read_set
 from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from sample.config import GenerateConfig
 from sample.generate import generate

@@ -19,10 +19,10 @@ from eval.report.formatting import number
 from eval.report.output import check_results, write_results
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
-from roentgen.vision.label_arrays import label_matrix, view_indices
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 SMALL = {"steps": 120, "widths": [8, 16, 32]}

@@ -15,9 +15,14 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import roentgen
-from roentgen import RadiographTensors, compare_images, open_dataset
-from roentgen.comparison import ImageFiles, extract_features, mean_ms_ssim, open_images
-from roentgen.dataset.dataset import DatasetWriter
+from roentgen.comparison import (
+    ImageFiles,
+    compare_images,
+    extract_features,
+    mean_ms_ssim,
+    open_images,
+)
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.metrics.features.frechet import frechet_distance_of_features
@@ -25,6 +30,7 @@ from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import FINDING_NAMES, Finding
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.features.extractor import load_extractor
+from roentgen.vision.radiograph_tensors import RadiographTensors
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64

@@ -39,7 +39,7 @@ from train.config_sections import AugmentConfig
 from train.controlnet import train_controlnet
 from train.loading.augment import Augmenter
 from train.loading.draws import Plan
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 from train.loading.mask_cache import cache_masks
 from train.monitor.mask_fidelity import keep_best, read_best
 from train.setup.base_model import check_same_form
@@ -209,7 +209,7 @@ def test_the_shipped_controlnet_opens_in_diffusers_and_fits_the_tiny_model() -> 
 def test_masks_in_the_cache_are_those_of_the_dataset(phantoms: Path, tmp_path: Path) -> None:
     dataset = open_dataset(phantoms)
     split = dataset.split("train")
-    kept = KeptSplit(split, range(len(split)))
+    kept = FilteredSplit.of(split)
     augmenter = Augmenter(config=AugmentConfig(variants=3), seed=2)
     structures = (*STRUCTURES, "clips")
     cache = cache_masks(

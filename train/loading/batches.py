@@ -18,7 +18,7 @@ from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenLengths
 from train.loading.draws import Draws
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 from train.loading.latent_cache import LatentCache
 from train.loading.mask_cache import MaskCache
 from train.loading.text_cache import StatesCache
@@ -59,7 +59,7 @@ class Prompts:
 
     def __init__(
         self,
-        split: KeptSplit,
+        split: FilteredSplit,
         styles: Sequence[PromptStyle],
         tokenizer: Any,
         *,
@@ -83,7 +83,7 @@ class Prompts:
         ).int()
         self._table = table
 
-    def _check_lengths(self, split: KeptSplit, counts: np.ndarray) -> None:
+    def _check_lengths(self, split: FilteredSplit, counts: np.ndarray) -> None:
         """Raise InputError for prompts beyond the limit, naming the items."""
         beyond = (counts > self.lengths.limit).any(axis=0)
         if not beyond.any():

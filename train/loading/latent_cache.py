@@ -19,7 +19,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import to_tensor
 from roentgen.manifest import fingerprint_of
 from train.loading.augment import Augmenter
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -53,7 +53,7 @@ class LatentCache:
 class LatentPlan:
     """What is to be encoded of a split, and how."""
 
-    split: KeptSplit
+    split: FilteredSplit
     contents: Contents
     shape: tuple[int, ...]  # (C, h, w)
     variants: int
@@ -70,7 +70,7 @@ class LatentPlan:
 
 
 def plan_latents(
-    split: KeptSplit,
+    split: FilteredSplit,
     vae: "AutoencoderKL",
     *,
     dataset: str,
@@ -122,9 +122,11 @@ def cache_latents(caches: Path, plan: LatentPlan, accelerator: "Accelerator") ->
     return LatentCache(cache, plan.shape, plan.variants)
 
 
-def _key(split: KeptSplit, vae: "AutoencoderKL", dataset: str, augmenter: Augmenter | None) -> str:
+def _key(
+    split: FilteredSplit, vae: "AutoencoderKL", dataset: str, augmenter: Augmenter | None
+) -> str:
     """Stands for all that the latents depend on."""
-    ids = hashlib.sha256("\n".join(split.ids()).encode()).hexdigest()
+    ids = hashlib.sha256("\n".join(split.ids).encode()).hexdigest()
     encoder = module_fingerprint(nn.ModuleList([vae.encoder, vae.quant_conv]))
     options = [vae.config.norm_num_groups, vae.config.act_fn]  # which weights do not show
     augmentation = augmenter.identity if augmenter else None
@@ -132,12 +134,12 @@ def _key(split: KeptSplit, vae: "AutoencoderKL", dataset: str, augmenter: Augmen
 
 
 def _variants(
-    split: KeptSplit, rows: range, size: int, augmenter: Augmenter | None
+    split: FilteredSplit, rows: range, size: int, augmenter: Augmenter | None
 ) -> list[np.ndarray]:
     """The images of some rows of the cache, uint8 [size, size]; each is read once."""
     variants = augmenter.config.variants if augmenter else 1
     items = range(rows[0] // variants, rows[-1] // variants + 1)
-    images = dict(zip(items, split.images(items), strict=True))
+    images = dict(zip(items, split.images[np.array(items)], strict=True))
     for item, image in images.items():
         if image.shape != (size, size):
             raise InputError(

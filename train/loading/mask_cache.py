@@ -16,7 +16,7 @@ from roentgen.cache import Cache, Contents, open_cache
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.manifest import fingerprint_of
 from train.loading.augment import Augmenter, move_mask
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,7 +42,7 @@ class MaskCache:
 
 def cache_masks(
     caches: Path,
-    split: KeptSplit,
+    split: FilteredSplit,
     structures: Sequence[str],
     *,
     dataset: str,
@@ -95,9 +95,9 @@ def cache_masks(
 
 
 def _key(
-    split: KeptSplit, structures: Sequence[str], dataset: str, augmenter: Augmenter | None
+    split: FilteredSplit, structures: Sequence[str], dataset: str, augmenter: Augmenter | None
 ) -> str:
     """Stands for all that the masks depend on."""
-    ids = hashlib.sha256("\n".join(split.ids()).encode()).hexdigest()
+    ids = hashlib.sha256("\n".join(split.ids).encode()).hexdigest()
     augmentation = augmenter.identity if augmenter else None
     return fingerprint_of([FORM, dataset, split.name, ids, list(structures), augmentation])

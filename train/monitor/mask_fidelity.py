@@ -20,7 +20,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from roentgen.config import config_to_dict
-from roentgen.dataset.image_arrays import Pixels
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import conditioning
@@ -41,7 +40,6 @@ from roentgen.vision.segmenter import (
     SPEC_FILE,
     Segmenter,
     SegmenterConfig,
-    StructureMasks,
     load_segmenter,
     train_segmenter,
 )
@@ -49,7 +47,7 @@ from train.config import ControlnetConfig
 from train.config_sections import Attention, ObedienceConfig
 from train.engine.attention import attending
 from train.inputs import Inputs
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 from train.monitor.previews import PREVIEW_BATCH, PreviewImage, evaluating
 
 if TYPE_CHECKING:
@@ -169,7 +167,7 @@ def prepare_obedience(
 def segmenter_folder(config: ControlnetConfig, inputs: Inputs) -> Path:
     """Where the segmenter lies, named for all that it depends on."""
     assert config.obedience is not None
-    ids = hashlib.sha256("\n".join(inputs.split.ids()).encode()).hexdigest()
+    ids = hashlib.sha256("\n".join(inputs.split.ids).encode()).hexdigest()
     settings = config_to_dict(config.obedience.segmenter)
     known = [inputs.dataset.fingerprint, inputs.split.name, ids, list(config.structures)]
     key = fingerprint_of([*known, settings, config.seed])
@@ -180,11 +178,10 @@ def train_on(
     inputs: Inputs, structures: tuple[str, ...], config: SegmenterConfig, seed: int
 ) -> Segmenter:
     """A segmenter of the images that are trained on."""
-    split, rows = inputs.split.split, np.array(inputs.split.rows)
     with tqdm(total=config.steps, desc="segmenter", unit="step") as bar:
         return train_segmenter(
-            Pixels(split, rows),
-            StructureMasks([(split, row) for row in rows.tolist()], structures, inputs.size),
+            inputs.split.images,
+            inputs.split.masks(structures),
             structures=structures,
             config=config,
             seed=seed,
@@ -193,7 +190,7 @@ def train_on(
 
 
 def choose_asked(
-    split: KeptSplit,
+    split: FilteredSplit,
     structures: Sequence[str],
     style: PromptStyle,
     *,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_arrays import Chosen, Images
+from roentgen.dataset.image_set import ImageRows, Images
 from roentgen.metrics.conformal import Threshold
 from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.nearest import Nearest
@@ -47,7 +47,7 @@ def duplicates_limit(
     """
     _, first = np.unique(np.asarray(patients), return_index=True)
     lot = numpy_generator(seed, "duplicates").permutation(first)[: config.films]
-    films = Chosen(train, np.sort(lot))
+    films = ImageRows(train, np.sort(lot))
     found = CopyFinder(films, shift=config.shift).nearest(films, others=True)
     patients_too = [str(k) for k in range(len(films))]
     return likeness_limit("duplicates", found.likeness, patients_too, config.false_alarms)
@@ -66,7 +66,7 @@ def duplicates(kept: Images | None, images: Images, shift: int, limit: float) ->
         of = np.where(found.likeness > limit, found.row, -1)
     staying = np.flatnonzero(of < 0)
     while len(staying) > 1:  # an image is compared with its likeliest, which may itself not stay
-        left = Chosen(images, staying)
+        left = ImageRows(images, staying)
         found = CopyFinder(left, shift=shift).nearest(left, others=True)
         likeness[staying] = np.fmax(likeness[staying], found.likeness)
         dropped = _later(found, limit)

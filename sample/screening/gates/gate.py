@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images
 from roentgen.errors import InputError
 from roentgen.metrics.conformal import Threshold, calibrate
 from roentgen.metrics.estimates import Floats

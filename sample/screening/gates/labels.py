@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.metrics.estimates import Floats
 from roentgen.record.findings import FINDING_NAMES, FindingName
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.label_arrays import NotMentioned, label_matrix
 from sample.screening.config import LabelsConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 

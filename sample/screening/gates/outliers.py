@@ -6,7 +6,7 @@ Deep nearest neighbours, Sun et al. 2022: features of length 1.
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_arrays import Images
+from roentgen.dataset.image_set import Images
 from roentgen.metrics.estimates import Floats
 from roentgen.vision.features.network import Extractor
 from sample.screening.config import OutliersConfig

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_arrays import Chosen
+from roentgen.dataset.image_set import ImageRows
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.metrics.estimates import Floats
 from roentgen.record.findings import FINDING_NAMES, FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
 from roentgen.vision.half_films import SIDES, Halves, one_side, shows_sides, side_labels
-from roentgen.vision.label_arrays import NotMentioned
 from sample.screening.config import SidesConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 
@@ -64,7 +64,7 @@ def sides_gate(
         rows = np.flatnonzero((sides >= 0).any(axis=1))
         if not len(rows):
             return result
-        said = network.predict(Halves(Chosen(shown.images, rows))).findings
+        said = network.predict(Halves(ImageRows(shown.images, rows))).findings
         odds = log_odds(said).reshape(len(rows), 2, -1)
         for column, (j, k) in enumerate(kinds):
             other = odds[:, 1 - k, j] - odds[:, k, j]

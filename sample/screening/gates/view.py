@@ -5,9 +5,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.dataset.label_arrays import view_indices
 from roentgen.metrics.estimates import Floats
 from roentgen.record.views import VIEWS
-from roentgen.vision.label_arrays import view_indices
 from sample.screening.config import ViewConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 

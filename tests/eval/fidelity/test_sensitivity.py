@@ -22,6 +22,7 @@ from eval.fidelity.config import FidelityConfig
 from eval.privacy.config import PrivacyConfig
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.imaging.images import encode_png
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
@@ -29,7 +30,6 @@ from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName, states
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
-from roentgen.vision.label_arrays import label_matrix, view_indices
 from roentgen.weights import EXTRACTOR
 
 N, SPOILT = 500, 50

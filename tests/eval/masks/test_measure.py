@@ -290,7 +290,8 @@ def test_masks_of_held_out_patients_are_refused(place: Path, tmp_path: Path) -> 
         for r in made.radiographs
         if r.synthesis
     ]
-    leaked = replace(sets, synthetic={"right": replace(made, radiographs=tuple(films))})
+    vars(made)["radiographs"] = tuple(films)
+    leaked = replace(sets, synthetic={"right": made})
     with pytest.raises(InputError, match=r"masks of 1 patients that are held out .*few-test-3"):
         domains_of(config, leaked)["segmentation"].check()
 

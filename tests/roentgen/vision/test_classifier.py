@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from roentgen.dataset.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
 from roentgen.errors import InputError
 from roentgen.record.findings import Finding, FindingName
 from roentgen.record.radiograph import Radiograph
@@ -19,7 +20,6 @@ from roentgen.vision.classifier import (
     to_input,
     train_classifier,
 )
-from roentgen.vision.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
 from roentgen.weights import EXTRACTOR
 
 FINDINGS: tuple[FindingName, ...] = ("Cardiomegaly", "Edema")

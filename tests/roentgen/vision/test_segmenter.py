@@ -6,10 +6,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from roentgen.dataset.structure_masks import UNKNOWN
 from roentgen.errors import InputError
 from roentgen.metrics.images.dice import dice
 from roentgen.vision.segmenter import (
-    UNKNOWN,
     SegmenterConfig,
     augment,
     load_segmenter,

@@ -12,13 +12,13 @@ import pytest
 from roentgen.config import load_config
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, RadiographSplit, open_dataset
-from roentgen.dataset.image_arrays import Chosen, Images, Pixels
+from roentgen.dataset.image_set import Images, ImageSet
+from roentgen.dataset.label_arrays import label_matrix
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.prepare import PrepareConfig, prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Radiograph, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
-from roentgen.vision.label_arrays import label_matrix
 from roentgen.weights import EXTRACTOR
 from sample.screen import screen
 from sample.screening.config import (
@@ -48,8 +48,8 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pixels(split: RadiographSplit) -> Pixels:
-    return Pixels(split, np.arange(len(split)))
+def pixels(split: RadiographSplit) -> Images:
+    return ImageSet.of(split).images
 
 
 def planted(images: Images, rows: np.ndarray) -> np.ndarray:
@@ -109,8 +109,8 @@ def test_planted_copies_of_real_films_are_found_at_few_false_alarms(tmp_path: Pa
 
     def of(inside: bool) -> Shown:
         rows = [i for i, r in enumerate(records) if (r.patient_id in half) == inside]
-        films = Chosen(pixels(held_out), np.array(rows))
-        return Shown([records[i] for i in rows], films, None)
+        films = ImageSet.of(held_out).take(np.array(rows))
+        return Shown(films.radiographs, films.images, None)
 
     # 38 patients each: a limit at the likeliest of them would let 1 / 39 of strangers through.
     for inside in (True, False):

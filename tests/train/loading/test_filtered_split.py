@@ -12,7 +12,7 @@ from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.findings import states
-from train.loading.filtered_split import keep, tell_refused, write_refused
+from train.loading.filtered_split import excluded_summary, filter_split, write_excluded
 
 
 def count(text: str) -> int:
@@ -23,43 +23,45 @@ def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
     small_dataset: Path, tmp_path: Path
 ) -> None:
     split = open_dataset(small_dataset).split("train")
-    whole = keep(split, None, count, ())
+    whole = filter_split(split, None, count, ())
     assert [r.id for r in whole.without_images()] == [r.id for r in split.without_images()]
-    assert tell_refused(whole) is None
+    assert excluded_summary(whole) is None
     view = split[0].view
     assert view is not None
-    kept = keep(split, RadiographFilter(views=(view,)), count, ())
+    kept = filter_split(split, RadiographFilter(views=(view,)), count, ())
     expected = [r.id for r in split.without_images() if r.view == view]
     assert [r.id for r in kept.without_images()] == expected
     assert [kept[i].id for i in range(len(kept))] == expected
-    assert (kept.images([0])[0] == split.images([kept.rows[0]])[0]).all()
-    assert len(kept) + len(kept.refused) == len(split)
-    write_refused(tmp_path / "excluded.csv", kept.refused)
+    assert (kept.images[:1][0] == split.images([kept.rows[0]])[0]).all()
+    assert len(kept) + len(kept.excluded) == len(split)
+    write_excluded(tmp_path / "excluded.csv", kept.excluded)
     rows = list(csv.DictReader((tmp_path / "excluded.csv").read_text().splitlines()))
     assert {row["id"] for row in rows} == {r.id for r in split.without_images()} - set(expected)
-    told = tell_refused(kept) or ""
-    assert bool(kept.refused) == (f"{len(kept.refused)} left out" in told)
+    told = excluded_summary(kept) or ""
+    assert bool(kept.excluded) == (f"{len(kept.excluded)} excluded" in told)
 
 
 def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
     split = open_dataset(small_dataset).split("train")
     with pytest.raises(InputError, match=r"data.keep leaves nothing of split 'train'"):
-        keep(split, RadiographFilter(section="last_paragraph", min_characters=10_000), count, ())
+        filter_split(
+            split, RadiographFilter(section="last_paragraph", min_characters=10_000), count, ()
+        )
 
 
 def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Path) -> None:
     config = PhantomConfig(train=40, validate=0, test=0)
     prepare(PrepareConfig(phantom=config, size=32, output=tmp_path / "phantoms", workers=1))
     split = open_dataset(tmp_path / "phantoms").split("train")
-    assert len(keep(split, None, count, (), ("lungs", "pneumothorax"))) == len(split)
-    kept = keep(split, None, count, (), ("pneumothorax",))
+    assert len(filter_split(split, None, count, (), ("lungs", "pneumothorax"))) == len(split)
+    kept = filter_split(split, None, count, (), ("pneumothorax",))
     expected = [
         r.id
         for r in split
         if "pneumothorax" in r.masks or states(r.findings).get("Pneumothorax") == "absent"
     ]
     assert [r.id for r in kept.without_images()] == expected
-    assert {item.reason for item in kept.refused} == {"no mask of pneumothorax"}
-    assert len(kept) + len(kept.refused) == len(split)
+    assert {item.reason for item in kept.excluded} == {"no mask of pneumothorax"}
+    assert len(kept) + len(kept.excluded) == len(split)
     with pytest.raises(InputError, match=r"nothing can be trained on of split 'train'"):
-        keep(split, None, count, (), ("liver",))
+        filter_split(split, None, count, (), ("liver",))

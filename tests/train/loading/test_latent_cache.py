@@ -12,7 +12,7 @@ from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
 from train.config_sections import AugmentConfig
 from train.loading.augment import Augmenter
-from train.loading.filtered_split import KeptSplit
+from train.loading.filtered_split import FilteredSplit
 from train.loading.latent_cache import LatentCache, cache_latents, plan_latents
 
 Make = Callable[..., LatentCache]
@@ -24,19 +24,19 @@ def components(make_small_components: Callable[..., Components]) -> Components:
 
 
 @pytest.fixture
-def split(small_dataset: Path) -> KeptSplit:
+def split(small_dataset: Path) -> FilteredSplit:
     whole = open_dataset(small_dataset).split("train")
-    return KeptSplit(whole, range(len(whole)))
+    return FilteredSplit.of(whole)
 
 
 @pytest.fixture
-def make(tmp_path: Path, components: Components, split: KeptSplit) -> Make:
+def make(tmp_path: Path, components: Components, split: FilteredSplit) -> Make:
     """Makes the cache of a split below tmp_path: `make()`."""
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(cpu=True)
 
     def cached(
-        of: KeptSplit = split, augmenter: Augmenter | None = None, dataset: str = "dataset"
+        of: FilteredSplit = split, augmenter: Augmenter | None = None, dataset: str = "dataset"
     ) -> LatentCache:
         plan = plan_latents(of, components.vae, dataset=dataset, size=32, augmenter=augmenter)
         return cache_latents(tmp_path, plan, accelerator)
@@ -55,18 +55,18 @@ def posterior(components: Components, image: np.ndarray) -> tuple[torch.Tensor, 
 
 
 def test_they_are_the_posteriors_of_the_images(
-    make: Make, components: Components, split: KeptSplit
+    make: Make, components: Components, split: FilteredSplit
 ) -> None:
     means, stds = make().posteriors([5, 0, 5])
     assert means.dtype == stds.dtype == torch.float32
     for k, item in enumerate([5, 0, 5]):
-        mean, std = posterior(components, split.images([item])[0])
+        mean, std = posterior(components, split.images[np.array([item])][0])
         torch.testing.assert_close(means[k], mean, rtol=2**-10, atol=2**-10)  # float16
         torch.testing.assert_close(stds[k], std, rtol=2**-10, atol=0)
 
 
 def test_once_made_no_image_is_read(
-    make: Make, split: KeptSplit, monkeypatch: pytest.MonkeyPatch
+    make: Make, split: FilteredSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make().posteriors(range(16))
 
@@ -81,7 +81,7 @@ def test_once_made_no_image_is_read(
 
 
 def test_what_latents_depend_on_makes_another_folder(
-    make: Make, components: Components, split: KeptSplit, tmp_path: Path
+    make: Make, components: Components, split: FilteredSplit, tmp_path: Path
 ) -> None:
     def folders() -> int:
         return len(list(tmp_path.iterdir()))
@@ -95,9 +95,9 @@ def test_what_latents_depend_on_makes_another_folder(
         next(components.vae.encoder.parameters()).add_(1)
     make()
     assert folders() == 2
-    make(KeptSplit(split.split, range(15)))
+    make(split.take(np.arange(15)))
     assert folders() == 3
-    make(KeptSplit(split.split, [1, 0, *range(2, 15)]))
+    make(split.take(np.array([1, 0, *range(2, 15)])))
     assert folders() == 4
     make(augmenter=Augmenter(config=AugmentConfig(variants=2), seed=0))
     assert folders() == 5
@@ -106,7 +106,7 @@ def test_what_latents_depend_on_makes_another_folder(
 
 
 def test_variants_are_the_posteriors_of_changed_images(
-    make: Make, components: Components, split: KeptSplit
+    make: Make, components: Components, split: FilteredSplit
 ) -> None:
     augmenter = Augmenter(config=AugmentConfig(variants=3), seed=7)
     made, plain = make(augmenter=augmenter), make()
@@ -114,7 +114,7 @@ def test_variants_are_the_posteriors_of_changed_images(
     means, _ = made.posteriors(items, variants)
     assert means[0].equal(plain.posteriors([4])[0][0])
     for mean, item, variant in zip(means, items, variants, strict=True):
-        image = augmenter.variant(split.images([item])[0], split[item].id, variant)
+        image = augmenter.variant(split.images[np.array([item])][0], split[item].id, variant)
         expected, _ = posterior(components, image)
         torch.testing.assert_close(mean, expected, rtol=2**-10, atol=2**-10)
     assert not torch.allclose(means[1], means[0], atol=1e-3)
@@ -132,4 +132,4 @@ def test_an_image_of_another_size_is_refused(
 ) -> None:
     other = open_dataset(make_small_dataset(tmp_path / "other", size=64)).split("train")
     with pytest.raises(InputError, match="image 'train-0' is 64x64, others are 32x32"):
-        make(KeptSplit(other, range(2)))
+        make(FilteredSplit.of(other).take(np.arange(2)))

@@ -1,4 +1,4 @@
-"""What is said of radiographs as arrays that a classifier learns from."""
+"""Label arrays: findings and views of radiographs as a classifier learns them."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -21,8 +21,8 @@ def label_matrix(
 ) -> NDArray[np.float32]:
     """(N, findings): 1 present, 0 absent, NaN where uncertain or not mentioned.
 
-    "No Finding" says that all others but devices are absent. With `not_mentioned` = "absent" a
-    radiograph of which anything is said lacks whatever is not said, as label tables are read.
+    "No Finding" makes all others but devices absent. With `not_mentioned` = "absent" a
+    radiograph with any finding counts as negative for all it does not mention, as in label tables.
     """
     result = np.full((len(radiographs), len(findings)), np.nan, dtype=np.float32)
     for row, radiograph in enumerate(radiographs):
