@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from roentgen.config import load_config
-from roentgen.corpora.reader import Exclusion, Plan
+from roentgen.corpora.reader import CorpusPlan, Exclusion
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
 from roentgen.dataset.finalize import SPLITS
@@ -72,7 +72,7 @@ def prepare(config: PrepareConfig) -> str:
 
 def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> str:
     reader = make_reader(config)
-    plan = by_split(Plan(*reader.plan()))
+    plan = by_split(CorpusPlan(*reader.plan()))
     limit = BadItems(config.max_bad_share, plan)
     limit.check()
     if not plan.items:
@@ -117,7 +117,7 @@ def _open(
     config: PrepareConfig,
     work: PreparationFolder,
     identity: Mapping[str, Any],
-    plan: Plan,
+    plan: CorpusPlan,
     limit: BadItems,
 ) -> None:
     """Open the work folder, and say what an earlier run left in it."""
@@ -139,7 +139,7 @@ def _open(
 
 
 def _make_all(
-    config: PrepareConfig, maker: PartMaker, plan: Plan, limit: BadItems, launch: Launch
+    config: PrepareConfig, maker: PartMaker, plan: CorpusPlan, limit: BadItems, launch: Launch
 ) -> None:
     """Make the parts that are missing; the bar shows what all processes have done."""
     at = {int(i) for i in np.linspace(0, len(plan.items) - 1, min(len(plan.items), _ON_SHEET))}

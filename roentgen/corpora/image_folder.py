@@ -1,22 +1,17 @@
-"""The Hugging Face image-folder layout: metadata.csv, .jsonl or .parquet beside the images.
+"""Hugging Face image folder: metadata.csv, .jsonl or .parquet beside the images.
 
 train/metadata.csv with the columns file_name, ...; or one metadata file for all, whose file names
-may begin with the split's folder. The other columns are mapped as a table's are.
+may begin with the split's folder. The other columns are mapped like those of a table.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NamedTuple
 
-from roentgen.corpora.reader import Exclusion, Plan, Unmapped
-from roentgen.corpora.scanning.file_index import first_of, wrong_root
-from roentgen.corpora.table import Item, TableConfig, TableReader
+from roentgen.corpora.reader import CorpusPlan
+from roentgen.corpora.scanning.image_files import first_of
+from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.table import TableConfig, TableReader
 from roentgen.errors import InputError
-from roentgen.imaging.images import Fit
-from roentgen.manifest import License
-from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.radiograph import Split
 from roentgen.record.splits import Fractions, SplitRules
 from roentgen.setting_checks import require
 
@@ -32,7 +27,7 @@ _ALL_TRAIN = SplitRules(fractions=Fractions(train=1, validate=0, test=0))
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolderConfig(TableConfig):
-    """An image folder; the fields name the columns of its metadata, as a table's do."""
+    """An image folder; the fields name the columns of its metadata, as those of a table do."""
 
     file: str = ""
     """The metadata file in each folder; blank: metadata.csv, .jsonl or .parquet."""
@@ -46,99 +41,58 @@ class ImageFolderConfig(TableConfig):
         )
 
 
-class ImageFolderItem(NamedTuple):
-    """One row of a metadata file."""
-
-    id: str
-    folder: str  # "" for the root
-    item: Item
-
-
 @dataclass(frozen=True)
-class ImageFolderReader:
-    """Reads an image folder; see `roentgen.corpora.reader.CorpusReader`.
-
-    `split.published: folders` splits by the folders' names.
-    """
+class ImageFolderReader(TableReader):
+    """Reads an image folder. `split.published: folders` splits by the folders' names."""
 
     config: ImageFolderConfig
-    split: SplitRules
-    size: int
-    fit: Fit
-    seed: int
 
-    def __post_init__(self) -> None:
-        if self.split.column is None:
-            self.split.check_published(("folders",))
+    section = "image_folder"
+    published_splits = ("folders",)
 
-    @property
-    def licenses(self) -> Sequence[License]:
-        """As configured."""
-        return self.config.licenses
-
-    @cached_property
-    def _readers(self) -> dict[str, TableReader]:
-        """A table reader for each folder with a metadata file."""
+    def plan(self) -> CorpusPlan:
+        """The rows of all metadata files."""
         c = self.config
-        readers = {}
-        rules = _ALL_TRAIN if self.split.published else self.split
+        scan = Scan(complete=True)
+        found = False
         for folder in ("", *_FOLDERS):
             table = first_of(c.root / folder, (c.file,) if c.file else _TABLES)
             if table is not None and table.is_file():
-                config = replace(c, root=c.root / folder, file=table.name)
-                readers[folder] = TableReader(config, rules, self.size, self.fit, self.seed)
-        return readers
+                found = True
+                self._plan_folder(folder, table.name, scan)
+        if not found:
+            table_name = c.file or _TABLES[0]
+            raise self.wrong_root(f"{table_name} here or in train/, validation/ and test/")
+        scan.check_splits(f"image_folder.root {c.root}")
+        return scan.plan()
 
-    def plan(self) -> Plan:
-        """The rows of all metadata files."""
-        root = self.config.root
-        if not self._readers:
-            expected = f"{self.config.file or _TABLES[0]} here or in train/, validation/ and test/"
-            raise wrong_root("image_folder.root", root, expected)
-        items: dict[str, ImageFolderItem] = {}
-        excluded: list[Exclusion] = []
-        unmapped: Counter[Unmapped] = Counter()
-        splits: dict[str, Split] = {}
-        for folder, reader in self._readers.items():
-            plan = reader.plan()
-            unmapped.update(plan.unmapped)
-            excluded += [replace(out, id=self._id(folder, out.id)) for out in plan.excluded]
-            for item in plan.items:
-                name = self._id(folder, item.id)
-                try:
-                    mine = self._split(folder, item)
-                except InputError as error:
-                    excluded.append(Exclusion(id=name, reason=str(error)))
-                    continue
-                if name in items:
-                    excluded.append(Exclusion(id=name, reason="the id stands twice"))
-                    continue
-                patient = item.row[self.config.patient_id]
-                if splits.setdefault(patient, mine) != mine:
-                    raise InputError(
-                        f"image_folder.root {root}: patient {patient!r} is in both "
-                        f"{splits[patient]} and {mine}; use split.fractions"
-                    )
-                items[name] = ImageFolderItem(name, folder, replace(item, id=name, split=mine))
-        return Plan(list(items.values()), excluded, unmapped)
+    def _plan_folder(self, folder: str, table: str, scan: Scan) -> None:
+        c = self.config
+        rules = _ALL_TRAIN if self.split.published else self.split
+        config = replace(c, root=c.root / folder, file=table)
+        plan = TableReader(config, rules, self.size, self.fit, self.seed).plan()
 
-    def _id(self, folder: str, name: str) -> str:
-        """File names may repeat from folder to folder; ids of a column may not."""
-        return f"{folder}/{name}" if folder and self.config.id is None else name
+        def identify(name: str) -> str:  # file names may repeat from folder to folder, ids may not
+            return f"{folder}/{name}" if folder and c.id is None else name
 
-    def _split(self, folder: str, item: Item) -> Split:
-        """The split of a row: its own, or that of its folder."""
-        if self.split.published is None:
-            return item.split
-        first = folder or item.row[self.config.image].partition("/")[0]
-        patient = item.row[self.config.patient_id]
-        if first not in _FOLDERS:
-            raise InputError("the image is in no split's folder: train, validation or test")
-        return self.split.of_patient(patient, self.seed, _FOLDERS[first])
+        scan.unmapped.update(plan.unmapped)
+        scan.excluded += [replace(out, id=identify(out.id)) for out in plan.excluded]
+        for item in plan.items:
+            name = identify(item.id)
+            with scan.excluding(name):
+                path = f"{folder}/{item.path}" if folder else item.path
+                split = item.split
+                if self.split.published is not None:
+                    split = self.split_of(item.patient, _split_of_folder(path))
+                if name in scan.items:
+                    raise InputError("the id appears twice")
+                study = self._study(item.row, name)
+                scan.accept(item._replace(id=name, study=study, split=split, path=path))
 
-    def read(self, item: ImageFolderItem) -> list[Radiograph]:
-        """Read one row's image."""
-        reader = self._readers[item.folder]
-        source = self.config.source or self.config.root.name
-        read = reader.read(item.item)
-        return read if self.config.source_column else [replace(r, source=source) for r in read]
+
+def _split_of_folder(path: str) -> Split:
+    """The split whose folder an image is in."""
+    folder = path.partition("/")[0]
+    if folder not in _FOLDERS:
+        raise InputError("the image is in no split's folder: train, validation or test")
+    return _FOLDERS[folder]

@@ -1,4 +1,4 @@
-"""The embedded corpus: phantom studies, drawn on the spot, with exact truth."""
+"""Phantom corpus: simulated studies, computed when they are read, with exact ground truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from roentgen.corpora.reader import Exclusion
+from roentgen.corpora.reader import CorpusPlan
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
 from roentgen.phantom.reports import plain_caption, write_report
@@ -60,7 +60,7 @@ class PhantomReader:
         """Phantoms are ours to give away."""
         return (LICENSE,)
 
-    def plan(self) -> tuple[list[PhantomStudy], list[Exclusion]]:
+    def plan(self) -> CorpusPlan:
         """The studies of all splits."""
         splits: tuple[Split, ...] = get_args(Split)
         studies = [
@@ -68,7 +68,7 @@ class PhantomReader:
             for split in splits
             for number in range(getattr(self.config, split))
         ]
-        return studies, []
+        return CorpusPlan(studies)
 
     def __post_init__(self) -> None:
         require(

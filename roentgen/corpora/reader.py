@@ -1,12 +1,17 @@
-"""What every corpus reader gives to `roentgen.prepare`."""
+"""Corpus reader: what every corpus gives to `roentgen.prepare`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.radiograph import Radiograph
+
+
+class UnwantedError(InputError):
+    """The configuration excludes an item: a filter, not damage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,36 +32,36 @@ class Exclusion:
 
 
 class Unmapped(NamedTuple):
-    """What a corpus says of something taken that the dataset cannot say, or does not say at all."""
+    """A value of an accepted item that the dataset cannot represent, or that is missing."""
 
     field: str  # finding, view, age, sex, race, report or labels
-    word: str  # "" where the corpus says nothing
+    word: str  # "" for a missing value
     why: str
 
 
-class Plan(NamedTuple):
-    """The work on a corpus, found without reading an image.
+class CorpusPlan(NamedTuple):
+    """The items of a corpus, found without reading an image.
 
-    Each item is an id or has an attribute `id`; `unmapped` counts what is lost of the items.
+    Each item is an id or has an attribute `id`; `unmapped` counts the values that items lose.
     """
 
     items: Sequence[Any]
-    excluded: Sequence[Exclusion]
+    excluded: Sequence[Exclusion] = ()
     unmapped: Mapping[Unmapped, int] = MappingProxyType({})
 
 
 class CorpusReader(Protocol):
-    """A corpus. Readers go to worker processes, so they hold plain values."""
+    """A corpus. Readers are sent to worker processes, so they hold plain values."""
 
     @property
     def licenses(self) -> Sequence[License]:
-        """The terms the corpus is under."""
+        """The terms of the corpus."""
 
-    def plan(self) -> tuple[Any, ...]:
-        """(items, exclusions) or a Plan: a cheap scan that raises InputError for a wrong corpus."""
+    def plan(self) -> CorpusPlan:
+        """A cheap scan. Raises InputError for a folder that is not the corpus."""
 
     def read(self, item: Any) -> Sequence[Radiograph | Unmapped]:
-        """The radiographs of one item, and what only its image file told and is lost.
+        """The radiographs of one item, and the values of its image file that are lost.
 
-        Raises InputError for a bad item, which is excluded.
+        Raises InputError for a bad item, UnwantedError for one that the configuration excludes.
         """

@@ -1,30 +1,30 @@
 """A corpus described by a table: image paths plus columns that the configuration maps."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from roentgen.corpora.reader import Exclusion, Plan, Unmapped
-from roentgen.corpora.scanning.mask_table import MaskTable, plan_masks
-from roentgen.corpora.scanning.row_filter import Where, check_path
-from roentgen.corpora.scanning.rows import read_rows
+from roentgen.corpora.image_corpus import ImageCorpusReader
+from roentgen.corpora.reader import CorpusPlan, UnwantedError
+from roentgen.corpora.scanning.mask_table import MaskTable, read_mask_table
+from roentgen.corpora.scanning.row_filter import RowFilter, check_path
+from roentgen.corpora.scanning.scan import Scan
 from roentgen.corpora.scanning.value_mapping import (
     Meanings,
     finding_of_value,
     parse_age,
     parse_sex,
     parse_split,
-    view_of,
+    view_of_cell,
 )
 from roentgen.errors import InputError
-from roentgen.imaging.images import Fit, encode_png, open_gray, prepare_image
+from roentgen.imaging.images import image_size
 from roentgen.imaging.masks import prepare_mask
 from roentgen.manifest import License
 from roentgen.record.findings import Finding, FindingName
 from roentgen.record.radiograph import Radiograph, Report, Split
-from roentgen.record.splits import SplitRules, split_of_patient
 from roentgen.record.views import View
 from roentgen.setting_checks import require
 
@@ -52,7 +52,7 @@ class TableConfig:
     file: str
     """The table, below `root`."""
     licenses: tuple[License, ...]
-    """The terms of every licence that the rows name."""
+    """The terms of every license that the rows name."""
     image: str
     """Column with the image's path."""
     patient_id: str
@@ -64,13 +64,13 @@ class TableConfig:
     view: str | None = None
     """Column with the view; blank means unknown."""
     views: dict[str, View | None] = field(default_factory=dict)
-    """What other words than PA, AP, LATERAL mean; null: unknown."""
+    """Meanings of other words than PA, AP, LATERAL; null: unknown."""
     findings: str | None = None
     """Column with a list of finding words."""
     separator: str = ";"
-    """What stands between finding words."""
+    """Separator of the finding words."""
     meanings: dict[str, Finding | None] = field(default_factory=dict)
-    """What a finding word means; null: excluded by name. Others are listed in unmapped.csv."""
+    """Meanings of the finding words; null: excluded by name. Others are listed in unmapped.csv."""
     finding_columns: dict[str, FindingName] = field(default_factory=dict)
     """Columns with one finding each: 1 present, 0 absent, -1 uncertain, blank not mentioned."""
     report: ReportColumns | None = None
@@ -84,8 +84,8 @@ class TableConfig:
     source: str | None = None
     """The source's name, if no column has it; null: the root folder's name."""
     license_column: str | None = None
-    """Column with the licence's name; null: the one licence above holds for all."""
-    where: tuple[Where, ...] = ()
+    """Column with the license's name; null: the one license above holds for all."""
+    where: tuple[RowFilter, ...] = ()
     """Which rows to take; the others are listed in excluded.csv."""
     masks: MaskTable | None = None
     """Masks of the images."""
@@ -98,29 +98,31 @@ class TableConfig:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Item:
+class TableItem(NamedTuple):
     """One row that passed the scan."""
 
     id: str
-    row: dict[str, str]
+    patient: str
+    study: str
     split: Split
-    masks: tuple[tuple[str, str], ...] = ()  # (structure, path)
+    path: str
+    row: dict[str, str]
+    masks: tuple[tuple[str, str], ...]  # (structure, path)
 
 
 @dataclass(frozen=True)
-class TableReader:
-    """Reads a table corpus; see `roentgen.corpora.reader.CorpusReader`."""
+class TableReader(ImageCorpusReader[TableConfig]):
+    """Reads a table of image paths."""
 
-    config: TableConfig
-    split: SplitRules
-    size: int | None
-    fit: Fit
-    seed: int
+    section = "table"
+
+    def __post_init__(self) -> None:
+        if self.split.column is None:
+            super().__post_init__()
 
     @property
     def licenses(self) -> Sequence[License]:
-        """All licences that rows may name."""
+        """All licenses that rows may name."""
         return self.config.licenses
 
     @cached_property
@@ -134,98 +136,87 @@ class TableReader:
         named = [*(w.column for w in c.where), *c.finding_columns]
         return [column for column in [*single, *named] if column is not None]
 
-    def plan(self) -> Plan:
+    def plan(self) -> CorpusPlan:
         """Scan the tables; images are not touched."""
-        if not self.config.root.is_dir():
-            raise InputError(f"table.root {self.config.root} is not a folder")
-        masks, excluded = plan_masks(self.config.masks, self.fit) if self.config.masks else ({}, [])
-        unmapped: Counter[Unmapped] = Counter()
-        items: dict[str, Item] = {}
-        splits: dict[str, Split] = {}
-        meanings = Meanings(self.config.meanings, self.config.separator)
-        path = self.config.root / self.config.file
-        for number, row in enumerate(read_rows(path, self._columns), start=1):
-            try:
-                item = self._plan_row(row, number, masks)
-            except InputError as error:
-                name = row[self.config.image] if row else f"row {number}"
-                excluded.append(Exclusion(id=name, reason=str(error)))
-                continue
-            if isinstance(item, Exclusion):
-                excluded.append(item)
-                continue
-            if item.id in items:
-                excluded.append(Exclusion(id=item.id, reason="the id stands twice in the table"))
-                continue
-            patient = item.row[self.config.patient_id]
-            if splits.setdefault(patient, item.split) != item.split:
-                raise InputError(
-                    f"{path}: patient {patient!r} is in both {splits[patient]} and {item.split}; "
-                    "use split.fractions"
-                )
-            items[item.id] = item
-            if self.config.findings is not None:
-                unmapped.update(meanings.unmapped(item.row[self.config.findings]))
-        return Plan(list(items.values()), excluded, unmapped)
+        c = self.config
+        if not c.root.is_dir():
+            raise InputError(f"table.root {c.root} is not a folder")
+        scan = Scan(complete=True)
+        masks = read_mask_table(c.masks, self.fit, scan) if c.masks else {}
+        meanings = Meanings(c.meanings, c.separator)
+        table = c.root / c.file
+        for place, row in scan.rows(table, self._columns):
+            name = row[c.id] if c.id else str(PurePosixPath(row[c.image]).with_suffix(""))
+            with scan.excluding(name if name and row[c.image] else place):
+                item = self._plan_row(name, row, masks)
+                if name in scan.items:
+                    raise InputError("the id appears twice in the table")
+                scan.accept(item, meanings.unmapped(row[c.findings]) if c.findings else ())
+        scan.check_splits(str(table))
+        return scan.plan()
 
     def _plan_row(
-        self, row: dict[str, str] | None, number: int, masks: dict[str, dict[str, str]]
-    ) -> Item | Exclusion:
+        self, name: str, row: dict[str, str], masks: dict[str, dict[str, str]]
+    ) -> TableItem:
         """Raises InputError for a row that cannot be used."""
         c = self.config
-        if row is None:
-            raise InputError("the row has not as many fields as the header, or is no JSON object")
-        image = row[c.image]
-        name = row[c.id] if c.id else str(PurePosixPath(image).with_suffix("")) if image else ""
+        image, patient = row[c.image], row[c.patient_id]
         if not name or not image:
-            raise InputError(f"row {number} has no {'image' if not image else 'id'}")
+            raise InputError(f"the row has no {'image' if not image else 'id'}")
         for where in c.where:
             refusal = where.refusal(row[where.column])
             if refusal:
-                return Exclusion(id=name, reason=refusal, expected=True)
+                raise UnwantedError(refusal)
         check_path(image)
-        if not row[c.patient_id]:
+        if not patient:
             raise InputError(f"{c.patient_id} is blank: the split needs the patient")
         known = [item.name for item in c.licenses]
         if c.license_column and row[c.license_column] not in known:
             raise InputError(
-                f"licence {row[c.license_column]!r} is not in table.licenses: {', '.join(known)}"
+                f"license {row[c.license_column]!r} is not in table.licenses: {', '.join(known)}"
             )
         if self.split.column is not None:
             split = parse_split(row[self.split.column], self.split.words)
         else:
-            assert self.split.fractions is not None
-            split = split_of_patient(row[c.patient_id], self.seed, self.split.fractions)
-        mine = tuple(sorted(masks.get(image, {}).items()))
-        return Item(id=name, row=row, split=split, masks=mine)
+            split = self.split_of(patient)
+        return TableItem(
+            id=name,
+            patient=patient,
+            study=self._study(row, name),
+            split=split,
+            path=image,
+            row=row,
+            masks=tuple(sorted(masks.get(image, {}).items())),
+        )
 
-    def read(self, item: Item) -> list[Radiograph]:
+    def _study(self, row: dict[str, str], name: str) -> str:
+        column = self.config.study_id
+        return row[column] if column and row[column] else name
+
+    def read(self, item: TableItem) -> list[Radiograph]:
         """Read one row's image and masks."""
         c, row = self.config, item.row
-        path = c.root / row[c.image]
-        pixels = prepare_image(path, self.size, self.fit)
+        image = self.image(item)
         masks = {}
         for structure, file in item.masks:
             assert c.masks is not None
             check_path(file)
-            size = open_gray(path).size
+            size = image_size(self.path(item))
             masks[structure] = prepare_mask(c.masks.root / file, size, self.size, self.fit)
-        radiograph = Radiograph(
-            id=item.id,
-            patient_id=row[c.patient_id],
-            study_id=row[c.study_id] if c.study_id and row[c.study_id] else item.id,
-            split=item.split,
-            image=encode_png(pixels),
-            view=view_of(row[c.view], c.views) if c.view else None,
-            findings=tuple(self._findings(row)),
-            report=self._report(row),
-            masks=masks,
-            age=parse_age(row[c.age]) if c.age else None,
-            sex=parse_sex(row[c.sex]) if c.sex else None,
-            source=row[c.source_column] if c.source_column else c.source or c.root.name,
-            license=row[c.license_column] if c.license_column else c.licenses[0].name,
-        )
-        return [radiograph]
+        return [
+            self.radiograph(
+                item,
+                image,
+                view=view_of_cell(row[c.view], c.views) if c.view else None,
+                findings=tuple(self._findings(row)),
+                report=self._report(row),
+                masks=masks,
+                age=parse_age(row[c.age]) if c.age else None,
+                sex=parse_sex(row[c.sex]) if c.sex else None,
+                source=row[c.source_column] if c.source_column else c.source or c.root.name,
+                license_name=row[c.license_column] if c.license_column else c.licenses[0].name,
+            )
+        ]
 
     def _findings(self, row: dict[str, str]) -> Iterator[Finding]:
         c = self.config

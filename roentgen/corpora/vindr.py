@@ -1,9 +1,9 @@
-"""VinDr-CXR: films that three radiologists read, with boxes; PhysioNet's and Kaggle's files.
+"""VinDr-CXR: images read by three radiologists, with boxes; PhysioNet's and Kaggle's files.
 
-A finding is present where more than half of a film's readers marked it, uncertain where fewer did.
-Findings that the readers' list holds under the same name are absent where nobody marked them.
-The boxes of all readers are kept as drawn. The official test films have one reading, agreed upon.
-No file says which patient a film is of: each film counts as a patient.
+A finding is present where more than half of an image's readers marked it, uncertain where fewer
+did. Findings that the readers' list holds under the same name are absent where no reader marked
+them. The boxes of all readers stay as drawn. The official test images have one consensus reading.
+No file tells the patient of an image: each image counts as a patient.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from roentgen.corpora.reader import Plan, Unmapped
-from roentgen.corpora.scanning.dicom_header import film_header
-from roentgen.corpora.scanning.file_index import FileIndex, first_of, wrong_root
-from roentgen.corpora.scanning.rows import column_names, read_rows
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.reader import CorpusPlan, Unmapped
+from roentgen.corpora.scanning.dicom_header import read_radiograph_header
+from roentgen.corpora.scanning.image_files import FileIndex, first_of
+from roentgen.corpora.scanning.rows import column_names
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
-from roentgen.imaging.boxes import place_box
-from roentgen.imaging.images import Fit, encode_png, image_size, prepare_image
+from roentgen.imaging.boxes import SourceBox, place_boxes
+from roentgen.imaging.images import image_size
 from roentgen.manifest import License
 from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, State
-from roentgen.record.radiograph import Radiograph, Split
-from roentgen.record.splits import SplitRules
+from roentgen.record.radiograph import Box, Radiograph, Split
 
 LICENSE = License(
     name="PhysioNet Credentialed Health Data License 1.5.0",
@@ -62,8 +62,8 @@ MEANINGS: dict[str, Finding | None] = {
     "Rib fracture": Finding(name="Fracture", detail="rib fracture"),
     "Tuberculosis": None,
 }
-# On the readers' list under the same name: not marked is absent. Of others (a "lung opacity" that
-# is no consolidation, no nodule, ...) it would be a guess.
+# On the readers' list under the same name: not marked means absent. For others (a "lung opacity"
+# that is no consolidation, no nodule, ...) that would be a guess.
 _LISTED: dict[str, FindingName] = {
     "Atelectasis": "Atelectasis",
     "Cardiomegaly": "Cardiomegaly",
@@ -74,40 +74,40 @@ _LISTED: dict[str, FindingName] = {
     "Pneumothorax": "Pneumothorax",
 }
 _KAGGLE = ("Atelectasis", "Cardiomegaly", "Consolidation", "Pleural effusion", "Pneumothorax")
-_AGREED = "agreed"  # the reader's name where there is one reading
+_CONSENSUS = "agreed"  # the reader's name of the one consensus reading
 _EDGES = ("x_min", "y_min", "x_max", "y_max")
-_PARTS: tuple[Split, ...] = ("train", "test")
-_DICOM = (".dicom", ".dcm")  # the boxes hold on films of the original size only
+_SPLITS: tuple[Split, ...] = ("train", "test")
+_DICOM = (".dicom", ".dcm")  # boxes fit images of the original size only
 
 Votes = dict[str, set[str]]  # words by reader
 
 
 @dataclass(frozen=True, kw_only=True)
-class VindrConfig:
+class VindrConfig(ImageCorpusConfig):
     """VinDr-CXR: the folder from PhysioNet, or the one of Kaggle's VinBigData challenge."""
 
     root: Path
     """PhysioNet: the folder with annotations/, train/ and test/. Kaggle: train.csv and train/."""
-    whole_tree: bool = False
-    """Whether all films should be here: a missing one is then a bad item."""
 
 
 class VindrItem(NamedTuple):
-    """One film."""
+    """One image."""
 
     id: str
+    patient: str
+    study: str
     split: Split
-    path: str  # below root
+    path: str
     findings: tuple[Finding, ...]
-    boxes: tuple[tuple[str, float, float, float, float], ...]  # structure, left, top, right, bottom
+    boxes: tuple[SourceBox, ...]
 
 
 @dataclass
 class _Readings:
-    """What all readers say of a film."""
+    """The readings of one image."""
 
     votes: Votes = field(default_factory=dict)
-    boxes: list[tuple[str, float, float, float, float]] = field(default_factory=list)
+    boxes: list[SourceBox] = field(default_factory=list)
     wrong: str | None = None
 
     def unmapped(self) -> Iterator[Unmapped]:
@@ -124,106 +124,81 @@ class _Readings:
         try:
             left, top, right, bottom = map(float, cells)
         except ValueError:
-            self.wrong = f"a box of {word} has something else than four numbers"
+            self.wrong = f"a box of {word} is not four numbers"
         else:
-            self.boxes.append((word.lower(), left, top, right, bottom))
+            self.boxes.append(SourceBox(word.lower(), left, top, right, bottom))
 
 
 @dataclass(frozen=True)
-class VindrReader:
-    """Reads VinDr-CXR; see `roentgen.corpora.reader.CorpusReader`."""
+class VindrReader(ImageCorpusReader[VindrConfig]):
+    """Reads VinDr-CXR."""
 
-    config: VindrConfig
-    split: SplitRules
-    size: int
-    fit: Fit
-    seed: int
+    section = "vindr"
+    source = "VinDr-CXR"
+    license = LICENSE
+    published_splits = ("official",)
 
-    def __post_init__(self) -> None:
-        self.split.check_published(("official",))
-
-    @property
-    def licenses(self) -> Sequence[License]:
-        """PhysioNet's licence for credentialed users."""
-        return (LICENSE,)
-
-    def plan(self) -> Plan:
-        """The films that the tables name."""
+    def plan(self) -> CorpusPlan:
+        """The images that the tables name."""
         root = self.config.root
-        scan = Scan(whole=self.config.whole_tree)
-        parts = {part: first_of(root, _tables(part)) for part in _PARTS}
-        if not any(parts.values()):
-            expected = "annotations/annotations_train.csv (PhysioNet) or train.csv (Kaggle)"
-            raise wrong_root("vindr.root", root, expected)
-        for part, table in parts.items():
-            if table is not None and (root / part).is_dir():
-                self._plan_part(part, table, scan)
+        scan = Scan(complete=self.config.complete)
+        tables = {split: first_of(root, _tables(split)) for split in _SPLITS}
+        if not any(tables.values()):
+            raise self.wrong_root(
+                "annotations/annotations_train.csv (PhysioNet) or train.csv (Kaggle)"
+            )
+        for split, table in tables.items():
+            if table is not None and (root / split).is_dir():
+                self._plan_split(split, table, scan)
         if not scan.items:
-            raise wrong_root("vindr.root", root, "train/ or test/ with <image_id>.dicom inside")
+            raise self.wrong_root("train/ or test/ with <image_id>.dicom inside")
         return scan.plan()
 
-    def _plan_part(self, part: Split, table: Path, scan: Scan) -> None:
-        films = FileIndex(self.config.root / part, _DICOM)
-        labels = table.with_name(f"image_labels_{part}.csv")
+    def _plan_split(self, split: Split, table: Path, scan: Scan) -> None:
+        files = FileIndex(self.config.root, self.config.root / split, _DICOM)
+        labels = table.with_name(f"image_labels_{split}.csv")
         found: dict[str, _Readings] = {}
         _read_boxes(table, found, scan, vote=not labels.is_file())
         listed: Sequence[str] = _KAGGLE
         if labels.is_file():
             listed = _read_labels(labels, found, scan)
-        for film, readings in found.items():
-            try:
+        for name, readings in found.items():
+            with scan.excluding(name):
                 if readings.wrong:
                     raise InputError(readings.wrong)
                 findings = merge_readings(readings.votes, listed)
-                path = films.find(film)
-            except InputError as error:
-                scan.drop(film, str(error))
-                continue
-            split = self.split.of_patient(film, self.seed, part)
-            if path is None:
-                scan.missing(film)
-            else:
-                item = VindrItem(film, split, f"{part}/{path}", findings, tuple(readings.boxes))
-                scan.keep(item, readings.unmapped())
-        for film in films.others(found.keys()):
-            scan.drop(film, f"not in {table.name}", expected=True)
+                item = VindrItem(
+                    id=name,
+                    patient=name,
+                    study=name,
+                    split=self.split_of(name, split),
+                    path=files.find(name),
+                    findings=findings,
+                    boxes=tuple(readings.boxes),
+                )
+                scan.accept(item, readings.unmapped())
+        for name in files.others(found.keys()):
+            scan.exclude(name, f"not in {table.name}", expected=True)
 
     def read(self, item: VindrItem) -> list[Radiograph | Unmapped]:
-        """Read one film."""
-        path = self.config.root / item.path
-        pixels = prepare_image(path, self.size, self.fit)
-        header = film_header(path, adults=True)
-        width, height = image_size(path) if item.boxes else (0, 0)
+        """Read one image."""
+        path = self.path(item)
+        image, header = self.image(item), read_radiograph_header(path, adults=True)
+        boxes: tuple[Box, ...] = ()
         if item.boxes:
             header.check_upright()
-        placed = [
-            place_box(*box, width=width, height=height, size=self.size, fit=self.fit)
-            for box in item.boxes
-        ]
-        return [
-            Radiograph(
-                id=item.id,
-                patient_id=item.id,
-                study_id=item.id,
-                split=item.split,
-                image=encode_png(pixels),
-                view=header.view,
-                findings=item.findings,
-                boxes=tuple(box for box in placed if box is not None),
-                age=header.age,
-                sex=header.sex,
-                source="VinDr-CXR",
-                license=LICENSE.name,
-            ),
-            *header.unmapped,
-        ]
+            boxes = place_boxes(item.boxes, image_size(path), self.size, self.fit)
+        radiograph = self.radiograph(
+            item, image, findings=item.findings, boxes=boxes, **header.known
+        )
+        return [radiograph, *header.unmapped]
 
 
 def merge_readings(votes: Votes, listed: Sequence[str]) -> tuple[Finding, ...]:
-    """One finding for each name that the readers of a film spoke of, in the order of the 14.
+    """One finding for each name that the readers of an image marked, in the order of the 14.
 
-    `listed` are the words that every reader's list has. Raises InputError for a reader who saw no
-    finding and one.
+    `listed` are the words on every reader's list. Raises InputError for a reader who marked both
+    "No finding" and a finding.
     """
     marked: dict[FindingName, dict[str, set[str | None]]] = {}  # details by reader
     for reader, words in votes.items():
@@ -239,7 +214,7 @@ def merge_readings(votes: Votes, listed: Sequence[str]) -> tuple[Finding, ...]:
         readers = marked.get(name, {})
         agreed = 2 * len(readers) > len(votes)
         if not readers or (name == "No Finding" and not agreed):
-            continue  # one normal among abnormal readings says only that the others are uncertain
+            continue  # one normal among abnormal readings only makes the others uncertain
         details = set.union(*readers.values())
         detail = next(iter(details)) if len(details) == 1 else None
         state: State = "present" if agreed else "uncertain"
@@ -247,22 +222,20 @@ def merge_readings(votes: Votes, listed: Sequence[str]) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _tables(part: str) -> tuple[str, ...]:
-    names = (f"annotations/annotations_{part}.csv", f"annotations_{part}.csv")
-    return (*names, "train.csv") if part == "train" else names
+def _tables(split: str) -> tuple[str, ...]:
+    names = (f"annotations/annotations_{split}.csv", f"annotations_{split}.csv")
+    return (*names, "train.csv") if split == "train" else names
 
 
 def _rows(table: Path, columns: Sequence[str], scan: Scan) -> Iterator[dict[str, str]]:
-    """Rows with a film's id and its reader."""
-    agreed = "rad_id" not in column_names(table) and "test" in table.name
-    wanted = ["image_id", *columns, *(() if agreed else ("rad_id",))]
-    for number, row in enumerate(read_rows(table, wanted), start=1):
-        if row is None:
-            scan.drop(f"{table.name} row {number}", "the row has not as many fields as the header")
-        elif not row["image_id"]:
-            scan.drop(f"{table.name} row {number}", "image_id is blank")
+    """Rows with an image's id and its reader."""
+    consensus = "rad_id" not in column_names(table) and "test" in table.name
+    wanted = ["image_id", *columns, *(() if consensus else ("rad_id",))]
+    for place, row in scan.rows(table, wanted):
+        if row["image_id"]:
+            yield {"rad_id": _CONSENSUS} | row
         else:
-            yield {"rad_id": _AGREED} | row
+            scan.exclude(place, "image_id is blank")
 
 
 def _read_boxes(table: Path, found: dict[str, _Readings], scan: Scan, *, vote: bool) -> None:
@@ -275,7 +248,7 @@ def _read_boxes(table: Path, found: dict[str, _Readings], scan: Scan, *, vote: b
 
 
 def _read_labels(table: Path, found: dict[str, _Readings], scan: Scan) -> Sequence[str]:
-    """Read a table with a column a word; returns the words that are always looked for."""
+    """Read a table with a column for each word; returns the words on every reader's list."""
     words = [name for name in column_names(table) if name not in ("image_id", "rad_id")]
     for row in _rows(table, words, scan):
         readings = found.setdefault(row["image_id"], _Readings())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from roentgen.corpora.reader import Exclusion, Plan, Unmapped
+from roentgen.corpora.reader import CorpusPlan, Exclusion, Unmapped
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, open_dataset
 from roentgen.dataset.finalize import SPLITS, seal
 from roentgen.dataset.shards import Tally
@@ -68,7 +68,7 @@ class Joined:
         return Reasons(item.reason for item in self.excluded).counts()
 
 
-def join_parts(work: PreparationFolder, plan: Plan, parts: int) -> Joined:
+def join_parts(work: PreparationFolder, plan: CorpusPlan, parts: int) -> Joined:
     """All parts in order, what the plan excluded before them."""
     joined = Joined(planned=plan.excluded, unmapped=Counter(plan.unmapped))
     for number in range(parts):

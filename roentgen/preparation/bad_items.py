@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from roentgen.corpora.reader import Exclusion, Plan
+from roentgen.corpora.reader import CorpusPlan, Exclusion
 from roentgen.errors import InputError
 
 # What differs from item to item where the reason is the same: its file's name at the beginning;
@@ -48,7 +48,7 @@ class BadItems:
     counted so far can only become more.
     """
 
-    def __init__(self, share: float, plan: Plan) -> None:
+    def __init__(self, share: float, plan: CorpusPlan) -> None:
         self.share = share
         self.reasons = Reasons()
         self.add(plan.excluded)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from roentgen.corpora.reader import CorpusReader, Exclusion, Plan, Unmapped
-from roentgen.corpora.scanning.scan import UnwantedError
+from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion, Unmapped, UnwantedError
 from roentgen.dataset.finalize import SPLITS
 from roentgen.dataset.shards import ShardWriter
 from roentgen.dataset.work_folder import Shard, order_of_parts, shard_file
@@ -137,7 +136,7 @@ def missing_parts(
             yield Job(number, items[mine.start : mine.stop], places)
 
 
-def by_split(plan: Plan) -> Plan:
+def by_split(plan: CorpusPlan) -> CorpusPlan:
     """The plan with its items in the order of their splits, where they name them.
 
     So most parts are of one split, and a small split does not lie in many small shards.
@@ -147,7 +146,7 @@ def by_split(plan: Plan) -> Plan:
     return plan._replace(items=items)
 
 
-def fingerprint_of_plan(plan: Plan) -> str:
+def fingerprint_of_plan(plan: CorpusPlan) -> str:
     """Hexadecimal digits that stand for all items and what was excluded."""
     digest = hashlib.sha256()
     for values in (plan.items, plan.excluded, sorted(plan.unmapped.items())):

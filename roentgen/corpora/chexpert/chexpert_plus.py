@@ -14,7 +14,7 @@ _BLANKS = ("", "nan", "none")
 
 @dataclass(frozen=True, kw_only=True)
 class PlusColumns:
-    """The columns of df_chexpert_plus_240401.csv; null for one that is not there."""
+    """The columns of df_chexpert_plus_240401.csv; null for an absent one."""
 
     path: str = "path_to_image"
     """The image, as train/patient00001/study1/view1_frontal.jpg."""
@@ -39,7 +39,7 @@ class PlusColumns:
 
 
 class PlusRow(NamedTuple):
-    """What a row says, but for its report."""
+    """A row without its report."""
 
     path: str
     view: str  # the word: Lateral, AP, PA or blank
@@ -58,7 +58,7 @@ def read_plus(table: Path, columns: PlusColumns) -> Iterator[tuple[int, PlusRow 
             yield place, None
             continue
         lateral = row[columns.frontal_lateral].strip() == "Lateral"
-        told = (columns.findings, columns.impression)
+        sections = (columns.findings, columns.impression)
         yield (
             place,
             PlusRow(
@@ -67,7 +67,7 @@ def read_plus(table: Path, columns: PlusColumns) -> Iterator[tuple[int, PlusRow 
                 age=row[columns.age] if columns.age else "",
                 sex=row[columns.sex] if columns.sex else "",
                 race=_text(row[columns.race]) if columns.race else "",
-                has_report=any(name is not None and _text(row[name]) for name in told),
+                has_report=any(name is not None and _text(row[name]) for name in sections),
             ),
         )
 
@@ -91,6 +91,6 @@ def plus_report(table: Path, place: int, columns: PlusColumns) -> Report:
 
 
 def _text(cell: str) -> str:
-    """A cell without its margins; "" where it says that there is nothing."""
+    """A cell without its margins; "" for a word that means blank."""
     text = cell.strip()
     return "" if text.lower() in _BLANKS else text

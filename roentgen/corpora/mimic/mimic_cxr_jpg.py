@@ -1,6 +1,6 @@
 """MIMIC-CXR-JPG 2.0.0 and 2.1.0 (physionet.org/content/mimic-cxr-jpg): JPEGs, labels, metadata."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,33 +9,25 @@ from roentgen.corpora.mimic.patients import read_patients
 from roentgen.corpora.mimic.reports import default_reports, open_reports
 from roentgen.corpora.mimic.studies import (
     LABEL_COLUMNS,
-    LICENSE,
-    PUBLISHED_SPLITS,
     MimicItem,
-    MimicOptions,
+    MimicReader,
     MimicRow,
+    MimicSettings,
     MimicSources,
-    read_image,
+    exclude_empty_studies,
     read_labels,
     read_splits,
-    scan_images,
-    tell_empty_studies,
 )
-from roentgen.corpora.reader import Plan
-from roentgen.corpora.scanning.file_index import wrong_root
-from roentgen.corpora.scanning.rows import read_rows
-from roentgen.corpora.scanning.scan import Listing, Scan
+from roentgen.corpora.reader import CorpusPlan
+from roentgen.corpora.scanning.image_files import FolderListing, first_of
+from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
-from roentgen.imaging.images import Fit
-from roentgen.manifest import License
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph
-from roentgen.record.splits import SplitRules
 from roentgen.setting_checks import require
 
-SOURCE = "MIMIC-CXR-JPG"
 METADATA_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate")
-# The radiologist's labels that came with 2.1.0 know no "No Finding", and call one otherwise.
+# The radiologist's labels of 2.1.0 have no "No Finding", and another name for Lung Opacity.
 TEST_COLUMNS: dict[FindingName, str] = {
     name: "Airspace Opacity" if name == "Lung Opacity" else name
     for name in LABEL_COLUMNS
@@ -44,8 +36,8 @@ TEST_COLUMNS: dict[FindingName, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class MimicCxrJpgConfig(MimicOptions):
-    """MIMIC-CXR-JPG, whole or in part."""
+class MimicCxrJpgConfig(MimicSettings):
+    """MIMIC-CXR-JPG, complete or in part."""
 
     root: Path
     """The folder of one version: files/ and the tables."""
@@ -54,60 +46,45 @@ class MimicCxrJpgConfig(MimicOptions):
     split: str = "mimic-cxr-2.0.0-split.csv.gz"
     """Table of the official split."""
     labels: Literal["chexpert", "negbio"] | None = "chexpert"
-    """The labeler whose table to take; null: no labels."""
+    """The labeler whose table is read; null: no labels."""
     test_labels: str | None = None
-    """Table of a radiologist's labels, which stand in for the labeler's in their studies:
+    """Table of a radiologist's labels, which replace the labeler's in their studies:
     mimic-cxr-2.1.0-test-set-labeled.csv."""
     reports: Path | None = None
     """MIMIC-CXR's reports: mimic-cxr-reports.zip, or a folder with it unpacked; null: none."""
 
     def __post_init__(self) -> None:
         require(
-            self.reports is not None or not self.need_report,
-            "mimic_cxr_jpg.need_report needs mimic_cxr_jpg.reports: say where",
+            self.reports is not None or not self.require_report,
+            "mimic_cxr_jpg.require_report needs mimic_cxr_jpg.reports",
         )
 
 
 @dataclass(frozen=True)
-class MimicCxrJpgReader:
-    """Reads MIMIC-CXR-JPG; see `roentgen.corpora.reader.CorpusReader`."""
+class MimicCxrJpgReader(MimicReader[MimicCxrJpgConfig]):
+    """Reads MIMIC-CXR-JPG."""
 
-    config: MimicCxrJpgConfig
-    split: SplitRules
-    size: int
-    fit: Fit
-    seed: int
+    section = "mimic_cxr_jpg"
+    source = "MIMIC-CXR-JPG"
 
-    @property
-    def licenses(self) -> Sequence[License]:
-        """PhysioNet's terms."""
-        return (LICENSE,)
-
-    def plan(self) -> Plan:
+    def plan(self) -> CorpusPlan:
         """Scan the tables and list the folders."""
         c = self.config
-        self.split.check_published(PUBLISHED_SPLITS)
-        listing = Listing(c.root)
+        files = FolderListing(c.root)
         metadata = _table(c.root, c.metadata)
-        if metadata is None or not listing.names("files"):
-            raise wrong_root("mimic_cxr_jpg.root", c.root, f"files/ and {c.metadata}")
-        scan = Scan(whole=c.whole_tree)
+        if metadata is None or not files.names("files"):
+            raise self.wrong_root(f"files/ and {c.metadata}")
+        scan = Scan(complete=c.complete)
         studies: set[str] = set()
         sources = self._sources(scan)
-        scan_images(scan, self._rows(metadata, scan, studies), listing.has, c, sources)
-        if scan.files_missing and not scan.items:
-            raise wrong_root(
-                "mimic_cxr_jpg.root", c.root, "images as files/p10/p10000032/s50414267/<id>.jpg"
-            )
-        tell_empty_studies(scan, sources.labels, studies)
+        self.scan_images(scan, self._rows(metadata, scan, studies), files, sources)
+        if scan.finds_no_file:
+            raise self.wrong_root("images as files/p10/p10000032/s50414267/<id>.jpg")
+        exclude_empty_studies(scan, sources.labels, studies)
         return scan.plan()
 
     def _rows(self, metadata: Path, scan: Scan, studies: set[str]) -> Iterator[MimicRow]:
-        for number, row in enumerate(read_rows(metadata, METADATA_COLUMNS), start=1):
-            if row is None:
-                name = f"metadata row {number}"
-                scan.drop(name, "the row has not as many fields as the header")
-                continue
+        for _, row in scan.rows(metadata, METADATA_COLUMNS):
             image, subject, study, view, date = row.values()
             studies.add(study)
             path = f"files/p{subject[:2]}/p{subject}/s{study}/{image}.jpg"
@@ -117,15 +94,13 @@ class MimicCxrJpgReader:
         c = self.config
         published = None
         if self.split.published == "official":
-            published = read_splits(_needed(c.root, c.split))
+            published = read_splits(_required_table(c.root, c.split))
         labels = {}
         if c.labels is not None:
-            labels = read_labels(_needed(c.root, f"mimic-cxr-2.0.0-{c.labels}.csv.gz"))
+            labels = read_labels(_required_table(c.root, f"mimic-cxr-2.0.0-{c.labels}.csv.gz"))
         if c.test_labels is not None:
-            labels |= read_labels(_needed(c.root, c.test_labels), TEST_COLUMNS)
+            labels |= read_labels(_required_table(c.root, c.test_labels), TEST_COLUMNS)
         return MimicSources(
-            split=self.split,
-            seed=self.seed,
             published=published,
             labels=labels,
             patients=read_patients(c.patients, c.admissions, scan),
@@ -139,28 +114,15 @@ class MimicCxrJpgReader:
 
     def read(self, item: MimicItem) -> list[Radiograph]:
         """Read one image and its report."""
-        radiograph = read_image(
-            item,
-            self.config.root,
-            self._reports,
-            self.size,
-            self.fit,
-            view=item.view,
-            date=item.date,
-            source=SOURCE,
-        )
-        return [radiograph]
+        return [self.mimic_radiograph(item, self._reports, item.view, item.date)]
 
 
 def _table(root: Path, name: str) -> Path | None:
-    """The table, or where it is not there the same one unpacked."""
-    for path in (root / name, root / name.removesuffix(".gz")):
-        if path.is_file():
-            return path
-    return None
+    """The table, or the same one unpacked."""
+    return first_of(root, (name, name.removesuffix(".gz")))
 
 
-def _needed(root: Path, name: str) -> Path:
+def _required_table(root: Path, name: str) -> Path:
     path = _table(root, name)
     if path is None:
         raise InputError(f"no such table: {root / name}")

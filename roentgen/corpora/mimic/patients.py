@@ -1,26 +1,22 @@
-"""Who the patients of MIMIC-CXR are, from the tables of MIMIC-IV."""
+"""Patients of MIMIC-CXR: sex, race and year of birth, from the tables of MIMIC-IV."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.scanning.race import prompt_race
-from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import Scan
-from roentgen.corpora.scanning.value_mapping import parse_sex
+from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Sex
 
-_OLDEST = 120  # years
-
-_NOT_SAID = ("", "UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
+_UNKNOWN = ("", "UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
 
 
 class Patient(NamedTuple):
-    """What is known of a patient; `birth_year` is on MIMIC's shifted calendar."""
+    """The known facts of a patient; `birth_year` is on MIMIC's shifted calendar."""
 
     birth_year: int | None = None
     sex: Sex | None = None
@@ -29,7 +25,7 @@ class Patient(NamedTuple):
 
 @dataclass(frozen=True)
 class Patients:
-    """Patients by subject_id, and what the tables say of them that is no known word."""
+    """Patients by subject_id, and the values of their rows that are lost."""
 
     known: dict[str, Patient]
     unmapped: dict[str, list[Unmapped]]
@@ -44,21 +40,13 @@ def read_patients(patients: Path | None, admissions: Path | None, scan: Scan) ->
     unmapped: dict[str, list[Unmapped]] = defaultdict(list)
     known: dict[str, Patient] = {}
     if patients is not None:
-        for row in _rows(patients, ("gender", "anchor_age", "anchor_year"), scan):
+        columns = ("subject_id", "gender", "anchor_age", "anchor_year")
+        for _, row in scan.rows(patients, columns):
             known[row["subject_id"]] = _patient(row, unmapped[row["subject_id"]])
     if admissions is not None:
         for subject, race in _races(admissions, unmapped, scan).items():
             known[subject] = known.get(subject, Patient())._replace(race=race)
     return Patients(known, {subject: lost for subject, lost in unmapped.items() if lost})
-
-
-def _rows(table: Path, columns: Sequence[str], scan: Scan) -> Iterator[dict[str, str]]:
-    for number, row in enumerate(read_rows(table, ("subject_id", *columns)), start=1):
-        if row is None:
-            name = f"{table.name} row {number}"
-            scan.drop(name, "the row has not as many fields as the header")
-        else:
-            yield row
 
 
 def _patient(row: dict[str, str], unmapped: list[Unmapped]) -> Patient:
@@ -77,21 +65,23 @@ def _patient(row: dict[str, str], unmapped: list[Unmapped]) -> Patient:
 
 
 def _races(admissions: Path, unmapped: dict[str, list[Unmapped]], scan: Scan) -> dict[str, str]:
-    """The race of each patient whose admissions that say one say the same one."""
-    said: dict[str, set[str]] = defaultdict(set)
-    strange: dict[str, set[str]] = defaultdict(set)
-    for row in _rows(admissions, ("race",), scan):
+    """The race of each patient whose admissions agree, apart from those without a race."""
+    known: dict[str, set[str]] = defaultdict(set)
+    unknown: dict[str, set[str]] = defaultdict(set)
+    for _, row in scan.rows(admissions, ("subject_id", "race")):
         word = row["race"].strip().upper()
         race = prompt_race(word)
         if race is not None:
-            said[row["subject_id"]].add(race)
-        elif word not in _NOT_SAID:
-            strange[row["subject_id"]].add(word)
-    for subject, words in strange.items():
+            known[row["subject_id"]].add(race)
+        elif word not in _UNKNOWN:
+            unknown[row["subject_id"]].add(word)
+    for subject, words in unknown.items():
         for word in sorted(words):
-            unmapped[subject].append(Unmapped("race", word, "no race of a prompt: left unknown"))
+            unmapped[subject].append(
+                Unmapped("race", word, "no race that prompts name: left unknown")
+            )
     races = {}
-    for subject, words in said.items():
+    for subject, words in known.items():
         if len(words) == 1:
             (races[subject],) = words
         else:
@@ -101,8 +91,7 @@ def _races(admissions: Path, unmapped: dict[str, list[Unmapped]], scan: Scan) ->
 
 
 def age_at(birth_year: int | None, date: str | None) -> float | None:
-    """Years at a study's date (YYYYMMDD); None where one is unknown or the age cannot be."""
-    if birth_year is None or not date or not date[:4].isdigit() or len(date) < 8:
+    """Years at a study's date (YYYYMMDD); None if one is unknown or the age is impossible."""
+    if birth_year is None or not date or len(date) < 8:
         return None
-    age = int(date[:4]) - birth_year
-    return float(age) if 0 <= age <= _OLDEST else None
+    return years_between(birth_year, date)

@@ -1,4 +1,4 @@
-"""The reports of MIMIC-CXR: a tree of texts, or the zip that they come in, without unpacking it."""
+"""Reports of MIMIC-CXR: a tree of texts, or the published zip without unpacking it."""
 
 import struct
 import zipfile
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from roentgen.corpora.scanning.file_index import first_of, wrong_root
-from roentgen.corpora.scanning.scan import Listing
+from roentgen.corpora.scanning.image_files import FolderListing, first_of, wrong_root
 from roentgen.errors import InputError
 
 _LARGEST = 1 << 20  # bytes; a report has a few thousand
@@ -18,15 +17,15 @@ _EXPECTED = "files/p10/p10000032/s50414267.txt or mimic-cxr-reports.zip"
 
 
 def report_name(subject: str, study: str) -> str:
-    """Where a report lies below `files/`."""
+    """Path of a report below `files/`."""
     return f"p{subject[:2]}/p{subject}/s{study}.txt"
 
 
 class ReportSource(Protocol):
-    """Where reports come from."""
+    """Reports by study."""
 
     def place(self, subject: str, study: str) -> str | None:
-        """Where a study's report is, as `read_report` takes it; None if there is none."""
+        """Place of a study's report, as `read_report` takes it; None if there is none."""
 
 
 def open_reports(source: Path) -> ReportSource:
@@ -40,12 +39,12 @@ def open_reports(source: Path) -> ReportSource:
         raise InputError(f"no such folder or zip of reports: {source}")
     for prefix in _PREFIXES:
         if any((source / prefix / f"p{group}").is_dir() for group in range(10, 20)):
-            return ReportTree(Listing(source), prefix)
+            return ReportTree(FolderListing(source), prefix)
     raise wrong_root("reports", source, _EXPECTED)
 
 
 def default_reports(root: Path) -> Path:
-    """Where the reports of MIMIC-CXR are: in its zip, unpacked beside it, or among the images."""
+    """Default place of the reports: their zip, the unpacked folder, or among the images."""
     return first_of(root, ("mimic-cxr-reports.zip", "mimic-cxr-reports")) or root
 
 
@@ -53,7 +52,7 @@ def default_reports(root: Path) -> Path:
 class ReportTree:
     """Reports as files."""
 
-    listing: Listing
+    listing: FolderListing
     prefix: str
 
     def place(self, subject: str, study: str) -> str | None:
@@ -77,7 +76,7 @@ class ZippedReports:
                     for info in archive.infolist()
                 }
         except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise InputError(f"{path} is no whole zip file: {error}") from None
+            raise InputError(f"{path} is not a complete zip file: {error}") from None
         prefixes = [p for p in _PREFIXES if any(n.startswith(f"{p}p1") for n in self._places)]
         if not prefixes:
             first = next(iter(self._places), "nothing")
@@ -85,7 +84,7 @@ class ZippedReports:
         self._prefix = prefixes[0]
 
     def place(self, subject: str, study: str) -> str | None:
-        """Where in the zip the report is."""
+        """Place of the report in the zip."""
         return self._places.get(self._prefix + report_name(subject, study))
 
 
@@ -98,7 +97,7 @@ def read_report(source: Path, place: str) -> str:
         else:
             data = _unzip(source, *map(int, place.split(",")))
         if len(data) > _LARGEST:
-            raise InputError("the report is larger than 1 MB: no report is")
+            raise InputError("the report is larger than 1 MB")
         return data.decode("utf-8-sig")
     except (OSError, zlib.error, struct.error, EOFError) as error:
         raise InputError(f"the report cannot be read: {error}") from None

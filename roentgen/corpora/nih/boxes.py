@@ -1,14 +1,14 @@
-"""The boxes of NIH ChestX-ray14, drawn by a radiologist on images of 1024x1024."""
+"""Boxes of NIH ChestX-ray14, drawn by a radiologist on images of 1024x1024."""
 
 import csv
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
+from roentgen.imaging.boxes import SourceBox
 
-_DRAWN_ON = 1024  # pixels
+DRAWN_ON = 1024  # pixels a side
 _HEADER = ["Image Index", "Finding Label", "Bbox [x"]
 STRUCTURES = {
     "Atelectasis": "atelectasis",
@@ -22,24 +22,8 @@ STRUCTURES = {
 }
 
 
-class SourceBox(NamedTuple):
-    """A box on the 1024x1024 image."""
-
-    structure: str
-    left: float
-    top: float
-    width: float
-    height: float
-
-    def edges(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom in pixels of a copy of this size."""
-        across, down = width / _DRAWN_ON, height / _DRAWN_ON
-        right, bottom = self.left + self.width, self.top + self.height
-        return self.left * across, self.top * down, right * across, bottom * down
-
-
 def read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
-    """The boxes of each image; what is wrong with a row goes to the scan.
+    """The boxes of each image; a row that is no box is excluded.
 
     The header "Bbox [x,y,w,h]" is four columns, and has three more that no row needs to have.
     """
@@ -54,12 +38,10 @@ def read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
             for number, row in enumerate(rows, start=1):
                 if not row:
                     continue
-                try:
+                with scan.excluding(f"{table.name} row {number}"):
                     boxes.setdefault(row[0], []).append(_box(row))
-                except InputError as error:
-                    scan.drop(f"box row {number}", str(error))
     except FileNotFoundError:
-        raise InputError(f"no such table: {table}; set nih.boxes to null for none") from None
+        raise InputError(f"no such table: {table}; set nih.boxes to null to do without") from None
     except (OSError, csv.Error) as error:
         raise InputError(f"table {table} cannot be read: {error}") from None
     except UnicodeDecodeError:
@@ -76,4 +58,4 @@ def _box(row: list[str]) -> SourceBox:
         raise InputError(f"a box is not four numbers: {','.join(row[2:6])!r}") from None
     if not all(map(math.isfinite, (left, top, width, height))) or width <= 0 or height <= 0:
         raise InputError(f"a box has no area: {','.join(row[2:6])!r}")
-    return SourceBox(STRUCTURES[row[1]], left, top, width, height)
+    return SourceBox(STRUCTURES[row[1]], left, top, left + width, top + height)

@@ -24,7 +24,7 @@ _DAMAGE = (
 class OpenIReport:
     """One report: its sections as written ("XXXX" where de-identified), its MeSH terms, its images.
 
-    `major` are terms given by hand ("Cardiomegaly/mild"), `automatic` those found by a program.
+    `major` are terms given by annotators ("Cardiomegaly/mild"), `automatic` those of a program.
     """
 
     id: str  # "CXR1"
@@ -55,7 +55,7 @@ def report_files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _content(path: Path) -> bytes:
-    """What a file holds; nothing where it cannot be read, which `parse_xml` tells."""
+    """Content of a file; empty if it cannot be read, which `parse_xml` reports."""
     try:
         with path.open("rb") as file:
             return file.read(_LARGEST + 1)
@@ -65,7 +65,7 @@ def _content(path: Path) -> bytes:
 
 def _archived(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        # Not "r|*": as a stream, an archive that was cut off between two members would seem whole.
+        # Not "r|*": as a stream, an archive cut off between two members would seem complete.
         with tarfile.open(source) as archive:
             for member in archive:
                 if member.isfile() and member.name.endswith(".xml"):
@@ -78,11 +78,11 @@ def _archived(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def parse_xml(data: bytes, name: str) -> OpenIReport:
-    """One report. Raises InputError naming the file for what is no Open-i report."""
+    """One report. Raises InputError, naming the file, if it is not an Open-i report."""
     if not data:
         raise InputError(f"{name} is empty or cannot be read")
     if len(data) > _LARGEST:
-        raise InputError(f"{name} is larger than {_LARGEST} bytes: no report is")
+        raise InputError(f"{name} is larger than {_LARGEST} bytes: too large for a report")
     if b"<!DOCTYPE" in data:
         raise InputError(f"{name} has a document type definition: no Open-i report has one")
     try:

@@ -103,7 +103,7 @@ def _meanings() -> dict[str, Finding | None]:
         meanings |= {label: Finding(name=name) for label in labels}
     for name, details in detailed.items():
         meanings |= {label: Finding(name=name, detail=d) for label, d in details.items()}
-    # Said of the report or the film, not of the patient.
+    # About the report or the image, not the patient.
     return meanings | dict.fromkeys(("unchanged", "exclude", "suboptimal study"))
 
 
@@ -114,7 +114,7 @@ MEANINGS = _meanings()
 def parse_labels(cell: str) -> tuple[str, ...]:
     """The labels of a Python list's text, each once; none for a blank cell.
 
-    Raises InputError for a text that is no list of texts.
+    Raises InputError for anything but a list of texts.
     """
     if cell.strip() in ("", "nan"):
         return ()
@@ -128,11 +128,11 @@ def parse_labels(cell: str) -> tuple[str, ...]:
 def parse_sides(cell: str) -> dict[str, Side]:
     """The side of each label of LabelsLocalizationsBySentence that has just one.
 
-    A sentence tells a label's side if it has no other label; sentences that differ tell none.
+    A sentence gives a label's side if it has no other label; sentences that differ give none.
     """
     if cell.strip() in ("", "nan"):
         return {}
-    told: dict[str, set[Side]] = {}
+    by_label: dict[str, set[Side]] = {}
     for sentence in _literal(cell, "LabelsLocalizationsBySentence"):
         if not isinstance(sentence, list) or not all(isinstance(word, str) for word in sentence):
             raise InputError("LabelsLocalizationsBySentence is not a list of lists of texts")
@@ -140,8 +140,8 @@ def parse_sides(cell: str) -> dict[str, Side]:
         labels = {word for word in words if word and not word.startswith("loc ")}
         if len(labels) == 1:
             sides = {_SIDES[word] for word in words if word in _SIDES}
-            told.setdefault(labels.pop(), set()).update(sides)
-    return {label: next(iter(sides)) for label, sides in told.items() if len(sides) == 1}
+            by_label.setdefault(labels.pop(), set()).update(sides)
+    return {label: next(iter(sides)) for label, sides in by_label.items() if len(sides) == 1}
 
 
 def to_findings(
@@ -149,8 +149,8 @@ def to_findings(
 ) -> tuple[tuple[Finding, ...], list[Unmapped]]:
     """The findings, and each label that becomes none.
 
-    "normal" beside other labels was said of one thing only ("heart of normal size"), so it is "No
-    Finding" only where it stands alone.
+    "normal" beside other labels is about one structure ("heart of normal size"), so it is "No
+    Finding" only on its own.
     """
     others = [label for label in labels if label not in (NORMAL, "unchanged")]
     findings: list[Finding] = []
@@ -158,7 +158,7 @@ def to_findings(
     for label in labels:
         meaning = meanings.get(label)
         if label == NORMAL and others:
-            unmapped.append(Unmapped("finding", label, "stands beside other labels"))
+            unmapped.append(Unmapped("finding", label, "beside other labels"))
         elif meaning is None:
             unmapped.append(unmapped_finding(label, meanings))
         else:

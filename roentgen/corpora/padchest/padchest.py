@@ -1,24 +1,22 @@
 """PadChest (Bustos et al., 2020): 16-bit PNGs, 174 finding labels, reports in Spanish."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
 from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
-from roentgen.corpora.reader import Plan, Unmapped
-from roentgen.corpora.scanning.file_index import optional_file, wrong_root
+from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
+from roentgen.corpora.scanning.image_files import FolderListing, optional_file
 from roentgen.corpora.scanning.row_filter import check_path
-from roentgen.corpora.scanning.rows import read_rows
-from roentgen.corpora.scanning.scan import Listing, Scan, UnwantedError, wanted_view
-from roentgen.corpora.scanning.value_mapping import parse_sex
+from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
+from roentgen.corpora.scanning.view_settings import ViewSettings
 from roentgen.errors import InputError
-from roentgen.imaging.images import Fit, encode_png, prepare_image
 from roentgen.manifest import License
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report, Sex, Split
-from roentgen.record.splits import SplitRules
-from roentgen.record.views import VIEWS, View
+from roentgen.record.views import View
 
 LICENSE = License(
     name="PadChest Dataset Research Use Agreement",
@@ -35,29 +33,22 @@ VIEW_WORDS: dict[str, View | None] = {
 }
 _COLUMNS = ("ImageID", "ImageDir", "StudyID", "PatientID", "PatientBirth", "PatientSex_DICOM")
 _MORE = ("StudyDate_DICOM", "Projection", "Labels", "LabelsLocalizationsBySentence", "Report")
-_OLDEST = 120  # years
 
 
 @dataclass(frozen=True, kw_only=True)
-class PadchestConfig:
-    """PadChest, whole or in part."""
+class PadchestConfig(ImageCorpusConfig, ViewSettings):
+    """PadChest, complete or in part."""
 
     root: Path
     """The folder of the images: all in it, or in 0/ to 54/ as the archives have them."""
     table: str | None = None
     """The table, below the root or as an absolute path; null: its published name, also .gz."""
     meanings: dict[str, Finding | None] = field(default_factory=dict)
-    """What a label means where that shall differ; null: excluded by name."""
+    """Labels with another meaning than ours; null: excluded by name."""
     exclude_labels: tuple[str, ...] = ("exclude",)
     """Labels whose images are not taken; "suboptimal study" is another candidate."""
     reports: bool = True
     """Take the reports: Spanish word stems, as the section "findings"."""
-    views: tuple[View, ...] = VIEWS
-    """The views to take."""
-    view_words: dict[str, View | None] = field(default_factory=dict)
-    """What further words of Projection mean; null: excluded by name."""
-    whole_tree: bool = False
-    """Whether all files should be here: a missing one is then a bad item."""
 
 
 class PadchestItem(NamedTuple):
@@ -66,8 +57,8 @@ class PadchestItem(NamedTuple):
     id: str
     patient: str
     study: str
-    path: str
     split: Split
+    path: str
     view: View | None
     labels: str
     sides: str
@@ -77,65 +68,45 @@ class PadchestItem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PadchestReader:
-    """Reads PadChest; see `roentgen.corpora.reader.CorpusReader`."""
+class PadchestReader(ImageCorpusReader[PadchestConfig]):
+    """Reads PadChest."""
 
-    config: PadchestConfig
-    split: SplitRules
-    size: int
-    fit: Fit
-    seed: int
+    section = "padchest"
+    source = "PadChest"
+    license = LICENSE
 
-    @property
-    def licenses(self) -> Sequence[License]:
-        """The terms of BIMCV."""
-        return (LICENSE,)
-
-    def plan(self) -> Plan:
+    def plan(self) -> CorpusPlan:
         """Scan the table and list the folders."""
         c = self.config
-        self.split.check_published(())
         table = optional_file(c.root, c.table, (TABLE, f"{TABLE}.gz"))
         if table is None:
-            raise wrong_root("padchest.root", c.root, f"{TABLE} or {TABLE}.gz")
-        listing = Listing(c.root)
-        scan = Scan(whole=c.whole_tree)
-        for number, row in enumerate(read_rows(table, (*_COLUMNS, *_MORE)), start=1):
-            if row is None:
-                name = f"{table.name} row {number}"
-                scan.drop(name, "the row has not as many fields as the header")
-                continue
-            lost: list[Unmapped] = []
-            try:
+            raise self.wrong_root(f"{TABLE} or {TABLE}.gz")
+        files = FolderListing(c.root)
+        scan = Scan(complete=c.complete)
+        for place, row in scan.rows(table, (*_COLUMNS, *_MORE)):
+            image = row["ImageID"]
+            with scan.excluding(_id(image) or place):
+                lost: list[Unmapped] = []
                 item = self._plan_row(row, lost)
-            except InputError as error:
-                name = row["ImageID"] or f"row {number}"
-                scan.drop(name, str(error), expected=isinstance(error, UnwantedError))
-                continue
-            places = (row["ImageID"], f"{row['ImageDir']}/{row['ImageID']}")
-            path = next((place for place in places if listing.has(place)), None)
-            if path is None:
-                scan.missing(item.id)
-            else:
-                scan.keep(item._replace(path=path), lost)
-        if scan.files_missing and not scan.items:
-            raise wrong_root("padchest.root", c.root, f"the images of {table.name}")
+                path = files.find(image, f"{row['ImageDir']}/{image}")
+                scan.accept(item._replace(path=path), lost)
+        if scan.finds_no_file:
+            raise self.wrong_root(f"the images of {table.name}")
         return scan.plan()
 
     def _plan_row(self, row: dict[str, str], lost: list[Unmapped]) -> PadchestItem:
         c = self.config
         image, patient = row["ImageID"], row["PatientID"]
         if not image or "/" in image or "/" in row["ImageDir"]:
-            raise InputError(f"ImageID {image!r} in {row['ImageDir']!r} is no file's name")
+            raise InputError(f"ImageID {image!r} in {row['ImageDir']!r} is not a file name")
         check_path(f"{row['ImageDir']}/{image}")
         if not patient:
             raise InputError("PatientID is blank: the split needs the patient")
-        words = VIEW_WORDS | c.view_words
-        view = wanted_view(row["Projection"].strip(), words, c.views, blank=False)
+        view = c.view_of(row["Projection"].strip(), VIEW_WORDS)
         labels = parse_labels(row["Labels"])
         unwanted = next((label for label in c.exclude_labels if label in labels), None)
         if unwanted is not None:
-            raise UnwantedError(f"label {unwanted!r}: its images are not wanted")
+            raise UnwantedError(f"label {unwanted!r}: its images are excluded")
         _, unmapped = to_findings(labels, {}, MEANINGS | c.meanings)
         lost += unmapped
         if not labels:
@@ -144,11 +115,11 @@ class PadchestReader:
         if c.reports and not report:
             lost.append(Unmapped("report", "", "the image is taken"))
         return PadchestItem(
-            id=str(PurePosixPath(image).with_suffix("")),
+            id=_id(image),
             patient=patient,
             study=row["StudyID"] or patient,
+            split=self.split_of(patient),
             path="",
-            split=self.split.of_patient(patient, self.seed, None),
             view=view,
             labels=row["Labels"],
             sides=row["LabelsLocalizationsBySentence"],
@@ -159,24 +130,23 @@ class PadchestReader:
 
     def read(self, item: PadchestItem) -> list[Radiograph]:
         """Read one image."""
-        c = self.config
         labels, sides = parse_labels(item.labels), parse_sides(item.sides)
-        findings, _ = to_findings(labels, sides, MEANINGS | c.meanings)
-        radiograph = Radiograph(
-            id=item.id,
-            patient_id=item.patient,
-            study_id=item.study,
-            split=item.split,
-            image=encode_png(prepare_image(c.root / item.path, self.size, self.fit)),
-            view=item.view,
-            findings=findings,
-            report=Report(findings=item.report) if item.report else None,
-            age=item.age,
-            sex=item.sex,
-            source="PadChest",
-            license=LICENSE.name,
-        )
-        return [radiograph]
+        findings, _ = to_findings(labels, sides, MEANINGS | self.config.meanings)
+        return [
+            self.radiograph(
+                item,
+                self.image(item),
+                view=item.view,
+                findings=findings,
+                report=Report(findings=item.report) if item.report else None,
+                age=item.age,
+                sex=item.sex,
+            )
+        ]
+
+
+def _id(image: str) -> str:
+    return str(PurePosixPath(image).with_suffix("")) if image else ""
 
 
 def _age(date: str, birth: str, lost: list[Unmapped]) -> float | None:
@@ -184,10 +154,9 @@ def _age(date: str, birth: str, lost: list[Unmapped]) -> float | None:
     if not birth.strip() or birth in ("None", "nan"):
         return None
     try:
-        age = int(date[:4]) - int(float(birth))
+        age = years_between(int(float(birth)), date)
     except ValueError:
-        age = -1
-    if not 0 <= age <= _OLDEST:
-        lost.append(Unmapped("age", f"{birth} to {date}", "no age of a person: left unknown"))
-        return None
-    return float(age)
+        age = None
+    if age is None:
+        lost.append(Unmapped("age", f"{birth} to {date}", "no possible age: left unknown"))
+    return age

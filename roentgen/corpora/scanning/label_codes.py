@@ -10,15 +10,15 @@ from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, State
 _MARKS: dict[State | None, str] = {"present": "+", "absent": "-", "uncertain": "?", None: "."}
 _STATES = {mark: state for state, mark in _MARKS.items()}
 _CELLS = {"": ".", "1.0": "+", "0.0": "-", "-1.0": "?", "1": "+", "0": "-", "-1": "?"}
-NOTHING_SAID = "." * len(FINDING_NAMES)
+NO_LABELS = "." * len(FINDING_NAMES)
 
 
 def encode_labels(row: Mapping[str, str], columns: Mapping[FindingName, str]) -> str:
     """A row's labels, a mark for each finding in the order of FINDING_NAMES.
 
     `columns` names the column of each finding that the table has. Raises InputError for a cell
-    that is not 1, 0, -1 or blank, and where "No Finding" stands beside another finding than
-    support devices.
+    that is not 1, 0, -1 or blank, and for "No Finding" beside another finding than support
+    devices.
     """
     marks = []
     for name in FINDING_NAMES:
@@ -40,7 +40,7 @@ def _check(code: str) -> None:
     present = {name for name, mark in zip(FINDING_NAMES, code, strict=True) if mark == "+"}
     others = sorted(present - {"No Finding", "Support Devices"})
     if "No Finding" in present and others:
-        raise InputError(f"No Finding stands beside {others[0]}")
+        raise InputError(f"No Finding is present beside {others[0]}")
 
 
 def decode_labels(code: str) -> tuple[Finding, ...]:

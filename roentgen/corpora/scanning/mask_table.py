@@ -1,12 +1,12 @@
-"""A table of masks that joins a table of images."""
+"""Table of masks that joins a table of images."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.corpora.reader import Exclusion
-from roentgen.corpora.scanning.row_filter import Where
-from roentgen.corpora.scanning.rows import read_rows
+from roentgen.corpora.reader import UnwantedError
+from roentgen.corpora.scanning.row_filter import RowFilter
+from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit
 
@@ -20,50 +20,44 @@ class MaskTable:
     file: str
     """The table, below `root`."""
     image: str = "image"
-    """Column with the image path as the first table has it."""
+    """Column with the image path, equal to that of the first table."""
     mask: str = "mask"
     """Column with the mask path."""
     structure: str = "structure"
     """Column with the structure's name."""
-    where: tuple[Where, ...] = ()
-    """Which rows to take."""
+    where: tuple[RowFilter, ...] = ()
+    """Filters of the rows."""
     valid_region: str | None = None
-    """Column that says where a mask holds: "full" or "centre_square" (used with fit: crop only)."""
+    """Column with the region of the image that a mask covers: "full" or "center_square" (used with
+    fit: crop only)."""
 
 
-def plan_masks(table: MaskTable, fit: Fit) -> tuple[dict[str, dict[str, str]], list[Exclusion]]:
-    """Mask paths by image and structure, and the masks that cannot be used."""
+def read_mask_table(table: MaskTable, fit: Fit, scan: Scan) -> dict[str, dict[str, str]]:
+    """Mask paths by image and structure; the masks that cannot be used are excluded."""
     found: dict[str, dict[str, str]] = {}
-    excluded: list[Exclusion] = []
     columns = [table.image, table.mask, table.structure, *(w.column for w in table.where)]
     columns += [table.valid_region] if table.valid_region else []
-    for number, row in enumerate(read_rows(table.root / table.file, columns), start=1):
-        if row is None:
-            reason = "the row has not as many fields as the header"
-            excluded.append(Exclusion(id=f"mask row {number}", reason=reason))
-            continue
-        refusal = next(filter(None, (w.refusal(row[w.column]) for w in table.where)), None)
-        if refusal is None and table.valid_region:
-            refusal = region_refusal(row[table.valid_region], fit)
-        if refusal is not None:
-            reason = f"mask not taken: {refusal}"
-            excluded.append(Exclusion(id=row[table.mask], reason=reason, expected=True))
-            continue
-        mine = found.setdefault(row[table.image], {})
-        if row[table.structure] in mine:
-            reason = f"second mask of {row[table.structure]} for one image"
-            excluded.append(Exclusion(id=row[table.mask], reason=reason))
-            continue
-        mine[row[table.structure]] = row[table.mask]
-    return found, excluded
+    for _, row in scan.rows(table.root / table.file, columns):
+        with scan.excluding(row[table.mask]):
+            refusal = next(filter(None, (w.refusal(row[w.column]) for w in table.where)), None)
+            if refusal is None and table.valid_region:
+                refusal = region_refusal(row[table.valid_region], fit)
+            if refusal is not None:
+                raise UnwantedError(f"mask excluded: {refusal}")
+            masks = found.setdefault(row[table.image], {})
+            if row[table.structure] in masks:
+                raise InputError(f"second mask of {row[table.structure]} for one image")
+            masks[row[table.structure]] = row[table.mask]
+    return found
 
 
 def region_refusal(region: str, fit: Fit) -> str | None:
-    """Why a mask that holds only in `region` of its image cannot be used with `fit`."""
+    """The reason why a mask that covers only `region` of its image does not go with `fit`."""
     allowed: dict[str, tuple[Literal["pad", "crop"], ...]] = {
         "full": ("pad", "crop"),
-        "centre_square": ("crop",),
+        "center_square": ("crop",),
+        "centre_square": ("crop",),  # in tables that spell it so
     }
     if region not in allowed:
         raise InputError(f"unknown valid region {region!r} of a mask: {', '.join(allowed)}")
-    return None if fit in allowed[region] else f"it holds in the {region} only, but fit is {fit}"
+    return None if fit in allowed[region] else f"it covers the {region} only, but fit is {fit}"

@@ -1,4 +1,4 @@
-"""Which rows of a table are taken, and which paths are safe to follow."""
+"""Row filter of a table, and check of its paths."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -7,18 +7,18 @@ from roentgen.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
-    """Keeps the rows whose cell passes; a cell is a list of words between ";"."""
+class RowFilter:
+    """Accepts the rows whose cell passes; a cell is a list of words separated by ";"."""
 
     column: str
-    """The column to look at."""
+    """The column that decides."""
     any_of: tuple[str, ...] | None = None
-    """Keep a row if its cell has one of these words ("" for an empty cell)."""
+    """Accept a row if its cell has one of these words ("" for an empty cell)."""
     none_of: tuple[str, ...] = ()
-    """Leave a row out if its cell has one of these words."""
+    """Exclude a row if its cell has one of these words."""
 
     def refusal(self, cell: str) -> str | None:
-        """Why a row with this cell is excluded, None if it is kept."""
+        """Why a row with this cell is excluded, None if it is accepted."""
         words = [word.strip() for word in cell.split(";")]
         for word in self.none_of:
             if word in words:
@@ -29,8 +29,8 @@ class Where:
 
 
 def check_path(path: str) -> None:
-    """Raises InputError for a path that could leave its root folder, or that no file can have."""
+    """Raises InputError for a path that could leave its root folder or cannot be a file name."""
     if "\0" in path:
-        raise InputError(f"path {path!r} is no file's name")
+        raise InputError(f"path {path!r} is not a file name")
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise InputError(f"path {path!r} leads out of the corpus folder")

@@ -1,4 +1,4 @@
-"""A table's words as our values; each raises InputError naming a word it does not know."""
+"""Table cells as values of a radiograph; an unknown word raises InputError, which names it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from roentgen.record.views import View, parse_view
 
 EXCLUDED_BY_NAME = "excluded by name"
 NO_MEANING = "no meaning is given"
+MAX_AGE = 120  # years; more is a typing error or a code for "unknown"
 
 _BLANKS = ("", "nan", "none", "null", "n/a", "unknown")
-_OLDEST = 120  # years; more is a typing error or a code for "unknown"
+_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
 @dataclass(frozen=True)
 class Meanings:
-    """What the words in a column of findings mean."""
+    """Meanings of the words in a column of findings."""
 
     meanings: Mapping[str, Finding | None]
     separator: str
@@ -38,19 +39,19 @@ class Meanings:
     def findings(self, cell: str) -> list[Finding]:
         """The findings in a cell, without repeats.
 
-        Raises InputError where "No Finding" stands beside another finding than support devices.
+        Raises InputError for "No Finding" beside another finding than support devices.
         """
         found = [self.meanings.get(word) for word in self._words(cell)]
         findings = list(dict.fromkeys(finding for finding in found if finding is not None))
         present = {f.name for f in findings if f.state == "present"} - {"Support Devices"}
         if "No Finding" in present and len(present) > 1:
             other = min(present - {"No Finding"})
-            raise InputError(f"No Finding stands beside {other}")
+            raise InputError(f"No Finding is present beside {other}")
         return findings
 
 
 def unmapped_finding(word: str, meanings: Mapping[str, object]) -> Unmapped:
-    """A word that becomes no finding: excluded by name, or not known."""
+    """A word that becomes no finding: excluded by name, or unknown."""
     return Unmapped("finding", word, EXCLUDED_BY_NAME if word in meanings else NO_MEANING)
 
 
@@ -65,15 +66,15 @@ def finding_of_value(column: str, name: FindingName, cell: str) -> Finding | Non
         raise InputError(f"{column} is {cell!r}: expected 1, 0, -1 or blank") from None
 
 
-def view_of(cell: str, views: Mapping[str, View | None]) -> View | None:
-    """The view a cell names, None for a blank one."""
+def view_of_cell(cell: str, views: Mapping[str, View | None]) -> View | None:
+    """The view that a cell names, None for a blank one."""
     if cell in views:
         return views[cell]
     return None if cell.strip().lower() in _BLANKS else parse_view(cell)
 
 
 def parse_split(cell: str, words: Mapping[str, Split]) -> Split:
-    """The split a cell names."""
+    """The split that a cell names."""
     split = words.get(cell, cell)
     if split not in get_args(Split):
         raise InputError(f"unknown split {cell!r}: map it in split.words")
@@ -88,9 +89,27 @@ def parse_age(cell: str) -> float | None:
         age = float(cell.strip().upper().removesuffix("Y"))
     except ValueError:
         raise InputError(f"age {cell!r} is not a number of years") from None
-    if not 0 <= age <= _OLDEST:
-        raise InputError(f"age {cell!r} is not between 0 and {_OLDEST} years")
+    if not 0 <= age <= MAX_AGE:
+        raise InputError(f"age {cell!r} is not between 0 and {MAX_AGE} years")
     return age
+
+
+def years_of_age_string(text: str) -> float | None:
+    """Years from DICOM's "043Y", "010M", "005D", or a bare "43"; None for an impossible age."""
+    unit = text[-1:] if text[-1:] in _PER_YEAR else "Y"
+    number = text.removesuffix(unit)
+    if not (number.isascii() and number.isdigit() and len(number) <= 4):
+        return None
+    age = round(int(number) / _PER_YEAR[unit], 2)
+    return age if age <= MAX_AGE else None
+
+
+def years_between(birth_year: int, date: str) -> float | None:
+    """Age in years at a date YYYYMMDD; None for an impossible age or a text that is no date."""
+    if not date[:4].isdigit():
+        return None
+    age = int(date[:4]) - birth_year
+    return float(age) if 0 <= age <= MAX_AGE else None
 
 
 def parse_sex(cell: str) -> Sex | None:

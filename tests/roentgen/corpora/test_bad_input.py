@@ -250,10 +250,10 @@ def test_a_truncated_table_is_named(name: str, make_corpus: Make, prepare: Prepa
 # The column that leads to a film, and what is said of "../secret" there.
 OUTSIDE = {
     "mimic_cxr": ("path", "path '../secret' leads out of the corpus folder"),
-    "mimic_cxr_jpg": ("dicom_id", "'../secret' is no dicom_id of MIMIC-CXR"),
+    "mimic_cxr_jpg": ("dicom_id", "'../secret' is not a dicom_id of MIMIC-CXR"),
     "chexpert": ("Path", "path '../secret' leads out of the corpus folder"),
     "nih": ("Image Index", "Image Index is not as 00000001_000.png"),
-    "padchest": ("ImageID", "ImageID '../secret' in '0' is no file's name"),
+    "padchest": ("ImageID", "ImageID '../secret' in '0' is not a file name"),
     "drr_rate": ("ImageName", "ImageName is not as train_1_a_1"),
     "image_folder": ("file_name", "path '../secret' leads out of the corpus folder"),
     "table": ("image", "path '../secret' leads out of the corpus folder"),
@@ -311,7 +311,7 @@ def test_an_id_that_stands_twice_is_taken_once(
     ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
     ((told, expected),) = ended.excluded.values()
-    assert (told, expected) == ("the id stands twice in the table", "no")
+    assert (told, expected) == ("the id appears twice in the table", "no")
     assert ended.radiographs.keys() == corpus.films.keys()
 
 
@@ -384,7 +384,7 @@ def test_studies_of_mimic_that_lack_something(
     with gzip.open(corpus.root / table, "at") as file:
         file.write(f"19999999,59999999{rest}\n")
     limit = "--max_bad_share=0.5"
-    ended = prepare(corpus, limit, IMPRESSION, f"--{name}.need_report=true")
+    ended = prepare(corpus, limit, IMPRESSION, f"--{name}.require_report=true")
     ended.check()
     damaged = ("the report is not text in UTF-8", "no")
     assert ended.excluded == {
@@ -393,7 +393,7 @@ def test_studies_of_mimic_that_lack_something(
         films[2]: damaged,
         "s59999999": ("study without images", "yes"),
     }
-    whole = (f"--{name}.whole_tree=true", f"--{name}.need_report=false", "--keep=null")
+    whole = (f"--{name}.complete=true", f"--{name}.require_report=false", "--keep=null")
     ended = prepare(corpus, limit, "--overwrite=true", *whole)
     ended.check()
     assert ended.excluded == {films[2]: damaged, "s59999999": ("study without images", "no")}
@@ -418,7 +418,7 @@ def test_reports_and_films_of_open_i_that_lack_something(
     ended = prepare(corpus, "--max_bad_share=0.5", IMPRESSION)
     ended.check()
     assert ended.unmapped == {("report", ""): 1}
-    no_report = ("no report names the film", "no")
+    no_report = ("no report names the image", "no")
     assert ended.excluded == {
         films[0]: ("report has no impression", "yes"),
         **dict.fromkeys(films[1:4], no_report),
@@ -457,7 +457,7 @@ def test_images_of_chexpert_plus_that_lack_something(make_corpus: Make, prepare:
         "plus.csv row 6": ("the row has not as many fields as the header", "no"),
     }
     assert ended.unmapped == {("report", ""): 1}
-    ended = prepare(corpus, *plus_too, "--overwrite=true", "--chexpert.need_report=true")
+    ended = prepare(corpus, *plus_too, "--overwrite=true", "--chexpert.require_report=true")
     assert ended.excluded[films[2]] == ("the image has no report", "yes")
     (line,) = prepare(corpus, plus_too[0], "--overwrite=true").errors
     assert line.startswith(f"error: {plus} has no column 'section_clinical_history': name it in")
@@ -516,10 +516,7 @@ def test_rows_whose_cells_no_file_or_dataset_can_hold(make_corpus: Make, prepare
     ended = prepare(corpus, "--max_bad_share=0.5")
     ended.check()
     assert ended.excluded == {
-        "train/a\0.jpg": (r"path 'a\x00.jpg' is no file's name", "no"),
-        "train/row 14": (
-            "the row has not as many fields as the header, or is no JSON object",
-            "no",
-        ),
+        "train/a\0": (r"path 'a\x00.jpg' is not a file name", "no"),
+        "train/metadata.jsonl row 14": ("the row is not a JSON object of texts", "no"),
     }
     assert ended.radiographs.keys() == corpus.films.keys()

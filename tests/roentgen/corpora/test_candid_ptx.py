@@ -93,10 +93,10 @@ def test_what_contradicts_itself_is_excluded(tmp_path: Path) -> None:
     plan = it.plan()
     assert {item.id: item.reason for item in plan.excluded} == {
         "d": "filename does not begin with a patient, as P0001_",
-        "row 8": "SOPInstanceUID or StudyInstanceUID is blank",
+        "Pneumothorax_reports.csv row 8": "SOPInstanceUID or StudyInstanceUID is blank",
         "a": "one row has a mask, another -1 for none",
-        "b": "the film is in two studies",
-        "c": "the film has two reports",
+        "b": "the image is in two studies",
+        "c": "the image has two reports",
         "stray": "not in Pneumothorax_reports.csv",
     } | {"d": "not in Pneumothorax_reports.csv"}
     with pytest.raises(InputError, match="run-length has 'x'"):

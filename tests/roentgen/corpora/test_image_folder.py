@@ -56,7 +56,7 @@ def test_a_folder_a_split(tmp_path: Path, name: str) -> None:
     it = reader(tmp_path, report=ReportColumns(impression="text"))
     plan = it.plan()
     assert not plan.excluded
-    assert [(item.id, item.item.split) for item in plan.items] == [
+    assert [(item.id, item.split) for item in plan.items] == [
         ("train/0", "train"),
         ("validation/0", "validate"),
         ("test/a/0", "test"),
@@ -78,16 +78,16 @@ def test_one_file_for_all_splits(tmp_path: Path) -> None:
     ]
     write(tmp_path, "metadata.csv", rows)
     plan = reader(tmp_path).plan()
-    assert [(item.id, item.item.split) for item in plan.items] == [
+    assert [(item.id, item.split) for item in plan.items] == [
         ("train/0", "train"),
         ("test/0", "test"),
     ]
     assert {item.id: item.reason for item in plan.excluded} == {
         "more/0": "the image is in no split's folder: train, validation or test",
-        "../0.png": "path '../0.png' leads out of the corpus folder",
+        "../0": "path '../0.png' leads out of the corpus folder",
     }
     hashed = SplitRules(fractions=Fractions(train=0, validate=0, test=1))
-    assert {item.item.split for item in reader(tmp_path, hashed).plan().items} == {"test"}
+    assert {item.split for item in reader(tmp_path, hashed).plan().items} == {"test"}
 
 
 def test_json_values_become_cells(tmp_path: Path) -> None:
@@ -106,7 +106,10 @@ def test_json_values_become_cells(tmp_path: Path) -> None:
         age="age",
     )
     plan = it.plan()
-    assert [item.id for item in plan.excluded] == ["train/row 3", "train/row 4"]
+    assert [item.id for item in plan.excluded] == [
+        "train/metadata.jsonl row 3",
+        "train/metadata.jsonl row 4",
+    ]
     assert plan.unmapped == {Unmapped("finding", "Odd", "no meaning is given"): 1}
     (one,), (two,) = (it.read(item) for item in plan.items)
     assert [(f.name, f.state) for f in one.findings] == [
@@ -128,7 +131,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         reader(tmp_path).plan()
     write(tmp_path / "test", "metadata.csv", [{"file_name": "1.png", "patient": "2", "key": "k"}])
     plan = reader(tmp_path, id="key").plan()
-    assert [(item.id, item.reason) for item in plan.excluded] == [("k", "the id stands twice")]
+    assert [(item.id, item.reason) for item in plan.excluded] == [("k", "the id appears twice")]
     with pytest.raises(InputError, match=r"unknown split\.published 'official'"):
         reader(tmp_path, SplitRules(published="official"))
     with pytest.raises(InputError, match=r"image_folder\.masks is not possible"):

@@ -83,10 +83,10 @@ def test_bad_rows_leave_their_film_out(tmp_path: Path) -> None:
     told = {item.id: (item.reason, item.expected) for item in plan.excluded}
     assert told["b"][0] == "one row has a mask, another -1 for none"
     assert told["c"][0].startswith("EncodedPixels is blank")
-    assert told["row 5"][0] == "ImageId is blank"
-    assert told["row 6"][0] == "the row has not as many fields as the header"
+    assert told["train-rle.csv row 5"][0] == "ImageId is blank"
+    assert told["train-rle.csv row 6"][0] == "the row has not as many fields as the header"
     assert told["other"] == ("not in train-rle.csv", True)
-    assert told["a"][0].startswith("several files of one name: again/a.png")
+    assert told["a"][0].startswith("several files of one name: dicom-images-train/again/a.png")
     assert [item.id for item in plan.items] == ["f"]
     with pytest.raises(InputError, match="has 'x': expected whole numbers"):
         it.read(plan.items[0])
@@ -101,7 +101,7 @@ def test_wrong_folders_and_columns_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train-rle\.csv has no column ' EncodedPixels'"):
         reader(tmp_path).plan()
     (tmp_path / "train-rle.csv").write_text("ImageId,EncodedPixels\nz,-1\n")
-    with pytest.raises(InputError, match=r"expected the films of train-rle\.csv, found studya"):
+    with pytest.raises(InputError, match=r"expected the images of train-rle\.csv, found studya"):
         reader(tmp_path).plan()
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"expected <ImageId>\.dcm in any folder, found nothing"):

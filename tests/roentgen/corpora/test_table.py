@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roentgen.corpora.reader import Plan, Unmapped
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.mask_table import MaskTable
-from roentgen.corpora.scanning.row_filter import Where
+from roentgen.corpora.scanning.row_filter import RowFilter
 from roentgen.corpora.table import ReportColumns, TableConfig, TableReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png
@@ -58,7 +58,7 @@ def read_all(config: TableConfig, split: SplitRules = HALVES) -> list[Radiograph
     return [radiograph for item in it.plan().items for radiograph in it.read(item)]
 
 
-def reasons(plan: Plan) -> list[tuple[str, str]]:
+def reasons(plan: CorpusPlan) -> list[tuple[str, str]]:
     return [(item.id, item.reason) for item in plan.excluded]
 
 
@@ -126,8 +126,8 @@ def test_report_sex_and_licences_are_taken(tmp_path: Path) -> None:
     assert only.report == Report(impression="Clear.")
     assert (only.sex, only.license) == ("F", "X")
     ((name, reason),) = reasons(reader(config).plan())
-    assert name == "b.png"
-    assert "licence 'Y' is not in table.licenses: CC0-1.0, X" in reason
+    assert name == "b"
+    assert "license 'Y' is not in table.licenses: CC0-1.0, X" in reason
 
 
 def test_bad_cells_are_bad_items(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_bad_cells_are_bad_items(tmp_path: Path) -> None:
         ("age", "old", "age 'old' is not a number"),
         ("age", "411", "age '411' is not between"),
         ("sex", "Q", "unknown sex 'Q'"),
-        ("said", "No Finding;Mass", "No Finding stands beside Lung Lesion"),
+        ("said", "No Finding;Mass", "No Finding is present beside Lung Lesion"),
     ]:
         config = replace(
             corpus(tmp_path, [good | {column: cell}]),
@@ -166,18 +166,18 @@ def test_rows_are_excluded_with_the_reason(tmp_path: Path) -> None:
         {"image": "d.png", "patient": "1", "quality": "distorted_224"},
     ]
     config = corpus(tmp_path, rows)
-    where = (Where(column="quality", none_of=("distorted",)),)
+    where = (RowFilter(column="quality", none_of=("distorted",)),)
     plan = reader(replace(config, where=where)).plan()
     assert [item.id for item in plan.items] == ["a", "d"]
     assert [item.expected for item in plan.excluded] == [True, False, False, False, False]
     assert reasons(plan) == [
         ("b", "quality has 'distorted'"),
-        ("../secret.png", "path '../secret.png' leads out of the corpus folder"),
-        ("/etc/secret.png", "path '/etc/secret.png' leads out of the corpus folder"),
-        ("c.png", "patient is blank: the split needs the patient"),
-        ("a", "the id stands twice in the table"),
+        ("../secret", "path '../secret.png' leads out of the corpus folder"),
+        ("/etc/secret", "path '/etc/secret.png' leads out of the corpus folder"),
+        ("c", "patient is blank: the split needs the patient"),
+        ("a", "the id appears twice in the table"),
     ]
-    only = (Where(column="quality", any_of=("", "dark")),)
+    only = (RowFilter(column="quality", any_of=("", "dark")),)
     plan = reader(replace(config, where=only)).plan()
     assert ("d", "quality is 'distorted_224'") in reasons(plan)
 
@@ -213,7 +213,7 @@ def test_a_row_of_another_length_is_excluded(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("\ufeffimage,patient\na.png,1\nb.png\n\nc.png,2,3\n")
     plan = reader(config).plan()
     assert [item.id for item in plan.items] == ["a"]
-    assert [item.id for item in plan.excluded] == ["row 2", "row 3"]
+    assert [item.id for item in plan.excluded] == ["t.csv row 2", "t.csv row 3"]
 
 
 def test_split_by_column(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_masks_join_and_follow_the_image(tmp_path: Path) -> None:
     plan = it.plan()
     assert [item.reason for item in plan.excluded] == [
         "second mask of lungs for one image",
-        "mask not taken: it holds in the centre_square only, but fit is pad",
+        "mask excluded: it covers the centre_square only, but fit is pad",
     ]
     (a,) = it.read(plan.items[0])
     expected = np.zeros((8, 8), np.uint8)
@@ -301,8 +301,8 @@ def test_real_masks_cover_the_dark_lungs() -> None:
             root=SHARED / "masks",
             file="masks.csv",
             where=(
-                Where(column="structure", any_of=("lungs",)),
-                Where(column="source", none_of=("lungvae",)),
+                RowFilter(column="structure", any_of=("lungs",)),
+                RowFilter(column="source", none_of=("lungvae",)),
             ),
         ),
     )

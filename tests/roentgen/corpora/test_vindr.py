@@ -158,13 +158,13 @@ def test_bad_rows_files_and_roots_are_told(tmp_path: Path) -> None:
     plan = it.plan()
     assert {item.id: (item.reason, item.expected) for item in plan.excluded} == {
         "train.csv row 2": ("image_id is blank", False),
-        "a": ("a box of Edema has something else than four numbers", False),
+        "a": ("a box of Edema is not four numbers", False),
         "d": ("file missing", True),
     }
     with pytest.raises(InputError, match="reaches beyond its image of 200x150"):
         it.read(plan.items[0])
     film(tmp_path / "train" / "c.dicom", PatientOrientation=["R", "F"])
-    with pytest.raises(InputError, match="the film is turned"):
+    with pytest.raises(InputError, match="the image is turned"):
         it.read(plan.items[0])
     (tmp_path / "train.csv").write_text("image_id,class,rad_id\n")
     with pytest.raises(InputError, match=r"train\.csv has no column 'class_name'"):

@@ -5,13 +5,14 @@ import math
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.imaging.boxes import place_box
+from roentgen.imaging.boxes import SourceBox, place_box
+from roentgen.imaging.images import Fit
 from roentgen.record.radiograph import Box
 
 
 def test_boxes_are_scaled_and_shifted_as_the_image() -> None:
-    def place(*edges: float, **how: object) -> Box | None:
-        return place_box("mass", *edges, **{"width": 200, "height": 100, "size": 50} | how)  # type: ignore[arg-type]
+    def place(left: float, top: float, right: float, bottom: float, *, fit: Fit) -> Box | None:
+        return place_box(SourceBox("mass", left, top, right, bottom), (200, 100), 50, fit)
 
     # Padded: scale 1/4, 12 black rows above (25 of 50 rows, rounded down).
     assert place(40, 20, 80, 60, fit="pad") == Box(
@@ -25,7 +26,7 @@ def test_boxes_are_scaled_and_shifted_as_the_image() -> None:
     assert place(0, 0, 200, 100, fit="pad") == Box(
         structure="mass", left=0, top=12, right=50, bottom=37
     )
-    # A little beyond the film is drawn to its edge.
+    # A little beyond the image is drawn to its edge.
     assert place(-2, 0, 202, 100, fit="pad") == place(0, 0, 200, 100, fit="pad")
 
 
@@ -41,6 +42,8 @@ def test_boxes_are_scaled_and_shifted_as_the_image() -> None:
         ((-20, 0, 10, 10), "reaches beyond"),
     ],
 )
-def test_boxes_that_cannot_be_are_refused(edges: tuple[float, ...], message: str) -> None:
+def test_boxes_that_cannot_be_are_refused(
+    edges: tuple[float, float, float, float], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
-        place_box("mass", *edges, width=200, height=100, size=50, fit="pad")
+        place_box(SourceBox("mass", *edges), (200, 100), 50, "pad")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.imaging.boxes import place_box
+from roentgen.imaging.boxes import SourceBox, place_box
 from roentgen.imaging.images import decode, encode_png, prepare_image
 from roentgen.imaging.run_length import decode_run_length, place_runs
 
@@ -83,7 +83,7 @@ def test_mask_and_box_lie_on_the_bright_square(fit: str, shape: tuple[int, int],
     # Nearest neighbour and bicubic disagree on the rim only.
     assert not differ[rows.min() + 1 : rows.max(), columns.min() + 1 : columns.max()].any()
     assert differ.sum() <= 2 * (np.ptp(rows) + np.ptp(columns) + 4)
-    box = place_box("s", 18, 12, 48, 42, width=width, height=height, size=32, fit=fit)  # type: ignore[arg-type]
+    box = place_box(SourceBox("s", 18, 12, 48, 42), (width, height), 32, fit)  # type: ignore[arg-type]
     assert box is not None
     edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     assert (box.left, box.top, box.right, box.bottom) == pytest.approx(edges, abs=0.51)

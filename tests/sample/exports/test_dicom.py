@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from roentgen.corpora.scanning.dicom_header import film_header
+from roentgen.corpora.scanning.dicom_header import read_radiograph_header
 from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import decode, open_gray
 from roentgen.record.radiograph import Radiograph
@@ -39,7 +39,7 @@ def test_the_same_pixels_come_back(
         assert film.BitsAllocated == (8 if bits == 8 else 16)
         words = np.rint(decode(radiograph.image) * (((1 << bits) - 1) / 255))
         np.testing.assert_array_equal(film.pixel_array, words)
-        header = film_header(path)
+        header = read_radiograph_header(path)
         assert (header.view, header.sex) == (radiograph.view, radiograph.sex)
         assert header.age == (None if radiograph.age is None else int(radiograph.age))
         assert not header.turned

@@ -119,7 +119,7 @@ def test_our_reader_reads_chexpert(exported: Callable[..., Path], set_to_export:
         row["Path"].removeprefix(f"{SMALL}/").removesuffix(".png"): row["id"]
         for row in rows_of(out / "identities.csv")
     }
-    config = ChexpertConfig(root=out / SMALL, whole_tree=True)
+    config = ChexpertConfig(root=out / SMALL, complete=True)
     reader = ChexpertReader(config, SplitRules(published="official"), 40, "pad", 0)
     plan = reader.plan()
     assert plan.excluded == []
@@ -179,7 +179,7 @@ def test_our_reader_reads_mimic_cxr_jpg(exported: Callable[..., Path], set_to_ex
     identities = rows_of(out / "identities.csv")
     ids = {row["dicom_id"]: row["id"] for row in identities}
     config = MimicCxrJpgConfig(
-        root=out, take_blank_view=True, whole_tree=True, patients=out / "patients.csv.gz"
+        root=out, accept_unknown_view=True, complete=True, patients=out / "patients.csv.gz"
     )
     reader = MimicCxrJpgReader(config, SplitRules(published="official"), 40, "pad", 0)
     plan = reader.plan()

@@ -13,7 +13,7 @@ import pytest
 
 from roentgen.corpora.chexpert.chexpert import ChexpertConfig, ChexpertReader
 from roentgen.corpora.chexpert.chexpert_plus import PlusColumns
-from roentgen.corpora.reader import Plan, Unmapped
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.findings import Finding
@@ -69,7 +69,7 @@ def reader(config: ChexpertConfig, split: SplitRules = OFFICIAL) -> ChexpertRead
     return ChexpertReader(config, split, 8, "pad", 0)
 
 
-def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
+def reasons(plan: CorpusPlan) -> Counter[tuple[str, bool]]:
     return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
@@ -138,7 +138,7 @@ def test_filters_splits_and_bad_rows(
     gone = [good[0].replace("patient00001", "patient99999"), *good[1:]]
     write(config.root / "train.csv", [header, good, good, away, named, other, gone, ["a", "b"]])
     found = reasons(reader(config).plan())
-    assert found["the id stands twice in the table", False] == 1
+    assert found["the id appears twice in the table", False] == 1
     assert found["file missing", True] == 1
     assert found["the row has not as many fields as the header", False] == 1
     assert found["unknown sex 'Wizard': expected F, M or blank", False] == 1
@@ -193,9 +193,9 @@ def test_plus_brings_reports(tmp_path: Path, real: tuple[list[str], list[list[st
     assert films[0].findings[0] == Finding(name="No Finding")
     assert films[1].report is None
     assert plan.unmapped[Unmapped("report", "", "the image is taken")] == 1
-    assert plan.unmapped[Unmapped("race", "Other", "no race of a prompt: left unknown")] == 1
+    assert plan.unmapped[Unmapped("race", "Other", "no race that prompts name: left unknown")] == 1
     assert reasons(plan)["the row has not as many fields as the header", False] == 1
-    needed = reader(replace(config, plus=table, need_report=True)).plan()
+    needed = reader(replace(config, plus=table, require_report=True)).plan()
     assert reasons(needed)["the image has no report", True] == 1
     (config.root / one).rename((config.root / one).with_suffix(".png"))
     assert reader(replace(config, plus=table)).plan().items[0].path.endswith(".png")

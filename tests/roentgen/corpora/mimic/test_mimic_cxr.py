@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.mimic.mimic_cxr import MimicCxrConfig, MimicCxrReader
-from roentgen.corpora.reader import Plan, Unmapped
-from roentgen.corpora.scanning.scan import UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.record.radiograph import Radiograph
@@ -82,7 +81,7 @@ def films(it: MimicCxrReader, items: Iterable[Any]) -> list[Radiograph]:
     return [one for item in items for one in it.read(item) if isinstance(one, Radiograph)]
 
 
-def reasons(plan: Plan) -> list[tuple[str, str, bool]]:
+def reasons(plan: CorpusPlan) -> list[tuple[str, str, bool]]:
     return [(item.id, item.reason, item.expected) for item in plan.excluded]
 
 
@@ -100,7 +99,7 @@ def test_views_come_from_the_headers(tmp_path: Path) -> None:
         it.read(plan.items[2])
     with pytest.raises(UnwantedError, match="view not given"):
         it.read(plan.items[3])
-    blank = reader(replace(it.config, take_blank_view=True))
+    blank = reader(replace(it.config, accept_unknown_view=True))
     assert films(blank, plan.items[3:])[0].view is None
     assert [item.split for item in plan.items] == ["train", "train", "test", "test"]
 
@@ -134,7 +133,7 @@ def test_a_date_that_gives_no_age_is_told(tmp_path: Path) -> None:
     film, lost = it.read(it.plan().items[0])
     assert isinstance(film, Radiograph)
     assert (film.age, film.sex) == (None, "F")
-    assert lost == Unmapped("age", "2227 to 21800506", "no age of a person: left unknown")
+    assert lost == Unmapped("age", "2227 to 21800506", "no possible age: left unknown")
 
 
 def test_the_official_split_needs_its_table(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
-from roentgen.corpora.reader import Plan, Unmapped
-from roentgen.corpora.scanning.scan import UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.findings import FINDING_NAMES, Finding
@@ -101,7 +100,7 @@ def reader(config: MimicCxrJpgConfig, split: SplitRules = OFFICIAL) -> MimicCxrJ
     return MimicCxrJpgReader(config, split, 8, "pad", 0)
 
 
-def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
+def reasons(plan: CorpusPlan) -> Counter[tuple[str, bool]]:
     return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
@@ -134,14 +133,14 @@ def test_rows_become_radiographs(tmp_path: Path) -> None:
 
 def test_views_are_chosen(tmp_path: Path) -> None:
     config = tree(tmp_path)
-    plan = reader(replace(config, views=("PA",), take_blank_view=True)).plan()
+    plan = reader(replace(config, views=("PA",), accept_unknown_view=True)).plan()
     assert [item.view for item in plan.items] == ["PA", "PA", None]
     plan = reader(replace(config, view_words={"LAO": "LATERAL"})).plan()
     assert len(plan.items) == 6
     rows = [(*IMAGES[0][:2], "ODD", *IMAGES[0][3:])]
     plan = reader(tree(tmp_path / "odd", rows)).plan()
     assert reasons(plan) == {
-        ("unknown view 'ODD': say in view_words what it means", False): 1,
+        ("unknown view 'ODD': give its meaning in view_words", False): 1,
         ("study without images", True): 3,  # the table of labels has them
     }
 
@@ -152,7 +151,7 @@ def test_splits_keep_patients_whole(tmp_path: Path) -> None:
     assert [item.split for item in p19.items] == ["train"] * 4 + ["test"]
     shares = SplitRules(published="p19", validate_share=0.5)
     plan = reader(config, shares).plan()
-    assert len({item.split for item in plan.items if item.subject == "10000032"}) == 1
+    assert len({item.split for item in plan.items if item.patient == "10000032"}) == 1
     halves = SplitRules(fractions=Fractions(train=0, validate=0, test=1))
     assert {item.split for item in reader(config, halves).plan().items} == {"test"}
     with pytest.raises(InputError, match=r"unknown split\.published 'p18'; this corpus's: off"):
@@ -164,7 +163,7 @@ def test_splits_keep_patients_whole(tmp_path: Path) -> None:
     header = ["dicom_id", "study_id", "subject_id", "split"]
     write_csv(tmp_path / "c/mimic-cxr-2.0.0-split.csv.gz", header, [["x", "y", "19000019", "test"]])
     plan = only.plan()
-    assert [item.subject for item in plan.items] == ["19000019"]
+    assert [item.patient for item in plan.items] == ["19000019"]
     assert ("the official split says nothing of patient '10000032'", False) in reasons(plan)
 
 
@@ -185,7 +184,7 @@ def test_reports_from_folders_and_zip_are_alike(tmp_path: Path) -> None:
         assert film.report is not None
         assert film.report.impression == "No acute cardiopulmonary process."
         assert plan.unmapped[Unmapped("report", "", "the study's images are taken")] in (2, 3)
-    needed = reader(replace(config, reports=tmp_path / "reports", need_report=True)).plan()
+    needed = reader(replace(config, reports=tmp_path / "reports", require_report=True)).plan()
     assert len(needed.items) == 2
     assert reasons(needed)["the study has no report", True] == 3
 
@@ -196,7 +195,7 @@ def test_damaged_reports_are_bad_items_or_told(tmp_path: Path) -> None:
         reader(replace(config, reports=tmp_path / "nothing")).plan()
     archive = tmp_path / "r.zip"
     archive.write_bytes(b"PK\x03\x04 half a zip")
-    with pytest.raises(InputError, match=r"r\.zip is no whole zip"):
+    with pytest.raises(InputError, match=r"r\.zip is not a complete zip"):
         reader(replace(config, reports=archive)).plan()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("files/p10/p10000032/s50414267.txt", REPORT)
@@ -286,13 +285,13 @@ def test_bad_rows_are_excluded(tmp_path: Path) -> None:
     plan = reader(config).plan()
     assert image_id(2) not in [item.id for item in plan.items]
     found = reasons(plan)
-    assert found["the id stands twice in the table", False] == 1
-    assert found["the id stands twice, with different rows", False] == 2
-    assert found["'../../../../etc/passwd' is no dicom_id of MIMIC-CXR", False] == 1
-    assert found["'' is no dicom_id of MIMIC-CXR", False] == 1
+    assert found["the id appears twice in the table", False] == 1
+    assert found["the id appears twice, with different rows", False] == 2
+    assert found["'../../../../etc/passwd' is not a dicom_id of MIMIC-CXR", False] == 1
+    assert found["'' is not a dicom_id of MIMIC-CXR", False] == 1
     assert found["the row has not as many fields as the header", False] == 1
     assert found["file missing", True] == 1
-    assert reasons(reader(replace(config, whole_tree=True)).plan())["file missing", False] == 1
+    assert reasons(reader(replace(config, complete=True)).plan())["file missing", False] == 1
 
 
 def test_bad_labels_cost_their_study_only(tmp_path: Path) -> None:
@@ -301,10 +300,10 @@ def test_bad_labels_cost_their_study_only(tmp_path: Path) -> None:
     labels = {"50414267": {"Edema": "2.0"}, "53189527": {"No Finding": "1.0", "Edema": "1.0"}}
     write_labels(table, labels)
     plan = reader(config).plan()
-    assert [item.subject for item in plan.items] == ["11000011", "19000019"]
+    assert [item.patient for item in plan.items] == ["11000011", "19000019"]
     found = reasons(plan)
     assert found["Edema is '2.0': expected 1, 0, -1 or blank", False] == 2
-    assert found["No Finding stands beside Edema", False] == 1
+    assert found["No Finding is present beside Edema", False] == 1
     assert plan.unmapped[Unmapped("labels", "", "the study's images are taken")] == 2
 
 
@@ -312,7 +311,7 @@ def test_half_a_tree_is_taken_as_far_as_it_goes(tmp_path: Path) -> None:
     config = tree(tmp_path)
     (tmp_path / "files/p10").rename(tmp_path / "p10")
     plan = reader(config).plan()
-    assert [item.subject for item in plan.items] == ["11000011", "19000019"]
+    assert [item.patient for item in plan.items] == ["11000011", "19000019"]
     assert reasons(plan)["file missing", True] == 3
 
 

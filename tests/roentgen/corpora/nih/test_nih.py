@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.nih.nih import NihConfig, NihReader
-from roentgen.corpora.reader import Plan, Unmapped
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.findings import Finding
@@ -63,7 +63,7 @@ def reader(config: NihConfig, split: SplitRules = ALL_TRAIN) -> NihReader:
     return NihReader(config, split, 32, "pad", 0)
 
 
-def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
+def reasons(plan: CorpusPlan) -> Counter[tuple[str, bool]]:
     return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
@@ -157,9 +157,9 @@ def test_bad_rows_and_boxes_are_excluded(
     found = reasons(reader(config).plan())
     assert found["Image Index is not as 00000001_000.png", False] == 1
     assert found["Patient ID is '2', which is not the image's patient", False] == 1
-    assert found["unknown view 'LAO': say in view_words what it means", False] == 1
+    assert found["unknown view 'LAO': give its meaning in view_words", False] == 1
     assert found["file missing", True] == 1
-    assert found["the id stands twice in the table", False] == 1
+    assert found["the id appears twice in the table", False] == 1
     assert sum("box" in reason for reason, _ in found) == 2
 
 

@@ -101,10 +101,10 @@ def test_everything_excluded_is_listed(tmp_path: Path) -> None:
     assert told["7.xml"][0] == "second report CXR1"
     assert "document type definition" in told["8.xml"][0]
     assert "has no uId" in told["9.xml"][0]
-    assert told["CXR9_IM-1"] == ("no report names the film", False)
+    assert told["CXR9_IM-1"] == ("no report names the image", False)
     assert len(told) == 8
     assert len(plan.items) == 3
-    whole = {i.id: i.expected for i in reader(tmp_path, whole_tree=True).plan().excluded}
+    whole = {i.id: i.expected for i in reader(tmp_path, complete=True).plan().excluded}
     assert whole["CXR4_IM-1"] is whole["CXR3"] is False
 
 
@@ -149,7 +149,9 @@ def test_a_wrong_root_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file or folder: .*other"):
         reader(tmp_path, reports="other").plan()
     (tmp_path / "ecgen-radiology" / "1.xml").write_bytes(xml("CXR1", "CXR1_IM-1"))
-    with pytest.raises(InputError, match=r"expected the films that the reports name, found a\.png"):
+    with pytest.raises(
+        InputError, match=r"expected the images that the reports name, found a\.png"
+    ):
         reader(tmp_path, images="films").plan()
     with pytest.raises(InputError, match=r"unknown split\.published"):
         OpenIReader(OpenIConfig(root=tmp_path), SplitRules(published="official"), 16, "pad", 0)

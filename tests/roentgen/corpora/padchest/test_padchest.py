@@ -14,7 +14,7 @@ from PIL import Image
 
 from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
 from roentgen.corpora.padchest.padchest import TABLE, PadchestConfig, PadchestReader
-from roentgen.corpora.reader import Plan, Unmapped
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import phrase
@@ -53,7 +53,7 @@ def reader(config: PadchestConfig, split: SplitRules = HALVES) -> PadchestReader
     return PadchestReader(config, split, 8, "pad", 0)
 
 
-def reasons(plan: Plan) -> Counter[tuple[str, bool]]:
+def reasons(plan: CorpusPlan) -> Counter[tuple[str, bool]]:
     return Counter((item.reason, item.expected) for item in plan.excluded)
 
 
@@ -97,7 +97,7 @@ def test_labels_become_findings_with_their_side() -> None:
     )
     assert unmapped == [
         Unmapped("finding", "kyphosis", "no meaning is given"),
-        Unmapped("finding", "normal", "stands beside other labels"),
+        Unmapped("finding", "normal", "beside other labels"),
     ]
     unchanged = to_findings(parse_labels("['normal', 'unchanged']"), {}, MEANINGS)
     assert unchanged[0] == (Finding(name="No Finding"),)
@@ -144,12 +144,12 @@ def test_bad_rows_are_excluded(tmp_path: Path, real: Table) -> None:
     assert len(plan.items) == 2
     assert plan.items[1].age is None
     assert plan.unmapped[Unmapped("labels", "", "the image is taken")] == 1
-    assert found["the id stands twice in the table", False] == 1
+    assert found["the id appears twice in the table", False] == 1
     assert found["PatientID is blank: the split needs the patient", False] == 1
-    assert found["unknown view 'OBLIQUE': say in view_words what it means", False] == 1
-    assert found["label 'exclude': its images are not wanted", True] == 1
+    assert found["unknown view 'OBLIQUE': give its meaning in view_words", False] == 1
+    assert found["label 'exclude': its images are excluded", True] == 1
     assert found["file missing", True] == 1
-    assert sum(n for (r, _), n in found.items() if "no file's name" in r or "leads out" in r) == 2
+    assert sum(n for (r, _), n in found.items() if "not a file name" in r or "leads out" in r) == 2
     assert sum(n for (r, _), n in found.items() if r.startswith("Labels is not a list")) == 1
 
 
