@@ -44,6 +44,7 @@ from roentgen.manifest import provenance, read_manifest
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.structures import Masks
 from roentgen.storage import check_free_space, check_output, install_folder, write_file
+from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.generator import Generator, PromptCheck
 from sample.plan import PLAN, PlanFile, part_size, plan_images, write_plan
@@ -120,7 +121,7 @@ def make_generator(
         split=config.split,
         device=_device(config.sampler, launch),
         licenses=[terms for manifest in inputs.values() for terms in manifest["licenses"]],
-        masks=config.prompts.masks,
+        sources=condition_sources(config.prompts),
     )
 
 

@@ -60,7 +60,7 @@ def check_inputs(config: RunConfig) -> Inputs:
     checkpoint = choose_start(config, identity)
     components = load_base(config)
     size = image_size(whole, components)
-    prediction = choose_prediction(config, components)
+    choose_prediction(config, components)
     if pictures := config.previews():
         check_preview(pictures, components)
     split = keep_split(config, whole, components)
@@ -73,7 +73,7 @@ def check_inputs(config: RunConfig) -> Inputs:
             part,
             styles,
             components.tokenizer,
-            windows=components.prompt_chunks,
+            chunks=components.prompt_chunks,
             too_long=config.too_long(),
         )
 
@@ -92,7 +92,6 @@ def check_inputs(config: RunConfig) -> Inputs:
         base=base,
         components=components,
         size=size,
-        prediction=prediction,
         identity=identity,
         checkpoint=checkpoint,
         disk=disk,
@@ -214,8 +213,8 @@ def image_size(split: RadiographSplit, components: Components) -> int:
     return int(height)
 
 
-def choose_prediction(config: RunConfig, components: Components) -> str:
-    """What the UNet predicts; the scheduler that is saved with the model says so."""
+def choose_prediction(config: RunConfig, components: Components) -> None:
+    """Set prediction type and noise schedule of the scheduler, which is saved with the model."""
     base: str = components.scheduler.config.prediction_type
     chosen = config.objective.prediction or base
     if chosen not in ("epsilon", "v_prediction"):
@@ -230,7 +229,6 @@ def choose_prediction(config: RunConfig, components: Components) -> str:
         )
     components.scheduler.register_to_config(prediction_type=chosen)
     choose_schedule(config, components, chosen)
-    return chosen
 
 
 def choose_schedule(config: RunConfig, components: Components, prediction: str) -> None:

@@ -23,7 +23,6 @@ class Inputs:
     base: Path
     components: Components
     size: int  # of the images, pixels
-    prediction: str
     identity: dict[str, Any]  # what a checkpoint must agree with to be resumed from
     checkpoint: tuple[Path, dict[str, Any]] | None
     disk: dict[str, int]  # bytes that are needed, by what they hold

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.objective import add_noise, item_losses, min_snr_weights, target
+from roentgen.diffusion.objective import DiffusionProcess
 from roentgen.imaging.images import encode_png
 from roentgen.storage import write_file
 from train.checkpoints.checkpoint import State
@@ -53,8 +53,7 @@ class Training:
     plan: Plan
     held_out: tuple[Examples, Draws] | None
     obedience: Obedience | None = None  # of a ControlNet
-    prediction: str
-    alpha_bars: Tensor  # [timesteps], float32, on the device
+    process: DiffusionProcess  # on the device
     saver: Saver
     stop: Stop
 
@@ -184,14 +183,19 @@ def _due(step: int, every: int, last: bool) -> bool:
 def slice_losses(training: Training, batch: Batch) -> Tensor:
     """The weighted loss of each item of a slice, float32 [N]."""
     t = training
-    alpha_bar = t.alpha_bars[batch.timesteps]
-    noisy = add_noise(batch.latents, batch.noise, alpha_bar)
-    with t.accelerator.autocast():
-        predicted = t.model(noisy, batch.timesteps, batch.prompts, batch.conditions)
-    wanted = target(t.prediction, batch.latents, batch.noise, alpha_bar)
-    gamma = t.config.objective.min_snr
-    weights = None if gamma is None else min_snr_weights(t.prediction, alpha_bar, gamma)
-    return item_losses(predicted, wanted, weights)
+
+    def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+        with t.accelerator.autocast():
+            predicted: Tensor = t.model(noisy, timesteps, batch.conditions)
+        return predicted
+
+    return t.process.losses(
+        predict,
+        batch.latents,
+        batch.noise,
+        batch.timesteps,
+        min_snr=t.config.objective.min_snr,
+    )
 
 
 def validate(training: Training) -> dict[str, float]:
@@ -205,8 +209,7 @@ def validate(training: Training) -> dict[str, float]:
             t.state.denoiser,
             examples,
             draws,
-            prediction=t.prediction,
-            alpha_bars=t.alpha_bars,
+            process=t.process,
             attention=t.config.attention,
             accelerator=t.accelerator,
             memory_format=t.memory_format,

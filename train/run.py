@@ -15,7 +15,7 @@ from accelerate.utils import GradientAccumulationPlugin
 
 from roentgen.config import config_to_yaml
 from roentgen.diffusion.denoiser import Denoiser
-from roentgen.diffusion.noise_schedule import alpha_bars_of
+from roentgen.diffusion.noise_schedule import process_of
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
 from roentgen.storage import MANIFEST, write_file
@@ -201,7 +201,7 @@ def assemble(
     """Caches, optimizer and all else, ready for the loop."""
     components = inputs.components
     control = config if isinstance(config, ControlnetConfig) else None
-    alpha_bars = alpha_bars_of(components.scheduler)
+    process = process_of(components.scheduler)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     components.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
     if accelerator.device.type == "cpu":
@@ -227,7 +227,7 @@ def assemble(
                 caches,
                 prompts.ids,
                 components.text_encoder,
-                windows=components.prompt_chunks,
+                chunks=components.prompt_chunks,
                 told=split.name,
                 accelerator=accelerator,
             )
@@ -256,7 +256,7 @@ def assemble(
             config.seed,
             ids,
             shape,
-            len(alpha_bars),
+            process.timesteps,
             items=chosen,
             structures=len(components.structures),
         )
@@ -288,7 +288,7 @@ def assemble(
             items=len(inputs.split),
             batch=config.batch,
             shape=shape,
-            timesteps=len(alpha_bars),
+            timesteps=process.timesteps,
             style_weights=[entry.weight for entry in config.mixture()],
             caption_dropout=objective.caption_dropout,
             spread=objective.timesteps,
@@ -300,8 +300,7 @@ def assemble(
         ),
         held_out=held_out,
         obedience=obedience,
-        prediction=inputs.prediction,
-        alpha_bars=alpha_bars.to(accelerator.device),
+        process=process.to(accelerator.device),
         saver=Saver(
             config.output / "checkpoints", inputs.identity, config.checkpoint.keep, accelerator
         ),

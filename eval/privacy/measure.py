@@ -21,12 +21,16 @@ from eval.privacy.display import (
     summary,
     tables,
 )
-from eval.privacy.membership import denoising_losses
+from eval.privacy.membership import NoiseSettings, denoising_losses
 from eval.privacy.scores import NearestTraining
 from eval.report.section import PageSection
 from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.controlnet import mask_conditions
+from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
@@ -146,19 +150,44 @@ class Privacy(Domain[PrivacyConfig]):
         seed = self.config.seed
         draws = numpy_generator(seed, "membership", images.name).permutation(len(images))
         rows: NDArray[np.int64] = np.sort(draws[:n])
-        chosen = [images.radiographs[row] for row in rows]
-        style = trained_style(manifest)
+        chosen = images.take(rows)
         losses = denoising_losses(
             components,
-            images.take(rows).images,
-            [prompt_of(radiograph, style) for radiograph in chosen],
-            [radiograph.id for radiograph in chosen],
-            timesteps=self.settings.timesteps,
-            noises=self.settings.noises,
-            seed=seed,
-            too_long=trained_long_prompts(manifest),
+            chosen.images,
+            conditions_of(chosen, manifest, components),
+            chosen.ids,
+            NoiseSettings(
+                timesteps=self.settings.timesteps, noises=self.settings.noises, seed=seed
+            ),
         )
-        return losses, [radiograph.patient_id for radiograph in chosen]
+        return losses, chosen.patients
+
+
+def conditions_of(
+    images: ImageSet, manifest: dict[str, Any], components: Components
+) -> Callable[[slice], Conditions]:
+    """The images' prompts, as the model was trained with, and their masks for its ControlNet.
+
+    Raises InputError for prompts that are too long; the conditions do for unknown masks.
+    """
+    style = trained_style(manifest)
+    ids = tokenize_prompts(
+        components.tokenizer,
+        [prompt_of(radiograph, style) for radiograph in images.radiographs],
+        chunks=components.prompt_chunks,
+        too_long=trained_long_prompts(manifest),
+    )
+    structures, size = components.structures, components.image_size
+
+    def of_rows(rows: slice) -> Conditions:
+        given = Conditions(text=ids[rows])
+        if structures:
+            items = range(len(images))[rows]
+            masks = (masks_of(images[item], structures, size) for item in items)
+            given |= Conditions.joined([mask_conditions(some, structures) for some in masks])
+        return given
+
+    return of_rows
 
 
 def _no_membership(why: str) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""Whether a model tells the films that it was trained on from others, by its loss on them."""
+"""Membership inference: a model's denoising loss on each image, smaller for training images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
 from roentgen.dataset.image_set import Images
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.prompt_encoding import TooLong, encode_prompts
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.denoiser import Denoiser
+from roentgen.diffusion.noise_schedule import process_of
 from roentgen.imaging.images import to_tensor
 from roentgen.metrics.estimates import Floats
 from roentgen.randomness import torch_generator
@@ -17,63 +19,55 @@ from roentgen.randomness import torch_generator
 _BATCH = 8
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoiseSettings:
+    """The noise under which an image's loss is measured."""
+
+    timesteps: Sequence[int]
+    noises: int  # at each timestep
+    seed: int
+
+
 @torch.inference_mode()
 def denoising_losses(
     components: Components,
     images: Images,
-    prompts: Sequence[str],
+    conditions: Callable[[slice], Conditions],
     ids: Sequence[str],
-    *,
-    timesteps: Sequence[int],
-    noises: int,
-    seed: int,
-    too_long: TooLong,
+    settings: NoiseSettings,
 ) -> Floats:
-    """The model's mean squared error on each image (N,) at these timesteps, under fixed noises.
+    """The model's mean squared error on each image (N,), over fixed timesteps and noises.
 
-    The noise is drawn from the image's id: nothing depends on which images stand beside it. Latents
-    are the posterior's means. Members of the training set have smaller losses (Matsumoto et al.
-    2023).
+    `conditions` gives those of a slice of the images. The noise is a function of the image's id:
+    nothing depends on the images beside it. Latents are the posterior's means. Members of the
+    training set have smaller losses (Matsumoto et al. 2023).
     """
-    schedule = DDPMScheduler.from_config(components.scheduler.config)
     device = components.unet.device
+    denoiser = Denoiser(components)
+    process = process_of(components.scheduler).to(device)
     result = np.empty(len(images))
     for first in range(0, len(images), _BATCH):
         rows = slice(first, min(first + _BATCH, len(images)))
         pixels = torch.stack([to_tensor(image) for image in images[rows]]).to(device)
-        latents = (
-            components.vae.encode(pixels).latent_dist.mean * components.vae.config.scaling_factor
-        )
-        states = encode_prompts(components, prompts[rows], too_long=too_long)
+        vae = components.vae
+        latents = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
+        given = denoiser.encoded(conditions(rows).to(device))
+
+        def predict(noisy: Tensor, timesteps: Tensor, given: Conditions = given) -> Tensor:
+            predicted: Tensor = denoiser(noisy, timesteps, given)
+            return predicted
+
         total = torch.zeros(len(latents), device=device)
-        for timestep in timesteps:
-            for number in range(noises):
-                noise = torch.stack(
-                    [_noise(latents[0], seed, one, timestep, number) for one in ids[rows]]
-                ).to(device)
-                total += _loss(components, schedule, latents, noise, states, timestep)
-        result[rows] = (total / (len(timesteps) * noises)).double().cpu().numpy()
+        for timestep in settings.timesteps:
+            timesteps = torch.full((len(latents),), timestep, device=device)
+            for number in range(settings.noises):
+                noises = [_noise(latents[0], settings.seed, i, timestep, number) for i in ids[rows]]
+                total += process.losses(predict, latents, torch.stack(noises).to(device), timesteps)
+        count = len(settings.timesteps) * settings.noises
+        result[rows] = (total / count).double().cpu().numpy()
     return result
 
 
 def _noise(like: Tensor, seed: int, identity: str, timestep: int, number: int) -> Tensor:
     generator = torch_generator(seed, "membership", identity, timestep, number)
     return torch.randn(like.shape, generator=generator)
-
-
-def _loss(
-    components: Components,
-    schedule: DDPMScheduler,
-    latents: Tensor,
-    noise: Tensor,
-    states: Tensor,
-    timestep: int,
-) -> Tensor:
-    steps = torch.full((len(latents),), timestep, device=latents.device)
-    noisy = schedule.add_noise(latents, noise, steps)
-    predicted = components.unet(noisy, steps, states, return_dict=False)[0]
-    wanted = noise
-    if schedule.config.prediction_type == "v_prediction":
-        wanted = schedule.get_velocity(latents, noise, steps)
-    error: Tensor = (predicted - wanted).square().mean(dim=(1, 2, 3))
-    return error

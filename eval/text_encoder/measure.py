@@ -107,10 +107,10 @@ class TextEncoder(Domain[TextEncoderConfig]):
     def _embed(self, model: str, launch: Launch) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """The reports' embeddings (N, D), cached, and the facts about the encoder."""
         texts = self.reports.texts
-        encoder, tokenizer, windows = load_text_encoder(model)
+        encoder, tokenizer, chunks = load_text_encoder(model)
         weights = module_fingerprint(encoder)
-        width = int(embed_texts(encoder, tokenizer, windows, texts[:1]).shape[1])
-        key = fingerprint_of([list(texts), weights, windows, "mean over tokens"])
+        width = int(embed_texts(encoder, tokenizer, chunks, texts[:1]).shape[1])
+        key = fingerprint_of([list(texts), weights, chunks, "mean over tokens"])
         contents = Contents(
             key=key, items=len(texts), tensors={"embedding": (torch.float32, (width,))}
         )
@@ -119,7 +119,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
 
         def encode(items: range) -> dict[str, torch.Tensor]:
             part = texts[items.start : items.stop]
-            return {"embedding": embed_texts(encoder, tokenizer, windows, part)}
+            return {"embedding": embed_texts(encoder, tokenizer, chunks, part)}
 
         cache: Cache = open_cache(
             self.config.caches_folder / f"reports-{key}",
@@ -131,5 +131,5 @@ class TextEncoder(Domain[TextEncoderConfig]):
             processes=launch,
         )
         embeddings = cache.read("embedding", range(len(texts))).numpy()
-        cut = cut_texts(tokenizer, windows, texts)
+        cut = cut_texts(tokenizer, chunks, texts)
         return embeddings, {"model": model, "weights": weights, "width": width, "cut": cut}

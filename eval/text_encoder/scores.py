@@ -42,21 +42,21 @@ class Known:
     mean: dict[str, tuple[Score, str | None]]
 
 
-def embed_texts(text_encoder: Any, tokenizer: Any, windows: int, texts: Sequence[str]) -> Tensor:
+def embed_texts(text_encoder: Any, tokenizer: Any, chunks: int, texts: Sequence[str]) -> Tensor:
     """[N, D] float32: the mean of the last hidden states over a text's tokens.
 
     The begin token, whose state is the same for all texts, and padding are left out; what is beyond
     the encoder's limit is cut (see `cut_texts`).
     """
-    ids = tokenize_prompts(tokenizer, texts, windows=windows, too_long="truncate")
+    ids = tokenize_prompts(tokenizer, texts, chunks=chunks, too_long="truncate")
     with torch.inference_mode():
-        states = encode_tokens(text_encoder, ids.to(text_encoder.device), windows=windows).cpu()
-    length = ids.shape[1] // windows
-    around = 2 * length - token_limit(tokenizer, 2)  # begin and end tokens of a window
+        states = encode_tokens(text_encoder, ids.to(text_encoder.device), chunks=chunks).cpu()
+    length = ids.shape[1] // chunks
+    around = 2 * length - token_limit(tokenizer, 2)  # begin and end tokens of a chunk
     counts = torch.tensor(token_counts(tokenizer, texts))[:, None] - around  # of words
     room = length - around
-    first = torch.arange(windows)[None] * room
-    words = (counts - first).clamp(min=0, max=room)  # N, windows
+    first = torch.arange(chunks)[None] * room
+    words = (counts - first).clamp(min=0, max=room)  # N, chunks
     place = torch.arange(length)[None, None]
     used = (place < (words + around)[:, :, None]) & ((words > 0) | (first == 0))[:, :, None]
     begins = [x for x in (tokenizer.bos_token_id, tokenizer.cls_token_id) if x is not None]
@@ -65,9 +65,9 @@ def embed_texts(text_encoder: Any, tokenizer: Any, windows: int, texts: Sequence
     return (states.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
-def cut_texts(tokenizer: Any, windows: int, texts: Sequence[str]) -> int:
+def cut_texts(tokenizer: Any, chunks: int, texts: Sequence[str]) -> int:
     """How many texts have more tokens than the encoder takes."""
-    limit = token_limit(tokenizer, windows)
+    limit = token_limit(tokenizer, chunks)
     return sum(count > limit for count in token_counts(tokenizer, texts))
 
 

@@ -22,13 +22,13 @@ class Components:
     text_encoder: Any  # a text model of transformers
     tokenizer: Any  # its tokenizer
     scheduler: "SchedulerMixin"
-    prompt_chunks: int = 1  # windows of the tokenizer's limit that a prompt is given
-    projection: "torch.nn.Linear | None" = None  # of the states, while it is being learnt
+    prompt_chunks: int = 1  # of the tokenizer's limit, that a prompt is given
+    projection: torch.nn.Linear | None = None  # of text encoder states, while it trains
     controlnet: "ControlNetModel | None" = None
-    structures: tuple[str, ...] = ()  # of the ControlNet's channels, in order
+    structures: tuple[str, ...] = ()  # the ControlNet's channels, in order
 
     @property
     def image_size(self) -> int:
-        """Pixels a side of the images that the UNet was trained for."""
+        """Pixels a side of the images that the UNet was trained on."""
         halvings = len(self.vae.config.block_out_channels) - 1
         return int(self.unet.config.sample_size * 2**halvings)

@@ -1,4 +1,7 @@
-"""All that trains as one module: one thing to wrap for data parallelism, one set of weights."""
+"""Denoiser: all networks of a model's prediction as one module, for training and sampling alike.
+
+It is one module to wrap for data parallelism, and one set of weights.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,56 +10,84 @@ import torch
 from torch import Tensor, nn
 
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.diffusion.conditions.text_encoder import idle_weights
 
 
 class Denoiser(nn.Module):
-    """What the prompts say and noisy latents in, the UNet's prediction out."""
+    """Predicts noise (or v) from noisy latents, timesteps and conditions."""
 
-    def __init__(self, components: Components, *, caches_states: bool = True) -> None:
-        """`caches_states`: a frozen text encoder is run beforehand, not at every step."""
+    def __init__(
+        self,
+        components: Components,
+        *,
+        caches_states: bool = True,
+        conditioning_scale: float = 1.0,
+    ) -> None:
+        """`caches_states`: a frozen text encoder is run beforehand, not at every step.
+
+        `conditioning_scale` multiplies what the ControlNet adds to the UNet.
+        """
         super().__init__()
         self._caches_states = caches_states
+        self._conditioning_scale = conditioning_scale
+        self._prompt_chunks = components.prompt_chunks
+        self._chunk_length = components.tokenizer.model_max_length
         self.unet = components.unet
         self.text_encoder = components.text_encoder
         self.projection = components.projection
         self.controlnet = components.controlnet
-        self._windows = components.prompt_chunks
-        self.prompt_length = (
-            components.prompt_chunks * components.tokenizer.model_max_length
-        )  # tokens
 
-    def forward(
-        self, noisy: Tensor, timesteps: Tensor, prompts: Tensor, conditions: Tensor | None = None
-    ) -> Tensor:
-        """Prediction [N, C, H, W] for noisy latents [N, C, H, W], timesteps [N] and prompts.
+    def forward(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
+        """Prediction [N, C, H, W] for noisy latents [N, C, H, W] and timesteps [N], or one for all.
 
-        These are token ids, int64 [N, L], or the states that a frozen text encoder made of them,
-        float32 [N, L, D]. `conditions` are the masks for a ControlNet, see `models.control`.
+        Text may be token ids, or states that `encoded` made of them. Without masks the ControlNet
+        is not run.
         """
-        states = prompts
-        if not prompts.is_floating_point():
-            states = encode_tokens(self.text_encoder, prompts, windows=self._windows)
+        states = self.encoded(conditions).text
+        assert states is not None
         if self.projection is not None:
             states = self.projection(states)
         added = {}
-        if self.controlnet is not None and conditions is not None:
+        if self.controlnet is not None and conditions.masks is not None:
             down, middle = self.controlnet(
-                noisy, timesteps, states, controlnet_cond=conditions, return_dict=False
+                noisy,
+                timesteps,
+                states,
+                controlnet_cond=conditions.masks,
+                conditioning_scale=self._conditioning_scale,
+                return_dict=False,
             )
             added["down_block_additional_residuals"] = down
             added["mid_block_additional_residual"] = middle
         prediction: Tensor = self.unet(noisy, timesteps, states, return_dict=False, **added)[0]
         return prediction
 
+    def encoded(self, conditions: Conditions) -> Conditions:
+        """The conditions with text encoder states [N, L, D] in place of any token ids."""
+        ids = conditions.text
+        if ids is None or ids.is_floating_point():
+            return conditions
+        states = encode_tokens(self.text_encoder, ids, chunks=self._prompt_chunks)
+        return conditions | Conditions(text=states)
+
+    def example_text(self, count: int) -> Tensor:
+        """Text of the shape and kind that steps are given, of so many items."""
+        length = self._prompt_chunks * self._chunk_length
+        device, config = self.text_encoder.device, self.text_encoder.config
+        ids = (torch.arange(length, device=device) % 8).expand(count, -1)  # not all are padding
+        if self.runs_text_encoder:
+            return ids
+        return torch.zeros(count, length, config.hidden_size, device=device)
+
     @property
     def convolutional(self) -> list[Any]:
-        """The nets that work on images, of diffusers."""
+        """The convolutional networks: diffusers' UNet and ControlNet."""
         return [self.unet] if self.controlnet is None else [self.unet, self.controlnet]
 
     def freeze(self, rates: Mapping[str, float | None]) -> None:
-        """Let the nets train that have a learning rate, and of them what anything depends on."""
+        """Let networks with a learning rate train, but for weights that no output depends on."""
         for name, net in self.named_children():
             net.requires_grad_(rates.get(name) is not None)
         for name in idle_weights(self.text_encoder):
@@ -64,23 +95,23 @@ class Denoiser(nn.Module):
 
     @property
     def trains_text_encoder(self) -> bool:
-        """Whether states depend on weights that train; else they can be made once."""
+        """Whether text encoder states depend on weights that train; else they can be cached."""
         return any(weight.requires_grad for weight in self.text_encoder.parameters())
 
     @property
     def runs_text_encoder(self) -> bool:
-        """Whether steps are given token ids, and not states that were made of them."""
+        """Whether steps are given token ids, and not cached states."""
         return self.trains_text_encoder or not self._caches_states
 
     def train(self, mode: bool = True) -> "Denoiser":
-        """As any module, but a frozen text encoder draws no dropout."""
+        """Set the mode of all but a frozen text encoder, which draws no dropout."""
         super().train(mode)
         if not self.trains_text_encoder:
             self.text_encoder.eval()
         return self
 
     def save_memory(self) -> None:
-        """Compute activations anew in the backward pass of the nets that train."""
+        """Recompute activations in the backward pass of the networks that train."""
         for convolutional in self.convolutional:
             convolutional.enable_gradient_checkpointing()
         if self.trains_text_encoder:
@@ -90,7 +121,7 @@ class Denoiser(nn.Module):
             (new or net.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and weights that train, in a fixed order."""
+        """Names and values of the weights that train, in a fixed order."""
         return ((n, p) for n, p in self.named_parameters() if p.requires_grad)
 
     @torch.no_grad()

@@ -1,14 +1,20 @@
-"""The noise schedule of a model: what is trained on, and the scheduler that says so afterwards."""
+"""Noise schedules of models: read from a scheduler, and rescaled to zero terminal SNR."""
 
 from typing import TYPE_CHECKING, Any
 
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
-from roentgen.diffusion.objective import zero_terminal_snr
+from roentgen.diffusion.objective import DiffusionProcess, zero_terminal_snr
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
+
+
+def process_of(scheduler: "SchedulerMixin") -> DiffusionProcess:
+    """The diffusion process that a model's scheduler describes."""
+    config: Any = scheduler.config
+    return DiffusionProcess(prediction=config.prediction_type, alpha_bars=alpha_bars_of(scheduler))
 
 
 def alpha_bars_of(scheduler: "SchedulerMixin") -> Tensor:
@@ -24,9 +30,9 @@ def alpha_bars_of(scheduler: "SchedulerMixin") -> Tensor:
 
 
 def with_zero_terminal_snr(scheduler: "SchedulerMixin") -> "SchedulerMixin":
-    """The scheduler of the same schedule that ends in nothing but noise, and starts sampling there.
+    """A scheduler of the same schedule rescaled to end in pure noise, where sampling then starts.
 
-    PNDM, as Stable Diffusion comes with, can do neither. Latents are not pixels: no clipping.
+    PNDM, which Stable Diffusion comes with, supports neither. Latents are not pixels: no clipping.
     """
     return DDIMScheduler.from_config(
         scheduler.config,

@@ -1,7 +1,11 @@
-"""The diffusion objective: noising, targets and weights, as pure functions on tensors.
+"""Diffusion objective: noising, targets, weights and the noised loss, pure functions on tensors.
 
 `alpha_bar` is the cumulative product of the noise schedule at each item's timestep, [N].
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, sqrt
 
 import torch
 from torch import Tensor
@@ -22,7 +26,7 @@ def add_noise(latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 
 
 def offset_noise(noise: Tensor, shared: Tensor, deviation: float) -> Tensor:
-    """Noise whose channels are shifted as a whole (Guttenberg 2023), [N, C, H, W].
+    """Noise with each channel shifted by a constant (Guttenberg 2023), [N, C, H, W].
 
     `shared`, [N, C, 1, 1], is standard normal as `noise` is.
     """
@@ -39,8 +43,13 @@ def zero_terminal_snr(alpha_bars: Tensor) -> Tensor:
     return ((roots - last) * (first / (first - last))).square()
 
 
+def noise_level(alpha_bar: float) -> float:
+    """The noise's standard deviation beside a signal of scale 1, sigma (Karras et al. 2022)."""
+    return sqrt((1 - alpha_bar) / alpha_bar) if alpha_bar else inf
+
+
 def target(prediction: str, latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """What the UNet should say, [N, C, H, W]: the noise, or v (Salimans and Ho 2022, app. D)."""
+    """The prediction's target [N, C, H, W]: noise, or v (Salimans and Ho 2022, app. D)."""
     match prediction:
         case "epsilon":
             return noise
@@ -69,3 +78,41 @@ def item_losses(predicted: Tensor, wanted: Tensor, weights: Tensor | None) -> Te
     """Weighted mean squared error of each item, float32 [N]."""
     losses = (predicted.float() - wanted.float()).square().flatten(1).mean(dim=1)
     return losses if weights is None else losses * weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionProcess:
+    """The diffusion process of a model: its noise schedule and what it predicts."""
+
+    prediction: str  # epsilon or v_prediction
+    alpha_bars: Tensor  # float32 [timesteps]
+
+    @property
+    def timesteps(self) -> int:
+        """The number of timesteps."""
+        return len(self.alpha_bars)
+
+    def to(self, device: torch.device) -> "DiffusionProcess":
+        """The process with its schedule on the device."""
+        return replace(self, alpha_bars=self.alpha_bars.to(device))
+
+    def losses(
+        self,
+        predict: Callable[[Tensor, Tensor], Tensor],
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        *,
+        min_snr: float | None = None,
+    ) -> Tensor:
+        """The loss of each item, float32 [N], of `predict(noisy latents, timesteps)`.
+
+        `min_snr` is the gamma of Min-SNR weights; None: all timesteps have weight 1.
+        """
+        alpha_bar = self.alpha_bars[timesteps]
+        predicted = predict(add_noise(latents, noise, alpha_bar), timesteps)
+        wanted = target(self.prediction, latents, noise, alpha_bar)
+        weights = None
+        if min_snr is not None:
+            weights = min_snr_weights(self.prediction, alpha_bar, min_snr)
+        return item_losses(predicted, wanted, weights)

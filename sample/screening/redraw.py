@@ -24,12 +24,14 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import SINGLE_PROCESS, Launch
 from roentgen.errors import InputError
+from roentgen.generation.image_conditions import ConditionSource
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
+from sample.condition_sources import condition_sources
 from sample.generator import Generator
 from sample.plan import PLAN, PlanFile
-from sample.prompts.config import MaskPrompts
+from sample.prompts.config import PromptsConfig
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Candidate, retry_id
 
@@ -175,7 +177,7 @@ class Redraw:
                 self._settings,
                 device=f"cuda:{self._launch.local_process_index % gpus}" if gpus else None,
                 licenses=self._dataset.licenses,
-                masks=masks_of_set(self._dataset),
+                sources=sources_of_set(self._dataset),
             )
         return self._generator
 
@@ -215,10 +217,10 @@ def settings_of(dataset: RadiographDataset) -> SamplerSettings:
         ) from None
 
 
-def masks_of_set(dataset: RadiographDataset) -> MaskPrompts | None:
-    """Where the masks are that a set was drawn from; None: it was drawn without."""
-    told = _told(dataset).get("prompts", {}).get("masks")
-    return config_from_dict(MaskPrompts, told) if told else None
+def sources_of_set(dataset: RadiographDataset) -> list[ConditionSource]:
+    """The sources of the conditions, besides the prompts, that a set was drawn from."""
+    prompts = _told(dataset).get("prompts")
+    return condition_sources(config_from_dict(PromptsConfig, prompts)) if prompts else []
 
 
 def _told(dataset: RadiographDataset) -> dict[str, Any]:

@@ -302,7 +302,7 @@ def test_long_prompts_are_treated_as_in_training(
         generate(replace(config, prompts=prompts))
     folder = generate(replace(config, prompts=prompts, long_prompts="truncate"))
     (note,) = open_dataset(folder).manifest["provenance"]["notes"]
-    assert note == "1 of 1 prompts were cut to 77 tokens"
+    assert note == "1 of 1 prompts were truncated to 77 tokens"
     assert f"generate: {note}" in capsys.readouterr().out
 
 

@@ -25,6 +25,7 @@ from roentgen.imaging.images import decode
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.record.structures import FINDING_OF
+from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.export import export
 from sample.exports.config import ExportConfig, FolderFormat
@@ -202,7 +203,7 @@ def test_in_python_masks_are_arrays(masked_model: Path) -> None:
         ({"heart": heart[:16, :16]}, r"masks are \[1, 4, 16, 16\]"),
         ({"heart": heart, "lungs": heart[:16]}, r"the mask of 'lungs' is bool \[16, 32\]"),
         ({"heart": 255 * heart.astype(np.uint8)}, r"the mask of 'heart' is uint8"),
-        ({"liver": heart}, "the ControlNet knows no 'liver'; it knows: lungs, heart"),
+        ({"liver": heart}, "the ControlNet does not know liver; it knows: lungs, heart"),
         ({"heart": nowhere}, "the mask of 'heart' is empty, but everyone has it"),
     ):
         with pytest.raises(InputError, match=message):
@@ -235,7 +236,7 @@ def test_models_and_datasets_that_do_not_fit_are_refused(
     configure: Callable[..., GenerateConfig], small_model: Path, tmp_path: Path
 ) -> None:
     config = configure(limit=2)
-    with pytest.raises(InputError, match="needs a model with a ControlNet"):
+    with pytest.raises(InputError, match="need a model with a ControlNet"):
         generate(replace(config, model=str(small_model)))
     large = tmp_path / "large"
     phantom = PhantomConfig(train=2, validate=0, test=0)
@@ -248,11 +249,10 @@ def test_models_and_datasets_that_do_not_fit_are_refused(
     plan = list(Generator(config.model, SETTINGS).plan(config.prompts))
     with pytest.raises(InputError, match="the plan names masks: say where they are"):
         list(Generator(config.model, SETTINGS).draw(plan))
-    masks = config.prompts.masks
-    assert masks is not None
+    sources = condition_sources(config.prompts)
     wrong = [replace(plan[0], mask_row=(plan[0].mask_row or 0) + 1)]
     with pytest.raises(InputError, match="the plan was made for another dataset"):
-        list(Generator(config.model, SETTINGS, masks=masks).draw(wrong))
+        list(Generator(config.model, SETTINGS, sources=sources).draw(wrong))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

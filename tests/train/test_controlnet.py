@@ -26,7 +26,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
     save_model,
 )
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.controlnet import conditioning
+from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
@@ -225,7 +225,9 @@ def test_masks_in_the_cache_are_those_of_the_dataset(phantoms: Path, tmp_path: P
     shown = cache.conditions(items, [0, 0, 0])
     for place, item in enumerate(items):
         masks = masks_of(split[item], structures, SIZE)
-        assert torch.equal(shown[place], conditioning(masks, structures))
+        expected = mask_conditions(masks, structures).masks
+        assert expected is not None
+        assert torch.equal(shown[place], expected[0])
         assert not shown[place, 3].any()  # of which the dataset says nothing
     # A variant's mask lies where the variant's image does: the mask, given as the image, agrees.
     for variant in (1, 2):

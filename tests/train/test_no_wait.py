@@ -47,7 +47,7 @@ def to_meta(training: Training, patch: pytest.MonkeyPatch) -> None:
     t.state.denoiser.to(META)
     for state in (t.accelerator.state, PartialState()):
         state.device = META
-    t.alpha_bars = t.alpha_bars.to(META)
+    t.process = t.process.to(META)
     optimizer = build_optimizer(t.state.denoiser, config.optimizer, config.rates())
     t.state.optimizer = optimizer
     t.optimizer.optimizer = optimizer

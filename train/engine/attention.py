@@ -9,6 +9,7 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import Attention
@@ -113,15 +114,13 @@ def _probe(denoiser: Denoiser, device: torch.device) -> None:
     config = denoiser.unet.config
     side = config.sample_size
     noisy = torch.zeros(1, config.in_channels, side, side, device=device, requires_grad=True)
-    ids = torch.arange(denoiser.prompt_length, device=device)[None] % 8  # not all are padding
     steps = torch.zeros(1, dtype=torch.int64, device=device)
-    beginnings, prompts = [noisy], ids
+    beginnings = [noisy]
     if denoiser.trains_text_encoder:
         named = denoiser.trained()
         beginnings += [next(w for name, w in named if name.startswith("text_encoder."))]
-    if not denoiser.runs_text_encoder:
-        prompts = torch.zeros(*ids.shape, denoiser.text_encoder.config.hidden_size, device=device)
-    torch.autograd.grad(denoiser(noisy, steps, prompts).float().sum(), beginnings)
+    conditions = Conditions(text=denoiser.example_text(1))
+    torch.autograd.grad(denoiser(noisy, steps, conditions).float().sum(), beginnings)
 
 
 def _first_line(error: BaseException) -> str:

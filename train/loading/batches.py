@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import (
+    PromptLimit,
     TooLong,
     token_counts,
-    token_limit,
     tokenize_prompts,
 )
-from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenLengths
 from train.loading.draws import Draws
@@ -32,25 +32,24 @@ class Batch:
     latents: Tensor  # float32 [N, C, h, w], scaled
     noise: Tensor  # float32 [N, C, h, w]
     timesteps: Tensor  # int64 [N]
-    prompts: Tensor  # token ids, int64 [N, L], or a frozen text encoder's states [N, L, D]
-    conditions: Tensor | None = None  # masks for a ControlNet, float32 [N, structures, H, W]
+    conditions: Conditions
 
     def pinned(self) -> "Batch":
-        """In memory from which a CUDA GPU copies while the host goes on."""
-        return self._each(Tensor.pin_memory)
+        """In memory from which a CUDA GPU copies asynchronously."""
+        return self._each(Tensor.pin_memory, self.conditions.pinned())
 
     def to(self, device: torch.device) -> "Batch":
-        """On the device; nobody waits for the copies."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """On the device, without waiting for the copies."""
+        conditions = self.conditions.to(device)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True), conditions)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _each(self, change: Callable[[Tensor], Tensor], conditions: Conditions) -> "Batch":
         return Batch(
             items=self.items,
             latents=change(self.latents),
             noise=change(self.noise),
             timesteps=change(self.timesteps),
-            prompts=change(self.prompts),
-            conditions=None if self.conditions is None else change(self.conditions),
+            conditions=conditions,
         )
 
 
@@ -63,7 +62,7 @@ class Prompts:
         styles: Sequence[PromptStyle],
         tokenizer: Any,
         *,
-        windows: int,
+        chunks: int,
         too_long: TooLong,
     ) -> None:
         rows = {"": 0}  # the empty prompt, for caption dropout
@@ -73,28 +72,19 @@ class Prompts:
                 prompt = prompt_of(radiograph, told)
                 table[style, item] = rows.setdefault(prompt, len(rows))
         counts = np.array(token_counts(tokenizer, list(rows)))[table]
-        self.lengths = TokenLengths(limit=token_limit(tokenizer, windows))
+        limit = PromptLimit(tokenizer, chunks)
+        self.lengths = TokenLengths(limit=limit.tokens)
         self.lengths.counts.update(counts.ravel().tolist())
         if too_long == "refuse":
-            self._check_lengths(split, counts)
+            limit.check(
+                counts.max(axis=0).tolist(),
+                lambda item: f"{split[item].id!r} in {split.name!r}",
+                "exclude such radiographs, choose another prompt text, give prompts more "
+                "prompt_chunks, or set long_prompts: truncate",
+            )
         # int32 [distinct prompts, L]
-        self.ids = tokenize_prompts(
-            tokenizer, list(rows), windows=windows, too_long="truncate"
-        ).int()
+        self.ids = tokenize_prompts(tokenizer, list(rows), chunks=chunks, too_long="truncate").int()
         self._table = table
-
-    def _check_lengths(self, split: FilteredSplit, counts: np.ndarray) -> None:
-        """Raise InputError for prompts beyond the limit, naming the items."""
-        beyond = (counts > self.lengths.limit).any(axis=0)
-        if not beyond.any():
-            return
-        first = int(beyond.argmax())
-        raise InputError(
-            f"{beyond.sum()} of {len(split)} radiographs in {split.name!r} have prompts beyond "
-            f"{self.lengths.limit} tokens (the first is {split[first].id!r}): leave them out, "
-            "choose another prompt text, give them more prompt_chunks, or set long_prompts: "
-            "truncate"
-        )
 
     def rows(self, draws: Draws) -> np.ndarray:
         """Which of the distinct prompts are drawn, int64 [N]."""
@@ -127,8 +117,7 @@ class Examples:
             latents=latents.contiguous(memory_format=memory_format),
             noise=draws.noise.contiguous(memory_format=memory_format),
             timesteps=draws.timesteps,
-            prompts=self._told(draws),
-            conditions=self._shown(draws),
+            conditions=Conditions(text=self._told(draws), masks=self._shown(draws)),
         )
 
     def _shown(self, draws: Draws) -> Tensor | None:

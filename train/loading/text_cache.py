@@ -18,7 +18,7 @@ from roentgen.manifest import fingerprint_of
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-BATCH = 32  # windows of the text encoder
+BATCH = 32  # chunks that the text encoder takes at a time
 FORM = "last hidden states, float16"  # changes with what the cache holds for the same prompts
 # Entries of a text encoder's configuration that do not change its states.
 VOLATILE = ("_name_or_path", "transformers_version", "dtype", "architectures")
@@ -40,7 +40,7 @@ def cache_states(
     ids: Tensor,
     text_encoder: Any,
     *,
-    windows: int,
+    chunks: int,
     told: str,
     accelerator: "Accelerator",
 ) -> StatesCache:
@@ -55,10 +55,10 @@ def cache_states(
     @torch.no_grad()
     def encode(rows: range) -> dict[str, Tensor]:
         given = ids[rows.start : rows.stop].long().to(text_encoder.device)
-        return {"states": encode_tokens(text_encoder, given, windows=windows).half()}
+        return {"states": encode_tokens(text_encoder, given, chunks=chunks).half()}
 
     width = encode(range(1))["states"].shape[-1]
-    key = _key(ids, text_encoder, windows)
+    key = _key(ids, text_encoder, chunks)
     contents = Contents(
         key=key,
         items=len(ids),
@@ -69,17 +69,17 @@ def cache_states(
         contents,
         encode,
         told=f"prompts of {told}",
-        chunk=max(1, BATCH // windows),
+        chunk=max(1, BATCH // chunks),
         name_of=lambda row: f"prompt {row + 1} of {told}",  # its words may be a patient's
         processes=accelerator,
     )
     return StatesCache(cache)
 
 
-def _key(ids: Tensor, text_encoder: Any, windows: int) -> str:
+def _key(ids: Tensor, text_encoder: Any, chunks: int) -> str:
     """Stands for all that the states depend on."""
     prompts = hashlib.sha256(ids.int().contiguous().numpy().tobytes()).hexdigest()
     config = text_encoder.config.to_dict()
     said = repr(sorted((k, repr(v)) for k, v in config.items() if k not in VOLATILE))
     encoder = module_fingerprint(text_encoder)
-    return fingerprint_of([FORM, prompts, list(ids.shape), windows, encoder, said])
+    return fingerprint_of([FORM, prompts, list(ids.shape), chunks, encoder, said])

@@ -22,7 +22,8 @@ from tqdm import tqdm
 from roentgen.config import config_to_dict
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.controlnet import conditioning
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError
@@ -125,9 +126,9 @@ class Obedience:
         with evaluating(denoiser), accelerator.autocast():
             for first in range(0, len(self.asked), PREVIEW_BATCH):
                 batch = self.asked[first : first + PREVIEW_BATCH]
-                shown = [conditioning(asked.masks, self.structures) for asked in batch]
+                masks = [mask_conditions(asked.masks, self.structures) for asked in batch]
                 with attending(attention):
-                    latents = sampler.latents([a.image for a in batch], torch.stack(shown))
+                    latents = sampler.latents([a.image for a in batch], Conditions.joined(masks))
                 for latent in torch.split(latents, 1):
                     pictures.extend(sampler.decode(latent))
         return np.stack(pictures)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.prompt_encoding import token_counts, token_limit
+from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, token_counts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError
@@ -53,9 +53,7 @@ class PreviewImage:
 def check_preview(config: PreviewConfig, components: Components) -> None:
     """Raise InputError for prompts that the model cannot read or steps it does not have."""
     vocabulary = components.tokenizer.get_vocab()
-    limit = token_limit(components.tokenizer, components.prompt_chunks)
-    counts = token_counts(components.tokenizer, config.prompts)
-    for number, (prompt, count) in enumerate(zip(config.prompts, counts, strict=True)):
+    for number, prompt in enumerate(config.prompts):
         where = f"preview.prompts[{number}]"
         try:
             view, _ = split_view(prompt)
@@ -65,8 +63,9 @@ def check_preview(config: PreviewConfig, components: Components) -> None:
             raise InputError(
                 f"{where} names a view, but the prompts trained on do not: leave it out"
             )
-        if count > limit:
-            raise InputError(f"{where} has {count} tokens, allowed are {limit}: shorten it")
+    limit = PromptLimit(components.tokenizer, components.prompt_chunks)
+    counts = token_counts(components.tokenizer, config.prompts)
+    limit.check(counts, lambda number: f"preview.prompts[{number}]", "shorten it")
     levels = components.scheduler.config.num_train_timesteps
     if config.steps >= levels:
         raise InputError(

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from roentgen.diffusion.denoiser import Denoiser
-from roentgen.diffusion.objective import add_noise, item_losses, target
+from roentgen.diffusion.objective import DiffusionProcess
 from train.config_sections import Attention
 from train.engine.attention import attending
-from train.loading.batches import Examples
+from train.loading.batches import Batch, Examples
 from train.loading.draws import Draws
 from train.monitor.previews import evaluating
 
@@ -22,8 +22,7 @@ def held_out_loss(
     examples: Examples,
     draws: Draws,
     *,
-    prediction: str,
-    alpha_bars: Tensor,
+    process: DiffusionProcess,
     attention: Attention,
     accelerator: "Accelerator",
     memory_format: torch.memory_format,
@@ -39,12 +38,14 @@ def held_out_loss(
             mine = list(places[first : first + batch])
             chunk = _subset(draws, mine or [0])
             given = examples.batch(chunk, memory_format).to(accelerator.device)
-            alpha_bar = alpha_bars[given.timesteps]
-            noisy = add_noise(given.latents, given.noise, alpha_bar)
-            with accelerator.autocast(), attending(attention):
-                said = denoiser(noisy, given.timesteps, given.prompts, given.conditions)
-            wanted = target(prediction, given.latents, given.noise, alpha_bar)
-            losses = item_losses(said, wanted, None)[: len(mine)].double().cpu()
+
+            def predict(noisy: Tensor, timesteps: Tensor, given: Batch = given) -> Tensor:
+                with accelerator.autocast(), attending(attention):
+                    predicted: Tensor = denoiser(noisy, timesteps, given.conditions)
+                return predicted
+
+            losses = process.losses(predict, given.latents, given.noise, given.timesteps)
+            losses = losses[: len(mine)].double().cpu()
             total += torch.stack([losses.sum(), torch.tensor(float(len(losses))).double()])
     summed: Tensor = accelerator.reduce(total.to(accelerator.device), reduction="sum")
     return float(summed[0] / summed[1])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from roentgen.cache import lacking
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
 from train.engine.attention import attending
@@ -159,21 +160,17 @@ def try_slice(
     shape = (n, unet.in_channels, unet.sample_size, unet.sample_size)
     noisy = torch.randn(shape).to(device, memory_format=_layout(config))
     steps = torch.zeros(n, dtype=torch.int64, device=device)
-    ids = inputs.prompts.ids
-    prompts = ids[torch.arange(n) % len(ids)].long().to(device)
-    if not denoiser.runs_text_encoder:
-        prompts = torch.zeros(*prompts.shape, denoiser.text_encoder.config.hidden_size).to(device)
-
-    conditions = None
+    masks = None
     if inputs.components.controlnet is not None:
         shape = (n, len(inputs.components.structures), inputs.size, inputs.size)
-        conditions = torch.zeros(shape, device=device)
+        masks = torch.zeros(shape, device=device)
+    conditions = Conditions(text=denoiser.example_text(n), masks=masks)
 
     def run() -> None:
         denoiser.zero_grad(set_to_none=True)
         with attending(config.attention):
             with accelerator.autocast():
-                predicted = denoiser(noisy, steps, prompts, conditions)
+                predicted = denoiser(noisy, steps, conditions)
             predicted.float().square().mean().backward()
 
     denoiser.train()

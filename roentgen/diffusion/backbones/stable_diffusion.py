@@ -43,7 +43,7 @@ def find_model(base: str) -> Path:
     where it is no pipeline of Stable Diffusion 1.x or 2.x, naming what is missing.
     """
     folder = shipped_or_path(base, PIPELINES)
-    if not folder.is_dir():
+    if base not in PIPELINES and not folder.is_dir():
         folder = _fetch(base)
     _check_pipeline(folder)
     return folder
@@ -156,7 +156,7 @@ def load_controlnet(folder: Path) -> tuple["ControlNetModel", tuple[str, ...]]:
 
 
 def load_text_encoder(base: str) -> tuple[Any, Any, int]:
-    """The text encoder of a pipeline alone, its tokenizer and the windows a prompt is given.
+    """The text encoder of a pipeline alone, its tokenizer and the chunks a prompt is given.
 
     Raises InputError if it cannot be found or read.
     """
@@ -194,7 +194,7 @@ def _pickled(folder: Path) -> bool:
 
 
 def _prompt_chunks(folder: Path) -> int:
-    """How many windows a model's prompts were given in training; one if it does not say."""
+    """The chunks a model's prompts were given in training; one if its manifest has none."""
     if not (folder / MANIFEST).exists():
         return 1
     return int(read_manifest(folder, "model").get("prompt_chunks", 1))

@@ -1,12 +1,13 @@
-"""ControlNet on masks: one channel a structure (Zhang et al. 2023)."""
+"""ControlNet on masks, one channel a structure (Zhang et al. 2023)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.supported import check_structures_known
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed
 from roentgen.record.structures import Masks
@@ -21,12 +22,12 @@ _WIDTHS = (16, 32, 96, 256)  # of the layers between masks and latents, as publi
 def new_controlnet(
     unet: "UNet2DConditionModel", structures: Sequence[str], *, seed: int = 0, halvings: int = 3
 ) -> "ControlNetModel":
-    """A ControlNet that starts as the UNet's own encoder and, until it learns, changes nothing.
+    """A ControlNet that starts as a copy of the UNet's encoder and at first changes nothing.
 
-    Its outputs are zero at first, as published. What it sees of the masks is not, but as strong as
-    what it sees of the latents: so it comes to obey in hundreds of steps, not in thousands.
-    `halvings`: how often the VAE halves the side of an image, at most 3. Raises InputError unless
-    each structure is named once.
+    Its outputs are zero at first, as published. The embedding of the masks is not, but as strong as
+    that of the latents: so masks are followed after hundreds of steps, not thousands. `halvings`:
+    how often the VAE halves the side of an image, at most 3. Raises InputError unless each
+    structure is named once.
     """
     from diffusers import ControlNetModel
 
@@ -46,17 +47,17 @@ def new_controlnet(
     return controlnet.eval()
 
 
-def conditioning(masks: Masks, structures: Sequence[str]) -> Tensor:
-    """What a ControlNet is shown, float32 [structures, H, W]: 1 inside, -1 outside, 0 not known."""
-    return torch.from_numpy(np.stack(_channels(masks, structures)))
+def mask_conditions(masks: Masks, structures: Sequence[str]) -> Conditions:
+    """The masks of one image as a ControlNet of these structures takes them.
+
+    Raises InputError for other structures, no known mask and masks that are not bool of one size.
+    """
+    channels = torch.from_numpy(np.stack(_channels(masks, structures)))
+    return Conditions(masks=channels[None])
 
 
 def _channels(masks: Masks, structures: Sequence[str]) -> list[np.ndarray]:
-    unknown = [name for name in masks if name not in structures]
-    if unknown:
-        raise InputError(
-            f"the ControlNet knows no {unknown[0]!r}; it knows: {', '.join(structures)}"
-        )
+    check_structures_known(masks, structures)
     known = {name: mask for name, mask in masks.items() if mask is not None}
     if not known:
         raise InputError(f"no mask of {', '.join(structures)} is given: give at least one")

@@ -1,15 +1,14 @@
-"""From planned images to pixels: the denoising loop.
+"""Sampler: the denoising loop, from prompts, seeds and conditions to images.
 
-An image depends on its prompt and its seed alone, not on the batch or the process it is drawn in
-(but for the last bits of float arithmetic). Its seed is the one to give to diffusers' own
-pipeline: `StableDiffusionPipeline(..., generator=torch.Generator().manual_seed(seed))`.
+An image depends on its conditions and its seed alone, not on the batch or the process it is drawn
+in (but for the last bits of float arithmetic). diffusers' own pipeline draws it from the same seed:
+`StableDiffusionPipeline(..., generator=torch.Generator().manual_seed(seed))`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from math import inf, sqrt
+from math import inf
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,14 +16,18 @@ import torch
 from torch import Tensor
 
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.prompt_encoding import encode_prompts, token_counts, token_limit
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
+from roentgen.diffusion.conditions.supported import check_supported
+from roentgen.diffusion.denoiser import Denoiser
+from roentgen.diffusion.objective import noise_level
 from roentgen.diffusion.sampling.schedulers import SchedulerName, make_scheduler
-from roentgen.diffusion.sampling.step_cache import Recall, deep_blocks, prompt_projections
+from roentgen.diffusion.sampling.step_cache import StepCache, condition_layers, deep_blocks
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
 from roentgen.setting_checks import require_range
 
-_KEPT_PROMPTS = 256  # embeddings held at a time; copies of a prompt are neighbours in a plan
+_CACHED_PROMPTS = 256  # whose states are held at a time; a plan has equal prompts side by side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +95,15 @@ class SamplerSettings:
 
 
 class Drawable(Protocol):
-    """What the sampler needs to know of an image; `PlannedImage` is one."""
+    """An image to draw, as far as the sampler is concerned; `PlannedImage` is one."""
 
     @property
     def prompt(self) -> str:
-        """What it shows."""
+        """Its prompt."""
 
     @property
     def negative_prompt(self) -> str | None:
-        """What guidance leads away from; None: the empty prompt."""
+        """The prompt that guidance leads away from; None: the empty one."""
 
     @property
     def seed(self) -> int:
@@ -108,34 +111,33 @@ class Drawable(Protocol):
 
 
 @dataclass(frozen=True)
-class Call:
+class UnetCall:
     """One call of the UNet on the way from noise to an image."""
 
     timestep: Tensor  # int64, on the CPU
-    guided: bool  # with both halves: two evaluations
-    turned: bool  # guided or obeying unlike the call before, or the first
+    guided: bool  # on conditional and unconditional halves: two evaluations
+    controlled: bool  # with the ControlNet, if there are masks
+    first_of_kind: bool  # guided or controlled unlike the call before, or the first
     cached: bool  # with the deep features of the call before
-    obeys: bool  # the masks, where there are any
 
 
-def course(settings: SamplerSettings, scheduler: Any) -> list[Call]:
+def unet_calls(settings: SamplerSettings, scheduler: Any) -> list[UnetCall]:
     """The calls of a scheduler whose timesteps are set, on the CPU.
 
     Raises InputError if the guidance interval holds none of them.
     """
     low, high = settings.guidance_interval or (0, inf)
-    calls: list[Call] = []
+    calls: list[UnetCall] = []
     sigmas, age = [], 0
     count = len(scheduler.timesteps)
     first, last = settings.conditioning_interval
     for number, timestep in enumerate(scheduler.timesteps):
-        signal = float(scheduler.alphas_cumprod[timestep])
-        sigmas.append(sqrt((1 - signal) / signal) if signal else inf)
+        sigmas.append(noise_level(float(scheduler.alphas_cumprod[timestep])))
         guided = settings.guidance_scale > 1 and low < sigmas[-1] <= high
-        obeys = first <= number / count and (number + 1) / count <= last
-        turned = not calls or (guided, obeys) != (calls[-1].guided, calls[-1].obeys)
-        age = 0 if turned or age + 1 == settings.cache_interval else age + 1
-        calls.append(Call(timestep, guided, turned, cached=age > 0, obeys=obeys))
+        controlled = first <= number / count and (number + 1) / count <= last
+        changed = not calls or (guided, controlled) != (calls[-1].guided, calls[-1].controlled)
+        age = 0 if changed or age + 1 == settings.cache_interval else age + 1
+        calls.append(UnetCall(timestep, guided, controlled, changed, cached=age > 0))
     if settings.guidance_interval and not any(call.guided for call in calls):
         raise InputError(
             f"sampler.guidance_interval is [{low:g}, {high:g}], but the noise levels of these "
@@ -145,40 +147,25 @@ def course(settings: SamplerSettings, scheduler: Any) -> list[Call]:
 
 
 def guided_prediction(
-    without: Tensor, told: Tensor, scale: float, rescale: float | None = None
+    unconditional: Tensor, conditional: Tensor, scale: float, rescale: float | None = None
 ) -> Tensor:
     """Classifier-free guidance, [N, 4, h, w] each (Ho & Salimans 2022, eq. 6).
 
-    `rescale`: the share to which it gets back the standard deviation of `told` (Lin et al. 2023,
-    eq. 15 and 16).
+    `rescale`: the share to which it gets back the standard deviation of `conditional` (Lin et al.
+    2023, eq. 15 and 16).
     """
-    guided = without + scale * (told - without)
+    guided = unconditional + scale * (conditional - unconditional)
     if rescale is None:
         return guided
     dims = (1, 2, 3)
-    ratio = told.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True)
+    ratio = conditional.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True)
     return guided * (rescale * ratio + 1 - rescale)
 
 
-def check_prompts(components: Components, images: Sequence[Drawable], ids: Sequence[str]) -> None:
-    """Raises InputError naming the id of an image whose prompt is beyond the token limit."""
-    limit = token_limit(components.tokenizer, components.prompt_chunks)
-    names = dict(zip((image.prompt for image in images), ids, strict=True))
-    names |= {image.negative_prompt: "negative_prompt" for image in images if image.negative_prompt}
-    counts = token_counts(components.tokenizer, list(names))
-    long = [(name, n) for name, n in zip(names.values(), counts, strict=True) if n > limit]
-    if long:
-        more = f" ({len(long)} prompts are too long)" if len(long) > 1 else ""
-        raise InputError(
-            f"the prompt of {long[0][0]} has {long[0][1]} tokens and the text encoder takes "
-            f"{limit}{more}: shorten it, tell less by `style`, or set long_prompts: truncate"
-        )
-
-
 class Sampler:
-    """Draws images with a model's components, which it takes to the device and the number format.
+    """Draws images with a model's components, moved to the device and the number format.
 
-    Components that are `live`, for they are training, stay where and as they are.
+    Components that are `live`, as they are training, stay where and as they are.
     """
 
     def __init__(
@@ -200,17 +187,17 @@ class Sampler:
                 f"sampler.steps is {settings.steps}, but the model knows {levels} levels of noise"
             )
         self._scheduler.set_timesteps(settings.steps)
-        self.calls = course(settings, self._scheduler)
-        # Compiled blocks are not to be looked into.
-        nets = [net for net in (components.unet, components.controlnet) if net is not None]
-        unchanging = [layer for net in nets for layer in prompt_projections(net)]
-        if components.controlnet is not None:
-            unchanging.append(components.controlnet.controlnet_cond_embedding)
-        self._prompts = Recall([] if settings.compile else unchanging)
-        self._deep = Recall(deep_blocks(components.unet) if settings.cache_interval > 1 else [])
-        self._embeddings: dict[str, Tensor] = {}
+        self.calls = unet_calls(settings, self._scheduler)
+        self._denoiser = Denoiser(components, conditioning_scale=settings.conditioning_scale)
+        # The cache replaces methods, which compiled blocks do not allow.
+        unchanging = [] if settings.compile else condition_layers(self._denoiser)
+        self._condition_cache = StepCache(unchanging)
+        deep = deep_blocks(components.unet) if settings.cache_interval > 1 else []
+        self._deep_cache = StepCache(deep)
+        self._states: dict[str, Tensor] = {}  # of prompts
         if live:
             return
+        nets = self._denoiser.convolutional
         for net in (components.text_encoder, *nets):
             net.to(self.device).eval()
             if net.dtype != self.dtype:
@@ -228,95 +215,74 @@ class Sampler:
         return sum(1 + call.guided for call in self.calls)
 
     def sample(
-        self, images: Iterable[Drawable], conditions: Iterable[Tensor] | None = None
+        self, images: Iterable[Drawable], conditions: Iterable[Conditions] | None = None
     ) -> Iterator[np.ndarray]:
         """The images in order, each uint8 [height, width], drawn `batch_size` at a time.
 
-        `conditions` are the images' masks as `control.conditioning` makes them.
+        `conditions` are each image's besides its prompt.
         """
         remaining = iter(images)
-        told = None if conditions is None else iter(conditions)
+        given = None if conditions is None else iter(conditions)
         while batch := list(islice(remaining, self.settings.batch_size)):
-            shown = None if told is None else torch.stack(list(islice(told, len(batch))))
-            latents = self.latents(batch, shown)
+            joined = None
+            if given is not None:
+                joined = Conditions.joined(list(islice(given, len(batch))))
+            latents = self.latents(batch, joined)
             for part in torch.split(latents, self.settings.decode_batch_size):
                 yield from self.decode(part)
 
     @torch.inference_mode()
-    def latents(self, batch: Sequence[Drawable], conditions: Tensor | None = None) -> Tensor:
+    def latents(self, batch: Sequence[Drawable], conditions: Conditions | None = None) -> Tensor:
         """Denoised latents, float32 [N, 4, h, w], of images drawn together.
 
-        `conditions`, [N, structures, height, width], are for the ControlNet. The schedule is on the
-        CPU, and nothing on the way waits for the device. Raises InputError for conditions that the
-        model cannot take.
+        `conditions` are the images' besides their prompts. The schedule is on the CPU, and nothing
+        on the way waits for the device. Raises InputError for conditions that the model does not
+        take.
         """
-        shown = None if conditions is None else self._shown(conditions, len(batch))
-        prompts = [image.prompt for image in batch]
-        if any(call.guided for call in self.calls):
-            prompts = [image.negative_prompt or "" for image in batch] + prompts
-        both = self._embed(prompts)
-        told = both[-len(batch) :]
+        of_call = self._conditions_of_calls(batch, conditions or Conditions())
         scale, rescale = self.settings.guidance_scale, self.settings.guidance_rescale
         scheduler = self._scheduler
-        scheduler.set_timesteps(self.settings.steps)  # it forgets the batch before
+        scheduler.set_timesteps(self.settings.steps)  # which clears the state of the last batch
         timesteps = scheduler.timesteps.to(self.device)
-        # The solver works in float32 whatever the networks' format.
+        # The solver works in float32, whatever the networks' format.
         latents: Tensor = self._noise(batch) * scheduler.init_noise_sigma
-        with ExitStack() as recalling:
-            for recall in (self._prompts, self._deep):
-                recalling.enter_context(recall.at_work())
+        with self._condition_cache.active(), self._deep_cache.active():
             for call, timestep in zip(self.calls, timesteps, strict=True):
-                self._prompts.again, self._deep.again = not call.turned, call.cached
+                self._condition_cache.reuse = not call.first_of_kind
+                self._deep_cache.reuse = call.cached
                 noisy = scheduler.scale_model_input(latents, call.timestep).to(self.dtype)
                 noisy = torch.cat([noisy, noisy]) if call.guided else noisy
                 noisy = noisy.contiguous(memory_format=torch.channels_last)
-                states = both if call.guided else told
-                added = {}
-                if shown is not None and call.obeys:
-                    added = self._control(noisy, timestep, states, shown)
-                unet = self.components.unet
-                predicted = unet(noisy, timestep, encoder_hidden_states=states, **added).sample
-                predicted = predicted.float()
+                given = of_call[call.guided, call.controlled]
+                predicted = self._denoiser(noisy, timestep, given).float()
                 if call.guided:
-                    without, with_prompt = predicted.chunk(2)
-                    predicted = guided_prediction(without, with_prompt, scale, rescale)
+                    unconditional, conditional = predicted.chunk(2)
+                    predicted = guided_prediction(unconditional, conditional, scale, rescale)
                 latents = scheduler.step(predicted, call.timestep, latents, return_dict=False)[0]
         return latents
 
-    def _shown(self, conditions: Tensor, count: int) -> Tensor:
-        """Conditions on the device. Raises InputError for those that the model cannot take."""
-        if self.components.controlnet is None:
-            raise InputError(
-                "masks are given, but the model has no ControlNet: give one of train.controlnet"
-            )
-        side = self.components.image_size
-        wanted = (count, len(self.components.structures), side, side)
-        if conditions.shape != wanted:
-            raise InputError(
-                f"masks are {list(conditions.shape)}, the model takes {list(wanted)}: "
-                f"{', '.join(self.components.structures)} of {side}x{side} pixels for each image"
-            )
-        if self.settings.cache_interval > 1:
-            raise InputError("sampler.cache_interval does not go with masks: set it to 1")
-        return conditions.to(self.device, self.dtype)
+    def _conditions_of_calls(
+        self, batch: Sequence[Drawable], given: Conditions
+    ) -> dict[tuple[bool, bool], Conditions]:
+        """All conditions of the images, on the device, by whether a call is guided and controlled.
 
-    def _control(
-        self, noisy: Tensor, timestep: Tensor, states: Tensor, shown: Tensor
-    ) -> dict[str, Any]:
-        """What the ControlNet adds within the UNet."""
-        assert self.components.controlnet is not None
-        down, middle = self.components.controlnet(
-            noisy,
-            timestep,
-            encoder_hidden_states=states,
-            controlnet_cond=torch.cat([shown, shown]) if len(noisy) > len(shown) else shown,
-            conditioning_scale=self.settings.conditioning_scale,
-            return_dict=False,
-        )
-        return {
-            "down_block_additional_residuals": down,
-            "mid_block_additional_residual": middle,
-        }
+        Raises InputError for conditions that the model does not take.
+        """
+        check_supported(given, self.components, len(batch))
+        if given.masks is not None and self.settings.cache_interval > 1:
+            raise InputError("sampler.cache_interval does not support masks: set it to 1")
+        guided = any(call.guided for call in self.calls)
+        negative = [image.negative_prompt or "" for image in batch] if guided else []
+        states = self._encode(negative + [image.prompt for image in batch])
+        unconditional = Conditions(text=states[: len(negative)])
+        given = given.to(self.device, self.dtype) | Conditions(text=states[len(negative) :])
+        found = {}
+        for controlled in (False, True):
+            conditional = given if controlled else given.without("masks")
+            found[False, controlled] = conditional
+            if guided:
+                found[True, controlled] = conditional.doubled(unconditional)
+        return found
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> np.ndarray:
@@ -336,18 +302,18 @@ class Sampler:
         ]
         return torch.stack(draws).to(self.device)
 
-    def _embed(self, prompts: Sequence[str]) -> Tensor:
-        """Prompt embeddings [N, L, D]; each distinct prompt is encoded once while it is kept.
+    def _encode(self, prompts: Sequence[str]) -> Tensor:
+        """Text encoder states [N, L, D]; those of each distinct prompt are cached.
 
-        Prompts beyond the token limit are cut: `check_prompts` is who refuses them.
+        Prompts beyond the token limit are truncated: a plan's check refuses them before.
         """
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._embeddings]
-        if len(self._embeddings) + len(new) > _KEPT_PROMPTS:
-            self._embeddings = {p: self._embeddings[p] for p in prompts if p in self._embeddings}
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._states]
+        if len(self._states) + len(new) > _CACHED_PROMPTS:
+            self._states = {p: self._states[p] for p in prompts if p in self._states}
         if new:
             encoded = encode_prompts(self.components, new, too_long="truncate")
-            self._embeddings |= dict(zip(new, encoded.to(self.dtype), strict=True))
-        return torch.stack([self._embeddings[prompt] for prompt in prompts])
+            self._states |= dict(zip(new, encoded.to(self.dtype), strict=True))
+        return torch.stack([self._states[prompt] for prompt in prompts])
 
 
 def _best_device() -> str:

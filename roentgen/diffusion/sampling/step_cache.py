@@ -1,4 +1,4 @@
-"""Modules whose outputs are kept and given again, for what changes little or not at all."""
+"""Step cache: module outputs computed at one sampling step and reused at later ones."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from roentgen.diffusion.denoiser import Denoiser
+
 if TYPE_CHECKING:
-    from diffusers import ControlNetModel, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
 
 
-class Recall:
-    """Within `at_work`, modules give what they gave last as long as `again` is set."""
+class StepCache:
+    """Within `active`, the modules return their last outputs as long as `reuse` is set."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self._modules = list(modules)
-        self.again = False
+        self.reuse = False
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Afterwards the modules are as before, and nothing is kept."""
+    def active(self) -> Iterator[None]:
+        """Afterwards the modules are as before, and no output is held."""
         before = [module.__dict__.get("forward") for module in self._modules]
         for module in self._modules:
-            module.forward = self._remembering(module.forward)
+            module.forward = self._caching(module.forward)
         try:
             yield
         finally:
@@ -31,13 +33,13 @@ class Recall:
                 if forward is not None:
                     module.forward = forward
 
-    def _remembering(self, compute: Callable[..., Any]) -> Callable[..., Any]:
-        kept: list[Any] = []
+    def _caching(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        cached: list[Any] = []
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            if not self.again:
-                kept[:] = [compute(*args, **kwargs)]
-            return kept[0]
+            if not self.reuse:
+                cached[:] = [compute(*args, **kwargs)]
+            return cached[0]
 
         return forward
 
@@ -45,16 +47,22 @@ class Recall:
 def deep_blocks(unet: "UNet2DConditionModel") -> list[nn.Module]:
     """All blocks but those at full resolution, the first and the last.
 
-    If they give what they gave at the step before, the rest is a fifth to a third of the work, and
-    what it makes is much the same, as deep features change slowly (DeepCache, Ma et al. 2023).
+    With their outputs reused, the rest is a fifth to a third of the work, and the result hardly
+    differs, as deep features change slowly (DeepCache, Ma et al. 2023).
     """
     middle = [] if unet.mid_block is None else [unet.mid_block]
     return [*unet.down_blocks[1:], *middle, *unet.up_blocks[:-1]]
 
 
-def prompt_projections(net: "UNet2DConditionModel | ControlNetModel") -> list[nn.Module]:
-    """The layers that see nothing but the prompt: the same at each step, to the last bit."""
+def condition_layers(denoiser: Denoiser) -> list[nn.Module]:
+    """The layers whose input is a condition alone: exactly the same output at every step."""
     from diffusers.models.attention_processor import Attention
 
-    attentions = [m for m in net.modules() if isinstance(m, Attention) and m.is_cross_attention]
-    return [layer for attention in attentions for layer in (attention.to_k, attention.to_v)]
+    layers: list[nn.Module] = [] if denoiser.projection is None else [denoiser.projection]
+    for net in denoiser.convolutional:
+        for module in net.modules():
+            if isinstance(module, Attention) and module.is_cross_attention:
+                layers += [module.to_k, module.to_v]
+    if denoiser.controlnet is not None:
+        layers.append(denoiser.controlnet.controlnet_cond_embedding)
+    return layers

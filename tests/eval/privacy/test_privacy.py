@@ -8,8 +8,10 @@ import torch
 from diffusers import DDPMScheduler
 
 from eval.evaluate import domains_of
-from eval.privacy.membership import denoising_losses
+from eval.privacy.membership import NoiseSettings, denoising_losses
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.metrics.classification.auroc import auroc
 from roentgen.metrics.classification.operating_points import true_positive_rate
 from roentgen.metrics.conformal import calibrate, copies
@@ -72,15 +74,13 @@ def films() -> np.ndarray:
 
 
 def losses(components: Components, films: np.ndarray, rows: list[int]) -> np.ndarray:
+    text = tokenize_prompts(components.tokenizer, ["film"] * len(rows))
     return denoising_losses(
         components,
         films[rows],
-        ["film"] * len(rows),
+        Conditions(text=text).__getitem__,
         [str(row) for row in rows],
-        timesteps=(100, 300),
-        noises=2,
-        seed=0,
-        too_long="refuse",
+        NoiseSettings(timesteps=(100, 300), noises=2, seed=0),
     )
 
 

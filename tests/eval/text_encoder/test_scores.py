@@ -25,19 +25,19 @@ LONG = "no pneumothorax and no effusion , " * 40
 
 
 def test_an_embedding_is_the_mean_over_the_texts_own_tokens() -> None:
-    encoder, tokenizer, windows = load_text_encoder("tiny")
+    encoder, tokenizer, chunks = load_text_encoder("tiny")
     texts = ["small left pneumothorax", "no acute cardiopulmonary abnormality is seen", LONG]
-    found = embed_texts(encoder, tokenizer, windows, texts)
+    found = embed_texts(encoder, tokenizer, chunks, texts)
     for text, row in zip(texts, found, strict=True):
         ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=77).input_ids
         with torch.inference_mode():  # without padding: what comes later changes nothing before
             expected = encoder(ids)[0][0, 1:].mean(dim=0)
         torch.testing.assert_close(row, expected, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(embed_texts(encoder, tokenizer, windows, texts[:1]), found[:1])
+    torch.testing.assert_close(embed_texts(encoder, tokenizer, chunks, texts[:1]), found[:1])
     assert cut_texts(tokenizer, 1, texts) == 1
 
 
-def test_windows_are_averaged_over_all_their_tokens() -> None:
+def test_chunks_are_averaged_over_all_their_tokens() -> None:
     encoder, tokenizer, _ = load_text_encoder("tiny")
     words = tokenizer(LONG, add_special_tokens=False).input_ids
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id

@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch.profiler import profile
 
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import Attention
@@ -36,8 +37,9 @@ def kernels(denoiser: Denoiser, choice: Attention) -> dict[str, int]:
     denoiser.train()
     denoiser.save_memory()
     noisy, ids = torch.zeros(2, 4, 8, 8), torch.zeros(2, 77, dtype=torch.int64)
+    conditions = Conditions(text=ids)
     with profile() as seen, attending(choice):
-        denoiser(noisy, torch.zeros(2, dtype=torch.int64), ids).sum().backward()
+        denoiser(noisy, torch.zeros(2, dtype=torch.int64), conditions).sum().backward()
     return {event.key: event.count for event in seen.key_averages() if event.key in (FLASH, MATH)}
 
 

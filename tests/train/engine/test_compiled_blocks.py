@@ -9,6 +9,7 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from train.engine.compiled_blocks import compile_blocks, uncompiled
 
@@ -53,10 +54,11 @@ def test_blocks_are_compiled_but_not_where_other_batches_come(
     assert list(denoiser.state_dict()) == names
     kinds = {type(m) for m in denoiser.modules() if m._compiled_call_impl}
     assert kinds == {BasicTransformerBlock}
-    noisy, ids = torch.zeros(1, 4, 8, 8), torch.zeros(1, 77, dtype=torch.int64)
+    noisy = torch.zeros(1, 4, 8, 8)
+    conditions = Conditions(text=torch.zeros(1, 77, dtype=torch.int64))
     with torch.no_grad(), uncompiled(denoiser):
-        denoiser(noisy, torch.zeros(1), ids)
+        denoiser(noisy, torch.zeros(1), conditions)
     assert not seen
     with torch.no_grad():
-        denoiser(noisy, torch.zeros(1), ids)
+        denoiser(noisy, torch.zeros(1), conditions)
     assert seen

@@ -22,7 +22,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.errors import InputError
 from roentgen.record.views import VIEW_TOKENS
-from roentgen.weights import TINY
+from roentgen.weights import PIPELINES, TINY
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 
@@ -169,7 +169,7 @@ def test_the_shipped_base_is_fp16_and_small() -> None:
 def test_the_shipped_base_is_named_when_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("roentgen.diffusion.backbones.stable_diffusion.TINY", tmp_path / "tiny")
+    monkeypatch.setitem(PIPELINES, "tiny", tmp_path / "tiny")
     with pytest.raises(InputError, match=r"tiny is no diffusers pipeline"):
         find_model("tiny")
 

@@ -11,7 +11,8 @@ from diffusers import StableDiffusionControlNetPipeline
 
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.controlnet import conditioning, new_controlnet
+from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.controlnet import mask_conditions, new_controlnet
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import make_scheduler
 from roentgen.errors import InputError
@@ -56,33 +57,35 @@ def make_components(make_small_components: Callable[..., Components]) -> Callabl
     return make
 
 
-def conditions() -> torch.Tensor:
-    """Masks of each image, one of them not known."""
+def conditions() -> Conditions:
+    """Masks of each image, one of them unknown."""
     rows, columns = np.mgrid[:SIZE, :SIZE]
     made = []
     for i in range(len(IMAGES)):
         lungs = (rows - 16) ** 2 + (columns - 10 - 3 * i) ** 2 < 60
         masks = {"lungs": lungs, "heart": rows > 20, "pneumothorax": None if i else ~lungs}
-        made.append(conditioning(masks, STRUCTURES))
-    return torch.stack(made)
+        made.append(mask_conditions(masks, STRUCTURES))
+    return Conditions.joined(made)
 
 
 def drawn(
-    components: Components, settings: SamplerSettings, shown: torch.Tensor | None
+    components: Components, settings: SamplerSettings, given: Conditions | None
 ) -> np.ndarray:
     sampler = Sampler(components, settings)
-    return np.stack(list(sampler.sample(IMAGES, None if shown is None else iter(shown))))
+    of_images = None if given is None else (given[i : i + 1] for i in range(len(IMAGES)))
+    return np.stack(list(sampler.sample(IMAGES, of_images)))
 
 
 def test_channels_are_inside_outside_and_unknown() -> None:
     mask = np.zeros((2, 2), dtype=bool)
     mask[0, 1] = True
-    shown = conditioning({"heart": mask, "lungs": None}, ("lungs", "heart", "nodule"))
+    shown = mask_conditions({"heart": mask, "lungs": None}, ("lungs", "heart", "nodule")).masks
+    assert shown is not None
     assert shown.dtype == torch.float32
     expected = [[[0, 0], [0, 0]], [[-1, 1], [-1, -1]], [[0, 0], [0, 0]]]
-    assert torch.equal(shown, torch.tensor(expected).float())
+    assert torch.equal(shown, torch.tensor([expected]).float())
     with pytest.raises(InputError, match="no mask of lungs, heart is given"):
-        conditioning({"lungs": None}, ("lungs", "heart"))
+        mask_conditions({"lungs": None}, ("lungs", "heart"))
 
 
 def test_a_new_controlnet_changes_nothing(make_small_components: Callable[..., Components]) -> None:
@@ -117,7 +120,7 @@ def test_the_exported_folder_draws_the_same_in_diffusers(
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(
         [image.prompt for image in IMAGES],
-        image=conditions(),
+        image=conditions().masks,
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance_scale,
         controlnet_conditioning_scale=scale,
@@ -148,13 +151,14 @@ def test_an_image_does_not_depend_on_its_batch(make_components: Callable[[], Com
 
 
 def test_wrong_masks_are_refused_in_one_line(make_components: Callable[[], Components]) -> None:
-    components = make_components()
+    components, masks = make_components(), conditions().masks
+    assert masks is not None
     with pytest.raises(InputError, match=r"masks are \[3, 2, 32, 32\].*takes \[3, 3, 32, 32\]"):
-        drawn(components, SETTINGS, conditions()[:, :2])
-    with pytest.raises(InputError, match="cache_interval does not go with masks"):
+        drawn(components, SETTINGS, Conditions(masks=masks[:, :2]))
+    with pytest.raises(InputError, match="cache_interval does not support masks"):
         drawn(components, replace(SETTINGS, cache_interval=2), conditions())
     components.controlnet = None
-    with pytest.raises(InputError, match="the model has no ControlNet"):
+    with pytest.raises(InputError, match="masks need a model with a ControlNet"):
         drawn(components, SETTINGS, conditions())
     for wrong, match in (
         ({"conditioning_scale": -1.0}, "conditioning_scale is -1.0"),

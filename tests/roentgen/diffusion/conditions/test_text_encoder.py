@@ -85,7 +85,9 @@ def test_a_swapped_model_draws_in_diffusers_what_it_draws_here(
     prompt = "<view-lateral> small left effusion"
     with torch.no_grad():
         before = encode_prompts(components, [prompt])
-    assert before.shape == (1, KINDS[kind], 16)
+        projected = before if components.projection is None else components.projection(before)
+    assert before.shape == (1, KINDS[kind], width)
+    assert projected.shape == (1, KINDS[kind], 16)
     save_model(tmp_path / "model", components, licenses=[], provenance={})
     components = load_components(str(tmp_path / "model"))
     assert type(components.text_encoder).__name__ == CLASSES[kind]

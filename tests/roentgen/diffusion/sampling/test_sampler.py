@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, pipeline_of
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings, check_prompts
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SCHEDULERS, SchedulerName, make_scheduler
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
@@ -344,13 +344,13 @@ def test_a_prompt_is_encoded_once(
     assert sorted(encoded) == sorted({"", *(image.prompt for image in images)})
 
 
-def test_embeddings_are_let_go(
+def test_cached_states_are_limited(
     make_components: MakeComponents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("roentgen.diffusion.sampling.sampler._KEPT_PROMPTS", 3)
+    monkeypatch.setattr("roentgen.diffusion.sampling.sampler._CACHED_PROMPTS", 3)
     sampler = Sampler(make_components("epsilon"), replace(SETTINGS, batch_size=2, steps=2))
     for _ in sampler.sample([Image(f"nodule {i}", None, i) for i in range(8)]):
-        assert len(sampler._embeddings) <= 3
+        assert len(sampler._states) <= 3
 
 
 def test_schedulers_are_refused_in_one_line(make_components: MakeComponents) -> None:
@@ -364,14 +364,3 @@ def test_schedulers_are_refused_in_one_line(make_components: MakeComponents) -> 
             Sampler(components, replace(SETTINGS, scheduler=name))
     with pytest.raises(InputError, match="1000 levels of noise"):
         Sampler(make_components("epsilon"), replace(SETTINGS, steps=1000))
-
-
-def test_a_prompt_too_long_is_named_by_id_and_not_quoted(make_components: MakeComponents) -> None:
-    components = make_components("epsilon")
-    long = Image("secret " * 100, None, 1)
-    with pytest.raises(InputError, match=r"prompt of two has 102 tokens .* takes 77") as caught:
-        check_prompts(components, [IMAGES[0], long], ["one", "two"])
-    assert "secret" not in str(caught.value)
-    with pytest.raises(InputError, match="prompt of negative_prompt has 102 tokens"):
-        check_prompts(components, [replace(IMAGES[0], negative_prompt=long.prompt)], ["one"])
-    check_prompts(components, [replace(IMAGES[0], prompt="mass " * 75)], ["fits"])
