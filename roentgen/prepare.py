@@ -85,7 +85,7 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
         "commit": made_from["commit"],
         "corpus": fingerprint_of_plan(plan),
     }
-    finish = Finish(reports=config.reports, keep=config.keep)
+    finish = Finish(reports=config.reports, keep=config.filter)
     maker = PartMaker(work=work, reader=reader, finish=finish)
     if launch.is_main_process:
         _open(config, work, identity, plan, limit)

@@ -52,7 +52,7 @@ RECIPES = sorted(
 )
 LABELS = ("Needs", "Command", "Expect")
 # Settings that name a model or weights: without a slash they must be the name of shipped ones.
-MODELS = {"base", "model", "start", "init", "pretrained", "before", "after", "weights"}
+MODELS = {"base", "model", "initial_controlnet", "init", "pretrained", "before", "after", "weights"}
 SHIPPED = {*PIPELINES, *CONTROLNETS, *CLASSIFIERS}
 HUB = re.compile(r"hf-hub:[\w.-]+/[\w.-]+|[\w.-]+/[\w.-]+@[0-9a-f]{40}")
 # Either makes the dataset of the other recipes of MIMIC-CXR.

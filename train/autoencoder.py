@@ -1,11 +1,11 @@
-"""Train the tiny base's VAE: `python -m train.autoencoder configs/train/tiny_vae.yaml`.
+"""Training of the tiny base's VAE: `python -m train.autoencoder configs/train/tiny_vae.yaml`.
 
-The result is a whole pipeline folder: this VAE beside a text encoder and a UNet that know nothing
-yet, which `train.finetune` then teaches.
+The result is a complete pipeline folder: this VAE beside an untrained text encoder and UNet, which
+`train.finetune` then trains.
 
-Reconstruction is all it is trained for: mean squared error plus a faint pull of the posterior to
-the normal distribution (Rombach et al. 2022). Radiographs are shown as they are and, so that films
-unlike them survive too, rescaled, recontrasted and overlaid with 1/f texture.
+The loss is the mean squared error of the reconstruction plus a small KL term (Rombach et al. 2022).
+So that it generalizes to radiographs of other sources, a share of the training crops is rescaled,
+changed in contrast and overlaid with 1/f texture.
 """
 
 import json
@@ -34,29 +34,29 @@ from roentgen.storage import check_output
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A stretch of training on square crops of one size."""
+class CropPhase:
+    """A period of training on square crops of one size."""
 
     steps: int
-    batch: int
+    batch_size: int
     crop: int  # pixels a side, divisible by 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig:
-    """What the VAE learns from, how long, and where it is written."""
+    """Data, length and hyperparameters of the training, and the folder it writes."""
 
-    data: Path  # a radiograph dataset; its train split is learnt, its test split measured
+    data: Path  # a radiograph dataset: its train split trains, its test split is measured
     output: Path  # pipeline folder of the trained VAE and of an untrained UNet and text encoder
-    phases: tuple[Phase, ...]
-    learning_rate: float = 1.5e-3  # at its peak; warmed up, then cosine to zero
+    phases: tuple[CropPhase, ...]
+    learning_rate: float = 1.5e-3  # peak; linear warm-up, then a cosine to zero
     warmup: int = 100  # steps
     kl_weight: float = 5e-6  # of the mean KL of a latent, against the mean squared error
     ema_decay: float = 0.998
-    altered_share: float = 0.35  # of crops that are rescaled, recontrasted and textured
+    altered_share: float = 0.35  # of crops that are rescaled, changed in contrast and textured
     seed: int = 0
-    init: str | None = None  # a pipeline folder whose VAE is trained on; "tiny": the shipped one
-    freeze_encoder: bool = False  # keep the latents as they are and improve the decoder alone
+    init: str | None = None  # a pipeline folder whose VAE to start from; "tiny": the shipped one
+    freeze_encoder: bool = False  # train the decoder alone, so that latents stay the same
 
     def __post_init__(self) -> None:
         for phase in self.phases:
@@ -115,10 +115,10 @@ def train_autoencoder(vae: AutoencoderKL, images: Images, config: AutoencoderCon
         with torch.no_grad():
             torch._foreach_lerp_(average, trained, 1 - decay)
         if step % 50 == 0:
-            shown = {"db": round(-10 * math.log10(error.item() / 4), 2), "kl": round(kl.item(), 1)}
-            progress.set_postfix(shown)
+            values = {"db": round(-10 * math.log10(error.item() / 4), 2), "kl": round(kl.item(), 1)}
+            progress.set_postfix(values)
             seconds = time.monotonic() - started
-            tqdm.write(json.dumps({"step": step, **shown, "seconds": round(seconds)}))
+            tqdm.write(json.dumps({"step": step, **values, "seconds": round(seconds)}))
     with torch.no_grad():
         for parameter, mean in zip(trained, average, strict=True):
             parameter.copy_(mean)
@@ -133,7 +133,7 @@ def _batches(images: Images, config: AutoencoderConfig) -> Iterator[torch.Tensor
     for phase in config.phases:
         for _ in range(phase.steps):
             rng = numpy_generator(config.seed, "batch", step)
-            chosen = rng.integers(len(images), size=phase.batch)
+            chosen = rng.integers(len(images), size=phase.batch_size)
             crops = [_crop(rng, images[k], phase.crop, config.altered_share) for k in chosen]
             yield _to_input(torch.from_numpy(np.stack(crops)))
             step += 1
@@ -147,7 +147,7 @@ def _to_input(gray: torch.Tensor) -> torch.Tensor:
 def _crop(
     rng: np.random.Generator, image: Images, size: int, altered_share: float
 ) -> npt.NDArray[np.float32]:
-    """A random square of one image, float32 in [-1, 1], some of them altered."""
+    """A random square of one image, float32 in [-1, 1]; a share of them is altered."""
     altered = rng.random() < altered_share
     side = min(round(size * (rng.uniform(0.6, 1.6) if altered else 1)), image.shape[0])
     top, left = rng.integers(image.shape[0] - side + 1, size=2)

@@ -1,8 +1,7 @@
-"""An average of any width, of a run that kept two: `python -m train.average RECIPE --run=RUN`.
+"""Post-hoc EMA of any width: `python -m train.average CONFIG.yaml --run=RUN`.
 
-What a run with ema.posthoc wrote into its `averages` is combined into the average of the width that
-is asked for, at a step that has snapshots (see train.optim.posthoc_ema), and saved as a pipeline
-folder.
+The snapshots that a run with ema.posthoc wrote into its `averages` (see train.optim.posthoc_ema)
+are combined into the average of the requested width and saved as a pipeline folder.
 """
 
 from dataclasses import dataclass
@@ -30,18 +29,18 @@ from train.setup.base_model import base_fingerprints, load_base
 
 @dataclass(frozen=True, kw_only=True)
 class AverageConfig:
-    """Which average of which run, and where it is written."""
+    """The average of a run, and the model folder that it is written to."""
 
     run: Path
     """The folder of a run with ema.posthoc."""
     width: float
     """The average's standard deviation, relative to the length of training (sigma_rel)."""
     output: Path
-    """The model's folder."""
+    """The model folder."""
     step: int | None = None
-    """The step it ends at, one that has snapshots; null: the last."""
-    result: Literal["fp32", "fp16"] = "fp32"
-    """Of the weights."""
+    """The step at which it ends, one that has snapshots; null: the last."""
+    save_precision: Literal["fp32", "fp16"] = "fp32"
+    """Precision of the saved weights."""
     overwrite: bool = False
     """Replace the model that the output folder holds."""
 
@@ -58,50 +57,50 @@ def main() -> None:
 def average(config: AverageConfig) -> None:
     """Combine a run's snapshots as configured. Raises InputError before any work if it cannot."""
     check_output(config.output, overwrite=config.overwrite)
-    made = read_manifest(config.run, "run")
+    manifest = read_manifest(config.run, "run")
     trained = load_config(FinetuneConfig, [str(config.run / "config.yaml")])
     snapshots = choose_snapshots(config)
     steps, widths = [s.step for s in snapshots], [s.width for s in snapshots]
     shares = coefficients(steps, widths, steps[-1], config.width)
-    components = base_of(trained, made["provenance"]["made_from"]["base"]["fingerprint"])
+    components = base_of(trained, manifest["provenance"]["made_from"]["base"]["fingerprint"])
     components.unet.register_to_config(sample_size=snapshots[-1].sample_size)
     put_average(trained, components, snapshots, list(shares))
     fold_projection(components)  # before anything is rounded
-    if config.result == "fp16":
+    if config.save_precision == "fp16":
         for net in (components.unet, components.vae, components.text_encoder):
             net.half()
     save_model(
         config.output,
         components,
-        licenses=made["licenses"],
-        provenance=provenance("train.average", config, {"run": made}),
+        licenses=manifest["licenses"],
+        provenance=provenance("train.average", config, {"run": manifest}),
         overwrite=config.overwrite,
     )
     error = misfit(steps, widths, steps[-1], config.width, shares)
-    told = f"width {config.width:g} at step {steps[-1]} of {len(snapshots)} snapshots"
-    print(f"model: {config.output} ({told}, profile within {error:.2%})")  # noqa: T201
+    what = f"width {config.width:g} at step {steps[-1]} of {len(snapshots)} snapshots"
+    print(f"model: {config.output} ({what}, profile within {error:.2%})")  # noqa: T201
 
 
 def choose_snapshots(config: AverageConfig) -> list[Snapshot]:
-    """Those up to the step that is asked for, oldest first."""
+    """The snapshots up to the configured step, oldest first."""
     found = find_snapshots(config.run / "averages")
     if not found:
-        raise InputError(f"run {config.run} kept no averages: train with ema.posthoc")
+        raise InputError(f"run {config.run} has no averages: train with ema.posthoc")
     steps = sorted({snapshot.step for snapshot in found})
     last = steps[-1] if config.step is None else config.step
     if last not in steps:
-        told = ", ".join(map(str, steps))
-        raise InputError(f"step {last} has no snapshots in {config.run}; those that have: {told}")
+        known = ", ".join(map(str, steps))
+        raise InputError(f"step {last} has no snapshots in {config.run}; these have: {known}")
     return [snapshot for snapshot in found if snapshot.step <= last]
 
 
 def base_of(trained: FinetuneConfig, fingerprint: str) -> Components:
-    """What the run began with, its scheduler as the run set it."""
+    """The components that the run started with, and the scheduler as the run changed it."""
     found = base_fingerprints(trained, find_model(trained.base))["base"]
     if found != fingerprint:
         raise InputError(
-            f"base model {trained.base} is not what the run was trained on ({found}, then "
-            f"{fingerprint}): restore it"
+            f"base model {trained.base} has changed since the run started ({fingerprint} then, "
+            f"{found} now): restore it"
         )
     components = load_base(trained)
     choose_prediction(trained, components)
@@ -111,7 +110,7 @@ def base_of(trained: FinetuneConfig, fingerprint: str) -> Components:
 def put_average(
     trained: FinetuneConfig, components: Components, snapshots: list[Snapshot], shares: list[float]
 ) -> None:
-    """Put the sum of snapshots, each times its share, in the place of what was trained."""
+    """Replace the weights that the run trained by the weighted sum of its snapshots."""
     denoiser = Denoiser(components)
     denoiser.freeze(trained.rates())
     if trained.lora:

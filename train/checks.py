@@ -20,7 +20,7 @@ from roentgen.manifest import read_manifest
 from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.storage import MANIFEST, check_writable
 from train.checkpoints.checkpoint import differences, has_checkpoints, newest_checkpoint
-from train.config import ControlnetConfig, RunConfig
+from train.config import RunConfig
 from train.inputs import Inputs
 from train.loading.batches import Prompts
 from train.loading.filtered_split import FilteredSplit, filter_split
@@ -33,10 +33,11 @@ from train.setup.disk_space import check_space, space_needed
 # learnt, be it that sums are added up in another order. Folders are compared by fingerprint.
 FREE = {"base", "output", "data.folder", "data.caches", "data.validate_split"}
 FREE |= {"swap_text_encoder.model"}
-FREE |= {"checkpoint", "validation", "preview", "log_every", "result", "optimizer.skips"}
-FREE |= {"accumulation", "gradient_checkpointing", "attention", "compile", "channels_last"}
+FREE |= {"checkpoint", "validation", "preview", "log_every", "save_precision"}
+FREE |= {"optimizer.max_skipped_steps"}
+FREE |= {"gradient_accumulation", "gradient_checkpointing", "attention", "compile", "channels_last"}
 FREE |= {"resume", "allow_changes", "overwrite", "dry_run"}
-FREE |= {"obedience"}
+FREE |= {"mask_fidelity"}
 
 
 def check_inputs(config: RunConfig) -> Inputs:
@@ -46,15 +47,15 @@ def check_inputs(config: RunConfig) -> Inputs:
     check_optimizer(config.optimizer)
     dataset = open_dataset(config.data.folder)
     whole, held_whole = open_splits(config, dataset)
-    if isinstance(config, ControlnetConfig):
+    if structures := config.condition_structures():
         for part in (whole, held_whole):
             if part is not None:
                 counts = dataset.manifest["counts"][part.name]
-                check_structures(counts, config.structures, str(dataset.folder), part.name)
+                check_structures(counts, structures, str(dataset.folder), part.name)
     styles = [entry.style for entry in config.mixture()]
     for part in (whole, held_whole):
         if part is not None:
-            check_prompt_sources(dataset, part, styles, config.data.keep)
+            check_prompt_sources(dataset, part, styles, config.data.filter)
     base = find_model(config.base)
     identity = identity_of(config, dataset.fingerprint, base_fingerprints(config, base))
     checkpoint = choose_start(config, identity)
@@ -114,16 +115,16 @@ def open_splits(
 
 def check_batch(config: RunConfig, split: RadiographSplit | FilteredSplit) -> None:
     """A batch must not be larger than what it is drawn from."""
-    if config.batch > len(split):
+    if config.batch_size > len(split):
         kept = " that can be trained on" if isinstance(split, FilteredSplit) else ""
         raise InputError(
-            f"batch {config.batch} is larger than split {config.data.split!r} of "
+            f"batch_size {config.batch_size} is larger than split {config.data.split!r} of "
             f"{config.data.folder}, which has {len(split)} radiographs{kept}"
         )
 
 
 def keep_split(config: RunConfig, split: RadiographSplit, components: Components) -> FilteredSplit:
-    """What is trained on of a split: what data.keep keeps, and for a ControlNet what has masks.
+    """What is trained on of a split: what data.filter keeps, and for a ControlNet what has masks.
 
     Tokens are those of the run's own prompts.
     """
@@ -132,8 +133,8 @@ def keep_split(config: RunConfig, split: RadiographSplit, components: Components
     def count(text: str) -> int:
         return token_counts(components.tokenizer, [text])[0]
 
-    structures = config.structures if isinstance(config, ControlnetConfig) else ()
-    return filter_split(split, config.data.keep, count, styles, structures)
+    structures = config.condition_structures()
+    return filter_split(split, config.data.filter, count, styles, structures)
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What fine-tuning is told: one dataclass, complete in one YAML file."""
+"""Training configuration: one dataclass a program, complete in one YAML file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from train.config_sections import (
     EmaConfig,
     LearningRates,
     LoraConfig,
-    ObedienceConfig,
+    MaskFidelityConfig,
     ObjectiveConfig,
     OptimizerConfig,
     PreviewConfig,
@@ -28,62 +28,66 @@ from train.config_sections import (
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What every training run is told, whatever it trains."""
+    """Settings that every training run has, whatever it trains."""
 
     base: str
-    """A pipeline folder, a repository id, which may end in @revision, or "tiny", which is ours."""
+    """Base model: a pipeline folder, a repository id, which may end in @revision, or "tiny", which
+    is shipped."""
     data: DataConfig
-    """What is trained on."""
+    """Training and held-out images."""
     output: Path
-    """The run folder; the model comes to stand in its `model`."""
+    """The run folder; the trained model is written to its `model`."""
     steps: int
     """Optimizer steps."""
-    batch: int
+    batch_size: int
     """Images a step, over all processes and accumulation slices."""
-    accumulation: int = 1
-    """Slices that a process's share of a batch is worked on in, to save memory."""
+    gradient_accumulation: int = 1
+    """Slices into which a process's share of a batch is cut to save memory."""
     seed: int = 0
     """All randomness is a function of it and of the position in training."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """How weights are changed."""
+    """Optimizer and learning-rate schedule."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    """What is learnt."""
+    """Prediction target, loss weights and noise."""
     ema: EmaConfig | None = field(default_factory=EmaConfig)
     """Average of the weights; null: the raw weights are the result."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of forward and backward passes; weights and optimizer stay float32."""
-    result: Literal["fp32", "fp16"] = "fp32"
-    """Of the weights in `model`; fp16 halves the folder."""
+    """Precision of forward and backward passes; weights and optimizer stay float32."""
+    save_precision: Literal["fp32", "fp16"] = "fp32"
+    """Precision of the weights in `model`; fp16 halves the folder."""
     gradient_checkpointing: bool = False
     """Compute activations twice to save memory."""
     attention: Attention = "auto"
-    """Kernel of the nets' attention: auto leaves the choice to torch; one that cannot be used here
-    is an error. xformers needs the extra of that name and a CUDA GPU."""
+    """Attention kernel; auto leaves the choice to torch; one that cannot be used here is an error.
+    xformers needs the extra of that name and a CUDA GPU."""
     compile: bool = False
     """Compile the UNet's repeated blocks (torch.compile): a minute or two at the start, faster
     steps on GPUs."""
     channels_last: bool = True
     """Memory layout of the convolutions; faster on CPUs and recent GPUs."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    """When the state is saved."""
+    """How often the training state is saved."""
     validation: ValidationConfig | None = field(default_factory=ValidationConfig)
     """Held-out loss; null: none."""
     log_every: int = 10
     """Steps between lines of the log."""
     resume: bool = False
-    """Go on from the newest checkpoint of the run folder."""
+    """Resume from the newest checkpoint of the run folder."""
     allow_changes: bool = False
     """Resume although config, dataset or base differ from the checkpoint's."""
     overwrite: bool = False
-    """Begin anew although the run folder exists; what it holds is removed."""
+    """Start over if the run folder exists; what it holds is removed."""
     dry_run: bool = False
-    """Check all, then print parameters, memory, disk and time; nothing is written or trained."""
+    """Check everything and print parameters, memory, disk and time; nothing is written or
+    trained."""
 
     def __post_init__(self) -> None:
-        require_range(self, "steps", "batch", "accumulation", "log_every", at_least=1)
+        counts = ("steps", "batch_size", "gradient_accumulation", "log_every")
+        require_range(self, *counts, at_least=1)
         require(
-            self.batch % self.accumulation == 0,
-            f"batch {self.batch} cannot be cut into accumulation={self.accumulation} equal slices",
+            self.batch_size % self.gradient_accumulation == 0,
+            f"batch_size {self.batch_size} cannot be cut into {self.gradient_accumulation} equal "
+            "slices (gradient_accumulation)",
         )
         require(not (self.resume and self.overwrite), "resume and overwrite exclude each other")
 
@@ -92,27 +96,43 @@ class RunConfig:
         raise NotImplementedError
 
     def mixture(self) -> tuple[WeightedStyle, ...]:
-        """The prompt styles that are drawn from."""
+        """The prompt styles, one of which is drawn for each item."""
         raise NotImplementedError
 
     def too_long(self) -> TooLong:
-        """What becomes of prompts beyond the limit of tokens."""
+        """Whether prompts beyond the token limit are refused or truncated."""
         raise NotImplementedError
 
+    def condition_structures(self) -> tuple[str, ...]:
+        """The structures whose masks condition a ControlNet; none without one."""
+        return ()
+
+    def condition_dropout(self) -> tuple[float, float]:
+        """Shares of images without any mask, and of other images' structures without theirs."""
+        return 0.0, 0.0
+
+    def measured_fidelity(self) -> MaskFidelityConfig | None:
+        """How the fidelity to held-out masks is measured while training, if it is."""
+        return None
+
+    def chunks(self) -> int | None:
+        """Chunks of the text encoder's limit that a prompt may fill; None: as many as the base."""
+        return None
+
     def previews(self) -> PreviewConfig | None:
-        """The pictures that are drawn of prompts alone, if any."""
+        """Preview images of prompts, if any."""
         return None
 
     def swapped(self) -> SwapConfig | None:
         """The text encoder in place of the base's, if any."""
         return None
 
-    def goes_on_from(self) -> str | None:
-        """Where the ControlNet comes from that training goes on with, if from another model."""
+    def first_controlnet(self) -> str | None:
+        """The model whose ControlNet training starts from, if it is not the base's own."""
         return None
 
     def adapters(self) -> LoraConfig | None:
-        """The adapters that train in place of whole nets, if they do."""
+        """The adapters that train in place of whole nets, if any."""
         return None
 
 
@@ -121,13 +141,13 @@ class FinetuneConfig(RunConfig):
     """Fine-tune Stable Diffusion's UNet and text encoder on a radiograph dataset."""
 
     prompt: PromptStyle = field(default_factory=PromptStyle)
-    """What prompts tell."""
+    """Content and style of prompts."""
     styles: tuple[WeightedStyle, ...] = ()
-    """A mixture to draw each item's style from, in place of `prompt`."""
+    """A mixture from which each item's style is drawn, in place of `prompt`."""
     prompt_chunks: int = 1
-    """Windows of the text encoder's limit that a prompt is given; sampling gives it as many."""
+    """Chunks of the text encoder's token limit that a prompt may fill, in training and sampling."""
     long_prompts: TooLong = "refuse"
-    """What becomes of prompts beyond the limit of tokens."""
+    """Refuse or truncate prompts beyond the token limit."""
     swap_text_encoder: SwapConfig | None = None
     """Another text encoder; null: the base's."""
     lora: LoraConfig | None = None
@@ -135,7 +155,7 @@ class FinetuneConfig(RunConfig):
     learning_rate: LearningRates = field(default_factory=LearningRates)
     """Peak learning rates."""
     preview: PreviewConfig | None = None
-    """Pictures; null: none."""
+    """Preview images; null: none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,6 +186,10 @@ class FinetuneConfig(RunConfig):
         """See `RunConfig`."""
         return self.long_prompts
 
+    def chunks(self) -> int | None:
+        """See `RunConfig`."""
+        return self.prompt_chunks
+
     def previews(self) -> PreviewConfig | None:
         """See `RunConfig`."""
         return self.preview
@@ -184,46 +208,60 @@ class ControlnetConfig(RunConfig):
     """Train a ControlNet on masks for a fine-tuned pipeline, which stays as it is."""
 
     structures: tuple[str, ...]
-    """What it is shown, one channel each: the names of the dataset's masks or boxes."""
-    start: str | None = None
-    """A ControlNet to go on from, trained for another UNet of the base's form: a model folder that
-    has one, or "tiny", which learned phantoms' masks; null: the base's own, if it has one, or the
-    UNet's encoder."""
+    """Structures of the dataset's masks or boxes; each has a channel of the ControlNet's input."""
+    initial_controlnet: str | None = None
+    """A ControlNet to start from, trained for another UNet of the base's form: a model folder that
+    has one, or "tiny", which learned phantoms' masks; null: the base's own, if it has one, or a
+    copy of the UNet's encoder."""
     learning_rate: float = 1e-4
-    """Peak learning rate of what begins as the UNet's encoder."""
-    new_rate: float = 4e-4
-    """Of the layers that are new: that see the masks, and that speak to the UNet."""
+    """Peak learning rate of the layers that start as the UNet's encoder."""
+    new_layer_learning_rate: float = 4e-4
+    """Peak learning rate of the new layers: those that read the masks and those that feed the
+    UNet."""
     mask_dropout: float = 0.1
-    """Share of images of which it is shown no mask, so that prompts alone still work."""
+    """Share of images that are trained without masks, so that prompts alone still work."""
     structure_dropout: float = 0.1
-    """Share of the other images' masks that it is not shown, each by itself, so that any set of
-    structures may be given."""
+    """Share of the other images' structures that are left out, each independently, so that any set
+    of structures may be given."""
     style: PromptStyle | None = None
-    """What prompts tell; null: what the base was trained with."""
+    """Content and style of prompts; null: those that the base was trained with."""
     long_prompts: TooLong | None = None
-    """What becomes of prompts beyond the limit of tokens; null: as the base was trained."""
-    obedience: ObedienceConfig | None = field(default_factory=ObedienceConfig)
-    """Whether masks are obeyed, measured while training: the best weights are the result; null: the
-    last ones are."""
+    """Refuse or truncate prompts beyond the token limit; null: as the base was trained."""
+    mask_fidelity: MaskFidelityConfig | None = field(default_factory=MaskFidelityConfig)
+    """Agreement of generated images with held-out masks, measured while training: the checkpoint of
+    the best Dice is the result; null: the last one is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_distinct(self, "structures")
-        require_range(self, "learning_rate", "new_rate", above=0)
+        require_range(self, "learning_rate", "new_layer_learning_rate", above=0)
         require_range(self, "mask_dropout", "structure_dropout", at_least=0, below=1)
         require(
-            self.obedience is None or self.validation is not None,
-            "obedience is measured on the held-out split: set validation, or obedience to null",
+            self.mask_fidelity is None or self.validation is not None,
+            "mask_fidelity is measured on the held-out split: set validation, or mask_fidelity to "
+            "null",
         )
 
     def rates(self) -> dict[str, float | None]:
         """See `RunConfig`."""
-        new = {f"controlnet.{layer}": self.new_rate for layer in NEW_LAYERS}
+        new = {f"controlnet.{layer}": self.new_layer_learning_rate for layer in NEW_LAYERS}
         return {"unet": None, "text_encoder": None, "controlnet": self.learning_rate, **new}
 
-    def goes_on_from(self) -> str | None:
+    def condition_structures(self) -> tuple[str, ...]:
         """See `RunConfig`."""
-        return self.start
+        return self.structures
+
+    def condition_dropout(self) -> tuple[float, float]:
+        """See `RunConfig`."""
+        return self.mask_dropout, self.structure_dropout
+
+    def measured_fidelity(self) -> MaskFidelityConfig | None:
+        """See `RunConfig`."""
+        return self.mask_fidelity
+
+    def first_controlnet(self) -> str | None:
+        """See `RunConfig`."""
+        return self.initial_controlnet
 
     def mixture(self) -> tuple[WeightedStyle, ...]:
         """See `RunConfig`."""

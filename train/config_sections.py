@@ -1,4 +1,4 @@
-"""The sections of a fine-tuning's configuration, each checked as soon as it is read."""
+"""Sections of a training configuration, each checked as soon as it is read."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from roentgen.setting_checks import require, require_range
 from roentgen.vision.segmenter import SegmenterConfig
 
 PredictionType = Literal["epsilon", "v_prediction"]
-Timesteps = Literal["uniform", "stratified", "cubic"]
+TimestepSampling = Literal["uniform", "stratified", "cubic"]
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "xformers"]
 
 
@@ -22,15 +22,15 @@ class AugmentConfig:
     """
 
     variants: int = 4
-    """Variants of each image, one drawn at every use; the cache holds them all."""
+    """Variants of each image, one of which is drawn at every use; the cache holds all."""
     rotation: float = 5.0
-    """At most so many degrees, either way."""
+    """Largest rotation in degrees, either way."""
     shift: float = 0.03
-    """At most this share of the side, either way."""
+    """Largest shift as a share of the side, either way."""
     scale: float = 0.05
-    """Magnified or made smaller by at most this share."""
+    """Largest relative change of size."""
     contrast: float = 0.1
-    """Contrast and brightness changed by at most this share."""
+    """Largest relative change of contrast and brightness."""
 
     def __post_init__(self) -> None:
         require_range(self, "data.augment.variants", at_least=2)
@@ -41,23 +41,23 @@ class AugmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is trained on."""
+    """Training and held-out images."""
 
     folder: Path
     """A radiograph dataset."""
     split: str = "train"
-    """The split that is trained on."""
+    """The training split."""
     validate_split: str = "validate"
     """The held-out split; it is not opened when validation is off."""
-    keep: RadiographFilter | None = None
-    """Keep only what passes, of both splits; the rest is listed in the run folder's excluded.csv.
-    Its tokens are counted on the prompts of this run."""
+    filter: RadiographFilter | None = None
+    """Rules that radiographs of both splits must pass; the others are listed in the run folder's
+    excluded.csv. Tokens are counted on the prompts of this run."""
     caches: Path | None = None
     """Folder of latents and embeddings, which runs on the same images may share; null: the run
     folder's `caches`."""
     cache_text: bool = True
-    """Keep a frozen text encoder's states on disk, 118 KB a prompt at Stable Diffusion 1.5; false:
-    make them anew at every step."""
+    """Cache a frozen text encoder's states on disk, 118 KB a prompt at Stable Diffusion 1.5; false:
+    encode prompts at every step."""
     augment: AugmentConfig | None = None
     """Variants of every image; null: the image as it is."""
 
@@ -67,7 +67,7 @@ class WeightedStyle:
     """One prompt style of a mixture."""
 
     style: PromptStyle
-    """What the prompt tells."""
+    """Content and style of the prompt."""
     weight: float = 1.0
     """How often it is drawn, relative to the others."""
 
@@ -91,11 +91,11 @@ class LearningRates:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How weights are changed."""
+    """Optimizer and learning-rate schedule."""
 
     name: Literal["adamw", "adamw8bit", "adafactor"] = "adamw"
-    """AdamW; AdamW with moments in 8 bits, which needs the extra bitsandbytes; or Adafactor. The
-    last two have a quarter of its state, and wait for the device at every step."""
+    """AdamW; AdamW with 8-bit moments, which needs the extra bitsandbytes; or Adafactor. The last
+    two have a quarter of its state and synchronize with the device at every step."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of AdamW's moments."""
     epsilon: float = 1e-8
@@ -103,36 +103,38 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices and kernels; embeddings, norms and biases have none."""
     clip: float | None = 1.0
-    """Limit of the gradient's norm over both nets; null: no clipping."""
+    """Largest norm of the gradient over all nets; null: no clipping."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """The learning rate after warm-up: a half cosine to zero, or level."""
+    """The learning rate after warm-up: a half cosine to zero, or constant."""
     warmup: int = 0
     """Steps of linear warm-up."""
-    skips: int = 10
-    """Steps with a loss or gradient that is not finite are left out and told; so many in a row end
-    the run."""
+    max_skipped_steps: int = 10
+    """Steps with a non-finite loss or gradient are skipped and reported; so many in a row end the
+    run."""
 
     def __post_init__(self) -> None:
-        require_range(self, "optimizer.skips", at_least=1)
+        require_range(self, "optimizer.max_skipped_steps", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """What the UNet learns to predict."""
+    """Prediction target, loss weights and noise."""
 
     prediction: PredictionType | None = None
-    """null: what the base predicts."""
+    """What the UNet predicts; null: the same as the base."""
     change_prediction: bool = False
     """Allow a prediction other than the base's; the model is saved with the new one."""
-    min_snr: float | None = None
-    """Gamma of the Min-SNR weights (5 is usual); null: all timesteps weigh the same."""
+    min_snr_gamma: float | None = None
+    """Gamma of the Min-SNR weights (5 is usual); null: all timesteps have the same weight."""
     caption_dropout: float = 0.1
     """Share of prompts replaced by the empty one, which classifier-free guidance needs."""
-    timesteps: Timesteps = "uniform"
-    """How a batch's timesteps are drawn: each alone; each from its own equal share of them; or
-    cubic, mostly those of much noise, at which masks decide (Mou et al. 2023)."""
+    timestep_sampling: TimestepSampling = "uniform"
+    """Distribution of a batch's timesteps: uniform, each drawn independently; stratified, one from
+    each of as many equal intervals; cubic, mostly noisy ones, at which masks decide where
+    structures are (Mou et al. 2023)."""
     offset_noise: float = 0.0
-    """Deviation of the noise that a channel's pixels share, added to the noise (0.1 is usual)."""
+    """Standard deviation of a noise that is constant over a channel and added to the usual one (0.1
+    is usual)."""
     zero_terminal_snr: bool = False
     """Rescale the noise schedule so that its last step holds no signal; needs v_prediction."""
 
@@ -143,9 +145,9 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PosthocConfig:
-    """Averages of two widths, kept along the way (Karras et al. 2024).
+    """Averages of two widths, saved during training (Karras et al. 2024).
 
-    From them `python -m train.average` makes an average of any width afterwards.
+    `python -m train.average` combines them into an average of any width afterwards.
     """
 
     every: int = 1000
@@ -172,7 +174,7 @@ class EmaConfig:
     start: int = 0
     """Steps before which the average is the weights themselves."""
     posthoc: PosthocConfig | None = None
-    """Averages to choose a width from afterwards; null: none."""
+    """Averages whose width is chosen after training; null: none."""
 
     def __post_init__(self) -> None:
         require_range(self, "ema.start", at_least=0)
@@ -181,12 +183,12 @@ class EmaConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When the state is saved."""
+    """How often the training state is saved."""
 
     every: int = 500
     """Steps between checkpoints; the last step always saves one."""
     keep: int = 2
-    """How many are kept."""
+    """Number of newest checkpoints to keep."""
 
     def __post_init__(self) -> None:
         require_range(self, "checkpoint.every", "checkpoint.keep", at_least=1)
@@ -207,10 +209,10 @@ class ValidationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewConfig:
-    """Pictures drawn while training, with the EMA weights if there are any."""
+    """Images generated while training, by the EMA weights if there are any."""
 
     prompts: tuple[str, ...]
-    """What is drawn; a row each. The words appear in the picture."""
+    """Prompts, one row of the preview each, with the prompt as its caption."""
     every: int = 1000
     """Steps between previews; the last step always has one."""
     count: int = 4
@@ -231,13 +233,13 @@ class PreviewConfig:
 class LoraConfig:
     """Low-rank adapters in place of the nets' own weights, for one small GPU (Hu et al. 2021).
 
-    `model` holds them merged; `lora` beside it holds them alone, as diffusers reads them.
+    `model` has them merged; `lora` beside it holds the adapters alone, in diffusers' format.
     """
 
     rank: int = 16
-    """Their rank."""
+    """Rank of the adapters."""
     alpha: float = 16.0
-    """Their scale is alpha / rank."""
+    """The adapters are scaled by alpha / rank."""
     dora: bool = False
     """Learn magnitudes too (DoRA, Liu et al. 2024)."""
 
@@ -248,37 +250,37 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SwapConfig:
-    """Another text encoder in place of the base's; the UNet is kept."""
+    """Another text encoder in place of the base's, for the same UNet."""
 
     model: str
     """A transformers text model with its tokenizer: a folder or a repository id."""
     max_tokens: int = 77
-    """Tokens of a prompt, at most the model's own limit."""
+    """Token limit of a prompt, at most the model's own."""
 
     def __post_init__(self) -> None:
         require_range(self, "swap_text_encoder.max_tokens", above=2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObedienceConfig:
-    """Pictures of held-out masks, drawn while training and read by a segmenter."""
+class MaskFidelityConfig:
+    """Images generated from held-out masks while training and segmented to measure their Dice."""
 
     every: int = 500
     """Steps between measurements; the last step always has one."""
     images: int = 64
-    """Held-out images whose masks are drawn: as many of each finding's as there are, in turns."""
+    """Held-out images whose masks are used, with an equal number for each structure as far as there
+    are any."""
     steps: int = 15
     """Sampling steps of DPM-Solver++ (2M)."""
     guidance_scale: float = 3.0
     """Classifier-free guidance scale."""
     conditioning_scale: float = 1.0
-    """What the ControlNet says is multiplied by this."""
+    """Scale of the ControlNet's outputs."""
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
-    """How the network that reads the pictures is trained, on the training split; it is kept in the
-    run's caches."""
+    """The segmenter, which is trained on the training split and cached."""
 
     def __post_init__(self) -> None:
-        require_range(self, "obedience.every", "obedience.images", at_least=1)
-        require_range(self, "obedience.steps", at_least=2)
-        require_range(self, "obedience.conditioning_scale", above=0)
-        require_range(self, "obedience.guidance_scale", at_least=1, note="which is no guidance")
+        require_range(self, "mask_fidelity.every", "mask_fidelity.images", at_least=1)
+        require_range(self, "mask_fidelity.steps", at_least=2)
+        require_range(self, "mask_fidelity.conditioning_scale", above=0)
+        require_range(self, "mask_fidelity.guidance_scale", at_least=1, note="which is no guidance")

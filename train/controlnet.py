@@ -2,8 +2,9 @@
 
     accelerate launch -m train.controlnet configs/train/controlnet.yaml [--section.key=value ...]
 
-The run folder is described in `train.run`; its model/ is what
-`StableDiffusionControlNetPipeline.from_pretrained` opens; best/ has the most obedient weights.
+The run folder is described in `train.run`; its model/ is opened by
+`StableDiffusionControlNetPipeline.from_pretrained`; best/ has the weights of the best Dice with
+held-out masks.
 """
 
 from dataclasses import replace
@@ -47,20 +48,20 @@ def choose_weights(config: ControlnetConfig, inputs: Inputs, denoiser: Denoiser)
 def save_result(
     config: ControlnetConfig, inputs: Inputs, training: Training, origin: dict[str, Any]
 ) -> None:
-    """Write the most obedient weights, or the averaged or raw last ones, as a pipeline folder."""
+    """Write the weights of the best Dice, or the last ones, averaged or raw, as a pipeline."""
     if not training.accelerator.is_main_process:
         return
     components, state = inputs.components, training.state
     if state.ema:
         state.denoiser.load(state.ema.weights)
     told = "of the last step"
-    if config.obedience:
+    if config.mask_fidelity:
         weights, best = read_best(config.output)
         state.denoiser.load(weights)
-        origin["provenance"]["obedience"] = best
+        origin["provenance"]["mask_fidelity"] = best
         told = f"of step {best['step']}, mean Dice {best['score']:.3f}"
     assert components.controlnet is not None
-    if config.result == "fp16":
+    if config.save_precision == "fp16":
         for net in (
             components.unet,
             components.vae,

@@ -70,7 +70,7 @@ def save_result(
     fold_projection(components)  # before anything is rounded
     for net in (components.unet, components.vae):
         net.to(memory_format=torch.contiguous_format)
-    if config.result == "fp16":
+    if config.save_precision == "fp16":
         for net in (components.unet, components.vae, components.text_encoder):
             net.half()
     folder = config.output / "model"

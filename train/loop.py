@@ -26,7 +26,7 @@ from train.loading.batches import Batch, Examples
 from train.loading.draws import Draws, Plan, share
 from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
-from train.monitor.mask_fidelity import Obedience, keep_best
+from train.monitor.mask_fidelity import MaskFidelity, save_if_best
 from train.monitor.metrics_log import Pace, RunLog
 from train.monitor.previews import preview
 from train.monitor.validation import held_out_loss
@@ -52,7 +52,7 @@ class Training:
     examples: Examples
     plan: Plan
     held_out: tuple[Examples, Draws] | None
-    obedience: Obedience | None = None  # of a ControlNet
+    mask_fidelity: MaskFidelity | None = None  # of a ControlNet
     process: DiffusionProcess  # on the device
     saver: Saver
     stop: Stop
@@ -66,8 +66,8 @@ class Training:
 def train(training: Training) -> None:
     """Train from the state's step to the last; batches are made ahead, in the background."""
     t, accelerator = training, training.accelerator
-    shares = (t.config.batch, accelerator.process_index, accelerator.num_processes)
-    slices = list(share(*shares, t.config.accumulation))
+    shares = (t.config.batch_size, accelerator.process_index, accelerator.num_processes)
+    slices = list(share(*shares, t.config.gradient_accumulation))
     jobs = ((step, places) for step in range(t.state.step, t.config.steps) for places in slices)
 
     def make(job: tuple[int, range]) -> Batch:
@@ -93,14 +93,14 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
     # Beyond an infinite limit lies no norm.
     limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
     watch = Watch(state.skips, accelerator)
-    pace = Pace(config.batch, state.step, accelerator.device)
+    pace = Pace(config.batch_size, state.step, accelerator.device)
     t.model.train()
     while state.step < config.steps:
         # Step: this process's share of the batch, slice by slice.
         warmup, schedule = config.optimizer.warmup, config.optimizer.schedule
         factor = rate_factor(state.step, config.steps, warmup, schedule)
         set_rates(state.optimizer, factor)
-        for _ in range(config.accumulation):
+        for _ in range(config.gradient_accumulation):
             batch = batches.take().to(accelerator.device)
             with accelerator.accumulate(t.model), attending(config.attention):
                 # Checkpointing attends in the backward pass too.
@@ -124,7 +124,7 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
         if logs or saves:
             for skipped in watch.look():
                 tell_skipped(t, log, bar, skipped)
-            watch.check(config.optimizer.skips)
+            watch.check(config.optimizer.max_skipped_steps)
 
         # Log.
         if logs:
@@ -143,8 +143,8 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
         pictures = config.previews()
         if pictures and _due(state.step, pictures.every, last):
             draw_preview(t, pictures, log)
-        if t.obedience and _due(state.step, t.obedience.config.every, last):
-            told = measure_obedience(t, log)
+        if t.mask_fidelity and _due(state.step, t.mask_fidelity.config.every, last):
+            told = measure_mask_fidelity(t, log)
             bar.write(f"step {state.step}  {told}")
         # Averages first: a run that goes on from the checkpoint does not come by here again.
         posthoc = config.ema and config.ema.posthoc
@@ -169,7 +169,7 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
 
 def tell_skipped(training: Training, log: RunLog, bar: "tqdm[Any]", skipped: Skipped) -> None:
     """Name the items of a step that was left out, in the log and on the terminal."""
-    t, first = training, skipped.step * training.config.batch
+    t, first = training, skipped.step * training.config.batch_size
     names = [t.split[t.plan.item(first + place)].id for place in skipped.places]
     log.note(skipped.step + 1, {"skipped": skipped.reason, "items": names})
     if t.accelerator.is_main_process:
@@ -194,7 +194,7 @@ def slice_losses(training: Training, batch: Batch) -> Tensor:
         batch.latents,
         batch.noise,
         batch.timesteps,
-        min_snr=t.config.objective.min_snr,
+        min_snr=t.config.objective.min_snr_gamma,
     )
 
 
@@ -203,6 +203,7 @@ def validate(training: Training) -> dict[str, float]:
     t = training
     assert t.held_out is not None
     examples, draws = t.held_out
+    slices = t.config.gradient_accumulation
 
     def loss() -> float:
         return held_out_loss(
@@ -213,7 +214,7 @@ def validate(training: Training) -> dict[str, float]:
             attention=t.config.attention,
             accelerator=t.accelerator,
             memory_format=t.memory_format,
-            batch=max(1, t.config.batch // (t.config.accumulation * t.accelerator.num_processes)),
+            batch=max(1, t.config.batch_size // (slices * t.accelerator.num_processes)),
         )
 
     losses = {"held_out_loss": loss()}
@@ -223,25 +224,25 @@ def validate(training: Training) -> dict[str, float]:
     return losses
 
 
-def measure_obedience(training: Training, log: RunLog) -> str:
-    """Draw held-out masks by the average, keep it if none obeyed better, and tell the scores.
+def measure_mask_fidelity(training: Training, log: RunLog) -> str:
+    """Measure the fidelity of the averaged weights to held-out masks and save them if it is best.
 
-    The main process does; the others wait.
+    Returns the scores as a line. The main process measures; the others wait.
     """
     t, state, told = training, training.state, ""
-    assert t.obedience is not None
+    assert t.mask_fidelity is not None
     if t.accelerator.is_main_process:
         with state.ema.applied() if state.ema else nullcontext():
-            scores, sheet = t.obedience.measure(
+            scores, sheet = t.mask_fidelity.measure(
                 t.components, state.denoiser, t.config.attention, t.accelerator
             )
             kept = False
-            with tolerated("the most obedient weights"):
+            with tolerated("the weights of the best Dice"):
                 weights = dict(state.denoiser.trained())
-                kept = keep_best(t.config.output, state.step, scores, weights)
-        log.write(state.step, {f"dice {name}".rstrip(): value for name, value in scores.items()})
-        write_sheet(t, log, "obedience", "obedience", sheet)
-        told = "  ".join(f"{name or 'mean'} {value:.3f}" for name, value in scores.items())
+                kept = save_if_best(t.config.output, state.step, scores, weights)
+        log.write(state.step, {f"dice {name}": value for name, value in scores.items()})
+        write_sheet(t, log, "mask_fidelity", "mask-fidelity", sheet)
+        told = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
         told = f"Dice: {told}{', the best so far' if kept else ''}"
     t.accelerator.wait_for_everyone()
     return told

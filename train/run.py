@@ -24,7 +24,7 @@ from train.checkpoints.saver import Saver, tolerated
 from train.checkpoints.stop_signals import MARKER as STOP_MARKER
 from train.checkpoints.stop_signals import Stop
 from train.checks import check_inputs
-from train.config import ControlnetConfig, RunConfig
+from train.config import RunConfig
 from train.engine.attention import choose_attention
 from train.engine.compiled_blocks import compile_blocks
 from train.engine.deepspeed_zero import ZeroAccelerator, is_wanted
@@ -38,7 +38,7 @@ from train.loading.latent_cache import cache_latents, plan_latents
 from train.loading.mask_cache import cache_masks
 from train.loading.text_cache import cache_states
 from train.loop import Training, train
-from train.monitor.mask_fidelity import prepare_obedience
+from train.monitor.mask_fidelity import prepare_mask_fidelity
 from train.optim.ema import Ema
 from train.optim.optimizer import build_optimizer
 from train.optim.posthoc_ema import Posthoc
@@ -85,22 +85,24 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
     check_engine()  # else accelerate asks for its package, or on a CPU goes on without it
+    slices = config.gradient_accumulation
     settings: dict[str, Any] = {
         # Without it, accelerate does not join torchrun's processes on a machine without a GPU.
         "cpu": not torch.accelerator.is_available(),
         "mixed_precision": precision,
         # Not as a number, which the launcher's environment would override.
-        "gradient_accumulation_plugin": GradientAccumulationPlugin(num_steps=config.accumulation),
+        "gradient_accumulation_plugin": GradientAccumulationPlugin(num_steps=slices),
         "log_with": "tensorboard",
         "project_dir": config.output,
     }
     accelerator = ZeroAccelerator(config, **settings) if is_wanted() else Accelerator(**settings)
     check_sharding(config, accelerator)
-    shares = accelerator.num_processes * config.accumulation
-    if config.batch % shares:
+    shares = accelerator.num_processes * slices
+    if config.batch_size % shares:
         raise InputError(
-            f"batch {config.batch} cannot be shared out equally over {accelerator.num_processes} "
-            f"processes with accumulation {config.accumulation}: choose a multiple of {shares}"
+            f"batch_size {config.batch_size} cannot be divided equally among "
+            f"{accelerator.num_processes} processes with gradient_accumulation {slices}: choose a "
+            f"multiple of {shares}"
         )
     return accelerator
 
@@ -139,13 +141,13 @@ def make_run_folder(
 
 
 def report_prompts(config: RunConfig, inputs: Inputs) -> None:
-    """Tell how long the prompts are and what data.keep left out, which excluded.csv lists."""
+    """Tell how long the prompts are and what data.filter left out, which excluded.csv lists."""
     splits = [(inputs.split, inputs.prompts)] + ([inputs.held_out] if inputs.held_out else [])
     for split, prompts in splits:
         if told := excluded_summary(split):
             print(told)  # noqa: T201
         print(f"{split.name}: prompts have {prompts.lengths.summary()}")  # noqa: T201
-    if config.data.keep:
+    if config.data.filter:
         refused = [item for split, _ in splits for item in split.excluded]
         write_excluded(config.output / "excluded.csv", refused)
 
@@ -200,7 +202,7 @@ def assemble(
 ) -> Training:
     """Caches, optimizer and all else, ready for the loop."""
     components = inputs.components
-    control = config if isinstance(config, ControlnetConfig) else None
+    mask_dropout, structure_dropout = config.condition_dropout()
     process = process_of(components.scheduler)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     components.vae.to(accelerator.device, memory_format=layout).requires_grad_(False)
@@ -261,9 +263,10 @@ def assemble(
             structures=len(components.structures),
         )
         held_out = examples(*inputs.held_out), draws
-    obedience = None
-    if control is not None and control.obedience and inputs.held_out:
-        obedience = prepare_obedience(control, inputs, accelerator)
+    mask_fidelity, measured = None, config.measured_fidelity()
+    if measured and inputs.held_out:
+        held_out_split = inputs.held_out[0]
+        mask_fidelity = prepare_mask_fidelity(config, measured, inputs, held_out_split, accelerator)
     optimizer = build_optimizer(denoiser, config.optimizer, config.rates())
     prepare_sharding(denoiser, accelerator)
     model, wrapped = accelerator.prepare(denoiser, optimizer)
@@ -286,20 +289,20 @@ def assemble(
         plan=Plan(
             seed=config.seed,
             items=len(inputs.split),
-            batch=config.batch,
+            batch=config.batch_size,
             shape=shape,
             timesteps=process.timesteps,
             style_weights=[entry.weight for entry in config.mixture()],
             caption_dropout=objective.caption_dropout,
-            spread=objective.timesteps,
+            spread=objective.timestep_sampling,
             offset_noise=objective.offset_noise,
             variants=config.data.augment.variants if config.data.augment else 1,
             structures=len(components.structures),
-            mask_dropout=control.mask_dropout if control else 0.0,
-            structure_dropout=control.structure_dropout if control else 0.0,
+            mask_dropout=mask_dropout,
+            structure_dropout=structure_dropout,
         ),
         held_out=held_out,
-        obedience=obedience,
+        mask_fidelity=mask_fidelity,
         process=process.to(accelerator.device),
         saver=Saver(
             config.output / "checkpoints", inputs.identity, config.checkpoint.keep, accelerator

@@ -91,8 +91,8 @@ class PrepareConfig:
     """Datasets that must not have a patient of the same source in another split."""
     reports: ReportRules | None = None
     """What is done to reports; null: they stay as the corpus has them."""
-    keep: RadiographFilter | None = None
-    """Which radiographs to keep, after that; the others are listed in excluded.csv."""
+    filter: RadiographFilter | None = None
+    """Which radiographs enter the dataset, after that; the others are listed in excluded.csv."""
     phantom: PhantomConfig | None = None
     """Corpus: drawn phantoms."""
     table: TableConfig | None = None

@@ -77,7 +77,7 @@ class Plain:
         loader = torch.utils.data.DataLoader(
             images_and_tokens(config.data.folder, components, films),
             shuffle=True,
-            batch_size=config.batch,
+            batch_size=config.batch_size,
             collate_fn=collate,
         )
         rates = get_scheduler("constant", optimizer)
@@ -171,7 +171,7 @@ class Ours:
         lines = (t.config.output / "metrics.jsonl").read_text().splitlines()
         told = [line for line in map(json.loads, lines) if "images_per_second" in line][-steps:]
         self.waits += [line["loader_wait"] for line in told[1:]]
-        return [t.config.batch / line["images_per_second"] for line in told]
+        return [t.config.batch_size / line["images_per_second"] for line in told]
 
 
 def write_films(data: Path, folder: Path) -> Path:
@@ -216,7 +216,7 @@ def configure(
             "data": {"folder": str(folder), "caches": str(tmp_path / "caches")},
             "output": str(tmp_path / "run"),
             "steps": STEPS,
-            "batch": batch,
+            "batch_size": batch,
             "prompt": {"view_token": False, "text": "impression"},
             "optimizer": {"schedule": "constant"},
             "ema": None,  # the plain loop has none

@@ -43,7 +43,7 @@ def test_prepare_finetune_generate_evaluate(
         data__folder=phantoms,
         output=run,
         steps=2,
-        batch=4,
+        batch_size=4,
         preview="null",
     )
     licenses = read_manifest(run / "model", "model")["licenses"]

@@ -52,7 +52,7 @@ def run(base: Path, tmp_path: Path) -> Run:
             "data": {"folder": str(base / "data"), "caches": str(base / "caches")},
             "output": str(tmp_path / "run"),
             "steps": 2,
-            "batch": 1,
+            "batch_size": 1,
             "ema": None,
             "gradient_checkpointing": True,
             "validation": None,

@@ -43,7 +43,7 @@ def config(tmp_path: Path, small_model: Path, small_dataset: Path) -> FinetuneCo
         data=DataConfig(folder=small_dataset),
         output=tmp_path / "run",
         steps=30,
-        batch=4,
+        batch_size=4,
         learning_rate=LearningRates(unet=1e-3, text_encoder=1e-3),
         ema=EmaConfig(decay=0.9, posthoc=PosthocConfig(every=10)),
         checkpoint=CheckpointConfig(every=5, keep=1),

@@ -16,7 +16,7 @@ from train.finetune import finetune
 
 def train(base: Path, data: Path, output: Path) -> None:
     folder = DataConfig(folder=data)
-    finetune(FinetuneConfig(base=str(base), data=folder, output=output, steps=1, batch=2))
+    finetune(FinetuneConfig(base=str(base), data=folder, output=output, steps=1, batch_size=2))
 
 
 def sample(base: Path, data: Path, output: Path) -> None:

@@ -48,7 +48,7 @@ def write(tmp_path: Path, small_model: Path, small_dataset: Path) -> Callable[..
             "data": {"folder": str(small_dataset)},
             "output": str(tmp_path / "run"),
             "steps": 2,
-            "batch": 4,
+            "batch_size": 4,
             "learning_rate": {"unet": 1e-3, "text_encoder": 1e-3},
             "validation": {"images": 4},
             "log_every": 1,
@@ -111,8 +111,8 @@ def eventful(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setattr(Examples, "batch", spoilt)
     return write(
         steps=6,
-        batch=4,
-        accumulation=2,
+        batch_size=4,
+        gradient_accumulation=2,
         gradient_checkpointing=True,
         ema={"decay": 0.9, "posthoc": {"every": 3}},
         checkpoint={"every": 2, "keep": 9},

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 
 from roentgen.diffusion.vae import psnr, reconstruct
 from roentgen.errors import InputError
-from train.autoencoder import AutoencoderConfig, Phase, train_autoencoder
+from train.autoencoder import AutoencoderConfig, CropPhase, train_autoencoder
 
 IMAGES = np.stack(
     [np.add.outer(np.arange(32) * (k % 5), np.arange(32) * 2).astype(np.uint8) for k in range(24)]
@@ -32,7 +32,10 @@ def _config(**changes: object) -> AutoencoderConfig:
     settings: dict[str, object] = {
         "data": Path("unused"),
         "output": Path("unused"),
-        "phases": (Phase(steps=40, batch=4, crop=16), Phase(steps=20, batch=4, crop=32)),
+        "phases": (
+            CropPhase(steps=40, batch_size=4, crop=16),
+            CropPhase(steps=20, batch_size=4, crop=32),
+        ),
         "warmup": 5,
         "learning_rate": 3e-3,
         **changes,
@@ -58,7 +61,7 @@ def test_it_learns_to_reconstruct_and_measures_its_latents() -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     first, again = _vae(), _vae()
     for vae in (first, again):
-        train_autoencoder(vae, IMAGES, _config(phases=(Phase(steps=3, batch=2, crop=16),)))
+        train_autoencoder(vae, IMAGES, _config(phases=(CropPhase(steps=3, batch_size=2, crop=16),)))
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -67,13 +70,12 @@ def test_a_frozen_encoder_keeps_the_latents() -> None:
     vae = _vae()
     before = [p.detach().clone() for p in vae.encoder.parameters()]
     scale = vae.config.scaling_factor
-    train_autoencoder(
-        vae, IMAGES, _config(freeze_encoder=True, phases=(Phase(steps=3, batch=2, crop=16),))
-    )
+    phases = (CropPhase(steps=3, batch_size=2, crop=16),)
+    train_autoencoder(vae, IMAGES, _config(freeze_encoder=True, phases=phases))
     assert all(torch.equal(a, b) for a, b in zip(before, vae.encoder.parameters(), strict=True))
     assert vae.config.scaling_factor == scale
 
 
 def test_crops_must_fit_the_latents() -> None:
     with pytest.raises(InputError, match=r"phases.crop is 20"):
-        _config(phases=(Phase(steps=1, batch=1, crop=20),))
+        _config(phases=(CropPhase(steps=1, batch_size=1, crop=20),))

@@ -41,7 +41,7 @@ from train.loading.augment import Augmenter
 from train.loading.draws import Plan
 from train.loading.filtered_split import FilteredSplit
 from train.loading.mask_cache import cache_masks
-from train.monitor.mask_fidelity import keep_best, read_best
+from train.monitor.mask_fidelity import read_best, save_if_best
 from train.setup.base_model import check_same_form
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.
@@ -73,12 +73,12 @@ def write(tmp_path: Path, small_model: Path, phantoms: Path) -> Callable[..., Pa
             "output": str(tmp_path / "run"),
             "structures": list(STRUCTURES),
             "steps": 4,
-            "batch": 4,
+            "batch_size": 4,
             "learning_rate": 1e-3,
-            "new_rate": 1e-3,
+            "new_layer_learning_rate": 1e-3,
             "validation": {"images": 4},
             "checkpoint": {"every": 2},
-            "obedience": None,
+            "mask_fidelity": None,
             "log_every": 1,
         }
         path = tmp_path / "config.yaml"
@@ -134,7 +134,7 @@ def test_a_resumed_run_ends_in_the_same_weights(write: Callable[..., Path], tmp_
 def test_it_goes_on_from_a_controlnet(write: Callable[..., Path], tmp_path: Path) -> None:
     run = train(write())
     first = load_components(str(run / "model")).controlnet
-    still = {"learning_rate": 1e-9, "new_rate": 1e-9}
+    still = {"learning_rate": 1e-9, "new_layer_learning_rate": 1e-9}
     again = write(base=str(run / "model"), output=str(tmp_path / "second"), **still)
     second = load_components(str(train(again) / "model")).controlnet
     for one, other in zip(first.parameters(), second.parameters(), strict=True):  # type: ignore[union-attr]
@@ -152,8 +152,9 @@ def test_it_goes_on_from_another_models_controlnet(
     other = tmp_path / "other"
     terms = [{"name": "of another base", "data_use": None, "may_share": True}]
     save_model(other, make_small_components(seed=5), licenses=terms, provenance={})
-    still = {"learning_rate": 1e-9, "new_rate": 1e-9, "output": str(tmp_path / "second")}
-    again = train(write(base=str(other), start=str(run / "model"), **still))
+    still: dict[str, Any] = {"learning_rate": 1e-9, "new_layer_learning_rate": 1e-9}
+    still["output"] = str(tmp_path / "second")
+    again = train(write(base=str(other), initial_controlnet=str(run / "model"), **still))
     second = load_components(str(again / "model"))
     assert module_fingerprint(second.unet) == module_fingerprint(load_components(str(other)).unet)
     assert first.controlnet
@@ -171,8 +172,8 @@ def test_prompts_are_told_as_the_base_was_told_them(
     said = {"prompt": {"mention_absent": False, "demographics": True}, "long_prompts": "truncate"}
     base = tmp_path / "base"
     save_model(base, make_small_components(), licenses=[], provenance={"config": said})
-    first = train(write(base=str(base), steps=1, obedience=None)) / "model"
-    settings = {"base": str(first), "steps": 1, "obedience": None}
+    first = train(write(base=str(base), steps=1, mask_fidelity=None)) / "model"
+    settings = {"base": str(first), "steps": 1, "mask_fidelity": None}
     second = train(write(**settings, output=str(tmp_path / "second"))) / "model"
     for folder in (first, second):
         model = model_manifest(str(folder))
@@ -183,16 +184,16 @@ def test_prompts_are_told_as_the_base_was_told_them(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start": "nowhere"}, "nowhere has no ControlNet that train.controlnet has made"),
-        ({"start": "tiny"}, "start tiny does not fit the UNet of the base: its block_out_channels"),
-        ({"start": "RUN", "structures": ["lungs"]}, "has a ControlNet of lungs, heart, pleural"),
+        ({"initial_controlnet": "nowhere"}, "nowhere has no ControlNet that train.controlnet has"),
+        ({"initial_controlnet": "tiny"}, "tiny does not fit the UNet of the base: its block_out"),
+        ({"initial_controlnet": "RUN", "structures": ["lungs"]}, "has a ControlNet of lungs, hear"),
     ],
 )
 def test_controlnets_that_do_not_fit_are_refused(
     changes: dict[str, Any], message: str, write: Callable[..., Path], small_model: Path
 ) -> None:
-    if changes["start"] == "RUN":
-        changes = {**changes, "start": str(train(write()) / "model")}
+    if changes["initial_controlnet"] == "RUN":
+        changes = {**changes, "initial_controlnet": str(train(write()) / "model")}
     with pytest.raises(InputError, match=message):
         train(write(**changes), "--overwrite=true")
 
@@ -262,29 +263,29 @@ def test_hidden_masks_move_no_other_draw() -> None:
     assert abs(rest - 0.1) < 4 * np.sqrt(0.1 * 0.9 / 1600)
 
 
-def test_the_most_obedient_weights_are_kept(tmp_path: Path) -> None:
+def test_the_weights_of_the_best_dice_are_kept(tmp_path: Path) -> None:
     def score(value: float) -> dict[str, float]:
-        return {"": value, "lungs": value}
+        return {"mean": value, "lungs": value}
 
-    assert keep_best(tmp_path, 2, score(0.5), {"a": torch.ones(2)})
-    assert not keep_best(tmp_path, 4, score(0.4), {"a": torch.zeros(2)})
+    assert save_if_best(tmp_path, 2, score(0.5), {"a": torch.ones(2)})
+    assert not save_if_best(tmp_path, 4, score(0.4), {"a": torch.zeros(2)})
     kept, told = read_best(tmp_path)
     assert kept["a"].tolist() == [1, 1]
     assert (told["step"], told["score"], told["dice"]) == (2, 0.5, {"lungs": 0.5})
-    assert keep_best(tmp_path, 6, score(0.6), {"a": torch.zeros(2)})
+    assert save_if_best(tmp_path, 6, score(0.6), {"a": torch.zeros(2)})
     assert read_best(tmp_path)[0]["a"].tolist() == [0, 0]
     assert len(list((tmp_path / "best").glob("*.safetensors"))) == 1
     # Of a run that is begun again at an earlier step, what came later has not been yet.
-    assert keep_best(tmp_path, 4, score(0.3), {"a": torch.ones(2)})
+    assert save_if_best(tmp_path, 4, score(0.3), {"a": torch.ones(2)})
     with pytest.raises(InputError, match="cannot be read"):
         read_best(tmp_path / "nowhere")
 
 
-def test_obedience_is_measured_and_its_best_is_the_result(write: Callable[..., Path]) -> None:
-    obedience = {"every": 2, "images": 4, "steps": 2, "segmenter": {"steps": 3}}
-    run = train(write(obedience=obedience))
+def test_mask_fidelity_is_measured_and_its_best_is_the_result(write: Callable[..., Path]) -> None:
+    measured = {"every": 2, "images": 4, "steps": 2, "segmenter": {"steps": 3}}
+    run = train(write(mask_fidelity=measured))
     _, best = read_best(run)
-    told = read_manifest(run / "model", "model")["provenance"]["obedience"]
+    told = read_manifest(run / "model", "model")["provenance"]["mask_fidelity"]
     assert told == best
     assert set(best["dice"]) == set(STRUCTURES)
     kept = load_file(run / "best" / best["file"])
@@ -292,7 +293,7 @@ def test_obedience_is_measured_and_its_best_is_the_result(write: Callable[..., P
     assert made is not None
     for name, weight in made.named_parameters():
         assert torch.equal(weight, kept[f"controlnet.{name}"])
-    assert len(list((run / "previews").glob("obedience-*.png"))) == 2
+    assert len(list((run / "previews").glob("mask-fidelity-*.png"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def test_obedience_is_measured_and_its_best_is_the_result(write: Callable[..., P
         ({"structures": ["liver"]}, "has no mask of 'liver'; it has masks of: "),
         ({"mask_dropout": 1.0}, "mask_dropout is 1.0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"validation": None, "obedience": {}}, "obedience is measured on the held-out split"),
+        ({"validation": None, "mask_fidelity": {}}, "mask_fidelity is measured on the held-out"),
         ({"learning_rate": {"unet": 1e-4}}, "learning_rate"),
     ],
 )

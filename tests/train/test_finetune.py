@@ -113,8 +113,8 @@ def test_a_killed_run_resumes_to_the_same_bits(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Seven steps of 6 over 16 images: the order crosses epochs within batches.
-    settings = {"steps": 7, "batch": 6, "checkpoint": {"every": 3}}
-    settings |= {"objective": {"min_snr": 5}, "optimizer": {"warmup": 2}}
+    settings = {"steps": 7, "batch_size": 6, "checkpoint": {"every": 3}}
+    settings |= {"objective": {"min_snr_gamma": 5}, "optimizer": {"warmup": 2}}
     whole = run(write(**settings), f"--output={tmp_path / 'whole'}")
     path = write(**settings)
     with monkeypatch.context() as patch:
@@ -170,8 +170,8 @@ def test_a_mixture_of_styles_trains(write: Write) -> None:
         ("--data.folder=/no/where", "no such folder: /no/where"),
         ("--data.split=test", r"no split 'test'; it has: train \(16\), validate \(6\)"),
         ("--data.validate_split=train", "is in both train and train"),
-        ("--batch=17", "batch 17 is larger than split 'train'"),
-        ("--accumulation=3", "batch 4 cannot be cut"),
+        ("--batch_size=17", "batch_size 17 is larger than split 'train'"),
+        ("--gradient_accumulation=3", "batch_size 4 cannot be cut"),
         ("--optimizer.klip=1", "unknown key optimizer.klip"),
         ("--learning_rate={unet: null, text_encoder: null}", "both nets are frozen"),
         ("--objective.caption_dropout=1.5", r"objective\.caption_dropout is 1\.5"),
@@ -204,14 +204,14 @@ def test_an_output_that_is_in_use_is_refused(write: Write, tmp_path: Path) -> No
     folder = run(path)
     with pytest.raises(InputError, match=r"holds a run: set resume=true .* or overwrite=true"):
         run(path)
-    with pytest.raises(InputError, match=r"another run \(config.batch: 4 -> 8\): restore"):
-        run(path, "--resume=true", "--batch=8")
+    with pytest.raises(InputError, match=r"another run \(config.batch_size: 4 -> 8\): restore"):
+        run(path, "--resume=true", "--batch_size=8")
     first = (folder / "config.yaml").read_text()
     run(path, "--resume=true", "--log_every=2")  # nothing is left to do, and nothing is harmed
     assert (folder / "config.yaml").read_text() == first
     later = load_config(FinetuneConfig, [str(folder / "config-from-step-00000002.yaml")])
     assert (later.resume, later.log_every) == (True, 2)
-    run(path, "--overwrite=true", "--batch=8")
+    run(path, "--overwrite=true", "--batch_size=8")
     assert len(metrics(folder, "loss")) == 2
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "diary.txt").write_text("mine")

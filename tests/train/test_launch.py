@@ -129,7 +129,7 @@ def test_a_controlnet_is_not_sharded(
         data=tuned.data,
         output=tuned.output,
         steps=tuned.steps,
-        batch=tuned.batch,
+        batch_size=tuned.batch_size,
         structures=("lungs",),
     )
     plugin = FullyShardedDataParallelPlugin(fsdp_version=2)

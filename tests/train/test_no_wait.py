@@ -75,8 +75,8 @@ def test_steps_between_looks_read_nothing_from_the_device(
 
     monkeypatch.setattr("train.run.train", train_on_meta)
     monkeypatch.setattr("train.loop.Watch.look", look)
-    objective = {"min_snr": 5, "timesteps": "stratified", "offset_noise": 0.1}
-    path = write(steps=2, batch=4, accumulation=2, log_every=2, objective=objective)
+    objective = {"min_snr_gamma": 5, "timestep_sampling": "stratified", "offset_noise": 0.1}
+    path = write(steps=2, batch_size=4, gradient_accumulation=2, log_every=2, objective=objective)
     with pytest.raises(LookedError):
         fine_tune(path)
     assert steps == [2]

@@ -74,7 +74,7 @@ def test_two_processes_train_as_one(
     launch: Callable[..., None],
     tmp_path: Path,
 ) -> None:
-    path = write(steps=STEPS, batch=BATCH)
+    path = write(steps=STEPS, batch_size=BATCH)
     launch(path, 2)
     two, one = tmp_path / "run", fine_tune(path, f"--output={tmp_path / 'one'}")
     read = type(one)
@@ -92,9 +92,9 @@ def test_two_processes_train_as_one(
 def test_slices_train_as_the_whole_batch(
     write: Callable[..., Path], fine_tune: Callable[..., Any], tmp_path: Path
 ) -> None:
-    path = write(steps=STEPS, batch=BATCH, validation=None)
+    path = write(steps=STEPS, batch_size=BATCH, validation=None)
     whole = fine_tune(path, f"--output={tmp_path / 'whole'}").metrics("loss")
-    sliced = fine_tune(path, "--accumulation=2").metrics("loss")
+    sliced = fine_tune(path, "--gradient_accumulation=2").metrics("loss")
     assert len(whole) == STEPS
     assert sliced == pytest.approx(whole, rel=1e-5)
 
@@ -103,7 +103,7 @@ def test_slices_train_as_the_whole_batch(
 def test_processes_agree_on_what_is_left_out(
     write: Callable[..., Path], launch: Callable[..., None], tmp_path: Path
 ) -> None:
-    path = write(steps=6, batch=4, accumulation=2, log_every=5, validation=None)
+    path = write(steps=6, batch_size=4, gradient_accumulation=2, log_every=5, validation=None)
     launch(path, 2, SPOILT="7")
     launch(path, 1, f"--output={tmp_path / 'one'}", SPOILT="7")
     lines = [

@@ -47,12 +47,13 @@ def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
     stage, clip = plugin.zero_stage, config.optimizer.clip or 0.0
     offload = {plugin.offload_optimizer_device, plugin.offload_param_device} - {"none"}
     slices, limit = plugin.gradient_accumulation_steps, plugin.gradient_clipping
+    ours = config.gradient_accumulation
     refused = {
         "zero_stage 0: use configs/accelerate/multi_gpu.yaml": stage == 0,
         "zero_stage 3: use configs/accelerate/fsdp.yaml, which shards weights too": stage == 3,
         "offload_optimizer_device or offload_param_device: set both none": offload,
-        f"gradient_accumulation_steps {slices}: leave it out, accumulation is {config.accumulation}"
-        "": slices not in ("auto", config.accumulation),
+        f"gradient_accumulation_steps {slices}: leave it out, ours is {ours}": slices
+        not in ("auto", ours),
         f"gradient_clipping {limit}: leave it out, optimizer.clip is {config.optimizer.clip}": limit
         not in ("auto", clip),
         "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
@@ -65,7 +66,7 @@ def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
         raise InputError(f"DeepSpeed does not go with {'; nor with '.join(wrong)}")
     plugin.deepspeed_config |= {
         "train_micro_batch_size_per_gpu": 1,  # for its own log alone: batches are ours
-        "gradient_accumulation_steps": config.accumulation,
+        "gradient_accumulation_steps": ours,
         "gradient_clipping": clip,
         "torch_autocast": {
             "enabled": config.precision == "bf16",

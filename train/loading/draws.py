@@ -12,7 +12,7 @@ from torch import Tensor
 
 from roentgen.diffusion.objective import offset_noise
 from roentgen.randomness import numpy_generator
-from train.config_sections import Timesteps
+from train.config_sections import TimestepSampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Plan:
         timesteps: int,
         style_weights: Sequence[float],
         caption_dropout: float,
-        spread: Timesteps = "uniform",
+        spread: TimestepSampling = "uniform",
         offset_noise: float = 0.0,
         variants: int = 1,
         structures: int = 0,

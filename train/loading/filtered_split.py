@@ -61,7 +61,7 @@ def filter_split(
     if not rows:
         commonest = Counter(item.reason for item in excluded).most_common(3)
         told = "; ".join(f"{reason} ({n})" for reason, n in commonest) or "the split is empty"
-        what = "data.keep leaves nothing" if rules else "nothing can be trained on"
+        what = "data.filter leaves nothing" if rules else "nothing can be trained on"
         raise InputError(f"{what} of split {split.name!r}: {told}")
     return FilteredSplit(
         splits=(split,), rows=np.array(rows), name=split.name, excluded=tuple(excluded)

@@ -1,7 +1,7 @@
-"""Whether masks are obeyed: held-out ones are drawn, and a segmenter reads the pictures.
+"""Mask fidelity while training: the Dice of held-out masks and the images generated from them.
 
-ControlNets come to obey suddenly, and the loss does not show it: so the weights are kept that
-obeyed best.
+ControlNets begin to follow masks suddenly, and the loss does not show it, so the checkpoint of the
+best Dice is saved. A segmenter trained on the training split reads the images.
 """
 
 import hashlib
@@ -34,7 +34,6 @@ from roentgen.metrics.images.dice import dice
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.findings import states
-from roentgen.record.radiograph import Radiograph
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.storage import write_file, write_json
 from roentgen.vision.segmenter import (
@@ -44,8 +43,8 @@ from roentgen.vision.segmenter import (
     load_segmenter,
     train_segmenter,
 )
-from train.config import ControlnetConfig
-from train.config_sections import Attention, ObedienceConfig
+from train.config import RunConfig
+from train.config_sections import Attention, MaskFidelityConfig
 from train.engine.attention import attending
 from train.inputs import Inputs
 from train.loading.filtered_split import FilteredSplit
@@ -54,24 +53,24 @@ from train.monitor.previews import PREVIEW_BATCH, PreviewImage, evaluating
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-BEST, SCORE = "best", "best.json"
-ON_SHEET = 12
+BEST, SCORES = "best", "best.json"
+SHEET_IMAGES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One held-out radiograph's prompt and masks."""
+class MaskedPrompt:
+    """Prompt and masks of a held-out radiograph, and the seed of the image generated from them."""
 
     image: PreviewImage
     masks: Masks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obedience:
-    """What is measured, always with the same masks, prompts and noise."""
+class MaskFidelity:
+    """The measurement: the same prompts, masks and noise every time, and the segmenter."""
 
-    config: ObedienceConfig
-    asked: Sequence[Asked]
+    config: MaskFidelityConfig
+    prompts: Sequence[MaskedPrompt]
     structures: tuple[str, ...]
     segmenter: Segmenter
 
@@ -82,39 +81,38 @@ class Obedience:
         attention: Attention,
         accelerator: "Accelerator",
     ) -> tuple[dict[str, float], NDArray[np.uint8]]:
-        """Mean Dice of each structure where it is asked for, their mean as "", and a sheet.
+        """Dice by structure, over the images whose mask has it, and their "mean"; and a sheet.
 
-        The sheet has a pair for each of some images: the picture, and it with the masks' outlines.
+        The sheet has pairs of an image and the same image with the outlines of its masks.
         """
-        pictures = self._draw(components, denoiser, attention, accelerator)
-        found = self.segmenter.predict(pictures) >= 0.5
+        images = self._generate(components, denoiser, attention, accelerator)
+        found = self.segmenter.predict(images) >= 0.5
         scores = {}
         for channel, structure in enumerate(self.structures):
             pairs = [
                 (mask, found[i, channel])
-                for i, asked in enumerate(self.asked)
-                if (mask := asked.masks[structure]) is not None and mask.any()
+                for i, prompt in enumerate(self.prompts)
+                if (mask := prompt.masks[structure]) is not None and mask.any()
             ]
             if pairs:
-                masks, drawn = map(np.stack, zip(*pairs, strict=True))
-                scores[structure] = float(dice(masks, drawn).mean())
-        shown = range(0, len(self.asked), max(1, len(self.asked) // ON_SHEET))
+                masks, segmented = map(np.stack, zip(*pairs, strict=True))
+                scores[structure] = float(dice(masks, segmented).mean())
+        on_sheet = range(0, len(self.prompts), max(1, len(self.prompts) // SHEET_IMAGES))
         tiles, captions = [], []
-        for i in list(shown)[:ON_SHEET]:
-            tiles += [pictures[i], outlined(pictures[i], self.asked[i].masks)]
-            captions += [self.asked[i].image.prompt, ""]
-        return {"": float(np.mean(list(scores.values()))), **scores}, contact_sheet(
-            tiles, captions, 6
-        )
+        for i in list(on_sheet)[:SHEET_IMAGES]:
+            tiles += [images[i], outlined(images[i], self.prompts[i].masks)]
+            captions += [self.prompts[i].image.prompt, ""]
+        mean = float(np.mean(list(scores.values())))
+        return {"mean": mean, **scores}, contact_sheet(tiles, captions, 6)
 
-    def _draw(
+    def _generate(
         self,
         components: Components,
         denoiser: Denoiser,
         attention: Attention,
         accelerator: "Accelerator",
     ) -> NDArray[np.uint8]:
-        """The pictures by the live modules, uint8 [N, H, W]."""
+        """Images [N, H, W], uint8, by the weights as they are now."""
         settings = SamplerSettings(
             scheduler="DPM-Solver++",  # for any noise schedule
             steps=self.config.steps,
@@ -122,63 +120,57 @@ class Obedience:
             conditioning_scale=self.config.conditioning_scale,
         )
         sampler = Sampler(components, settings, accelerator.device, live=True)
-        pictures: list[np.ndarray] = []
+        images: list[np.ndarray] = []
         with evaluating(denoiser), accelerator.autocast():
-            for first in range(0, len(self.asked), PREVIEW_BATCH):
-                batch = self.asked[first : first + PREVIEW_BATCH]
-                masks = [mask_conditions(asked.masks, self.structures) for asked in batch]
+            for first in range(0, len(self.prompts), PREVIEW_BATCH):
+                batch = self.prompts[first : first + PREVIEW_BATCH]
+                masks = [mask_conditions(prompt.masks, self.structures) for prompt in batch]
                 with attending(attention):
-                    latents = sampler.latents([a.image for a in batch], Conditions.joined(masks))
+                    latents = sampler.latents([p.image for p in batch], Conditions.joined(masks))
                 for latent in torch.split(latents, 1):
-                    pictures.extend(sampler.decode(latent))
-        return np.stack(pictures)
+                    images.extend(sampler.decode(latent))
+        return np.stack(images)
 
 
-def prepare_obedience(
-    config: ControlnetConfig, inputs: Inputs, accelerator: "Accelerator"
-) -> Obedience:
-    """Choose what is drawn, and train the segmenter, or find it where a run before left it.
+def prepare_mask_fidelity(
+    config: RunConfig,
+    measured: MaskFidelityConfig,
+    inputs: Inputs,
+    split: FilteredSplit,
+    accelerator: "Accelerator",
+) -> MaskFidelity:
+    """Choose prompts and masks of a held-out split, and train the segmenter unless it is cached.
 
-    The main process does; the others wait.
+    The main process trains; the others wait.
     """
-    assert config.obedience is not None
-    assert inputs.held_out is not None
-    structures = config.structures
-    place = segmenter_folder(config, inputs)
+    structures = config.condition_structures()
+    ids = hashlib.sha256("\n".join(inputs.split.ids).encode()).hexdigest()
+    known = [inputs.dataset.fingerprint, inputs.split.name, ids, list(structures)]
+    key = fingerprint_of([*known, config_to_dict(measured.segmenter), config.seed])
+    place = (config.data.caches or config.output / "caches") / f"segmenter-{key}"
     if accelerator.is_main_process and not (place / SPEC_FILE).exists():
-        train_on(inputs, structures, config.obedience.segmenter, config.seed).save(place)
+        train_on(inputs, structures, measured.segmenter, config.seed).save(place)
     accelerator.wait_for_everyone()
     (style,) = config.mixture()
-    asked = choose_asked(
-        inputs.held_out[0],
-        structures,
-        style.style,
-        size=inputs.size,
-        count=config.obedience.images,
-        seed=config.seed,
-    )
-    return Obedience(
-        config=config.obedience,
-        asked=asked,
+    return MaskFidelity(
+        config=measured,
+        prompts=choose_prompts(
+            split,
+            structures,
+            style.style,
+            size=inputs.size,
+            count=measured.images,
+            seed=config.seed,
+        ),
         structures=structures,
         segmenter=load_segmenter(place, accelerator.device),
     )
 
 
-def segmenter_folder(config: ControlnetConfig, inputs: Inputs) -> Path:
-    """Where the segmenter lies, named for all that it depends on."""
-    assert config.obedience is not None
-    ids = hashlib.sha256("\n".join(inputs.split.ids).encode()).hexdigest()
-    settings = config_to_dict(config.obedience.segmenter)
-    known = [inputs.dataset.fingerprint, inputs.split.name, ids, list(config.structures)]
-    key = fingerprint_of([*known, settings, config.seed])
-    return (config.data.caches or config.output / "caches") / f"segmenter-{key}"
-
-
 def train_on(
     inputs: Inputs, structures: tuple[str, ...], config: SegmenterConfig, seed: int
 ) -> Segmenter:
-    """A segmenter of the images that are trained on."""
+    """A segmenter trained on the run's training split."""
     with tqdm(total=config.steps, desc="segmenter", unit="step") as bar:
         return train_segmenter(
             inputs.split.images,
@@ -190,7 +182,7 @@ def train_on(
         )
 
 
-def choose_asked(
+def choose_prompts(
     split: FilteredSplit,
     structures: Sequence[str],
     style: PromptStyle,
@@ -198,15 +190,17 @@ def choose_asked(
     size: int,
     count: int,
     seed: int,
-) -> list[Asked]:
-    """`count` held-out radiographs: of each finding's structure as many as there are, in turns.
+) -> list[MaskedPrompt]:
+    """`count` held-out radiographs, taken from each structure's in turn as far as there are any.
 
-    Raises InputError for a mask that does not lie on its image.
+    Raises InputError for a mask whose size does not fit its image.
     """
     having: dict[str, list[int]] = {name: [] for name in structures}
     for item, radiograph in enumerate(split.without_images()):
+        present = states(radiograph.findings)
         for name in structures:
-            if _has(radiograph, name):
+            finding = FINDING_OF.get(name)
+            if finding is None or present.get(finding) == "present":
                 having[name].append(item)
     turns = []
     for name, items in having.items():
@@ -217,36 +211,32 @@ def choose_asked(
         for items in turns:
             if place < len(items) and len(chosen) < count:
                 chosen[items[place]] = None
-    return [_asked(split[item], structures, style, size, seed) for item in sorted(chosen)]
+    prompts = []
+    for item in sorted(chosen):
+        radiograph = split[item]
+        noise = derive_seed(seed, "obedience", radiograph.id)
+        image = PreviewImage(prompt=prompt_of(radiograph, style), seed=noise)
+        prompts.append(MaskedPrompt(image=image, masks=masks_of(radiograph, structures, size)))
+    return prompts
 
 
-def _has(radiograph: Radiograph, structure: str) -> bool:
-    finding = FINDING_OF.get(structure)
-    return finding is None or states(radiograph.findings).get(finding) == "present"
-
-
-def _asked(
-    radiograph: Radiograph, structures: Sequence[str], style: PromptStyle, size: int, seed: int
-) -> Asked:
-    noise = derive_seed(seed, "obedience", radiograph.id)
-    image = PreviewImage(prompt=prompt_of(radiograph, style), seed=noise)
-    return Asked(image=image, masks=masks_of(radiograph, structures, size))
-
-
-def keep_best(
+def save_if_best(
     output: Path, step: int, scores: Mapping[str, float], weights: Mapping[str, Tensor]
 ) -> bool:
-    """Keep the weights below `output` if none before obeyed better; whether they were kept."""
-    best = _score(output)
-    if best is not None and best["step"] < step and best["score"] >= scores[""]:
+    """Save the weights below `output` unless an earlier step's mean Dice is as good.
+
+    Returns whether they were saved.
+    """
+    best = _scores(output)
+    if best is not None and best["step"] < step and best["score"] >= scores["mean"]:
         return False
     folder = output / BEST
     folder.mkdir(exist_ok=True)
     file = f"step-{step:08d}.safetensors"
     write_file(folder / file, save({k: w.detach().cpu().contiguous() for k, w in weights.items()}))
-    dices = {name: value for name, value in scores.items() if name}
-    told = {"step": step, "score": scores[""], "dice": dices, "file": file}
-    write_json(folder / SCORE, told)  # from here on the new ones are the best
+    by_structure = {name: value for name, value in scores.items() if name != "mean"}
+    best = {"step": step, "score": scores["mean"], "dice": by_structure, "file": file}
+    write_json(folder / SCORES, best)  # from here on the new ones are the best
     for other in folder.glob("*.safetensors"):
         if other.name != file:
             other.unlink()
@@ -254,24 +244,24 @@ def keep_best(
 
 
 def read_best(output: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The most obedient weights of a run by name, and when they were and how obedient.
+    """A run's weights of the best mean Dice by name, and their step and scores.
 
-    Raises InputError if they are not there or damaged.
+    Raises InputError if they are absent or damaged.
     """
-    best = _score(output)
+    best = _scores(output)
     try:
         if best is None:
-            raise FileNotFoundError(SCORE)
+            raise FileNotFoundError(SCORES)
         return load_file(output / BEST / best["file"]), best
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"the best weights of {output} cannot be read ({error}): train again with "
-            "overwrite=true, or set obedience to null for the last ones"
+            "overwrite=true, or set mask_fidelity to null to use the last ones"
         ) from None
 
 
-def _score(output: Path) -> dict[str, Any] | None:
+def _scores(output: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads((output / BEST / SCORE).read_text(encoding="utf-8")))
+        return dict(json.loads((output / BEST / SCORES).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None

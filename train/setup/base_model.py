@@ -1,4 +1,4 @@
-"""What training begins with: the base model as the configuration changes it."""
+"""Base model of a run, with the text encoder, view tokens and ControlNet that it starts with."""
 
 from pathlib import Path
 from typing import Any
@@ -17,59 +17,59 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest
 from roentgen.randomness import derive_seed
 from roentgen.storage import MANIFEST
-from train.config import ControlnetConfig, FinetuneConfig, RunConfig
+from train.config import RunConfig
 
 
 def load_base(config: RunConfig) -> Components:
-    """The base as the run begins with it. Raises InputError."""
+    """The components that training starts with. Raises InputError."""
     components = load_components(config.base)
-    if isinstance(config, FinetuneConfig):
-        change_base(config, components)
-    if isinstance(config, ControlnetConfig):
+    if config.condition_structures():
         add_controlnet(config, components)
+    else:
+        change_base(config, components)
     return components
 
 
-def change_base(config: FinetuneConfig, components: Components) -> None:
+def change_base(config: RunConfig, components: Components) -> None:
     """Swap the base's text encoder and add the view tokens. Raises InputError."""
     if components.controlnet is not None:
         raise InputError(
             f"base model {config.base} has a ControlNet, which would not fit the UNet any more: "
             "give the model that it was trained on"
         )
-    components.prompt_chunks = config.prompt_chunks
-    if swap := config.swap_text_encoder:
+    components.prompt_chunks = config.chunks() or components.prompt_chunks
+    if swap := config.swapped():
         seed = derive_seed(config.seed, "projection")
         swap_text_encoder(components, swap.model, max_tokens=swap.max_tokens, seed=seed)
     if any(entry.style.view_token for entry in config.mixture()):
         add_view_tokens(components.tokenizer, components.text_encoder)
 
 
-def add_controlnet(config: ControlnetConfig, components: Components) -> None:
-    """Give the base a ControlNet, or go on with the one that it has. Raises InputError."""
+def add_controlnet(config: RunConfig, components: Components) -> None:
+    """Give the base a ControlNet unless it has one. Raises InputError."""
+    structures, start = config.condition_structures(), config.first_controlnet()
     where = f"base model {config.base}"
-    if config.start is not None:
-        where = f"start {config.start}"
-        components.controlnet, components.structures = load_controlnet(
-            find_controlnet(config.start)
-        )
+    if start is not None:
+        where = f"initial_controlnet {start}"
+        found = load_controlnet(find_controlnet(start))
+        components.controlnet, components.structures = found
         check_same_form(where, components)
     if components.controlnet is None:
         halvings = len(components.vae.config.block_out_channels) - 1
         components.controlnet = new_controlnet(
-            components.unet, config.structures, seed=config.seed, halvings=halvings
+            components.unet, structures, seed=config.seed, halvings=halvings
         )
-        components.structures = config.structures
-    elif components.structures != config.structures:
+        components.structures = structures
+    elif components.structures != structures:
         raise InputError(
             f"{where} has a ControlNet of {', '.join(components.structures)}, not of "
-            f"{', '.join(config.structures)}: name its structures in their order, or give a model "
-            "without one"
+            f"{', '.join(structures)}: name its structures in their order, or give a model without "
+            "one"
         )
 
 
 def check_same_form(where: str, components: Components) -> None:
-    """Raise InputError unless the ControlNet is of the UNet's form."""
+    """Raises InputError unless the ControlNet fits the UNet and the VAE."""
     assert components.controlnet is not None
     for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
         own, wanted = (
@@ -90,13 +90,13 @@ def check_same_form(where: str, components: Components) -> None:
 
 
 def base_fingerprints(config: RunConfig, base: Path) -> dict[str, str]:
-    """Of the base, of a text encoder in place of its own, and of a ControlNet to go on from."""
+    """Fingerprints of the base, of a swapped text encoder and of an initial ControlNet."""
     found = {"base": model_fingerprint(base)}
     if swap := config.swapped():
         folder = find_text_model(swap.model)
         files = [path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")]
         found["text_encoder"] = fingerprint_of_files(sorted(files))
-    if start := config.goes_on_from():
+    if start := config.first_controlnet():
         found["controlnet"] = model_fingerprint(find_controlnet(start))
     return found
 
@@ -104,12 +104,12 @@ def base_fingerprints(config: RunConfig, base: Path) -> dict[str, str]:
 def base_manifests(
     config: RunConfig, base: Path, fingerprints: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """What base, text encoder and ControlNet say of themselves; of others' what can be known."""
+    """Manifests of base, text encoder and ControlNet; of models not ours what can be known."""
 
     def unknown(name: str, role: str, path: str) -> dict[str, Any]:
         terms = {"name": name, "data_use": None, "may_share": False}
-        said = {"kind": "model", "fingerprint": fingerprints[role], "path": path}
-        return said | {"licenses": [terms]}
+        manifest = {"kind": "model", "fingerprint": fingerprints[role], "path": path}
+        return manifest | {"licenses": [terms]}
 
     if (base / MANIFEST).exists():
         found = {"base": read_manifest(base, "model")}
@@ -118,6 +118,6 @@ def base_manifests(
     if swap := config.swapped():
         model = swap.model
         found["text_encoder"] = unknown(f"as of text model {model}", "text_encoder", model)
-    if start := config.goes_on_from():
+    if start := config.first_controlnet():
         found["controlnet"] = read_manifest(find_controlnet(start), "model")
     return found

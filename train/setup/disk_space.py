@@ -38,7 +38,7 @@ def space_needed(
     return {
         "checkpoints": int(trained * 4 * copies * saved),
         "averages": trained * 4 * snapshots,
-        "model": weights * (2 if config.result == "fp16" else 4),
+        "model": weights * (2 if config.save_precision == "fp16" else 4),
         "caches": caches,
     }
 

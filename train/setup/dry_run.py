@@ -91,7 +91,7 @@ def estimate(
         encoding_peak=encoding_peak,
         disk=inputs.disk,
         encoding=encoding,
-        step=config.accumulation * slice_seconds + update,
+        step=config.gradient_accumulation * slice_seconds + update,
         steps=max(0, config.steps - done),
     )
 
@@ -156,7 +156,7 @@ def try_slice(
 ) -> tuple[float, int]:
     """Seconds of a slice forward and backward, and the most memory in use meanwhile."""
     device, unet = accelerator.device, denoiser.unet.config
-    n = config.batch // (config.accumulation * accelerator.num_processes)
+    n = config.batch_size // (config.gradient_accumulation * accelerator.num_processes)
     shape = (n, unet.in_channels, unet.sample_size, unet.sample_size)
     noisy = torch.randn(shape).to(device, memory_format=_layout(config))
     steps = torch.zeros(n, dtype=torch.int64, device=device)
@@ -226,7 +226,7 @@ def told(found: Estimate, config: RunConfig, accelerator: "Accelerator") -> str:
     """The estimate as a table."""
     ranks, device = accelerator.num_processes, accelerator.device.type
     held, trained = (sum(column) for column in zip(*found.parameters.values(), strict=True))
-    slices = config.batch // (ranks * config.accumulation)
+    slices = config.batch_size // (ranks * config.gradient_accumulation)
     lines = [f"parameters {' ' * 14} trained"]
     for name, (of_all, of_trained) in [*found.parameters.items(), ("all", (held, trained))]:
         lines.append(f"  {name:<14}{of_all / 1e6:8.1f} M{of_trained / 1e6:8.1f} M")

@@ -323,7 +323,7 @@ def test_reports_are_finished_and_filtered(table: Path, tmp_path: Path) -> None:
         "--table.findings=null",
         "--table.where=[]",
         "--reports={label_findings: true, drop_prior: true}",
-        "--keep={section: impression, min_characters: 7}",
+        "--filter={section: impression, min_characters: 7}",
         "--split={fractions: {train: 1.0, validate: 0.0, test: 0.0}}",
     )
     rows = list(open_dataset(tmp_path / "out").split("train"))

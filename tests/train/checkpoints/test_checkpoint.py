@@ -206,7 +206,7 @@ def test_other_weights_and_optimizers_are_refused(
 
 def test_differences_are_named_by_section_and_key() -> None:
     old = {"seed": 0, "optimizer": {"clip": 1.0, "name": "adamw"}}
-    new = {"seed": 1, "optimizer": {"clip": 1.0, "name": "adafactor"}, "batch": 4}
+    new = {"seed": 1, "optimizer": {"clip": 1.0, "name": "adafactor"}, "batch_size": 4}
     assert differences(old, old) == []
     assert differences(old, new) == [
         "batch: None -> 4",

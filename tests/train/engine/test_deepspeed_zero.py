@@ -97,7 +97,7 @@ def test_bf16_is_autocast_s_and_weights_stay_float32(
 ) -> None:
     # The base as good as unchanged: after a true step, Adam has made much of every rounding.
     still = ("--learning_rate.unet=1e-12", "--learning_rate.text_encoder=1e-12")
-    first = ("--steps=1", "--preview=null", "--batch=2", "--accumulation=1", *still)
+    first = ("--steps=1", "--preview=null", "--batch_size=2", "--gradient_accumulation=1", *still)
     low = (*first, "--precision=bf16")
     one = fine_tune(eventful, f"--output={tmp_path / 'one'}", *low)
     exact = fine_tune(eventful, f"--output={tmp_path / 'exact'}", *first)
@@ -136,7 +136,8 @@ def test_deepspeed_must_be_installed(
 def test_deepspeed_is_told_what_the_configuration_says(
     config: Callable[..., FinetuneConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugin = zero_plugin(config("--accumulation=2", "--optimizer.clip=0.5", "--precision=bf16"))
+    slices = "--gradient_accumulation=2"
+    plugin = zero_plugin(config(slices, "--optimizer.clip=0.5", "--precision=bf16"))
     told = plugin.deepspeed_config
     assert told["zero_optimization"]["stage"] == 2
     assert (told["gradient_accumulation_steps"], told["gradient_clipping"]) == (2, 0.5)

@@ -43,7 +43,7 @@ def test_a_filter_parts_a_split_and_lists_what_it_leaves_out(
 
 def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
     split = open_dataset(small_dataset).split("train")
-    with pytest.raises(InputError, match=r"data.keep leaves nothing of split 'train'"):
+    with pytest.raises(InputError, match=r"data.filter leaves nothing of split 'train'"):
         filter_split(
             split, RadiographFilter(section="last_paragraph", min_characters=10_000), count, ()
         )

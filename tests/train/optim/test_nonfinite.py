@@ -88,7 +88,8 @@ def test_a_spoilt_items_step_changes_nothing_and_names_it(
     )
     item = plan.item(2 * 4 + 1)  # met at the third step
     spoil([item])
-    run = fine_tune(write(steps=4, optimizer={"name": optimizer}, ema=ema, accumulation=2, **EVERY))
+    settings = {"optimizer": {"name": optimizer}, "ema": ema, "gradient_accumulation": 2, **EVERY}
+    run = fine_tune(write(steps=4, **settings))
     # Sixteen items in four steps of four: this one is met once.
     assert run.lines("skipped") == [{"step": 3, "skipped": "loss", "items": [f"train-{item}"]}]
     told = f"step 3 left out: a loss is not finite, with train-{item}\n"
@@ -140,7 +141,7 @@ def test_a_row_of_them_ends_the_run_wherever_it_was_interrupted(
         return losses + torch.tensor([0.0, 0.0, math.inf, 0.0])
 
     monkeypatch.setattr("train.loop.slice_losses", losses_of)
-    settings = {"checkpoint": {"every": 3, "keep": 1}, "optimizer": {"skips": 4}}
+    settings = {"checkpoint": {"every": 3, "keep": 1}, "optimizer": {"max_skipped_steps": 4}}
     path = write(steps=30, validation=None, log_every=100, **settings)
 
     class StoppedError(Exception):

@@ -73,7 +73,7 @@ def test_moments_are_what_the_optimizer_keeps(
 
 
 def test_time_follows_from_what_was_tried(write: Write) -> None:
-    found = estimated(write(steps=10, batch=8, accumulation=2))
+    found = estimated(write(steps=10, batch_size=8, gradient_accumulation=2))
     assert found.step > 0
     assert found.steps == 10
     assert found.seconds == pytest.approx(found.encoding + 10 * found.step)
@@ -104,5 +104,5 @@ def test_memory_is_what_the_process_takes() -> None:
 
 def test_a_mistake_is_told_all_the_same(write: Write) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
-    with pytest.raises(InputError, match="batch 17 is larger than split"):
-        finetune(load_config(FinetuneConfig, [str(write()), "--dry-run", "--batch=17"]))
+    with pytest.raises(InputError, match="batch_size 17 is larger than split"):
+        finetune(load_config(FinetuneConfig, [str(write()), "--dry-run", "--batch_size=17"]))
