@@ -131,26 +131,26 @@ class PrepareConfig:
             raise InputError("split is missing: see split in --help")
         if given == ["phantom"] and self.split is not None:
             raise InputError("split does not go with phantom: set the split's sizes in phantom")
-        if self.keep is not None:
-            self._check_keep(given[0], self.keep)
+        if self.filter is not None:
+            self._check_filter(given[0], self.filter)
         require_range(self, "size", at_least=1)
         require_range(self, "workers", at_least=1, note="or null")
         require_range(self, "max_bad_share", at_least=0, at_most=1)
 
-    def _check_keep(self, corpus: str, keep: RadiographFilter) -> None:
-        """Raise InputError where the filter needs what this corpus does not give: it keeps none."""
-        name = "keep" if keep.preset is None else f"keep.preset {keep.preset}"
+    def _check_filter(self, corpus: str, rules: RadiographFilter) -> None:
+        """Raise InputError where the filter needs what this corpus does not give: nothing would pass."""
+        name = "filter" if rules.preset is None else f"filter.preset {rules.preset}"
         settings = getattr(self, corpus)
-        if keep.section is not None and not gives_section(corpus, settings, keep.section):
+        if rules.section is not None and not gives_section(corpus, settings, rules.section):
             raise InputError(
-                f"{name} needs the report section {keep.section!r}, which {corpus} does not give: "
-                f"{report_remedy({corpus: settings})}, or set another keep"
+                f"{name} needs the report section {rules.section!r}, which {corpus} does not give: "
+                f"{report_remedy({corpus: settings})}, or set another filter"
             )
-        for known in keep.known or ():
+        for known in rules.known or ():
             if getattr(settings, PATIENT_SETTINGS[known], "") is None:
                 raise InputError(
                     f"{name} needs the patient's {known}, which {corpus} does not give: "
-                    f"{patient_remedy({corpus: settings}, known)}, or set another keep"
+                    f"{patient_remedy({corpus: settings}, known)}, or set another filter"
                 )
 
 

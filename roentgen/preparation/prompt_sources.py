@@ -36,22 +36,22 @@ def check_prompt_sources(
 ) -> None:
     """Raise InputError where no radiograph of a split has what prompts or a filter need.
 
-    `styles` are those of the prompts, `rules` is what data.keep says.
+    `styles` are those of the prompts, `rules` is what data.filter says.
     """
     where = f"no radiograph of split {split.name!r} of {dataset.folder}"
     prepared = dataset.manifest["provenance"].get("config") or {}
     if rules is not None:
-        name = "data.keep" if rules.preset is None else f"data.keep.preset {rules.preset}"
+        name = "data.filter" if rules.preset is None else f"data.filter.preset {rules.preset}"
         if rules.section and not _has_section(split, (rules.section,)):
             raise InputError(
                 f"{name} needs reports, but {where} has the section {rules.section!r}: "
-                f"{report_remedy(prepared)}, or set another data.keep"
+                f"{report_remedy(prepared)}, or set another data.filter"
             )
         for known in rules.known or ():
             if not pc.any(pc.is_valid(split.column(known))).as_py():
                 raise InputError(
                     f"{name} needs the patient's {known}, but {where} has one: "
-                    f"{patient_remedy(prepared, known)}, or set another data.keep"
+                    f"{patient_remedy(prepared, known)}, or set another data.filter"
                 )
     for style in styles:
         sections = [SECTIONS[style.text]] if style.text in SECTIONS else []

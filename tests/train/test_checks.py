@@ -27,8 +27,8 @@ def without_reports(
     ("changes", "told"),
     [
         (
-            {"data": {"keep": {"preset": "roentgen"}}, "prompt": {"text": "impression"}},
-            "data.keep.preset roentgen needs reports, but no radiograph of split 'train'",
+            {"data": {"filter": {"preset": "roentgen"}}, "prompt": {"text": "impression"}},
+            "data.filter.preset roentgen needs reports, but no radiograph of split 'train'",
         ),
         ({"prompt": {"text": "report_findings"}}, "prompts of report_findings need reports"),
         (

@@ -68,9 +68,9 @@ def test_a_preset_needs_impressions(
     for name in ("without_images", "images", "__getitem__"):
         monkeypatch.setattr(RadiographSplit, name, read)
     for folder in (without, other):
-        with pytest.raises(InputError, match=f"data.keep.preset roentgen needs .*{NO_REPORTS}"):
+        with pytest.raises(InputError, match=f"data.filter.preset roentgen needs .*{NO_REPORTS}"):
             check(folder, "impression", rules=RadiographFilter(preset="roentgen"))
-        with pytest.raises(InputError, match=f"^data.keep needs reports, but {NO_REPORTS}"):
+        with pytest.raises(InputError, match=f"^data.filter needs reports, but {NO_REPORTS}"):
             check(folder, "findings", rules=RadiographFilter(section="impression"))
         check(folder, "findings", rules=RadiographFilter(views=("PA",)))
     one = write(None, None, Report(impression="No acute process."))
@@ -101,7 +101,7 @@ def test_texts_that_need_no_report_pass(write: Callable[..., Path]) -> None:
 
 def test_a_preset_needs_the_patients_data(write: Callable[..., Path]) -> None:
     report, rules = Report(impression="Normal."), RadiographFilter(preset="roentgen_v2")
-    told = "data.keep.preset roentgen_v2 needs the patient's race, but .* mimic_cxr_jpg.admissions"
+    told = "data.filter.preset roentgen_v2 needs the patient's race, but .* mimic_cxr_jpg.admissions"
     with pytest.raises(InputError, match=told):
         check(write(report, age=60.0, sex="F"), "impression", rules=rules)
     check(write(report, age=60.0, sex="F", race="white"), "impression", rules=rules)
@@ -125,13 +125,13 @@ def test_the_remedy_is_that_of_the_corpus(
 MIMIC = {"root": "x", "reports": "y", "patients": "p", "admissions": "a"}
 
 
-def prepare_config(corpus: str, settings: dict[str, Any], **keep: Any) -> PrepareConfig:
-    values = {"output": "out", "size": 8, "split": {"published": "p19"}, "keep": keep}
+def prepare_config(corpus: str, settings: dict[str, Any], **rules: Any) -> PrepareConfig:
+    values = {"output": "out", "size": 8, "split": {"published": "p19"}, "filter": rules}
     return config_from_dict(PrepareConfig, {**values, corpus: settings})
 
 
 @pytest.mark.parametrize(
-    ("corpus", "settings", "keep", "told"),
+    ("corpus", "settings", "rules", "told"),
     [
         ("mimic_cxr_jpg", {"root": "x"}, {"preset": "roentgen"}, "mimic_cxr_jpg.reports"),
         ("chexpert", {"root": "x"}, {"section": "findings"}, "chexpert.plus"),
@@ -147,10 +147,10 @@ def prepare_config(corpus: str, settings: dict[str, Any], **keep: Any) -> Prepar
     ],
 )
 def test_a_preparation_that_would_keep_nothing_is_refused(
-    corpus: str, settings: dict[str, Any], keep: dict[str, Any], told: str
+    corpus: str, settings: dict[str, Any], rules: dict[str, Any], told: str
 ) -> None:
-    with pytest.raises(InputError, match=f"^keep.* needs .*{told}"):
-        prepare_config(corpus, settings, **keep)
+    with pytest.raises(InputError, match=f"^filter.* needs .*{told}"):
+        prepare_config(corpus, settings, **rules)
 
 
 def test_a_preparation_with_what_it_keeps_passes() -> None:
