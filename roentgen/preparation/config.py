@@ -138,7 +138,7 @@ class PrepareConfig:
         require_range(self, "max_bad_share", at_least=0, at_most=1)
 
     def _check_filter(self, corpus: str, rules: RadiographFilter) -> None:
-        """Raise InputError where the filter needs what this corpus does not give: nothing would pass."""
+        """Raises InputError where nothing would pass, as the corpus lacks what the filter needs."""
         name = "filter" if rules.preset is None else f"filter.preset {rules.preset}"
         settings = getattr(self, corpus)
         if rules.section is not None and not gives_section(corpus, settings, rules.section):

@@ -101,7 +101,7 @@ def test_texts_that_need_no_report_pass(write: Callable[..., Path]) -> None:
 
 def test_a_preset_needs_the_patients_data(write: Callable[..., Path]) -> None:
     report, rules = Report(impression="Normal."), RadiographFilter(preset="roentgen_v2")
-    told = "data.filter.preset roentgen_v2 needs the patient's race, but .* mimic_cxr_jpg.admissions"
+    told = "filter.preset roentgen_v2 needs the patient's race, but .* mimic_cxr_jpg.admissions"
     with pytest.raises(InputError, match=told):
         check(write(report, age=60.0, sex="F"), "impression", rules=rules)
     check(write(report, age=60.0, sex="F", race="white"), "impression", rules=rules)
