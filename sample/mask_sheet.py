@@ -1,4 +1,4 @@
-"""Program: a sheet of films with their masks, and of what transforms make of the masks.
+"""Program: a contact sheet of radiographs with their masks and transformed masks.
 
 `python -m sample.mask_sheet configs/sample/mask_sheet.yaml [--key=value ...]`
 """
@@ -24,34 +24,34 @@ from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.record.views import View
 from roentgen.setting_checks import require, require_distinct, require_range
 from roentgen.storage import check_writable, write_file
-from sample.masks.transforms import MaskTransforms, is_mirrored, transformed
+from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
 
 _LEGEND_HEIGHT = 24  # pixels
-_FILL = 0.75  # of a mask's colour: what lies beneath shines through
+_FILL = 0.75  # opacity of a mask's color
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSheetConfig:
-    """What mask transforms do, to be looked at before a set is drawn with them."""
+    """Show the effect of mask transforms, before a synthetic set is drawn with them."""
 
     dataset: Path
-    """The radiograph dataset whose masks are moved."""
+    """The radiograph dataset whose masks are transformed."""
     split: str = "train"
-    """Of the dataset."""
+    """Its split."""
     structures: tuple[str, ...]
-    """Masks to show. What bounds a finding, "lungs" above all, must be among them."""
+    """Masks to show. Include those that bound findings, "lungs" above all."""
     views: tuple[View, ...] | None = None
-    """Only films of these views; null: all."""
+    """Only radiographs of these views; null: all."""
     transforms: MaskTransforms = field(default_factory=MaskTransforms)
-    """How far masks are moved."""
+    """The transforms to show."""
     rows: int = 6
-    """Films, drawn by lot, each finding's in turn so that all are seen."""
+    """Number of radiographs, sampled at random for each finding in turn."""
     columns: int = 6
-    """Transformed masks beside each film."""
+    """Number of transformed masks beside each radiograph."""
     seed: int = 0
-    """Of the lot, and of the transforms."""
+    """Seed of the sample and of the transforms."""
     output: Path
-    """The PNG that is made."""
+    """The PNG to write."""
     overwrite: bool = False
     """Replace the PNG if it exists."""
 
@@ -63,9 +63,9 @@ class MaskSheetConfig:
 
 
 def mask_sheet(config: MaskSheetConfig) -> str:
-    """Make the sheet; returns what to tell the user.
+    """Make the sheet; returns a line for the user.
 
-    Raises InputError for a structure that the split has no mask of, and as `transformed` does.
+    Raises InputError for a structure of which the split has no mask, and as `transform_masks` does.
     """
     if config.output.exists() and not config.overwrite:
         raise InputError(f"{config.output} exists: choose another, or set overwrite=true")
@@ -74,32 +74,37 @@ def mask_sheet(config: MaskSheetConfig) -> str:
     split = dataset.split(config.split)
     counts = dataset.manifest["counts"][config.split]
     check_structures(counts, config.structures, str(config.dataset), config.split)
-    films = list(_films(config, split))
-    if not films:
-        raise InputError(f"split {config.split!r} of {config.dataset} has no film of these views")
-    cells = [cell for radiograph, masks in films for cell in _row(config, radiograph, masks)]
+    examples = list(_examples(config, split))
+    if not examples:
+        raise InputError(
+            f"split {config.split!r} of {config.dataset} has no radiograph of these views"
+        )
+    cells = [cell for radiograph, masks in examples for cell in _row(config, radiograph, masks)]
     pictures, captions = zip(*cells, strict=True)
     sheet = contact_sheet(pictures, captions, config.columns + 1)
     legend = _legend(config.structures, sheet.shape[1])
     config.output.parent.mkdir(parents=True, exist_ok=True)
     write_file(config.output, encode_png(np.concatenate([legend, sheet])))
-    short = config.rows - len(films)
-    return f"{config.output}: {len(films)} films" + (f", {short} fewer than asked" * bool(short))
+    missing = config.rows - len(examples)
+    fewer = f", {missing} fewer than requested" * bool(missing)
+    return f"{config.output}: {len(examples)} radiographs{fewer}"
 
 
-def _films(config: MaskSheetConfig, split: RadiographSplit) -> Iterator[tuple[Radiograph, Masks]]:
-    """The films of the rows with their masks: a film of each finding in turn, by lot."""
+def _examples(
+    config: MaskSheetConfig, split: RadiographSplit
+) -> Iterator[tuple[Radiograph, Masks]]:
+    """The rows' radiographs with their masks: a random one of each finding in turn."""
     order = numpy_generator(config.seed, "mask sheet").permutation(len(split)).tolist()
     rare = [name for name in config.structures if name in FINDING_OF] or config.structures
-    left = dict.fromkeys(order)
+    remaining = dict.fromkeys(order)
     for row in range(config.rows):
         wanted = rare[row % len(rare)]
-        chosen = next((i for i in left if _shows(split[i], wanted, config.views)), None)
+        chosen = next((i for i in remaining if _qualifies(split[i], wanted, config.views)), None)
         if chosen is None:
-            chosen = next((i for i in left if _shows(split[i], None, config.views)), None)
+            chosen = next((i for i in remaining if _qualifies(split[i], None, config.views)), None)
         if chosen is None:
             return
-        del left[chosen]
+        del remaining[chosen]
         radiograph = split[chosen]
         height, width = decode(radiograph.image).shape
         if height != width:
@@ -109,8 +114,8 @@ def _films(config: MaskSheetConfig, split: RadiographSplit) -> Iterator[tuple[Ra
         yield radiograph, masks_of(radiograph, config.structures, width)
 
 
-def _shows(radiograph: Radiograph, structure: str | None, views: Sequence[View] | None) -> bool:
-    """Whether a film is of these views and has a mask or box of the structure."""
+def _qualifies(radiograph: Radiograph, structure: str | None, views: Sequence[View] | None) -> bool:
+    """Whether a radiograph is of these views and has a mask or box of the structure."""
     has = structure in radiograph.masks or any(b.structure == structure for b in radiograph.boxes)
     return (views is None or radiograph.view in views) and (structure is None or has)
 
@@ -118,21 +123,21 @@ def _shows(radiograph: Radiograph, structure: str | None, views: Sequence[View] 
 def _row(
     config: MaskSheetConfig, radiograph: Radiograph, masks: Masks
 ) -> Iterator[tuple[NDArray[np.uint8], str]]:
-    """A film with its masks' outlines, then transformed masks, each with its caption."""
-    film = decode(radiograph.image)
-    seen = [f.name for f in radiograph.findings if f.state == "present"]
+    """A radiograph with its masks' outlines, then transformed masks, each with its caption."""
+    image = decode(radiograph.image)
+    present = [f.name for f in radiograph.findings if f.state == "present"]
     unknown = [f"{name} unknown" for name, mask in masks.items() if mask is None]
-    yield outlined(film, masks), f"{radiograph.view or '?'}: {', '.join([*seen, *unknown])}"
+    yield outlined(image, masks), f"{radiograph.view or '?'}: {', '.join([*present, *unknown])}"
     for column in range(config.columns):
         seed = derive_seed(config.seed, "mask sheet", radiograph.id, column)
-        moved = transformed(masks, config.transforms, view=radiograph.view, seed=seed)
+        moved = transform_masks(masks, config.transforms, view=radiograph.view, seed=seed)
         area = ", ".join(_areas(masks, moved))
         flip = "mirrored; " if is_mirrored(config.transforms, seed) else ""
-        yield painted(np.zeros((*film.shape, 3), np.uint8), moved, _FILL), flip + area
+        yield painted(np.zeros((*image.shape, 3), np.uint8), moved, _FILL), flip + area
 
 
 def _areas(before: Masks, after: Masks) -> Iterator[str]:
-    """How large each finding is, in shares of what it was."""
+    """The area of each finding relative to its area before."""
     for name, old in before.items():
         new = after.get(name)
         if name in FINDING_OF and old is not None and new is not None and old.any():
@@ -140,7 +145,7 @@ def _areas(before: Masks, after: Masks) -> Iterator[str]:
 
 
 def _legend(structures: Sequence[str], width: int) -> NDArray[np.uint8]:
-    """A strip [height, width, 3] with each structure's colour and name."""
+    """A strip [height, width, 3] with each structure's color and name."""
     font = ImageFont.load_default(13)
     of = colours(structures)
     strip = Image.new("RGB", (width, _LEGEND_HEIGHT), "#181818")

@@ -13,7 +13,7 @@ from roentgen.generation.image_conditions import ImageMasks
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.record.findings import states
 from roentgen.record.structures import FINDING_OF, Masks
-from sample.masks.transforms import transformed
+from sample.masks.transforms import transform_masks
 from sample.prompts.config import MaskPrompts
 
 
@@ -53,12 +53,13 @@ class MaskSource:
         if radiograph.id != image.from_radiograph:
             raise InputError(
                 f"the plan was made for another dataset: its row {image.mask_row} is "
-                f"{radiograph.id!r}, not {image.from_radiograph!r}; plan again"
+                f"{radiograph.id!r}, not {image.from_radiograph!r}; make the plan again"
             )
         masks = masks_of(radiograph, structures, size)
         transforms = self._config.transforms
         if image.mask_seed is not None and transforms is not None:
-            masks = transformed(masks, transforms, view=radiograph.view, seed=image.mask_seed)
+            view, seed = radiograph.view, image.mask_seed
+            masks = transform_masks(masks, transforms, view=view, seed=seed)
         present = {n for n, s in states(image.findings).items() if s != "absent"}
         for name, mask in masks.items():
             if mask is not None and name in FINDING_OF and FINDING_OF[name] not in present:

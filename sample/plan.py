@@ -15,7 +15,7 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import Finding
-from sample.masks.laterality import swap_words, swapped_sides
+from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 from sample.masks.transforms import is_mirrored
 from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.prompts.sources import rows_from_config
@@ -53,8 +53,8 @@ def _with_transforms(images: Iterable[PlannedImage], masks: MaskPrompts) -> Iter
         if masks.transforms is None or (masks.first_untransformed and first):
             yield replace(image, mask_seed=None)
         elif image.mask_seed is not None and is_mirrored(masks.transforms, image.mask_seed):
-            findings = swapped_sides(image.findings)
-            yield replace(image, prompt=swap_words(image.prompt), findings=findings)
+            findings = swap_sides_of_findings(image.findings)
+            yield replace(image, prompt=swap_sides_in_text(image.prompt), findings=findings)
         else:
             yield image
 

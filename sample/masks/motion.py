@@ -1,7 +1,7 @@
-"""Ways to move masks: each tells for places of the result which place of the source they show.
+"""Motions of masks: maps from coordinates of the result to coordinates of the source.
 
-Places are float64 [2, ...], rows and columns counted from the centre of the first pixel. As many
-pixels are read as are written, each its nearest: no value is ever blended.
+Coordinates are float64 [2, ...], rows and columns from the center of the first pixel. Each pixel
+takes the value of the nearest one of the source: no value is interpolated.
 """
 
 import math
@@ -12,52 +12,52 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 Mask = NDArray[np.bool_]
-Places = NDArray[np.float64]
-Motion = Callable[[Places], Places]
+Coordinates = NDArray[np.float64]
+Motion = Callable[[Coordinates], Coordinates]
 
-_KNOTS = 33  # a side, of the grid that smooth displacements are drawn on: alike for all sizes
-_RAYS = 360  # directions in which a wall is looked for
-_LUNG_LEFT = 0.1  # of a room, at least, to tell where its lung is
-_WAVES = 3  # around the lung, of which a change of thickness is made
+_KNOTS = 33  # per side of the grid on which smooth displacements are drawn, at any image size
+_RAYS = 360  # directions in which the wall is located
+_LUNG_LEFT = 0.1  # share of a region that must be lung to locate its center
+_WAVES = 3  # around the lung, in a change of thickness
 
 
-def grid(shape: tuple[int, ...]) -> Places:
-    """The places of all pixels, [2, H, W]."""
+def pixel_grid(shape: tuple[int, ...]) -> Coordinates:
+    """The coordinates of all pixels, [2, H, W]."""
     return np.indices(shape).astype(np.float64)
 
 
-def sampled(mask: Mask, places: Places) -> Mask:
-    """The mask's pixel nearest to each place; outside beyond its edges."""
-    row, column = np.rint(places).astype(np.int64)
+def sample_mask(mask: Mask, coordinates: Coordinates) -> Mask:
+    """The mask's pixel nearest to each coordinate; False beyond its edges."""
+    row, column = np.rint(coordinates).astype(np.int64)
     height, width = mask.shape
     within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     return np.asarray(within & mask[row.clip(0, height - 1), column.clip(0, width - 1)])
 
 
 def affine(
-    centre: tuple[float, float],
+    center: tuple[float, float],
     *,
     shift: tuple[float, float] = (0.0, 0.0),
     scale: float = 1.0,
     rotation: float = 0.0,
     shear: float = 0.0,
 ) -> Motion:
-    """Magnify, shear, turn about `centre` (row, column), then shift by pixels down and right.
+    """Scale, shear and rotate about `center` (row, column), then shift by pixels down and right.
 
-    `rotation` is in degrees counterclockwise; `shear` leans what is upright by so many degrees to
-    the right, and leaves areas as they are.
+    `rotation` is in degrees counterclockwise; `shear` tilts vertical lines by so many degrees to
+    the right and preserves areas.
     """
     c, s = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
-    turn = np.array([[c, -s], [s, c]])  # of rows and columns; rows run down
-    lean = np.array([[1.0, 0.0], [-math.tan(math.radians(shear)), 1.0]])
-    back = np.linalg.inv(turn @ lean * scale)
-    middle = np.array(centre)
+    rotate = np.array([[c, -s], [s, c]])  # of rows and columns; rows run down
+    tilt = np.array([[1.0, 0.0], [-math.tan(math.radians(shear)), 1.0]])
+    inverse = np.linalg.inv(rotate @ tilt * scale)
+    middle = np.array(center)
     offset = middle + np.array(shift)
 
-    def move(places: Places) -> Places:
-        relative = places - offset.reshape(2, *[1] * (places.ndim - 1))
-        moved = np.tensordot(back, relative, axes=1)
-        return np.asarray(moved + middle.reshape(2, *[1] * (places.ndim - 1)))
+    def move(to: Coordinates) -> Coordinates:
+        relative = to - offset.reshape(2, *[1] * (to.ndim - 1))
+        moved = np.tensordot(inverse, relative, axes=1)
+        return np.asarray(moved + middle.reshape(2, *[1] * (to.ndim - 1)))
 
     return move
 
@@ -65,55 +65,57 @@ def affine(
 def elastic(rng: np.random.Generator, side: int, *, reach: float, width: float) -> Motion:
     """A smooth random displacement of at most `reach` pixels (Simard et al. 2003).
 
-    `width` is the standard deviation of its smoothing as a share of the `side`, in pixels, of the
-    image. The same generator gives the same displacement, in shares of the side, at any size.
+    `width` is the standard deviation of its smoothing as a share of the `side` of the image, which
+    is in pixels. Relative to the side, a generator gives the same displacement at any size.
     """
     noise = rng.standard_normal((2, _KNOTS, _KNOTS))
     smooth = np.stack([gaussian_filter(layer, width * (_KNOTS - 1)) for layer in noise])
     smooth *= reach / np.hypot(*smooth).max()
 
-    def move(places: Places) -> Places:
-        knots = places * ((_KNOTS - 1) / (side - 1))
+    def move(to: Coordinates) -> Coordinates:
+        knots = to * ((_KNOTS - 1) / (side - 1))
         shifts = [map_coordinates(layer, knots, order=1, mode="nearest") for layer in smooth]
-        return np.asarray(places + np.stack(shifts))
+        return np.asarray(to + np.stack(shifts))
 
     return move
 
 
-def from_base(room: Mask, factor: float) -> Motion:
-    """Heights above the lowest pixel that the room has in each column are multiplied by `factor`.
+def stretch_from_base(region: Mask, factor: float) -> Motion:
+    """Multiply heights above the region's lowest pixel in each column by `factor`.
 
-    Fluid rises or sinks, and stands on its base as before.
+    Fluid rises or falls, and its base stays where it is.
     """
-    height = room.shape[0]
-    columns = np.flatnonzero(room.any(axis=0))
-    base = height - 1 - room[::-1].argmax(axis=0)
+    height = region.shape[0]
+    columns = np.flatnonzero(region.any(axis=0))
+    base = height - 1 - region[::-1].argmax(axis=0)
 
-    def move(places: Places) -> Places:
-        row, column = places
+    def move(to: Coordinates) -> Coordinates:
+        row, column = to
         lowest = np.interp(column, columns, base[columns])
         return np.stack([lowest - (lowest - row) / factor, column])
 
     return move
 
 
-def from_wall(rng: np.random.Generator, part: Mask, room: Mask, *, thickness: float) -> Motion:
-    """What lies between the lung and the wall of its room becomes thicker or thinner.
+def stretch_from_wall(
+    rng: np.random.Generator, air: Mask, region: Mask, *, thickness: float
+) -> Motion:
+    """Make the air between the lung and the wall of its region thicker or thinner.
 
-    Along each ray from the middle of what is left of the lung (`room` without `part`), distances
-    from the wall are multiplied by up to 1 + `thickness` or divided by it, varying smoothly from
-    ray to ray. The wall itself stays, and air at it. Where less than a tenth of the room is lung,
-    it has no shape to go by, and nothing moves.
+    Along each ray from the center of the remaining lung (`region` without `air`), distances from
+    the wall are multiplied or divided by up to 1 + `thickness`, varying smoothly from ray to ray.
+    The wall and the air next to it stay in place. Where less than a tenth of the region is lung,
+    no center can be located, and nothing moves.
     """
-    lung = np.argwhere(room & ~part)
-    if len(lung) < _LUNG_LEFT * room.sum():
-        return lambda places: places
+    lung = np.argwhere(region & ~air)
+    if len(lung) < _LUNG_LEFT * region.sum():
+        return lambda to: to
     row, column = lung.mean(axis=0).tolist()
-    wall = _wall(room, row, column)
-    factors = (1 + thickness) ** _uneven(rng)
+    wall = _wall_distances(region, row, column)
+    factors = (1 + thickness) ** _smooth_noise(rng)
 
-    def move(places: Places) -> Places:
-        down, right = places[0] - row, places[1] - column
+    def move(to: Coordinates) -> Coordinates:
+        down, right = to[0] - row, to[1] - column
         distance = np.hypot(down, right)
         ray = np.arctan2(down, right) * (_RAYS / (2 * np.pi))
         reach = _at(wall, ray)
@@ -124,8 +126,8 @@ def from_wall(rng: np.random.Generator, part: Mask, room: Mask, *, thickness: fl
     return move
 
 
-def _uneven(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Numbers in -1..1 around a circle, [rays]: one for all, and as large waves."""
+def _smooth_noise(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Smooth random values in [-1, 1] around a circle, [rays]: half a constant, half waves."""
     angles = np.arange(_RAYS) * (2 * np.pi / _RAYS)
     phases = np.arange(1, _WAVES + 1)[:, None] * angles
     sines, cosines = rng.standard_normal((2, _WAVES))
@@ -133,9 +135,9 @@ def _uneven(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray((rng.uniform(-1, 1) + waves / np.abs(waves).max()) / 2)
 
 
-def _wall(room: Mask, row: float, column: float) -> NDArray[np.float64]:
-    """How far the room reaches from a place in each direction, in pixels, [rays]."""
-    down, right = np.nonzero(room)
+def _wall_distances(region: Mask, row: float, column: float) -> NDArray[np.float64]:
+    """The distances from a point to the edge of a region in each direction, in pixels, [rays]."""
+    down, right = np.nonzero(region)
     distance = np.hypot(down - row, right - column)
     ray = np.rint(np.arctan2(down - row, right - column) * (_RAYS / (2 * np.pi)))
     reach = np.zeros(_RAYS)

@@ -1,60 +1,73 @@
-"""Masks moved as another patient's might lie: the chest as one body, then each finding in it.
+"""Random transforms of masks: the chest as one body, then each finding within it.
 
-The body is magnified, leant, turned, shifted and bent with all that is in it. Within it, findings
-move a little further, each half of the chest by itself, and stay where such a thing can be:
+The body is scaled, sheared, rotated, shifted and bent with everything in it, as another patient's
+might be. Within it, findings move a little further, each half of the chest by itself, and stay
+where they can occur:
 
-- an effusion rises or sinks, and stands on its base;
-- a pneumothorax becomes wider or narrower, and stays at its wall; one that leaves no lung to be
-  seen stays as it is;
-- what lies in the lung (consolidation, edema, nodule ...) stays in the lung of its side;
-- devices move freely; all else goes with the body.
+- an effusion rises or falls, and its base stays in place;
+- a pneumothorax becomes wider or narrower, and stays at its wall; one that leaves no lung visible
+  stays as it is;
+- findings of the lung (consolidation, edema, nodule ...) stay in the lung of their side;
+- devices move freely; everything else moves with the body.
 
-No finding leaves the lung of its half but for where it already was. On lateral films, on which both
-halves lie on each other, and on those without lungs, "the half" is both lungs, or what there is.
+No finding leaves the lung of its half except for where it already was. On lateral radiographs, on
+which the halves overlap, and on those without lungs, "the half" is both lungs, or what there is.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.ndimage import label
+from scipy.stats import theilslopes
 
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.record.views import View
 from roentgen.setting_checks import require_range
-from sample.masks.hemithorax import parts_by_half, right_half
-from sample.masks.laterality import swap_words
-from sample.masks.motion import Motion, Places, affine, elastic, from_base, from_wall, grid, sampled
-
-Mask = NDArray[np.bool_]
+from sample.masks.mirroring import swap_sides_in_text
+from sample.masks.motion import (
+    Coordinates,
+    Mask,
+    Motion,
+    affine,
+    elastic,
+    pixel_grid,
+    sample_mask,
+    stretch_from_base,
+    stretch_from_wall,
+)
 
 DEVICES = "support devices"
 FLUID = "pleural effusion"
 AIR = "pneumothorax"
 IN_LUNG = tuple(n for n in FINDING_OF if n not in (FLUID, AIR, DEVICES, "fracture"))
 
-_AMPLITUDES = (1.0, 0.5, 0.25, 0.125, 0.0)  # of one try after the other; the last moves nothing
-_BODY_KEPT = 0.75  # of each structure's area, as its magnification would have it
+_AMPLITUDES = (1.0, 0.5, 0.25, 0.125, 0.0)  # of successive tries; the last moves nothing
+_BODY_KEPT = 0.75  # least share of each structure's area, relative to its magnification
 _FINDING_KEPT = 0.5
+_FULL_WIDTH = 0.7  # of the chest's width: narrower rows may show one lung only
+_TWO_LUNGS = 0.7  # least ratio of width to height: a narrower shape is one lung
+_IN_BOTH = 0.1  # a piece with at least this share in each half is split at the midline
+_TOUCHING = np.ones((3, 3), dtype=np.bool_)  # pixels are connected at corners, too
 
 
 @dataclass(frozen=True, kw_only=True)
 class FindingTransforms:
-    """How far findings move within their body, beyond what the body does."""
+    """Limits of how far findings move within the body, in addition to its own motion."""
 
     thickness: float = 0.3
     """Effusions and pneumothoraces: higher or lower, wider or narrower, by at most this share. In
     [0, 2]."""
     shift: float = 0.03
-    """Others, and devices: at most this share of the side, either way. In [0, 0.25]."""
+    """Others, and devices: at most this share of the image side, either way. In [0, 0.25]."""
     scale: float = 0.2
-    """Others: magnified or made smaller by at most this share. In [0, 1]."""
+    """Others: enlarged or reduced by at most this share. In [0, 1]."""
     rotation: float = 10.0
-    """Others, and devices: at most so many degrees about their middle. In [0, 90]."""
+    """Others, and devices: at most so many degrees about their center. In [0, 90]."""
     elastic: float = 0.01
-    """Others: bent by at most this share of the side. In [0, 0.1]."""
+    """Others: bent by at most this share of the image side. In [0, 0.1]."""
 
     def __post_init__(self) -> None:
         limits = {"thickness": 2, "shift": 0.25, "scale": 1, "rotation": 90, "elastic": 0.1}
@@ -64,26 +77,26 @@ class FindingTransforms:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskTransforms:
-    """How far masks are moved; each amount is drawn evenly between none and these."""
+    """Limits of random mask transforms; each amount is drawn uniformly up to its limit."""
 
     shift: float = 0.04
-    """At most this share of the side, either way, across and down. In [0, 0.25]."""
+    """At most this share of the image side, either way, across and down. In [0, 0.25]."""
     scale: float = 0.1
-    """Magnified or made smaller by at most this share. In [0, 0.5]."""
+    """Enlarged or reduced by at most this share. In [0, 0.5]."""
     rotation: float = 5.0
     """At most so many degrees, either way. In [0, 45]."""
     shear: float = 4.0
-    """Leant by at most so many degrees, either way. In [0, 30]."""
+    """Vertical lines tilted by at most so many degrees, either way. In [0, 30]."""
     elastic: float = 0.015
-    """Bent smoothly by at most this share of the side. In [0, 0.1]."""
+    """Bent smoothly by at most this share of the image side. In [0, 0.1]."""
     elastic_width: float = 0.1
-    """Smoothness of what bends: its standard deviation, as a share of the side. In [0.05, 0.5], and
-    at least twice `elastic`, or masks would be torn."""
+    """Smoothness of the bending: its standard deviation, as a share of the image side. In [0.05,
+    0.5], and at least twice `elastic`, or masks would tear."""
     findings: FindingTransforms | None = field(default_factory=FindingTransforms)
-    """How far findings move within the body; null: not at all."""
+    """Motion of findings within the body; null: none."""
     mirror: float = 0.0
-    """Share of images that are mirrored, hearts and all. Where it is not 0, who draws the images
-    also exchanges sides in their prompts and findings (`sample.masks.laterality`). In [0, 1]."""
+    """Share of images that are mirrored, the heart included; left and right are then exchanged in
+    their prompts and findings (`sample.masks.mirroring`). In [0, 1]."""
 
     def __post_init__(self) -> None:
         limits = {"shift": 0.25, "scale": 0.5, "rotation": 45, "shear": 30, "elastic": 0.1}
@@ -96,75 +109,118 @@ class MaskTransforms:
 
 
 def is_mirrored(transforms: MaskTransforms, seed: int) -> bool:
-    """Whether the masks of this seed are mirrored, so that sides change in words and findings."""
+    """Whether the masks of this seed are mirrored, and so the sides in prompt and findings."""
     return bool(numpy_generator(seed, "masks", "mirror").random() < transforms.mirror)
 
 
-def mirrored(masks: Masks) -> Masks:
-    """Masks [H, W] flipped left to right; what is named for its side goes by the other's name."""
+def mirror_masks(masks: Masks) -> Masks:
+    """Masks [H, W] flipped left to right; names of structures have their sides exchanged."""
     return {
-        swap_words(name): None if mask is None else mask[:, ::-1].copy()
+        swap_sides_in_text(name): None if mask is None else mask[:, ::-1].copy()
         for name, mask in masks.items()
     }
 
 
-def transformed(masks: Masks, transforms: MaskTransforms, *, view: View | None, seed: int) -> Masks:
-    """One image's masks [H, W], all of one shape, moved as `seed` has it.
+def transform_masks(
+    masks: Masks, transforms: MaskTransforms, *, view: View | None, seed: int
+) -> Masks:
+    """One image's masks [H, W], all of one shape, transformed as `seed` determines.
 
-    None stays None and empty stays empty. Nothing that was there is lost: if less than three
-    quarters of a structure would stay in the picture, or less than half of a finding in its place,
-    it is drawn again with half the amplitude, at last with none. A mirrored patient's lateral film
-    looks as before, so its masks are not flipped. Raises InputError for masks of several shapes.
+    None stays None and empty stays empty. No structure is lost: if less than three quarters of one
+    would stay in the image, or less than half of a finding in its place, it is drawn again with
+    half the amplitude, at last with none. Lateral radiographs are not flipped, since a mirrored
+    patient's look the same. Raises InputError for masks of several shapes.
     """
     shapes = {mask.shape for mask in masks.values() if mask is not None}
     if len(shapes) > 1:
-        raise InputError(f"masks of one image have the sizes {sorted(shapes)}: they must be alike")
-    there = {name: mask for name, mask in masks.items() if mask is not None and mask.any()}
+        raise InputError(f"masks of one image have the sizes {sorted(shapes)}: they must be equal")
+    present = {name: mask for name, mask in masks.items() if mask is not None and mask.any()}
     result = dict(masks)
-    if there:
-        places, magnified = _body(list(there.values()), transforms, seed)
-        moved = {name: np.zeros_like(mask) for name, mask in there.items()}
-        for part in _parts(there, right_half(masks, view)):
-            moved[part.structure] |= _moved(part, places, magnified, transforms, seed)
+    if present:
+        source, magnification = _move_body(list(present.values()), transforms, seed)
+        moved = {name: np.zeros_like(mask) for name, mask in present.items()}
+        for piece in _pieces(present, right_half(masks, view)):
+            moved[piece.structure] |= _move_piece(piece, source, magnification, transforms, seed)
         result |= moved
     flips = is_mirrored(transforms, seed) and view != "LATERAL"
-    return mirrored(result) if flips else result
+    return mirror_masks(result) if flips else result
+
+
+def right_half(masks: Masks, view: View | None) -> Mask | None:
+    """Bool [H, W], True on the image's right, which is the patient's left on frontal radiographs.
+
+    The midline runs between the outer edges of the chest, so that neither the heart nor a collapsed
+    lung shifts it. None where there are no halves: on lateral radiographs, without lungs, and where
+    only one lung is known. An unknown view is taken as frontal, since a midline only restrains.
+    """
+    lungs = masks.get("lungs")
+    if view == "LATERAL" or lungs is None or not lungs.any():
+        return None
+    # Devices may begin anywhere.
+    known = [mask for name, mask in masks.items() if mask is not None and name != DEVICES]
+    chest = np.logical_or.reduce(known)
+    rows = np.flatnonzero(chest.any(axis=1))
+    left = chest.argmax(axis=1)[rows]
+    right = chest.shape[1] - 1 - chest[:, ::-1].argmax(axis=1)[rows]
+    width = right - left + 1
+    if width.max() < _TWO_LUNGS * len(rows):
+        return None
+    full = width >= _FULL_WIDTH * width.max()
+    middle, rows = ((left + right) / 2)[full], rows[full]
+    slope, start, *_ = theilslopes(middle, rows) if len(rows) > 1 else (0.0, middle[0])
+    down, across = np.indices(lungs.shape)
+    return np.asarray(across > start + slope * down)
+
+
+def split_by_half(mask: Mask, is_right: Mask | None) -> tuple[Mask, ...]:
+    """A mask in the halves of the chest, the image's left first; undivided without halves.
+
+    A connected piece belongs to one half entirely, unless a tenth of it or more is in the other.
+    """
+    if is_right is None:
+        return (mask,)
+    pieces, count = label(mask, _TOUCHING)
+    share = np.bincount(pieces[is_right], minlength=count + 1) / np.bincount(pieces.ravel())
+    on_right = np.where(is_right, share[pieces] >= _IN_BOTH, share[pieces] > 1 - _IN_BOTH)
+    return mask & ~on_right, mask & on_right
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
-    """What moves by itself: a structure, or that of a finding which is in one half of the chest."""
+class _Piece:
+    """What moves by itself: a structure, or the part of a finding in one half of the chest."""
 
     structure: str
     half: int
     mask: Mask
-    room: Mask | None  # where it may be before the body moves; None: it goes with the body
+    region: Mask | None  # where it may be before the body moves; None: it moves with the body
 
 
-def _parts(there: dict[str, Mask], is_right: Mask | None) -> Iterator[_Part]:
-    """The parts of every structure that is there."""
-    lungs = there.get("lungs")
-    for name, mask in there.items():
+def _pieces(present: dict[str, Mask], is_right: Mask | None) -> Iterator[_Piece]:
+    """The pieces of every structure that is present."""
+    lungs = present.get("lungs")
+    for name, mask in present.items():
         if lungs is not None and name in (FLUID, AIR, *IN_LUNG):
-            halves = zip(parts_by_half(mask, is_right), parts_by_half(lungs, is_right), strict=True)
+            halves = zip(split_by_half(mask, is_right), split_by_half(lungs, is_right), strict=True)
             for half, (part, lung) in enumerate(halves):
                 if part.any():
-                    yield _Part(structure=name, half=half, mask=part, room=part | lung)
-        else:  # nothing would keep it in its place
-            room = np.ones_like(mask) if name == DEVICES else None
-            yield _Part(structure=name, half=0, mask=mask, room=room)
+                    yield _Piece(structure=name, half=half, mask=part, region=part | lung)
+        else:  # nothing would hold it in its place
+            region = np.ones_like(mask) if name == DEVICES else None
+            yield _Piece(structure=name, half=0, mask=mask, region=region)
 
 
-def _body(masks: Sequence[Mask], transforms: MaskTransforms, seed: int) -> tuple[Places, float]:
-    """Where each pixel of the moved body comes from, and how much larger areas are in it."""
+def _move_body(
+    masks: Sequence[Mask], transforms: MaskTransforms, seed: int
+) -> tuple[Coordinates, float]:
+    """The source coordinates of the moved body's pixels, and the magnification of its areas."""
     shape, limit = masks[0].shape, transforms
-    side, centre = max(shape), ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+    side, center = max(shape), ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
     for attempt, amplitude in enumerate(_AMPLITUDES):
         rng = numpy_generator(seed, "masks", "body", attempt)
         across, down, scale, turn, lean = (amplitude * rng.uniform(-1, 1, 5)).tolist()
         magnification = (1 + limit.scale) ** scale
         straight = affine(
-            centre,
+            center,
             shift=(down * limit.shift * side, across * limit.shift * side),
             scale=magnification,
             rotation=turn * limit.rotation,
@@ -172,42 +228,42 @@ def _body(masks: Sequence[Mask], transforms: MaskTransforms, seed: int) -> tuple
         )
         reach = amplitude * limit.elastic * side
         bend = elastic(rng, side, reach=reach, width=limit.elastic_width)
-        places, area = bend(straight(grid(shape))), magnification**2
-        kept = [sampled(mask, places).sum() / mask.sum() for mask in masks]
-        if min(kept) >= _BODY_KEPT * area:
+        source, area = bend(straight(pixel_grid(shape))), magnification**2
+        shares = [sample_mask(mask, source).sum() / mask.sum() for mask in masks]
+        if min(shares) >= _BODY_KEPT * area:
             break
-    return places, area
+    return source, area
 
 
-def _moved(
-    part: _Part, places: Places, magnified: float, transforms: MaskTransforms, seed: int
+def _move_piece(
+    piece: _Piece, source: Coordinates, magnification: float, transforms: MaskTransforms, seed: int
 ) -> Mask:
-    """A part as the body has it, moved further if it is a finding's and enough of it remains."""
-    if part.room is not None and transforms.findings is not None:
+    """A piece moved with the body, and further if it is a finding's and enough of it remains."""
+    if piece.region is not None and transforms.findings is not None:
         for attempt, amplitude in enumerate(_AMPLITUDES[:-1]):
-            rng = numpy_generator(seed, "masks", part.structure, part.half, attempt)
-            motion = _further(rng, part.mask, part.room, part.structure, transforms, amplitude)
-            moved = sampled(part.mask, motion(places)) & sampled(part.room, places)
-            if moved.any() and moved.sum() >= _FINDING_KEPT * magnified * part.mask.sum():
+            rng = numpy_generator(seed, "masks", piece.structure, piece.half, attempt)
+            motion = _motion(rng, piece.structure, piece.mask, piece.region, transforms, amplitude)
+            moved = sample_mask(piece.mask, motion(source)) & sample_mask(piece.region, source)
+            if moved.any() and moved.sum() >= _FINDING_KEPT * magnification * piece.mask.sum():
                 return moved
-    return sampled(part.mask, places)
+    return sample_mask(piece.mask, source)
 
 
-def _further(
+def _motion(
     rng: np.random.Generator,
-    mask: Mask,
-    room: Mask,
     structure: str,
+    mask: Mask,
+    region: Mask,
     transforms: MaskTransforms,
     amplitude: float,
 ) -> Motion:
-    """How a finding moves within its body, at this share of what is allowed."""
+    """The motion of a finding within the body, at this share of its limits."""
     limit = transforms.findings
     assert limit is not None
     if structure == FLUID:
-        return from_base(room, (1 + limit.thickness) ** (amplitude * rng.uniform(-1, 1)))
+        return stretch_from_base(region, (1 + limit.thickness) ** (amplitude * rng.uniform(-1, 1)))
     if structure == AIR:
-        return from_wall(rng, mask, room, thickness=amplitude * limit.thickness)
+        return stretch_from_wall(rng, mask, region, thickness=amplitude * limit.thickness)
     side, (row, column) = max(mask.shape), np.argwhere(mask).mean(axis=0).tolist()
     across, down, scale, turn = (amplitude * rng.uniform(-1, 1, 4)).tolist()
     is_device = structure == DEVICES
@@ -220,8 +276,5 @@ def _further(
     if is_device:
         return straight
     reach = amplitude * limit.elastic * side
-    return _then(straight, elastic(rng, side, reach=reach, width=transforms.elastic_width))
-
-
-def _then(first: Motion, second: Motion) -> Motion:
-    return lambda places: second(first(places))
+    bend = elastic(rng, side, reach=reach, width=transforms.elastic_width)
+    return lambda to: bend(straight(to))

@@ -16,7 +16,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.overlay import colours
 from roentgen.randomness import derive_seed
 from sample.mask_sheet import MaskSheetConfig, mask_sheet
-from sample.masks.transforms import transformed
+from sample.masks.transforms import transform_masks
 
 SIZE = 160  # pixels: the smallest that a sheet shows as they are
 STRUCTURES = ["lungs", "heart", "pleural effusion", "pneumothorax"]
@@ -45,34 +45,34 @@ def make(folder: Path, phantoms: Path, **values: Any) -> tuple[str, np.ndarray]:
     }
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(config))
-    told = mask_sheet(load_config(MaskSheetConfig, [str(recipe)]))
-    return told, np.asarray(Image.open(config["output"]))
+    message = mask_sheet(load_config(MaskSheetConfig, [str(recipe)]))
+    return message, np.asarray(Image.open(config["output"]))
 
 
-def in_colour(sheet: np.ndarray, structure: str, share: float = 1.0) -> np.ndarray:
-    """Where the sheet has a structure's colour, on black if it is filled."""
-    colour = np.round(share * np.array(colours(STRUCTURES)[structure], dtype=np.float32))
-    return np.asarray((sheet == colour.astype(np.uint8)).all(axis=-1))
+def in_color(sheet: np.ndarray, structure: str, share: float = 1.0) -> np.ndarray:
+    """Where the sheet has a structure's color, on black if it is filled."""
+    color = np.round(share * np.array(colours(STRUCTURES)[structure], dtype=np.float32))
+    return np.asarray((sheet == color.astype(np.uint8)).all(axis=-1))
 
 
-def test_it_shows_films_and_what_becomes_of_their_masks(phantoms: Path, tmp_path: Path) -> None:
-    told, sheet = make(tmp_path, phantoms)
-    assert told == f"{tmp_path / 'sheet.png'}: 3 films"
+def test_rows_show_a_radiograph_and_its_transformed_masks(phantoms: Path, tmp_path: Path) -> None:
+    message, sheet = make(tmp_path, phantoms)
+    assert message == f"{tmp_path / 'sheet.png'}: 3 radiographs"
     assert sheet.shape[1] > 3 * SIZE
     legend, cells = sheet[:24], sheet[24:]
-    film, masks = cells[:, : SIZE + 6], cells[:, SIZE + 6 :]
+    image, masks = cells[:, : SIZE + 6], cells[:, SIZE + 6 :]
     for structure in STRUCTURES:
-        assert in_colour(legend, structure).sum() >= 100
+        assert in_color(legend, structure).sum() >= 100
     for structure in ("pleural effusion", "pneumothorax"):  # both are seen, each in its turn
-        assert in_colour(film, structure).any()
+        assert in_color(image, structure).any()
     # Six hearts, each of at least a fiftieth of the image.
-    assert in_colour(masks, "heart", 0.75).sum() > 6 * 0.02 * SIZE**2
+    assert in_color(masks, "heart", 0.75).sum() > 6 * 0.02 * SIZE**2
 
 
 def test_a_cell_is_what_the_transforms_give(phantoms: Path, tmp_path: Path) -> None:
     """With one structure alone, a cell is its transformed mask, pixel by pixel."""
     _, sheet = make(tmp_path, phantoms, structures=["heart"], rows=1, columns=1, seed=5)
-    heart = in_colour(sheet, "heart", 0.75)
+    heart = in_color(sheet, "heart", 0.75)
     found = heart[24 + 4 : 24 + 4 + SIZE, 2 * 4 + SIZE : 2 * 4 + 2 * SIZE]
     assert found.sum() == heart.sum() > 0
     config = MaskSheetConfig(dataset=phantoms, structures=("heart",), output=tmp_path / "x.png")
@@ -80,12 +80,12 @@ def test_a_cell_is_what_the_transforms_give(phantoms: Path, tmp_path: Path) -> N
     for radiograph in open_dataset(phantoms).split("train"):
         seed = derive_seed(5, "mask sheet", radiograph.id, 0)
         masks = masks_of(radiograph, ["heart"], SIZE)
-        moved = transformed(masks, config.transforms, view=radiograph.view, seed=seed)["heart"]
+        moved = transform_masks(masks, config.transforms, view=radiograph.view, seed=seed)["heart"]
         expected.append(moved is not None and np.array_equal(found, moved))
     assert sum(expected) == 1
 
 
-def test_the_seed_decides_and_films_may_be_few(phantoms: Path, tmp_path: Path) -> None:
+def test_the_seed_determines_the_sheet_of_few_radiographs(phantoms: Path, tmp_path: Path) -> None:
     _, first = make(tmp_path, phantoms)
     _, again = make(tmp_path, phantoms, overwrite=True)
     _, other = make(tmp_path, phantoms, overwrite=True, seed=1)
@@ -93,11 +93,11 @@ def test_the_seed_decides_and_films_may_be_few(phantoms: Path, tmp_path: Path) -
     assert first.shape != other.shape or not np.array_equal(first, other)
     split = open_dataset(phantoms).split("train")
     laterals = sum(radiograph.view == "LATERAL" for radiograph in split)
-    told, _ = make(tmp_path, phantoms, overwrite=True, rows=20, columns=1, views=["LATERAL"])
-    assert told.endswith(f": {laterals} films, {20 - laterals} fewer than asked")
+    message, _ = make(tmp_path, phantoms, overwrite=True, rows=20, columns=1, views=["LATERAL"])
+    assert message.endswith(f": {laterals} radiographs, {20 - laterals} fewer than requested")
 
 
-def test_mirrored_masks_say_so(phantoms: Path, tmp_path: Path) -> None:
+def test_mirrored_masks_are_flipped(phantoms: Path, tmp_path: Path) -> None:
     _, plain = make(tmp_path, phantoms, views=["PA"])
     _, flipped = make(tmp_path, phantoms, views=["PA"], overwrite=True, transforms={"mirror": 1.0})
     at = slice(28, 28 + SIZE), slice(2 * 4 + SIZE, 2 * 4 + 2 * SIZE)
@@ -108,7 +108,7 @@ def test_mirrored_masks_say_so(phantoms: Path, tmp_path: Path) -> None:
     ("values", "message"),
     [
         ({"structures": ["lungs", "liver"]}, r"no mask of 'liver'; it has masks of: .*heart"),
-        ({"structures": []}, "structures are empty: name at least one"),
+        ({"structures": []}, "structures is empty: give at least one"),
         ({"structures": ["heart", "heart"]}, "structures has .heart. twice: .* each once"),
         ({"split": "test"}, "no split 'test'; it has: train"),
         ({"output": "sheet.jpg"}, "sheet.jpg is no PNG"),
@@ -127,7 +127,7 @@ def test_bad_input_is_one_clear_line(
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_a_sheet_is_not_replaced_unasked(phantoms: Path, tmp_path: Path) -> None:
+def test_a_sheet_is_replaced_only_with_overwrite(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "sheet.png").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"sheet.png exists: .*overwrite=true"):
         make(tmp_path, phantoms)

@@ -31,8 +31,8 @@ from sample.export import export
 from sample.exports.config import ExportConfig, FolderFormat
 from sample.generate import generate
 from sample.generator import Generator
-from sample.masks.laterality import swap_words
-from sample.masks.transforms import MaskTransforms, is_mirrored, transformed
+from sample.masks.mirroring import swap_sides_in_text
+from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
 from sample.plan import PLAN, PlanFile
 from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.screening.config import ReferenceConfig, ScreenConfig
@@ -139,7 +139,7 @@ def test_moved_masks_are_those_of_their_seed(
             assert how.mask_seed is None
         else:
             assert how.mask_seed is not None
-            asked = transformed(asked, transforms, view=film.view, seed=how.mask_seed)
+            asked = transform_masks(asked, transforms, view=film.view, seed=how.mask_seed)
         kept = masks_of(radiograph, STRUCTURES, SIZE)
         for name in STRUCTURES:
             np.testing.assert_array_equal(kept[name], asked[name])
@@ -147,7 +147,7 @@ def test_moved_masks_are_those_of_their_seed(
             mirrored += 1
             first = made[place - place % 3].synthesis
             assert first is not None
-            assert how.prompt == swap_words(first.prompt)
+            assert how.prompt == swap_sides_in_text(first.prompt)
     assert 0 < mirrored < 8
 
 

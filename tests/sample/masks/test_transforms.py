@@ -18,14 +18,15 @@ from roentgen.projection.rays import Geometry
 from roentgen.randomness import numpy_generator
 from roentgen.record.structures import Masks
 from roentgen.record.views import View
-from sample.masks.hemithorax import parts_by_half, right_half
-from sample.masks.motion import affine, elastic, grid, sampled
+from sample.masks.motion import affine, elastic, pixel_grid, sample_mask
 from sample.masks.transforms import (
     FindingTransforms,
     MaskTransforms,
     is_mirrored,
-    mirrored,
-    transformed,
+    mirror_masks,
+    right_half,
+    split_by_half,
+    transform_masks,
 )
 
 Mask = NDArray[np.bool_]
@@ -108,9 +109,9 @@ def moved_with_truth(
     passed = 0
     body = replace(transforms, findings=None)
     for phantom, seed in _cases(phantoms, seeds):
-        moved = known(transformed(phantom.masks, transforms, view=phantom.view, seed=seed))
+        moved = known(transform_masks(phantom.masks, transforms, view=phantom.view, seed=seed))
         both: Masks = {**phantom.masks, **truth(phantom)}
-        beside = known(transformed(both, body, view=phantom.view, seed=seed))
+        beside = known(transform_masks(both, body, view=phantom.view, seed=seed))
         if np.array_equal(moved["lungs"], beside["lungs"]):
             yield phantom, moved, beside
         else:
@@ -144,7 +145,7 @@ def blot(shape: tuple[int, int] = (SIZE, SIZE)) -> Mask:
 
 def test_whole_pixels_are_shifted_exactly() -> None:
     mask = blot()
-    moved = sampled(mask, affine((47.5, 47.5), shift=(7.0, -12.0))(grid(mask.shape)))
+    moved = sample_mask(mask, affine((47.5, 47.5), shift=(7.0, -12.0))(pixel_grid(mask.shape)))
     assert np.array_equal(moved, np.roll(mask, (7, -12), (0, 1)))
 
 
@@ -152,22 +153,22 @@ def test_whole_pixels_are_shifted_exactly() -> None:
 @pytest.mark.parametrize("side", [96, 97])
 def test_right_angles_are_those_of_numpy(degrees: float, turns: int, side: int) -> None:
     mask, middle = blot((side, side)), (side - 1) / 2
-    moved = sampled(mask, affine((middle, middle), rotation=degrees)(grid(mask.shape)))
+    moved = sample_mask(mask, affine((middle, middle), rotation=degrees)(pixel_grid(mask.shape)))
     assert np.array_equal(moved, np.rot90(mask, turns))
 
 
 def test_pixels_are_the_nearest_as_scipy_takes_them() -> None:
     mask = blot((97, 97))
-    places = affine((48, 48), scale=1.3, rotation=20, shift=(0.4, -3.7))(grid(mask.shape))
-    assert np.array_equal(sampled(mask, places), map_coordinates(mask, places, order=0))
-    still = affine((48, 48), shift=(0.4, -0.4))(grid(mask.shape))
-    assert np.array_equal(sampled(mask, still), mask)
+    places = affine((48, 48), scale=1.3, rotation=20, shift=(0.4, -3.7))(pixel_grid(mask.shape))
+    assert np.array_equal(sample_mask(mask, places), map_coordinates(mask, places, order=0))
+    still = affine((48, 48), shift=(0.4, -0.4))(pixel_grid(mask.shape))
+    assert np.array_equal(sample_mask(mask, still), mask)
 
 
 def test_what_is_upright_leans_to_the_right() -> None:
     mask = np.zeros((101, 101), dtype=np.bool_)
     mask[20:81, 50] = True
-    moved = sampled(mask, affine((50, 50), shear=45)(grid(mask.shape)))
+    moved = sample_mask(mask, affine((50, 50), shear=45)(pixel_grid(mask.shape)))
     rows, columns = np.nonzero(moved)
     assert np.array_equal(columns, 100 - rows)  # the top to the right, by as much as it is high
     assert rows.min() == 20
@@ -178,14 +179,14 @@ def test_what_is_upright_leans_to_the_right() -> None:
 def test_areas_are_magnified_by_the_square(scale: float) -> None:
     mask = blot((256, 256))
     change = affine((127.5, 127.5), scale=scale, rotation=17, shear=8, shift=(3.3, -2.2))
-    moved = sampled(mask, change(grid(mask.shape)))
+    moved = sample_mask(mask, change(pixel_grid(mask.shape)))
     # A border pixel is in or out by chance: an error of about the square root of their number.
     border = (grown(mask) & ~mask).sum() * scale
     assert abs(moved.sum() - scale**2 * mask.sum()) < 3 * np.sqrt(border)
 
 
 def test_bending_reaches_as_far_as_told_and_does_not_tear() -> None:
-    places = grid((128, 128))
+    places = pixel_grid((128, 128))
     bend = elastic(numpy_generator(0, "bend"), 128, reach=4.0, width=0.1)
     shift = bend(places) - places
     assert 3.5 < np.hypot(*shift).max() <= 4.0
@@ -195,11 +196,11 @@ def test_bending_reaches_as_far_as_told_and_does_not_tear() -> None:
 
 def test_the_same_seed_gives_the_same_shape_at_another_size(frontal: list[Phantom]) -> None:
     for seed, phantom in enumerate(frontal):
-        once = known(transformed(phantom.masks, STRONG, view=phantom.view, seed=seed))
+        once = known(transform_masks(phantom.masks, STRONG, view=phantom.view, seed=seed))
         twice: Masks = {
             name: mask.repeat(2, 0).repeat(2, 1) for name, mask in known(phantom.masks).items()
         }
-        large = known(transformed(twice, STRONG, view=phantom.view, seed=seed))
+        large = known(transform_masks(twice, STRONG, view=phantom.view, seed=seed))
         for name in ("lungs", "heart"):
             small = once[name].repeat(2, 0).repeat(2, 1)
             both = (small & large[name]).sum()
@@ -213,7 +214,7 @@ def test_without_amounts_nothing_moves(frontal: list[Phantom], lateral: Phantom)
     none = FindingTransforms(thickness=0, shift=0, scale=0, rotation=0, elastic=0)
     for phantom in (*frontal, lateral):
         for transforms in (STILL, replace(STILL, findings=none)):
-            moved = transformed(phantom.masks, transforms, view=phantom.view, seed=3)
+            moved = transform_masks(phantom.masks, transforms, view=phantom.view, seed=3)
             assert moved.keys() == phantom.masks.keys()
             for name, mask in known(phantom.masks).items():
                 assert np.array_equal(known(moved)[name], mask)
@@ -225,7 +226,7 @@ def test_all_structures_move_as_one_body(frontal: list[Phantom]) -> None:
     lungs, heart = known(phantom.masks)["lungs"], known(phantom.masks)["heart"]
     masks: Masks = {**phantom.masks, "both": lungs | heart, "not a lung": ~lungs}
     for seed in range(20):
-        moved = known(transformed(masks, body, view="PA", seed=seed))
+        moved = known(transform_masks(masks, body, view="PA", seed=seed))
         assert np.array_equal(moved["both"], moved["lungs"] | moved["heart"])
         assert not (moved["not a lung"] & moved["lungs"]).any()
         assert not np.array_equal(moved["lungs"], lungs)
@@ -234,7 +235,7 @@ def test_all_structures_move_as_one_body(frontal: list[Phantom]) -> None:
 def test_a_seed_decides(frontal: list[Phantom]) -> None:
     for phantom in frontal:
         first, again, other = (
-            known(transformed(phantom.masks, STRONG, view=phantom.view, seed=seed))
+            known(transform_masks(phantom.masks, STRONG, view=phantom.view, seed=seed))
             for seed in (1, 1, 2)
         )
         assert all(np.array_equal(first[name], again[name]) for name in first)
@@ -244,21 +245,21 @@ def test_a_seed_decides(frontal: list[Phantom]) -> None:
 def test_a_seed_gives_findings_the_same_whatever_else_is_asked_for(frontal: list[Phantom]) -> None:
     phantom = frontal[0]
     few: Masks = {name: phantom.masks[name] for name in ("consolidation", "lungs", "heart")}
-    all_ = known(transformed(phantom.masks, STRONG, view="PA", seed=5))
+    all_ = known(transform_masks(phantom.masks, STRONG, view="PA", seed=5))
     assert np.array_equal(
-        known(transformed(few, STRONG, view="PA", seed=5))["lungs"], all_["lungs"]
+        known(transform_masks(few, STRONG, view="PA", seed=5))["lungs"], all_["lungs"]
     )
 
 
 def test_unknown_stays_unknown_and_empty_empty(frontal: list[Phantom]) -> None:
     empty = np.zeros((SIZE, SIZE), dtype=np.bool_)
     masks: Masks = {**frontal[0].masks, "edema": None, "nodule": empty}
-    moved = transformed(masks, STRONG, view="PA", seed=0)
+    moved = transform_masks(masks, STRONG, view="PA", seed=0)
     assert list(moved) == list(masks)
     assert moved["edema"] is None
     assert not known(moved)["nodule"].any()
     nothing: Masks = {"lungs": None, "heart": empty}
-    assert transformed(nothing, STRONG, view="PA", seed=0).keys() == nothing.keys()
+    assert transform_masks(nothing, STRONG, view="PA", seed=0).keys() == nothing.keys()
     assert all(mask.dtype == np.bool_ for mask in known(moved).values())
 
 
@@ -277,7 +278,7 @@ def test_what_was_there_is_still_there() -> None:
         findings=FindingTransforms(thickness=2, shift=0.25, scale=1, rotation=90, elastic=0.1),
     )
     for seed in range(200):
-        moved = known(transformed(masks, wild, view=None, seed=seed))
+        moved = known(transform_masks(masks, wild, view=None, seed=seed))
         assert moved["nodule"].any()
         for name in ("lungs", "marker"):
             # No body is made smaller than by 1.5 on a side, and three quarters of that are kept.
@@ -289,7 +290,7 @@ def test_what_was_there_is_still_there() -> None:
 def test_findings_keep_half_of_their_area(frontal: list[Phantom]) -> None:
     inside = replace(STILL, findings=STRONG.findings)
     for phantom, seed in _cases(frontal, 10):
-        moved = known(transformed(phantom.masks, inside, view=phantom.view, seed=seed))
+        moved = known(transform_masks(phantom.masks, inside, view=phantom.view, seed=seed))
         for name in ("pneumothorax", "pleural effusion", "consolidation"):
             assert moved[name].sum() >= 0.5 * known(phantom.masks)[name].sum()
             lungs = known(phantom.masks)["lungs"]
@@ -302,7 +303,7 @@ def test_findings_keep_half_of_their_area(frontal: list[Phantom]) -> None:
 def test_halves_are_those_of_the_patient(frontal: list[Phantom]) -> None:
     for phantom in frontal:
         is_right = right_half(phantom.masks, phantom.view)
-        lungs = parts_by_half(known(phantom.masks)["lungs"], is_right)
+        lungs = split_by_half(known(phantom.masks)["lungs"], is_right)
         for lung, side in zip(lungs, ("right", "left"), strict=True):
             # Where the lungs touch, less than a tenth of one may be told to be the other's.
             beyond = lung & ~grown(phantom.pleura[side], round(0.03 * SIZE))
@@ -312,7 +313,7 @@ def test_halves_are_those_of_the_patient(frontal: list[Phantom]) -> None:
             ("pleural effusion", phantom.lesions.fluid),
         ):
             mask = known(phantom.masks)[name]
-            for part, side in zip(parts_by_half(mask, is_right), ("right", "left"), strict=True):
+            for part, side in zip(split_by_half(mask, is_right), ("right", "left"), strict=True):
                 # Crumbs at the midline aside: a wrong midline cuts off more than a tenth.
                 share = part.sum() / mask.sum()
                 assert share > 0.1 if side in sides else share < 0.05
@@ -327,7 +328,7 @@ def test_where_there_are_no_halves(frontal: list[Phantom], lateral: Phantom) -> 
     assert halves is not None
     assert unknown is not None
     assert np.array_equal(halves, unknown)
-    one = parts_by_half(known(masks)["lungs"], halves)[0]
+    one = split_by_half(known(masks)["lungs"], halves)[0]
     assert right_half({"lungs": one}, "PA") is None
 
 
@@ -379,7 +380,7 @@ def test_no_lung_comes_between_an_effusion_and_its_base(frontal: list[Phantom]) 
     inside = replace(STILL, findings=STRONG.findings)
     for phantom, seed in _cases(frontal, 15):
         lungs, fluid = known(phantom.masks)["lungs"], known(phantom.masks)["pleural effusion"]
-        moved = known(transformed(phantom.masks, inside, view=phantom.view, seed=seed))
+        moved = known(transform_masks(phantom.masks, inside, view=phantom.view, seed=seed))
         after = moved["pleural effusion"]
         floats = [_gap(mask, lungs) for mask in (fluid, after)]
         assert floats[1] <= floats[0] + 0.01 * after.sum()
@@ -407,8 +408,8 @@ def test_a_consolidation_stays_in_the_lung_of_its_side(frontal: list[Phantom]) -
 
 def test_findings_without_lungs_go_with_the_body(frontal: list[Phantom]) -> None:
     masks: Masks = {**frontal[0].masks, "lungs": None}
-    moved = transformed(masks, STRONG, view="PA", seed=4)
-    body = transformed(masks, replace(STRONG, findings=None), view="PA", seed=4)
+    moved = transform_masks(masks, STRONG, view="PA", seed=4)
+    body = transform_masks(masks, replace(STRONG, findings=None), view="PA", seed=4)
     assert all(np.array_equal(known(moved)[name], mask) for name, mask in known(body).items())
 
 
@@ -416,8 +417,8 @@ def test_devices_move_by_themselves(frontal: list[Phantom]) -> None:
     line = np.zeros((SIZE, SIZE), dtype=np.bool_)
     line[:50, 45:47] = True
     masks: Masks = {**frontal[0].masks, "support devices": line}
-    moved = transformed(masks, STRONG, view="PA", seed=11)
-    body = transformed(masks, replace(STRONG, findings=None), view="PA", seed=11)
+    moved = transform_masks(masks, STRONG, view="PA", seed=11)
+    body = transform_masks(masks, replace(STRONG, findings=None), view="PA", seed=11)
     assert np.array_equal(known(moved)["heart"], known(body)["heart"])
     assert not np.array_equal(known(moved)["support devices"], known(body)["support devices"])
 
@@ -433,10 +434,10 @@ def _cases(phantoms: list[Phantom], seeds: int) -> Iterator[tuple[Phantom, int]]
 
 def test_mirrored_twice_is_the_original(frontal: list[Phantom]) -> None:
     masks: Masks = {**frontal[0].masks, "left lung": blot(), "edema": None}
-    once = mirrored(masks)
+    once = mirror_masks(masks)
     assert np.array_equal(known(once)["right lung"], np.fliplr(blot()))
     assert "left lung" not in once
-    twice = mirrored(once)
+    twice = mirror_masks(once)
     assert twice.keys() == masks.keys()
     assert all(np.array_equal(known(twice)[name], mask) for name, mask in known(masks).items())
 
@@ -447,8 +448,9 @@ def test_mirroring_is_a_choice(frontal: list[Phantom], lateral: Phantom) -> None
     some = sum(is_mirrored(replace(STRONG, mirror=0.3), seed) for seed in range(2000))
     assert abs(some - 600) < 4 * np.sqrt(2000 * 0.3 * 0.7)
     for phantom in (frontal[0], lateral):
-        plain = transformed(phantom.masks, STRONG, view=phantom.view, seed=1)
-        flipped = transformed(phantom.masks, replace(STRONG, mirror=1.0), view=phantom.view, seed=1)
+        plain = transform_masks(phantom.masks, STRONG, view=phantom.view, seed=1)
+        always = replace(STRONG, mirror=1.0)
+        flipped = transform_masks(phantom.masks, always, view=phantom.view, seed=1)
         for name, mask in known(plain).items():
             expected = mask if phantom.view == "LATERAL" else np.fliplr(mask)
             assert np.array_equal(known(flipped)[name], expected)
@@ -480,4 +482,4 @@ def test_amounts_are_checked(values: dict[str, Any], message: str) -> None:
 def test_masks_of_several_sizes_are_refused() -> None:
     masks: Masks = {"lungs": blot(), "heart": blot((64, 64))}
     with pytest.raises(InputError, match=r"\(64, 64\), \(96, 96\)"):
-        transformed(masks, STRONG, view="PA", seed=0)
+        transform_masks(masks, STRONG, view="PA", seed=0)

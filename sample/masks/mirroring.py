@@ -1,8 +1,8 @@
-"""Left and right exchanged in findings and words, for images that were mirrored.
+"""Exchange of left and right in text and findings, for mirrored images.
 
 Chambers of the heart keep their names: a mirrored left ventricle is still the left one. So do
-the verb ("left in place") and what is on both sides. A mirrored middle lobe lies where the lingula
-does, and is called that.
+the verb ("left in place") and bilateral findings. A mirrored middle lobe is where the lingula is,
+and is named so.
 """
 
 import re
@@ -37,21 +37,21 @@ _TERMS = re.compile(
 )
 
 
-def swap_words(text: str) -> str:
+def swap_sides_in_text(text: str) -> str:
     """English text with left and right exchanged, in words and radiologists' abbreviations.
 
-    Swapped twice it is what it was, but for the names of the lingula and the middle lobe.
+    Swapping twice restores the text, except for names of the lingula and the middle lobe.
     """
     return _TERMS.sub(_swapped, text)
 
 
-def swapped_sides(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings on their other side; what is bilateral or has no side stays."""
+def swap_sides_of_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings with sides exchanged; those that are bilateral or have no side are unchanged."""
     return tuple(
         replace(
             finding,
             side=_OTHER_SIDE.get(finding.side, finding.side) if finding.side else None,
-            detail=_OTHER_PLACE.get(finding.detail) or swap_words(finding.detail)
+            detail=_OTHER_PLACE.get(finding.detail) or swap_sides_in_text(finding.detail)
             if finding.detail
             else finding.detail,
         )

@@ -7,7 +7,7 @@ from roentgen.phantom.thorax import draw_thorax
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import Finding, Side
 from roentgen.record.radiograph import Report
-from sample.masks.laterality import swap_words, swapped_sides
+from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 
 SWAPPED = [
     ("small left pleural effusion", "small right pleural effusion"),
@@ -44,28 +44,28 @@ UNTOUCHED = [
 
 @pytest.mark.parametrize(("text", "other"), SWAPPED)
 def test_sides_are_swapped_and_swapped_back(text: str, other: str | None) -> None:
-    assert swap_words(text) == (
+    assert swap_sides_in_text(text) == (
         other or text.replace("left", "\0").replace("right", "left").replace("\0", "right")
     )
-    assert swap_words(swap_words(text)) == text
+    assert swap_sides_in_text(swap_sides_in_text(text)) == text
 
 
 @pytest.mark.parametrize("text", UNTOUCHED)
 def test_what_is_no_side_stays(text: str) -> None:
-    assert swap_words(text) == text
+    assert swap_sides_in_text(text) == text
 
 
 def test_a_mirrored_middle_lobe_is_where_the_lingula_is() -> None:
-    assert swap_words("right middle lobe pneumonia") == "lingula pneumonia"
-    assert swap_words("RML collapse") == "lingula collapse"
-    assert swap_words("Lingular opacity") == "Right middle lobe opacity"
-    assert swap_words("in the left lingula") == "in the right middle lobe"
+    assert swap_sides_in_text("right middle lobe pneumonia") == "lingula pneumonia"
+    assert swap_sides_in_text("RML collapse") == "lingula collapse"
+    assert swap_sides_in_text("Lingular opacity") == "Right middle lobe opacity"
+    assert swap_sides_in_text("in the left lingula") == "in the right middle lobe"
 
 
 @pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left"), (None, None)])
 def test_findings_change_sides(side: Side | None, other: Side | None) -> None:
     told = Finding(name="Consolidation", state="uncertain", side=side, severity="small")
-    (swapped,) = swapped_sides([told])
+    (swapped,) = swap_sides_of_findings([told])
     assert swapped == Finding(name="Consolidation", state="uncertain", side=other, severity="small")
 
 
@@ -75,12 +75,12 @@ def test_details_change_sides_and_both_sides_stay() -> None:
         Finding(name="Pneumonia", side="right", detail="middle lobe"),
         Finding(name="Support Devices", detail="right chest tube"),
     )
-    assert swapped_sides(told) == (
+    assert swap_sides_of_findings(told) == (
         Finding(name="Pleural Effusion", side="bilateral"),
         Finding(name="Pneumonia", side="left", detail="lingula"),
         Finding(name="Support Devices", detail="left chest tube"),
     )
-    assert swapped_sides(swapped_sides(told)) == told
+    assert swap_sides_of_findings(swap_sides_of_findings(told)) == told
 
 
 def test_the_labeler_reads_swapped_sides_from_swapped_reports() -> None:
@@ -90,10 +90,10 @@ def test_the_labeler_reads_swapped_sides_from_swapped_reports() -> None:
         truth = draw_lesions(rng, draw_thorax(rng), supine=False).findings
         report = write_report(rng, truth, ["PA"])
         swapped = Report(
-            findings=swap_words(report.findings or ""),
-            impression=swap_words(report.impression or ""),
+            findings=swap_sides_in_text(report.findings or ""),
+            impression=swap_sides_in_text(report.impression or ""),
         )
-        read, expected = label_report(swapped), swapped_sides(label_report(report))
+        read, expected = label_report(swapped), swap_sides_of_findings(label_report(report))
         assert read == expected
         sides += sum(finding.side in ("left", "right") for finding in read)
     assert sides > 100
