@@ -207,6 +207,12 @@ def save_full_size() -> Callable[[Path], Components]:
 
 
 @pytest.fixture(scope="session")
+def save_small() -> Callable[[Path], Path]:
+    """`save_small(folder)`: a small model folder; see `save_small_model`."""
+    return save_small_model
+
+
+@pytest.fixture(scope="session")
 def make_small_dataset() -> Callable[..., Path]:
     """Makes a small dataset; see `save_small_dataset`."""
     return save_small_dataset
