@@ -45,7 +45,7 @@ def test_prompts_that_need_reports_are_refused_at_once(
         "base": str(tmp_path / "no model"),
         "output": str(tmp_path / "run"),
         "steps": 2,
-        "batch": 4,
+        "batch_size": 4,
         "dry_run": dry_run,
         **changes,
     }
@@ -67,7 +67,7 @@ def test_a_held_out_split_needs_reports_too(
         seen.append(split.name)
 
     monkeypatch.setattr("train.checks.check_prompt_sources", check)
-    settings = {"base": "none", "output": str(tmp_path / "run"), "steps": 2, "batch": 4}
+    settings = {"base": "none", "output": str(tmp_path / "run"), "steps": 2, "batch_size": 4}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({**settings, "data": {"folder": str(small_dataset)}}))
     with pytest.raises(InputError, match="base model 'none' not found"):

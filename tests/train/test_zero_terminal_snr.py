@@ -58,7 +58,7 @@ def by_diffusers(model: Path, image: Image, solver: Any, **options: Any) -> np.n
 def test_a_model_trained_without_terminal_signal_draws_alike_in_diffusers(
     write: Callable[..., Path], fine_tune: Callable[..., Any]
 ) -> None:
-    objective = V_PREDICTION | {"zero_terminal_snr": True, "min_snr": 5}
+    objective = V_PREDICTION | {"zero_terminal_snr": True, "min_snr_gamma": 5}
     model = fine_tune(write(objective=objective)).folder / "model"
     saved = load_components(str(model)).scheduler.config
     assert (saved.prediction_type, saved.timestep_spacing) == ("v_prediction", "trailing")
@@ -87,7 +87,7 @@ def test_every_timestep_is_trained_even_the_one_without_signal(
         return draws
 
     monkeypatch.setattr(Plan, "draw", at_the_end)
-    objective = V_PREDICTION | {"zero_terminal_snr": True, "min_snr": 5}
+    objective = V_PREDICTION | {"zero_terminal_snr": True, "min_snr_gamma": 5}
     run = fine_tune(write(objective=objective))
     losses = run.metrics("loss")
     assert len(losses) == 2
