@@ -10,7 +10,7 @@ from eval.alignment.demographics import DEFINITION as PATIENTS
 from eval.alignment.judges import SEED, Judges
 from eval.alignment.laterality import ALL
 from eval.comparison import ComparisonConfig
-from eval.networks.classifiers import network_text
+from eval.networks.descriptions import classifier_text
 from eval.report.formatting import number
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, Line, Table
@@ -64,7 +64,7 @@ def definition(
         f"Thresholds: {_thresholds(asked.thresholds)}.",
         PATIENTS,
         _SIDES,
-        network_text(config, asked.findings.spec.image_size),
+        classifier_text(config, asked.findings.spec.image_size),
         BOOTSTRAP.format(samples=config.bootstrap, what=what) + " Shares: Wilson's interval.",
     ]
     if agreements:

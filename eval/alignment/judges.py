@@ -11,7 +11,6 @@ from eval.alignment.laterality import side_accuracy, sides_not_learnable
 from eval.alignment.scores import alignment
 from eval.comparison import ComparisonConfig
 from eval.finding_scores import not_learnable, resamples, thresholds_of
-from eval.networks.classifiers import trained
 from eval.networks.regimes import hold_out
 from eval.sets import Sets
 from roentgen.dataset.image_set import ImageSet
@@ -19,6 +18,7 @@ from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Classifier
 from roentgen.vision.half_films import HalfImages, Halves, half_images, shows_sides, side_labels
+from roentgen.vision.network_cache import NetworkCache
 
 SEED = 0  # of the judges' training
 
@@ -78,7 +78,7 @@ def judging_films(
 def finding_judge(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> Classifier:
     """The network that knows findings and views."""
     learnt, _ = judging_films(settings, config, sets)
-    return trained(config, SEED, learnt)
+    return NetworkCache(folder=config.caches_folder).classifier(learnt, config.classifier, SEED)
 
 
 def side_judge(
@@ -86,8 +86,9 @@ def side_judge(
 ) -> Classifier | None:
     """The network that knows findings in one half of a film; None if no film tells their sides."""
     halves, not_learned = _halves(config, judging_films(settings, config, sets)[0])
-    learned = len(not_learned) < len(config.findings)
-    return trained(config, SEED, halves) if learned else None
+    if len(not_learned) == len(config.findings):
+        return None
+    return NetworkCache(folder=config.caches_folder).classifier(halves, config.classifier, SEED)
 
 
 def judges(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> Judges:

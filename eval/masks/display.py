@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from eval.comparison import ComparisonConfig
 from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
-from eval.networks.segmenters import segmenter_text
+from eval.networks.descriptions import segmenter_text
 from eval.report.formatting import CEILING
 from eval.report.plots import Plot, dots
 from eval.report.section import Line, Pictures, Strip, Table

@@ -11,7 +11,6 @@ from eval.masks.scores import (
     mask_patients,
     structure_score,
 )
-from eval.networks.segmenters import trained_segmenter, with_masks
 from eval.report.section import PageSection
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import check_structures
@@ -19,6 +18,7 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate, Floats
 from roentgen.metrics.paired_scores import MEAN, Score, mean_of, share
+from roentgen.vision.network_cache import NetworkCache
 from roentgen.vision.segmenter import FOLD, Segmenter
 
 SEED = 0  # of the segmenter's training
@@ -50,7 +50,7 @@ class Masks(Domain[MasksConfig]):
             title="Masks: are structures where the masks place them?",
             definition=definition(
                 self.config,
-                *(len(with_masks(s, segmenter.spec.structures)) for s in (sets.train, sets.test)),
+                *(len(s.with_masks(segmenter.spec.structures)) for s in (sets.train, sets.test)),
             ),
             numbers=numbers,
             summary=summary(numbers),
@@ -65,7 +65,10 @@ class Masks(Domain[MasksConfig]):
 
     def segmenter(self) -> Segmenter:
         """The segmenter of the real train split."""
-        return trained_segmenter(self.config, self.settings.structures, SEED, self.sets.train)
+        cache = NetworkCache(folder=self.config.caches_folder)
+        return cache.segmenter(
+            self.sets.train, self.settings.structures, self.config.segmenter, SEED
+        )
 
     def _of_set(self, images: ImageSet, found: ImageScores) -> MaskFidelity:
         weights = resamples(mask_patients(images), self.config.bootstrap, self.config.seed)

@@ -6,8 +6,8 @@ from typing import Any
 from eval.comparison import ComparisonConfig
 from eval.masks.display import DICE
 from eval.masks.scores import FALSE_POSITIVE_AREA
+from eval.networks.descriptions import segmenter_text
 from eval.networks.regimes import Training
-from eval.networks.segmenters import segmenter_text
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, Line, Table
 from eval.segmentation.config import SegmentationConfig

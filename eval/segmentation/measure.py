@@ -10,18 +10,17 @@ from eval.finding_scores import resamples
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
 from eval.masks.scores import image_scores, structure_score
-from eval.networks.classifiers import cached
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
-from eval.networks.segmenters import segmenter_key, train, with_masks
 from eval.report.section import PageSection
 from eval.segmentation.config import SegmentationConfig
 from eval.segmentation.display import definition, entry, plots, summary, tables
-from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.metrics.paired_scores import MEAN, Gain, Score, difference, gain, mean_of
+from roentgen.vision.network_cache import NetworkCache, segmenter_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,7 @@ class Segmentation(Domain[SegmentationConfig]):
         if settings.synthetic_alone:
             wanted.append(Regime(kind="synthetic"))
         rows, _ = hold_out(self.sets.train.patients, settings.fraction, self.config.seed)
-        train = with_masks(self.sets.train.take(rows), settings.structures)
+        train = self.sets.train.take(rows).with_masks(settings.structures)
         made = len(self.sets.synthetic[self.sets.main])
         every, not_measured = trainings(wanted, settings.seeds, train.patients, made)
         return SegmentationPlan(
@@ -109,7 +108,7 @@ class Segmentation(Domain[SegmentationConfig]):
                 self.config,
                 settings,
                 len(plan.train),
-                len(with_masks(test, settings.structures)),
+                len(test.with_masks(settings.structures)),
                 self.sets.main,
             ),
             numbers={"set": self.sets.main, "trained": trained, "gains": gains},
@@ -122,16 +121,17 @@ class Segmentation(Domain[SegmentationConfig]):
         """Dice and false positives (N, structures) of a segmenter on the held-out radiographs."""
         structures, test = self.settings.structures, self.sets.test
         made = self.sets.synthetic[self.sets.main].take(training.synthetic)
-        together = [s for s in (self.plan.train.take(training.real), made) if len(s)]
-        key = segmenter_key(self.config, structures, training.seed, *together)
-        file = f"segmentation-{fingerprint_of([key, test.key])}.safetensors"
+        together = join(s for s in (self.plan.train.take(training.real), made) if len(s))
+        cache = NetworkCache(folder=self.config.caches_folder)
+        network = together, structures, self.config.segmenter, training.seed
+        key = fingerprint_of([segmenter_key(*network), test.key])
 
         def find() -> list[Floats]:
-            segmenter = train(self.config, structures, training.seed, *together)
+            segmenter = cache.train_segmenter(*network)
             found = image_scores(test, segmenter, self.config.seed)
             return [found.dice, found.false_positives]
 
-        return cached(self.config.caches_folder / file, 2, find)
+        return cache.arrays(f"segmentation-{key}", 2, find)
 
 
 def gains_over_real(scores: dict[Regime, dict[str, Score]]) -> dict[str, dict[str, Gain]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from eval.comparison import ComparisonConfig
-from eval.networks.classifiers import network_text
+from eval.networks.descriptions import classifier_text
 from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
@@ -69,7 +69,7 @@ def definition(
         f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
         "samples its own weights, order, patients (of a fraction; smaller ones are contained in "
         "larger ones) and synthetic images, the same in all regimes.",
-        network_text(config, size),
+        classifier_text(config, size),
         "AUROC of each finding, present against absent; 0.5 is chance. " + F1_DEFINITION,
         BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
         + " It covers the choice of patients, not of the training seed.",

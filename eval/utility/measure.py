@@ -9,7 +9,6 @@ from tqdm import tqdm
 from eval.domain import Domain
 from eval.finding_scores import not_learnable
 from eval.leakage import held_out_prompts, named_patients
-from eval.networks.classifiers import Phase, predicted
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.subgroups import groups_of
@@ -21,6 +20,7 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.record.findings import FindingName
+from roentgen.vision.network_cache import NetworkCache, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,4 +174,5 @@ class Utility(Domain[UtilityConfig]):
                 Phase(images=real, steps=rest, learning_rate=lower),
             ]
         judged = [self.sets.test, self.plan.validation]
-        return predicted(self.config, training.seed, phases, judged)
+        cache = NetworkCache(folder=self.config.caches_folder)
+        return cache.probabilities(phases, classifier, training.seed, judged)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indices
-from roentgen.dataset.structure_masks import UNKNOWN, masks_of
+from roentgen.dataset.structure_masks import UNKNOWN, is_any_known, masks_of, structures_shown
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.record.findings import FINDING_NAMES, FindingName
@@ -35,6 +35,10 @@ class LabeledImages(Protocol):
     @property
     def images(self) -> Images:
         """The pixels."""
+
+    @property
+    def findings(self) -> tuple[FindingName, ...]:
+        """The columns of the labels."""
 
     @property
     def labels(self) -> NDArray[np.float32]:
@@ -82,6 +86,16 @@ class ImageSet:
     def labeled(self, findings: Sequence[FindingName], not_mentioned: NotMentioned) -> Self:
         """The same radiographs with these columns of labels."""
         return replace(self, findings=tuple(findings), not_mentioned=not_mentioned)
+
+    def with_masks(self, structures: Sequence[str]) -> Self:
+        """The radiographs of which a structure is known."""
+        shown = {split: structures_shown(split) for split in self.splits}
+        items = []
+        for item, radiograph in enumerate(self.without_images()):
+            split, row = self.place(item)
+            if is_any_known(radiograph, shown[split](row), structures):
+                items.append(item)
+        return self.take(np.array(items, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.rows)

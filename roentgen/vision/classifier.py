@@ -211,7 +211,7 @@ def train_classifier(
     seed: int,
     start: Classifier | None = None,
     device: torch.device | str = "cpu",
-    watch: Callable[[int, float], None] | None = None,
+    watch: Callable[[int, float], object] | None = None,
 ) -> Classifier:
     """Train on (N, H, W) images, `label_matrix` and `view_indices`; equal seeds, equal networks.
 

@@ -43,6 +43,7 @@ class HalfImages:
     """Both halves of frontal images, each labeled with what is present on that side."""
 
     images: Halves  # 2 N
+    findings: tuple[FindingName, ...]
     labels: NDArray[np.float32]  # 2 N, findings
     views: NDArray[np.int64]
     key: str
@@ -55,6 +56,7 @@ def half_images(images: ImageSet) -> HalfImages:
     labels = side_labels(frontal.radiographs, frontal.findings, frontal.not_mentioned)
     return HalfImages(
         images=Halves(frontal.images),
+        findings=frontal.findings,
         labels=labels.transpose(0, 2, 1).reshape(2 * len(frontal), -1),
         views=np.repeat(frontal.views, 2),
         key=fingerprint_of([frontal.key, "halves"]),

@@ -7,6 +7,7 @@ import numpy as np
 
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import label_matrix, view_indices
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName
@@ -24,7 +25,6 @@ from sample.screening.gates.sides import asked_sides, sided_findings, sides_gate
 from sample.screening.gates.view import view_gate
 from sample.screening.label_agreement import Auditor
 from sample.screening.proxy import (
-    best_device,
     check_cases,
     proxy_and_auditor,
     side_network,
@@ -113,7 +113,7 @@ def _gates(
         yield quality_gate(config.quality, held_out, min_cases=min_cases)
     if config.outliers:
         o = config.outliers
-        extractor = load_extractor(o.extractor, o.weights, best_device())
+        extractor = load_extractor(o.extractor, o.weights, this_launch().device())
         lot = numpy_generator(config.seed, "outliers").permutation(len(train.images))[: o.films]
         films = train.take(np.sort(lot))
         yield outliers_gate(o, extractor, films.images, held_out, min_cases=min_cases)

@@ -4,23 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint
-from roentgen.dataset.image_set import ImageSet, LabeledImages
+from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import label_matrix
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FINDING_NAMES, FindingName
-from roentgen.storage import whole_folder
 from roentgen.vision.classifier import (
     Classifier,
     load_classifier,
-    settings_key,
-    train_classifier,
 )
 from roentgen.vision.half_films import SIDES, half_images, one_side
+from roentgen.vision.network_cache import NetworkCache
 from sample.screening.config import ProxyConfig, ReferenceConfig
 
 
@@ -58,7 +55,7 @@ def the_proxy(
     """
     if config.folder is None:
         return trained(config, findings, films, caches, seed)
-    proxy = load_classifier(config.folder, best_device())
+    proxy = load_classifier(config.folder, this_launch().device())
     lacking = [name for name in findings if name not in proxy.spec.findings]
     if lacking:
         raise InputError(
@@ -88,8 +85,8 @@ def trained(
     config: ProxyConfig, findings: Sequence[FindingName], films: ImageSet, caches: Path, seed: int
 ) -> Classifier:
     """A network that learns findings, all if none is named, and views from these films."""
-    findings = findings or FINDING_NAMES
-    return _kept(config, findings, films.labeled(findings, config.not_mentioned), caches, seed)
+    labeled = films.labeled(findings or FINDING_NAMES, config.not_mentioned)
+    return NetworkCache(folder=caches, progress=True).classifier(labeled, config.classifier, seed)
 
 
 def side_network(
@@ -105,37 +102,4 @@ def side_network(
                 f"sides: only {told} real films to learn from have {name} on one side (at least "
                 f"{config.min_cases} of each needed): name the findings to judge in sides.findings"
             )
-    return _kept(config, findings, halves, caches, seed)
-
-
-def _kept(
-    config: ProxyConfig,
-    findings: Sequence[FindingName],
-    films: LabeledImages,
-    caches: Path,
-    seed: int,
-) -> Classifier:
-    """A network trained on these films and labels, or as it was kept when that was done before."""
-    said = fingerprint_of(np.nan_to_num(films.labels, nan=-1).tolist())
-    key = fingerprint_of([films.key, said, list(findings), settings_key(config.classifier), seed])
-    folder = caches / f"proxy-{key}"
-    if not folder.exists():
-        what = ", ".join(findings)
-        print(f"screen: learning {what} from {len(films.images)} real images", flush=True)  # noqa: T201
-        network = train_classifier(
-            films.images,
-            films.labels,
-            films.views,
-            findings=findings,
-            config=config.classifier,
-            seed=seed,
-            device=best_device(),
-        )
-        with whole_folder(folder) as partial:
-            network.save(partial)
-    return load_classifier(folder, best_device())
-
-
-def best_device() -> torch.device:
-    """A GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return NetworkCache(folder=caches, progress=True).classifier(halves, config.classifier, seed)

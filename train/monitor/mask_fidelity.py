@@ -4,7 +4,6 @@ ControlNets begin to follow masks suddenly, and the loss does not show it, so th
 best Dice is saved. A segmenter trained on the training split reads the images.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
-from tqdm import tqdm
 
-from roentgen.config import config_to_dict
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
@@ -29,19 +26,15 @@ from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.overlay import outlined
-from roentgen.manifest import fingerprint_of
 from roentgen.metrics.images.dice import dice
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.findings import states
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.storage import write_file, write_json
+from roentgen.vision.network_cache import NetworkCache
 from roentgen.vision.segmenter import (
-    SPEC_FILE,
     Segmenter,
-    SegmenterConfig,
-    load_segmenter,
-    train_segmenter,
 )
 from train.config import RunConfig
 from train.config_sections import Attention, MaskFidelityConfig
@@ -144,12 +137,11 @@ def prepare_mask_fidelity(
     The main process trains; the others wait.
     """
     structures = config.condition_structures()
-    ids = hashlib.sha256("\n".join(inputs.split.ids).encode()).hexdigest()
-    known = [inputs.dataset.fingerprint, inputs.split.name, ids, list(structures)]
-    key = fingerprint_of([*known, config_to_dict(measured.segmenter), config.seed])
-    place = (config.data.caches or config.output / "caches") / f"segmenter-{key}"
-    if accelerator.is_main_process and not (place / SPEC_FILE).exists():
-        train_on(inputs, structures, measured.segmenter, config.seed).save(place)
+    caches = config.data.caches or config.output / "caches"
+    cache = NetworkCache(folder=caches, device=accelerator.device, progress=True)
+    network = inputs.split, structures, measured.segmenter, config.seed
+    if accelerator.is_main_process:
+        cache.segmenter(*network)
     accelerator.wait_for_everyone()
     (style,) = config.mixture()
     return MaskFidelity(
@@ -163,23 +155,8 @@ def prepare_mask_fidelity(
             seed=config.seed,
         ),
         structures=structures,
-        segmenter=load_segmenter(place, accelerator.device),
+        segmenter=cache.segmenter(*network),
     )
-
-
-def train_on(
-    inputs: Inputs, structures: tuple[str, ...], config: SegmenterConfig, seed: int
-) -> Segmenter:
-    """A segmenter trained on the run's training split."""
-    with tqdm(total=config.steps, desc="segmenter", unit="step") as bar:
-        return train_segmenter(
-            inputs.split.images,
-            inputs.split.masks(structures),
-            structures=structures,
-            config=config,
-            seed=seed,
-            watch=lambda step, loss: bar.update(),
-        )
 
 
 def choose_prompts(

@@ -208,7 +208,7 @@ def test_embeddings_and_networks_are_kept(
         pytest.fail("made again")
 
     monkeypatch.setattr(ClipModel, "encode_images", again)
-    monkeypatch.setattr("eval.networks.classifiers.train_classifier", again)
+    monkeypatch.setattr("roentgen.vision.network_cache.train_classifier", again)
     domains_of(config, sets)["alignment"].precompute()
     assert domains_of(config, sets)["alignment"].measure().numbers == part.numbers
 

@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on_and_a_damaged_file_is_made_again(
             raise KeyboardInterrupt
         return train_classifier(*args, **options)
 
-    monkeypatch.setattr("eval.networks.classifiers.train_classifier", counted)
+    monkeypatch.setattr("roentgen.vision.network_cache.train_classifier", counted)
     with pytest.raises(KeyboardInterrupt):
         domains_of(config, sets)["utility"].precompute()
     domains_of(config, sets)["utility"].precompute()
