@@ -17,6 +17,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from roentgen.config import load_config
+from roentgen.preparation.config import READERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("roentgen", "train", "sample", "eval")
@@ -293,10 +294,17 @@ def test_the_tree_is_that_of_the_files() -> None:
         if path.name != "__init__.py"
     }
     modules = {path for path in listed if path.endswith(".py") and path.split("/")[0] in PACKAGES}
-    missing, gone = sorted(files - modules), sorted(modules - files)
+    readers = {f"{reader.__module__.replace('.', '/')}.py" for reader in READERS.values()}
+    missing, gone = sorted(files - modules - readers), sorted(modules - files)
     assert (missing, gone) == ([], [])
     assert [path for path in listed if not (ROOT / path).exists()] == []
     assert [path for path, phrase in listed.items() if not phrase] == []
+
+
+def test_every_corpus_is_listed() -> None:
+    table = read("docs/data.md")
+    names = [name for name in READERS if name != "table"]
+    assert [name for name in names if f"configs/data/{name}.yaml" not in table] == []
 
 
 # Python

@@ -88,6 +88,7 @@ class CandidPtxReader(ImageCorpusReader[CandidPtxConfig]):
     section = "candid_ptx"
     source = "CANDID-PTX"
     license = LICENSE
+    has_reports = True
 
     def plan(self) -> CorpusPlan:
         """The images that the table of reports names."""

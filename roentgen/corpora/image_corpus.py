@@ -1,16 +1,22 @@
 """Shared head of the readers of image corpora: settings, split, license, and an image's record."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.image_files import wrong_root
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit, encode_png, prepare_image
 from roentgen.manifest import License
 from roentgen.record.radiograph import Radiograph, Split
 from roentgen.record.splits import SplitRules
+
+_EXAMPLE = "as configs/data/mimic_cxr_jpg.yaml does"
+WITH_REPORTS = f"use a dataset that was prepared with reports ({_EXAMPLE})"
+WITH_PATIENTS = f"use a dataset that was prepared with it ({_EXAMPLE})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +66,16 @@ Config = TypeVar("Config", bound=HasRoot)
 
 
 @dataclass(frozen=True)
-class ImageCorpusReader(Generic[Config]):
-    """Head of a reader; see `roentgen.corpora.reader.CorpusReader` for what it adds."""
+class ImageCorpusReader(ABC, Generic[Config]):
+    """Head of a reader; see `roentgen.corpora.reader.CorpusReader` for `plan` and `read`."""
 
     section: ClassVar[str]  # of the configuration, for messages
     source: ClassVar[str]
     license: ClassVar[License]
     published_splits: ClassVar[tuple[str, ...]] = ()  # names that split.published may have
+    has_reports: ClassVar[bool] = False
+    report_setting: ClassVar[str | None] = None  # gives the reports, where they are a choice
+    patient_settings: ClassVar[Mapping[str, str]] = {}  # give age, sex and race, as above
 
     config: Config
     split: SplitRules
@@ -81,6 +90,35 @@ class ImageCorpusReader(Generic[Config]):
     def licenses(self) -> Sequence[License]:
         """The terms of the corpus."""
         return (self.license,)
+
+    @abstractmethod
+    def plan(self) -> CorpusPlan:
+        """A cheap scan. Raises InputError for a folder that is not the corpus."""
+
+    @abstractmethod
+    def read(self, item: Any) -> Sequence[Radiograph | Unmapped]:
+        """The radiograph of one item, and the values of its image file that are lost."""
+
+    def gives_section(self, section: str) -> bool:
+        """Whether the reports have this section, with these settings."""
+        return self.has_reports
+
+    @classmethod
+    def report_remedy(cls) -> str:
+        """What to do about missing reports."""
+        if cls.report_setting is not None:
+            return f"prepare it again with {cls.section}.{cls.report_setting} ({_EXAMPLE})"
+        if not cls.has_reports:
+            return f"{cls.section} has no reports, so use a corpus that has ({_EXAMPLE})"
+        return WITH_REPORTS
+
+    @classmethod
+    def patient_remedy(cls, known: str) -> str:
+        """What to do where no patient's age, sex or race (`known`) is given."""
+        if known in cls.patient_settings:
+            setting = f"{cls.section}.{cls.patient_settings[known]}"
+            return f"prepare it again with {setting} ({_EXAMPLE})"
+        return WITH_PATIENTS
 
     def wrong_root(self, expected: str) -> InputError:
         """The error for a root folder that does not hold the corpus."""

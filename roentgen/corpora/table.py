@@ -115,6 +115,8 @@ class TableReader(ImageCorpusReader[TableConfig]):
     """Reads a table of image paths."""
 
     section = "table"
+    has_reports = True
+    report_setting = "report"
 
     def __post_init__(self) -> None:
         if self.split.column is None:
@@ -124,6 +126,10 @@ class TableReader(ImageCorpusReader[TableConfig]):
     def licenses(self) -> Sequence[License]:
         """All licenses that rows may name."""
         return self.config.licenses
+
+    def gives_section(self, section: str) -> bool:
+        """Whether the section has a column."""
+        return getattr(self.config.report, section, None) is not None
 
     @cached_property
     def _columns(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from roentgen.corpora.candid_ptx import CandidPtxConfig, CandidPtxReader
 from roentgen.corpora.chexpert.chexpert import ChexpertConfig, ChexpertReader
 from roentgen.corpora.drr_rate import DrrRateConfig, DrrRateReader
+from roentgen.corpora.image_corpus import ImageCorpusReader
 from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.corpora.mimic.mimic_cxr import MimicCxrConfig, MimicCxrReader
 from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
@@ -22,17 +23,11 @@ from roentgen.corpora.vindr import VindrConfig, VindrReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit
 from roentgen.preparation.postprocess import ReportRules
-from roentgen.preparation.prompt_sources import (
-    PATIENT_SETTINGS,
-    WITHOUT_REPORTS,
-    patient_remedy,
-    report_remedy,
-)
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.splits import SplitRules
 from roentgen.setting_checks import require_range
 
-READERS = {
+READERS: dict[str, type[ImageCorpusReader[Any]]] = {
     "table": TableReader,
     "mimic_cxr": MimicCxrReader,
     "mimic_cxr_jpg": MimicCxrJpgReader,
@@ -48,21 +43,6 @@ READERS = {
     "image_folder": ImageFolderReader,
 }
 CORPORA = ("phantom", *READERS)  # the sections, of which one is given
-
-
-def gives_section(corpus: str, settings: Any, section: str) -> bool:
-    """Whether a corpus with these settings has this section in its reports."""
-    match corpus:
-        case "mimic_cxr_jpg":
-            return settings.reports is not None
-        case "chexpert":
-            return settings.plus is not None
-        case "padchest":
-            return section == "findings" and settings.reports
-        case "table" | "image_folder":
-            return getattr(settings.report, section, None) is not None
-        case _:
-            return corpus not in WITHOUT_REPORTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,26 +111,29 @@ class PrepareConfig:
             raise InputError("split is missing: see split in --help")
         if given == ["phantom"] and self.split is not None:
             raise InputError("split does not go with phantom: set the split's sizes in phantom")
-        if self.filter is not None:
-            self._check_filter(given[0], self.filter)
         require_range(self, "size", at_least=1)
         require_range(self, "workers", at_least=1, note="or null")
         require_range(self, "max_bad_share", at_least=0, at_most=1)
+        if self.filter is not None and self.phantom is None:
+            self._check_filter(self.filter, READERS[given[0]])
 
-    def _check_filter(self, corpus: str, rules: RadiographFilter) -> None:
-        """Raises InputError where nothing would pass, as the corpus lacks what the filter needs."""
+    def _check_filter(self, rules: RadiographFilter, reader: type[ImageCorpusReader[Any]]) -> None:
+        """Raise InputError where the filter needs what this corpus does not give: nothing passes."""
         name = "filter" if rules.preset is None else f"filter.preset {rules.preset}"
+        corpus = reader.section
         settings = getattr(self, corpus)
-        if rules.section is not None and not gives_section(corpus, settings, rules.section):
+        assert self.split is not None
+        made = reader(settings, self.split, self.size, self.fit, self.seed)
+        if rules.section is not None and not made.gives_section(rules.section):
             raise InputError(
                 f"{name} needs the report section {rules.section!r}, which {corpus} does not give: "
-                f"{report_remedy({corpus: settings})}, or set another filter"
+                f"{reader.report_remedy()}, or set another filter"
             )
         for known in rules.known or ():
-            if getattr(settings, PATIENT_SETTINGS[known], "") is None:
+            if getattr(settings, reader.patient_settings.get(known, ""), "") is None:
                 raise InputError(
                     f"{name} needs the patient's {known}, which {corpus} does not give: "
-                    f"{patient_remedy({corpus: settings}, known)}, or set another filter"
+                    f"{reader.patient_remedy(known)}, or set another filter"
                 )
 
 
@@ -159,7 +142,5 @@ def make_reader(config: PrepareConfig) -> CorpusReader:
     if config.phantom is not None:
         return PhantomReader(config.phantom, config.size, config.seed)
     name = next(name for name in READERS if getattr(config, name) is not None)
-    reader: CorpusReader = READERS[name](
-        getattr(config, name), config.split, config.size, config.fit, config.seed
-    )
-    return reader
+    assert config.split is not None
+    return READERS[name](getattr(config, name), config.split, config.size, config.fit, config.seed)

@@ -8,24 +8,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from roentgen.corpora.image_corpus import WITH_PATIENTS, WITH_REPORTS, ImageCorpusReader
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
 from roentgen.errors import InputError
+from roentgen.preparation.config import READERS
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import SECTIONS, PromptStyle
-
-# The setting of a data recipe that gives a corpus its reports, where they are a choice.
-REPORT_SETTINGS = {
-    "mimic_cxr": "mimic_cxr.reports",
-    "mimic_cxr_jpg": "mimic_cxr_jpg.reports",
-    "chexpert": "chexpert.plus",
-    "padchest": "padchest.reports",
-    "table": "table.report",
-    "image_folder": "image_folder.report",
-}
-WITHOUT_REPORTS = ("nih", "vindr", "siim_acr", "rsna", "drr_rate")
-# The setting that gives MIMIC-CXR what is known of a patient.
-PATIENT_SETTINGS = {"age": "patients", "sex": "patients", "race": "admissions"}
-_EXAMPLE = "as configs/data/mimic_cxr_jpg.yaml does"
 
 
 def check_prompt_sources(
@@ -51,7 +39,7 @@ def check_prompt_sources(
             if not pc.any(pc.is_valid(split.column(known))).as_py():
                 raise InputError(
                     f"{name} needs the patient's {known}, but {where} has one: "
-                    f"{patient_remedy(prepared, known)}, or set another data.filter"
+                    f"{_patient_remedy(prepared, known)}, or set another data.filter"
                 )
     for style in styles:
         sections = [SECTIONS[style.text]] if style.text in SECTIONS else []
@@ -67,21 +55,17 @@ def check_prompt_sources(
 
 def report_remedy(prepared: Mapping[str, Any]) -> str:
     """What to do about missing reports; `prepared` is the configuration of the preparation."""
-    for corpus, setting in REPORT_SETTINGS.items():
-        if prepared.get(corpus) is not None:
-            return f"prepare it again with {setting} ({_EXAMPLE})"
-    for corpus in WITHOUT_REPORTS:
-        if prepared.get(corpus) is not None:
-            return f"{corpus} has no reports, so use a corpus that has ({_EXAMPLE})"
-    return f"use a dataset that was prepared with reports ({_EXAMPLE})"
+    reader = _reader(prepared)
+    return WITH_REPORTS if reader is None else reader.report_remedy()
 
 
-def patient_remedy(prepared: Mapping[str, Any], known: str) -> str:
-    """What to do where no patient's age, sex or race is known; `prepared` as above."""
-    for corpus in ("mimic_cxr", "mimic_cxr_jpg"):
-        if prepared.get(corpus) is not None:
-            return f"prepare it again with {corpus}.{PATIENT_SETTINGS[known]} ({_EXAMPLE})"
-    return f"use a dataset that was prepared with it ({_EXAMPLE})"
+def _patient_remedy(prepared: Mapping[str, Any], known: str) -> str:
+    reader = _reader(prepared)
+    return WITH_PATIENTS if reader is None else reader.patient_remedy(known)
+
+
+def _reader(prepared: Mapping[str, Any]) -> type[ImageCorpusReader[Any]] | None:
+    return next((READERS[name] for name in READERS if prepared.get(name) is not None), None)
 
 
 def _has_section(split: RadiographSplit, sections: Sequence[str]) -> bool:

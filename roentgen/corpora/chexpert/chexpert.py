@@ -109,6 +109,12 @@ class ChexpertReader(ImageCorpusReader[ChexpertConfig]):
     source = "CheXpert"
     license = LICENSE
     published_splits = ("official",)
+    has_reports = True
+    report_setting = "plus"
+
+    def gives_section(self, section: str) -> bool:
+        """Whether there are reports."""
+        return self.config.plus is not None
 
     def plan(self) -> CorpusPlan:
         """Scan the tables and list the folders."""

@@ -67,6 +67,10 @@ class MimicCxrJpgReader(MimicReader[MimicCxrJpgConfig]):
     section = "mimic_cxr_jpg"
     source = "MIMIC-CXR-JPG"
 
+    def gives_section(self, section: str) -> bool:
+        """Whether there are reports."""
+        return self.config.reports is not None
+
     def plan(self) -> CorpusPlan:
         """Scan the tables and list the folders."""
         c = self.config

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar, get_args
+from typing import ClassVar, NamedTuple, TypeVar, get_args
 
 from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
 from roentgen.corpora.mimic.patients import Patient, Patients, age_at
@@ -151,6 +151,9 @@ class MimicReader(ImageCorpusReader[Settings]):
 
     license = LICENSE
     published_splits = ("official", "p19")
+    has_reports = True
+    report_setting = "reports"
+    patient_settings: ClassVar = {"age": "patients", "sex": "patients", "race": "admissions"}
 
     def scan_images(
         self, scan: Scan, rows: Iterable[MimicRow], files: FolderListing, sources: MimicSources

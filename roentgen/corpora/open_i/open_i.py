@@ -75,6 +75,7 @@ class OpenIReader(ImageCorpusReader[OpenIConfig]):
     section = "open_i"
     source = "Open-i"
     license = LICENSE
+    has_reports = True
 
     def plan(self) -> CorpusPlan:
         """The images that the reports name; a report without any is excluded."""

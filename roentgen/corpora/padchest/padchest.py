@@ -74,6 +74,12 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
     section = "padchest"
     source = "PadChest"
     license = LICENSE
+    has_reports = True
+    report_setting = "reports"
+
+    def gives_section(self, section: str) -> bool:
+        """The reports are one section."""
+        return section == "findings" and self.config.reports
 
     def plan(self) -> CorpusPlan:
         """Scan the table and list the folders."""

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
@@ -25,13 +24,11 @@ from roentgen.errors import run_program
 from roentgen.preparation.config import READERS
 from roentgen.prepare import main
 from roentgen.record.radiograph import Radiograph, Report
-
-if TYPE_CHECKING:
-    from tests.roentgen.corpora.conftest import Corpus
+from tests.roentgen.corpora.corpus_tree import CorpusTree
 
 CONFIGS = Path(__file__).parents[3] / "configs/data"
 HUGE = (20000, 10000)  # width, height: 200 megapixels
-Make = Callable[[str], "Corpus"]
+Make = Callable[[str], CorpusTree]
 every_corpus = pytest.mark.parametrize("name", READERS)
 
 
@@ -90,7 +87,7 @@ def prepare(
     for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(corpus: "Corpus", *overrides: str) -> Ended:
+    def run(corpus: CorpusTree, *overrides: str) -> Ended:
         recipe = CONFIGS / f"{corpus.name}.yaml"
         if corpus.name == "table":
             recipe = corpus.root / "recipe.yaml"
@@ -110,7 +107,7 @@ def prepare(
     return run
 
 
-def bomb(corpus: "Corpus") -> bytes:
+def bomb(corpus: CorpusTree) -> bytes:
     """A few bytes whose header promises 200 megapixels."""
     data = bytearray(corpus.film(0))
     width, height = HUGE
@@ -138,7 +135,7 @@ def with_tags(film: bytes, **tags: object) -> bytes:
     return file.getvalue()
 
 
-def damages(corpus: "Corpus") -> list[tuple[bytes, str]]:
+def damages(corpus: CorpusTree) -> list[tuple[bytes, str]]:
     """Contents of a bad file, and what is to be said of each."""
     whole = corpus.film(0)
     flat = corpus.encode(np.full((48, 64), 90, np.uint8))
@@ -365,7 +362,7 @@ def test_of_two_files_of_one_name_none_is_taken(
 
 
 PLUS = ("indication", "comparison", "age", "sex", "race")
-IMPRESSION = "--keep={section: impression, min_characters: 3}"
+IMPRESSION = "--filter={section: impression, min_characters: 3}"
 
 
 @pytest.mark.parametrize("name", ["mimic_cxr", "mimic_cxr_jpg"])
@@ -393,7 +390,7 @@ def test_studies_of_mimic_that_lack_something(
         films[2]: damaged,
         "s59999999": ("study without images", "yes"),
     }
-    whole = (f"--{name}.complete=true", f"--{name}.require_report=false", "--keep=null")
+    whole = (f"--{name}.complete=true", f"--{name}.require_report=false", "--filter=null")
     ended = prepare(corpus, limit, "--overwrite=true", *whole)
     ended.check()
     assert ended.excluded == {films[2]: damaged, "s59999999": ("study without images", "no")}

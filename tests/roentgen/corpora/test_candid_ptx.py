@@ -14,6 +14,7 @@ from roentgen.imaging.images import decode, encode_png
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 RULES = SplitRules(fractions=Fractions(train=0.5, validate=0, test=0.5))
 SQUARE = " ".join([f"{304 + 1024 * 304} 304"] + ["720 304"] * 303)
@@ -112,3 +113,13 @@ def test_wrong_roots_and_columns_are_told(tmp_path: Path) -> None:
     (tmp_path / "chest_tube.csv").write_text("SOP,mask_rle\n")
     with pytest.raises(InputError, match=r"chest_tube\.csv has no column 'anon_SOPUID'"):
         reader(tmp_path).plan()
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["filename", "SOPInstanceUID", "StudyInstanceUID", "EncodedPixels", "Report"]
+    corpus = CorpusTree("candid_ptx", "dicom", root, root / "Pneumothorax_reports.csv", header)
+    for number in range(IMAGES):
+        row = [f"P{number}_1", f"1.2.{number}", f"1.9.{number}", "-1", "IMPRESSION: Clear."]
+        corpus.add(f"1.2.{number}", f"dataset/1.2.{number}", row)
+    return corpus

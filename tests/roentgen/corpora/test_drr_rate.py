@@ -11,6 +11,7 @@ from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 OFFICIAL = SplitRules(published="official")
 
@@ -96,3 +97,21 @@ def test_bad_names_labels_and_roots_are_told(tmp_path: Path) -> None:
     (tmp_path / "multi_abnormality_labels/train_predicted_labels.csv").write_text("ImageName,X\n")
     with pytest.raises(InputError, match="has no column 'Medical material'"):
         reader(tmp_path).plan()
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    labels = ["Medical material", "Arterial wall calcification", "Cardiomegaly"]
+    labels += ["Pericardial effusion", "Coronary artery wall calcification", "Hiatal hernia"]
+    labels += ["Lymphadenopathy", "Emphysema", "Atelectasis", "Lung nodule", "Lung opacity"]
+    labels += ["Pulmonary fibrotic sequela", "Pleural effusion", "Mosaic attenuation pattern"]
+    labels += ["Peribronchial thickening", "Consolidation", "Bronchiectasis"]
+    labels += ["Interlobular septal thickening"]
+    table = root / "multi_abnormality_labels/train_predicted_labels.csv"
+    corpus = CorpusTree("drr_rate", "png", root, table, ["ImageName", *labels])
+    for number in range(1, IMAGES + 1):
+        scan = f"train_{number}_a"
+        path = f"train/AP/train_{number}/{scan}/{scan}_1.png"
+        corpus.add(f"{scan}_1-ap", path, [f"{scan}_1.nii.gz", *["0"] * 18])
+    corpus.arguments = ["--drr_rate.views=[AP]"]
+    return corpus

@@ -18,6 +18,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
 from roentgen.record.findings import Finding
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 FOLDERS = SplitRules(published="folders")
 CC0 = License(name="CC0-1.0", data_use=None, may_share=True)
@@ -136,3 +137,13 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         reader(tmp_path, SplitRules(published="official"))
     with pytest.raises(InputError, match=r"image_folder\.masks is not possible"):
         config(tmp_path, masks=MaskTable(root=tmp_path, file="m.csv"))
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["file_name", "patient_id", "view", "findings", "impression", "age", "sex"]
+    corpus = CorpusTree("image_folder", "jpeg", root, root / "train/metadata.csv", header)
+    for number in range(IMAGES):
+        row = [f"{number}.jpg", f"p{number}", "PA", "Effusion", "Small effusion.", "60", "F"]
+        corpus.add(f"train/{number}", f"train/{number}.jpg", row)
+    return corpus

@@ -21,6 +21,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 RULES = SplitRules(fractions=Fractions(train=0.5, validate=0, test=0.5))
 _FOUND = find_spec("torchxrayvision")
@@ -186,3 +187,13 @@ def test_the_real_table_is_read(tmp_path: Path) -> None:
         (562.0, 152.0, 818.0, 605.0),
     )
     assert boxes["0004cfab-14fd-4e49-80ba-63a80b6bddd6"] == ()
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["patientId", "x", "y", "width", "height", "Target"]
+    corpus = CorpusTree("rsna", "dicom", root, root / "stage_2_train_labels.csv", header)
+    for number in range(IMAGES):
+        row = [f"f{number}", "", "", "", "", "0"]
+        corpus.add(f"f{number}", f"stage_2_train_images/f{number}.dcm", row)
+    return corpus

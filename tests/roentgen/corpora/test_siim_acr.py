@@ -16,6 +16,7 @@ from roentgen.imaging.images import Fit, decode, encode_png
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 RULES = SplitRules(fractions=Fractions(train=0.5, validate=0, test=0.5))
 _FOUND = importlib.util.find_spec("torchxrayvision")
@@ -128,3 +129,13 @@ def test_real_rows_are_read(tmp_path: Path) -> None:
         runs = [p for name, p in rows if name == item.id]
         drawn = sum(sum(map(int, p.split()[1::2])) for p in runs) / 1024**2
         assert lit == pytest.approx(drawn, rel=0.1)  # masks of one film hardly overlap
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    table = root / "train-rle.csv"
+    corpus = CorpusTree("siim_acr", "dicom", root, table, ["ImageId", " EncodedPixels"])
+    for number in range(IMAGES):
+        path = f"dicom-images-train/s{number}/1.2.{number}.dcm"
+        corpus.add(f"1.2.{number}", path, [f"1.2.{number}", " -1"])
+    return corpus

@@ -22,6 +22,7 @@ from roentgen.manifest import License
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.splits import Fractions, SplitRules, split_of_patient
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 SHARED = Path(__file__).parents[3] / "../shared/cxr"
 HALVES = SplitRules(fractions=Fractions(train=0.5, validate=0, test=0.5))
@@ -316,3 +317,26 @@ def test_real_masks_cover_the_dark_lungs() -> None:
         image = decode(film.image)
         darker += image[inside].mean() < image[16:48, 28:36].mean()  # than the mediastinum
     assert darker >= 18
+
+
+TREE_RECIPE = """
+output: out
+size: 16
+split: {fractions: {train: 0.5, validate: 0.0, test: 0.5}}
+table:
+  root: .
+  file: films.csv.gz
+  image: image
+  patient_id: patient
+  view: view
+  licenses: [{name: CC0-1.0, data_use: null, may_share: true}]
+"""
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    corpus = CorpusTree("table", "png", root, root / "films.csv.gz", ["image", "patient", "view"])
+    for number in range(IMAGES):
+        corpus.add(f"a/{number}", f"a/{number}.png", [f"a/{number}.png", f"p{number}", "PA"])
+    (root / "recipe.yaml").write_text(TREE_RECIPE)
+    return corpus

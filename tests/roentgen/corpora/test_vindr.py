@@ -18,6 +18,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import HALVES, IMAGES, CorpusTree
 
 OFFICIAL = SplitRules(published="official")
 _FOUND = importlib.util.find_spec("torchxrayvision")
@@ -195,3 +196,14 @@ def test_the_real_table_is_merged(tmp_path: Path) -> None:
         assert states[name, "uncertain"] == count[1]
     normal = sum(len(votes[film_id].get("No finding", ())) == 3 for film_id in names[::5])
     assert states["No Finding", "present"] == normal
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["image_id", "class_name", "class_id", "rad_id", "x_min", "y_min", "x_max", "y_max"]
+    corpus = CorpusTree("vindr", "dicom", root, root / "train.csv", header)
+    for number in range(IMAGES):
+        row = [f"f{number}", "No finding", "14", "R1", "", "", "", ""]
+        corpus.add(f"f{number}", f"train/f{number}.dicom", row)
+    corpus.arguments = [HALVES]
+    return corpus

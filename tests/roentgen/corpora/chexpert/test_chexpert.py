@@ -18,6 +18,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.findings import Finding
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree, write_table
 
 FOUND = importlib.util.find_spec("torchxrayvision")
 TABLE = Path(FOUND.origin or "").parent / "data/chexpert_train.csv.gz" if FOUND else Path("none")
@@ -202,3 +203,23 @@ def test_plus_brings_reports(tmp_path: Path, real: tuple[list[str], list[list[st
     missing = replace(config, plus=table, plus_columns=PlusColumns(race="RACE"))
     with pytest.raises(InputError, match=r"240401\.csv has no column 'RACE': name it in chexpert"):
         reader(missing).plan()
+
+
+LABELS_OF_TREE = [
+    *("No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion"),
+    *("Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion"),
+    *("Pleural Other", "Fracture", "Support Devices"),
+]
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS_OF_TREE]
+    corpus = CorpusTree("chexpert", "jpeg", root, root / "train.csv", header)
+    for number in range(IMAGES):
+        film = f"train/patient{number:05d}/study1/view1_frontal"
+        path = f"{film}.jpg"
+        said = ["Female", "60", "Frontal", "PA", "1.0", *[""] * 13]
+        corpus.add(film, path, [f"CheXpert-v1.0-small/{path}", *said])
+    write_table(root / "valid.csv", header, [])
+    return corpus

@@ -16,6 +16,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES as TREE_IMAGES
+from tests.roentgen.corpora.corpus_tree import CorpusTree, write_table
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -176,3 +178,29 @@ def test_a_wrong_root_is_told(tmp_path: Path) -> None:
         InputError, match=r"mimic_cxr\.root .*expected files/ and cxr.*found 2\.0\.0"
     ):
         reader(config).plan()
+
+
+def mimic_names(number: int) -> tuple[str, str, str, str]:
+    """Subject, study, image and the path to it without suffix."""
+    subject, study = f"1{number % 10}{number:06d}", f"5{number:07d}"
+    image = "-".join(f"{number * 7919 + part:08x}" for part in range(5))
+    return subject, study, image, f"files/p{subject[:2]}/p{subject}/s{study}/{image}"
+
+
+TREE_REPORT = "FINAL REPORT\n FINDINGS:\n\n Clear lungs.\n\n IMPRESSION:\n\n No acute process.\n"
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["subject_id", "study_id", "dicom_id", "path"]
+    corpus = CorpusTree("mimic_cxr", "dicom", root, root / "cxr-record-list.csv.gz", header)
+    studies = []
+    for number in range(TREE_IMAGES):
+        subject, study, image, path = mimic_names(number)
+        corpus.add(image, f"{path}.dcm", [subject, study, image, f"{path}.dcm"])
+        report = f"{path.rpartition('/')[0]}.txt"
+        (root / report).write_text(TREE_REPORT)
+        studies.append([subject, study, report])
+    write_table(root / "cxr-study-list.csv.gz", ["subject_id", "study_id", "path"], studies)
+    corpus.arguments = ["--mimic_cxr.patients=null", "--mimic_cxr.admissions=null"]
+    return corpus

@@ -17,6 +17,10 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.findings import FINDING_NAMES, Finding
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.chexpert.test_chexpert import LABELS_OF_TREE
+from tests.roentgen.corpora.corpus_tree import IMAGES as TREE_IMAGES
+from tests.roentgen.corpora.corpus_tree import CorpusTree, write_table
+from tests.roentgen.corpora.mimic.test_mimic_cxr import TREE_REPORT, mimic_names
 
 OFFICIAL = SplitRules(published="official")
 METADATA = [
@@ -348,3 +352,39 @@ def test_an_unpacked_table_serves(tmp_path: Path) -> None:
 
 def test_unwanted_is_an_input_error() -> None:
     assert issubclass(UnwantedError, InputError)
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate"]
+    table = root / "mimic-cxr-2.0.0-metadata.csv.gz"
+    corpus = CorpusTree("mimic_cxr_jpg", "jpeg", root, table, header)
+    splits, labels, patients, races = [], [], [], []
+    for number in range(TREE_IMAGES):
+        subject, study, image, path = mimic_names(number)
+        corpus.add(image, f"{path}.jpg", [image, subject, study, "PA", "21800506"])
+        splits.append([image, study, subject, "train"])
+        labels.append([subject, study, "1.0", *[""] * 13])
+        patients.append([subject, "F", "52", "2180"])
+        races.append([subject, "WHITE"])
+        report = root / f"{path}".rpartition("/")[0]
+        report.with_suffix(".txt").write_text(TREE_REPORT)
+    for name, columns, rows in (
+        ("mimic-cxr-2.0.0-split.csv.gz", ["dicom_id", "study_id", "subject_id", "split"], splits),
+        ("mimic-cxr-2.0.0-chexpert.csv.gz", ["subject_id", "study_id", *LABELS_OF_TREE], labels),
+        ("patients.csv.gz", ["subject_id", "gender", "anchor_age", "anchor_year"], patients),
+        ("admissions.csv.gz", ["subject_id", "race"], races),
+    ):
+        write_table(root / name, columns, rows)
+    corpus.arguments = [
+        f"--mimic_cxr_jpg.{name}={root / file}"
+        for name, file in (
+            ("reports", ""),
+            ("patients", "patients.csv.gz"),
+            ("admissions", "admissions.csv.gz"),
+        )
+    ]
+    # All that the reader can do, where the recipe is narrower.
+    corpus.arguments += ["--mimic_cxr_jpg.views=[PA, AP, LATERAL]", "--filter=null"]
+    corpus.arguments += ["--split.published=official", "--split.validate_share=0"]
+    return corpus

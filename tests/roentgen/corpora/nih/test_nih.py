@@ -16,6 +16,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.record.findings import Finding
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import HALVES, IMAGES, CorpusTree
 
 FOUND = importlib.util.find_spec("torchxrayvision")
 DATA = Path(FOUND.origin or "").parent / "data" if FOUND else Path("none")
@@ -175,3 +176,16 @@ def test_wrong_roots_are_told(
     (tmp_path / "nih/BBox_List_2017.csv").unlink()
     with pytest.raises(InputError, match=r"set nih\.boxes to null"):
         reader(config).plan()
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age"]
+    header += ["Patient Gender", "View Position"]
+    corpus = CorpusTree("nih", "png", root, root / "Data_Entry_2017_v2020.csv", header)
+    for number in range(IMAGES):
+        name = f"{number + 1:08d}_000"
+        row = [f"{name}.png", "Effusion", "0", str(number + 1), "60", "F", "PA"]
+        corpus.add(name, f"images/{name}.png", row)
+    corpus.arguments = [HALVES, "--nih.boxes=null"]
+    return corpus

@@ -19,6 +19,7 @@ from roentgen.imaging.images import decode, encode_png
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Report
 from roentgen.record.splits import Fractions, SplitRules, split_of_patient
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 HALVES = Fractions(train=0.5, validate=0, test=0.5)
 _FOUND = importlib.util.find_spec("torchxrayvision")
@@ -232,3 +233,22 @@ def test_the_real_views_join(tmp_path: Path) -> None:
     }
     reasons = Counter((item.reason, item.expected) for item in plan.excluded)
     assert reasons == {("file missing", True): 7468, ("report without images", True): 104}
+
+
+def open_i_report(name: str, *films: str, impression: str = "No acute process.") -> str:
+    """An Open-i report in XML."""
+    images = "".join(f'<parentImage id="{film}"/>' for film in films)
+    section = f'<AbstractText Label="IMPRESSION">{impression}</AbstractText>'
+    return f'<eCitation><uId id="{name}"/>{section}{images}</eCitation>'
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    table = root / "nlmcxr_dicom_metadata.csv.gz"
+    corpus = CorpusTree("open_i", "png", root, table, ["imageid", "View Position"])
+    (root / "ecgen-radiology").mkdir(parents=True)
+    for number in range(IMAGES):
+        film = f"CXR{number}_IM-1"
+        corpus.add(film, f"NLMCXR_png/{film}.png", [film, "PA"])
+        (root / f"ecgen-radiology/{number}.xml").write_text(open_i_report(f"CXR{number}", film))
+    return corpus

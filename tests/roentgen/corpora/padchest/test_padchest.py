@@ -20,6 +20,7 @@ from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import phrase
 from roentgen.record.findings import Finding
 from roentgen.record.splits import Fractions, SplitRules
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
 FOUND = importlib.util.find_spec("torchxrayvision")
 DATA = Path(FOUND.origin or "").parent / "data" if FOUND else Path("none")
@@ -176,3 +177,16 @@ def test_wrong_roots_splits_and_tables_are_told(tmp_path: Path, real: Table) -> 
     table.write_bytes(table.read_bytes()[:2000])
     with pytest.raises(InputError, match=r"csv\.gz cannot be read"):
         reader(config).plan()
+
+
+def small_tree(root: Path) -> CorpusTree:
+    """The corpus for the tests of bad input."""
+    header = ["ImageID", "ImageDir", "StudyID", "PatientID", "PatientBirth", "PatientSex_DICOM"]
+    header += ["StudyDate_DICOM", "Projection", "Labels", "LabelsLocalizationsBySentence", "Report"]
+    table = root / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz"
+    corpus = CorpusTree("padchest", "png16", root, table, header)
+    for number in range(IMAGES):
+        said = ["20140915", "PA", "['normal']", "[['normal']]", "sin hallazg ."]
+        row = [f"f{number}.png", "0", f"s{number}", f"p{number}", "1930.0", "F", *said]
+        corpus.add(f"f{number}", f"0/f{number}.png", row)
+    return corpus
