@@ -118,7 +118,7 @@ class PrepareConfig:
             self._check_filter(self.filter, READERS[given[0]])
 
     def _check_filter(self, rules: RadiographFilter, reader: type[ImageCorpusReader[Any]]) -> None:
-        """Raise InputError where the filter needs what this corpus does not give: nothing passes."""
+        """Raises InputError where nothing would pass, as the corpus lacks what the filter needs."""
         name = "filter" if rules.preset is None else f"filter.preset {rules.preset}"
         corpus = reader.section
         settings = getattr(self, corpus)
