@@ -10,10 +10,9 @@ from roentgen.dataset.dataset import (
     check_patients_disjoint,
     open_dataset,
 )
-from roentgen.dataset.structure_masks import check_structures
 from roentgen.diffusion.backbones.stable_diffusion import find_model
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.prompt_encoding import token_counts
+from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
@@ -21,9 +20,11 @@ from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.storage import MANIFEST, check_writable
 from train.checkpoints.checkpoint import differences, has_checkpoints, newest_checkpoint
 from train.config import RunConfig
-from train.inputs import Inputs
-from train.loading.batches import Prompts
+from train.inputs import Inputs, SplitInputs
+from train.loading.augment import Augmenter
 from train.loading.filtered_split import FilteredSplit, filter_split
+from train.loading.image_variants import ImageVariants
+from train.loading.split_prompts import SplitPrompts
 from train.monitor.previews import check_preview
 from train.optim.optimizer import check_optimizer
 from train.setup.base_model import base_fingerprints, load_base
@@ -46,50 +47,41 @@ def check_inputs(config: RunConfig) -> Inputs:
         check_writable(config.output)
     check_optimizer(config.optimizer)
     dataset = open_dataset(config.data.folder)
-    whole, held_whole = open_splits(config, dataset)
-    if structures := config.condition_structures():
-        for part in (whole, held_whole):
-            if part is not None:
-                counts = dataset.manifest["counts"][part.name]
-                check_structures(counts, structures, str(dataset.folder), part.name)
+    splits = open_splits(config, dataset)
     styles = [entry.style for entry in config.mixture()]
-    for part in (whole, held_whole):
-        if part is not None:
-            check_prompt_sources(dataset, part, styles, config.data.filter)
+    for condition in config.conditions():
+        for split in splits:
+            condition.check(dataset, split.name)
+    for split in splits:
+        check_prompt_sources(dataset, split, styles, config.data.filter)
     base = find_model(config.base)
     identity = identity_of(config, dataset.fingerprint, base_fingerprints(config, base))
     checkpoint = choose_start(config, identity)
     components = load_base(config)
-    size = image_size(whole, components)
+    size = image_size(splits[0], components)
     choose_prediction(config, components)
     if pictures := config.previews():
         check_preview(pictures, components)
-    split = keep_split(config, whole, components)
-    held_out = keep_split(config, held_whole, components) if held_whole else None
-    check_batch(config, split)
-
-    def prompts(part: FilteredSplit) -> Prompts:
-        styles = [entry.style for entry in config.mixture()]
-        return Prompts(
-            part,
-            styles,
-            components.tokenizer,
-            chunks=components.prompt_chunks,
-            too_long=config.too_long(),
+    filtered = [filtered_split(config, split, components) for split in splits]
+    check_batch(config, len(filtered[0]), " that can be trained on")
+    augment = config.data.augment
+    augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
+    ready = [
+        SplitInputs(
+            split=split,
+            images=ImageVariants(
+                images=split, dataset=dataset.fingerprint, size=size, augmenter=of_split
+            ),
+            prompts=SplitPrompts(split, styles, components, config.too_long()),
         )
-
-    told = prompts(split)
-    held_told = (held_out, prompts(held_out)) if held_out else None
-    distinct = len(told.ids) + (len(held_told[1].ids) if held_told else 0)
-    variants = config.data.augment.variants if config.data.augment else 1
-    latents = len(split) * variants + (len(held_out) if held_out else 0)
-    disk = space_needed(config, components, latents=latents, prompts=distinct, size=size)
+        for split, of_split in zip(filtered, (augmenter, None), strict=False)
+    ]
+    disk = space_needed(config, components, ready)
     check_space(config, disk)
     return Inputs(
         dataset=dataset,
-        split=split,
-        prompts=told,
-        held_out=held_told,
+        training=ready[0],
+        held_out=ready[1] if ready[1:] else None,
         base=base,
         components=components,
         size=size,
@@ -99,42 +91,37 @@ def check_inputs(config: RunConfig) -> Inputs:
     )
 
 
-def open_splits(
-    config: RunConfig, dataset: RadiographDataset
-) -> tuple[RadiographSplit, RadiographSplit | None]:
-    """The split to train on and the held-out one, which share no patient."""
+def open_splits(config: RunConfig, dataset: RadiographDataset) -> list[RadiographSplit]:
+    """The training split and, unless validation is off, the held-out one; they share no patient."""
     split = dataset.split(config.data.split)
-    check_batch(config, split)
+    check_batch(config, len(split))
     if config.validation is None:
-        return split, None
+        return [split]
     held_out = dataset.split(config.data.validate_split)
     names = config.data.split, config.data.validate_split
     check_patients_disjoint(split.patients(), held_out.patients(), names)
-    return split, held_out
+    return [split, held_out]
 
 
-def check_batch(config: RunConfig, split: RadiographSplit | FilteredSplit) -> None:
-    """A batch must not be larger than what it is drawn from."""
-    if config.batch_size > len(split):
-        kept = " that can be trained on" if isinstance(split, FilteredSplit) else ""
+def check_batch(config: RunConfig, radiographs: int, note: str = "") -> None:
+    """Raise InputError for a batch that is larger than the split it is drawn from."""
+    if config.batch_size > radiographs:
         raise InputError(
             f"batch_size {config.batch_size} is larger than split {config.data.split!r} of "
-            f"{config.data.folder}, which has {len(split)} radiographs{kept}"
+            f"{config.data.folder}, which has {radiographs} radiographs{note}"
         )
 
 
-def keep_split(config: RunConfig, split: RadiographSplit, components: Components) -> FilteredSplit:
-    """What is trained on of a split: what data.filter keeps, and for a ControlNet what has masks.
+def filtered_split(
+    config: RunConfig, split: RadiographSplit, components: Components
+) -> FilteredSplit:
+    """The radiographs of a split that pass data.filter and have the run's conditions.
 
     Tokens are those of the run's own prompts.
     """
     styles = [entry.style for entry in config.mixture()]
-
-    def count(text: str) -> int:
-        return token_counts(components.tokenizer, [text])[0]
-
-    structures = config.condition_structures()
-    return filter_split(split, config.data.filter, count, styles, structures)
+    limit = PromptLimit(components.tokenizer, components.prompt_chunks)
+    return filter_split(split, config.data.filter, limit.count, styles, config.conditions())
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from train.config_sections import (
     ValidationConfig,
     WeightedStyle,
 )
+from train.loading.draws import Dropout
+from train.loading.mask_cache import MaskCondition
+from train.loading.training_conditions import TrainingCondition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,11 @@ class RunConfig:
         )
         require(not (self.resume and self.overwrite), "resume and overwrite exclude each other")
 
+    @property
+    def caches(self) -> Path:
+        """The folder of latents, text encoder states and masks."""
+        return self.data.caches or self.output / "caches"
+
     def rates(self) -> dict[str, float | None]:
         """The peak learning rate of each net that may train; None: it is frozen."""
         raise NotImplementedError
@@ -107,9 +115,9 @@ class RunConfig:
         """The structures whose masks condition a ControlNet; none without one."""
         return ()
 
-    def condition_dropout(self) -> tuple[float, float]:
-        """Shares of images without any mask, and of other images' structures without theirs."""
-        return 0.0, 0.0
+    def conditions(self) -> tuple[TrainingCondition, ...]:
+        """The conditions besides prompts."""
+        return ()
 
     def measured_fidelity(self) -> MaskFidelityConfig | None:
         """How the fidelity to held-out masks is measured while training, if it is."""
@@ -251,9 +259,14 @@ class ControlnetConfig(RunConfig):
         """See `RunConfig`."""
         return self.structures
 
-    def condition_dropout(self) -> tuple[float, float]:
+    def conditions(self) -> tuple[TrainingCondition, ...]:
         """See `RunConfig`."""
-        return self.mask_dropout, self.structure_dropout
+        dropout = Dropout(
+            rate=self.mask_dropout,
+            channels=len(self.structures),
+            channel_rate=self.structure_dropout,
+        )
+        return (MaskCondition(structures=self.structures, dropout=dropout),)
 
     def measured_fidelity(self) -> MaskFidelityConfig | None:
         """See `RunConfig`."""

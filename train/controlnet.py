@@ -18,7 +18,7 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import run_program
 from train.config import ControlnetConfig
 from train.inputs import Inputs
-from train.loop import Training
+from train.loop import TrainingRun
 from train.monitor.mask_fidelity import read_best
 from train.run import run
 
@@ -46,7 +46,7 @@ def choose_weights(config: ControlnetConfig, inputs: Inputs, denoiser: Denoiser)
 
 
 def save_result(
-    config: ControlnetConfig, inputs: Inputs, training: Training, origin: dict[str, Any]
+    config: ControlnetConfig, inputs: Inputs, training: TrainingRun, origin: dict[str, Any]
 ) -> None:
     """Write the weights of the best Dice, or the last ones, averaged or raw, as a pipeline."""
     if not training.accelerator.is_main_process:

@@ -20,7 +20,7 @@ from roentgen.errors import InputError, run_program
 from train.config import FinetuneConfig
 from train.engine.fsdp import unshard
 from train.inputs import Inputs
-from train.loop import Training
+from train.loop import TrainingRun
 from train.optim.lora import adapt, merge, save_adapters
 from train.run import run
 from train.setup.base_model import load_base
@@ -52,7 +52,7 @@ def choose_weights(config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser) -
 
 
 def save_result(
-    config: FinetuneConfig, inputs: Inputs, training: Training, origin: dict[str, Any]
+    config: FinetuneConfig, inputs: Inputs, training: TrainingRun, origin: dict[str, Any]
 ) -> None:
     """Write the averaged weights, or the raw ones without an average, as a pipeline folder.
 

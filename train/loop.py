@@ -22,10 +22,12 @@ from train.config import RunConfig
 from train.config_sections import PreviewConfig
 from train.engine.attention import attending
 from train.engine.fsdp import is_sharding
-from train.loading.batches import Batch, Examples
-from train.loading.draws import Draws, Plan, share
+from train.engine.runtime import Runtime
+from train.loading.batches import Batch, Examples, HeldOut
+from train.loading.draws import DrawPlan, share
 from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
+from train.monitor.live_model import LiveModel
 from train.monitor.mask_fidelity import MaskFidelity, save_if_best
 from train.monitor.metrics_log import Pace, RunLog
 from train.monitor.previews import preview
@@ -39,31 +41,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Training:
+class TrainingRun:
     """All that the loop works with."""
 
     config: RunConfig
-    accelerator: "Accelerator"
+    runtime: Runtime
     components: Components
     state: State
     model: torch.nn.Module  # the denoiser, as accelerate wrapped it
     optimizer: Any  # the state's, as accelerate wrapped it
     split: FilteredSplit  # what is trained on
     examples: Examples
-    plan: Plan
-    held_out: tuple[Examples, Draws] | None
+    plan: DrawPlan
+    held_out: HeldOut | None
     mask_fidelity: MaskFidelity | None = None  # of a ControlNet
     process: DiffusionProcess  # on the device
     saver: Saver
     stop: Stop
 
     @property
-    def memory_format(self) -> torch.memory_format:
-        """The layout of images and latents."""
-        return torch.channels_last if self.config.channels_last else torch.contiguous_format
+    def accelerator(self) -> "Accelerator":
+        """The accelerator of this process."""
+        return self.runtime.accelerator
+
+    @property
+    def live(self) -> LiveModel:
+        """The model with its weights of this moment."""
+        return LiveModel(
+            components=self.components, denoiser=self.state.denoiser, runtime=self.runtime
+        )
 
 
-def train(training: Training) -> None:
+def train(training: TrainingRun) -> None:
     """Train from the state's step to the last; batches are made ahead, in the background."""
     t, accelerator = training, training.accelerator
     shares = (t.config.batch_size, accelerator.process_index, accelerator.num_processes)
@@ -71,14 +80,14 @@ def train(training: Training) -> None:
     jobs = ((step, places) for step in range(t.state.step, t.config.steps) for places in slices)
 
     def make(job: tuple[int, range]) -> Batch:
-        batch = t.examples.batch(t.plan.draw(*job), t.memory_format)
+        batch = t.examples.batch(t.plan.draw(*job), t.runtime.memory_format)
         return batch.pinned() if accelerator.device.type == "cuda" else batch
 
     with prefetched(jobs, make) as batches, t.stop.patient() as agreement:
         take_steps(training, batches, agreement)
 
 
-def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreement) -> None:
+def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agreement) -> None:
     """Take all steps that remain, each on its share of `batches`."""
     t, config, state, accelerator = training, training.config, training.state, training.accelerator
     log = RunLog(config.output, accelerator, state.step)
@@ -167,7 +176,7 @@ def take_steps(training: Training, batches: Prefetched[Batch], agreement: Agreem
     bar.close()
 
 
-def tell_skipped(training: Training, log: RunLog, bar: "tqdm[Any]", skipped: Skipped) -> None:
+def tell_skipped(training: TrainingRun, log: RunLog, bar: "tqdm[Any]", skipped: Skipped) -> None:
     """Name the items of a step that was left out, in the log and on the terminal."""
     t, first = training, skipped.step * training.config.batch_size
     names = [t.split[t.plan.item(first + place)].id for place in skipped.places]
@@ -180,7 +189,7 @@ def _due(step: int, every: int, last: bool) -> bool:
     return last or step % every == 0
 
 
-def slice_losses(training: Training, batch: Batch) -> Tensor:
+def slice_losses(training: TrainingRun, batch: Batch) -> Tensor:
     """The weighted loss of each item of a slice, float32 [N]."""
     t = training
 
@@ -198,24 +207,15 @@ def slice_losses(training: Training, batch: Batch) -> Tensor:
     )
 
 
-def validate(training: Training) -> dict[str, float]:
+def validate(training: TrainingRun) -> dict[str, float]:
     """Held-out loss of the raw weights and of their average."""
-    t = training
-    assert t.held_out is not None
-    examples, draws = t.held_out
-    slices = t.config.gradient_accumulation
+    t, held_out = training, training.held_out
+    assert held_out is not None
+    slices = t.config.gradient_accumulation * t.accelerator.num_processes
+    batch = max(1, t.config.batch_size // slices)
 
     def loss() -> float:
-        return held_out_loss(
-            t.state.denoiser,
-            examples,
-            draws,
-            process=t.process,
-            attention=t.config.attention,
-            accelerator=t.accelerator,
-            memory_format=t.memory_format,
-            batch=max(1, t.config.batch_size // (slices * t.accelerator.num_processes)),
-        )
+        return held_out_loss(t.state.denoiser, held_out, t.process, t.runtime, batch)
 
     losses = {"held_out_loss": loss()}
     if t.state.ema:
@@ -224,32 +224,32 @@ def validate(training: Training) -> dict[str, float]:
     return losses
 
 
-def measure_mask_fidelity(training: Training, log: RunLog) -> str:
+def measure_mask_fidelity(training: TrainingRun, log: RunLog) -> str:
     """Measure the fidelity of the averaged weights to held-out masks and save them if it is best.
 
     Returns the scores as a line. The main process measures; the others wait.
     """
-    t, state, told = training, training.state, ""
+    t, state, line = training, training.state, ""
     assert t.mask_fidelity is not None
     if t.accelerator.is_main_process:
         with state.ema.applied() if state.ema else nullcontext():
-            scores, sheet = t.mask_fidelity.measure(
-                t.components, state.denoiser, t.config.attention, t.accelerator
-            )
-            kept = False
+            scores, sheet = t.mask_fidelity.measure(t.live)
+            best = False
             with tolerated("the weights of the best Dice"):
                 weights = dict(state.denoiser.trained())
-                kept = save_if_best(t.config.output, state.step, scores, weights)
+                best = save_if_best(t.config.output, state.step, scores, weights)
         log.write(state.step, {f"dice {name}": value for name, value in scores.items()})
         write_sheet(t, log, "mask_fidelity", "mask-fidelity", sheet)
-        told = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
-        told = f"Dice: {told}{', the best so far' if kept else ''}"
+        dice = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        line = f"Dice: {dice}{', the best so far' if best else ''}"
     t.accelerator.wait_for_everyone()
-    return told
+    return line
 
 
-def write_sheet(training: Training, log: RunLog, name: str, file: str, sheet: np.ndarray) -> None:
-    """A sheet of pictures to the tracker and into previews/, where the step ends its name."""
+def write_sheet(
+    training: TrainingRun, log: RunLog, name: str, file: str, sheet: np.ndarray
+) -> None:
+    """Write a sheet of images to the tracker and into previews/, its name ending in the step."""
     step = training.state.step
     path = training.config.output / "previews" / f"{file}-{step:08d}.png"
     with tolerated(f"the preview {path}"):
@@ -258,22 +258,15 @@ def write_sheet(training: Training, log: RunLog, name: str, file: str, sheet: np
     log.image(step, name, sheet)
 
 
-def draw_preview(training: Training, pictures: PreviewConfig, log: RunLog) -> None:
-    """A contact sheet of the preview prompts into previews/.
+def draw_preview(training: TrainingRun, pictures: PreviewConfig, log: RunLog) -> None:
+    """Write a contact sheet of the preview prompts.
 
     The main process draws it; all do where each has a shard of the weights.
     """
-    t, config, ema = training, training.config, training.state.ema
+    t, ema = training, training.state.ema
     if t.accelerator.is_main_process or is_sharding(t.accelerator):
         with ema.applied() if ema else nullcontext():
-            sheet = preview(
-                t.components,
-                t.state.denoiser,
-                pictures,
-                seed=config.seed,
-                attention=config.attention,
-                accelerator=t.accelerator,
-            )
+            sheet = preview(t.live, pictures, t.config.seed)
     if t.accelerator.is_main_process:
         write_sheet(t, log, "preview", "step", sheet)
     t.accelerator.wait_for_everyone()

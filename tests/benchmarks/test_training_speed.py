@@ -38,13 +38,16 @@ from torchvision import transforms
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
+from train.assembly import assemble
 from train.checkpoints.saver import Saver
 from train.checkpoints.stop_signals import Stop
 from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.finetune import choose_weights
 from train.loop import train
-from train.run import assemble, make_accelerator, make_denoiser, make_run_folder, origin_of
+from train.setup.networks import make_denoiser
+from train.setup.processes import make_accelerator
+from train.setup.run_folder import make_run_folder, origin_of
 
 ROUNDS, STEPS = 4, 4  # the first step of a round is not counted
 FULL_STEPS = 3

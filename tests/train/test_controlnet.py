@@ -38,9 +38,10 @@ from train.config import ControlnetConfig
 from train.config_sections import AugmentConfig
 from train.controlnet import train_controlnet
 from train.loading.augment import Augmenter
-from train.loading.draws import Plan
+from train.loading.draws import DrawPlan, DrawSettings, Dropout
 from train.loading.filtered_split import FilteredSplit
-from train.loading.mask_cache import cache_masks
+from train.loading.image_variants import ImageVariants
+from train.loading.mask_cache import MaskCondition
 from train.monitor.mask_fidelity import read_best, save_if_best
 from train.setup.base_model import check_same_form
 
@@ -210,20 +211,18 @@ def test_the_shipped_controlnet_opens_in_diffusers_and_fits_the_tiny_model() -> 
 def test_masks_in_the_cache_are_those_of_the_dataset(phantoms: Path, tmp_path: Path) -> None:
     dataset = open_dataset(phantoms)
     split = dataset.split("train")
-    kept = FilteredSplit.of(split)
     augmenter = Augmenter(config=AugmentConfig(variants=3), seed=2)
     structures = (*STRUCTURES, "clips")
-    cache = cache_masks(
-        tmp_path,
-        kept,
-        structures,
+    images = ImageVariants(
+        images=FilteredSplit.of(split),
         dataset=dataset.fingerprint,
         size=SIZE,
         augmenter=augmenter,
-        accelerator=Accelerator(cpu=True),
     )
+    condition = MaskCondition(structures=structures)
+    cache = condition.cache(images, tmp_path, Accelerator(cpu=True))
     items = [3, 0, 5]
-    shown = cache.conditions(items, [0, 0, 0])
+    shown = cache.masks(items, [0, 0, 0])
     for place, item in enumerate(items):
         masks = masks_of(split[item], structures, SIZE)
         expected = mask_conditions(masks, structures).masks
@@ -232,7 +231,7 @@ def test_masks_in_the_cache_are_those_of_the_dataset(phantoms: Path, tmp_path: P
         assert not shown[place, 3].any()  # of which the dataset says nothing
     # A variant's mask lies where the variant's image does: the mask, given as the image, agrees.
     for variant in (1, 2):
-        moved = cache.conditions([0], [variant])[0, 0].numpy() > 0
+        moved = cache.masks([0], [variant])[0, 0].numpy() > 0
         radiograph = split[0]
         lungs = masks_of(radiograph, ("lungs",), SIZE)["lungs"]
         assert lungs is not None
@@ -245,21 +244,24 @@ def test_hidden_masks_move_no_other_draw() -> None:
     common: dict[str, Any] = {
         "seed": 3,
         "items": 50,
-        "batch": 400,
+        "batch_size": 400,
         "shape": (4, 2, 2),
         "timesteps": 1000,
         "style_weights": [1.0],
         "caption_dropout": 0.1,
     }
-    plain = Plan(**common).draw(0, range(400))
-    told = Plan(**common, structures=5, mask_dropout=0.2, structure_dropout=0.1)
-    drawn = told.draw(0, range(400))
+    plain = DrawPlan(DrawSettings(**common)).draw(0, range(400))
+    dropouts = {"masks": Dropout(rate=0.2, channels=5, channel_rate=0.1)}
+    drawn = DrawPlan(DrawSettings(**common, dropouts=dropouts)).draw(0, range(400))
     assert torch.equal(plain.noise, drawn.noise)
     assert torch.equal(plain.timesteps, drawn.timesteps)
-    assert plain.hidden.shape == (400, 0)
-    whole = drawn.hidden.all(axis=1).mean()
+    assert torch.equal(plain.drops["text"], drawn.drops["text"])
+    assert plain.drops.keys() == {"text"}
+    dropped = drawn.drops["masks"].numpy()
+    assert dropped.shape == (400, 5)
+    whole = dropped.all(axis=1).mean()
     assert abs(whole - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 400)
-    rest = drawn.hidden[~drawn.hidden.all(axis=1)].mean()
+    rest = dropped[~dropped.all(axis=1)].mean()
     assert abs(rest - 0.1) < 4 * np.sqrt(0.1 * 0.9 / 1600)
 
 

@@ -17,10 +17,10 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from train.checkpoints.checkpoint import save_checkpoint
+from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.finetune import finetune
-from train.run import remove_leftovers
-from train.setup.disk_space import space_needed
+from train.setup.run_folder import remove_incomplete
 
 Write = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -253,7 +253,7 @@ def test_what_a_kill_left_half_done_is_removed(tmp_path: Path) -> None:
     for name in (".shard-00000.safetensors.0.partial", "shard-00001.safetensors"):
         (tmp_path / "caches" / "latents-train-0" / name).write_text("")
     (tmp_path / ".metrics.jsonl.abc.partial").write_text("")
-    remove_leftovers(tmp_path)
+    remove_incomplete(tmp_path)
     left = {path.name for path in tmp_path.rglob("*") if not any(path.glob("*"))}
     assert left == {"step-00000002", "shard-00001.safetensors"}
 
@@ -272,9 +272,8 @@ def test_the_space_needed_is_what_a_run_takes(write: Write, small_model: Path) -
     path = write(steps=4, checkpoint={"every": 1, "keep": 2})
     path.write_text(path.read_text().replace("data:\n", "data:\n  augment: {variants: 3}\n"))
     folder = run(path)
-    config = load_config(FinetuneConfig, [str(path)])
-    components = load_components(str(folder / "model"))
-    needed = space_needed(config, components, latents=16 * 3 + 6, prompts=0, size=32)
+    again = [str(path), f"--output={folder.with_name('other')}"]
+    needed = check_inputs(load_config(FinetuneConfig, again)).disk
     for name, share in (("checkpoints", 2 / 3), ("model", 1), ("caches", 1)):
         taken = sum(file.stat().st_size for file in (folder / name).rglob("*.safetensors"))
         # Of checkpoints there are three while one is being written, two when done.

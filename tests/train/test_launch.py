@@ -25,7 +25,7 @@ from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import ControlnetConfig, FinetuneConfig
 from train.engine.fsdp import check_sharding
-from train.run import make_accelerator
+from train.setup.processes import make_accelerator
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "accelerate"

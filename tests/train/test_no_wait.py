@@ -10,7 +10,7 @@ import torch
 from accelerate import PartialState
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from train.loop import Training, train
+from train.loop import TrainingRun, train
 from train.optim.ema import Ema
 from train.optim.nonfinite import Watch
 from train.optim.optimizer import build_optimizer
@@ -38,7 +38,7 @@ class Copies(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
 
-def to_meta(training: Training, patch: pytest.MonkeyPatch) -> None:
+def to_meta(training: TrainingRun, patch: pytest.MonkeyPatch) -> None:
     """Move all that trains to the device without data, with what belongs to it."""
     t, config = training, training.config
     module: Any = import_module("torch.optim.optimizer")
@@ -62,7 +62,7 @@ def test_steps_between_looks_read_nothing_from_the_device(
 ) -> None:
     copies = Copies()
 
-    def train_on_meta(training: Training) -> None:
+    def train_on_meta(training: TrainingRun) -> None:
         to_meta(training, monkeypatch)
         with copies:
             train(training)
@@ -86,7 +86,7 @@ def test_steps_between_looks_read_nothing_from_the_device(
 def test_the_device_tells_of_a_wait(
     write: Callable[..., Path], fine_tune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train_on_meta(training: Training) -> None:
+    def train_on_meta(training: TrainingRun) -> None:
         to_meta(training, monkeypatch)
         train(training)
 

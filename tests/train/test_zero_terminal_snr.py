@@ -17,7 +17,7 @@ from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SchedulerName
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
-from train.loading.draws import Plan
+from train.loading.draws import DrawPlan
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
@@ -79,14 +79,14 @@ def test_a_model_trained_without_terminal_signal_draws_alike_in_diffusers(
 def test_every_timestep_is_trained_even_the_one_without_signal(
     write: Callable[..., Path], fine_tune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = Plan.draw
+    draw = DrawPlan.draw
 
-    def at_the_end(plan: Plan, step: int, places: range) -> Any:
+    def at_the_end(plan: DrawPlan, step: int, places: range) -> Any:
         draws = draw(plan, step, places)
         draws.timesteps[:] = 999
         return draws
 
-    monkeypatch.setattr(Plan, "draw", at_the_end)
+    monkeypatch.setattr(DrawPlan, "draw", at_the_end)
     objective = V_PREDICTION | {"zero_terminal_snr": True, "min_snr_gamma": 5}
     run = fine_tune(write(objective=objective))
     losses = run.metrics("loss")

@@ -11,12 +11,12 @@ import numpy as np
 
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.image_set import ImageSet
-from roentgen.dataset.structure_masks import is_any_known, structures_shown
 from roentgen.errors import InputError
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.storage import write_file
+from train.loading.training_conditions import TrainingCondition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +40,29 @@ def filter_split(
     rules: RadiographFilter | None,
     count_tokens: TokenCounter,
     styles: Sequence[PromptStyle],
-    structures: Sequence[str] = (),
+    conditions: Sequence[TrainingCondition] = (),
 ) -> FilteredSplit:
-    """The radiographs that pass the filter and, if structures are named, have a mask of one.
+    """The radiographs that pass the filter and have all conditions.
 
     Raises InputError if there is none.
     """
-    if rules is None and not structures:
+    if rules is None and not conditions:
         return FilteredSplit.of(split)
-    shown = structures_shown(split)
+    exclusions = [condition.exclusion(split) for condition in conditions]
     rows, excluded = [], []
     for row, radiograph in enumerate(split.without_images()):
         reason = rules.exclusion_reason(radiograph, count_tokens, styles) if rules else None
-        if reason is None and structures and not is_any_known(radiograph, shown(row), structures):
-            reason = f"no mask of {', '.join(structures)}"
+        for exclusion in exclusions:
+            reason = reason or exclusion(row, radiograph)
         if reason is None:
             rows.append(row)
         else:
             excluded.append(ExcludedRadiograph(split=split.name, id=radiograph.id, reason=reason))
     if not rows:
         commonest = Counter(item.reason for item in excluded).most_common(3)
-        told = "; ".join(f"{reason} ({n})" for reason, n in commonest) or "the split is empty"
+        listed = "; ".join(f"{reason} ({n})" for reason, n in commonest) or "the split is empty"
         what = "data.filter leaves nothing" if rules else "nothing can be trained on"
-        raise InputError(f"{what} of split {split.name!r}: {told}")
+        raise InputError(f"{what} of split {split.name!r}: {listed}")
     return FilteredSplit(
         splits=(split,), rows=np.array(rows), name=split.name, excluded=tuple(excluded)
     )

@@ -1,10 +1,11 @@
-"""Every image's masks on disk as bits, beside the latents; after that, training reads no mask.
+"""Structure masks as a training condition, cached as bits beside the latents.
 
-An augmented split has the masks of each variant, moved as its image is.
+After that, training reads no mask. An augmented split has the masks of each variant, moved as its
+image is.
 """
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,91 +14,117 @@ import torch
 from torch import Tensor
 
 from roentgen.cache import Cache, Contents, open_cache
-from roentgen.dataset.structure_masks import masks_of
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
+from roentgen.dataset.structure_masks import (
+    check_structures,
+    is_any_known,
+    masks_of,
+    structures_shown,
+)
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.manifest import fingerprint_of
-from train.loading.augment import Augmenter, move_mask
-from train.loading.filtered_split import FilteredSplit
+from roentgen.record.radiograph import Radiograph
+from train.loading.augment import move_mask
+from train.loading.draws import Draws, Dropout
+from train.loading.image_variants import ImageVariants
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 FORM = "bits of masks, and which are known"  # changes with what the cache holds for the same masks
-CHUNK = 64  # items that are packed together
+CHUNK = 64  # rows that are packed together
 
 
 class MaskCache:
     """The masks of a split's images and of their variants, in the split's order."""
 
-    def __init__(self, cache: Cache, variants: int) -> None:
+    def __init__(self, cache: Cache, images: ImageVariants) -> None:
         self._cache = cache
-        self._variants = variants
+        self._images = images
 
-    def conditions(self, items: Sequence[int], variants: Sequence[int]) -> Tensor:
-        """What a ControlNet is shown, float32 [N, structures, H, W]; see `models.control`."""
-        rows = [i * self._variants + v for i, v in zip(items, variants, strict=True)]
+    def conditions(self, draws: Draws) -> Conditions:
+        """See `ConditionCache`."""
+        return Conditions(masks=self.masks(draws.items.tolist(), draws.variants.tolist()))
+
+    def masks(self, items: Sequence[int], variants: Sequence[int]) -> Tensor:
+        """The masks of items' variants; see `Conditions`."""
+        rows = self._images.rows(items, variants)
         bits = np.unpackbits(self._cache.read("bits", rows).numpy(), axis=-1)
         known = self._cache.read("known", rows)[:, :, None, None]
         return (torch.from_numpy(bits).float() * 2 - 1) * known
 
 
-def cache_masks(
-    caches: Path,
-    split: FilteredSplit,
-    structures: Sequence[str],
-    *,
-    dataset: str,
-    size: int,
-    augmenter: Augmenter | None,
-    accelerator: "Accelerator",
-) -> MaskCache:
-    """Pack what is not yet packed, each process its share, and open the cache.
+@dataclass(frozen=True, kw_only=True)
+class MaskCondition:
+    """Masks of structures, a channel each; see `TrainingCondition`."""
 
-    `dataset` is the fingerprint of the split's dataset; `size`, which 8 divides, is that of its
-    images in pixels. Raises InputError for a mask that does not lie on its image.
-    """
-    variants = augmenter.config.variants if augmenter else 1
+    structures: tuple[str, ...]
+    dropout: Dropout = field(default_factory=Dropout)
+    name: str = "masks"
 
-    def pack(rows: range) -> dict[str, Tensor]:
-        bits = np.zeros((len(rows), len(structures), size, size // 8), dtype=np.uint8)
-        known = np.zeros((len(rows), len(structures)), dtype=np.uint8)
-        for place, row in enumerate(rows):
-            item, variant = divmod(row, variants)
-            radiograph = split[item]
-            masks = masks_of(radiograph, structures, size)
-            for channel, mask in enumerate(masks[name] for name in structures):
-                if mask is None:
-                    continue
-                if augmenter and variant:
-                    mask = move_mask(mask, augmenter.change(radiograph.id, variant))
-                known[place, channel] = 1
-                bits[place, channel] = np.packbits(mask, axis=-1)
-        return {"bits": torch.from_numpy(bits), "known": torch.from_numpy(known)}
+    def check(self, dataset: RadiographDataset, split: str) -> None:
+        """Raise InputError unless the split has masks of every structure."""
+        counts = dataset.manifest["counts"][split]
+        check_structures(counts, self.structures, str(dataset.folder), split)
 
-    key = _key(split, structures, dataset, augmenter)
-    contents = Contents(
-        key=key,
-        items=len(split) * variants,
-        tensors={
-            "bits": (torch.uint8, (len(structures), size, size // 8)),
-            "known": (torch.uint8, (len(structures),)),
-        },
-    )
-    cache = open_cache(
-        caches / f"masks-{split.name}-{key}",
-        contents,
-        pack,
-        told=f"masks of {split.name}",
-        chunk=CHUNK,
-        name_of=lambda row: f"radiograph {split[row // variants].id!r}",
-        processes=accelerator,
-    )
-    return MaskCache(cache, variants)
+    def exclusion(self, split: RadiographSplit) -> Callable[[int, Radiograph], str | None]:
+        """Radiographs without any known mask cannot be trained on."""
+        shown = structures_shown(split)
 
+        def reason(row: int, radiograph: Radiograph) -> str | None:
+            if is_any_known(radiograph, shown(row), self.structures):
+                return None
+            return f"no mask of {', '.join(self.structures)}"
 
-def _key(
-    split: FilteredSplit, structures: Sequence[str], dataset: str, augmenter: Augmenter | None
-) -> str:
-    """Stands for all that the masks depend on."""
-    ids = hashlib.sha256("\n".join(split.ids).encode()).hexdigest()
-    augmentation = augmenter.identity if augmenter else None
-    return fingerprint_of([FORM, dataset, split.name, ids, list(structures), augmentation])
+        return reason
+
+    def bytes_per_image(self, size: int) -> int:
+        """A bit for each pixel of a structure, and a byte for whether its mask is known."""
+        return len(self.structures) * (size**2 // 8 + 1)
+
+    def example(self, count: int, size: int) -> Conditions:
+        """Unknown masks."""
+        return Conditions(masks=torch.zeros(count, len(self.structures), size, size))
+
+    def cache(self, images: ImageVariants, folder: Path, accelerator: "Accelerator") -> MaskCache:
+        """Pack what is not yet packed; the images' size is a multiple of 8.
+
+        Raises InputError for a mask that does not fit its image.
+        """
+        structures, size = self.structures, images.size
+
+        def pack(rows: range) -> dict[str, Tensor]:
+            bits = np.zeros((len(rows), len(structures), size, size // 8), dtype=np.uint8)
+            known = np.zeros((len(rows), len(structures)), dtype=np.uint8)
+            for place, row in enumerate(rows):
+                item, variant = divmod(row, images.count)
+                radiograph = images.images[item]
+                masks = masks_of(radiograph, structures, size)
+                for channel, mask in enumerate(masks[name] for name in structures):
+                    if mask is None:
+                        continue
+                    if images.augmenter and variant:
+                        mask = move_mask(mask, images.augmenter.change(radiograph.id, variant))
+                    known[place, channel] = 1
+                    bits[place, channel] = np.packbits(mask, axis=-1)
+            return {"bits": torch.from_numpy(bits), "known": torch.from_numpy(known)}
+
+        key = fingerprint_of([FORM, *images.identity, list(structures), images.augmentation])
+        contents = Contents(
+            key=key,
+            items=len(images),
+            tensors={
+                "bits": (torch.uint8, (len(structures), size, size // 8)),
+                "known": (torch.uint8, (len(structures),)),
+            },
+        )
+        cache = open_cache(
+            folder / f"masks-{images.name}-{key}",
+            contents,
+            pack,
+            told=f"masks of {images.name}",
+            chunk=CHUNK,
+            name_of=images.row_name,
+            processes=accelerator,
+        )
+        return MaskCache(cache, images)

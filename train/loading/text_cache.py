@@ -1,9 +1,10 @@
-"""Every prompt through a frozen text encoder once: its states on disk, read at each use.
+"""Text cache: every prompt through a frozen text encoder once, its states on disk.
 
-After that, training runs no text encoder; a projection that is learnt works on what is read.
+After that, training runs no text encoder; a projection that trains is applied to the states.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from roentgen.cache import Cache, Contents, open_cache
 from roentgen.diffusion.backbones.stable_diffusion import module_fingerprint
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.manifest import fingerprint_of
+from train.loading.split_prompts import SplitPrompts
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,26 +33,20 @@ class StatesCache:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
-    def states(self, rows: list[int]) -> Tensor:
-        """The states of these prompts, float32 [N, L, D], as float16 holds them."""
-        return self._cache.read("states", rows)
+    def text(self, rows: Sequence[int]) -> Tensor:
+        """The states of these prompts, float32 [N, L, D] rounded to float16."""
+        return self._cache.read("states", list(rows))
 
 
 def cache_states(
-    caches: Path,
-    ids: Tensor,
-    text_encoder: Any,
-    *,
-    chunks: int,
-    told: str,
-    accelerator: "Accelerator",
+    prompts: SplitPrompts, components: Components, folder: Path, accelerator: "Accelerator"
 ) -> StatesCache:
-    """Encode what is not yet encoded, each process its share, and open the cache.
+    """Encode prompts that are not yet encoded, each process its share, and open the cache.
 
-    `ids` are those of the distinct prompts, [N, L]. The cache is a folder below `caches`, named for
-    all that the states depend on: token ids and text encoder. Raises InputError for states that are
-    not finite in float16.
+    It is in `folder`, named for all that the states depend on: token ids and text encoder. Raises
+    InputError for states that are not finite in float16.
     """
+    text_encoder, chunks, ids = components.text_encoder, components.prompt_chunks, prompts.ids
     text_encoder.eval()
 
     @torch.no_grad()
@@ -65,21 +62,21 @@ def cache_states(
         tensors={"states": (torch.float16, (ids.shape[1], width))},
     )
     cache = open_cache(
-        caches / f"prompts-{key}",
+        folder / f"prompts-{key}",
         contents,
         encode,
-        told=f"prompts of {told}",
+        told=f"prompts of {prompts.name}",
         chunk=max(1, BATCH // chunks),
-        name_of=lambda row: f"prompt {row + 1} of {told}",  # its words may be a patient's
+        name_of=lambda row: f"prompt {row + 1} of {prompts.name}",  # not its words: a patient's
         processes=accelerator,
     )
     return StatesCache(cache)
 
 
 def _key(ids: Tensor, text_encoder: Any, chunks: int) -> str:
-    """Stands for all that the states depend on."""
+    """Fingerprint of all that the states depend on."""
     prompts = hashlib.sha256(ids.int().contiguous().numpy().tobytes()).hexdigest()
     config = text_encoder.config.to_dict()
-    said = repr(sorted((k, repr(v)) for k, v in config.items() if k not in VOLATILE))
+    settings = repr(sorted((k, repr(v)) for k, v in config.items() if k not in VOLATILE))
     encoder = module_fingerprint(text_encoder)
-    return fingerprint_of([FORM, prompts, list(ids.shape), chunks, encoder, said])
+    return fingerprint_of([FORM, prompts, list(ids.shape), chunks, encoder, settings])

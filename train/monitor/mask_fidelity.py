@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from roentgen.dataset.structure_masks import masks_of
-from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
-from roentgen.diffusion.denoiser import Denoiser
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.overlay import outlined
@@ -33,15 +29,13 @@ from roentgen.record.findings import states
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.storage import write_file, write_json
 from roentgen.vision.network_cache import NetworkCache
-from roentgen.vision.segmenter import (
-    Segmenter,
-)
+from roentgen.vision.segmenter import Segmenter
 from train.config import RunConfig
-from train.config_sections import Attention, MaskFidelityConfig
-from train.engine.attention import attending
+from train.config_sections import MaskFidelityConfig
 from train.inputs import Inputs
 from train.loading.filtered_split import FilteredSplit
-from train.monitor.previews import PREVIEW_BATCH, PreviewImage, evaluating
+from train.monitor.live_model import LiveModel
+from train.monitor.previews import PreviewImage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -67,18 +61,12 @@ class MaskFidelity:
     structures: tuple[str, ...]
     segmenter: Segmenter
 
-    def measure(
-        self,
-        components: Components,
-        denoiser: Denoiser,
-        attention: Attention,
-        accelerator: "Accelerator",
-    ) -> tuple[dict[str, float], NDArray[np.uint8]]:
+    def measure(self, live: LiveModel) -> tuple[dict[str, float], NDArray[np.uint8]]:
         """Dice by structure, over the images whose mask has it, and their "mean"; and a sheet.
 
         The sheet has pairs of an image and the same image with the outlines of its masks.
         """
-        images = self._generate(components, denoiser, attention, accelerator)
+        images = self._generate(live)
         found = self.segmenter.predict(images) >= 0.5
         scores = {}
         for channel, structure in enumerate(self.structures):
@@ -98,13 +86,7 @@ class MaskFidelity:
         mean = float(np.mean(list(scores.values())))
         return {"mean": mean, **scores}, contact_sheet(tiles, captions, 6)
 
-    def _generate(
-        self,
-        components: Components,
-        denoiser: Denoiser,
-        attention: Attention,
-        accelerator: "Accelerator",
-    ) -> NDArray[np.uint8]:
+    def _generate(self, live: LiveModel) -> NDArray[np.uint8]:
         """Images [N, H, W], uint8, by the weights as they are now."""
         settings = SamplerSettings(
             scheduler="DPM-Solver++",  # for any noise schedule
@@ -112,17 +94,8 @@ class MaskFidelity:
             guidance_scale=self.config.guidance_scale,
             conditioning_scale=self.config.conditioning_scale,
         )
-        sampler = Sampler(components, settings, accelerator.device, live=True)
-        images: list[np.ndarray] = []
-        with evaluating(denoiser), accelerator.autocast():
-            for first in range(0, len(self.prompts), PREVIEW_BATCH):
-                batch = self.prompts[first : first + PREVIEW_BATCH]
-                masks = [mask_conditions(prompt.masks, self.structures) for prompt in batch]
-                with attending(attention):
-                    latents = sampler.latents([p.image for p in batch], Conditions.joined(masks))
-                for latent in torch.split(latents, 1):
-                    images.extend(sampler.decode(latent))
-        return np.stack(images)
+        masks = (mask_conditions(prompt.masks, self.structures) for prompt in self.prompts)
+        return live.images([prompt.image for prompt in self.prompts], settings, masks)
 
 
 def prepare_mask_fidelity(
@@ -137,9 +110,8 @@ def prepare_mask_fidelity(
     The main process trains; the others wait.
     """
     structures = config.condition_structures()
-    caches = config.data.caches or config.output / "caches"
-    cache = NetworkCache(folder=caches, device=accelerator.device, progress=True)
-    network = inputs.split, structures, measured.segmenter, config.seed
+    cache = NetworkCache(folder=config.caches, device=accelerator.device, progress=True)
+    network = inputs.training.split, structures, measured.segmenter, config.seed
     if accelerator.is_main_process:
         cache.segmenter(*network)
     accelerator.wait_for_everyone()

@@ -1,49 +1,24 @@
 """Preview images of fixed prompts, drawn while training."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, token_counts
-from roentgen.diffusion.denoiser import Denoiser
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.prompts.parser import split_view
 from roentgen.randomness import derive_seed
 from roentgen.record.views import VIEW_TOKENS
-from train.config_sections import Attention, PreviewConfig
-from train.engine.attention import attending
-from train.engine.compiled_blocks import uncompiled
-from train.engine.fsdp import reshard
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-
-PREVIEW_BATCH = 4  # beside the optimizer there is little memory left
-
-
-@contextmanager
-def evaluating(denoiser: Denoiser) -> Iterator[None]:
-    """Within, the nets are in eval mode and no gradients are kept."""
-    denoiser.eval()
-    try:
-        with torch.no_grad(), uncompiled(denoiser):
-            yield
-    finally:
-        reshard(denoiser)
-        denoiser.train()
+from train.config_sections import PreviewConfig
+from train.monitor.live_model import LiveModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewImage:
-    """One picture of a preview."""
+    """One image of a preview."""
 
     prompt: str
     seed: int  # of its noise
@@ -73,16 +48,8 @@ def check_preview(config: PreviewConfig, components: Components) -> None:
         )
 
 
-def preview(
-    components: Components,
-    denoiser: Denoiser,
-    config: PreviewConfig,
-    *,
-    seed: int,
-    attention: Attention,
-    accelerator: "Accelerator",
-) -> np.ndarray:
-    """Pictures of the preview prompts by the live modules, a row a prompt: a contact sheet.
+def preview(live: LiveModel, config: PreviewConfig, seed: int) -> np.ndarray:
+    """A contact sheet of the preview prompts, a row for each, by the live model.
 
     The noise is a function of (seed, prompt, number): previews of different steps compare.
     """
@@ -96,12 +63,5 @@ def preview(
         steps=config.steps,
         guidance_scale=config.guidance_scale,
     )
-    sampler = Sampler(components, settings, accelerator.device, live=True)
-    pictures: list[np.ndarray] = []
-    with evaluating(denoiser), accelerator.autocast():
-        for first in range(0, len(images), PREVIEW_BATCH):
-            with attending(attention):
-                latents = sampler.latents(images[first : first + PREVIEW_BATCH])
-            for latent in torch.split(latents, 1):
-                pictures.extend(sampler.decode(latent))
-    return contact_sheet(pictures, [image.prompt for image in images], config.count)
+    tiles = live.images(images, settings)
+    return contact_sheet(list(tiles), [image.prompt for image in images], config.count)

@@ -1,22 +1,23 @@
-"""Bytes of disk that a run needs."""
+"""Disk space that a run needs, and the check that there is so much."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from roentgen.diffusion.components import Components
 from roentgen.storage import check_free_space
 from train.config import RunConfig
+from train.inputs import SplitInputs
 from train.optim.lora import trained_weights
 
 
 def space_needed(
-    config: RunConfig, components: Components, *, latents: int, prompts: int, size: int
+    config: RunConfig, components: Components, splits: Sequence[SplitInputs]
 ) -> dict[str, int]:
-    """Bytes by what they hold: checkpoints, averages, the model, and the caches.
-
-    These have so many latents of images of `size` pixels and, of a frozen text encoder, the states
-    of so many distinct prompts.
-    """
+    """Bytes by what they hold: checkpoints, averages, the model, and the caches of the splits."""
+    latents = sum(len(of.images) for of in splits)
+    prompts = sum(len(of.prompts.ids) for of in splits)
+    size = splits[0].images.size
     trained = sum(trained_weights(components, config.rates(), config.adapters()).values())
     # Copies of the weights in a checkpoint: 8-bit moments have a scale for each 256, and Adafactor
     # keeps two thirds of a moment of a 3x3 kernel, next to nothing of a matrix.
@@ -34,7 +35,7 @@ def space_needed(
         width = projection.in_features if projection else unet.config.cross_attention_dim
         tokens = components.prompt_chunks * components.tokenizer.model_max_length
         caches += prompts * tokens * width * 2  # in float16
-    caches += latents * len(components.structures) * (size**2 // 8 + 1)  # masks, in bits
+    caches += latents * sum(of.bytes_per_image(size) for of in config.conditions())
     return {
         "checkpoints": int(trained * 4 * copies * saved),
         "averages": trained * 4 * snapshots,
@@ -44,7 +45,7 @@ def space_needed(
 
 
 def check_space(config: RunConfig, needed: dict[str, int]) -> None:
-    """Raise InputError where a disk is too full for what is not there yet."""
+    """Raise InputError where a disk is too full for the files that are still missing."""
     run = sum(needed.values())
     if config.data.caches:
         run -= needed["caches"]
@@ -53,5 +54,5 @@ def check_space(config: RunConfig, needed: dict[str, int]) -> None:
 
 
 def _taken(folder: Path) -> int:
-    """Bytes of the files below a folder, which is resumed, replaced or added to."""
+    """Bytes of the files below a folder that is resumed, replaced or added to."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

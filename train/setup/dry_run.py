@@ -19,7 +19,6 @@ from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
 from train.engine.attention import attending
 from train.inputs import Inputs
-from train.loading.augment import Augmenter
 from train.loading.latent_cache import plan_latents
 from train.optim.ema import Ema
 from train.optim.optimizer import build_optimizer
@@ -128,22 +127,13 @@ def try_encoding(
     config: RunConfig, inputs: Inputs, accelerator: "Accelerator"
 ) -> tuple[float, int]:
     """Seconds to encode all images that are not in the caches yet, and the memory it takes."""
-    caches = config.data.caches or config.output / "caches"
-    augment = config.data.augment
-    splits = [(inputs.split, Augmenter(config=augment, seed=config.seed) if augment else None)]
-    splits += [(inputs.held_out[0], None)] if inputs.held_out else []
     seconds = 0.0
     memory.forget_peak(accelerator.device)
-    for split, augmenter in splits:
-        plan = plan_latents(
-            split,
-            inputs.components.vae,
-            dataset=inputs.dataset.fingerprint,
-            size=inputs.size,
-            augmenter=augmenter,
-        )
+    for of in inputs.splits:
+        plan = plan_latents(of.images, inputs.components.vae)
+        folder, contents = plan.folder(config.caches), plan.contents
         removed = config.overwrite and not config.data.caches
-        rows = plan.contents.items if removed else lacking(plan.folder(caches), plan.contents)
+        rows = contents.items if removed else lacking(folder, contents)
         if rows:
             chunk = range(min(plan.chunk, plan.contents.items))
             once = _seconds(lambda: plan.encode(chunk), accelerator.device)  # noqa: B023
@@ -160,11 +150,9 @@ def try_slice(
     shape = (n, unet.in_channels, unet.sample_size, unet.sample_size)
     noisy = torch.randn(shape).to(device, memory_format=_layout(config))
     steps = torch.zeros(n, dtype=torch.int64, device=device)
-    masks = None
-    if inputs.components.controlnet is not None:
-        shape = (n, len(inputs.components.structures), inputs.size, inputs.size)
-        masks = torch.zeros(shape, device=device)
-    conditions = Conditions(text=denoiser.example_text(n), masks=masks)
+    conditions = Conditions(text=denoiser.example_text(n))
+    for condition in config.conditions():
+        conditions |= condition.example(n, inputs.size).to(device)
 
     def run() -> None:
         denoiser.zero_grad(set_to_none=True)

@@ -15,7 +15,7 @@ from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import FinetuneConfig
 from train.engine.deepspeed_zero import is_wanted, zero_plugin
-from train.run import make_accelerator
+from train.setup.processes import make_accelerator
 
 ROOT = Path(__file__).parents[3]
 # On CPUs DeepSpeed would first compile an exchange of its own; gloo's is what others use.

@@ -6,29 +6,40 @@ import numpy as np
 import pytest
 import torch
 
-from train.loading.draws import Draws, Plan, share, validation_draws
+from train.loading.draws import DrawPlan, Draws, DrawSettings, share, validation_draws
 
-FIELDS = ("items", "variants", "styles", "dropped", "timesteps", "posterior_noise", "noise")
+FIELDS = ("items", "variants", "styles", "timesteps", "posterior_noise", "noise")
+
+STRATIFIED = {"timestep_sampling": "stratified"}
 
 
-def make_plan(**changes: Any) -> Plan:
-    settings = {"seed": 3, "items": 10, "batch": 8, "timesteps": 1000} | changes
-    return Plan(
-        **settings,
-        shape=(4, 2, 2),
-        style_weights=[3, 1],
-        caption_dropout=0.1,
+def make_plan(**changes: Any) -> DrawPlan:
+    settings = {"seed": 3, "items": 10, "batch_size": 8, "timesteps": 1000} | changes
+    return DrawPlan(
+        DrawSettings(
+            **settings,
+            shape=(4, 2, 2),
+            style_weights=[3, 1],
+            caption_dropout=0.1,
+        )
     )
+
+
+def fields(draws: Draws) -> dict[str, np.ndarray]:
+    """The values of all fields, by name."""
+    return {f: np.asarray(getattr(draws, f)) for f in FIELDS} | {
+        name: drop.numpy() for name, drop in draws.drops.items()
+    }
 
 
 def changed(one: Draws, other: Draws) -> set[str]:
     """The fields in which two draws differ."""
-    same = {f: np.array_equal(getattr(one, f), getattr(other, f)) for f in FIELDS}
-    return {field for field, equal in same.items() if not equal}
+    first, second = fields(one), fields(other)
+    return {name for name in first if not np.array_equal(first[name], second[name])}
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"spread": "stratified", "offset_noise": 0.1, "variants": 4}]
+    "settings", [{}, {"timestep_sampling": "stratified", "offset_noise": 0.1, "variants": 4}]
 )
 def test_slices_and_ranks_draw_what_the_whole_batch_draws(settings: dict[str, Any]) -> None:
     whole = make_plan(**settings).draw(5, range(8))
@@ -38,9 +49,9 @@ def test_slices_and_ranks_draw_what_the_whole_batch_draws(settings: dict[str, An
             for rank in range(ranks)
             for places in share(8, rank, ranks, slices)
         ]
-        for field in FIELDS:
-            joined = np.concatenate([np.asarray(getattr(part, field)) for part in parts])
-            assert np.array_equal(joined, np.asarray(getattr(whole, field))), field
+        for field, expected in fields(whole).items():
+            joined = np.concatenate([fields(part)[field] for part in parts])
+            assert np.array_equal(joined, expected), field
 
 
 def test_every_item_is_seen_once_an_epoch_in_changing_order() -> None:
@@ -68,9 +79,9 @@ def test_steps_places_and_seeds_draw_differently() -> None:
 
 
 def test_draws_have_their_distributions() -> None:
-    draws = make_plan(items=4096, batch=4096).draw(0, range(4096))
+    draws = make_plan(items=4096, batch_size=4096).draw(0, range(4096))
     # Five standard deviations of each estimate.
-    assert abs(draws.dropped.mean() - 0.1) < 5 * (0.1 * 0.9 / 4096) ** 0.5
+    assert abs(draws.drops["text"].float().mean() - 0.1) < 5 * (0.1 * 0.9 / 4096) ** 0.5
     assert abs(draws.styles.mean() - 0.25) < 5 * (0.25 * 0.75 / 4096) ** 0.5
     assert abs(draws.timesteps.float().mean() - 499.5) < 5 * 1000 / (12 * 4096) ** 0.5
     assert {int(draws.timesteps.min()) // 10, int(draws.timesteps.max()) // 10} == {0, 99}
@@ -83,7 +94,7 @@ def test_draws_have_their_distributions() -> None:
 
 @pytest.mark.parametrize(("batch", "timesteps"), [(8, 1000), (7, 1000), (48, 1000), (5, 3)])
 def test_stratified_timesteps_are_one_from_each_equal_share(batch: int, timesteps: int) -> None:
-    plan = make_plan(batch=batch, timesteps=timesteps, spread="stratified", items=batch)
+    plan = make_plan(batch_size=batch, timesteps=timesteps, items=batch, **STRATIFIED)
     order = set()
     for step in range(20):
         drawn = plan.draw(step, range(batch)).timesteps.tolist()
@@ -95,7 +106,7 @@ def test_stratified_timesteps_are_one_from_each_equal_share(batch: int, timestep
 
 
 def test_a_stratified_timestep_alone_is_uniform_at_every_place() -> None:
-    plan, timesteps, steps = make_plan(batch=3, spread="stratified", timesteps=10), 10, 4000
+    plan, timesteps, steps = make_plan(batch_size=3, timesteps=10, **STRATIFIED), 10, 4000
     drawn = np.stack([plan.draw(step, range(3)).timesteps.numpy() for step in range(steps)])
     for place in range(3):
         counts = np.bincount(drawn[:, place], minlength=timesteps)
@@ -104,8 +115,8 @@ def test_a_stratified_timestep_alone_is_uniform_at_every_place() -> None:
 
 
 def test_offset_noise_shifts_channels_by_their_own_normal_numbers() -> None:
-    plain = make_plan(items=512, batch=512).draw(0, range(512)).noise
-    noise = make_plan(items=512, batch=512, offset_noise=0.3).draw(0, range(512)).noise
+    plain = make_plan(items=512, batch_size=512).draw(0, range(512)).noise
+    noise = make_plan(items=512, batch_size=512, offset_noise=0.3).draw(0, range(512)).noise
     shifts = noise - plain
     shared = shifts.mean(dim=(2, 3), keepdim=True)
     torch.testing.assert_close(shifts, shared.expand_as(shifts), rtol=0, atol=1e-6)
@@ -117,13 +128,13 @@ def test_offset_noise_shifts_channels_by_their_own_normal_numbers() -> None:
 
 
 def test_variants_are_drawn_equally_often() -> None:
-    variants = make_plan(items=4000, batch=4000, variants=4).draw(0, range(4000)).variants
+    variants = make_plan(items=4000, batch_size=4000, variants=4).draw(0, range(4000)).variants
     assert abs(np.bincount(variants, minlength=4) - 1000).max() < 5 * (4000 * 0.25 * 0.75) ** 0.5
     assert set(make_plan().draw(0, range(8)).variants) == {0}
 
 
 def test_cubic_timesteps_follow_their_law() -> None:
-    timesteps = make_plan(spread="cubic", timesteps=1000, items=8000, batch=8000)
+    timesteps = make_plan(timestep_sampling="cubic", timesteps=1000, items=8000, batch_size=8000)
     drawn = timesteps.draw(0, range(8000)).timesteps.numpy()
     assert drawn.min() >= 0
     assert drawn.max() <= 999
@@ -136,13 +147,13 @@ def test_cubic_timesteps_follow_their_law() -> None:
 def test_what_is_switched_on_moves_no_other_draw() -> None:
     plain = make_plan().draw(2, range(8))
     for field, name, value in (
-        ("timesteps", "spread", "stratified"),
-        ("timesteps", "spread", "cubic"),
+        ("timesteps", "timestep_sampling", "stratified"),
+        ("timesteps", "timestep_sampling", "cubic"),
         ("noise", "offset_noise", 0.1),
         ("variants", "variants", 4),
     ):
         assert changed(plain, make_plan(**{name: value}).draw(2, range(8))) == {field}
-    every = make_plan(spread="stratified", offset_noise=0.1, variants=4).draw(2, range(8))
+    every = make_plan(offset_noise=0.1, variants=4, **STRATIFIED).draw(2, range(8))
     assert changed(plain, every) == {"timesteps", "noise", "variants"}
     alone = make_plan(variants=4).draw(2, range(8))
     assert np.array_equal(every.variants, alone.variants)

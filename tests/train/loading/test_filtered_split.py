@@ -13,6 +13,7 @@ from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.findings import states
 from train.loading.filtered_split import excluded_summary, filter_split, write_excluded
+from train.loading.mask_cache import MaskCondition
 
 
 def count(text: str) -> int:
@@ -49,12 +50,17 @@ def test_a_filter_that_leaves_nothing_is_named(small_dataset: Path) -> None:
         )
 
 
+def masks_of(*structures: str) -> tuple[MaskCondition]:
+    return (MaskCondition(structures=structures),)
+
+
 def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Path) -> None:
     config = PhantomConfig(train=40, validate=0, test=0)
     prepare(PrepareConfig(phantom=config, size=32, output=tmp_path / "phantoms", workers=1))
     split = open_dataset(tmp_path / "phantoms").split("train")
-    assert len(filter_split(split, None, count, (), ("lungs", "pneumothorax"))) == len(split)
-    kept = filter_split(split, None, count, (), ("pneumothorax",))
+    both = masks_of("lungs", "pneumothorax")
+    assert len(filter_split(split, None, count, (), both)) == len(split)
+    kept = filter_split(split, None, count, (), masks_of("pneumothorax"))
     expected = [
         r.id
         for r in split
@@ -64,4 +70,4 @@ def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Pat
     assert {item.reason for item in kept.excluded} == {"no mask of pneumothorax"}
     assert len(kept) + len(kept.excluded) == len(split)
     with pytest.raises(InputError, match=r"nothing can be trained on of split 'train'"):
-        filter_split(split, None, count, (), ("liver",))
+        filter_split(split, None, count, (), masks_of("liver"))

@@ -13,6 +13,7 @@ from roentgen.errors import InputError
 from train.config_sections import AugmentConfig
 from train.loading.augment import Augmenter
 from train.loading.filtered_split import FilteredSplit
+from train.loading.image_variants import ImageVariants
 from train.loading.latent_cache import LatentCache, cache_latents, plan_latents
 
 Make = Callable[..., LatentCache]
@@ -38,8 +39,8 @@ def make(tmp_path: Path, components: Components, split: FilteredSplit) -> Make:
     def cached(
         of: FilteredSplit = split, augmenter: Augmenter | None = None, dataset: str = "dataset"
     ) -> LatentCache:
-        plan = plan_latents(of, components.vae, dataset=dataset, size=32, augmenter=augmenter)
-        return cache_latents(tmp_path, plan, accelerator)
+        images = ImageVariants(images=of, dataset=dataset, size=32, augmenter=augmenter)
+        return cache_latents(tmp_path, plan_latents(images, components.vae), accelerator)
 
     return cached
 

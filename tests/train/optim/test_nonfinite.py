@@ -17,8 +17,8 @@ from torch import Tensor
 from roentgen.errors import InputError
 from train.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from train.loading.batches import Batch, Examples
-from train.loading.draws import Draws, Plan
-from train.loop import Training, slice_losses
+from train.loading.draws import DrawPlan, Draws, DrawSettings
+from train.loop import TrainingRun, slice_losses
 from train.optim.nonfinite import Skips, Watch, passable, step_if_finite
 
 Write = Callable[..., Path]
@@ -77,19 +77,19 @@ def test_a_spoilt_items_step_changes_nothing_and_names_it(
     optimizer: str,
 ) -> None:
     ema = {"decay": 0.5, "posthoc": {"every": 9}}
-    plan = Plan(
+    settings = DrawSettings(
         seed=0,
         items=16,
-        batch=4,
+        batch_size=4,
         shape=(4, 8, 8),
         timesteps=1000,
         style_weights=[1],
         caption_dropout=0.1,
     )
-    item = plan.item(2 * 4 + 1)  # met at the third step
+    item = DrawPlan(settings).item(2 * 4 + 1)  # met at the third step
     spoil([item])
-    settings = {"optimizer": {"name": optimizer}, "ema": ema, "gradient_accumulation": 2, **EVERY}
-    run = fine_tune(write(steps=4, **settings))
+    changes = {"optimizer": {"name": optimizer}, "ema": ema, "gradient_accumulation": 2, **EVERY}
+    run = fine_tune(write(steps=4, **changes))
     # Sixteen items in four steps of four: this one is met once.
     assert run.lines("skipped") == [{"step": 3, "skipped": "loss", "items": [f"train-{item}"]}]
     told = f"step 3 left out: a loss is not finite, with train-{item}\n"
@@ -120,7 +120,7 @@ def test_what_follows_is_what_would_have_followed(
         fine_tune(path, f"--output={tmp_path / 'jumped'}", "--resume=true")
     losses = slice_losses
 
-    def spoiled(training: Training, batch: Batch) -> Tensor:
+    def spoiled(training: TrainingRun, batch: Batch) -> Tensor:
         factor = math.nan if training.state.step == 2 else 1.0
         return losses(training, batch) * factor
 
@@ -132,7 +132,7 @@ def test_what_follows_is_what_would_have_followed(
 def test_a_row_of_them_ends_the_run_wherever_it_was_interrupted(
     write: Write, fine_tune: FineTune, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    def losses_of(training: Training, batch: Batch) -> Tensor:
+    def losses_of(training: TrainingRun, batch: Batch) -> Tensor:
         losses = slice_losses(training, batch)
         if training.state.step < 1:
             return losses

@@ -16,9 +16,10 @@ from train.config import FinetuneConfig
 from train.config_sections import LearningRates, OptimizerConfig
 from train.finetune import choose_weights, finetune
 from train.optim.optimizer import build_optimizer
-from train.run import make_accelerator, make_denoiser
 from train.setup.dry_run import Estimate, estimate, moments
 from train.setup.memory import forget_peak, in_use, peak
+from train.setup.networks import make_denoiser
+from train.setup.processes import make_accelerator
 
 Write = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -1,0 +1,57 @@
+"""Runtime of networks: processes and device, attention kernel and memory layout."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from roentgen.diffusion.denoiser import Denoiser
+from train.config import RunConfig
+from train.config_sections import Attention
+from train.engine.attention import attending
+from train.engine.compiled_blocks import uncompiled
+from train.engine.fsdp import reshard
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How networks are run."""
+
+    accelerator: "Accelerator"
+    attention: Attention
+    memory_format: torch.memory_format  # of images and latents
+
+    @classmethod
+    def of(cls, config: RunConfig, accelerator: "Accelerator") -> "Runtime":
+        """The runtime that a configuration chooses."""
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        return cls(accelerator=accelerator, attention=config.attention, memory_format=layout)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    @contextmanager
+    def precision_and_attention(self) -> Iterator[None]:
+        """Within, networks compute in the run's precision with its attention kernel."""
+        with self.accelerator.autocast(), attending(self.attention):
+            yield
+
+
+@contextmanager
+def evaluating(denoiser: Denoiser) -> Iterator[None]:
+    """Within, the networks are in eval mode and no gradients are kept."""
+    denoiser.eval()
+    try:
+        with torch.no_grad(), uncompiled(denoiser):
+            yield
+    finally:
+        reshard(denoiser)
+        denoiser.train()
