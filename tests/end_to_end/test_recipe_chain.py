@@ -57,8 +57,8 @@ SIZE = 32  # pixels; the small model's latents are 8x8
 _TRAIN = {
     "base": "base",
     "steps": 2,
-    "batch": 4,
-    "accumulation": 2,
+    "batch_size": 4,
+    "gradient_accumulation": 2,
     "validation.images": 4,
 }
 _SAMPLE = {"prompts.dataset.limit": 12, "prompts.count": 2, "sampler.steps": 2}
@@ -96,9 +96,9 @@ STEPS: dict[str, Step] = {
         ("train/sd15", "data/vindr"),
         {
             **{name: value for name, value in _TRAIN.items() if name != "base"},
-            "obedience.images": 4,
-            "obedience.steps": 2,
-            "obedience.segmenter.steps": 2,
+            "mask_fidelity.images": 4,
+            "mask_fidelity.steps": 2,
+            "mask_fidelity.segmenter.steps": 2,
         },
     ),
     **{
