@@ -1,7 +1,7 @@
-"""Export a radiograph dataset: `python -m sample.export configs/sample/export.yaml`.
+"""Export program: `python -m sample.export configs/sample/export.yaml`.
 
-Each format is a folder below the output, with a card (README.md) that says how to read it and under
-which terms it is, excluded.csv, and roentgen.json.
+Each format is a folder below the output, with a card (README.md) that explains how to read it and
+its license terms, excluded.csv, and roentgen.json.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,29 +15,28 @@ from roentgen.dataset.finalize import SPLITS, counts_of
 from roentgen.dataset.shards import Tally
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import fingerprint_of, provenance, write_manifest
-from roentgen.record.radiograph import Radiograph
 from roentgen.storage import check_free_space, check_output, whole_folder, write_file
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
 from sample.exports.config import ExportConfig
-from sample.exports.intake import Intake, Refusal
+from sample.exports.export_source import ExclusionReason, ExportSource
 
 SET_CARD = "SET.md"  # the exported dataset's own card
-_WRITERS: dict[str, Callable[[Intake, Path, Any], list[str]]] = {
+_WRITERS: dict[str, Callable[[ExportSource, Path, Any], list[str]]] = {
     "folder": image_folder.write,
     "webdataset": webdataset.write,
     "chexpert": chexpert.write,
     "mimic_cxr_jpg": mimic_cxr_jpg.write,
     "dicom": dicom.write,
 }
-_REFUSALS: dict[str, Refusal] = {
-    "chexpert": chexpert.refusal,
-    "mimic_cxr_jpg": mimic_cxr_jpg.refusal,
-    "dicom": dicom.refusal,
+_EXCLUSIONS: dict[str, ExclusionReason] = {
+    "chexpert": chexpert.exclusion_reason,
+    "mimic_cxr_jpg": mimic_cxr_jpg.exclusion_reason,
+    "dicom": dicom.exclusion_reason,
 }
 
 
 def export(config: ExportConfig) -> Path:
-    """Write the formats of a configuration and return the output folder, which appears whole.
+    """Write the formats of a configuration and return the output folder, created atomically.
 
     Raises InputError for what the user must change.
     """
@@ -47,7 +46,7 @@ def export(config: ExportConfig) -> Path:
     check_free_space(config.output, _bytes_needed(config, dataset, splits))
     made_from = provenance("sample.export", config, {"dataset": dataset.manifest})
     for line in sharing_lines(dataset.licenses):
-        _tell(line)
+        _print(line)
     with whole_folder(config.output, overwrite=config.overwrite) as folder:
         fingerprints = {
             name: _export_format(name, config, dataset, splits, folder / name, made_from)
@@ -69,20 +68,20 @@ def _export_format(
 ) -> str:
     """Write one format with its card and manifest; returns its fingerprint."""
     folder.mkdir()
-    intake = Intake(dataset, splits, folder, _REFUSALS.get(name, _takes_all))
-    how_to_read = _WRITERS[name](intake, folder, getattr(config, name))
-    total = sum(intake.tallies.values(), Tally())
+    source = ExportSource(dataset, splits, folder, _EXCLUSIONS.get(name, lambda radiograph: None))
+    how_to_read = _WRITERS[name](source, folder, getattr(config, name))
+    total = sum(source.tallies.values(), Tally())
     if not total.rows:
-        reason, _ = intake.excluded.most_common(1)[0]
+        reason, _ = source.excluded.most_common(1)[0]
         raise InputError(f"{name} can hold none of the radiographs: {reason}")
-    for note in intake.notes:
-        _tell(f"{name}: {note}")
-    patients = intake.patients()
-    counts = {s: {"patients": patients[s], **counts_of(t)} for s, t in intake.tallies.items()}
-    excluded = dict(intake.excluded.most_common())
+    for note in source.notes:
+        _print(f"{name}: {note}")
+    patients = source.patients()
+    counts = {s: {"patients": patients[s], **counts_of(t)} for s, t in source.tallies.items()}
+    excluded = dict(source.excluded.most_common())
     about = {
-        "What it is": _origin(dataset, intake, total.rows),
-        "How to read it": how_to_read + intake.notes,
+        "What this is": _origin(dataset, source, total.rows),
+        "How to read it": how_to_read + source.notes,
     }
     opening = f"Radiographs in the format `{name}`, written by `sample.export`."
     card = dataset_card(
@@ -96,57 +95,54 @@ def _export_format(
     )
     extra = {"format": name, "settings": settings, "counts": counts, "excluded": excluded}
     write_manifest(folder, "export", fingerprint, dataset.licenses, made_from, **extra)
-    lost = sum(excluded.values())
-    _tell(f"{name}: {total.rows} radiographs" + (f"; {lost} excluded (excluded.csv)" * bool(lost)))
+    number = sum(excluded.values())
+    note = f"; {number} excluded (excluded.csv)" if number else ""
+    _print(f"{name}: {total.rows} radiographs{note}")
     return fingerprint
 
 
 def sharing_lines(licenses: list[dict[str, Any]]) -> list[str]:
-    """What is to be known before passing an export on, a line for each licence that forbids it."""
+    """A line for each license that forbids sharing an export."""
     return [
-        f"not to be passed on, by the terms of {terms['name']}: {terms['data_use'] or 'see there'}"
+        f"not to be shared, by the terms of {terms['name']}: {terms['data_use'] or 'see there'}"
         for terms in licenses
         if not terms["may_share"]
     ]
 
 
-def _origin(dataset: RadiographDataset, intake: Intake, total: int) -> list[str]:
-    """Which of the images are synthetic, and where they come from."""
-    real = intake.models[None]
+def _origin(dataset: RadiographDataset, source: ExportSource, total: int) -> list[str]:
+    """Lines for the card: how many images are synthetic, and which models generated them."""
+    real = source.models[None]
     lines = [f"Made from the dataset {dataset.fingerprint}, whose card is {SET_CARD}."]
     if total > real:
-        models = ", ".join(sorted(str(model) for model in intake.models if model is not None))
+        models = ", ".join(sorted(str(model) for model in source.models if model is not None))
         lines.append(
-            f"{total - real} images are synthetic: drawn by the model {models}; none shows a "
+            f"{total - real} images are synthetic, generated by the model {models}; none shows a "
             "patient, and none is for diagnosis."
         )
     if real:
-        lines.append(f"{real} images are not synthetic, and carry no mark of it.")
+        lines.append(f"{real} images are not synthetic, and are not marked as such.")
     return lines
 
 
 def _bytes_needed(config: ExportConfig, dataset: RadiographDataset, splits: Sequence[str]) -> int:
-    """About what the formats take: a byte a pixel in pictures, as many as there are in DICOM.
+    """An estimate of disk space: a byte per pixel of an image file, one or two per pixel of DICOM.
 
     Raises InputError for a split that the dataset does not have.
     """
     total = 0
     for split in map(dataset.split, splits):
         total += len(split) * split.images([0])[0].size
-    words = 0 if config.dicom is None else 1 if config.dicom.bits == 8 else 2
-    return total * (len(config.formats) - (config.dicom is not None) + words)
+    dicom_bytes = 0 if config.dicom is None else 1 if config.dicom.bits == 8 else 2
+    return total * (len(config.formats) - (config.dicom is not None) + dicom_bytes)
 
 
-def _takes_all(radiograph: Radiograph) -> None:
-    return None
-
-
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     print(f"export: {line}", flush=True)  # noqa: T201
 
 
 def main() -> None:
-    """Read the command line, export, and say where."""
+    """Read the command line, export, and print the output folder."""
     print(export(load_config(ExportConfig)))  # noqa: T201
 
 

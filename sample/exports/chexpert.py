@@ -1,4 +1,4 @@
-"""CheXpert's own layout: RELEASE/train.csv, RELEASE/train/patientN/studyN/viewN_frontal.jpg."""
+"""CheXpert writer: RELEASE/train.csv, RELEASE/train/patientN/studyN/viewN_frontal.jpg."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from roentgen.record.radiograph import Radiograph
 from sample.exports.config import ChexpertFormat
-from sample.exports.identities import Numbers
-from sample.exports.intake import Intake
-from sample.exports.record import (
-    Table,
+from sample.exports.export_source import ExportSource
+from sample.exports.numbering import IdentityNumbers
+from sample.exports.serialization import (
+    CsvTable,
     as_jpeg,
     as_png,
     contradiction,
     label_values,
-    open_table,
+    open_csv,
 )
 
 _SPLITS = {"train": "train", "validate": "valid", "test": "test"}
@@ -29,28 +29,28 @@ COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *_LABELS)
 _IDENTITIES = ("Path", "id", "patient_id", "study_id")
 
 
-def refusal(radiograph: Radiograph) -> str | None:
-    """Why CheXpert's tables cannot hold it."""
+def exclusion_reason(radiograph: Radiograph) -> str | None:
+    """Why CheXpert's tables cannot hold a radiograph, None if they can."""
     if radiograph.view is None:
-        return "view unknown: CheXpert's table tells frontal from lateral"
+        return "view unknown: CheXpert's table needs frontal or lateral"
     return contradiction(radiograph)
 
 
-def write(radiographs: Intake, folder: Path, settings: ChexpertFormat) -> list[str]:
-    """Write tables and images; returns what the card says of them, a line each."""
+def write(radiographs: ExportSource, folder: Path, settings: ChexpertFormat) -> list[str]:
+    """Write tables and images; returns the lines for the card."""
     root = folder / settings.release
     root.mkdir()
-    place = Places()
+    path_of = ChexpertPaths()
     with ExitStack() as stack:
-        identities = stack.enter_context(open_table(folder / "identities.csv", _IDENTITIES))
-        tables: dict[str, Table] = {}
-        for split in ("train", "valid"):  # both are there, if only with their header
-            tables[split] = stack.enter_context(open_table(root / f"{split}.csv", COLUMNS))
+        identities = stack.enter_context(open_csv(folder / "identities.csv", _IDENTITIES))
+        tables: dict[str, CsvTable] = {}
+        for split in ("train", "valid"):  # both exist, if only with their header
+            tables[split] = stack.enter_context(open_csv(root / f"{split}.csv", COLUMNS))
         for radiograph in radiographs:
             split = _SPLITS[radiograph.split]
             if split not in tables:
-                tables[split] = stack.enter_context(open_table(root / f"{split}.csv", COLUMNS))
-            path = Path(settings.release, split, f"{place(radiograph)}.{settings.image}")
+                tables[split] = stack.enter_context(open_csv(root / f"{split}.csv", COLUMNS))
+            path = Path(settings.release, split, f"{path_of(radiograph)}.{settings.image}")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(_encode(radiograph, settings))
             tables[split].add(path.as_posix(), *_cells(radiograph))
@@ -61,19 +61,19 @@ def write(radiographs: Intake, folder: Path, settings: ChexpertFormat) -> list[s
         f"csvpath='{settings.release}/train.csv')` reads it; paths in the tables begin with "
         f"{settings.release}/.",
         "identities.csv has the set's own id, patient and study of each path: numbers of patients "
-        "are derived from them and mean nobody of CheXpert's.",
-        "The set's validation split is valid.csv; a test split is test.csv, in the same form.",
+        "are derived from them and refer to no patient of CheXpert.",
+        "The set's validation split is valid.csv; a test split is test.csv, in the same format.",
         "Age is in whole years, and 0 where it is not known; sex may be Unknown.",
-        "Sides, severities, races, reports, masks and boxes have no place in this layout; JPEG "
-        "changes gray levels a little (image: png does not).",
+        "Sides, severities, races, reports, masks and boxes are not part of this layout; JPEG "
+        "changes gray levels slightly (image: png does not).",
     ]
 
 
-class Places:
-    """Where in CheXpert's folders radiographs lie: studies and views are counted as they come."""
+class ChexpertPaths:
+    """Paths of radiographs in CheXpert's folders; studies and views are numbered in order."""
 
     def __init__(self) -> None:
-        self._patients = Numbers(10_000_000, 10_000_000)
+        self._patients = IdentityNumbers(10_000_000, 10_000_000)
         self._studies: dict[tuple[str, str], int] = {}
         self._counts: Counter[object] = Counter()  # studies of a patient, views of a study
 

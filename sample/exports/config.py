@@ -1,4 +1,4 @@
-"""What an export can be told; a format whose section is null is not written."""
+"""Settings of an export; a format whose section is null is not written."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from roentgen.setting_checks import require, require_distinct, require_range
 
 @dataclass(frozen=True, kw_only=True)
 class FolderFormat:
-    """An image folder as Hugging Face's `imagefolder` has it: PNGs and a table of all known."""
+    """An image folder as Hugging Face's `imagefolder` has it: PNGs and a table of all fields."""
 
     metadata: Literal["csv", "parquet"] = "csv"
-    """The table in each split's folder. A CSV cannot say the type of a column that is blank
-    throughout a split; where that stops `datasets` from reading it, the export says so."""
+    """The table in each split's folder. A CSV does not give the type of a column that is blank
+    throughout a split; where that prevents `datasets` from reading it, the export prints a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class WebDatasetFormat:
     """WebDataset shards: tar files with KEY.png, KEY.json, KEY.txt (the prompt), masks."""
 
     shard_images: int = 1000
-    """Images of a shard."""
+    """Images per shard."""
     shard_megabytes: int = 500
-    """A shard that is as large as this ends with fewer images."""
+    """A shard that reaches this size ends with fewer images."""
 
     def __post_init__(self) -> None:
         require_range(self, "webdataset.shard_images", "webdataset.shard_megabytes", at_least=1)
@@ -36,11 +36,11 @@ class ChexpertFormat:
     """CheXpert's own folders and tables."""
 
     release: Literal["CheXpert-v1.0", "CheXpert-v1.0-small"] = "CheXpert-v1.0-small"
-    """The folder that paths in the tables begin with."""
+    """The folder with which paths in the tables begin."""
     image: Literal["jpg", "png"] = "jpg"
-    """jpg as CheXpert has them, or png without loss."""
+    """jpg as in CheXpert, or lossless png."""
     quality: int = 95
-    """Of JPEG, 1 to 100."""
+    """JPEG quality, 1 to 100."""
 
     def __post_init__(self) -> None:
         require_range(self, "chexpert.quality", at_least=1, at_most=100)
@@ -51,7 +51,7 @@ class MimicCxrJpgFormat:
     """MIMIC-CXR-JPG's own folders and tables."""
 
     quality: int = 95
-    """Of JPEG, 1 to 100; MIMIC-CXR-JPG has 95."""
+    """JPEG quality, 1 to 100; MIMIC-CXR-JPG has 95."""
 
     def __post_init__(self) -> None:
         require_range(self, "mimic_cxr_jpg.quality", at_least=1, at_most=100)
@@ -62,8 +62,8 @@ class DicomFormat:
     """DICOM, Computed Radiography Image Storage; synthetic radiographs only."""
 
     bits: Literal[8, 12] = 12
-    """Of a pixel. The images have 256 levels of gray either way: 12 is for systems that expect
-    films to have them."""
+    """Bits per pixel. The images have 256 gray levels either way; 12 is for systems that expect
+    radiographs to have 12 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class ExportConfig:
     dataset: Path
     """The radiograph dataset: a synthetic set, or a prepared corpus."""
     output: Path
-    """The folder that is made, with a folder for each format."""
+    """The folder to create, with a folder for each format."""
     overwrite: bool = False
     """Replace the output folder if it exists."""
     splits: tuple[Split, ...] | None = None
@@ -98,7 +98,7 @@ class ExportConfig:
         output, dataset = self.output.resolve(), self.dataset.resolve()
         if output == dataset or output in dataset.parents or dataset in output.parents:
             raise InputError(
-                f"output {self.output} and dataset {self.dataset} lie in each other: "
+                f"output {self.output} and dataset {self.dataset} contain one another: "
                 "choose another output"
             )
 

@@ -1,9 +1,9 @@
-r"""DICOM, Computed Radiography Image Storage (PS3.3 A.2), of synthetic radiographs.
+r"""DICOM writer: Computed Radiography Image Storage (PS3.3 A.2) of synthetic radiographs.
 
-No viewer or archive shall take one for a film: Synthetic Data is YES, Image Type DERIVED\SECONDARY,
-and patient, study, series and comments all begin with SYNTHETIC. There is no date, as there was no
-examination. Every identifier is derived from the set's fingerprint: the same set has the same ones
-and no two sets share one.
+No viewer or archive should mistake one for an acquired radiograph: Synthetic Data is YES, Image
+Type DERIVED\SECONDARY, and patient, study, series and comments all begin with SYNTHETIC. There is
+no date, as there was no examination. Every identifier is derived from the set's fingerprint: the
+same set has the same ones and no two sets share one.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from pydicom.uid import (
 from roentgen.record.findings import states
 from roentgen.record.radiograph import Radiograph, Synthesis
 from sample.exports.config import DicomFormat
-from sample.exports.intake import Intake
-from sample.exports.record import file_stem, open_table, pixels
+from sample.exports.export_source import ExportSource
+from sample.exports.serialization import file_stem, open_csv, pixels
 
 CREATOR = "ROENTGEN SYNTHETIC 1"  # of the private block in group 0071
 GROUP = 0x0071
@@ -40,26 +40,26 @@ _COLUMNS = (
 )
 
 
-def refusal(radiograph: Radiograph) -> str | None:
-    """Why no DICOM is made of it."""
+def exclusion_reason(radiograph: Radiograph) -> str | None:
+    """Why no DICOM file is written for a radiograph, None if one is."""
     if radiograph.synthesis is None:
-        return "not synthetic: no DICOM header is made up for a film"
+        return "not synthetic: no DICOM header is invented for an acquired radiograph"
     return None
 
 
-def write(radiographs: Intake, folder: Path, settings: DicomFormat) -> list[str]:
-    """Write a file an image; returns what the card says of them, a line each."""
+def write(radiographs: ExportSource, folder: Path, settings: DicomFormat) -> list[str]:
+    """Write a file for each image; returns the lines for the card."""
     series: Counter[tuple[str, str]] = Counter()  # of each study
-    with open_table(folder / "identities.csv", _COLUMNS) as table:
+    with open_csv(folder / "identities.csv", _COLUMNS) as table:
         for radiograph in radiographs:
             study = (radiograph.patient_id, radiograph.study_id)
             series[study] += 1
-            film = make_dicom(radiograph, radiographs.fingerprint, settings.bits, series[study])
-            patient = str(film.PatientID)
+            file = make_dicom(radiograph, radiographs.fingerprint, settings.bits, series[study])
+            patient = str(file.PatientID)
             path = Path(radiograph.split, patient, f"{file_stem(radiograph.id)}.dcm")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            film.save_as(folder / path, enforce_file_format=True)
-            uids = (film.StudyInstanceUID, film.SeriesInstanceUID, film.SOPInstanceUID)
+            file.save_as(folder / path, enforce_file_format=True)
+            uids = (file.StudyInstanceUID, file.SeriesInstanceUID, file.SOPInstanceUID)
             names = (radiograph.id, radiograph.patient_id, radiograph.study_id)
             table.add(path.as_posix(), *names, patient, *uids)
     return [
@@ -69,8 +69,8 @@ def write(radiographs: Intake, folder: Path, settings: DicomFormat) -> list[str]
         "series and comments begin with SYNTHETIC; there is no date.",
         "Identifiers are derived from the set's fingerprint and the radiograph's id: the same "
         "export again gives the same ones.",
-        f'Image Comments have prompt, seed and model; so does the private block "{CREATOR}" of '
-        f"group {GROUP:04X}: 01 prompt, 02 negative prompt, 03 seed, 04 guidance scale, 05 steps, "
+        f'Image Comments have prompt, seed and model; the private block "{CREATOR}" of group '
+        f"{GROUP:04X} has 01 prompt, 02 negative prompt, 03 seed, 04 guidance scale, 05 steps, "
         "06 scheduler, 07 model fingerprint, 08 id in the set.",
         "View Position is PA, AP or LATERAL (left or right is not known), blank where the view is "
         "not known; Patient Orientation is given for frontal images only. Pixel spacing is not "
@@ -79,74 +79,74 @@ def write(radiographs: Intake, folder: Path, settings: DicomFormat) -> list[str]
 
 
 def make_dicom(radiograph: Radiograph, fingerprint: str, bits: int, series: int) -> Dataset:
-    """The DICOM of a synthetic radiograph; `series` is its number in its study.
+    """The DICOM dataset of a synthetic radiograph; `series` is its number in its study.
 
-    View Position is an attribute of the series, so each image has one of its own.
+    View Position is an attribute of the series, so each image has its own series.
     """
     synthesis = radiograph.synthesis
     assert synthesis is not None, radiograph.id
     identity = (fingerprint, radiograph.patient_id)
-    film = Dataset()
-    film.file_meta = FileMetaDataset()
-    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film.file_meta.ImplementationClassUID = _SOFTWARE
-    film.file_meta.ImplementationVersionName = f"ROENTGEN {_version()}"[:16]
-    film.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    film.SpecificCharacterSet = "ISO_IR 192"
-    film.SOPClassUID = ComputedRadiographyImageStorage
-    film.StudyInstanceUID = _uid("study", *identity, radiograph.study_id)
-    film.SeriesInstanceUID = _uid("series", *identity, radiograph.id, bits)
-    film.SOPInstanceUID = _uid("instance", *identity, radiograph.id, bits)
-    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
-    _describe_patient(film, radiograph, _digest(*identity))
-    _describe_study(film, radiograph, synthesis, series)
-    _describe_image(film, radiograph, synthesis)
-    _set_pixels(film, pixels(radiograph), bits)
-    return film
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.file_meta.ImplementationClassUID = _SOFTWARE
+    file.file_meta.ImplementationVersionName = f"ROENTGEN {_version()}"[:16]
+    file.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    file.SpecificCharacterSet = "ISO_IR 192"
+    file.SOPClassUID = ComputedRadiographyImageStorage
+    file.StudyInstanceUID = _uid("study", *identity, radiograph.study_id)
+    file.SeriesInstanceUID = _uid("series", *identity, radiograph.id, bits)
+    file.SOPInstanceUID = _uid("instance", *identity, radiograph.id, bits)
+    file.file_meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID
+    _describe_patient(file, radiograph, _digest(*identity))
+    _describe_study(file, radiograph, synthesis, series)
+    _describe_image(file, radiograph, synthesis)
+    _set_pixels(file, pixels(radiograph), bits)
+    return file
 
 
-def _describe_patient(film: Dataset, radiograph: Radiograph, name: str) -> None:
-    film.PatientName = f"SYNTHETIC^{name.upper()}"
-    film.PatientID = f"SYNTHETIC-{name.upper()}"
-    film.IssuerOfPatientID = "ROENTGEN SYNTHETIC"
-    film.PatientBirthDate = ""
-    film.PatientSex = radiograph.sex or ""
+def _describe_patient(file: Dataset, radiograph: Radiograph, name: str) -> None:
+    file.PatientName = f"SYNTHETIC^{name.upper()}"
+    file.PatientID = f"SYNTHETIC-{name.upper()}"
+    file.IssuerOfPatientID = "ROENTGEN SYNTHETIC"
+    file.PatientBirthDate = ""
+    file.PatientSex = radiograph.sex or ""
     if radiograph.age is not None:
-        film.PatientAge = f"{int(radiograph.age):03d}Y"
-    film.PatientComments = "SYNTHETIC: made by a computer, nobody's film"
+        file.PatientAge = f"{int(radiograph.age):03d}Y"
+    file.PatientComments = "SYNTHETIC: generated by a computer, not a patient's radiograph"
 
 
 def _describe_study(
-    film: Dataset, radiograph: Radiograph, synthesis: Synthesis, series: int
+    file: Dataset, radiograph: Radiograph, synthesis: Synthesis, series: int
 ) -> None:
-    film.StudyID = "SYNTHETIC"
-    film.StudyDate = film.StudyTime = film.AccessionNumber = film.ReferringPhysicianName = ""
-    film.StudyDescription = "SYNTHETIC CHEST RADIOGRAPH"
-    film.Modality = "CR"
-    film.SeriesNumber = series
-    film.SeriesDescription = f"SYNTHETIC {radiograph.view or 'CHEST'}"
-    film.BodyPartExamined = "CHEST"
-    film.ViewPosition = radiograph.view or ""
-    film.Manufacturer = "Roentgen (synthetic images)"
-    film.ManufacturerModelName = "roentgen-cxr"
-    film.SoftwareVersions = [_version(), f"model {synthesis.model}"[:64]]
+    file.StudyID = "SYNTHETIC"
+    file.StudyDate = file.StudyTime = file.AccessionNumber = file.ReferringPhysicianName = ""
+    file.StudyDescription = "SYNTHETIC CHEST RADIOGRAPH"
+    file.Modality = "CR"
+    file.SeriesNumber = series
+    file.SeriesDescription = f"SYNTHETIC {radiograph.view or 'CHEST'}"
+    file.BodyPartExamined = "CHEST"
+    file.ViewPosition = radiograph.view or ""
+    file.Manufacturer = "Roentgen (synthetic images)"
+    file.ManufacturerModelName = "roentgen-cxr"
+    file.SoftwareVersions = [_version(), f"model {synthesis.model}"[:64]]
 
 
-def _describe_image(film: Dataset, radiograph: Radiograph, synthesis: Synthesis) -> None:
-    film.InstanceNumber = 1
-    film.ImageType = ["DERIVED", "SECONDARY"]
-    film.SyntheticData = "YES"
-    film.BurnedInAnnotation = "NO"
-    film.LossyImageCompression = "00"
-    film.DerivationDescription = (
-        "SYNTHETIC: drawn by a diffusion model from the text in Image Comments; it shows no "
+def _describe_image(file: Dataset, radiograph: Radiograph, synthesis: Synthesis) -> None:
+    file.InstanceNumber = 1
+    file.ImageType = ["DERIVED", "SECONDARY"]
+    file.SyntheticData = "YES"
+    file.BurnedInAnnotation = "NO"
+    file.LossyImageCompression = "00"
+    file.DerivationDescription = (
+        "SYNTHETIC: generated by a diffusion model from the text in Image Comments; it shows no "
         "patient and is not for diagnosis"
     )
-    # Rows run to the patient's left, columns to the feet; which way a lateral faces is not known.
+    # Rows run to the patient's left, columns to the feet; the direction of laterals is unknown.
     frontal = radiograph.view in ("PA", "AP")
-    film.PatientOrientation = ["L", "F"] if frontal else ""
-    film.ImageComments = _comment(radiograph, synthesis)
-    block = film.private_block(GROUP, CREATOR, create=True)
+    file.PatientOrientation = ["L", "F"] if frontal else ""
+    file.ImageComments = _comment(radiograph, synthesis)
+    block = file.private_block(GROUP, CREATOR, create=True)
     for element, kind, value in (
         (0x01, "UT", synthesis.prompt),
         (0x02, "UT", synthesis.negative_prompt or ""),
@@ -161,25 +161,25 @@ def _describe_image(film: Dataset, radiograph: Radiograph, synthesis: Synthesis)
 
 
 def _comment(radiograph: Radiograph, synthesis: Synthesis) -> str:
-    told = [f"{key}: {value}" for key, value in synthesis.as_text().items()]
-    said = [f"{name} {state}" for name, state in states(radiograph.findings).items()]
-    lines = ["SYNTHETIC", *told, *([f"Asked for: {', '.join(said)}"] if said else [])]
+    metadata = [f"{key}: {value}" for key, value in synthesis.as_text().items()]
+    found = [f"{name} {state}" for name, state in states(radiograph.findings).items()]
+    lines = ["SYNTHETIC", *metadata, *([f"Requested: {', '.join(found)}"] if found else [])]
     comment = "\n".join(lines)
     return comment if len(comment) <= _LONGEST_COMMENT else comment[: _LONGEST_COMMENT - 1] + "…"
 
 
-def _set_pixels(film: Dataset, image: NDArray[np.uint8], bits: int) -> None:
-    """Gray of 256 levels over all of `bits`, with the window that shows them as they were."""
+def _set_pixels(file: Dataset, image: NDArray[np.uint8], bits: int) -> None:
+    """256 gray levels spread over all of `bits`, with a window that displays them unchanged."""
     top = (1 << bits) - 1
-    film.SamplesPerPixel = 1
-    film.PhotometricInterpretation = "MONOCHROME2"
-    film.Rows, film.Columns = image.shape
-    film.BitsAllocated = 8 if bits == 8 else 16
-    film.BitsStored, film.HighBit, film.PixelRepresentation = bits, bits - 1, 0
-    film.WindowCenter, film.WindowWidth = (top + 1) // 2, top + 1
+    file.SamplesPerPixel = 1
+    file.PhotometricInterpretation = "MONOCHROME2"
+    file.Rows, file.Columns = image.shape
+    file.BitsAllocated = 8 if bits == 8 else 16
+    file.BitsStored, file.HighBit, file.PixelRepresentation = bits, bits - 1, 0
+    file.WindowCenter, file.WindowWidth = (top + 1) // 2, top + 1
     words = np.rint(image * (top / 255)).astype("u1" if bits == 8 else "<u2").tobytes()
-    film.PixelData = words + b"\0" * (len(words) % 2)
-    film["PixelData"].VR = "OB" if bits == 8 else "OW"
+    file.PixelData = words + b"\0" * (len(words) % 2)
+    file["PixelData"].VR = "OB" if bits == 8 else "OW"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""An image folder as Hugging Face's `imagefolder` reads it, with all that is known of each image.
+"""Image folder writer, as Hugging Face's `imagefolder` reads it, with all fields of each image.
 
 train/, validation/ and test/ each hold PNGs, masks/STRUCTURE/ and metadata.csv (or .parquet).
 """
@@ -14,44 +14,51 @@ import pyarrow.parquet as pq
 
 from roentgen.record.radiograph import Radiograph
 from sample.exports.config import FolderFormat
-from sample.exports.intake import Intake
-from sample.exports.record import FIELDS, NUMBERS, as_png, file_stem, open_table, row
+from sample.exports.export_source import ExportSource
+from sample.exports.serialization import (
+    FIELD_TYPES,
+    FIELDS,
+    as_png,
+    file_stem,
+    open_csv,
+    radiograph_fields,
+)
 
 FOLDERS = {"train": "train", "validate": "validation", "test": "test"}  # as `datasets` names them
-_GUESSED_FROM = 10_000  # rows of a CSV that `datasets` guesses the columns' types from
-_TOGETHER = 1000  # rows of a Parquet file written together
-_KINDS = {bool: pa.bool_(), float: pa.float64(), int: pa.int64()}
+_INFERRED_FROM = 10_000  # rows of a CSV from which `datasets` infers column types
+_CHUNK = 1000  # rows of a Parquet file written at once
+_TYPES = {bool: pa.bool_(), float: pa.float64(), int: pa.int64()}
 
 
-class _Rows(Protocol):
+class _RowWriter(Protocol):
     def __call__(self, row: dict[str, Any], /) -> None: ...
 
 
-def write(radiographs: Intake, folder: Path, settings: FolderFormat) -> list[str]:
-    """Write the folder; returns what its card says of it, a line each."""
-    given = _Given(radiographs.images.without_images())
+def write(radiographs: ExportSource, folder: Path, settings: FolderFormat) -> list[str]:
+    """Write the folder; returns the lines for its card."""
+    use = _FieldUse(radiographs.images.without_images())
     masks = {name: f"{_plain(name)}_mask_file_name" for name in radiographs.structures}
-    columns = ["file_name", *given.columns, *masks.values()]
+    columns = ["file_name", *use.columns, *masks.values()]
     with ExitStack() as stack:
-        tables: dict[str, _Rows] = {}
+        tables: dict[str, _RowWriter] = {}
         for radiograph in radiographs:
             below = folder / FOLDERS[radiograph.split]
             if radiograph.split not in tables:
                 below.mkdir()
                 table = _open_metadata(below, columns, settings.metadata)
                 tables[radiograph.split] = stack.enter_context(table)
-            known = row(radiograph) | _write_files(radiograph, below, masks)
+            known = radiograph_fields(radiograph) | _write_files(radiograph, below, masks)
             tables[radiograph.split]({column: known.get(column) for column in columns})
     if settings.metadata == "csv":
-        partly = [masks[name] for name in masks if name not in radiographs.structures_everywhere]
-        radiographs.notes += given.ambiguous(partly)
+        sparse = [masks[name] for name in masks if name not in radiographs.structures_everywhere]
+        radiographs.notes += use.ambiguous(sparse)
     return [
         "`datasets.load_dataset('imagefolder', data_dir='this folder')` reads it: one row an "
-        f"image, with its {len(given.columns)} known fields; masks are image columns.",
+        f"image, with its {len(use.columns)} known fields; masks are image columns.",
         "Findings are columns of 1 present, 0 absent, -1 uncertain, blank not mentioned; `findings`"
         " has them with sides and severities, as JSON.",
-        "PNGs of synthetic images say so in their text chunks, with prompt, seed and model; "
-        "from_radiograph and from_patient name the film whose prompt was used.",
+        "PNGs of synthetic images are marked in their text chunks, with prompt, seed and model; "
+        "from_radiograph and from_patient name the radiograph whose prompt was used.",
     ]
 
 
@@ -72,8 +79,8 @@ def _plain(structure: str) -> str:
     return file_stem(structure.replace(" ", "_"))
 
 
-class _Given:
-    """Which fields any radiograph has a value of, and where a CSV hides their types."""
+class _FieldUse:
+    """Which fields have a value in any radiograph, and which have types that a CSV hides."""
 
     def __init__(self, radiographs: Iterable[Radiograph]) -> None:
         self._rows: dict[str, int] = {}  # of each split
@@ -82,51 +89,54 @@ class _Given:
         for radiograph in radiographs:
             split = radiograph.split
             number = self._rows[split] = self._rows.get(split, 0) + 1
-            for field, value in row(radiograph).items():
+            for field, value in radiograph_fields(radiograph).items():
                 if value is not None:
                     self._first.setdefault(field, {}).setdefault(split, number)
                     self._values[field, split] = self._values.get((field, split), 0) + 1
         self.columns = [field for field in FIELDS if field in self._first]
 
     def ambiguous(self, further: Iterable[str]) -> Iterator[str]:
-        """What keeps `datasets` from reading a CSV of these, a line for each kind.
+        """What prevents `datasets` from reading a CSV of these, a line for each type.
 
-        `further`: other columns of text that are blank throughout a split.
+        `further`: other text columns that are blank throughout a split.
         """
         texts = [
             *further,
             *(
                 field
                 for field in self.columns
-                if field not in NUMBERS
+                if field not in FIELD_TYPES
                 and any(
-                    self._first[field].get(split, _GUESSED_FROM + 1) > _GUESSED_FROM
+                    self._first[field].get(split, _INFERRED_FROM + 1) > _INFERRED_FROM
                     for split in self._rows
                 )
             ),
         ]
-        whole = [
+        integers = [
             field
             for field in self.columns
-            if NUMBERS.get(field) is int
+            if FIELD_TYPES.get(field) is int
             and any(self._values.get((field, split)) != rows for split, rows in self._rows.items())
         ]
-        for fields, why in ((texts, "a text"), (whole, "a whole number")):
+        for fields, what in ((texts, "text"), (integers, "an integer")):
             if fields:
                 yield (
-                    f"`datasets` cannot tell from metadata.csv that {', '.join(fields)} is {why}, "
-                    "for it is blank in some split: for `datasets`, set folder.metadata: parquet."
+                    f"`datasets` cannot infer from metadata.csv that {', '.join(fields)} is {what}:"
+                    " it is blank in some split; for `datasets`, set folder.metadata: parquet."
                 )
 
 
 @contextmanager
-def _open_metadata(folder: Path, columns: list[str], kind: str) -> Iterator[_Rows]:
-    """The table of a split, for rows to be given to."""
+def _open_metadata(folder: Path, columns: list[str], kind: str) -> Iterator[_RowWriter]:
+    """The metadata table of a split, as a function that takes rows."""
     if kind == "csv":
-        with open_table(folder / "metadata.csv", columns) as table:
+        with open_csv(folder / "metadata.csv", columns) as table:
             yield lambda known: table.add(*map(_cell, known.values()))
         return
-    types = [(name, _KINDS[NUMBERS[name]] if name in NUMBERS else pa.string()) for name in columns]
+    types = [
+        (name, _TYPES[FIELD_TYPES[name]] if name in FIELD_TYPES else pa.string())
+        for name in columns
+    ]
     schema = pa.schema(types)
     waiting: list[dict[str, Any]] = []
     with pq.ParquetWriter(folder / "metadata.parquet", schema) as writer:
@@ -138,7 +148,7 @@ def _open_metadata(folder: Path, columns: list[str], kind: str) -> Iterator[_Row
 
         def add(known: dict[str, Any]) -> None:
             waiting.append({name: _cell(value) for name, value in known.items()})
-            if len(waiting) == _TOGETHER:
+            if len(waiting) == _CHUNK:
                 write_waiting()
 
         yield add

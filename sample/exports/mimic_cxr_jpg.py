@@ -1,6 +1,6 @@
-"""MIMIC-CXR-JPG's own layout: files/p10/p10000032/s50414267/ID.jpg and its tables.
+"""MIMIC-CXR-JPG writer: files/p10/p10000032/s50414267/ID.jpg and its tables.
 
-patients.csv.gz beside them has sex and age as MIMIC-IV's hosp/patients.csv.gz does.
+patients.csv.gz has sex and age as MIMIC-IV's hosp/patients.csv.gz does.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from roentgen.imaging.images import image_size
 from roentgen.record.findings import FINDING_NAMES
 from roentgen.record.radiograph import Radiograph
 from sample.exports.config import MimicCxrJpgFormat
-from sample.exports.identities import Numbers
-from sample.exports.intake import Intake
-from sample.exports.record import as_jpeg, contradiction, label_values, open_table
+from sample.exports.export_source import ExportSource
+from sample.exports.numbering import IdentityNumbers
+from sample.exports.serialization import as_jpeg, contradiction, label_values, open_csv
 
 _TABLES = {
     "mimic-cxr-2.0.0-metadata.csv.gz": (
@@ -30,21 +30,22 @@ _TABLES = {
     "identities.csv": ("dicom_id", "subject_id", "study_id", "id", "patient", "study"),
 }
 _VIEWS = {"PA": "postero-anterior", "AP": "antero-posterior", "LATERAL": "lateral", None: None}
-_YEAR = 2150  # of each patient's first study; MIMIC's years are moved as far
+_YEAR = 2150  # of each patient's first study; MIMIC's dates are shifted to such years
 
 
-def refusal(radiograph: Radiograph) -> str | None:
-    """Why MIMIC-CXR-JPG's tables cannot hold it."""
+def exclusion_reason(radiograph: Radiograph) -> str | None:
+    """Why MIMIC-CXR-JPG's tables cannot hold a radiograph, None if they can."""
     return contradiction(radiograph)
 
 
-def write(radiographs: Intake, folder: Path, settings: MimicCxrJpgFormat) -> list[str]:
-    """Write tables and images; returns what the card says of them, a line each."""
-    subjects, studies = Numbers(10_000_000, 10_000_000), Numbers(50_000_000, 10_000_000)
+def write(radiographs: ExportSource, folder: Path, settings: MimicCxrJpgFormat) -> list[str]:
+    """Write tables and images; returns the lines for the card."""
+    subjects = IdentityNumbers(10_000_000, 10_000_000)
+    studies = IdentityNumbers(50_000_000, 10_000_000)
     ages: dict[int, int] = {}  # of subjects, in _YEAR
     with ExitStack() as stack:
         metadata, splits, labels, patients, identities = (
-            stack.enter_context(open_table(folder / name, columns))
+            stack.enter_context(open_csv(folder / name, columns))
             for name, columns in _TABLES.items()
         )
         for radiograph in radiographs:
@@ -56,7 +57,7 @@ def write(radiographs: Intake, folder: Path, settings: MimicCxrJpgFormat) -> lis
                 patients.add(subject, r.sex, known, _YEAR, "2011 - 2013", None)
                 ages[subject] = known or 0
             year = _YEAR if r.age is None else _YEAR + int(r.age) - ages[subject]
-            # Labels and dates are a study's: images that differ in them are of several studies.
+            # Labels and dates belong to a study: images that differ in them get separate studies.
             key = (r.patient_id, r.study_id, *values, year)
             new = key not in studies
             study = studies(*key)
@@ -65,10 +66,10 @@ def write(radiographs: Intake, folder: Path, settings: MimicCxrJpgFormat) -> lis
             name = dicom_id(r.id)
             picture = as_jpeg(r, settings.quality)
             width, height = image_size(picture)
-            what = None if r.synthesis is None else "SYNTHETIC CHEST RADIOGRAPH"
+            procedure = None if r.synthesis is None else "SYNTHETIC CHEST RADIOGRAPH"
             date = (f"{year}0101", "0")
-            said = (r.view, height, width, *date, None, _VIEWS[r.view], None)
-            metadata.add(name, subject, study, what, *said)
+            image = (r.view, height, width, *date, None, _VIEWS[r.view], None)
+            metadata.add(name, subject, study, procedure, *image)
             splits.add(name, study, subject, r.split)
             identities.add(name, subject, study, r.id, r.patient_id, r.study_id)
             path = folder / f"files/p{str(subject)[:2]}/p{subject}/s{study}/{name}.jpg"
@@ -79,18 +80,18 @@ def write(radiographs: Intake, folder: Path, settings: MimicCxrJpgFormat) -> lis
         "csvpath='mimic-cxr-2.0.0-chexpert.csv.gz', "
         "metacsvpath='mimic-cxr-2.0.0-metadata.csv.gz')` reads it.",
         "identities.csv has the set's own id, patient and study of each image: numbers are derived "
-        "from them and mean nobody of MIMIC's.",
-        "Labels are a study's in this layout: images of one study that differ in them became "
-        "several studies.",
-        f"patients.csv.gz has sex and age as MIMIC-IV's table does; dates are made up so that each "
-        f"patient's first study is of {_YEAR}.",
-        "Subjects p19 are no test set here; the split table is.",
-        "Sides, severities, races, reports, masks and boxes have no place in this layout; JPEG "
-        "changes gray levels a little.",
+        "from them and refer to no patient of MIMIC.",
+        "Labels belong to a study in this layout: images of one study that differ in them are in "
+        "separate studies.",
+        f"patients.csv.gz has sex and age as MIMIC-IV's table does; dates are invented so that a "
+        f"patient's first study is in {_YEAR}.",
+        "Subjects p19 are not a test set here; the split table defines it.",
+        "Sides, severities, races, reports, masks and boxes are not part of this layout; JPEG "
+        "changes gray levels slightly.",
     ]
 
 
 def dicom_id(identity: str) -> str:
-    """MIMIC's form of a name: five times eight hexadecimal digits, from the radiograph's id."""
+    """A name in MIMIC's form: five groups of eight hexadecimal digits, from the radiograph's id."""
     digits = hashlib.sha256(identity.encode()).hexdigest()
     return "-".join(digits[start : start + 8] for start in range(0, 40, 8))

@@ -1,6 +1,6 @@
-"""WebDataset shards: tar files in which the files of a sample share a key and follow each other.
+"""WebDataset writer: tar shards in which the files of a sample share a key and are adjacent.
 
-KEY.png, KEY.json (all that is known), KEY.txt (the prompt, of synthetic images) and
+KEY.png, KEY.json (all fields), KEY.txt (the prompt, of synthetic images) and
 KEY.STRUCTURE.mask.png. The same set gives the same bytes.
 """
 
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from roentgen.record.radiograph import Radiograph
 from sample.exports.config import WebDatasetFormat
+from sample.exports.export_source import ExportSource
 from sample.exports.image_folder import FOLDERS
-from sample.exports.intake import Intake
-from sample.exports.record import as_png, file_stem, open_table, row
+from sample.exports.serialization import as_png, file_stem, open_csv, radiograph_fields
 
 
-def write(radiographs: Intake, folder: Path, settings: WebDatasetFormat) -> list[str]:
-    """Write the shards; returns what the card says of them, a line each."""
+def write(radiographs: ExportSource, folder: Path, settings: WebDatasetFormat) -> list[str]:
+    """Write the shards; returns the lines for the card."""
     shards: Counter[str] = Counter()
     waiting = iter(radiographs)
     first = next(waiting, None)
-    with open_table(folder / "shards.csv", ("shard", "split", "images", "bytes")) as table:
+    with open_csv(folder / "shards.csv", ("shard", "split", "images", "bytes")) as table:
         while first is not None:
             split = first.split
             path = folder / f"{FOLDERS[split]}-{shards[split]:06d}.tar"
@@ -35,10 +35,10 @@ def write(radiographs: Intake, folder: Path, settings: WebDatasetFormat) -> list
         "`webdataset.WebDataset` reads it: "
         + ", ".join(f"{FOLDERS[split]}-{{000000..{n - 1:06d}}}.tar" for split, n in shards.items())
         + "; shards.csv has the images and bytes of each.",
-        "KEY.png is the image, KEY.json all that is known of it, KEY.txt the prompt (of synthetic "
+        "KEY.png is the image, KEY.json all its fields, KEY.txt the prompt (of synthetic "
         "images only), KEY.STRUCTURE.mask.png a mask of 0 and 255.",
-        "from_radiograph and from_patient name the film whose prompt was used.",
-        "Samples lie in the order of the set, copies of a prompt side by side: shuffle.",
+        "from_radiograph and from_patient name the radiograph whose prompt was used.",
+        "Samples are in the order of the set, those of one prompt next to each other: shuffle.",
     ]
 
 
@@ -48,7 +48,7 @@ def _fill(
     waiting: Iterator[Radiograph],
     settings: WebDatasetFormat,
 ) -> tuple[int, Radiograph | None]:
-    """Put radiographs of one split into a shard; how many, and the first that came into no more."""
+    """Put radiographs of one split into a shard; returns their number and the first one left."""
     _add(shard, first)
     images = 1
     for radiograph in waiting:
@@ -70,7 +70,8 @@ def _add(shard: tarfile.TarFile, radiograph: Radiograph) -> None:
 
 def _files(radiograph: Radiograph) -> Iterator[tuple[str, bytes]]:
     masks = {name: f"{file_stem(name.replace(' ', '_'))}.mask.png" for name in radiograph.masks}
-    known = {key: value for key, value in row(radiograph).items() if value is not None}
+    fields = radiograph_fields(radiograph)
+    known = {key: value for key, value in fields.items() if value is not None}
     yield "png", as_png(radiograph)
     yield "json", json.dumps(known | {"masks": masks}, ensure_ascii=False).encode()
     if radiograph.synthesis is not None:

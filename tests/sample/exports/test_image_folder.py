@@ -99,13 +99,13 @@ def test_a_csv_that_datasets_cannot_read_is_told(
     out = exported(folder={}) / "folder"
     told = capsys.readouterr().out
     assert (
-        "cannot tell from metadata.csv that sex, race, report_findings, report_impression" in told
+        "cannot infer from metadata.csv that sex, race, report_findings, report_impression" in told
     )
-    assert "that seed, steps is a whole number" in told
+    assert "that seed, steps is an integer" in told
     with pytest.raises(ValueError, match="have different features"):
         datasets.load_dataset("imagefolder", data_dir=str(out), cache_dir=str(tmp_path / "cache"))
     exported(folder={}, splits=["validate"], overwrite=True)
-    assert "cannot tell" not in capsys.readouterr().out
+    assert "cannot infer" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

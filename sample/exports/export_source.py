@@ -1,4 +1,4 @@
-"""The radiographs that a format is given, in order and counted; what it cannot take is listed."""
+"""Source of an export format: the radiographs to write, with counts and a list of the excluded."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,35 +10,39 @@ from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, Rad
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import Tally
 from roentgen.record.radiograph import Radiograph
-from sample.exports.record import open_table
+from sample.exports.serialization import open_csv
 
-Refusal = Callable[[Radiograph], str | None]
+ExclusionReason = Callable[[Radiograph], str | None]
 
 
-class Intake:
+class ExportSource:
     """The radiographs of some splits of a dataset; iterating writes excluded.csv into `folder`.
 
-    `refusal` says why a radiograph cannot be written, None where it can.
+    `exclusion_reason` gives why a radiograph cannot be written, None if it can.
     """
 
     def __init__(
-        self, dataset: RadiographDataset, splits: Sequence[str], folder: Path, refusal: Refusal
+        self,
+        dataset: RadiographDataset,
+        splits: Sequence[str],
+        folder: Path,
+        exclusion_reason: ExclusionReason,
     ) -> None:
         self.fingerprint = dataset.fingerprint
         masks = [set(dataset.manifest["counts"][split]["masks"]) for split in splits]
         self.structures = sorted(set().union(*masks))  # of masks
         self.structures_everywhere = set.intersection(*masks)  # those that every split has
         self.images = ImageSet.of(*map(dataset.split, splits))
-        self._folder, self._refusal = folder, refusal
+        self._folder, self._refusal = folder, exclusion_reason
         self._identities = Identities()
         self.tallies: dict[str, Tally] = {}
         self.excluded: Counter[str] = Counter()  # by reason
-        self.notes: list[str] = []  # what a format has to tell the user at once
+        self.notes: list[str] = []  # messages of a format to the user
         self.models: Counter[str | None] = Counter()  # None: radiographs that are not synthetic
 
     def __iter__(self) -> Iterator[Radiograph]:
         with (
-            open_table(self._folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
+            open_csv(self._folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
             tqdm(total=len(self.images), desc=self._folder.name, unit="image") as bar,
         ):
             for item in range(len(self.images)):

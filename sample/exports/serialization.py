@@ -1,4 +1,4 @@
-"""What every format says of a radiograph: names of files, label cells, rows, marks in pictures."""
+"""Serialization of radiographs for all formats: fields, labels, file names and image metadata."""
 
 import csv
 import gzip
@@ -22,8 +22,8 @@ _LONGEST = 100  # characters of a file's stem
 _SYNTHESIS = tuple(Synthesis.__dataclass_fields__)
 _SECTIONS = {f"report_{name}": name for name in Report.__dataclass_fields__}
 
-# The kinds of those fields of `row` that are not texts.
-NUMBERS: dict[str, type] = {
+# The types of those fields that are not text.
+FIELD_TYPES: dict[str, type] = {
     **dict.fromkeys(("seed", "steps", "cache_interval", "mask_seed"), int),
     **dict.fromkeys(("age", *FINDING_NAMES, "guidance_scale", "guidance_rescale"), float),
     **{"synthetic": bool, "conditioning_scale": float},
@@ -35,8 +35,8 @@ FIELDS = (
 )
 
 
-def row(radiograph: Radiograph) -> dict[str, Any]:
-    """All that is known of a radiograph, by the names of FIELDS, but for its pixels.
+def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:
+    """Everything known about a radiograph except its pixels, by the names of FIELDS.
 
     The columns of the 14 findings are 1.0 present, 0.0 absent, -1.0 uncertain, None not mentioned;
     `findings` and `boxes` are lists of dicts with sides, severities and details.
@@ -64,26 +64,26 @@ def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def label_values(radiograph: Radiograph) -> dict[str, float | None]:
-    """The 14 labels as CheXpert writes them: 1.0, 0.0, -1.0, or None where nothing is said."""
+    """The 14 labels as CheXpert writes them: 1.0, 0.0, -1.0, or None if not mentioned."""
     found = states(radiograph.findings)
     return {name: _VALUES[found[name]] if name in found else None for name in FINDING_NAMES}
 
 
 def contradiction(radiograph: Radiograph) -> str | None:
-    """Why the 14 labels cannot be used; readers of the layout take "No Finding" as a zero for all.
+    """Why the 14 labels cannot be used, None if they can.
 
-    None for labels that can.
+    Readers of the layout take "No Finding" as 0 for all others.
     """
     found = states(radiograph.findings)
     present = [name for name, state in found.items() if state == "present"]
     others = sorted(set(present) - {"No Finding", "Support Devices"})
     if "No Finding" in present and others:
-        return f"No Finding stands beside {others[0]}"
+        return f"No Finding is present together with {others[0]}"
     return None
 
 
 def file_stem(name: str) -> str:
-    """A name as a file's, distinct for distinct names: no dot, no slash, no blank, not long."""
+    """A short file stem without dots, slashes or spaces; distinct for distinct names."""
     quoted = re.sub(r"[^A-Za-z0-9_-]", lambda found: _quote(found[0]), name)
     if 0 < len(quoted) <= _LONGEST:
         return quoted
@@ -94,20 +94,20 @@ def _quote(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
-def said_in_picture(radiograph: Radiograph) -> dict[str, str]:
-    """What the picture's file says of itself: nothing, unless it is synthetic."""
+def image_metadata(radiograph: Radiograph) -> dict[str, str]:
+    """The metadata of an image file: how it was generated; empty unless it is synthetic."""
     return radiograph.synthesis.as_text() if radiograph.synthesis else {}
 
 
 def as_png(radiograph: Radiograph) -> bytes:
-    """The image as a PNG whose text chunks say that it is synthetic, and of what it was made."""
-    return encode_png(pixels(radiograph), said_in_picture(radiograph))
+    """The image as a PNG; text chunks mark it as synthetic and give its prompt, seed and model."""
+    return encode_png(pixels(radiograph), image_metadata(radiograph))
 
 
 def as_jpeg(radiograph: Radiograph, quality: int) -> bytes:
-    """The image as a JPEG whose comment says the same, as JSON."""
-    said = said_in_picture(radiograph)
-    comment = json.dumps(said, ensure_ascii=False) if said else ""
+    """The image as a JPEG; its comment has the same metadata as JSON."""
+    metadata = image_metadata(radiograph)
+    comment = json.dumps(metadata, ensure_ascii=False) if metadata else ""
     return encode_jpeg(pixels(radiograph), quality, comment)
 
 
@@ -119,8 +119,8 @@ def pixels(radiograph: Radiograph) -> Any:
         raise InputError(f"radiograph {radiograph.id!r}: {error}") from None
 
 
-class Table:
-    """A CSV being written, one row after the other."""
+class CsvTable:
+    """A CSV file that is written row by row."""
 
     def __init__(self, file: Any, columns: Sequence[str]) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
@@ -128,18 +128,18 @@ class Table:
         self.rows = 0
 
     def add(self, *cells: object) -> None:
-        """A row; None is a blank cell."""
+        """Write a row; None is a blank cell."""
         self._writer.writerow(cells)
         self.rows += 1
 
 
 @contextmanager
-def open_table(path: Path, columns: Sequence[str]) -> Iterator[Table]:
-    """A CSV with these columns, gzipped where its name says so; equal rows give equal bytes."""
+def open_csv(path: Path, columns: Sequence[str]) -> Iterator[CsvTable]:
+    """A CSV with these columns, gzipped if named .gz; equal rows give equal bytes."""
     with ExitStack() as stack:
         file: Any = stack.enter_context(path.open("wb"))
         if path.suffix == ".gz":
             packed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
             file = stack.enter_context(packed)
         text = stack.enter_context(TextIOWrapper(file, encoding="utf-8", newline=""))
-        yield Table(text, columns)
+        yield CsvTable(text, columns)

@@ -1,15 +1,15 @@
-"""Numbers for identities, where a layout knows patients and studies by number."""
+"""Numbering of patients and studies, for layouts that identify them by number."""
 
 import hashlib
 
 from roentgen.errors import InputError
 
 
-class Numbers:
-    """A number for each identity, from its hash; where two meet, the later takes the next free one.
+class IdentityNumbers:
+    """A number for each identity, from its hash; on a collision the later takes the next free one.
 
-    So the same identities in the same order have the same numbers, and but for the few that meet
-    in any order and company. Memory grows with the identities, by some 200 bytes each.
+    The same identities in the same order have the same numbers; without a collision also in any
+    order and among any others. Memory grows by some 200 bytes per identity.
     """
 
     def __init__(self, first: int, count: int) -> None:
@@ -24,7 +24,7 @@ class Numbers:
         return identity in self._numbers
 
     def __call__(self, *identity: object) -> int:
-        """Its number, from `first` to below `first + count`. Raises InputError for one too many."""
+        """Its number, from `first` to below `first + count`. Raises InputError if none is left."""
         known = self._numbers.get(identity)
         if known is not None:
             return known
