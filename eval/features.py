@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.comparison import ComparisonConfig
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
@@ -49,7 +49,7 @@ def features_of(
     """
     d = extractor.definition.dimension
     key = fingerprint_of([images.key, images.size, asdict(extractor.definition)])
-    contents = Contents(key=key, items=len(images), tensors={_NAME: (torch.float32, (d,))})
+    contents = CacheContents(key=key, items=len(images), tensors={_NAME: (torch.float32, (d,))})
 
     def encode(items: range) -> dict[str, torch.Tensor]:
         pixels = images.images[slice(items.start, items.stop)]
@@ -59,7 +59,7 @@ def features_of(
         config.caches_folder / f"features-{key}",
         contents,
         encode,
-        told=f"{images.name} ({extractor.definition.name})",
+        label=f"{images.name} ({extractor.definition.name})",
         chunk=_CHUNK,
         name_of=lambda item: f"image {images.radiographs[item].id!r} of {images.name}",
         processes=processes,

@@ -16,7 +16,7 @@ from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import run_program
 from roentgen.manifest import fingerprint_of_files, provenance, write_manifest
 from roentgen.record.findings import FINDING_NAMES
-from roentgen.storage import check_writable, whole_folder
+from roentgen.storage import atomic_folder, check_writable
 from roentgen.vision.classifier import (
     SPEC_FILE,
     WEIGHTS_FILE,
@@ -70,7 +70,7 @@ def main() -> None:
             seed=config.seed,
         )
 
-    with whole_folder(config.output, overwrite=config.overwrite) as folder:
+    with atomic_folder(config.output, overwrite=config.overwrite) as folder:
         train = read(config.train_split)
         classifier = _train(config, train)
         scores = _scores(config, classifier, train, read(config.validate_split))

@@ -1,9 +1,9 @@
-"""Tensors of many items on disk: made once, by all processes, and verified whenever opened.
+"""Cache of many items' tensors on disk, encoded once by all processes and verified when opened.
 
-A folder of safetensors shards, each of which says in its header what it is part of and the SHA-256
-of its tensors. A shard is whole or not there, and nothing stands beside it that could disagree: so
-runs may share a folder, even begin it at once, and a damaged shard is found and made again alone.
-Shards are memory-mapped: memory does not grow with the number of items.
+A folder of safetensors shards. The header of each has the cache's key and the SHA-256 of its
+tensors, and shards are written atomically: runs may share a folder, even start it at the same time,
+and a damaged shard is found and encoded again alone. Shards are memory-mapped, so memory does not
+grow with the number of items.
 """
 
 import hashlib
@@ -27,19 +27,18 @@ from tqdm import tqdm
 from roentgen.distributed import Processes
 from roentgen.errors import InputError
 
-SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, made again in a minute or two
-THREADS = 8  # that verify; hashing leaves the interpreter free
-
-ABANDONED = 24 * 3600  # seconds after which nobody goes on writing a file
+SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, encoded again in a minute or two
+THREADS = 8  # of verification; hashing releases the GIL
+ABANDONED = 24 * 3600  # seconds after which a partial file is no longer being written
 
 Encode = Callable[[range], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
-    """What a cache holds; the same key must mean the same tensors."""
+class CacheContents:
+    """Key, number and tensors of a cache's items; the same key must mean the same tensors."""
 
-    key: str  # of all that the tensors depend on
+    key: str  # of everything that the tensors depend on
     items: int
     tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]  # of one item
 
@@ -57,14 +56,14 @@ class Contents:
 
     @property
     def shard_items(self) -> int:
-        """Items of a whole shard."""
+        """Items of a full shard."""
         return max(1, min(1024, SHARD_BYTES // self.item_bytes))
 
 
 class Cache:
-    """The tensors of all items, float32 where they are of floating point."""
+    """An open cache; floating-point tensors are read as float32."""
 
-    def __init__(self, folder: Path, contents: Contents) -> None:
+    def __init__(self, folder: Path, contents: CacheContents) -> None:
         self._each = contents.shard_items
         self._shards = []
         for number in range(len(contents.shards())):
@@ -72,7 +71,7 @@ class Cache:
                 self._shards.append({name: file.get_tensor(name) for name in contents.tensors})
 
     def read(self, name: str, items: Sequence[int]) -> Tensor:
-        """One of the tensors of these items, [N, ...]."""
+        """The tensor of that name of these items, [N, ...]."""
         places = [divmod(int(item), self._each) for item in items]
         read = torch.stack([self._shards[shard][name][i] for shard, i in places])
         return read.float() if read.is_floating_point() else read
@@ -80,50 +79,50 @@ class Cache:
 
 def open_cache(
     folder: Path,
-    contents: Contents,
+    contents: CacheContents,
     encode: Encode,
     *,
-    told: str,
+    label: str,
     chunk: int,
     name_of: Callable[[int], str],
     processes: Processes,
 ) -> Cache:
-    """Open a cache after each process has verified its share and made what is missing of it.
+    """Open a cache after each process has verified its share of the shards and encoded the missing.
 
-    `encode` gives the tensors of a range of at most `chunk` items; `told` says what is encoded.
-    Raises InputError, with the item as `name_of` calls it, for values that are not finite.
+    `encode` returns the tensors of a range of at most `chunk` items; `label` is for the progress
+    bar. Raises InputError for non-finite values, with the item named by `name_of`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if processes.is_main_process:
         _remove_abandoned(folder)
     rank, ranks = processes.process_index, processes.num_processes
-    # Fixed shares: what another process has finished meanwhile changes nothing.
+    # Fixed shares: shards that another process finishes in the meantime change nothing.
     mine = list(enumerate(contents.shards()))[rank::ranks]
     with ThreadPoolExecutor(THREADS) as pool:
-        whole = pool.map(lambda shard: _is_whole(folder, contents, *shard), mine)
-        missing = [shard for shard, is_whole in zip(mine, whole, strict=True) if not is_whole]
+        intact = list(pool.map(lambda shard: _is_intact(folder, contents, *shard), mine))
+        missing = [shard for shard, is_intact in zip(mine, intact, strict=True) if not is_intact]
     for number, _ in missing:
         if (folder / _name(number)).exists():
-            print(f"{folder / _name(number)} is damaged: it is made again")  # noqa: T201
+            print(f"{folder / _name(number)} is damaged: it is encoded again")  # noqa: T201
     if missing and not os.access(folder, os.W_OK):
         raise InputError(
-            f"{folder} lacks {len(missing)} of its {len(contents.shards())} shards and cannot be "
-            "written to: choose another folder for caches"
+            f"{folder} lacks {len(missing)} of its {len(contents.shards())} shards and is not "
+            "writable: choose another folder for caches"
         )
     total = sum(len(items) for _, items in missing)
-    shown = processes.is_local_main_process and total > 0
+    is_visible = processes.is_local_main_process and total > 0
     bar: tqdm[Any]
-    with tqdm(total=total, desc=f"encode {told}", unit="item", disable=not shown) as bar:
+    with tqdm(total=total, desc=f"encode {label}", unit="item", disable=not is_visible) as bar:
         for number, items in missing:
-            if not _is_whole(folder, contents, number, items):  # unless another run was quicker
+            if not _is_intact(folder, contents, number, items):  # unless another run was quicker
                 tensors = _encode(contents, encode, items, chunk, name_of, bar)
                 _write(folder / _name(number), tensors, _header(contents, number, tensors))
-    processes.wait_for_everyone()  # others made shards that are read here too
+    processes.wait_for_everyone()  # shards that others encoded are read here too
     return Cache(folder, contents)
 
 
-def lacking(folder: Path, contents: Contents) -> int:
-    """How many items' shards are not there; those that are may be damaged."""
+def missing_items(folder: Path, contents: CacheContents) -> int:
+    """The number of items whose shards are absent; shards that are present may be damaged."""
     shards = enumerate(contents.shards())
     return sum(len(items) for number, items in shards if not (folder / _name(number)).exists())
 
@@ -132,17 +131,17 @@ def _name(number: int) -> str:
     return f"shard-{number:05d}.safetensors"
 
 
-def _header(contents: Contents, number: int, tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """What a shard says of itself; one entry, for safetensors does not keep their order."""
+def _header(contents: CacheContents, number: int, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The header of a shard: one entry, as safetensors does not keep the order of several."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(tensors[name].flatten().view(torch.uint8).numpy().data)
-    said = [contents.key, contents.items, number, digest.hexdigest()]
-    return {"key, items, number, sha256": json.dumps(said)}
+    entry = [contents.key, contents.items, number, digest.hexdigest()]
+    return {"key, items, number, sha256": json.dumps(entry)}
 
 
-def _is_whole(folder: Path, contents: Contents, number: int, items: range) -> bool:
-    """Whether a shard is there, is the one that is wanted, and holds what was written."""
+def _is_intact(folder: Path, contents: CacheContents, number: int, items: range) -> bool:
+    """Whether a shard is present, belongs to this cache and holds the bytes that were written."""
     try:
         with safe_open(folder / _name(number), framework="pt") as file:
             header = file.metadata()
@@ -150,12 +149,12 @@ def _is_whole(folder: Path, contents: Contents, number: int, items: range) -> bo
     except (OSError, SafetensorError):
         return False
     found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
-    wanted = {n: (dtype, (len(items), *shape)) for n, (dtype, shape) in contents.tensors.items()}
-    return found == wanted and header == _header(contents, number, tensors)
+    expected = {n: (dtype, (len(items), *shape)) for n, (dtype, shape) in contents.tensors.items()}
+    return found == expected and header == _header(contents, number, tensors)
 
 
 def _encode(
-    contents: Contents,
+    contents: CacheContents,
     encode: Encode,
     items: range,
     chunk: int,
@@ -166,23 +165,23 @@ def _encode(
     size = len(items)
     tensors = {n: torch.empty(size, *shape, dtype=d) for n, (d, shape) in contents.tensors.items()}
     for first in range(0, size, chunk):
-        part = items[first : first + chunk]
-        for name, values in encode(part).items():
+        these = items[first : first + chunk]
+        for name, values in encode(these).items():
             values = values.to("cpu", tensors[name].dtype)
-            finite = values.isfinite().reshape(len(part), -1).all(dim=1)
+            finite = values.isfinite().reshape(len(these), -1).all(dim=1)
             if not finite.all():
-                item = part[int(finite.logical_not().nonzero()[0])]
+                item = these[int(finite.logical_not().nonzero()[0])]
                 raise InputError(
-                    f"the {name} of {name_of(item)} is not finite: it or the model that encodes it "
-                    "is broken"
+                    f"{name_of(item)}: {name!r} is not finite; the item or the model that encodes "
+                    "it is broken"
                 )
-            tensors[name][first : first + len(part)] = values
-        bar.update(len(part))
+            tensors[name][first : first + len(these)] = values
+        bar.update(len(these))
     return tensors
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write a shard whole or not at all, whoever else writes it."""
+    """Write a shard atomically, even if another process writes the same one."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         save_file(tensors, partial, metadata=header)
@@ -194,8 +193,8 @@ def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> No
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what a kill left half written, but not what another run is writing now."""
+    """Remove partial files that a killed run left, but not those that another run is writing."""
     for partial in folder.glob(".*.partial"):
-        with suppress(FileNotFoundError):  # done with meanwhile
+        with suppress(FileNotFoundError):  # its writer has renamed it
             if time.time() - partial.stat().st_mtime > ABANDONED:
                 partial.unlink()

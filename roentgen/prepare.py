@@ -48,7 +48,7 @@ from roentgen.storage import check_free_space, check_output, install_folder
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
 
 _ON_SHEET = 40
-# What does not change the content of a dataset: a run may go on with other values of these.
+# Settings that do not change the content of a dataset: a run may resume with other values.
 _FREE = ("output", "overwrite", "workers", "max_bad_share", "disjoint_from", "same_splits_as")
 
 
@@ -66,7 +66,7 @@ def prepare(config: PrepareConfig) -> str:
         with work.lock() if launch.is_main_process else nullcontext():
             return _prepare(config, work, launch)
     except KeyboardInterrupt:
-        stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
+        stay = f"{len(work.finished())} finished parts remain, and the same command resumes"
         raise KeyboardInterrupt(f"interrupted: {stay}") from None
 
 
@@ -95,7 +95,7 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
     _make_all(config, maker, plan, limit, launch)
     if not launch.is_main_process:
         if work.is_abandoned():
-            raise InputError("the first process has ended too early: start all again to go on")
+            raise InputError("the first process ended early: start all processes again to resume")
         return ""
     joined = join_parts(work, plan, count_parts(len(plan.items)))
     _check_limit(work, BadItems(config.max_bad_share, plan), joined.of_parts)
@@ -128,8 +128,8 @@ def _open(
     if finished:
         parts = count_parts(len(plan.items))
         notes.append(
-            f"going on with {len(finished)} of {parts} parts that an earlier run finished "
-            f"(to start anew, remove {work.folder})"
+            f"resuming with {len(finished)} of {parts} parts that an earlier run finished "
+            f"(to start over, remove {work.folder})"
         )
     # PNG takes less than a byte a pixel, and masks take little.
     items = max(0, len(plan.items) - len(finished) * PART_ITEMS)

@@ -36,7 +36,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path`, which becomes `path` if the block ends without an error.
 
     After an error the temporary folder is removed and what stood at `path` still stands. Raises

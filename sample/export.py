@@ -15,7 +15,7 @@ from roentgen.dataset.finalize import SPLITS, counts_of
 from roentgen.dataset.shards import Tally
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import fingerprint_of, provenance, write_manifest
-from roentgen.storage import check_free_space, check_output, whole_folder, write_file
+from roentgen.storage import atomic_folder, check_free_space, check_output, write_file
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
 from sample.exports.config import ExportConfig
 from sample.exports.export_source import ExclusionReason, ExportSource
@@ -47,7 +47,7 @@ def export(config: ExportConfig) -> Path:
     made_from = provenance("sample.export", config, {"dataset": dataset.manifest})
     for line in sharing_lines(dataset.licenses):
         _print(line)
-    with whole_folder(config.output, overwrite=config.overwrite) as folder:
+    with atomic_folder(config.output, overwrite=config.overwrite) as folder:
         fingerprints = {
             name: _export_format(name, config, dataset, splits, folder / name, made_from)
             for name in config.formats

@@ -52,7 +52,7 @@ from sample.prompts.dataset_rows import check_source
 
 SHEET = "contact_sheet.png"
 _SHEET_COLUMNS = 8
-# What does not change the set: a run may go on with other values of these.
+# Settings that do not change the set: a run may resume with other values.
 _FREE = ("output", "overwrite", "sheet_prompts", "dry_run")
 _FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
 
@@ -70,7 +70,7 @@ def generate(config: GenerateConfig) -> Path:
         with work.lock() if launch.is_main_process else nullcontext():
             _generate(config, work, launch)
     except (KeyboardInterrupt, OSError) as error:
-        stay = f"{len(work.finished())} finished parts stay, and the same run goes on with them"
+        stay = f"{len(work.finished())} finished parts remain, and the same command resumes"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"interrupted: {stay}") from None
         if is_full_disk(error):
@@ -99,7 +99,7 @@ def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) ->
         install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
         work.remove()
     elif work.is_abandoned():
-        raise InputError("the first process has ended too early: start all again to go on")
+        raise InputError("the first process ended early: start all processes again to resume")
 
 
 def make_generator(
@@ -173,7 +173,7 @@ def _open(
     finished = len(work.finished())
     if finished:
         notes.append(
-            f"going on with {finished} of {-(-count // size)} parts that an earlier run finished"
+            f"resuming with {finished} of {-(-count // size)} parts that an earlier run finished"
         )
     # PNG takes less than a byte a pixel.
     left = max(0, count - finished * size)

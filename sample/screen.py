@@ -26,7 +26,7 @@ from sample.screening.result import write_pictures, write_screened
 from sample.screening.rounds import Candidate, Judges, screen_rows
 from sample.screening.summary import limits_of, page, summarise
 
-# What does not change the set: a run may go on with other values of these.
+# Settings that do not change the set: a run may resume with other values.
 _FREE = ("output", "overwrite", "caches", "pictures", "model")
 
 

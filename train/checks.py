@@ -157,7 +157,7 @@ def choose_start(config: RunConfig, identity: dict[str, Any]) -> tuple[Path, dic
         return None
     if not config.resume:
         raise InputError(
-            f"output {folder} holds a run: set resume=true to go on or overwrite=true to begin anew"
+            f"output {folder} holds a run: set resume=true, or overwrite=true to start over"
         )
     changed = differences(checkpoint[1]["identity"], identity)
     if changed and not config.allow_changes:
@@ -177,7 +177,7 @@ def check_unfinished(config: RunConfig) -> None:
     if (folder / "model").exists() or has_checkpoints(folder / "checkpoints"):
         raise InputError(
             f"output {folder} holds a run but no whole checkpoint to go on from: set "
-            "overwrite=true to begin anew, or choose another"
+            "overwrite=true to start over, or choose another"
         )
     if (folder / "metrics.jsonl").exists() and not config.resume:
         raise InputError(

@@ -8,7 +8,7 @@ from eval.alignment.config import AlignmentConfig
 from eval.comparison import ComparisonConfig
 from eval.finding_scores import resamples
 from eval.sets import MINIMUM, Sets
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
@@ -93,7 +93,7 @@ def embed(
     if not prompts:
         return np.empty((0, d), np.float32), np.empty((0, d), np.float32)
     key = fingerprint_of([images.key, prompts, model.definition])
-    contents = Contents(
+    contents = CacheContents(
         key=key,
         items=len(prompts),
         tensors={"image": (torch.float32, (d,)), "text": (torch.float32, (d,))},
@@ -108,7 +108,7 @@ def embed(
         config.caches_folder / f"clip-{key}",
         contents,
         encode,
-        told=f"images and prompts of {images.name}",
+        label=f"images and prompts of {images.name}",
         chunk=_CHUNK,
         name_of=lambda item: f"image {images.radiographs[item].id!r}",
         processes=processes,

@@ -13,7 +13,7 @@ from eval.text_encoder.config import TextEncoderConfig
 from eval.text_encoder.display import REFERENCES, definition, plots, summary, tables
 from eval.text_encoder.reports import Reports, reports_of_films, reports_of_open_i
 from eval.text_encoder.scores import Known, compare, cut_texts, embed_texts, known_findings
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.diffusion.backbones.stable_diffusion import (
     find_model,
     load_text_encoder,
@@ -111,7 +111,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
         weights = module_fingerprint(encoder)
         width = int(embed_texts(encoder, tokenizer, chunks, texts[:1]).shape[1])
         key = fingerprint_of([list(texts), weights, chunks, "mean over tokens"])
-        contents = Contents(
+        contents = CacheContents(
             key=key, items=len(texts), tensors={"embedding": (torch.float32, (width,))}
         )
 
@@ -125,7 +125,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
             self.config.caches_folder / f"reports-{key}",
             contents,
             encode,
-            told="reports",
+            label="reports",
             chunk=_CHUNK,
             name_of=lambda item: f"report {item + 1}",
             processes=launch,

@@ -28,7 +28,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import License, read_manifest
 from roentgen.record.radiograph import Radiograph
-from roentgen.storage import whole_folder
+from roentgen.storage import atomic_folder
 
 EXCLUDED = "excluded.csv"
 EXCLUDED_COLUMNS = ("id", "reason", "expected")  # expected: the configuration excludes it
@@ -113,7 +113,7 @@ class DatasetWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            whole = whole_folder(self._target, overwrite=self._overwrite)
+            whole = atomic_folder(self._target, overwrite=self._overwrite)
             self.folder = stack.enter_context(whole)  # temporary until the end
             stack.callback(self._discard_open_shards)
             file = (self.folder / EXCLUDED).open("w", newline="", encoding="utf-8")

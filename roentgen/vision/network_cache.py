@@ -17,7 +17,7 @@ from roentgen.dataset.image_set import ImageSet, LabeledImages
 from roentgen.distributed import this_launch
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
-from roentgen.storage import whole_folder, write_file
+from roentgen.storage import atomic_folder, write_file
 from roentgen.vision.classifier import (
     Classifier,
     ClassifierConfig,
@@ -51,7 +51,7 @@ class NetworkCache:
         folder = self.folder / f"classifier-{classifier_key([phase], config, seed)}"
         if not folder.exists():
             network = self._train_classifier([phase], config, seed)
-            with whole_folder(folder) as partial:
+            with atomic_folder(folder) as partial:
                 network.save(partial)
         return load_classifier(folder, self.device)
 
@@ -77,7 +77,7 @@ class NetworkCache:
         folder = self.folder / f"segmenter-{segmenter_key(images, structures, config, seed)}"
         if not folder.exists():
             network = self.train_segmenter(images, structures, config, seed)
-            with whole_folder(folder) as partial:
+            with atomic_folder(folder) as partial:
                 network.save(partial)
         return load_segmenter(folder, self.device)
 

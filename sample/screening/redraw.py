@@ -122,7 +122,7 @@ class Redraw:
             except FileNotFoundError:
                 if work.is_abandoned():
                     raise InputError(
-                        "the first process has ended too early: start all again to go on"
+                        "the first process ended early: start all processes again to resume"
                     ) from None
                 time.sleep(_PAUSE)
             else:

@@ -24,7 +24,7 @@ from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Radiograph
-from roentgen.storage import whole_folder, write_file, write_json
+from roentgen.storage import atomic_folder, write_file, write_json
 from sample.plan import PLAN, write_plan
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Pool, Screening, Verdict
@@ -148,7 +148,7 @@ def write_pictures(
         if config.dropped.exists():  # an earlier run's, which this one replaces
             shutil.rmtree(config.dropped)
         return
-    with whole_folder(config.dropped, overwrite=True) as folder:
+    with atomic_folder(config.dropped, overwrite=True) as folder:
         for gate, verdicts in by_gate.items():
             verdicts.sort(key=lambda v, gate=gate: -v.scores[gate])  # type: ignore[misc]
             images: list[np.ndarray] = []

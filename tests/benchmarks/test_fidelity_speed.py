@@ -226,7 +226,7 @@ from eval.fidelity.distances import kernels
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.metrics.features.prdc import coverage
 from roentgen.distributed import SINGLE_PROCESS
-from roentgen.cache import Contents, open_cache
+from roentgen.cache import CacheContents, open_cache
 
 n, d, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 
@@ -234,8 +234,8 @@ def cached(name, seed):
     def encode(items):
         draws = np.random.default_rng([seed, items.start])
         return {"features": torch.from_numpy(draws.standard_normal((len(items), d)))}
-    contents = Contents(key=name, items=n, tensors={"features": (torch.float32, (d,))})
-    cache = open_cache(folder / name, contents, encode, told=name, chunk=64, name_of=str,
+    contents = CacheContents(key=name, items=n, tensors={"features": (torch.float32, (d,))})
+    cache = open_cache(folder / name, contents, encode, label=name, chunk=64, name_of=str,
                        processes=SINGLE_PROCESS)
     return FeatureSet(features=CachedFeatures(cache, (n, d)), patients=[str(i) for i in range(n)])
 

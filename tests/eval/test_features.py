@@ -99,7 +99,7 @@ def test_what_is_not_finite_is_named(place: Path, tmp_path: Path) -> None:
             return np.where(np.arange(len(images))[:, None] == 4, np.nan, super().__call__(images))
 
     config = config_of(place, tmp_path)
-    with pytest.raises(InputError, match="features of image '1-train-4' of train is not finite"):
+    with pytest.raises(InputError, match="image '1-train-4' of train: 'features' is not finite"):
         features_of(config, read_sets(config).train, Broken())
 
 

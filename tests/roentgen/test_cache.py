@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from roentgen import cache
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.distributed import SINGLE_PROCESS, Launch, Processes
 from roentgen.errors import InputError
 
-CONTENTS = Contents(
+CONTENTS = CacheContents(
     key="k", items=10, tensors={"a": (torch.float16, (2, 3)), "n": (torch.int64, (1,))}
 )
 
@@ -56,16 +56,19 @@ class Encoder:
 
 
 def opened(
-    folder: Path, encode: Any, contents: Contents = CONTENTS, processes: Processes | None = None
+    folder: Path,
+    encode: Any,
+    contents: CacheContents = CONTENTS,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Cache:
     return open_cache(
         folder,
         contents,
         encode,
-        told="tests",
+        label="tests",
         chunk=3,
         name_of=lambda item: f"item {item}",
-        processes=processes or SINGLE_PROCESS,
+        processes=processes,
     )
 
 
@@ -124,7 +127,7 @@ def test_a_damaged_shard_is_named_and_made_again_alone(
     opened(tmp_path, encode)
     assert encode.asked == [4, 5, 6, 7]
     assert path.read_bytes() == whole
-    assert f"{path} is damaged: it is made again" in capsys.readouterr().out
+    assert f"{path} is damaged: it is encoded again" in capsys.readouterr().out
 
 
 def test_what_a_killed_run_finished_is_kept(
@@ -146,7 +149,7 @@ def test_what_a_killed_run_finished_is_kept(
 def test_another_key_is_made_anew(tmp_path: Path) -> None:
     opened(tmp_path, truth)
     encode = Encoder()
-    contents = Contents(key="other", items=10, tensors=CONTENTS.tensors)
+    contents = CacheContents(key="other", items=10, tensors=CONTENTS.tensors)
     opened(tmp_path, encode, contents)
     assert encode.asked == list(range(10))
 
@@ -159,7 +162,7 @@ def test_what_is_not_finite_is_told_by_its_item(tmp_path: Path, value: float) ->
             tensors["a"][items.index(5), 1, 1] = value
         return tensors
 
-    with pytest.raises(InputError, match="the a of item 5 is not finite"):
+    with pytest.raises(InputError, match="item 5: 'a' is not finite"):
         opened(tmp_path, broken)
     assert [path.name for path in tmp_path.iterdir()] == ["shard-00000.safetensors"]
 
@@ -180,7 +183,7 @@ def test_a_whole_cache_that_may_not_be_written_to_is_read(
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert opened(tmp_path, truth).read("n", [2]).item() == 4
     (tmp_path / "shard-00002.safetensors").unlink()
-    with pytest.raises(InputError, match="lacks 1 of its 3 shards and cannot be written to"):
+    with pytest.raises(InputError, match="lacks 1 of its 3 shards and is not writable"):
         opened(tmp_path, truth)
 
 

@@ -23,10 +23,10 @@ from roentgen.manifest import (
 )
 from roentgen.storage import (
     MANIFEST,
+    atomic_folder,
     check_free_space,
     check_output,
     check_writable,
-    whole_folder,
     write_file,
     write_json,
 )
@@ -84,7 +84,7 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "er" / "out"
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "sub").mkdir()
         (folder / "sub" / "a").write_text("a")
         assert not target.exists()
@@ -94,7 +94,7 @@ def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def write_and_fail(target: Path, error: type[BaseException], overwrite: bool = False) -> None:
-    with whole_folder(target, overwrite) as folder:
+    with atomic_folder(target, overwrite) as folder:
         finished(folder)
         raise error
 
@@ -109,7 +109,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) ->
 def test_an_existing_folder_is_refused_before_any_work(tmp_path: Path) -> None:
     target = finished(tmp_path / "out")
     worked = False
-    with pytest.raises(InputError, match="overwrite=true") as error, whole_folder(target):
+    with pytest.raises(InputError, match="overwrite=true") as error, atomic_folder(target):
         worked = True
     assert str(target) in str(error.value)
     assert not worked
@@ -118,7 +118,7 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with whole_folder(tmp_path / "out") as folder:
+    with atomic_folder(tmp_path / "out") as folder:
         finished(folder)
     assert names(tmp_path / "out") == [MANIFEST]
     assert names(tmp_path) == ["out"]
@@ -130,7 +130,7 @@ def test_overwriting_replaces_everything_and_a_failure_nothing(tmp_path: Path) -
     with pytest.raises(RuntimeError):
         write_and_fail(target, RuntimeError, overwrite=True)
     assert names(target) == ["old", MANIFEST]
-    with whole_folder(target, overwrite=True) as folder:
+    with atomic_folder(target, overwrite=True) as folder:
         finished(folder)
     assert names(target) == [MANIFEST]
     assert names(tmp_path) == ["out"]
@@ -148,14 +148,14 @@ def test_a_failed_rename_puts_the_old_folder_back(
         return rename(self, to)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OSError, match="broken disk"), whole_folder(target, overwrite=True):
+    with pytest.raises(OSError, match="broken disk"), atomic_folder(target, overwrite=True):
         pass
     assert names(target) == [MANIFEST]
     assert names(tmp_path) == ["out"]
 
 
 def test_a_folder_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not empty"), whole_folder(tmp_path / "out"):
+    with pytest.raises(InputError, match="not empty"), atomic_folder(tmp_path / "out"):
         finished(tmp_path / "out", made="by another run")
     assert read_manifest(tmp_path / "out", "dataset")["made"] == "by another run"
     assert names(tmp_path) == ["out"]
@@ -171,7 +171,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         check_output(tmp_path / "file", overwrite=True)
-    below_a_file = whole_folder(tmp_path / "file" / "out")
+    below_a_file = atomic_folder(tmp_path / "file" / "out")
     with pytest.raises(InputError, match="cannot be made"), below_a_file:
         pass
 

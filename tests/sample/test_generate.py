@@ -188,7 +188,7 @@ def test_a_run_that_was_stopped_goes_on(
     made = open_dataset(generate(replace(config, sheet_prompts=1)))
     told = capsys.readouterr().out
     assert "1 parts are damaged and made again" in told
-    assert "going on with 2 of 4 parts" in told
+    assert "resuming with 2 of 4 parts" in told
     assert made.fingerprint == whole.fingerprint
     assert not folder.exists()
 
@@ -402,7 +402,7 @@ def test_a_full_disk_costs_no_finished_part(
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "close", full)
-        with pytest.raises(InputError, match=r"no space left.*: 2 finished parts stay"):
+        with pytest.raises(InputError, match=r"no space left.*: 2 finished parts remain"):
             generate(config)
     assert len(list((tmp_path / ".synthetic.generating" / "parts").iterdir())) == 2
     assert open_dataset(generate(config)).fingerprint == whole.fingerprint

@@ -388,7 +388,7 @@ def test_a_helper_whose_first_process_died_says_so(config: ScreenConfig, place: 
     work = WorkFolder(config.output, Part, 1, "screening")
     work.folder.mkdir()
     (work.folder / "lock").touch()  # which nobody holds
-    with pytest.raises(InputError, match="the first process has ended too early"):
+    with pytest.raises(InputError, match="the first process ended early"):
         helper.follow(work)
 
 

@@ -72,7 +72,8 @@ def test_an_interrupted_run_says_in_one_line_what_stays(
     stay = len(run.work.finished())
     assert stay >= 1
     lines = [line for line in errors.splitlines() if line and "preparing:" not in line]
-    assert lines == [f"interrupted: {stay} finished parts stay, and the same run goes on with them"]
+    line = f"{stay} finished parts remain, and the same command resumes"
+    assert lines == [f"interrupted: {line}"]
     assert resume(table, out) == whole
 
 

@@ -143,7 +143,7 @@ def test_another_number_of_ranks_goes_on(
         run.wait_for_parts(finished)
         run.kill()
         told, _ = run.end()
-        assert (ranks == 2) or "going on with" in told
+        assert (ranks == 2) or "resuming with" in told
     assert resume(table, out) == whole
 
 
@@ -157,7 +157,7 @@ def test_a_dead_rank_ends_the_launch(
     run.wait_for_parts(1)
     run.kill(rank=dead)
     _, errors = run.end(1)
-    assert errors.count("finished parts stay, and the same run goes on with them") == 1
+    assert errors.count("finished parts remain, and the same command resumes") == 1
     assert resume(table, out) == whole
 
 
@@ -182,6 +182,6 @@ def test_without_the_first_rank_the_others_make_all_parts_and_say_so(
     first.wait_for_parts(1)
     first.kill()
     _, errors = second.end(2)
-    assert "error: the first process has ended too early: start all again to go on" in errors
+    assert "error: the first process ended early: start all processes again to resume" in errors
     assert len(second.work.finished()) == 8
     assert resume(table, tmp_path / "out") == whole

@@ -22,7 +22,7 @@ def test_another_corpus_starts_anew_and_says_so(
     config = load_config(PrepareConfig, [str(corpus), f"--output={out}", "--workers=1"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("roentgen.prepare.join_parts", interrupt)
-        with pytest.raises(KeyboardInterrupt, match="2 finished parts stay"):
+        with pytest.raises(KeyboardInterrupt, match="2 finished parts remain"):
             prepare(config)
     with (tmp_path / "corpus/t.csv").open("a") as file:
         file.write("new,0.png,p0\n")

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
-from roentgen.storage import whole_folder, write_json
+from roentgen.storage import atomic_folder, write_json
 from train.engine.fsdp import copy_into, full
 from train.optim.ema import Ema
 from train.optim.nonfinite import Skips
@@ -96,7 +96,7 @@ def _write(
     if free < needed:
         told = f"{free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed"
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {told}", str(path.parent))
-    with whole_folder(path) as partial:
+    with atomic_folder(path) as partial:
         files = {}
         for name, layout in layouts.items():
             file = partial / f"{name}.safetensors"
@@ -178,7 +178,7 @@ def load_checkpoint(path: Path, manifest: dict[str, Any], state: State) -> None:
     for name, targets in state.named().items():
         if f"{name}.safetensors" not in manifest["files"]:
             raise InputError(
-                f"checkpoint {path} has no average {name!r}: restore the section ema, or begin anew"
+                f"checkpoint {path} has no average {name!r}: restore the section ema, or start over"
             )
         stored = _Stored(path / f"{name}.safetensors")
         odd = sorted(key for key, _ in layout_of(stored).items() ^ layout_of(targets).items())

@@ -94,7 +94,7 @@ class Stop:
         """Say so on the terminal and in the run folder. For the main process."""
         where = "before the first step" if step is None else f"saved after step {step}"
         by = self._heard or "a signal to another process"
-        print(f"stopped by {by}, {where}: go on with resume=true", flush=True)  # noqa: T201
+        print(f"stopped by {by}, {where}: resume with resume=true", flush=True)  # noqa: T201
         if self._folder.is_dir():
             told = {"step": step, "signal": self._heard, "exit_code": STOPPED}
             write_json(self._folder / MARKER, told)

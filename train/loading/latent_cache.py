@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.diffusion.backbones.stable_diffusion import module_fingerprint
 from roentgen.imaging.images import to_tensor
 from roentgen.manifest import fingerprint_of
@@ -32,7 +32,7 @@ class LatentPlan:
     """How the images of a split are encoded."""
 
     images: ImageVariants
-    contents: Contents
+    contents: CacheContents
     shape: tuple[int, ...]  # (C, h, w)
     chunk: int  # rows of the cache that are encoded together
     encode: Callable[[range], dict[str, Tensor]]
@@ -74,7 +74,7 @@ def plan_latents(images: ImageVariants, vae: "AutoencoderKL") -> LatentPlan:
     def encode(rows: range) -> dict[str, Tensor]:
         return _posteriors(vae, images.pixels(rows))
 
-    contents = Contents(
+    contents = CacheContents(
         key=_key(images, vae),
         items=len(images),
         tensors=dict.fromkeys(("mean", "std"), (torch.float16, shape)),
@@ -97,7 +97,7 @@ def cache_latents(caches: Path, plan: LatentPlan, accelerator: "Accelerator") ->
         plan.folder(caches),
         plan.contents,
         plan.encode,
-        told=f"images of {plan.images.name}",
+        label=f"images of {plan.images.name}",
         chunk=plan.chunk,
         name_of=plan.images.row_name,
         processes=accelerator,

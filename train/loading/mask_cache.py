@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
 from roentgen.dataset.structure_masks import (
     check_structures,
@@ -110,7 +110,7 @@ class MaskCondition:
             return {"bits": torch.from_numpy(bits), "known": torch.from_numpy(known)}
 
         key = fingerprint_of([FORM, *images.identity, list(structures), images.augmentation])
-        contents = Contents(
+        contents = CacheContents(
             key=key,
             items=len(images),
             tensors={
@@ -122,7 +122,7 @@ class MaskCondition:
             folder / f"masks-{images.name}-{key}",
             contents,
             pack,
-            told=f"masks of {images.name}",
+            label=f"masks of {images.name}",
             chunk=CHUNK,
             name_of=images.row_name,
             processes=accelerator,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from roentgen.cache import Cache, Contents, open_cache
+from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.diffusion.backbones.stable_diffusion import module_fingerprint
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
@@ -56,7 +56,7 @@ def cache_states(
 
     width = encode(range(1))["states"].shape[-1]
     key = _key(ids, text_encoder, chunks)
-    contents = Contents(
+    contents = CacheContents(
         key=key,
         items=len(ids),
         tensors={"states": (torch.float16, (ids.shape[1], width))},
@@ -65,7 +65,7 @@ def cache_states(
         folder / f"prompts-{key}",
         contents,
         encode,
-        told=f"prompts of {prompts.name}",
+        label=f"prompts of {prompts.name}",
         chunk=max(1, BATCH // chunks),
         name_of=lambda row: f"prompt {row + 1} of {prompts.name}",  # not its words: a patient's
         processes=accelerator,

@@ -24,7 +24,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, write_manifest
 from roentgen.randomness import torch_generator
 from roentgen.record.views import VIEW_TOKENS
-from roentgen.storage import whole_folder
+from roentgen.storage import atomic_folder
 from train.config_sections import LoraConfig
 
 UNET_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -195,7 +195,7 @@ def save_adapters(
     text, text_said = _adapters(denoiser.text_encoder)
     if text and denoiser.text_encoder.config.model_type in CLIP:  # as transformers 4 names them
         text = {f"text_model.{name.removeprefix('text_model.')}": w for name, w in text.items()}
-    with whole_folder(folder, overwrite=overwrite) as partial:
+    with atomic_folder(folder, overwrite=overwrite) as partial:
         StableDiffusionPipeline.save_lora_weights(
             partial,
             unet_lora_layers=unet,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.storage import whole_folder, write_json
+from roentgen.storage import atomic_folder, write_json
 from train.engine.fsdp import full
 from train.optim.ema import blend
 from train.tensor_file import Layout, Record, damage, in_file_order, layout_of, write_tensors
@@ -130,7 +130,7 @@ def _write(
 ) -> None:
     if path.exists():
         shutil.rmtree(path)
-    with whole_folder(path) as partial:
+    with atomic_folder(path) as partial:
         files: dict[str, Any] = {}
         for (name, layout), width in zip(layouts.items(), posthoc.averages, strict=True):
             file = f"{name}.safetensors"

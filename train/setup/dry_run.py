@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from roentgen.cache import lacking
+from roentgen.cache import missing_items
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
@@ -133,7 +133,7 @@ def try_encoding(
         plan = plan_latents(of.images, inputs.components.vae)
         folder, contents = plan.folder(config.caches), plan.contents
         removed = config.overwrite and not config.data.caches
-        rows = contents.items if removed else lacking(folder, contents)
+        rows = contents.items if removed else missing_items(folder, contents)
         if rows:
             chunk = range(min(plan.chunk, plan.contents.items))
             once = _seconds(lambda: plan.encode(chunk), accelerator.device)  # noqa: B023

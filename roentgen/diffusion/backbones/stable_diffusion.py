@@ -19,7 +19,7 @@ from roentgen.diffusion.conditions.text_encoder import (
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest, write_manifest
 from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS
-from roentgen.storage import MANIFEST, whole_folder
+from roentgen.storage import MANIFEST, atomic_folder
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def save_model(
     folded into the UNet for good, in memory too.
     """
     fold_projection(components)
-    with whole_folder(folder, overwrite=overwrite) as partial:
+    with atomic_folder(folder, overwrite=overwrite) as partial:
         pipeline_of(components).save_pretrained(partial, safe_serialization=True)
         write_for_older_transformers(partial, components.text_encoder, components.tokenizer)
         write_manifest(

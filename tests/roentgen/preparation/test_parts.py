@@ -129,7 +129,7 @@ def test_finished_parts_are_not_made_again(
     capsys.readouterr()
     run_here(table, out)
     assert made == [2, 3]  # a ninth of the items is not wanted: four parts
-    assert "going on with 2 of 4 parts" in capsys.readouterr().out
+    assert "resuming with 2 of 4 parts" in capsys.readouterr().out
     assert contents(out) == contents(whole)
     assert not hidden(out)
 

@@ -37,7 +37,7 @@ def test_before_training_a_signal_ends_the_program_at_once(
         send(number)  # one that returned would end the test: nothing was raised
     assert ended.value.code == STOPPED == 75
     assert marker(tmp_path) == {"step": None, "signal": number.name, "exit_code": 75}
-    told = f"stopped by {number.name}, before the first step: go on with resume=true\n"
+    told = f"stopped by {number.name}, before the first step: resume with resume=true\n"
     assert capsys.readouterr().out == told
     assert signal.getsignal(number) is before
 
@@ -206,6 +206,6 @@ def test_under_launchers_both_processes_stop_after_the_same_step(
     assert told["exit_code"] == 75
     (saved,) = (folder / "checkpoints").iterdir()
     assert saved.name == f"step-{told['step']:08d}"
-    assert f"saved after step {told['step']}: go on with resume=true" in out
+    assert f"saved after step {told['step']}: resume with resume=true" in out
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == told["step"]

@@ -124,7 +124,7 @@ def test_variants_are_the_posteriors_of_changed_images(
 def test_a_broken_vae_is_told_by_the_radiograph(make: Make, components: Components) -> None:
     with torch.no_grad():
         next(components.vae.encoder.parameters()).fill_(float("nan"))
-    with pytest.raises(InputError, match="the mean of radiograph 'train-0' is not finite"):
+    with pytest.raises(InputError, match="radiograph 'train-0': 'mean' is not finite"):
         make()
 
 
