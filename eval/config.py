@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from eval.alignment.config import AlignmentConfig
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.diversity.config import DiversityConfig
 from eval.fidelity.config import FidelityConfig
 from eval.masks.config import MasksConfig

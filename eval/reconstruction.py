@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.scores import alignment
-from eval.comparison import ReferenceSetConfig
+from eval.comparison_config import ReferenceSetConfig
 from eval.finding_scores import not_learnable
 from eval.report.formatting import cell_text
 from eval.report.output import File, check_results, write_results

@@ -18,7 +18,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import Fit, image_size, prepare_image
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.metrics.features.kernel_distances import kernel_distance
-from roentgen.metrics.features.prdc import coverage
+from roentgen.metrics.features.prdc import prdc
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs, scale_weights
 from roentgen.randomness import numpy_generator
 from roentgen.storage import MANIFEST
@@ -150,7 +150,7 @@ def compare_images(
     scale_weights(sides[0])
     network = load_extractor(extractor, weights, device)
     a, b = (extract_features(one, network) for one in images)
-    shares = coverage(a, b, k=neighbours)
+    shares = prdc(a, b, k=neighbours)
     return ImageComparison(
         n_real=len(a),
         n_synthetic=len(b),

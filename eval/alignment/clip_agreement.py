@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.alignment.config import AlignmentConfig
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.finding_scores import resamples
 from eval.sets import MINIMUM, Sets
 from roentgen.cache import Cache, CacheContents, open_cache

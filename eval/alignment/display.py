@@ -9,12 +9,12 @@ from eval.alignment.clip_agreement import REAL
 from eval.alignment.demographics import DEFINITION as PATIENTS
 from eval.alignment.judges import SEED, Judges
 from eval.alignment.laterality import ALL
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
 from eval.report.formatting import number
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, Line, Table
-from roentgen.metrics.classification.operating_points import F1_DEFINITION
+from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
 from roentgen.record.findings import FindingName
@@ -60,7 +60,7 @@ def definition(
         "set against what was asked; its own score on held-out real films is the ceiling. AUROC: "
         "present against absent, 0.5 is chance. AUPRC: average precision; the share present is "
         "chance.",
-        f"{F1_DEFINITION} This part is {validation} films of other patients of the train split. "
+        f"{F1_METHODS} This part is {validation} films of other patients of the train split. "
         f"Thresholds: {_thresholds(asked.thresholds)}.",
         PATIENTS,
         _SIDES,

@@ -9,7 +9,7 @@ from eval.alignment.config import AlignmentConfig
 from eval.alignment.demographics import PatientProbes, patient_probes, patients_as_asked
 from eval.alignment.laterality import side_accuracy, sides_not_learnable
 from eval.alignment.scores import alignment
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.finding_scores import not_learnable, resamples, thresholds_of
 from eval.networks.regimes import hold_out
 from eval.sets import Sets

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 
 from eval.diversity.config import DiversityConfig
 from eval.diversity.display import REFERENCES, definition, summary, tables
-from eval.diversity.pairs import asked_key, matched_vendi, prompt_key, random_pairs, within_group
+from eval.diversity.scores import asked_key, matched_vendi, prompt_key, random_pairs, within_group
 from eval.domain import Domain
 from eval.features import features_of
 from eval.report.section import PageSection

@@ -7,24 +7,26 @@ from roentgen.setting_checks import require_range
 
 @dataclass(frozen=True, kw_only=True)
 class FidelityConfig:
-    """How close to held-out real films."""
+    """Distances to held-out real radiographs."""
 
     bootstrap: int = 100
-    """Resamples for the intervals; each is one eigenproblem a set."""
+    """Bootstrap resamples for intervals; each costs one eigenproblem a set."""
     subsets: int = 10
-    """Where a set has more images than the others, the mean over so many subsets of n."""
-    neighbours: int = 5
-    """Precision, recall, density and coverage: the k-th nearest neighbour bounds a
-    neighbourhood."""
-    group_images: int = 50
-    """A finding, view, sex, age band or race needs so many images in each set and so many films in
-    each split, or it is listed as not measured."""
-    group_most: int = 500
-    """Of larger groups so many are drawn: distances of all groups take minutes, not hours."""
+    """Random subsets of n images over which FID of a larger set is averaged."""
+    neighbors: int = 5
+    """k of precision, recall, density and coverage: a neighborhood reaches to the k-th neighbor."""
+    min_subgroup_images: int = 50
+    """A finding, view, sex, age band or race with fewer images in a set or a split is listed as not
+    measured."""
+    max_subgroup_images: int = 500
+    """Larger subgroups are sampled down to this, so that all distances take minutes, not hours."""
 
     def __post_init__(self) -> None:
         require_range(
-            self, "fidelity.group_most", at_least=self.group_images, note="fidelity.group_images"
+            self,
+            "fidelity.max_subgroup_images",
+            at_least=self.min_subgroup_images,
+            note="fidelity.min_subgroup_images",
         )
-        require_range(self, "fidelity.bootstrap", "fidelity.group_images", at_least=20)
-        require_range(self, "fidelity.subsets", "fidelity.neighbours", at_least=1)
+        require_range(self, "fidelity.bootstrap", "fidelity.min_subgroup_images", at_least=20)
+        require_range(self, "fidelity.subsets", "fidelity.neighbors", at_least=1)

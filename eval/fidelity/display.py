@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eval.fidelity.config import FidelityConfig
-from eval.fidelity.distances import CURVE_PARTS, FLOOR
-from eval.fidelity.groups import GroupDistances
-from eval.fidelity.softness import DEFINITION as SOFTNESS
+from eval.fidelity.scores import CURVE_PARTS, FLOOR
+from eval.fidelity.subgroup_distances import SubgroupDistances
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
 from roentgen.metrics.estimates import Estimate
-from roentgen.metrics.features.fid_extrapolation import GROUPS, MOST_PARTS
+from roentgen.metrics.features.fid_extrapolation import JACKKNIFE_GROUPS, MOST_PARTS
 
 Numbers = Mapping[str, Mapping[str, Any]]  # by extractor
 REFERENCES = (
@@ -26,11 +25,12 @@ REFERENCES = (
     "Jayasumana et al., Rethinking FID: towards a better evaluation metric for image "
     "generation, CVPR 2024 (CMMD).",
 )
-REAL = "floor: real train films"
-MEASURES = {
+
+FLOOR_LABEL = "floor: real train split"
+MEASURES = {  # columns of the first table
     "fid": "FID",
     "excess": "Excess over the floor",
-    "excess_lost": "Share of excess lost",
+    "gap_closed": "Share of the FID gap closed",
     "fid_extrapolated": "FID, extrapolated",
     "kid": "KID",
     "cmmd": "CMMD",
@@ -42,123 +42,123 @@ MEASURES = {
 
 
 def definition(
-    section: FidelityConfig,
+    settings: FidelityConfig,
     found: Numbers,
-    soft: Mapping[str, Any],
+    sharpness: Mapping[str, Any],
     described: Mapping[str, str],
     size: int,
 ) -> tuple[str, ...]:
     """What was measured, on what, at which n."""
     first = next(iter(found.values()))
     return (
-        f"Distances of features to those of {first['n_reference']} held-out real films; images are "
-        f"{size}x{size}. " + "; ".join(f"{label}: {text}" for label, text in described.items()),
-        "FID (Heusel et al. 2017) of few images is biased upwards, and neighbourhoods shrink with "
+        f"Distances of features to those of {first['n_reference']} held-out real radiographs; "
+        f"images are {size}x{size}. "
+        + "; ".join(f"{label}: {text}" for label, text in described.items()),
+        "FID (Heusel et al. 2017) of few images is biased upwards, and neighborhoods shrink with "
         f"more images, so every set and the floor are compared at the same n = {first['n']} with "
-        "the same held-out films; FID of a set with more images is the mean of "
-        f"{section.subsets} random subsets of n, all else is of the first subset. The floor is "
-        "real films of the train split, which share no patient with the held-out ones.",
-        f"95 % interval: 1.96 standard deviations over {section.bootstrap} bootstrap resamples of "
-        "patients and prompts on both sides, paired between sets (resampling with repeats raises "
-        "FID itself, so its spread is used and not its level).",
+        "the same held-out radiographs; FID of a larger set is the mean of "
+        f"{settings.subsets} random subsets of n, all else is of the first subset. The floor is "
+        "real radiographs of the train split, which share no patient with the held-out ones.",
+        f"95 % interval: 1.96 standard deviations over {settings.bootstrap} bootstrap resamples of "
+        "patients and prompts on both sides, paired between sets (resampling with replacement "
+        "raises FID itself, so its spread is used and not its level).",
         "FID, extrapolated to infinitely many images on both sides: the bias falls as 1/n (Chong "
         f"and Forsyth 2020), so the mean FID of k parts of a set, k = 1 to {MOST_PARTS} while "
-        "parts have as many images as the features dimensions, is followed to k = 0, in both sets. "
-        f"Interval: 1.96 standard deviations of a jackknife over {GROUPS} groups of patients.",
+        "parts have at least as many images as the features have dimensions, is extrapolated to "
+        "k = 0, in both sets. Interval: 1.96 standard deviations of a jackknife over "
+        f"{JACKKNIFE_GROUPS} groups of patients.",
         "KID (Binkowski et al. 2018): squared MMD with the kernel (x.y / d + 1)^3, unbiased at any "
         "n, over all pairs and not over subsets. CMMD (Jayasumana et al. 2024): 1000 times the "
         "squared MMD of CLIP's embeddings with a Gaussian kernel, sigma 10.",
         "Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. "
-        f"2020), k = {section.neighbours}: precision is the share of synthetic images within real "
-        "films' neighbourhoods, recall that of real films within synthetic images'; density "
-        "counts how many neighbourhoods an image is in (1 for equal distributions), coverage the "
-        "share of real neighbourhoods that hold a synthetic image. Their intervals keep the "
-        "neighbourhoods and resample who is counted.",
-        "Halves: FID between halves of the held-out films that share no patient, and of as many "
-        f"train films to such a half, means over {section.subsets} cuts. Where the second is well "
-        "above the first, the splits differ and the floor is too high.",
-        "Groups (findings that are present, views, sex, age bands, race): within each kind of "
-        "group all sets have the same n, and so have the held-out films; a group needs "
-        f"{section.group_images} in each, and of more than {section.group_most} so many are drawn. "
-        "FID's interval is a jackknife's. Compare a set's FID with the floor of its group.",
-        SOFTNESS.format(**soft),
+        f"2020), k = {settings.neighbors}: precision is the share of synthetic images within real "
+        "radiographs' neighborhoods, recall that of real radiographs within synthetic images'; "
+        "density is the mean number of neighborhoods that contain an image, over k (1 for equal "
+        "distributions), coverage the share of real neighborhoods that contain a synthetic image. "
+        "Their intervals fix the neighborhoods and resample the images that are counted.",
+        "Halves: FID between halves of the held-out radiographs that share no patient, and of as "
+        f"many train radiographs to such a half, means over {settings.subsets} splits. If the "
+        "second is well above the first, the two splits differ and the floor is too high.",
+        "Subgroups (findings that are present, views, sex, age bands, race): within each attribute "
+        "all sets have the same n, and so have the held-out radiographs; a subgroup needs "
+        f"{settings.min_subgroup_images} in each, and more than {settings.max_subgroup_images} are "
+        "sampled down. FID's interval is a jackknife's. Compare a set's FID with the floor of its "
+        "subgroup.",
+        "Sharpness: an image's detail is the standard deviation of its Laplacian (4 neighbors) "
+        "over that of the image (Pech-Pacheco et al. 2000), independent of brightness and "
+        "contrast. An image is less sharp than real radiographs if it has less detail than the "
+        "least sharp radiograph of all but at most "
+        f"{sharpness['guaranteed']:.4f} of patients, by split conformal prediction on "
+        f"{sharpness['patients']} held-out ones. Wilson's interval.",
     )
 
 
-def summary(found: Numbers, soft: Mapping[str, Any], names: Sequence[str]) -> tuple[Line, ...]:
-    """FID, KID, coverage and the loss of excess on the first extractor, and softness."""
+def summary(found: Numbers, sharpness: Mapping[str, Any], names: Sequence[str]) -> tuple[Line, ...]:
+    """FID, KID, coverage and the share of the gap closed on the first extractor, and sharpness."""
     label, first = next(iter(found.items()))
 
-    def line(measure: str, key: str) -> Line:
-        values = first[key]
-        return Line(
-            measure=measure, sets={name: values[name] for name in names}, real=values[FLOOR]
-        )
+    def line(measure: str, values: Mapping[str, Estimate]) -> Line:
+        sets = {name: values[name] for name in names}
+        return Line(measure=measure, sets=sets, real=values[FLOOR])
 
-    lines_of = [
-        line(f"FID on {label} (lower is closer)", "fid"),
-        line("KID (0 is as close as real films)", "kid"),
-        line("Coverage of real films (higher is better)", "coverage"),
+    result = [
+        line(f"FID on {label} (lower is closer)", first["fid"]),
+        line("KID (0 is as close as real radiographs)", first["kid"]),
+        line("Coverage of real radiographs (higher is better)", first["coverage"]),
     ]
-    if first["excess_lost"]:
-        lost = Line(measure="Share of the first set's excess FID lost", sets=first["excess_lost"])
-        lines_of.append(lost)
-    share = soft["share"]
-    lines_of.append(
-        Line(
-            measure="Softer than films (share)",
-            sets={name: share[name] for name in names},
-            real=share[FLOOR],
-        )
-    )
-    return tuple(lines_of)
+    if first["gap_closed"]:
+        closed = first["gap_closed"]
+        result.append(Line(measure="Share of the first set's FID gap closed", sets=closed))
+    measure = "Less sharp than real radiographs (share)"
+    return (*result, line(measure, sharpness["share_below"]))
 
 
-def tables(found: Numbers, soft: Mapping[str, Any]) -> tuple[Table, ...]:
-    """For each extractor: all distances, FID by n, groups; the halves of all, and softness."""
+def tables(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[Table, ...]:
+    """For each extractor: all distances, FID by n, subgroups; the halves of all, and sharpness."""
     result = []
     for k, (label, numbers) in enumerate(found.items()):
         suffix = "" if k == 0 else f"-{_file(label)}"
         result += [
             _distances(f"fidelity{suffix}", label, numbers),
             _by_n(f"fidelity-by-n{suffix}", label, numbers),
-            _groups(f"fidelity-groups{suffix}", label, numbers),
+            _subgroups(f"fidelity-subgroups{suffix}", label, numbers),
         ]
     halves = Table(
         name="fidelity-halves",
-        caption="FID between real films of other patients",
-        columns=("Extractor", "Half of held-out to other half", "Train films to that half"),
+        caption="FID between real radiographs of different patients",
+        columns=("Extractor", "Half of held-out to other half", "Train split to that half"),
         rows=tuple(
             (label, numbers["halves"]["within"], numbers["halves"]["across"])
             for label, numbers in found.items()
         ),
     )
-    softness = Table(
-        name="fidelity-softness",
-        caption=f"Images softer than films (detail below {soft['least_detail']:.3f})",
+    below = Table(
+        name="fidelity-sharpness",
+        caption="Images less sharp than real radiographs (detail below "
+        f"{sharpness['threshold']:.3f})",
         columns=("Set", "Share"),
-        rows=tuple((_shown(name), share) for name, share in soft["share"].items()),
+        rows=tuple((_label(name), share) for name, share in sharpness["share_below"].items()),
     )
-    return (*result, halves, softness)
+    return (*result, halves, below)
 
 
 def plots(found: Numbers) -> tuple[Plot, ...]:
-    """FID of each set, and by how many images, on the first extractor."""
+    """FID of each set, and by number of images, on the first extractor."""
     first = next(iter(found.values()))
     made = (
         dots(
-            {_shown(name): {"FID": estimate} for name, estimate in first["fid"].items()},
-            "FID to held-out real films, with 95 % intervals; lower is closer.",
+            {_label(name): {"FID": estimate} for name, estimate in first["fid"].items()},
+            "FID to held-out real radiographs, with 95 % intervals; lower is closer.",
         ),
         lines(
             {
-                _shown(name): (
+                _label(name): (
                     [point["n"] for point in points],
                     [Estimate(value=point["fid"], n=point["n"]) for point in points],
                 )
                 for name, points in first["fid_by_n"].items()
             },
-            "FID by how many images it is taken of, the held-out films being the same: its bias.",
+            "FID by number of images, with the same held-out radiographs: its bias.",
             x_label="images",
             y_label="FID",
             log_x=True,
@@ -170,11 +170,11 @@ def plots(found: Numbers) -> tuple[Plot, ...]:
 def _distances(name: str, label: str, numbers: Mapping[str, Any]) -> Table:
     return Table(
         name=name,
-        caption=f"Distance to {numbers['n_reference']} held-out real films on {label}, "
+        caption=f"Distance to {numbers['n_reference']} held-out real radiographs on {label}, "
         f"d = {numbers['extractor']['dimension']}",
         columns=("Set", *MEASURES.values()),
         rows=tuple(
-            (_shown(item), *(numbers[key].get(item) for key in MEASURES)) for item in numbers["fid"]
+            (_label(item), *(numbers[key].get(item) for key in MEASURES)) for item in numbers["fid"]
         ),
     )
 
@@ -188,37 +188,39 @@ def _by_n(name: str, label: str, numbers: Mapping[str, Any]) -> Table:
     ]
     return Table(
         name=name,
-        caption=f"FID on {label} by how many images it is taken of ({CURVE_PARTS} parts at most)",
-        columns=("Images", *(_shown(item) for item in curves)),
+        caption=f"FID on {label} by number of images (at most {CURVE_PARTS} parts)",
+        columns=("Images", *(_label(item) for item in curves)),
         rows=tuple(rows),
     )
 
 
-def _groups(name: str, label: str, numbers: Mapping[str, Any]) -> Table:
+def _subgroups(name: str, label: str, numbers: Mapping[str, Any]) -> Table:
     sets = list(numbers["fid"])
-    groups: Mapping[str, Mapping[str, GroupDistances]] = numbers["groups"]
-    columns = [f"{measure}: {_shown(item)}" for measure in ("FID", "KID") for item in sets]
+    subgroups: Mapping[str, Mapping[str, SubgroupDistances]] = numbers["subgroups"]
+    columns = [f"{measure}: {_label(item)}" for measure in ("FID", "KID") for item in sets]
     return Table(
         name=name,
-        caption=f"Distances within groups on {label}",
-        columns=("Group", "Images", "Held-out films", *columns),
-        rows=tuple(row for attribute, of in groups.items() for row in _rows(attribute, of, sets)),
+        caption=f"Distances within subgroups on {label}",
+        columns=("Subgroup", "Images", "Held-out radiographs", *columns),
+        rows=tuple(
+            row for attribute, of in subgroups.items() for row in _rows(attribute, of, sets)
+        ),
     )
 
 
 def _rows(
-    attribute: str, of: Mapping[str, GroupDistances], sets: Sequence[str]
+    attribute: str, of: Mapping[str, SubgroupDistances], sets: Sequence[str]
 ) -> Iterator[tuple[Cell, ...]]:
-    for group, found in of.items():
+    for name, found in of.items():
         distances = (values[item] for values in (found.fid, found.kid) for item in sets)
-        yield f"{attribute}: {group}", found.n, found.n_reference, *distances
+        yield f"{attribute}: {name}", found.n, found.n_reference, *distances
     if not of:
         blank = [None] * 2 * len(sets)
-        yield f"{attribute}: not known of any held-out film", 0, 0, *blank
+        yield f"{attribute}: not known of any held-out radiograph", 0, 0, *blank
 
 
-def _shown(name: str) -> str:
-    return REAL if name == FLOOR else name
+def _label(name: str) -> str:
+    return FLOOR_LABEL if name == FLOOR else name
 
 
 def _file(label: str) -> str:

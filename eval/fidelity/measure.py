@@ -1,4 +1,4 @@
-"""Fidelity: how close to held-out real films."""
+"""Fidelity: distances to held-out real radiographs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from eval.domain import Domain
 from eval.features import features_of
 from eval.fidelity.config import FidelityConfig
 from eval.fidelity.display import REFERENCES, definition, plots, summary, tables
-from eval.fidelity.distances import FLOOR, fidelity
-from eval.fidelity.groups import Members, by_group
-from eval.fidelity.softness import softness
+from eval.fidelity.scores import FLOOR, fidelity
+from eval.fidelity.sharpness import sharpness
+from eval.fidelity.subgroup_distances import Members, by_subgroup
 from eval.report.section import PageSection
 from eval.sets import Sets
 from eval.subgroups import groups_of, names_of
@@ -22,21 +22,21 @@ from roentgen.record.findings import FindingName
 
 
 class Fidelity(Domain[FidelityConfig]):
-    """Distances to held-out real films on every extractor, and softness."""
+    """Distances to held-out real radiographs on every extractor, and sharpness."""
 
     def check(self) -> None:
-        """Raise InputError for absent weights, or a set with too few images for its neighbours."""
+        """Raise InputError for missing weights, or a set with too few images for k neighbors."""
         for images in self.sets.all():
-            if len(images) <= self.settings.neighbours:
+            if len(images) <= self.settings.neighbors:
                 raise InputError(
-                    f"fidelity.neighbours is {self.settings.neighbours}, but set {images.name!r} "
+                    f"fidelity.neighbors is {self.settings.neighbors}, but set {images.name!r} "
                     f"has {len(images)} images: it needs more than that"
                 )
         for chosen in self.config.extractors:
             chosen.load()
 
     def precompute(self) -> None:
-        """Make this process's share of the features, one pass over each set for each extractor."""
+        """Extract this process's share of the features of every set on every extractor."""
         launch = this_launch()
         for chosen in self.config.extractors:
             extractor = chosen.load(launch.device())
@@ -44,56 +44,56 @@ class Fidelity(Domain[FidelityConfig]):
                 features_of(self.config, images, extractor, launch)
 
     def measure(self) -> PageSection:
-        """Every distance on every extractor and the softness of every set and of the floor."""
+        """Every distance on every extractor, and the sharpness of every set and of the floor."""
         settings, sets = self.settings, self.sets
         found: dict[str, dict[str, Any]] = {}
         described = {}
         for chosen in self.config.extractors:
             extractor = chosen.load()
             features = {i.name: features_of(self.config, i, extractor) for i in sets.all()}
-            made = {name: features[name] for name in sets.synthetic}
+            synthetic = {name: features[name] for name in sets.synthetic}
             train, test = features["train"], features["test"]
             numbers = fidelity(
-                made,
+                synthetic,
                 train,
                 test,
-                k=settings.neighbours,
+                k=settings.neighbors,
                 clip=chosen.name == "clip",
                 subsets=settings.subsets,
                 samples=settings.bootstrap,
                 seed=self.config.seed,
             )
-            numbers["groups"] = {
-                attribute: by_group(
-                    made,
+            numbers["subgroups"] = {
+                attribute: by_subgroup(
+                    synthetic,
                     train,
                     test,
                     members,
-                    least=settings.group_images,
-                    most=settings.group_most,
+                    least=settings.min_subgroup_images,
+                    most=settings.max_subgroup_images,
                     samples=settings.bootstrap,
                     seed=self.config.seed,
                 )
-                for attribute, members in members_of_groups(sets, self.config.findings).items()
+                for attribute, members in subgroup_members(sets, self.config.findings).items()
             }
             described[chosen.label] = str(extractor.definition)
-            said = {**vars(extractor.definition), "image_size": sets.test.size}
-            found[chosen.label] = {"extractor": said, **numbers}
-        soft = softness({**sets.synthetic, FLOOR: sets.train}, sets.test)
+            defined = {**vars(extractor.definition), "image_size": sets.test.size}
+            found[chosen.label] = {"extractor": defined, **numbers}
+        detail = sharpness({**sets.synthetic, FLOOR: sets.train}, sets.test)
         return PageSection(
             name="fidelity",
-            title="Fidelity: how close to held-out real films?",
-            definition=definition(settings, found, soft, described, sets.test.size),
+            title="Fidelity: how close to held-out real radiographs?",
+            definition=definition(settings, found, detail, described, sets.test.size),
             references=REFERENCES,
-            numbers={**found, "softness": soft},
-            summary=summary(found, soft, list(sets.synthetic)),
-            tables=tables(found, soft),
+            numbers={**found, "sharpness": detail},
+            summary=summary(found, detail, list(sets.synthetic)),
+            tables=tables(found, detail),
             plots=plots(found),
         )
 
 
-def members_of_groups(sets: Sets, findings: Sequence[FindingName]) -> dict[str, Members]:
-    """The rows of each group in every set, by attribute that is known of any real film."""
+def subgroup_members(sets: Sets, findings: Sequence[FindingName]) -> dict[str, Members]:
+    """The rows of each subgroup in every set, by attribute."""
     named = {**sets.synthetic, FLOOR: sets.train, REFERENCE: sets.test}
     result: dict[str, Members] = {
         "finding": {

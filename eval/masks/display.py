@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
 from eval.networks.descriptions import segmenter_text
 from eval.report.formatting import CEILING

@@ -31,7 +31,7 @@ def definition(
 ) -> tuple[str, ...]:
     """How it was measured, on what, at which n."""
     pixels = found[PIXELS].threshold
-    limits = "; ".join(f"{space}: {of.threshold.likeness:.4f}" for space, of in found.items())
+    limits = "; ".join(f"{space}: {of.threshold.value:.4f}" for space, of in found.items())
     return (
         f"Each image is compared with the most similar of {trained_on} training images. In pixels: "
         f"the largest normalized cross-correlation over shifts of up to {settings.shift} pixels at "
@@ -88,7 +88,7 @@ def tables(
             images.radiographs[row].id,
             sets.train.radiographs[original].id,
             similarity,
-            "above" if similarity > pixels.threshold.likeness else "below",
+            "above" if similarity > pixels.threshold.value else "below",
         )
         for name, images in sets.synthetic.items()
         for row, original, similarity in pixels.most_similar(name, settings.examples)
@@ -117,10 +117,13 @@ def plots(found: Found) -> tuple[Plot, ...]:
     """Similarity to the nearest training image, in pixels and in features."""
     return tuple(
         histogram(
-            {HELD_OUT: of.test.likeness, **{name: near.likeness for name, near in of.sets.items()}},
+            {
+                HELD_OUT: of.test.similarity,
+                **{name: near.similarity for name, near in of.sets.items()},
+            },
             f"Similarity ({space}) of each image to the most similar training image.",
             x_label="similarity",
-            mark=of.threshold.likeness,
+            mark=of.threshold.value,
             mark_label="threshold of a near-duplicate",
         )
         for space, of in found.items()

@@ -84,7 +84,7 @@ class Privacy(Domain[PrivacyConfig]):
                 "near_duplicates": of.shares(),
                 "excess": of.excess(),
                 "median_similarity": {
-                    name: float(np.median(near.likeness)) for name, near in of.everyone.items()
+                    name: float(np.median(near.similarity)) for name, near in of.everyone.items()
                 },
             }
             for space, of in found.items()
@@ -111,7 +111,7 @@ class Privacy(Domain[PrivacyConfig]):
         sets = {name: nearest(images) for name, images in self.sets.synthetic.items()}
         test = nearest(self.sets.test)
         rate = self.settings.false_alarms
-        threshold = calibrate(test.likeness, self.sets.test.patients, rate)
+        threshold = calibrate(test.similarity, self.sets.test.patients, rate)
         return NearestTraining(sets=sets, test=test, threshold=threshold)
 
     def _membership(self, images: ImageSet) -> dict[str, Any]:

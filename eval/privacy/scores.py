@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roentgen.metrics.conformal import Threshold, copies
+from roentgen.metrics.conformal import Threshold, share_above
 from roentgen.metrics.estimates import Estimate, difference_of_proportions
 from roentgen.metrics.features.nearest import Nearest
 
@@ -26,12 +26,14 @@ class NearestTraining:
 
     def shares(self) -> dict[str, Estimate]:
         """The share of near-duplicates in each set and among held-out radiographs."""
-        return {n: copies(near.likeness, self.threshold) for n, near in self.everyone.items()}
+        return {
+            n: share_above(near.similarity, self.threshold) for n, near in self.everyone.items()
+        }
 
     def excess(self) -> dict[str, Estimate]:
         """By how much each set's share exceeds that of held-out radiographs."""
         counts = {
-            name: (int((near.likeness > self.threshold.likeness).sum()), len(near.likeness))
+            name: (int((near.similarity > self.threshold.value).sum()), len(near.similarity))
             for name, near in self.everyone.items()
         }
         of_test, n_test = counts["test"]
@@ -43,5 +45,5 @@ class NearestTraining:
     def most_similar(self, name: str, count: int) -> list[tuple[int, int, float]]:
         """Rows of the most similar pairs of a set and the train split, with the similarity."""
         near = self.sets[name]
-        rows: list[int] = np.argsort(-near.likeness, kind="stable")[:count].tolist()
-        return [(row, int(near.row[row]), float(near.likeness[row])) for row in rows]
+        rows: list[int] = np.argsort(-near.similarity, kind="stable")[:count].tolist()
+        return [(row, int(near.row[row]), float(near.similarity[row])) for row in rows]

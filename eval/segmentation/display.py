@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.masks.display import DICE
 from eval.masks.scores import FALSE_POSITIVE_AREA
 from eval.networks.descriptions import segmenter_text

@@ -5,16 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from eval.comparison import ComparisonConfig
+from eval.comparison_config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
 from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
 from eval.utility.config import UtilityConfig
 from eval.utility.scores import Judgement
-from roentgen.metrics.classification.calibration import BINS
-from roentgen.metrics.classification.calibration import DEFINITION as CALIBRATION
-from roentgen.metrics.classification.operating_points import F1_DEFINITION
+from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHODS
+from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share
 from roentgen.record.findings import FindingName
@@ -70,11 +69,11 @@ def definition(
         "samples its own weights, order, patients (of a fraction; smaller ones are contained in "
         "larger ones) and synthetic images, the same in all regimes.",
         classifier_text(config, size),
-        "AUROC of each finding, present against absent; 0.5 is chance. " + F1_DEFINITION,
+        "AUROC of each finding, present against absent; 0.5 is chance. " + F1_METHODS,
         BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
         + " It covers the choice of patients, not of the training seed.",
         TESTS,
-        CALIBRATION + " The curve is over all findings and seeds together.",
+        CALIBRATION_METHODS + " The curve is over all findings and seeds together.",
         UNDERDIAGNOSIS,
         SUBGROUPS,
     ]

@@ -11,9 +11,9 @@ from eval.subgroups import Groups, names_of
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.calibration import ece_floor, reliability, weighted_ece
 from roentgen.metrics.classification.operating_points import (
+    any_pathology,
     best_threshold,
-    called_healthy,
-    sick,
+    predicted_no_finding,
     weighted_f1,
     weighted_share,
 )
@@ -100,7 +100,7 @@ def judge(said: Said, on: Films) -> Judgement:
     everyone = np.ones(len(on.labels), dtype=bool)
     thresholds, without = _thresholds(said, on)
     healthy = [
-        called_healthy(scores, each, on.findings)
+        predicted_no_finding(scores, each, on.findings)
         for scores, each in zip(said.held_out, thresholds, strict=True)
     ]
     groups, gaps = _by_group(said, on, healthy)
@@ -233,7 +233,7 @@ def _underdiagnosis(
     on: Films, healthy: Sequence[NDArray[np.bool_] | None], within: NDArray[np.bool_]
 ) -> Score:
     """The share of the sick that are called healthy."""
-    ill = sick(on.labels, on.findings) & within
+    ill = any_pathology(on.labels, on.findings) & within
     n = int(ill.sum())
     if n < on.min_cases:
         return NotMeasured(f"only {n} sick (at least {on.min_cases} needed)", n)

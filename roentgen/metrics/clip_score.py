@@ -1,4 +1,4 @@
-"""Whether image and prompt say the same: cosines of embeddings, and finding one by the other."""
+"""Agreement of images and prompts: cosines of their embeddings, and retrieval."""
 
 from collections.abc import Sequence
 
@@ -26,10 +26,11 @@ def clip_scores(
     name: str,
     seed: int,
 ) -> dict[str, Estimate]:
-    """Mean cosine of each image (N, d) with its prompt (N, d); the floor is another image's prompt.
+    """Mean cosine of each image (N, d) with its prompt (N, d), and its floor.
 
-    Vectors have length 1; weights (1 + R, N) are ones and then resamples. "gain" is the score less
-    the floor, in pairs. The floor's prompts are drawn among those worded otherwise.
+    Vectors have length 1; weights (1 + R, N) are ones and then resamples. The floor is the cosine
+    with another image's prompt, sampled among prompts of a different wording; "gain" is the paired
+    difference.
     """
     n = len(prompts)
     if len(set(prompts)) < 2:
@@ -43,7 +44,7 @@ def clip_scores(
 
 
 def shuffled(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
-    """(N,): for each the row of another whose prompt is worded otherwise; two must differ."""
+    """(N,): for each the row of a prompt of another wording; there must be two."""
     draws = numpy_generator(seed, "clip floor", name)
     _, worded = np.unique(np.asarray(prompts), return_inverse=True)
     result = np.arange(len(prompts))
@@ -55,7 +56,7 @@ def shuffled(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
 
 
 def distinct(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
-    """One row of each wording, in the seed's order."""
+    """One row of each wording, in random order."""
     order = numpy_generator(seed, "clip pool", name).permutation(len(prompts))
     seen: dict[str, int] = {}
     for row in order.tolist():
@@ -64,14 +65,14 @@ def distinct(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
 
 
 def recalls(images: NDArray[np.floating], texts: NDArray[np.floating]) -> dict[str, Estimate]:
-    """The share of images (M, d) whose own prompt is among the 1, 5, 10 nearest of all M.
+    """Recall@1, 5, 10: the share of images (M, d) whose own prompt is among the k nearest of all M.
 
-    A prompt that is as near as the own one counts as nearer.
+    Ties count against the own prompt.
     """
-    near = images.astype(np.float64) @ texts.astype(np.float64).T
-    own = np.diag(near)[:, None]
-    rank = (near >= own).sum(axis=1)  # the own one is among them: 1 is best
-    return {f"recall@{k}": proportion(int((rank <= k).sum()), len(near)) for k in RECALLS}
+    cosine = images.astype(np.float64) @ texts.astype(np.float64).T
+    own = np.diag(cosine)[:, None]
+    rank = (cosine >= own).sum(axis=1)  # includes the own one: 1 is best
+    return {f"recall@{k}": proportion(int((rank <= k).sum()), len(cosine)) for k in RECALLS}
 
 
 def _mean(values: Floats, weights: NDArray[np.integer]) -> Estimate:

@@ -19,7 +19,7 @@ BOOTSTRAP = "95 % interval: percentiles of {samples} bootstrap resamples of {wha
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval and what it rests on; without a value `note` says why."""
+    """A number with its 95 % interval and sample size; without a value `note` gives the reason."""
 
     value: float | None
     low: float | None = None
@@ -41,7 +41,7 @@ class NotMeasured(Estimate):
 
 
 def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArray[np.int32]:
-    """(samples, N): how often each item comes in each resample of whole clusters (patients)."""
+    """(samples, N): how often each item occurs in each resample of whole clusters (patients)."""
     names, member = np.unique(np.asarray(clusters), return_inverse=True)
     draws = numpy_generator(seed, "bootstrap").multinomial(
         len(names), np.full(len(names), 1 / len(names)), size=samples
@@ -60,7 +60,7 @@ def weighted_mean(values: Floats, weights: NDArray[Any]) -> Floats:
 
 
 def percentile_interval(replicates: Floats) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile; resamples in which the number does not exist are NaN."""
+    """The 2.5th and 97.5th percentile; NaN, of resamples without the number, is ignored."""
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(replicates, [tail, 100 - tail])
     return float(low), float(high)
@@ -82,10 +82,10 @@ def normal_estimate(value: float, replicates: Floats, n: int, least: float | Non
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """Wilson's score interval of a proportion (1927); sensible at 0 and at n of n too."""
     share = successes / n
-    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    center = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     # Rounding must not push an end past the share itself at 0 or n.
-    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+    return max(0.0, min(center - half, share)), min(1.0, max(center + half, share))
 
 
 def proportion(successes: int, n: int) -> Estimate:

@@ -1,7 +1,7 @@
-"""Numbers that several trained networks give on the same patients: means, differences, tests.
+"""Scores of several trained networks on the same patients: means, differences, tests.
 
-Each is held as its value for every training seed and as bootstrap replicates over the same
-resamples of patients, so that what is compared is compared in pairs.
+Each score keeps its value for every training seed and its bootstrap replicates over the same
+resamples of patients, so that comparisons are paired.
 """
 
 import math
@@ -25,7 +25,7 @@ MEAN = "mean"  # key beside findings or structures
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A number by training seed, (seeds,), and by resample of patients, (R,), the seeds' mean."""
+    """A score by training seed (seeds,) and by resample of patients (R,), the latter averaged."""
 
     by_seed: Floats
     replicates: Floats
@@ -55,7 +55,7 @@ def estimate(score: Score, note: str | None = None) -> Estimate:
 
 
 def share(score: Score, note: str | None = None) -> Estimate:
-    """As `estimate`; a share that is 0 or 1 in all resamples has Wilson's interval instead."""
+    """As `estimate`; Wilson's interval for a share that is 0 or 1 in all resamples."""
     result = estimate(score, note)
     if isinstance(score, Measured) and result.low == result.high and result.value in (0.0, 1.0):
         return replace(proportion(int(result.value) * score.n, score.n), note=note)
@@ -63,9 +63,9 @@ def share(score: Score, note: str | None = None) -> Estimate:
 
 
 def mean_of(scores: Sequence[Score], of: str = "findings") -> tuple[Score, str | None]:
-    """The mean over findings, of those that are measured, and a note where some are not.
+    """The mean over the findings that are measured, and a note if some are not.
 
-    `of` names them.
+    `of` names findings (or structures) in the note.
     """
     found = [score for score in scores if isinstance(score, Measured)]
     n = max(score.n for score in scores)
@@ -81,7 +81,7 @@ def mean_of(scores: Sequence[Score], of: str = "findings") -> tuple[Score, str |
 
 
 def difference(score: Score, base: Score) -> Score:
-    """What it is better by, seed by seed and resample by resample."""
+    """The score less the base, seed by seed and resample by resample."""
     for one in (score, base):
         if isinstance(one, NotMeasured):
             return one
@@ -95,9 +95,9 @@ def difference(score: Score, base: Score) -> Score:
 
 
 def widest(groups: dict[str, Score]) -> tuple[Score, str | None]:
-    """The highest of the groups less the lowest, and which they are.
+    """The highest of the groups less the lowest, and their names.
 
-    The two are chosen by their values and kept in all resamples; chance alone makes a gap.
+    The two are chosen by their values and fixed in all resamples; chance alone makes a gap.
     """
     found = {name: score for name, score in groups.items() if isinstance(score, Measured)}
     n = sum(score.n for score in found.values())
@@ -109,20 +109,20 @@ def widest(groups: dict[str, Score]) -> tuple[Score, str | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """A difference to the base, and whether it is one."""
+    """A difference to the base, with its tests."""
 
     estimate: Estimate
-    """Its interval covers the choice of held-out patients and, of several, of the seeds."""
+    """Its interval covers the choice of held-out patients and, if there are several, of seeds."""
     seeds: Estimate
     """Its interval covers the training seed alone (Student's t); n is the number of seeds."""
     p: Estimate
-    """One-tailed paired t-test over seeds: the probability of such a gain if there is none."""
+    """One-tailed paired t-test over seeds for a difference above 0."""
     p_corrected: Estimate
-    """Bonferroni: p times the number of tests, at most 1."""
+    """Bonferroni-corrected: p times the number of tests, at most 1."""
 
 
 def gain(change: Score, tests: int, note: str | None = None) -> Gain:
-    """What a `difference` says; `tests` are made together."""
+    """The estimate and tests of a `difference`, one of `tests` tests."""
     over_patients = estimate(change, note)
     if isinstance(change, NotMeasured):
         return Gain(
@@ -137,7 +137,7 @@ def gain(change: Score, tests: int, note: str | None = None) -> Gain:
 
 
 def bonferroni(p: Estimate, tests: int) -> Estimate:
-    """Corrected for so many tests made together."""
+    """P corrected for the number of tests."""
     return p if p.value is None else replace(p, value=min(1.0, p.value * tests))
 
 
@@ -150,7 +150,7 @@ def paired_test(differences: Floats) -> tuple[Estimate, Estimate]:
         return missing, missing
     error = float(differences.std(ddof=1)) / n**0.5
     if error <= 1e-12 * abs(mean) or error == 0:
-        missing = NotMeasured("it is the same for all training seeds", n)
+        missing = NotMeasured("equal for all training seeds", n)
         return Estimate(value=mean, n=n), missing
     half = _quantile(n - 1) * error
     p = float(stats.t.sf(mean / error, n - 1))
@@ -158,9 +158,9 @@ def paired_test(differences: Floats) -> tuple[Estimate, Estimate]:
 
 
 def _half_width(change: Measured) -> float:
-    """Of the interval that covers patients and seeds, whose variances add up.
+    """Half the width of the interval over patients and seeds, whose variances add up.
 
-    Degrees of freedom after Satterthwaite (1946): few seeds widen it as far as they matter.
+    Degrees of freedom after Satterthwaite (1946): few seeds widen it in proportion to their share.
     """
     n = len(change.by_seed)
     seeds = float(change.by_seed.var(ddof=1)) / n

@@ -1,6 +1,6 @@
 """Is an image a copy of one of many others? Robust to small shifts, contrast and noise.
 
-Chest films are all alike at first sight, so likeness is taken on what is left without the smooth
+Chest films are all alike at first sight, so similarity is taken on what is left without the smooth
 part and the grain of an image: ribs, vessels, markers, devices. Every image is first compared with
 all others by a coarse descriptor, at every other shift, then with the likeliest few in detail: the
 largest normalised cross-correlation over shifts. It is 1 for a copy, whatever its brightness and
@@ -60,7 +60,7 @@ class CopyFinder:
             alike[rows, rows + first] = -torch.inf
         count = min(CANDIDATES, alike.shape[1] - (first is not None))
         candidates = alike.topk(count, dim=1).indices
-        index, likeness = [], []
+        index, similarity = [], []
         for first_of_part in range(0, len(images), _TOGETHER):
             part = images[first_of_part : first_of_part + _TOGETHER]
             rows = candidates[first_of_part : first_of_part + _TOGETHER]
@@ -68,8 +68,8 @@ class CopyFinder:
             values = correlation(part, originals.view(*rows.shape, SIDE, SIDE), self._shift)
             best = values.argmax(dim=1, keepdim=True)
             index.append(rows.gather(1, best).squeeze(1).numpy())
-            likeness.append(values.gather(1, best).squeeze(1).double().numpy())
-        return Nearest(np.concatenate(index), np.concatenate(likeness))
+            similarity.append(values.gather(1, best).squeeze(1).double().numpy())
+        return Nearest(np.concatenate(index), np.concatenate(similarity))
 
 
 def batches(images: Images) -> Iterator[NDArray[np.uint8]]:
@@ -100,8 +100,8 @@ def correlation(images: Tensor, others: Tensor, shift: int) -> Tensor:
     products = torch.fft.irfft2(spectrum, s=(SIDE, SIDE))[..., places, places]
     sums, squares = _window_sums(others, shift), _window_sums(others**2, shift)
     spread = (squares - sums**2 / inner[0].numel()).clamp(min=1e-6).sqrt()
-    likeness: Tensor = (products / spread).flatten(2).amax(dim=2)
-    return likeness
+    similarity: Tensor = (products / spread).flatten(2).amax(dim=2)
+    return similarity
 
 
 def _window_sums(x: Tensor, shift: int) -> Tensor:

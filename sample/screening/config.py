@@ -145,7 +145,7 @@ class DuplicatesConfig:
     false_alarms: float = 0.001
     """Share at most of real patients who would be called duplicates of another patient."""
     films: int = 2_000
-    """Real patients, drawn by lot, whose likeness to each other sets the limit."""
+    """Real patients, drawn by lot, whose similarity to each other sets the limit."""
 
     def __post_init__(self) -> None:
         require_range(self, "duplicates.false_alarms", above=0, below=1)

@@ -89,7 +89,7 @@ class Judges:
 
     gates: Sequence[Gate]
     proxy: Classifier | None
-    duplicates: Threshold | None  # of likeness within the set; None: it is not judged
+    duplicates: Threshold | None  # of similarity within the set; None: it is not judged
     shift: int  # pixels by which duplicates may be shifted
     auditor: Auditor | None
     audits: Classifier | None  # the auditor's network
@@ -154,17 +154,19 @@ class Screening:
         before = [self.kept[row].candidate for row in sorted(self.kept)]
         new = [verdict.candidate for verdict in chosen]
         kept = pool.images(before) if before else None
-        found = twins.duplicates(kept, pool.images(new), self._judges.shift, limit.likeness)
-        for verdict, likeness, of in zip(chosen, found.likeness, found.of.tolist(), strict=True):
-            if not np.isnan(likeness):
-                verdict.scores["duplicates"] = float(likeness)
+        found = twins.duplicates(kept, pool.images(new), self._judges.shift, limit.value)
+        for verdict, similarity, of in zip(
+            chosen, found.similarity, found.of.tolist(), strict=True
+        ):
+            if not np.isnan(similarity):
+                verdict.scores["duplicates"] = float(similarity)
             if of >= 0:
                 stays = (before + new)[of]
                 verdict.like["duplicates"] = pool.place(stays)
                 verdict.faults["duplicates"] = twins.FAULT
                 verdict.reasons["duplicates"] = (
-                    f"{twins.FAULT}: likeness {likeness:.3f} to "
-                    f"{pool.id(stays)}, limit {limit.likeness:.3f}"
+                    f"{twins.FAULT}: similarity {similarity:.3f} to "
+                    f"{pool.id(stays)}, limit {limit.value:.3f}"
                 )
 
 

@@ -22,7 +22,7 @@ _COLUMNS = ("before", "after", "held-out real films")
 
 def limits_of(judges: Judges) -> dict[str, float]:
     """The score beyond which each gate drops an image, in the order of GATES."""
-    return {name: limit.likeness for name, limit in _thresholds(judges).items()}
+    return {name: limit.value for name, limit in _thresholds(judges).items()}
 
 
 def summarise(
@@ -106,8 +106,8 @@ def doubts(config: ScreenConfig, judges: Judges) -> Iterator[str]:
             film = gate.about()["likeliest held-out film"]
             yield (
                 f"{gate.name}: only {planted['share']:.0%} of {planted['copies']} planted copies "
-                f"are found, for the limit ({gate.limit.likeness:.3f}) is high: the held-out film "
-                f"{film['film']} has likeness {film['likeness']:.3f} to the training image "
+                f"are found, for the limit ({gate.limit.value:.3f}) is high: the held-out film "
+                f"{film['film']} has similarity {film['similarity']:.3f} to the training image "
                 f"{film['training image']}; if they are one film, leave it out of reference"
             )
 
@@ -128,7 +128,7 @@ def _gate(
     faults = Counter(v.faults[name] for v in own if name in v.faults)
     return {
         "definition": gate.definition if gate else duplicates.DEFINITION,
-        "limit": limit.likeness,
+        "limit": limit.value,
         "false alarms at most": limit.guaranteed,
         "false alarms expected": limit.expected,
         "real patients": limit.patients,
@@ -235,8 +235,9 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
         lines += ["", "## What the copies gate can see", ""]
         lines += [
             f"Of {planted['copies']} copies made of training images (moved, of other contrast and "
-            f"brightness, with noise) it finds {planted['share']:.1%}; the least likeness is "
-            f"{planted['least likeness']:.3f}, the limit {summary['gates']['copies']['limit']:.3f}."
+            f"brightness, with noise) it finds {planted['share']:.1%}; the least similarity is "
+            f"{planted['least similarity']:.3f}, the limit "
+            f"{summary['gates']['copies']['limit']:.3f}."
         ]
     agreement = summary["agreement"]
     if agreement:

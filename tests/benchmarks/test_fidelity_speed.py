@@ -14,14 +14,13 @@ import pytest
 import torch
 from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
-from eval.comparison import ReferenceSetConfig
+from eval.comparison_config import ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.features import features_of
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.metrics.features.kernel_distances import kernel_distance
-from roentgen.metrics.features.prdc import coverage
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
 
@@ -175,7 +174,7 @@ def test_the_family_takes_a_third_of_the_time_of_separate_packages(
         found["ours"] = {
             "fid": frechet_distance_of_features(x, y),
             "kid": kernel_distance(x, y),
-            **vars(coverage(x, y, k=5)),
+            **vars(prdc(x, y, k=5)),
         }
 
     def torchmetrics(metric: Any) -> float:
@@ -222,9 +221,9 @@ from pathlib import Path
 import numpy as np, torch
 from roentgen.metrics.features.feature_set import FeatureSet
 from eval.features import CachedFeatures
-from eval.fidelity.distances import kernels
+from eval.fidelity.scores import kernels
 from roentgen.metrics.features.frechet import frechet_distance_of_features
-from roentgen.metrics.features.prdc import coverage
+from roentgen.metrics.features.prdc import prdc
 from roentgen.distributed import SINGLE_PROCESS
 from roentgen.cache import CacheContents, open_cache
 
@@ -255,7 +254,7 @@ thread.start()
 a, b = cached("a", 1), cached("b", 2)
 frechet_distance_of_features(a.features, b.features)
 kernels({"a": a}, b, clip=True, samples=20, seed=0)
-coverage(a.features, b.features, k=5)
+prdc(a.features, b.features, k=5)
 done = True
 thread.join()
 print(peak * 1024)

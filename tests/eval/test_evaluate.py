@@ -94,7 +94,7 @@ def test_the_set_that_is_right_is_told_from_the_one_that_is_wrong(results: dict[
     assert fidelity["excess"]["before"]["value"] > 0
     # Of 90 images the excess is not certain, so neither is any share of it.
     assert fidelity["excess"]["before"]["low"] < 0
-    assert "none beyond its interval" in fidelity["excess_lost"]["after"]["note"]
+    assert "none beyond its interval" in fidelity["gap_closed"]["after"]["note"]
     diversity = results["diversity"]["within_view_and_findings"]
     # Images that ignore what was asked differ more among those asked for alike.
     assert diversity["before"]["value"] < diversity["after"]["value"]

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from eval.comparison import ExtractorConfig, ReferenceSetConfig
+from eval.comparison_config import ExtractorConfig, ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import domains_of
 from eval.features import features_of
 from eval.fidelity.config import FidelityConfig
-from eval.fidelity.distances import fidelity
+from eval.fidelity.scores import fidelity
 from eval.sets import read_sets
 from roentgen.errors import InputError
 from roentgen.metrics.features.feature_set import FeatureSet
@@ -119,8 +119,8 @@ def test_numbers_on_disk_are_those_in_memory(place: Path, tmp_path: Path) -> Non
 
 
 def test_mistakes_are_told_before_any_work(place: Path, tmp_path: Path) -> None:
-    many = config_of(place, tmp_path, fidelity=FidelityConfig(neighbours=60))
-    with pytest.raises(InputError, match=r"fidelity\.neighbours is 60, but set 'test' has 60 im"):
+    many = config_of(place, tmp_path, fidelity=FidelityConfig(neighbors=60))
+    with pytest.raises(InputError, match=r"fidelity\.neighbors is 60, but set 'test' has 60 im"):
         domains_of(many, read_sets(many))["fidelity"].check()
     gone = ExtractorConfig(name="timm", weights="nowhere")
     lacking = config_of(place, tmp_path, extractors=(gone,))
@@ -138,7 +138,7 @@ def program(place: Path, output: Path) -> Path:
         "synthetic": {"made": str(place / "made")},
         "findings": ["Pleural Effusion"],
         "output": str(output),
-        "fidelity": {"bootstrap": 20, "group_images": 20},
+        "fidelity": {"bootstrap": 20, "min_subgroup_images": 20},
         **dict.fromkeys(("diversity", "alignment", "utility")),
     }
     file = output.with_suffix(".yaml")
@@ -160,7 +160,7 @@ def test_two_processes_give_the_numbers_of_one(place: Path, tmp_path: Path) -> N
         assert done.stdout.count("fidelity: measures") == 1  # by the main process alone
         numbers[name] = json.loads((tmp_path / name / "results.json").read_text())["fidelity"]
     assert numbers["both"] == numbers["alone"]
-    assert numbers["both"]["roentgen"]["groups"]["finding"]["Pleural Effusion"]["n"] >= 20
+    assert numbers["both"]["roentgen"]["subgroups"]["finding"]["Pleural Effusion"]["n"] >= 20
 
 
 def test_precompute_caches_all_that_measuring_reads(

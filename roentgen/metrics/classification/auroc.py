@@ -9,7 +9,7 @@ from roentgen.metrics.estimates import Floats
 
 
 def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """The share of (positive, negative) pairs ranked rightly; ties count half, no pairs is NaN."""
+    """The share of (positive, negative) pairs in the right order; ties count half. NaN if none."""
     return float(weighted_auroc(scores, positive, np.ones((1, len(scores))))[0])
 
 
@@ -22,7 +22,7 @@ def weighted_auroc(scores: Floats, positive: NDArray[np.bool_], weights: NDArray
     positives = np.add.reduceat(weights * positive[order], starts, axis=1)
     negatives = np.add.reduceat(weights * ~positive[order], starts, axis=1)
     below = np.cumsum(negatives, axis=1) - negatives
-    right = (positives * (below + negatives / 2)).sum(axis=1)
+    correct = (positives * (below + negatives / 2)).sum(axis=1)
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    result: Floats = np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    result: Floats = np.divide(correct, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
     return result

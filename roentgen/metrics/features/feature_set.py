@@ -7,11 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1024  # rows that are worked on together: memory does not grow with n
+BLOCK = 1024  # rows processed together: memory does not grow with n
 
 
 class Features(Protocol):
-    """Features (n, d): an array, or one that reads rows when they are asked for."""
+    """Features (n, d): an array, or an object that reads rows when they are indexed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -22,8 +22,8 @@ class Features(Protocol):
     def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[Any]: ...
 
 
-class Rows:
-    """Some rows of features."""
+class SelectedRows:
+    """A selection of rows of features."""
 
     def __init__(self, features: Features, rows: NDArray[np.integer]) -> None:
         self._features, self._rows = features, rows
@@ -39,7 +39,7 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSet:
-    """Features (n, d) and the patient of each row, who is resampled as a whole."""
+    """Features (n, d) and the patient of each row: patients are resampled, not rows."""
 
     features: Features
     patients: Sequence[str]
@@ -50,12 +50,13 @@ class FeatureSet:
     def take(self, rows: NDArray[np.integer]) -> "FeatureSet":
         """These rows alone."""
         return FeatureSet(
-            features=Rows(self.features, rows), patients=[self.patients[row] for row in rows]
+            features=SelectedRows(self.features, rows),
+            patients=[self.patients[row] for row in rows],
         )
 
 
 def blocks(features: Features, size: int = BLOCK) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """The rows, as slices and what they hold, which is there until the next are asked for."""
+    """Slices of rows with their features, in a buffer that is reused."""
     buffer = np.empty((min(size, len(features)), features.shape[1]))
     for start in range(0, len(features), size):
         rows = slice(start, min(start + size, len(features)))

@@ -1,6 +1,6 @@
-"""FID at one number of images, whatever the sets have, with resamples of patients.
+"""FID at a common number of images n, with bootstrap resamples of patients.
 
-FID of few images is biased upwards, the more the fewer: sets compare only at the same n.
+FID is biased upwards, more so the smaller n: sets are comparable only at the same n.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from roentgen.randomness import derive_seed, numpy_generator
 Floats = NDArray[np.float64]
 
 
-def draws(item: FeatureSet, n: int, subsets: int, seed: int) -> list[NDArray[np.int64]]:
-    """The rows of random subsets of n, or all rows once where there are no more."""
+def random_subsets(item: FeatureSet, n: int, subsets: int, seed: int) -> list[NDArray[np.int64]]:
+    """The rows of random subsets of n, or all rows once if there are only n."""
     if len(item) == n:
         return [np.arange(n)]
     generator = numpy_generator(seed, "fid subsets")
@@ -27,7 +27,7 @@ def draws(item: FeatureSet, n: int, subsets: int, seed: int) -> list[NDArray[np.
 
 def matched_distance(item: FeatureSet, reference: Sample, n: int, subsets: int, seed: int) -> float:
     """FID at n images; of a larger set the mean over `subsets` random ones of n."""
-    picks = draws(item, n, subsets, seed)
+    picks = random_subsets(item, n, subsets, seed)
     return float(
         np.mean([sample_distance(Sample(item.take(rows).features), reference) for rows in picks])
     )
@@ -36,7 +36,7 @@ def matched_distance(item: FeatureSet, reference: Sample, n: int, subsets: int, 
 def fid_replicates(
     sets: Mapping[str, FeatureSet], test: FeatureSet, n: int, samples: int, seed: int
 ) -> dict[str, Floats]:
-    """FID of resampled sets against resampled held-out films, the latter shared by all sets."""
+    """FID of resampled sets against resampled held-out images, which all sets share."""
     held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
     resamples = {
         name: bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
@@ -52,7 +52,7 @@ def fid_replicates(
 
 
 def _thinned(counts: NDArray[Any], n: int, seed: int, name: str, k: int) -> NDArray[np.int64]:
-    """At most n of the drawn images, at random."""
+    """At most n of the resampled images, at random."""
     drawn = np.repeat(np.arange(len(counts)), counts)
     if len(drawn) > n:
         drawn = numpy_generator(seed, "fid thinned", name, k).permutation(drawn)[:n]

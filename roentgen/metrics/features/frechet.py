@@ -1,4 +1,4 @@
-"""The Fréchet distance of two Gaussians (Heusel et al. 2017), exact however the features are cut.
+"""Fréchet distance of two Gaussians (Heusel et al. 2017), exact for any block size.
 
 Everything is float64.
 """
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from roentgen.metrics.features.feature_set import Features, Rows, blocks
+from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks
 
 Floats = NDArray[np.float64]
-_COLUMNS, _ROWS = 256, 4096  # that are worked on together
+_COLUMNS, _ROWS = 256, 4096  # processed together
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Moments:
         return cls(n, near + gap, squares)
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Of both sets together, as exact as of one (Chan, Golub and LeVeque 1979)."""
+        """The moments of both sets together (Chan, Golub and LeVeque 1979)."""
         n, gap = self.n + other.n, other.mean - self.mean
         scatter = self.scatter + other.scatter
         scatter += np.outer(gap, gap * (self.n * other.n / n))
@@ -63,7 +63,7 @@ class Moments:
 
 
 class Sample:
-    """Features (n, d), each counted `weights` (n,) times; what follows from them is kept."""
+    """Features (n, d), each counted `weights` (n,) times; what is derived from them is cached."""
 
     def __init__(self, features: Features, weights: NDArray[Any] | None = None) -> None:
         """Raises ValueError for fewer than 2 features."""
@@ -82,7 +82,7 @@ class Sample:
 
     @cached_property
     def factor(self) -> tuple[Floats, Floats]:
-        """The mean (d,) and X (n, d) with X^T X the covariance: for few features."""
+        """The mean (d,) and X (n, d) with X^T X the covariance: cheap for few features."""
         x = self._features[:].astype(np.float64)
         counts = np.ones(len(x)) if self._weights is None else self._weights.astype(np.float64)
         mean = counts @ x / self.n
@@ -95,7 +95,7 @@ def frechet_distance_of_features(a: Features, b: Features) -> float:
 
 
 def sample_distance(a: Sample, b: Sample) -> float:
-    """The distance of two samples; of few features in low-rank form.
+    """The distance of two samples; in low-rank form if there are few features.
 
     With covariances X^T X and Y^T Y, tr (A B)^(1/2) is the sum of singular values of X Y^T: exact,
     and n x m instead of d x d.
@@ -152,6 +152,6 @@ def _congruent(scatter: Floats, root: Floats) -> Floats:
 
 
 def _nonzero(features: Features, weights: NDArray[Any]) -> tuple[Features, NDArray[Any]]:
-    """Without the features that do not count."""
+    """The features of nonzero weight."""
     rows = np.flatnonzero(weights)
-    return Rows(features, rows), weights[rows]
+    return SelectedRows(features, rows), weights[rows]

@@ -1,7 +1,7 @@
 """Kernel distances of two sets of features: KID and CMMD.
 
-Kernels are summed block by block in float64: memory does not grow with n. The same pass gives the
-distance of all resamples, which are weights of the pairs.
+Kernels are summed block by block in float64: memory does not grow with n. One pass gives the
+distances of all resamples, which are weights of the pairs.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 
 
 def kernel_distance(a: Features, b: Features) -> float:
-    """KID: squared MMD with (x.y / d + 1)^3, unbiased whatever n (Binkowski et al. 2018).
+    """KID: squared MMD with (x.y / d + 1)^3, unbiased for any n (Binkowski et al. 2018).
 
     Over all images at once; torch-fidelity and torchmetrics average random subsets of 1,000.
     """
@@ -35,8 +35,8 @@ def kernel_distances(
 def cmmd(a: Features, b: Features) -> float:
     """CMMD (Jayasumana et al. 2024): 1,000 times the squared MMD with a Gaussian kernel, sigma 10.
 
-    Meant for CLIP's image embeddings, here normalised to length 1. As the authors' code, with the
-    pairs of an image with itself: a small set's distance is biased upwards.
+    Meant for CLIP's image embeddings, which are normalized to length 1. As in the authors' code,
+    pairs of an image with itself are included: the distance of a small set is biased upwards.
     """
     return float(cmmds(a, b, _once(a), _once(b))[0])
 
@@ -57,7 +57,7 @@ def squared_mmds(
 ) -> Floats:
     """Squared maximum mean discrepancy of features (n, d) and (m, d) (Gretton et al. 2012).
 
-    `unbiased` leaves out the pairs of an image with itself, also where a resample has it twice.
+    `unbiased` excludes pairs of an image with itself, also if a resample contains it twice.
     Raises ValueError below 2 features.
     """
     if min(len(a), len(b)) < 2:
@@ -71,7 +71,7 @@ def squared_mmds(
 
 
 def _within(x: Features, kernel: Kernel, weights: NDArray[Any], *, unbiased: bool) -> Floats:
-    """The mean over pairs of one set; each pair of blocks is computed once."""
+    """The mean over pairs within one set; each pair of blocks is computed once."""
     total = np.zeros(len(weights))
     pairs = weights.sum(axis=1, dtype=np.float64) ** 2
     for rows, part in blocks(x):
@@ -92,7 +92,7 @@ def _within(x: Features, kernel: Kernel, weights: NDArray[Any], *, unbiased: boo
 def _across(
     x: Features, y: Features, kernel: Kernel, first: NDArray[Any], second: NDArray[Any]
 ) -> Floats:
-    """The mean over pairs of two sets."""
+    """The mean over pairs across two sets."""
     total = np.zeros(len(first))
     for rows, part in blocks(x):
         for columns, other in blocks(y):

@@ -13,7 +13,7 @@ class Nearest(NamedTuple):
     """For each of N images the most similar of M others, and the similarity."""
 
     row: NDArray[np.int64]  # (N,), of the other
-    likeness: NDArray[np.float64]  # (N,), in [-1, 1]
+    similarity: NDArray[np.float64]  # (N,), in [-1, 1]
 
 
 def nearest_by_cosine(features: Features, others: Features) -> Nearest:
@@ -22,16 +22,16 @@ def nearest_by_cosine(features: Features, others: Features) -> Nearest:
     Memory does not grow with n times m.
     """
     row = np.zeros(len(features), np.int64)
-    likeness = np.full(len(features), -np.inf)
+    similarity = np.full(len(features), -np.inf)
     for places, part in blocks(features):
         for columns, block in blocks(others):
             cosine = _unit(part) @ _unit(block).T
             best = cosine.argmax(axis=1)
             value = cosine[np.arange(len(part)), best]
-            better = value > likeness[places]
+            better = value > similarity[places]
             row[places] = np.where(better, best + columns.start, row[places])
-            likeness[places] = np.where(better, value, likeness[places])
-    return Nearest(row, likeness)
+            similarity[places] = np.where(better, value, similarity[places])
+    return Nearest(row, similarity)
 
 
 def _unit(x: Floats) -> Floats:

@@ -1,6 +1,6 @@
-"""How much of one set lies where the other does, by nearest neighbours in feature space.
+"""Precision, recall, density and coverage by nearest neighbors in feature space.
 
-Distances are taken block by block: memory does not grow with the square of n.
+Distances are computed block by block: memory does not grow with the square of n.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Neighbours:
-    """What is found image by image. An image's neighbourhood is the ball to its k-th neighbour."""
+class Neighborhoods:
+    """Membership in neighborhoods, image by image: balls that reach to the k-th neighbor."""
 
-    inside: NDArray[np.int64]  # (m,) real neighbourhoods that hold each made image
-    recalled: NDArray[np.bool_]  # (n,) whether a made image's neighbourhood holds the real one
-    covered: NDArray[np.bool_]  # (n,) whether the real one's neighbourhood holds a made image
+    inside: NDArray[np.int64]  # (m,) number of real neighborhoods that contain a synthetic image
+    recalled: NDArray[np.bool_]  # (n,) whether a synthetic neighborhood contains the real image
+    covered: NDArray[np.bool_]  # (n,) whether the real neighborhood contains a synthetic image
     k: int
 
     def per_image(self) -> dict[str, Floats]:
-        """What each measure is the mean of, over made (precision, density) or real images."""
+        """The values of which each measure is the mean, (m,) precision and density, (n,) others."""
         return {
             "precision": (self.inside > 0).astype(np.float64),
             "recall": self.recalled.astype(np.float64),
@@ -33,46 +33,47 @@ class Neighbours:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """Shares in [0, 1], but for density, which is 1 in expectation for equal distributions."""
+class Prdc:
+    """Shares in [0, 1], except density, which is 1 in expectation for equal distributions."""
 
-    precision: float  # of synthetic images inside the real set's neighbourhoods
-    recall: float  # of real images inside the synthetic set's neighbourhoods
-    density: float  # how many real neighbourhoods hold a synthetic image, over k
-    coverage: float  # of real neighbourhoods that hold a synthetic image
+    precision: float  # share of synthetic images within real neighborhoods
+    recall: float  # share of real images within synthetic neighborhoods
+    density: float  # mean number of real neighborhoods around a synthetic image, over k
+    coverage: float  # share of real neighborhoods that contain a synthetic image
 
 
-def coverage(real: Features, made: Features, *, k: int) -> Coverage:
+def prdc(real: Features, synthetic: Features, *, k: int) -> Prdc:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
     Features are (n, d) and (m, d). Raises ValueError unless n and m are above k.
     """
-    found = neighbours(real, made, k=k).per_image()
-    return Coverage(**{name: float(values.mean()) for name, values in found.items()})
+    found = neighborhoods(real, synthetic, k=k).per_image()
+    return Prdc(**{name: float(values.mean()) for name, values in found.items()})
 
 
-def neighbours(
-    real: Features, made: Features, *, k: int, reach_real: Floats | None = None
-) -> Neighbours:
-    """Both sets' neighbourhoods, and who lies in them.
+def neighborhoods(
+    real: Features, synthetic: Features, *, k: int, reach_real: Floats | None = None
+) -> Neighborhoods:
+    """The neighborhoods of both sets, and the images within them.
 
-    `reach_real` are the real set's `kth_distances`, if known. Raises ValueError as `coverage`.
+    `reach_real` are the real set's `kth_distances`, if known. Raises ValueError as `prdc` does.
     """
-    if min(len(real), len(made)) <= k:
-        raise ValueError(f"{k} neighbours need more than {k} images, not {len(real)}, {len(made)}")
+    sizes = len(real), len(synthetic)
+    if min(sizes) <= k:
+        raise ValueError(f"{k} neighbors need more than {k} images, not {sizes[0]}, {sizes[1]}")
     reach_real = kth_distances(real, k) if reach_real is None else reach_real
-    reach_made = kth_distances(made, k)
-    inside = np.zeros(len(made), dtype=np.int64)
+    reach_synthetic = kth_distances(synthetic, k)
+    inside = np.zeros(len(synthetic), dtype=np.int64)
     recalled, covered = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
     for rows, x in blocks(real):
         nearest = np.full(len(x), np.inf)
-        for columns, y in blocks(made):
+        for columns, y in blocks(synthetic):
             squared = squared_distances(x, y)
             inside[columns] += (squared <= reach_real[rows, None]).sum(axis=0)
-            recalled[rows] |= (squared <= reach_made[columns]).any(axis=1)
+            recalled[rows] |= (squared <= reach_synthetic[columns]).any(axis=1)
             np.minimum(nearest, squared.min(axis=1), out=nearest)
         covered[rows] = nearest < reach_real[rows]
-    return Neighbours(inside=inside, recalled=recalled, covered=covered, k=k)
+    return Neighborhoods(inside=inside, recalled=recalled, covered=covered, k=k)
 
 
 def kth_distances(x: Features, k: int) -> Floats:
@@ -83,7 +84,7 @@ def kth_distances(x: Features, k: int) -> Floats:
         for columns, other in blocks(x):
             squared = squared_distances(part, other)
             if columns == rows:
-                np.fill_diagonal(squared, np.inf)  # itself is nobody's neighbour
+                np.fill_diagonal(squared, np.inf)  # an image is not its own neighbor
             nearest = np.concatenate([nearest, squared], axis=1)
             if nearest.shape[1] > k:
                 nearest = np.partition(nearest, k - 1, axis=1)[:, :k]

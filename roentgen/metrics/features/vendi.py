@@ -1,26 +1,26 @@
-"""The Vendi score: how many different images a set is worth (Friedman and Dieng 2023)."""
+"""Vendi score: the effective number of different images in a set (Friedman and Dieng 2023)."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats
-from roentgen.metrics.features.feature_set import Features, Rows, blocks
+from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks
 
 
 def vendi_score(features: Features) -> float:
     """Exp of the entropy of the eigenvalues of K / n, with K the cosine similarities of (n, d).
 
-    Between 1, all alike, and n, all at right angles. Raises ValueError without features or where
-    one is zero.
+    Between 1 (all equal) and n (all orthogonal). Raises ValueError without features or if one is
+    zero.
     """
     return vendi_jackknife(features, np.zeros(len(features), dtype=np.int64))[0]
 
 
 def vendi_jackknife(features: Features, group: NDArray[np.integer]) -> tuple[float, Floats]:
-    """The score, and (G,) the score without each of the groups (n,), of which there are several.
+    """The score, and (G,) the score without each of the groups (n,) if there are several.
 
     The eigenvalues are those of the smaller of the n x n and the d x d form; the latter is summed
-    block by block, so that memory does not grow with n.
+    block by block: memory does not grow with n.
     """
     n, d = features.shape
     if n == 0:
@@ -29,19 +29,19 @@ def vendi_jackknife(features: Features, group: NDArray[np.integer]) -> tuple[flo
     if n <= d:
         x = _unit(features[:])
         similar = x @ x.T
-        kept = [group != k for k in groups]
-        left = [_score(similar[np.ix_(keep, keep)], int(keep.sum())) for keep in kept]
-        return _score(similar, n), np.array(left)
+        others = [group != k for k in groups]
+        without = [_score(similar[np.ix_(of, of)], int(of.sum())) for of in others]
+        return _score(similar, n), np.array(without)
     total = _sum(features)
-    left = []
+    without = []
     for k in groups:
         rows = np.flatnonzero(group == k)
-        left.append(_score(total - _sum(Rows(features, rows)), n - len(rows)))
-    return _score(total, n), np.array(left)
+        without.append(_score(total - _sum(SelectedRows(features, rows)), n - len(rows)))
+    return _score(total, n), np.array(without)
 
 
 def _sum(features: Features) -> Floats:
-    """The d x d form times n."""
+    """N times the d x d form."""
     total = np.zeros((features.shape[1],) * 2)
     for _, x in blocks(features):
         unit = _unit(x)

@@ -1,4 +1,4 @@
-"""How much two masks have in common."""
+"""Overlap of masks: Dice coefficient and intersection over union."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Mask = NDArray[np.bool_]
 def dice(a: Mask, b: Mask) -> NDArray[np.float64]:
     """2 |A and B| / (|A| + |B|) of masks [..., H, W] (Dice 1945), [...] in [0, 1].
 
-    Two empty masks agree: 1. One empty mask has nothing in common with one that is not: 0.
+    1 for two empty masks; 0 for an empty and a nonempty one.
     """
     both, one, other = _areas(a, b)
     return _share(2 * both, one + other)
@@ -29,6 +29,6 @@ def _areas(a: Mask, b: Mask) -> tuple[Any, Any, Any]:
     return tuple(mask.sum(axis=(-2, -1), dtype=np.float64) for mask in (a & b, a, b))
 
 
-def _share(part: Any, whole: Any) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
+def _share(part: Any, total: Any) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.where(total > 0, part / np.maximum(total, 1), 1.0)
     return shares

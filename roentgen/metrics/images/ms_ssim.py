@@ -1,9 +1,9 @@
 """Multi-scale structural similarity (Wang et al. 2003) of all pairs in a group of gray images.
 
-Numbers equal torchmetrics': Gaussian window of 11 pixels and sigma 1.5, the contrast terms over
-the window's valid region, the coarsest scale with a reflected border, negative terms cut to zero.
-Each image's own moments are computed once, not once a pair; float32 is enough because each image
-is first centred on its mean, which moves no variance and no covariance.
+Equal to torchmetrics: Gaussian window of 11 pixels and sigma 1.5, contrast terms over the valid
+region, the coarsest scale with a reflected border, negative terms clipped to zero. Each image's own
+moments are computed once, not once a pair; float32 suffices because each image is first centered on
+its mean, which changes no variance and no covariance.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from roentgen.errors import InputError
 WANG_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # for images in [0, 1]
-_PIXELS_AT_ONCE = 2**18  # what the caches of a processor hold; larger parts are slower
+_PIXELS_AT_ONCE = 2**18  # fits a processor's caches; larger parts are slower
 
 
 def scale_weights(size: int) -> tuple[float, ...]:
-    """Wang's weights of as many scales as an image of this side allows, renormalised to sum 1.
+    """Wang's weights of as many scales as an image of this side allows, renormalized to sum to 1.
 
     Five scales need 176 pixels; 128 pixels have four, 64 three. Raises InputError below 22.
     """
@@ -46,8 +46,8 @@ def ms_ssim_pairs(
     for scale, weight in enumerate(weights):
         coarsest = scale == len(weights) - 1
         x = functional.pad(level, (_WINDOW // 2,) * 4, mode="reflect") if coarsest else level
-        centre = x.mean(dim=(1, 2, 3), keepdim=True)
-        x = x - centre
+        center = x.mean(dim=(1, 2, 3), keepdim=True)
+        x = x - center
         each = max(1, _PIXELS_AT_ONCE // (x.shape[2] * x.shape[3]))
         starts = range(0, len(x), each)
         mean = torch.cat([_blur(x[k : k + each]) for k in starts])
@@ -59,7 +59,7 @@ def ms_ssim_pairs(
             covariance = _blur(x[i] * x[j]).addcmul_(mean[i], mean[j], value=-1)
             term = covariance.mul_(2).add_(_C2).div_(variance[i].add_(variance[j]).add_(_C2))
             if coarsest:
-                mean_i, mean_j = mean[i] + centre[i], mean[j] + centre[j]
+                mean_i, mean_j = mean[i] + center[i], mean[j] + center[j]
                 term *= (2 * mean_i * mean_j + _C1) / (mean_i**2 + mean_j**2 + _C1)
             means = term.mean(dim=(1, 2, 3), dtype=torch.float64)
             result[part] *= means.relu() ** weight

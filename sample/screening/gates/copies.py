@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import Images
 from roentgen.errors import InputError
-from roentgen.metrics.conformal import Threshold, calibrate_likeness
+from roentgen.metrics.conformal import Threshold, calibrate_correlations
 from roentgen.metrics.estimates import Floats
 from roentgen.randomness import numpy_generator
 from roentgen.vision.copy_finder import SIDE, CopyFinder
@@ -18,7 +18,7 @@ from sample.screening.gates.gate import Judged, Shown
 
 FAULT = "copy of a training image"
 _PLANTED = 200  # copies that are made to see how many are found
-_FEWEST = 10  # patients, of whom the spread of likeness can be told
+_FEWEST = 10  # patients, of whom the spread of similarity can be told
 
 
 class CopiesGate:
@@ -35,60 +35,62 @@ class CopiesGate:
         """
         self._finder, self._ids = CopyFinder(train, shift=config.shift), ids
         found = self._finder.nearest(held_out.images)
-        likeliest = int(found.likeness.argmax())
+        likeliest = int(found.similarity.argmax())
         self._likeliest = {
             "film": held_out.radiographs[likeliest].id,
             "training image": ids[found.row[likeliest]],
-            "likeness": float(found.likeness[likeliest]),
+            "similarity": float(found.similarity[likeliest]),
         }
         rows = numpy_generator(seed, "planted").permutation(len(train))[:_PLANTED]
         copied = plant(train[rows], config.shift, numpy_generator(seed, "plant"))
         again = self._finder.nearest(copied)
-        limit = likeness_limit(self.name, found.likeness, held_out.patients, config.false_alarms)
-        least = float(again.likeness.min())
-        if limit.guaranteed > config.false_alarms and least > limit.likeness:
+        limit = similarity_limit(
+            self.name, found.similarity, held_out.patients, config.false_alarms
+        )
+        least = float(again.similarity.min())
+        if limit.guaranteed > config.false_alarms and least > limit.value:
             # So few patients cannot vouch for their limit: midway to planted copies is farther off.
-            limit = replace(limit, likeness=(limit.likeness + least) / 2)
+            limit = replace(limit, value=(limit.value + least) / 2)
         self.limit = limit
         self._planted = {
-            "share": float(((again.likeness > limit.likeness) & (again.row == rows)).mean()),
+            "share": float(((again.similarity > limit.value) & (again.row == rows)).mean()),
             "copies": len(rows),
-            "least likeness": least,
+            "least similarity": least,
         }
         self.definition = (
-            f"The likeness to the likeliest of {len(ids)} training images: the largest normalised "
-            f"cross-correlation over shifts of up to {config.shift} pixels at a side of 128, "
-            "without the smooth part and the grain of images; 1 for a copy."
+            f"The similarity to the most similar of {len(ids)} training images: the largest "
+            f"normalized cross-correlation over shifts of up to {config.shift} pixels at a side of "
+            "128, without the smooth part and the grain of images; 1 for a copy."
         )
 
     def __call__(self, shown: Shown) -> Judged:
         """Judge some images."""
         found = self._finder.nearest(shown.images)
         fault, reason = [""] * len(found.row), [""] * len(found.row)
-        for row in np.flatnonzero(found.likeness > self.limit.likeness):
+        for row in np.flatnonzero(found.similarity > self.limit.value):
             fault[row] = FAULT
             reason[row] = (
-                f"{FAULT}: likeness {found.likeness[row]:.3f} to {self._ids[found.row[row]]}, "
-                f"limit {self.limit.likeness:.3f}"
+                f"{FAULT}: similarity {found.similarity[row]:.3f} to {self._ids[found.row[row]]}, "
+                f"limit {self.limit.value:.3f}"
             )
-        return Judged(found.likeness, fault, reason, found.row)
+        return Judged(found.similarity, fault, reason, found.row)
 
     def about(self) -> dict[str, Any]:
         """How many planted copies are found, and which held-out film is the likeliest."""
         return {"planted copies found": self._planted, "likeliest held-out film": self._likeliest}
 
 
-def likeness_limit(
-    gate: str, likeness: Floats, patients: Sequence[str], false_alarms: float
+def similarity_limit(
+    gate: str, similarity: Floats, patients: Sequence[str], false_alarms: float
 ) -> Threshold:
     """The limit that so many real patients exceed. Raises InputError for too few patients."""
     count = len(set(patients))
     if count < _FEWEST:
         raise InputError(
-            f"{gate}: {count} patients are too few to set a limit of likeness by (at least "
+            f"{gate}: {count} patients are too few to set a limit of similarity by (at least "
             f"{_FEWEST}): take a larger split of reference, or set {gate}: null"
         )
-    return calibrate_likeness(likeness, patients, false_alarms)
+    return calibrate_correlations(similarity, patients, false_alarms)
 
 
 def plant(images: NDArray[np.uint8], shift: int, draws: np.random.Generator) -> NDArray[np.uint8]:

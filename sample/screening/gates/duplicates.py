@@ -17,23 +17,23 @@ from roentgen.metrics.features.nearest import Nearest
 from roentgen.randomness import numpy_generator
 from roentgen.vision.copy_finder import CopyFinder
 from sample.screening.config import DuplicatesConfig
-from sample.screening.gates.copies import likeness_limit
+from sample.screening.gates.copies import similarity_limit
 
 FAULT = "duplicate within the set"
 DEFINITION = (
-    "The likeness to the likeliest other image of the set that passed all other gates, as for "
+    "The similarity to the likeliest other image of the set that passed all other gates, as for "
     "copies; the limit is set on one film of each of the training patients, looked up among the "
     "others'. Of each group the first image stays."
 )
 
 
 class Duplicates(NamedTuple):
-    """For each of N images its likeness to the image it was compared with last, and which it is.
+    """For each of N images its similarity to the image it was compared with last, and which it is.
 
     `of` is the place of the image that stays in its stead, -1 for images that stay.
     """
 
-    likeness: Floats
+    similarity: Floats
     of: NDArray[np.int64]
 
 
@@ -50,7 +50,7 @@ def duplicates_limit(
     films = ImageRows(train, np.sort(lot))
     found = CopyFinder(films, shift=config.shift).nearest(films, others=True)
     patients_too = [str(k) for k in range(len(films))]
-    return likeness_limit("duplicates", found.likeness, patients_too, config.false_alarms)
+    return similarity_limit("duplicates", found.similarity, patients_too, config.false_alarms)
 
 
 def duplicates(kept: Images | None, images: Images, shift: int, limit: float) -> Duplicates:
@@ -59,23 +59,23 @@ def duplicates(kept: Images | None, images: Images, shift: int, limit: float) ->
     Places count through: those kept, then the images.
     """
     n, before = len(images), 0 if kept is None else len(kept)
-    likeness, of = np.full(n, np.nan), np.full(n, -1, np.int64)
+    similarity, of = np.full(n, np.nan), np.full(n, -1, np.int64)
     if kept is not None and before and n:
         found = CopyFinder(kept, shift=shift).nearest(images)
-        likeness = found.likeness.copy()
-        of = np.where(found.likeness > limit, found.row, -1)
+        similarity = found.similarity.copy()
+        of = np.where(found.similarity > limit, found.row, -1)
     staying = np.flatnonzero(of < 0)
     while len(staying) > 1:  # an image is compared with its likeliest, which may itself not stay
         left = ImageRows(images, staying)
         found = CopyFinder(left, shift=shift).nearest(left, others=True)
-        likeness[staying] = np.fmax(likeness[staying], found.likeness)
+        similarity[staying] = np.fmax(similarity[staying], found.similarity)
         dropped = _later(found, limit)
         if not dropped:
             break
         for late, early in dropped.items():
             of[staying[late]] = before + staying[early]
         staying = np.delete(staying, list(dropped))
-    return Duplicates(likeness, of)
+    return Duplicates(similarity, of)
 
 
 def _later(found: Nearest, limit: float) -> dict[int, int]:
@@ -83,7 +83,7 @@ def _later(found: Nearest, limit: float) -> dict[int, int]:
     dropped: dict[int, int] = {}
     pairs = {
         (min(i, j), max(i, j))
-        for i, (j, alike) in enumerate(zip(found.row.tolist(), found.likeness, strict=True))
+        for i, (j, alike) in enumerate(zip(found.row.tolist(), found.similarity, strict=True))
         if alike > limit
     }
     for early, late in sorted(pairs):

@@ -115,12 +115,10 @@ class CheckedGate:
         values = self.measure(shown)
         strange = (values - self.mean) / self.deviation
         spared = values <= [check.neutral for check in self.checks]
-        worst, score = worst_check(
-            np.where(spared, np.minimum(strange, self.limit.likeness), strange)
-        )
+        worst, score = worst_check(np.where(spared, np.minimum(strange, self.limit.value), strange))
         fault, reason = [""] * len(score), [""] * len(score)
         limits = self.limits()
-        for row in np.flatnonzero(score > self.limit.likeness):
+        for row in np.flatnonzero(score > self.limit.value):
             k = int(worst[row])
             check = self.checks[k]
             fault[row] = check.fault
@@ -130,7 +128,7 @@ class CheckedGate:
 
     def limits(self) -> Floats:
         """(checks,): the measured number beyond which each check alone drops an image."""
-        alone = self.mean + self.limit.likeness * self.deviation
+        alone = self.mean + self.limit.value * self.deviation
         return np.maximum(alone, [check.neutral for check in self.checks])
 
     def about(self) -> dict[str, Any]:
@@ -183,7 +181,7 @@ def checked_gate(
     _, score = worst_check(np.where(real <= neutral, np.minimum(strange, 0), strange))
     rows = np.flatnonzero(~np.isnan(score))
     limit = calibrate(score[rows], [patients[row] for row in rows.tolist()], false_alarms)
-    limit = replace(limit, likeness=margin * max(0.0, limit.likeness))
+    limit = replace(limit, value=margin * max(0.0, limit.value))
     return CheckedGate(
         name=name,
         definition=definition,
@@ -193,7 +191,7 @@ def checked_gate(
         deviation=deviation,
         limit=limit,
         films=films,
-        more=more(np.maximum(mean + limit.likeness * deviation, neutral)),
+        more=more(np.maximum(mean + limit.value * deviation, neutral)),
     )
 
 

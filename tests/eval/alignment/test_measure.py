@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from eval.alignment.clip_agreement import prompted_sets
 from eval.alignment.config import AlignmentConfig, ClipConfig
 from eval.alignment.judges import judging_films
-from eval.comparison import ReferenceSetConfig
+from eval.comparison_config import ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import domains_of
 from eval.report.section import PageSection

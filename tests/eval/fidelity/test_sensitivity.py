@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
-from eval.comparison import ExtractorConfig, ReferenceSetConfig
+from eval.comparison_config import ExtractorConfig, ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
 from eval.fidelity.config import FidelityConfig
@@ -163,7 +163,7 @@ def results(
         output=place / "results",
         classifier=source.classifier,
         extractors=(extractor,),
-        fidelity=FidelityConfig(bootstrap=40, group_images=500),
+        fidelity=FidelityConfig(bootstrap=40, min_subgroup_images=500),
         privacy=PrivacyConfig(membership_images=None),
         diversity=None,
         utility=None,
@@ -187,7 +187,7 @@ def test_wrong_labels_lower_what_is_as_asked(results: dict[str, Any]) -> None:
 
 
 def test_blurred_images_are_counted(results: dict[str, Any]) -> None:
-    soft = results["fidelity"]["softness"]["share"]
+    soft = results["fidelity"]["sharpness"]["share_below"]
     assert soft["clean"]["high"] < soft["blurred"]["low"]
     assert soft["blurred"]["low"] < SPOILT / N + soft["clean"]["value"]
     assert soft["blurred"]["high"] > SPOILT / N
@@ -196,7 +196,7 @@ def test_blurred_images_are_counted(results: dict[str, Any]) -> None:
 
 
 def test_copies_are_counted(results: dict[str, Any]) -> None:
-    copies = results["privacy"]["pixels"]["copies"]
+    copies = results["privacy"]["pixels"]["near_duplicates"]
     assert copies["clean"]["high"] < copies["copied"]["low"]
     assert copies["copied"]["low"] < SPOILT / N + copies["clean"]["value"]
     assert copies["copied"]["high"] > SPOILT / N

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval.comparison import ReferenceSetConfig
+from eval.comparison_config import ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import domains_of, evaluate
 from eval.masks.config import MasksConfig

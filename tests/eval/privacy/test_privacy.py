@@ -14,7 +14,7 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.metrics.classification.auroc import auroc
 from roentgen.metrics.classification.operating_points import true_positive_rate
-from roentgen.metrics.conformal import calibrate, copies
+from roentgen.metrics.conformal import calibrate, share_above
 from roentgen.metrics.estimates import difference_of_proportions
 from roentgen.metrics.features.nearest import nearest_by_cosine
 from roentgen.randomness import numpy_generator
@@ -27,14 +27,14 @@ def test_a_further_patient_is_called_copied_no_oftener_than_guaranteed() -> None
         values = draws.standard_normal(100)
         threshold = calibrate(values[:99], [str(i) for i in range(99)], 0.05)
         assert threshold.guaranteed == 0.05  # 5 of 99 + 1
-        alarms.append(values[99] > threshold.likeness)
+        alarms.append(values[99] > threshold.value)
     # Exactly 0.05 in expectation; four standard deviations of 2,000 draws.
     assert np.mean(alarms) == pytest.approx(0.05, abs=4 * (0.05 * 0.95 / 2000) ** 0.5)
 
 
 def test_few_patients_guarantee_less_and_say_so() -> None:
     threshold = calibrate(np.array([0.1, 0.4, 0.2, 0.3]), ["a", "a", "b", "c"], 0.01)
-    assert (threshold.likeness, threshold.patients, threshold.guaranteed) == (0.4, 3, 0.25)
+    assert (threshold.value, threshold.patients, threshold.guaranteed) == (0.4, 3, 0.25)
 
 
 def test_the_share_of_copies_has_newcombes_interval() -> None:
@@ -44,7 +44,7 @@ def test_the_share_of_copies_has_newcombes_interval() -> None:
     assert found.low == pytest.approx(0.0524, abs=5e-5)
     assert found.high == pytest.approx(0.3339, abs=5e-5)
     threshold = calibrate(np.array([0.5]), ["a"], 0.01)
-    assert copies((np.arange(70) < 56).astype(float), threshold).value == 0.8
+    assert share_above((np.arange(70) < 56).astype(float), threshold).value == 0.8
 
 
 def test_the_nearest_by_cosine_is_that_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_the_nearest_by_cosine_is_that_of_the_whole_matrix(monkeypatch: pytest.M
     cosine = (x @ y.T) / np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
     found = nearest_by_cosine(x, y)
     assert found.row.tolist() == cosine.argmax(axis=1).tolist()
-    assert found.likeness == pytest.approx(cosine.max(axis=1))
+    assert found.similarity == pytest.approx(cosine.max(axis=1))
 
 
 def test_members_found_at_few_false_alarms() -> None:
@@ -141,7 +141,7 @@ def test_a_films_loss_does_not_depend_on_its_neighbours(
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Callable[..., Any]:
     """The part, of sets of which a share are changed training images."""
-    from eval.comparison import ReferenceSetConfig
+    from eval.comparison_config import ReferenceSetConfig
     from eval.config import EvaluateConfig
     from eval.privacy.config import PrivacyConfig
     from eval.sets import read_sets

@@ -54,8 +54,8 @@ def part() -> PageSection:
         lines(dict.fromkeys(SETS, curve), "FID by n.", x_label="n", y_label="FID", log_x=True),
         histogram(
             {name: generator.normal(k, 1, 200) for k, name in enumerate(SETS)},
-            "Likeness.",
-            x_label="likeness",
+            "Similarity.",
+            x_label="similarity",
             mark=1.0,
             mark_label="threshold",
         ),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from eval.comparison import ReferenceSetConfig
+from eval.comparison_config import ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import domains_of
 from eval.report.section import as_json

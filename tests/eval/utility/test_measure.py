@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from eval.comparison import ReferenceSetConfig
+from eval.comparison_config import ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import domains_of
 from eval.sets import read_sets

@@ -52,7 +52,7 @@ def test_what_a_t_test_cannot_say_is_stated() -> None:
         assert estimates.note == "not measured: 1 training seed; at least 2 are needed"
     mean, p = paired_test(np.full(4, 0.1))
     assert mean.value == pytest.approx(0.1)
-    assert p.note == "not measured: it is the same for all training seeds"
+    assert p.note == "not measured: equal for all training seeds"
     assert paired_test(np.zeros(3))[1].value is None
 
 

@@ -46,7 +46,7 @@ def test_shifted_brightened_and_noisy_copies_are_found(
     found = finder.nearest(copies.clip(0, 255).astype(np.uint8))
     strangers = finder.nearest(np.stack([at(film) for film in films(N, seed=2)]))
     assert (found.row == np.arange(N)).all()
-    assert found.likeness.min() > strangers.likeness.max()
+    assert found.similarity.min() > strangers.similarity.max()
 
 
 def test_an_image_is_not_its_own_neighbour(originals: np.ndarray) -> None:
@@ -54,7 +54,7 @@ def test_an_image_is_not_its_own_neighbour(originals: np.ndarray) -> None:
     nearest = CopyFinder(images, shift=SHIFT).nearest(images, others=True)
     assert (nearest.row != np.arange(N)).all()
     itself = CopyFinder(images, shift=SHIFT).nearest(images)
-    np.testing.assert_allclose(itself.likeness, 1, atol=1e-3)
+    np.testing.assert_allclose(itself.similarity, 1, atol=1e-3)
 
 
 def test_correlation_is_the_definition_at_every_shift() -> None:

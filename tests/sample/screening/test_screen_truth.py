@@ -134,9 +134,9 @@ def test_duplicates_are_found_among_films_with_the_same_findings(phantoms: Path)
     patients = [r.patient_id for r in train.without_images()]
     limit = duplicates_limit(DuplicatesConfig(films=600), pixels(train), patients, 0)
     images = pixels(others)[np.array(normal)]
-    assert (duplicates(None, images, 4, limit.likeness).of < 0).all()
+    assert (duplicates(None, images, 4, limit.value).of < 0).all()
     twins = planted(images, np.arange(len(images)))
-    found = duplicates(images, twins, 4, limit.likeness)
+    found = duplicates(images, twins, 4, limit.value)
     assert (found.of == np.arange(len(images))).mean() > 0.95
 
 

@@ -45,7 +45,7 @@ def test_hand_made() -> None:
     means, shares = reliability(said, positive)
     assert (means[0], means[9]) == pytest.approx((0.05, 0.975))
     assert (shares[0].value, shares[0].n, shares[9].value) == (0.5, 2, 1)
-    assert shares[4].note == "not measured: none said so"
+    assert shares[4].note == "not measured: no prediction in this bin"
 
 
 def test_weights_are_repeats() -> None:

@@ -4,9 +4,9 @@ import torch
 from torchmetrics.functional.classification import binary_f1_score
 
 from roentgen.metrics.classification.operating_points import (
+    any_pathology,
     best_threshold,
-    called_healthy,
-    sick,
+    predicted_no_finding,
     weighted_f1,
     weighted_share,
 )
@@ -57,29 +57,29 @@ def test_underdiagnosis_from_a_hand_made_table() -> None:
     scores = np.array(
         [[0.9, 0, 0], [0.2, 0.1, 0], [0.5, 0.1, 0], [0, 0.29, 1], [0, 0, 1], [0, 0, 0]]
     )
-    ill = sick(labels, findings)
+    ill = any_pathology(labels, findings)
     assert ill.tolist() == [True] * 4 + [False] * 2
-    healthy = called_healthy(scores, [0.5, 0.3, 0.5], findings)
+    healthy = predicted_no_finding(scores, [0.5, 0.3, 0.5], findings)
     assert healthy is not None
     assert healthy.tolist() == [False, True, False, True, True, True]
     assert weighted_share(healthy, ill, np.ones((1, 6)))[0] == 0.5
     twice = np.array([[1.0, 2, 1, 1, 0, 0]])
     assert weighted_share(healthy, ill, twice)[0] == pytest.approx(3 / 5)
     # A finding without a threshold cannot be called; without any, nothing can.
-    only = called_healthy(scores, [0.5, None, 0.5], findings)
+    only = predicted_no_finding(scores, [0.5, None, 0.5], findings)
     assert only is not None
     assert only.tolist() == [False, True, False, True, True, True]
-    assert called_healthy(scores, [None, None, 0.5], findings) is None
+    assert predicted_no_finding(scores, [None, None, 0.5], findings) is None
 
 
 def test_no_finding_is_taken_at_its_word_where_it_can_be_called() -> None:
     findings: tuple[FindingName, ...] = ("No Finding", "Edema")
     labels = np.array([[0, NAN], [1, 0], [NAN, 1]], dtype=np.float32)
     scores = np.array([[0.7, 0.9], [0.8, 0.1], [0.1, 0.1]])
-    assert sick(labels, findings).tolist() == [True, False, True]
-    healthy = called_healthy(scores, [0.6, 0.5], findings)
+    assert any_pathology(labels, findings).tolist() == [True, False, True]
+    healthy = predicted_no_finding(scores, [0.6, 0.5], findings)
     assert healthy is not None
     assert healthy.tolist() == [True, True, False]
-    instead = called_healthy(scores, [None, 0.5], findings)
+    instead = predicted_no_finding(scores, [None, 0.5], findings)
     assert instead is not None
     assert instead.tolist() == [False, True, True]

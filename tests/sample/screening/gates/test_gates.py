@@ -281,7 +281,7 @@ def test_what_copies_cannot_be_told_by_is_said() -> None:
     few, sees = doubts(told, judges)
     assert few.startswith("copies: 40 real patients can vouch for 2.44% of false alarms, not for")
     assert "copies: only 0% of 60 planted copies are found" in sees
-    assert "the held-out film r39 has likeness 1.000 to the training image film-7" in sees
+    assert "the held-out film r39 has similarity 1.000 to the training image film-7" in sees
 
 
 def test_of_each_group_of_duplicates_the_first_stays() -> None:
@@ -291,13 +291,13 @@ def test_of_each_group_of_duplicates_the_first_stays() -> None:
         images[late] = planted(images[early], draws)
     train = films(60, 0)
     limit = duplicates_limit(DuplicatesConfig(), train, [str(i) for i in range(60)], 0)
-    found = duplicates(None, images, 4, limit.likeness)
+    found = duplicates(None, images, 4, limit.value)
     assert np.flatnonzero(found.of >= 0).tolist() == [5, 7, 9, 11]
     assert found.of[[5, 7, 9, 11]].tolist() == [2, 2, 2, 10]
     kept = np.stack([planted(images[0], draws), train[0]])
-    again = duplicates(kept, images[:3], 4, limit.likeness)
+    again = duplicates(kept, images[:3], 4, limit.value)
     assert again.of.tolist() == [0, -1, -1]
-    assert duplicates(None, images[:1], 4, limit.likeness).of.tolist() == [-1]
+    assert duplicates(None, images[:1], 4, limit.value).of.tolist() == [-1]
 
 
 def test_a_patients_own_films_are_no_measure_of_duplicates() -> None:
@@ -305,7 +305,7 @@ def test_a_patients_own_films_are_no_measure_of_duplicates() -> None:
     twice = np.concatenate([train, train])
     patients = [str(i) for i in range(30)] * 2
     config = DuplicatesConfig(films=20)
-    assert duplicates_limit(config, twice, patients, 0).likeness < 0.9
+    assert duplicates_limit(config, twice, patients, 0).value < 0.9
     assert duplicates_limit(config, twice, patients, 0).patients == 20
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from eval.fidelity.distances import FLOOR
-from eval.fidelity.groups import by_group
+from eval.fidelity.scores import FLOOR
+from eval.fidelity.subgroup_distances import by_subgroup
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_extrapolation import REFERENCE
@@ -28,7 +28,7 @@ def value(estimate: Estimate) -> float:
     return estimate.value
 
 
-def test_the_group_that_is_drawn_wrongly_is_found_at_the_same_n() -> None:
+def test_the_shifted_subgroup_is_found_at_the_same_n() -> None:
     sizes = {"F": 300, "M": 220, "rare": 60}
     made, of_made = mixed(sizes, 1, {"M": 1.0, "rare": 1.0})
     train, of_train = mixed({"F": 400, "M": 500, "rare": 90}, 2, {})
@@ -37,7 +37,9 @@ def test_the_group_that_is_drawn_wrongly_is_found_at_the_same_n() -> None:
         name: {"made": of_made[name], FLOOR: of_train[name], REFERENCE: of_test[name]}
         for name in sizes
     }
-    result = by_group({"made": made}, train, test, members, least=50, most=500, samples=40, seed=0)
+    result = by_subgroup(
+        {"made": made}, train, test, members, least=50, most=500, samples=40, seed=0
+    )
     for name in ("F", "M"):
         assert (result[name].n, result[name].n_reference) == (220, 150)
         assert result[name].fid["made"].n == result[name].fid[FLOOR].n == 220
@@ -53,5 +55,7 @@ def test_the_group_that_is_drawn_wrongly_is_found_at_the_same_n() -> None:
     assert (few.value, few.n) == (None, 60)
     assert few.note == "not measured: only 12 in the test split (at least 50 needed)"
     assert result["rare"].kid[FLOOR].value is None
-    fewer = by_group({"made": made}, train, test, members, least=50, most=100, samples=40, seed=0)
+    fewer = by_subgroup(
+        {"made": made}, train, test, members, least=50, most=100, samples=40, seed=0
+    )
     assert (fewer["F"].n, fewer["M"].n_reference) == (100, 100)

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from eval.diversity.pairs import asked_key, matched_vendi, prompt_key, random_pairs, within_group
+from eval.diversity.scores import asked_key, matched_vendi, prompt_key, random_pairs, within_group
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_score

@@ -1,12 +1,12 @@
-"""How close a set is to held-out real films, with the floor that other real films reach.
+"""Distances of sets to held-out real radiographs, with the floor that other real ones reach.
 
-FID of few images is biased upwards, the more the fewer, and neighbourhoods shrink with more. So
-every set, and the real films of the floor, is compared at the same number of images n with the
-same held-out films: the bias is then alike in all, and the excess over the floor is what is left.
+FID is biased upwards, more so the smaller n, and neighborhoods shrink with n. So every set, and the
+floor, is compared at the same number of images n with the same held-out radiographs: they share the
+bias, and only the excess over the floor is due to the images.
 
-The floor is films of the train split: other patients, the same source, and as many as any set has.
-Halves of the held-out films would be a floor at half the n only, at which no set is compared; they
-tell instead whether the two splits are alike (`halves`).
+The floor is radiographs of the train split: other patients, the same source, and at least as many
+as in any set. Halves of the held-out radiographs would give a floor at n / 2 only, at which no set
+is compared; they test whether the two splits are alike (`halves`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +23,11 @@ from roentgen.metrics.estimates import (
     normal_interval,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_at_n import draws, fid_replicates, matched_distance
+from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance, random_subsets
 from roentgen.metrics.features.fid_extrapolation import distances_by_n, extrapolated
 from roentgen.metrics.features.frechet import Sample, sample_distance
 from roentgen.metrics.features.kernel_distances import cmmds, kernel_distances
-from roentgen.metrics.features.prdc import kth_distances, neighbours
+from roentgen.metrics.features.prdc import kth_distances, neighborhoods
 from roentgen.randomness import derive_seed, numpy_generator
 
 Floats = NDArray[np.float64]
@@ -48,13 +48,15 @@ def fidelity(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """All distances of each set and of the floor to the held-out films, on one kind of feature.
+    """All distances of each set and of the floor to the held-out radiographs, on one extractor.
 
-    `k` is that of neighbourhoods; CMMD is measured on features of `clip` models only.
+    `k` bounds neighborhoods; CMMD is measured on features of `clip` models only.
     """
     n = min(len(train), *(len(item) for item in sets.values()))
     compared = {**sets, FLOOR: train}
-    drawn = {name: item.take(draws(item, n, 1, seed)[0]) for name, item in compared.items()}
+    drawn = {
+        name: item.take(random_subsets(item, n, 1, seed)[0]) for name, item in compared.items()
+    }
     reference = Sample(test.features)
     result: dict[str, Any] = {"n": n, "n_reference": len(test)}
     result |= _fid(compared, test, n, list(sets), subsets=subsets, samples=samples, seed=seed)
@@ -71,7 +73,7 @@ def fidelity(
         for name, item in drawn.items()
     }
     result |= kernels(drawn, test, clip=clip, samples=samples, seed=seed)
-    result |= _coverage(drawn, test, k=k, samples=samples, seed=seed)
+    result |= _prdc(drawn, test, k=k, samples=samples, seed=seed)
     result["halves"] = halves(train, test, subsets, seed)
     return result
 
@@ -95,10 +97,11 @@ def kernels(
 
 
 def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Estimates:
-    """FID between halves of the held-out films, and of train films to such a half.
+    """FID between halves of the held-out radiographs ("within"), and of train ones to a half.
 
-    Halves share no patient; as many train films as the other half has. Means over `subsets` cuts.
-    If "across" is well above "within", the splits differ and the floor is too high.
+    Halves share no patient; "across" uses as many train radiographs as the other half has. Means
+    over `subsets` splits. If "across" is well above "within", the two splits differ and the floor
+    is too high.
     """
     found: list[tuple[float, float]] = []
     size = 0
@@ -109,7 +112,7 @@ def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Esti
         first, second = np.flatnonzero(in_first), np.flatnonzero(~in_first)
         size = min(len(first), len(second), len(train))
         if size < 2:
-            few = NotMeasured("the held-out films are of too few patients", len(test))
+            few = NotMeasured("the held-out radiographs are of too few patients", len(test))
             return {"within": few, "across": few}
         reference = Sample(test.take(second).features)
         others = np.sort(generator.permutation(len(train))[:size])
@@ -137,7 +140,7 @@ def _fid(
     samples: int,
     seed: int,
 ) -> dict[str, Estimates]:
-    """FID, its excess over the floor, and the share of the first set's excess that was lost."""
+    """FID, its excess over the floor, and the share of the first set's gap that others close."""
     reference = Sample(test.features)
     values = {
         name: matched_distance(item, reference, n, subsets, seed) for name, item in compared.items()
@@ -153,22 +156,22 @@ def _fid(
             )
             for name in names
         },
-        "excess_lost": _lost(values, replicates, names, n),
+        "gap_closed": _gap_closed(values, replicates, names, n),
     }
 
 
-def _coverage(
+def _prdc(
     sets: Mapping[str, FeatureSet], test: FeatureSet, *, k: int, samples: int, seed: int
 ) -> dict[str, Estimates]:
-    """Precision, recall, density and coverage; neighbourhoods are kept in all resamples."""
+    """Precision, recall, density and coverage; neighborhoods are fixed in all resamples."""
     result: dict[str, Estimates] = {}
     reach = kth_distances(test.features, k)
     held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
     for name, item in sets.items():
-        made = bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
-        found = neighbours(test.features, item.features, k=k, reach_real=reach).per_image()
+        synthetic = bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
+        found = neighborhoods(test.features, item.features, k=k, reach_real=reach).per_image()
         for measure, values in found.items():
-            weights = made if measure in ("precision", "density") else held_out
+            weights = synthetic if measure in ("precision", "density") else held_out
             replicates = (weights @ values) / weights.sum(axis=1)
             one = normal_estimate(float(values.mean()), replicates, len(item), least=0.0)
             result.setdefault(measure, {})[name] = one
@@ -181,10 +184,10 @@ def _with_ones(item: FeatureSet, samples: int, seed: int) -> Weights:
     return np.concatenate([np.ones_like(weights[:1]), weights])
 
 
-def _lost(
+def _gap_closed(
     values: Mapping[str, float], replicates: Mapping[str, Floats], names: Sequence[str], n: int
 ) -> Estimates:
-    """For each set but the first: which share of the first's excess over the floor it lost."""
+    """For each set but the first: the share of the first's excess over the floor it closes."""
     result: dict[str, Estimate] = {}
     first, *others = names
     before, excess_before = values[first] - values[FLOOR], replicates[first] - replicates[FLOOR]
@@ -194,10 +197,10 @@ def _lost(
             why = f"{first!r} has no excess over the floor, or none beyond its interval"
             result[name] = NotMeasured(why, n)
             continue
-        kept = (values[name] - values[FLOOR]) / before
+        remaining = (values[name] - values[FLOOR]) / before
         excess_after = replicates[name] - replicates[FLOOR]
-        # The ratio to first order: a resample whose excess is near zero must not rule the interval.
-        share = 1 - kept
-        shares = share - (excess_after - kept * excess_before) / before
+        # The ratio to first order: a resample with an excess near zero must not set the interval.
+        share = 1 - remaining
+        shares = share - (excess_after - remaining * excess_before) / before
         result[name] = normal_estimate(share, shares, n, least=None)
     return result

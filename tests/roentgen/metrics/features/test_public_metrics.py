@@ -9,7 +9,7 @@ from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.metrics.features.kernel_distances import kernel_distance
-from roentgen.metrics.features.prdc import coverage
+from roentgen.metrics.features.prdc import prdc
 
 AGREE = 1e-3  # relative
 
@@ -82,7 +82,7 @@ def test_precision_and_recall(pair: tuple[np.ndarray, np.ndarray], k: int) -> No
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     made, real = pair
-    ours = coverage(real, made, k=k)
+    ours = prdc(real, made, k=k)
     theirs = prc_features_to_metric(
         *(torch.from_numpy(x).double() for x in (made, real)), prc_neighborhood=k, verbose=False
     )
@@ -92,10 +92,10 @@ def test_precision_and_recall(pair: tuple[np.ndarray, np.ndarray], k: int) -> No
 
 
 def test_density_and_coverage(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    prdc = pytest.importorskip("prdc")
+    package = pytest.importorskip("prdc")
     made, real = (x.astype(np.float64) for x in pair)
-    theirs = prdc.compute_prdc(real, made, nearest_k=5)
-    ours = vars(coverage(real, made, k=5))
+    theirs = package.compute_prdc(real, made, nearest_k=5)
+    ours = vars(prdc(real, made, k=5))
     assert 0 < ours["density"] != 1
     for name, value in ours.items():
         assert value == pytest.approx(theirs[name], rel=AGREE), name

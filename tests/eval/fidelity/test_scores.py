@@ -3,10 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.fidelity.distances import fidelity, halves, kernels
+from eval.fidelity.scores import fidelity, halves, kernels
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_at_n import draws
+from roentgen.metrics.features.fid_at_n import random_subsets
 from roentgen.metrics.features.fid_extrapolation import distances_by_n, extrapolated
 from roentgen.metrics.features.frechet import Sample, frechet_distance_of_features
 
@@ -34,14 +34,14 @@ def told(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
-def test_excess_and_the_share_lost_are_what_was_planted() -> None:
+def test_excess_and_the_share_of_the_gap_closed_are_the_planted_ones() -> None:
     # Means shifted by s in 8 dimensions: 8 s^2 beyond the floor.
     sets = {"before": gaussian(400, 1, 1.0), "after": gaussian(400, 2, 0.5)}
     result = measure(sets, gaussian(900, 3), gaussian(300, 4))
     assert (result["n"], result["n_reference"]) == (400, 300)
     assert result["excess"]["before"].value == pytest.approx(8, rel=0.1)
     assert result["excess"]["after"].value == pytest.approx(2, rel=0.2)
-    lost, low, high = told(result["excess_lost"]["after"])
+    lost, low, high = told(result["gap_closed"]["after"])
     assert lost == pytest.approx(0.75, abs=0.05)
     assert 0.6 < low < lost < high < 0.9
     assert result["kid"]["before"].value > result["kid"]["after"].value > 0.1
@@ -84,8 +84,8 @@ def test_disjoint_sets_share_nothing() -> None:
 
 def test_a_collapsed_set_is_precise_but_recalls_nothing() -> None:
     test, train = gaussian(400, 3), gaussian(400, 2)
-    centre = np.zeros((400, D), np.float32) + 1e-3 * np.asarray(gaussian(400, 5).features)
-    collapsed = FeatureSet(features=centre, patients=[str(i) for i in range(400)])
+    center = np.zeros((400, D), np.float32) + 1e-3 * np.asarray(gaussian(400, 5).features)
+    collapsed = FeatureSet(features=center, patients=[str(i) for i in range(400)])
     result = measure({"collapsed": collapsed}, train, test)
     # Its covariance is nothing: FID is the trace of the real one and the gap of the means.
     x = np.asarray(test.features, dtype=np.float64)
@@ -98,11 +98,11 @@ def test_a_collapsed_set_is_precise_but_recalls_nothing() -> None:
     assert result["coverage"]["floor"].low > 0.9
 
 
-def test_no_excess_to_lose_is_said() -> None:
+def test_no_gap_to_close_is_stated() -> None:
     train = gaussian(100, 2, 1.0)
     result = measure({"a": gaussian(100, 3), "b": gaussian(100, 4)}, train, gaussian(100, 1))
-    assert result["excess_lost"]["b"].value is None
-    assert "no excess" in result["excess_lost"]["b"].note
+    assert result["gap_closed"]["b"].value is None
+    assert "no excess" in result["gap_closed"]["b"].note
 
 
 def test_cmmd_is_measured_on_clip_alone() -> None:
@@ -115,10 +115,10 @@ def test_cmmd_is_measured_on_clip_alone() -> None:
 
 
 def test_larger_sets_are_cut_to_the_same_number() -> None:
-    picks = draws(gaussian(200, 1), 30, 4, seed=0)
+    picks = random_subsets(gaussian(200, 1), 30, 4, seed=0)
     assert [len(set(pick.tolist())) for pick in picks] == [30] * 4
     assert len({tuple(pick) for pick in picks}) == 4
-    (whole,) = draws(gaussian(30, 1), 30, 4, seed=0)
+    (whole,) = random_subsets(gaussian(30, 1), 30, 4, seed=0)
     np.testing.assert_array_equal(whole, np.arange(30))
 
 
@@ -164,7 +164,7 @@ def test_fid_by_n_rises_as_a_line_over_the_number_of_parts() -> None:
 def test_too_few_images_to_extrapolate_is_said() -> None:
     few = extrapolated(gaussian(15, 1), gaussian(300, 2), 0, "made")
     assert few.value is None
-    assert "twice as many images and held-out films as dimensions (16)" in str(few.note)
+    assert "twice as many images and held-out radiographs as dimensions (16)" in str(few.note)
     one_patient = FeatureSet(features=gaussian(100, 1).features, patients=["a"] * 100)
     found = extrapolated(one_patient, gaussian(300, 2), 0, "made")
     assert found.value is not None

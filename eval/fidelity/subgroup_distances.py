@@ -1,8 +1,8 @@
-"""How close a set is to held-out films of the same kind: of a finding, a view, a sex, an age band.
+"""Distances within subgroups: a finding, a view, a sex, an age band, a race.
 
-FID of few images is biased upwards. So within one attribute all groups, all sets and the floor are
-compared at the same n with the same number of held-out films: of groups with more, as many are
-drawn. A group that is too small is stated, and does not lower n for the others.
+FID of few images is biased upwards. So within one attribute all subgroups, all sets and the floor
+are compared at the same n with the same number of held-out radiographs, sampled from larger ones. A
+subgroup that is too small is listed as not measured, and does not lower n for the others.
 """
 
 from collections.abc import Mapping
@@ -11,27 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.fidelity.distances import FLOOR, kernels
+from eval.fidelity.scores import FLOOR, kernels
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_extrapolation import REFERENCE, jackknifed
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.randomness import derive_seed, numpy_generator
 
-Members = dict[str, dict[str, NDArray[np.int64]]]  # of a group: set -> its rows
+Members = dict[str, dict[str, NDArray[np.int64]]]  # subgroup -> set -> rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupDistances:
-    """The distances of one group, of each set and the floor."""
+class SubgroupDistances:
+    """The distances of one subgroup, of each set and the floor."""
 
     n: int  # images of each set
-    n_reference: int  # held-out films
+    n_reference: int  # held-out radiographs
     fid: Mapping[str, Estimate]
     kid: Mapping[str, Estimate]
 
 
-def by_group(
+def by_subgroup(
     sets: Mapping[str, FeatureSet],
     train: FeatureSet,
     test: FeatureSet,
@@ -41,19 +41,19 @@ def by_group(
     most: int,
     samples: int,
     seed: int,
-) -> dict[str, GroupDistances]:
-    """The distances of the groups of one attribute.
+) -> dict[str, SubgroupDistances]:
+    """The distances of the subgroups of one attribute.
 
-    `members` are the rows of each group in each set, in FLOOR and in REFERENCE. A group needs
-    `least` images in each; of more than `most`, so many are drawn.
+    `members` are the rows of each subgroup in each set, in FLOOR and in REFERENCE. A subgroup needs
+    `least` images in each; of more than `most`, that many are sampled.
     """
-    whole = {**sets, FLOOR: train, REFERENCE: test}
+    every = {**sets, FLOOR: train, REFERENCE: test}
     enough = {
         group: rows
         for group, rows in members.items()
-        if min(len(rows[name]) for name in whole) >= least
+        if min(len(rows[name]) for name in every) >= least
     }
-    sizes = [len(rows[name]) for rows in enough.values() for name in whole if name != REFERENCE]
+    sizes = [len(rows[name]) for rows in enough.values() for name in every if name != REFERENCE]
     n = min([most, *sizes])
     m = min([most, *(len(rows[REFERENCE]) for rows in enough.values())])
     result = {}
@@ -61,11 +61,11 @@ def by_group(
         if group not in enough:
             why = _few(rows, least)
             missing = {name: NotMeasured(why, len(rows[name])) for name in (*sets, FLOOR)}
-            result[group] = GroupDistances(n=0, n_reference=0, fid=missing, kid=missing)
+            result[group] = SubgroupDistances(n=0, n_reference=0, fid=missing, kid=missing)
             continue
         drawn = {
             name: item.take(_drawn(rows[name], m if name == REFERENCE else n, seed, group, name))
-            for name, item in whole.items()
+            for name, item in every.items()
         }
         reference = drawn.pop(REFERENCE)
         part = derive_seed(seed, "groups", group)
@@ -73,7 +73,7 @@ def by_group(
             name: jackknifed(_distance, item, reference, part, name) for name, item in drawn.items()
         }
         kid = kernels(drawn, reference, clip=False, samples=samples, seed=part)["kid"]
-        result[group] = GroupDistances(n=n, n_reference=m, fid=fid, kid=kid)
+        result[group] = SubgroupDistances(n=n, n_reference=m, fid=fid, kid=kid)
     return result
 
 
