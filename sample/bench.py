@@ -1,7 +1,7 @@
-"""What each way of sampling costs and gives: `python -m sample.bench configs/sample/bench.yaml`.
+"""Sampler benchmark: `python -m sample.bench configs/sample/bench.yaml`.
 
-One row a setting, each drawing the same prompts from the same noise. A killed bench goes on with
-the row where it was, and one whose grids have grown measures only what is new.
+Measures cost and quality of sampler settings, one row each, from the same prompts and noise. A
+killed benchmark resumes at its current row, and one with extended grids measures only new rows.
 """
 
 import json
@@ -41,24 +41,24 @@ from roentgen.storage import MANIFEST, check_writable, write_file, write_json
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
+from sample.benchmark.bench_table import BenchRow, csv_table, markdown_table, plot
 from sample.benchmark.config import BenchConfig
-from sample.benchmark.label_agreement import agreement
-from sample.benchmark.table import Row, csv_table, markdown_table, plot
+from sample.benchmark.prompt_agreement import prompt_agreement
 from sample.generator import Generator
 from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"
-MINIMUM = 20  # images, below which FID means nothing
+MINIMUM = 20  # images; FID of fewer is meaningless
 _READ, _SUBSETS = 64, 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all rows share."""
+    """Model, prompts and reference features, common to all rows."""
 
     generator: Generator
     images: list[PlannedImage]
-    asked: list[Radiograph]  # what each image is to show, without pixels
+    requested: list[Radiograph]  # the source of each image's prompt, without pixels
     held_out: FeatureSet
     floor: FeatureSet
     extractor: Extractor
@@ -68,11 +68,11 @@ class Bench:
 
     @property
     def n(self) -> int:
-        """Images that FID is measured at."""
+        """The number of images at which FID is measured."""
         return min(len(self.images), len(self.floor))
 
 
-def bench(config: BenchConfig) -> list[Row]:
+def bench(config: BenchConfig) -> list[BenchRow]:
     """Measure what is missing, write the results, and return all rows.
 
     Raises InputError for what the user must change.
@@ -80,7 +80,7 @@ def bench(config: BenchConfig) -> list[Row]:
     _check_output(config.output)
     dataset = open_dataset(config.prompts.folder)
     shared = _prepare(config, dataset)
-    for settings in config.rows():  # what cannot be drawn is refused before any is
+    for settings in config.rows():  # invalid settings are refused before any image is drawn
         Sampler(shared.generator.components, settings, live=True)
     identity = {
         "model": shared.generator.model["fingerprint"],
@@ -90,7 +90,7 @@ def bench(config: BenchConfig) -> list[Row]:
         **{name: getattr(config, name) for name in ("floor_split", "samples", "seed")},
     }
     (config.output / ROWS).mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     for number, settings in enumerate(config.rows(), 1):
         key = fingerprint_of([identity, config_to_dict(settings)])
         path = config.output / ROWS / f"{key}.json"
@@ -105,15 +105,15 @@ def bench(config: BenchConfig) -> list[Row]:
     return rows
 
 
-def measure(shared: Bench, settings: SamplerSettings, told: str) -> Row:
-    """Draw all images with these settings and measure them; `told` names the row on the bar."""
+def measure(shared: Bench, settings: SamplerSettings, name: str) -> BenchRow:
+    """Draw all images with these settings and measure them; `name` labels the progress bar."""
     sampler = Sampler(shared.generator.components, settings)
     gflop = unet_gflop(sampler, shared.images[0])
     size = settings.batch_size
     features: list[NDArray[np.float32]] = []
-    said: list[Prediction] = []
-    seconds: list[float] = []  # an image, of each whole batch
-    bar = tqdm(total=len(shared.images), desc=told, unit="image", leave=False)
+    predictions: list[Prediction] = []
+    seconds: list[float] = []  # per image, of each full batch
+    bar = tqdm(total=len(shared.images), desc=name, unit="image", leave=False)
     with bar:
         for first in range(0, len(shared.images), size):
             batch = shared.images[first : first + size]
@@ -123,19 +123,20 @@ def measure(shared: Bench, settings: SamplerSettings, told: str) -> Row:
                 seconds.append((time.perf_counter() - started) / len(batch))
             features.append(shared.extractor(pixels))
             if shared.classifier is not None:
-                said.append(shared.classifier.predict(pixels))
+                predictions.append(shared.classifier.predict(pixels))
             bar.update(len(batch))
     patients = [image.patient_id for image in shared.images]
-    made = FeatureSet(features=np.concatenate(features), patients=patients)
-    fid, replicates = _fid(shared, made, "row")  # one name: rows are resampled alike
+    generated = FeatureSet(features=np.concatenate(features), patients=patients)
+    fid, replicates = _fid(shared, generated, "row")  # one name: rows are resampled alike
     view = auroc = None
     if shared.classifier is not None:
-        prediction = Prediction(*map(np.concatenate, zip(*said, strict=True)))
+        prediction = Prediction(*map(np.concatenate, zip(*predictions, strict=True)))
         findings = shared.classifier.spec.findings
-        view, auroc = agreement(
-            prediction, shared.asked, patients, findings, samples=shared.samples, seed=shared.seed
+        requested, samples, seed = shared.requested, shared.samples, shared.seed
+        view, auroc = prompt_agreement(
+            prediction, requested, patients, findings, samples=samples, seed=seed
         )
-    return Row(
+    return BenchRow(
         settings=config_to_dict(settings),
         n=shared.n,
         evaluations=sampler.evaluations,
@@ -143,14 +144,14 @@ def measure(shared: Bench, settings: SamplerSettings, told: str) -> Row:
         images_per_second=1 / median(seconds),
         fid=fid,
         replicates=replicates.tolist(),
-        view=view,
-        auroc=auroc,
+        view_accuracy=view,
+        mean_auroc=auroc,
     )
 
 
 def unet_gflop(sampler: Sampler, image: PlannedImage) -> float:
     """The UNet's work for one image: 10^9 floating-point operations of its products."""
-    sampler.latents([image])  # the prompt's embedding is kept
+    sampler.latents([image])  # the prompt's embedding is cached
     with FlopCounterMode(display=False) as counter:
         sampler.latents([image])
     return float(counter.get_total_flops()) / 1e9
@@ -161,7 +162,7 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     images = list(generator.plan(PromptsConfig(dataset=config.prompts)))
     if len(images) < MINIMUM:
         raise InputError(f"{len(images)} prompts are too few for FID: at least {MINIMUM}")
-    films = {r.id: r for r in dataset.split(config.prompts.split).without_images()}
+    sources = {r.id: r for r in dataset.split(config.prompts.split).without_images()}
     splits = (config.prompts.split, config.floor_split)
     held_out_patients, floor_patients = (dataset.split(split).patients() for split in splits)
     names = (f"{dataset.folder}/{splits[0]}", f"{dataset.folder}/{splits[1]}")
@@ -171,7 +172,7 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     return Bench(
         generator=generator,
         images=images,
-        asked=[films[str(image.from_radiograph)] for image in images],
+        requested=[sources[str(image.from_radiograph)] for image in images],
         held_out=held_out,
         floor=floor,
         extractor=extractor,
@@ -184,49 +185,49 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
 def features_of(
     config: BenchConfig, dataset: RadiographDataset, name: str, extractor: Extractor
 ) -> FeatureSet:
-    """The features of a split's films of the views that are drawn.
+    """The features of a split's radiographs of the views that are drawn.
 
-    Raises InputError if there are too few, or they are not of one square size.
+    Raises InputError if there are too few, or if they differ in size or are not square.
     """
-    films, views = ImageSet.of(dataset.split(name)), config.prompts.views
-    rows = [k for k, r in enumerate(films.without_images()) if views is None or r.view in views]
-    films = films.take(np.array(rows, int))
-    if len(films) < MINIMUM:
+    images, views = ImageSet.of(dataset.split(name)), config.prompts.views
+    rows = [k for k, r in enumerate(images.without_images()) if views is None or r.view in views]
+    images = images.take(np.array(rows, int))
+    if len(images) < MINIMUM:
         raise InputError(
-            f"split {name!r} of {dataset.folder} has {len(films)} films of these views: FID needs "
-            f"at least {MINIMUM}"
+            f"split {name!r} of {dataset.folder} has {len(images)} radiographs of these views: FID "
+            f"needs at least {MINIMUM}"
         )
-    parts = [extractor(films.images[i : i + _READ]) for i in range(0, len(films), _READ)]
-    return FeatureSet(features=np.concatenate(parts), patients=films.patients)
+    parts = [extractor(images.images[i : i + _READ]) for i in range(0, len(images), _READ)]
+    return FeatureSet(features=np.concatenate(parts), patients=images.patients)
 
 
-def _fid(shared: Bench, made: FeatureSet, name: str) -> tuple[Estimate, NDArray[np.float64]]:
-    """FID to the held-out films at `n` images, and that of each resample."""
+def _fid(shared: Bench, features: FeatureSet, name: str) -> tuple[Estimate, NDArray[np.float64]]:
+    """FID to the held-out radiographs at `n` images, and that of each resample."""
     n, samples, seed = shared.n, shared.samples, shared.seed
-    value = matched_distance(made, Sample(shared.held_out.features), n, _SUBSETS, seed)
-    replicates = fid_replicates({name: made}, shared.held_out, n, samples, seed)[name]
+    value = matched_distance(features, Sample(shared.held_out.features), n, _SUBSETS, seed)
+    replicates = fid_replicates({name: features}, shared.held_out, n, samples, seed)[name]
     return normal_estimate(value, replicates, n, least=0.0), replicates
 
 
 def _check_output(folder: Path) -> None:
-    """Raises InputError unless it is new, empty, or a bench's."""
+    """Raises InputError unless the folder is new, empty, or that of a benchmark."""
     if (folder / MANIFEST).exists():
         read_manifest(folder, "results")
     elif folder.is_dir() and any(folder.iterdir()) and not (folder / ROWS).is_dir():
-        raise InputError(f"output folder {folder} holds other things than a bench: choose another")
+        raise InputError(f"output folder {folder} is not that of a benchmark: choose another")
     check_writable(folder)
 
 
-def _read(path: Path) -> Row | None:
+def _read(path: Path) -> BenchRow | None:
     """A row that was measured before; a damaged one is measured again."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return Row.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return BenchRow.from_json(json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
 def _write(
     config: BenchConfig,
-    rows: Sequence[Row],
+    rows: Sequence[BenchRow],
     floor: Estimate,
     shared: Bench,
     manifests: dict[str, dict[str, Any]],

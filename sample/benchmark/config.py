@@ -1,4 +1,4 @@
-"""What the bench can be told."""
+"""Settings of the sampler benchmark."""
 
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
@@ -13,7 +13,7 @@ from sample.prompts.config import DatasetPrompts
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Values of the sampler's settings, each with each; null: as in `sampler`."""
+    """Values of sampler settings, in all combinations; null: as in `sampler`."""
 
     scheduler: tuple[SchedulerName, ...] | None = None
     """Solvers."""
@@ -22,18 +22,18 @@ class Grid:
     guidance_scale: tuple[float, ...] | None = None
     """Guidance scales; 1: none."""
     guidance_interval: tuple[tuple[float, float] | None, ...] | None = None
-    """Noise levels between which it guides; null among them: everywhere."""
+    """Noise levels between which guidance is applied; null among them: all."""
     guidance_rescale: tuple[float | None, ...] | None = None
     """Guidance rescale; null among them: none."""
     cache_interval: tuple[int, ...] | None = None
-    """At every how many steps deep blocks are computed; 1: at each."""
+    """Steps per computation of the deep blocks; 1: at each step."""
 
     def __post_init__(self) -> None:
         for name, values in vars(self).items():
-            require(values != (), f"a grid's {name} is empty: give values, or leave it out")
+            require(values != (), f"a grid's {name} is empty: give values, or remove it")
 
     def settings(self, shared: SamplerSettings) -> list[SamplerSettings]:
-        """One of each combination, the last field changing first."""
+        """The settings of each combination, the last field varying fastest."""
         given: dict[str, tuple[Any, ...]] = {
             f.name: values for f in fields(self) if (values := getattr(self, f.name)) is not None
         }
@@ -43,34 +43,34 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
-    """Measure a model's ways of sampling: work, images a second, FID to held-out films."""
+    """Compare sampler settings: work, images per second, FID to held-out radiographs."""
 
     model: str
     """A model folder, a repository id, or "tiny"."""
     prompts: DatasetPrompts
-    """The radiographs whose prompts are drawn, one image each. FID is to all of their split."""
+    """The radiographs whose prompts are drawn, one image each. FID is to their whole split."""
     floor_split: str = "train"
-    """Other real films of the same dataset: the FID that a perfect model would have."""
+    """Other real radiographs of the same dataset: their FID is that of a perfect model."""
     grids: tuple[Grid, ...]
-    """What is measured, one row a setting. The first row is what the others compare with."""
+    """Settings to measure, one row each. The others are compared with the first row."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
-    """What rows share."""
+    """Settings common to all rows."""
     classifier: Path | None = None
-    """A saved classifier of findings and views, trained on real films: is it what was asked for?
-    null: not measured."""
+    """A saved classifier of findings and views, trained on real radiographs, for the agreement with
+    prompts; null: not measured."""
     samples: int = 200
     """Bootstrap resamples of patients for intervals."""
     seed: int = 0
-    """Of the images' noise, the lot for `prompts.limit`, and the resamples."""
+    """Seed of the images' noise, of the sample for `prompts.limit`, and of the resamples."""
     output: Path
-    """The folder of results. Rows that it holds already are not measured again."""
+    """The folder of results. Rows already in it are not measured again."""
 
     def __post_init__(self) -> None:
         require_range(self, "samples", at_least=2)
         require(self.grids != (), "grids is empty: give at least one")
         require(
             self.floor_split != self.prompts.split,
-            f"floor_split is {self.floor_split!r}, the split that FID is measured to: give another",
+            f"floor_split is {self.floor_split!r}, the reference split of FID: choose another",
         )
 
     def rows(self) -> list[SamplerSettings]:

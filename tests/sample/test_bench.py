@@ -23,9 +23,9 @@ from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.features.extractor import load_extractor
 from sample.bench import bench
+from sample.benchmark.bench_table import BenchRow
 from sample.benchmark.config import BenchConfig, Grid
-from sample.benchmark.label_agreement import agreement
-from sample.benchmark.table import Row
+from sample.benchmark.prompt_agreement import prompt_agreement
 from sample.generator import Generator
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 
@@ -58,7 +58,7 @@ def config(
 
 
 @pytest.fixture(scope="module")
-def rows(config: BenchConfig) -> list[Row]:
+def rows(config: BenchConfig) -> list[BenchRow]:
     return bench(config)
 
 
@@ -79,18 +79,18 @@ def test_grids_give_each_combination_once() -> None:
     assert [row.steps for row in config.rows()] == [4, 4, 5, 5, 6]
 
 
-def test_fid_of_a_row_is_that_of_its_images(config: BenchConfig, rows: list[Row]) -> None:
+def test_fid_of_a_row_is_that_of_its_images(config: BenchConfig, rows: list[BenchRow]) -> None:
     """Drawn once more by the generator that sets are made with."""
     settings = replace(config.sampler, scheduler="UniPC", steps=2)
     generator = Generator(config.model, settings)
     planned = generator.plan(PromptsConfig(dataset=config.prompts))
-    made = np.stack([decode(radiograph.image) for radiograph in generator.draw(planned)])
+    generated = np.stack([decode(radiograph.image) for radiograph in generator.draw(planned)])
     dataset = open_dataset(config.prompts.folder)
     held_out, floor = (
         np.stack(dataset.split(name).images(range(FILMS))) for name in ("validate", "train")
     )
     features = load_extractor("roentgen")
-    expected = frechet_distance_of_features(features(made), features(held_out))
+    expected = frechet_distance_of_features(features(generated), features(held_out))
     assert rows[1].settings["scheduler"] == "UniPC"
     assert rows[1].fid.value == pytest.approx(expected, rel=1e-3)
     results = json.loads((config.output / "results.json").read_text())
@@ -98,7 +98,7 @@ def test_fid_of_a_row_is_that_of_its_images(config: BenchConfig, rows: list[Row]
     assert results["floor"]["value"] == pytest.approx(real, rel=1e-6)
 
 
-def test_what_a_row_says_of_its_work(rows: list[Row]) -> None:
+def test_the_work_of_a_row(rows: list[BenchRow]) -> None:
     ddim, unipc, cached = rows
     assert [row.evaluations for row in rows] == [4, 4, 6]
     assert ddim.gflop == unipc.gflop
@@ -107,7 +107,7 @@ def test_what_a_row_says_of_its_work(rows: list[Row]) -> None:
     assert all(row.n == FILMS for row in rows)
 
 
-def test_tables_and_picture(config: BenchConfig, rows: list[Row]) -> None:
+def test_tables_and_picture(config: BenchConfig, rows: list[BenchRow]) -> None:
     with (config.output / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [line["scheduler"] for line in lines] == ["DDIM", "UniPC", "DPM-Solver++"]
@@ -125,15 +125,15 @@ def test_tables_and_picture(config: BenchConfig, rows: list[Row]) -> None:
     assert read_manifest(config.output, "results")["licenses"]
 
 
-def test_a_killed_bench_goes_on_and_a_longer_one_measures_what_is_new(
-    config: BenchConfig, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+def test_a_killed_benchmark_resumes_and_a_longer_one_measures_new_rows(
+    config: BenchConfig, rows: list[BenchRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[SamplerSettings] = []
     measure = sample.bench.measure
 
-    def spy(shared: Any, settings: SamplerSettings, told: str) -> Row:
+    def spy(shared: Any, settings: SamplerSettings, name: str) -> BenchRow:
         measured.append(settings)
-        return measure(shared, settings, told)
+        return measure(shared, settings, name)
 
     monkeypatch.setattr("sample.bench.measure", spy)
     assert bench(config) == rows
@@ -148,31 +148,31 @@ def test_a_killed_bench_goes_on_and_a_longer_one_measures_what_is_new(
 
 
 def test_agreement_is_counted(config: BenchConfig) -> None:
-    films: list[Radiograph] = list(
+    radiographs: list[Radiograph] = list(
         open_dataset(config.prompts.folder).split("train").without_images()
     )
     states = (Finding(name="Edema", state="present"), Finding(name="Edema", state="absent"))
-    asked = [replace(film, findings=(states[i % 2],)) for i, film in enumerate(films)]
+    requested = [replace(r, findings=(states[i % 2],)) for i, r in enumerate(radiographs)]
     draws = np.random.default_rng(0)
-    said, views = draws.random((FILMS, 2)), draws.random((FILMS, 3))
-    view, mean = agreement(
-        Prediction(said, views),
-        asked,
-        [film.patient_id for film in films],
-        ("Edema", "Pneumothorax"),  # of the second nothing is asked
+    scores, views = draws.random((FILMS, 2)), draws.random((FILMS, 3))
+    view, mean = prompt_agreement(
+        Prediction(scores, views),
+        requested,
+        [radiograph.patient_id for radiograph in radiographs],
+        ("Edema", "Pneumothorax"),  # the second is not requested
         samples=50,
         seed=0,
     )
     positive = np.arange(FILMS) % 2 == 0
-    assert mean.value == pytest.approx(auroc(said[:, 0], positive))
+    assert mean.value == pytest.approx(auroc(scores[:, 0], positive))
     right = [row.argmax() == i % 3 for i, row in enumerate(views)]
     assert view.value == pytest.approx(np.mean(right))
 
 
-def test_bad_benches_are_refused_before_any_work(
+def test_bad_settings_are_refused_before_any_work(
     config: BenchConfig, make_small_dataset: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="floor_split is 'validate', the split that FID"):
+    with pytest.raises(InputError, match="floor_split is 'validate', the reference split of FID"):
         replace(config, floor_split="validate")
     with pytest.raises(InputError, match="grid's steps is empty"):
         Grid(steps=())
@@ -181,14 +181,14 @@ def test_bad_benches_are_refused_before_any_work(
         bench(few)
     data = make_small_dataset(tmp_path / "data", train=10, validate=FILMS)
     prompts = replace(config.prompts, folder=data)
-    with pytest.raises(InputError, match=r"'train' of .* has 10 films of these views"):
+    with pytest.raises(InputError, match=r"'train' of .* has 10 radiographs of these views"):
         bench(replace(config, prompts=prompts, output=tmp_path / "few"))
     with pytest.raises(InputError, match="1000 levels of noise"):
         bench(replace(config, grids=(Grid(steps=(1000,)),), output=tmp_path / "steps"))
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds other things"):
+    with pytest.raises(InputError, match="is not that of a benchmark"):
         bench(replace(config, output=other))
 
 

@@ -1,4 +1,4 @@
-"""The bench's rows as tables and as a picture."""
+"""Benchmark rows as CSV, as a Markdown table and as a plot."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from roentgen.metrics.estimates import Estimate, normal_estimate
 
 _MARKERS = "osD^vPX*"
-_SAID = (  # what a table says of a setting, and its heading
+_COLUMNS = (  # a setting in a table, and its heading
     ("scheduler", "scheduler"),
     ("steps", "steps"),
     ("guidance_scale", "guidance"),
@@ -23,18 +23,18 @@ _SAID = (  # what a table says of a setting, and its heading
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One setting and what it costs and gives."""
+class BenchRow:
+    """One combination of settings with its cost and quality."""
 
     settings: Mapping[str, Any]  # SamplerSettings as JSON values
-    n: int  # images that FID is measured at
-    evaluations: int  # of the UNet an image; a guided step has two
-    gflop: float  # of the UNet an image
+    n: int  # images at which FID is measured
+    evaluations: int  # of the UNet per image; a guided step has two
+    gflop: float  # of the UNet per image
     images_per_second: float  # from noise to pixels, by the median batch
     fid: Estimate
     replicates: list[float]  # FID of each resample
-    view: Estimate | None
-    auroc: Estimate | None
+    view_accuracy: Estimate | None
+    mean_auroc: Estimate | None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON holds."""
@@ -42,15 +42,15 @@ class Row:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """The inverse; raises KeyError or TypeError for anything else."""
-        names = ("fid", "view", "auroc")
+        """The inverse of `to_json`; raises KeyError or TypeError for anything else."""
+        names = ("fid", "view_accuracy", "mean_auroc")
         estimates = {name: plain[name] and Estimate(**plain[name]) for name in names}
         return cls(**{**plain, **estimates})
 
-    def above(self, other: "Row") -> Estimate:
-        """By how much FID is above another row's, whose images are of the same prompts and noise.
+    def above(self, other: "BenchRow") -> Estimate:
+        """By how much FID exceeds that of another row, of the same prompts and noise.
 
-        Both are resampled alike, so what they share does not widen the interval.
+        Both are resampled alike, so their common variation does not widen the interval.
         """
         assert self.fid.value is not None
         assert other.fid.value is not None
@@ -58,7 +58,7 @@ class Row:
         return normal_estimate(self.fid.value - other.fid.value, gap, self.n, least=None)
 
 
-def csv_table(rows: Sequence[Row]) -> str:
+def csv_table(rows: Sequence[BenchRow]) -> str:
     """Numbers in full, to compute with; ends of intervals in columns of their own."""
     buffer = io.StringIO()
     lines = [_values(row, rows[0]) for row in rows]
@@ -68,16 +68,16 @@ def csv_table(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
-def _values(row: Row, first: Row) -> dict[str, Any]:
-    values: dict[str, Any] = {h: _told(row.settings[name]) for name, h in _SAID}
+def _values(row: BenchRow, first: BenchRow) -> dict[str, Any]:
+    values: dict[str, Any] = {h: _format(row.settings[name]) for name, h in _COLUMNS}
     values["batch"] = str(row.settings["batch_size"])
     values |= {"n": row.n, "evaluations": row.evaluations, "gflop": row.gflop}
     values["images_per_second"] = row.images_per_second
     estimates = {
         "fid": row.fid,
         "fid_above_first": row.above(first),
-        "view": row.view,
-        "auroc": row.auroc,
+        "view_accuracy": row.view_accuracy,
+        "mean_auroc": row.mean_auroc,
     }
     for name, estimate in estimates.items():
         for part in ("value", "low", "high"):
@@ -86,30 +86,31 @@ def _values(row: Row, first: Row) -> dict[str, Any]:
     return values
 
 
-def markdown_table(rows: Sequence[Row], floor: Estimate) -> str:
-    """For reading; settings that all rows share are said once, below."""
+def markdown_table(rows: Sequence[BenchRow], floor: Estimate) -> str:
+    """A Markdown table; settings that all rows share are listed once, below it."""
     first = rows[0]
-    shown = [(k, h) for k, h in _SAID if any(r.settings[k] != first.settings[k] for r in rows)]
-    judged = any(row.view is not None for row in rows)
-    header = [heading for _, heading in shown]
+    varied = [(k, h) for k, h in _COLUMNS if any(r.settings[k] != first.settings[k] for r in rows)]
+    classified = any(row.view_accuracy is not None for row in rows)
+    header = [heading for _, heading in varied]
     header += ["evaluations", "GFLOP", "images/s", "FID", "above the first row"]
-    header += ["view as asked", "mean AUROC"] if judged else []
+    header += ["view accuracy", "mean AUROC"] if classified else []
     lines = [header, ["---"] * len(header)]
     for row in rows:
-        cells = [_told(row.settings[key]) for key, _ in shown]
+        cells = [_format(row.settings[key]) for key, _ in varied]
         cells += [str(row.evaluations), f"{row.gflop:.1f}", f"{row.images_per_second:.2f}"]
         cells += [_interval(row.fid, 2), "" if row is first else _interval(row.above(first), 2)]
-        cells += [_interval(row.view, 3), _interval(row.auroc, 3)] if judged else []
+        accuracy, auroc = _interval(row.view_accuracy, 3), _interval(row.mean_auroc, 3)
+        cells += [accuracy, auroc] if classified else []
         lines.append(cells)
-    same = [f"{h} {_told(first.settings[k])}" for k, h in _SAID if (k, h) not in shown]
+    same = [f"{h} {_format(first.settings[k])}" for k, h in _COLUMNS if (k, h) not in varied]
     same += [f"batch {first.settings['batch_size']}", f"n = {first.n}"]
-    same += [f"real films against the same held-out ones: FID {_interval(floor, 2)}"]
+    same += [f"real radiographs against the same held-out ones: FID {_interval(floor, 2)}"]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     return f"{table}\n\n{'; '.join(same)}. In brackets: 95 % intervals.\n"
 
 
-def _told(value: Any) -> str:
-    """A setting in short."""
+def _format(value: Any) -> str:
+    """A setting as a table cell."""
     match value:
         case None:
             return "-"
@@ -127,8 +128,8 @@ def _interval(estimate: Estimate | None, digits: int) -> str:
     return f"{estimate.value:.{digits}f} ({ends})"
 
 
-def plot(rows: Sequence[Row], floor: Estimate) -> bytes:
-    """FID over the UNet's work, a PNG; one marker a scheduler, one colour a guidance."""
+def plot(rows: Sequence[BenchRow], floor: Estimate) -> bytes:
+    """A PNG of FID over UNet work; a marker for each scheduler, a color for each guidance scale."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     schedulers = list(dict.fromkeys(row.settings["scheduler"] for row in rows))
@@ -149,20 +150,20 @@ def plot(rows: Sequence[Row], floor: Estimate) -> bytes:
             capsize=2,
             label=None if kind in seen else f"{kind[0]}, guidance {kind[1]:g}",
         )
-        note = f" {row.settings['steps']}" + ("*" if _is_thinned(row) else "")
+        note = f" {row.settings['steps']}" + ("*" if _uses_interval_or_cache(row) else "")
         axes.annotate(note, (row.gflop, value), fontsize=8)
         seen.add(kind)
     if floor.value is not None:
-        axes.axhline(floor.value, color="gray", linewidth=1, label="real films")
+        axes.axhline(floor.value, color="gray", linewidth=1, label="real radiographs")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("UNet, GFLOP an image (numbers: steps; *: guidance interval or cache)")
-    axes.set_ylabel("FID to held-out films, 95 % interval")
+    axes.set_xlabel("UNet, GFLOP per image (numbers: steps; *: guidance interval or cache)")
+    axes.set_ylabel("FID to held-out radiographs, 95 % interval")
     axes.legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
 
 
-def _is_thinned(row: Row) -> bool:
+def _uses_interval_or_cache(row: BenchRow) -> bool:
     return row.settings["guidance_interval"] is not None or row.settings["cache_interval"] > 1
