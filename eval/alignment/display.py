@@ -119,7 +119,7 @@ def summary(judged: Judged, agreements: Mapping[str, Agreement]) -> tuple[Line, 
     for measure, key in (("Sex as asked (share)", "sex_accuracy"), ("Error of age", "age_error")):
         lines.append(line(measure, {k: s[key] for k, s in judged.items()}))
     lines.append(
-        line("Side as asked (share)", {k: s["side_accuracy"][ALL] for k, s in judged.items()})
+        line("Side as asked (share)", {k: s["laterality_accuracy"][ALL] for k, s in judged.items()})
     )
     lines += [
         line(f"{name} cosine over its floor", {k: s["gain"] for k, s in told.sets.items()})
@@ -175,7 +175,10 @@ def _of_images(config: ComparisonConfig, shown: Judged) -> Table:
         (label, *(s[key] for s in shown.values())) for label, key in rows.items()
     ]
     cells += [
-        (f"Side as asked: {name} (share)", *(s["side_accuracy"][name] for s in shown.values()))
+        (
+            f"Side as asked: {name} (share)",
+            *(s["laterality_accuracy"][name] for s in shown.values()),
+        )
         for name in (ALL, *config.findings)
     ]
     return Table(

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.config import AlignmentConfig
-from eval.alignment.demographics import PatientProbes, patient_probes, patients_as_asked
-from eval.alignment.laterality import side_accuracy, sides_not_learnable
+from eval.alignment.demographics import demographic_accuracy
+from eval.alignment.laterality import laterality_accuracy
 from eval.alignment.scores import alignment
 from eval.comparison_config import ComparisonConfig
 from eval.finding_scores import not_learnable, resamples, thresholds_of
@@ -17,7 +17,14 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Classifier
-from roentgen.vision.half_films import HalfImages, Halves, half_images, shows_sides, side_labels
+from roentgen.vision.demographics import DemographicProbes, fit_demographics
+from roentgen.vision.image_halves import (
+    frontal_rows,
+    labeled_halves,
+    labels_by_side,
+    laterality_not_learnable,
+    predict_by_side,
+)
 from roentgen.vision.network_cache import NetworkCache
 
 SEED = 0  # of the judges' training
@@ -31,9 +38,9 @@ class Judges:
     findings: Classifier
     not_learned: dict[FindingName, NotMeasured]  # the findings that it does not know
     thresholds: dict[FindingName, float | NotMeasured]  # from which on a finding is called
-    sides: Classifier | None
-    sides_not_learned: dict[FindingName, NotMeasured]
-    patients: PatientProbes
+    laterality: Classifier | None  # of image halves
+    laterality_not_learned: dict[FindingName, NotMeasured]
+    demographics: DemographicProbes
 
     def measure(self, images: ImageSet) -> dict[str, Any]:
         """What of one set is as asked, for results.json."""
@@ -52,19 +59,20 @@ class Judges:
         )
         weights = resamples(images.patients, c.bootstrap, c.seed)
         features = self.findings.features(images.images)
-        result |= patients_as_asked(self.patients, features, images.radiographs, weights)
-        result["side_accuracy"] = self._sides(images)
+        result |= demographic_accuracy(self.demographics, features, images.radiographs, weights)
+        result["laterality_accuracy"] = self._laterality(images)
         return result
 
-    def _sides(self, images: ImageSet) -> dict[str, Estimate]:
+    def _laterality(self, images: ImageSet) -> dict[str, Estimate]:
         c = self.config
-        frontal = images.take(shows_sides(images.radiographs))
-        said: Floats = np.zeros((len(frontal), len(c.findings), 2))
-        if self.sides is not None and len(frontal):
-            halves = self.sides.predict(Halves(frontal.images)).findings
-            said = halves.reshape(len(frontal), 2, -1).transpose(0, 2, 1)
-        asked = side_labels(frontal.radiographs, c.findings, c.not_mentioned)
-        return side_accuracy(said, asked, c.findings, self.sides_not_learned, c.min_cases)
+        frontal = images.take(frontal_rows(images.radiographs))
+        probabilities: Floats = np.zeros((len(frontal), len(c.findings), 2))
+        if self.laterality is not None and len(frontal):
+            probabilities = predict_by_side(self.laterality, frontal.images)
+        requested = labels_by_side(frontal.radiographs, c.findings, c.not_mentioned)
+        return laterality_accuracy(
+            probabilities, requested, c.findings, self.laterality_not_learned, c.min_cases
+        )
 
 
 def judging_films(
@@ -85,7 +93,8 @@ def side_judge(
     settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
 ) -> Classifier | None:
     """The network that knows findings in one half of a film; None if no film tells their sides."""
-    halves, not_learned = _halves(config, judging_films(settings, config, sets)[0])
+    halves = labeled_halves(judging_films(settings, config, sets)[0])
+    not_learned = laterality_not_learnable(halves.by_image, config.findings, config.min_cases)
     if len(not_learned) == len(config.findings):
         return None
     return NetworkCache(folder=config.caches_folder).classifier(halves, config.classifier, SEED)
@@ -96,23 +105,15 @@ def judges(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> J
     learnt, validation = judging_films(settings, config, sets)
     network = finding_judge(settings, config, sets)
     said = network.predict(validation.images).findings
-    _, sides_not_learned = _halves(config, learnt)
+    by_side = labeled_halves(learnt).by_image
     return Judges(
         config=config,
         findings=network,
         not_learned=not_learnable(learnt.labels, config.findings, config.min_cases),
         thresholds=thresholds_of(said, validation.labels, config.findings, config.min_cases),
-        sides=side_judge(settings, config, sets),
-        sides_not_learned=sides_not_learned,
-        patients=patient_probes(
+        laterality=side_judge(settings, config, sets),
+        laterality_not_learned=laterality_not_learnable(by_side, config.findings, config.min_cases),
+        demographics=fit_demographics(
             network.features(learnt.images), learnt.radiographs, config.min_cases
         ),
     )
-
-
-def _halves(
-    config: ComparisonConfig, films: ImageSet
-) -> tuple[HalfImages, dict[FindingName, NotMeasured]]:
-    """Both halves of each frontal film, and the findings whose side cannot be learned from them."""
-    halves = half_images(films)
-    return halves, sides_not_learnable(halves.by_image, config.findings, config.min_cases)

@@ -16,7 +16,7 @@ from roentgen.vision.classifier import (
     Classifier,
     load_classifier,
 )
-from roentgen.vision.half_films import SIDES, half_images, one_side
+from roentgen.vision.image_halves import labeled_halves, laterality_not_learnable
 from roentgen.vision.network_cache import NetworkCache
 from sample.screening.config import ProxyConfig, ReferenceConfig
 
@@ -93,13 +93,11 @@ def side_network(
     config: ProxyConfig, findings: Sequence[FindingName], films: ImageSet, caches: Path, seed: int
 ) -> Classifier:
     """A network that learns from each half of frontal films what is present in it."""
-    halves = half_images(films.labeled(findings, config.not_mentioned))
-    for name, side in zip(findings, one_side(halves.by_image).T, strict=True):
-        counts = [int((side == k).sum()) for k in range(len(SIDES))]
-        if min(counts) < config.min_cases:
-            told = " and ".join(f"{n} {word}" for n, word in zip(counts, SIDES, strict=True))
-            raise InputError(
-                f"sides: only {told} real films to learn from have {name} on one side (at least "
-                f"{config.min_cases} of each needed): name the findings to judge in sides.findings"
-            )
+    halves = labeled_halves(films.labeled(findings, config.not_mentioned))
+    few = laterality_not_learnable(halves.by_image, findings, config.min_cases)
+    for name, missing in few.items():
+        raise InputError(
+            f"sides: {name} on one side: {missing.reason}: name the findings to judge in "
+            "sides.findings"
+        )
     return NetworkCache(folder=caches, progress=True).classifier(halves, config.classifier, seed)

@@ -1,36 +1,34 @@
-"""Are sex and age as asked? Read from the proxy's features by weighted sums."""
+"""Demographics filter: whether sex and age are as requested, by probes of features."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from itertools import product
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.linear_probe import Probe, fit_logistic, fit_ridge
+from roentgen.vision.demographics import DEFINITION as PROBES
+from roentgen.vision.demographics import (
+    VIEW_GROUPS,
+    Attribute,
+    ages_of,
+    cases,
+    fit_demographics,
+    known,
+    males,
+)
 from sample.screening.config import DemographicsConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
 
-PENALTIES = {"sex": 0.001, "age": 0.01}
 DEFINITION = (
-    "Sex: the log odds of the other sex; age: the error in years; by logistic and ridge regression "
-    f"on the proxy's features (penalties {PENALTIES['sex']:g} and {PENALTIES['age']:g}), fitted on "
-    "the films that it learnt from, one for lateral films and one for others. How far beyond those "
-    "of held-out real films, in standard deviations of these; the score is that of the worse."
+    f"Sex: the log odds of the other sex; age: the error in years; by {PROBES}, fitted to the "
+    "reference classifier's features of the radiographs that it was trained on. How far beyond "
+    "those of held-out real radiographs, in standard deviations of these; the score is that of the "
+    "worse."
 )
-What = Literal["sex", "age"]
-Kind = Literal["frontal", "lateral"]
-
-
-class Read(NamedTuple):
-    """One thing that is read from one kind of film."""
-
-    what: What
-    kind: Kind
-    probe: Probe
 
 
 def demographics_gate(
@@ -41,37 +39,48 @@ def demographics_gate(
     *,
     min_cases: int,
 ) -> CheckedGate:
-    """The gate for sets that ask for what these radiographs say of sex and age.
+    """The filter of sets that request what these radiographs have of sex and age.
 
-    Raises InputError where real films do not tell it.
+    Raises InputError where real radiographs are too few to learn it from.
     """
-    kinds: tuple[Kind, ...] = ("frontal", "lateral")
-    reads: list[Read] = []
-    fits: tuple[tuple[What, Callable[[Shown, NDArray[np.bool_]], Probe]], ...] = (
-        ("sex", _fit_sex),
-        ("age", _fit_age),
-    )
-    for what, fit in fits:
-        for kind in kinds:
-            if _told(asked, what, kind).any():
-                rows = _told(learnt.radiographs, what, kind)
-                _check_cases(learnt.radiographs, rows, what, kind, min_cases)
-                reads.append(Read(what, kind, fit(learnt, rows)))
+    attributes: tuple[Attribute, ...] = get_args(Attribute)
+    requested = [
+        (attribute, group)
+        for attribute, group in product(attributes, VIEW_GROUPS)
+        if known(asked, attribute, group).any()
+    ]
+    for attribute, group in requested:
+        if cases(learnt.radiographs, attribute, group) < min_cases:
+            count = int(known(learnt.radiographs, attribute, group).sum())
+            raise InputError(
+                f"demographics: too few {group} real radiographs have the {attribute} to learn it "
+                f"({count}; at least {min_cases} of each sex, or {2 * min_cases} ages): set "
+                "demographics: null, or give more radiographs"
+            )
+    probes = fit_demographics(learnt.features, learnt.radiographs, min_cases)
 
     def measure(shown: Shown) -> Floats:
-        return np.stack([_strangeness(shown, read) for read in reads], axis=1)
+        columns = []
+        for attribute, group in requested:
+            values = probes.read(attribute, shown.features, shown.radiographs)
+            if attribute == "sex":
+                wrong = np.where(males(shown.radiographs), -values, values)
+            else:
+                wrong = np.abs(values - ages_of(shown.radiographs))
+            columns.append(np.where(known(shown.radiographs, attribute, group), wrong, np.nan))
+        return np.stack(columns, axis=1)
 
     return checked_gate(
         "demographics",
         DEFINITION,
         [
             Check(
-                fault=f"{what} of a {kind} film is another",
-                unit="log odds of the other" if what == "sex" else "years of error",
+                fault=f"{attribute} of a {group} view is another",
+                unit="log odds of the other" if attribute == "sex" else "years of error",
                 told=float,
-                neutral=0.0 if what == "sex" else -math.inf,
+                neutral=0.0 if attribute == "sex" else -math.inf,
             )
-            for what, kind, _ in reads
+            for attribute, group in requested
         ],
         measure,
         measure(held_out),
@@ -79,56 +88,3 @@ def demographics_gate(
         false_alarms=config.false_alarms,
         min_cases=min_cases,
     )
-
-
-def _strangeness(shown: Shown, read: Read) -> Floats:
-    """(N,): larger is stranger; NaN where it is not told."""
-    result = np.full(len(shown.radiographs), np.nan)
-    rows = _told(shown.radiographs, read.what, read.kind)
-    said = read.probe(shown.features[rows])
-    if read.what == "sex":
-        result[rows] = np.where(_male(shown.radiographs)[rows], -said, said)
-    else:
-        result[rows] = np.abs(said - _ages(shown.radiographs)[rows])
-    return result
-
-
-def _fit_sex(learnt: Shown, rows: NDArray[np.bool_]) -> Probe:
-    return fit_logistic(learnt.features[rows], _male(learnt.radiographs)[rows], PENALTIES["sex"])
-
-
-def _fit_age(learnt: Shown, rows: NDArray[np.bool_]) -> Probe:
-    return fit_ridge(learnt.features[rows], _ages(learnt.radiographs)[rows], PENALTIES["age"])
-
-
-def _check_cases(
-    films: Sequence[Radiograph], rows: NDArray[np.bool_], what: What, kind: Kind, least: int
-) -> None:
-    """Raise InputError for too few real films to learn from."""
-    male = _male(films)[rows]
-    count = int(min(male.sum(), (~male).sum()) if what == "sex" else rows.sum() // 2)
-    if count < least:
-        raise InputError(
-            f"demographics: too few {kind} real films tell the {what} to learn it from "
-            f"({int(rows.sum())}; at least {least} of each sex, or {2 * least} ages): set "
-            "demographics: null, or give more films"
-        )
-
-
-def _told(radiographs: Sequence[Radiograph], what: What, kind: Kind) -> NDArray[np.bool_]:
-    """(N,): films of that kind of which it is told."""
-    return np.array(
-        [
-            getattr(r, what) is not None and (r.view == "LATERAL") == (kind == "lateral")
-            for r in radiographs
-        ],
-        dtype=bool,
-    )
-
-
-def _male(radiographs: Sequence[Radiograph]) -> NDArray[np.bool_]:
-    return np.array([r.sex == "M" for r in radiographs], dtype=bool)
-
-
-def _ages(radiographs: Sequence[Radiograph]) -> Floats:
-    return np.array([np.nan if r.age is None else r.age for r in radiographs])

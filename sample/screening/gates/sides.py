@@ -11,7 +11,13 @@ from roentgen.metrics.estimates import Floats
 from roentgen.record.findings import FINDING_NAMES, FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
-from roentgen.vision.half_films import SIDES, Halves, one_side, shows_sides, side_labels
+from roentgen.vision.image_halves import (
+    SIDES,
+    frontal_rows,
+    labels_by_side,
+    predict_by_side,
+    single_side,
+)
 from sample.screening.config import SidesConfig
 from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
 
@@ -28,9 +34,9 @@ def asked_sides(
 ) -> NDArray[np.int64]:
     """(N, findings): 0 where it is asked for on the left alone, 1 on the right alone, else -1."""
     sides = np.full((len(radiographs), len(findings)), -1, np.int64)
-    rows = shows_sides(radiographs)
+    rows = frontal_rows(radiographs)
     frontal = [radiographs[row] for row in rows]
-    sides[rows] = one_side(side_labels(frontal, findings, "ignore"))
+    sides[rows] = single_side(labels_by_side(frontal, findings, "ignore"))
     return sides
 
 
@@ -64,10 +70,9 @@ def sides_gate(
         rows = np.flatnonzero((sides >= 0).any(axis=1))
         if not len(rows):
             return result
-        said = network.predict(Halves(ImageRows(shown.images, rows))).findings
-        odds = log_odds(said).reshape(len(rows), 2, -1)
+        odds = log_odds(predict_by_side(network, ImageRows(shown.images, rows)))
         for column, (j, k) in enumerate(kinds):
-            other = odds[:, 1 - k, j] - odds[:, k, j]
+            other = odds[:, j, 1 - k] - odds[:, j, k]
             result[rows, column] = np.where(sides[rows, j] == k, other, np.nan)
         return result
 
@@ -75,9 +80,9 @@ def sides_gate(
         return values(shown, asked_sides(shown.radiographs, findings))
 
     true = np.full((len(held_out.radiographs), len(findings)), -1, np.int64)
-    frontal = shows_sides(held_out.radiographs)
+    frontal = frontal_rows(held_out.radiographs)
     films = [held_out.radiographs[row] for row in frontal]
-    true[frontal] = one_side(side_labels(films, findings, not_mentioned))
+    true[frontal] = single_side(labels_by_side(films, findings, not_mentioned))
     return checked_gate(
         "sides",
         DEFINITION,

@@ -3,9 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.alignment.demographics import patient_probes, patients_as_asked
+from eval.alignment.demographics import demographic_accuracy
 from eval.finding_scores import resamples
 from roentgen.record.radiograph import Radiograph, Sex
+from roentgen.vision.demographics import fit_demographics
 
 
 def radiographs(sexes: Any, ages: Any, views: Any = None) -> list[Radiograph]:
@@ -37,10 +38,10 @@ def drawn(n: int, seed: int) -> tuple[np.ndarray, list[Sex], list[float]]:
 
 
 def test_sex_and_age_are_read_as_well_as_can_be() -> None:
-    probes = patient_probes(*_train(), min_cases=5)
+    probes = fit_demographics(*_train(), min_cases=5)
     features, sexes, ages = drawn(1000, 1)
     weights = resamples([str(i) for i in range(1000)], 200, seed=0)
-    found = patients_as_asked(probes, features, radiographs(sexes, ages), weights)
+    found = demographic_accuracy(probes, features, radiographs(sexes, ages), weights)
     assert found["sex_accuracy"].value == 1
     assert found["sex_floor"].value == pytest.approx(sexes.count("F") / 1000)
     # The best linear guess shrinks: its error is normal with variance 1 / (1/25 + 1/408), a mean
@@ -55,12 +56,12 @@ def test_sex_and_age_are_read_as_well_as_can_be() -> None:
 
 def test_wrong_sex_and_age_are_told() -> None:
     # Half of the images show the other sex; all ages asked for are drawn anew: E|U - V| = 70/3.
-    probes = patient_probes(*_train(), min_cases=5)
+    probes = fit_demographics(*_train(), min_cases=5)
     features, sexes, _ = drawn(1000, 2)
     asked = [("F" if s == "M" else "M") if i % 2 else s for i, s in enumerate(sexes)]
     ages = np.random.default_rng(3).uniform(20, 90, 1000).tolist()
     weights = resamples([str(i) for i in range(1000)], 100, seed=0)
-    found = patients_as_asked(probes, features, radiographs(asked, ages), weights)
+    found = demographic_accuracy(probes, features, radiographs(asked, ages), weights)
     assert found["sex_accuracy"].value == 0.5
     assert found["age_error"].value == pytest.approx(70 / 3, rel=0.06)
 
@@ -72,25 +73,25 @@ def test_lateral_films_have_probes_of_their_own() -> None:
     features[1::2, 0] *= -1
     films = radiographs(sexes, ages, views)
     weights = resamples([str(i) for i in range(400)], 20, seed=0)
-    found = patients_as_asked(patient_probes(features, films, 5), features, films, weights)
+    found = demographic_accuracy(fit_demographics(features, films, 5), features, films, weights)
     assert found["sex_accuracy"].value == 1
     # Where only frontal films teach, lateral ones are not judged.
-    frontal = patient_probes(features[::2], films[::2], 5)
-    assert patients_as_asked(frontal, features, films, weights)["sex_accuracy"].n == 200
+    frontal = fit_demographics(features[::2], films[::2], 5)
+    assert demographic_accuracy(frontal, features, films, weights)["sex_accuracy"].n == 200
 
 
 def test_what_is_not_known_is_said() -> None:
     features, sexes, ages = drawn(30, 0)
     weights = resamples(["p"] * 30, 20, seed=0)
     silent = radiographs([None] * 30, [None] * 30)
-    probes = patient_probes(features, silent, min_cases=5)
-    found = patients_as_asked(probes, features, radiographs(sexes, ages), weights)
+    probes = fit_demographics(features, silent, min_cases=5)
+    found = demographic_accuracy(probes, features, radiographs(sexes, ages), weights)
     assert found["sex_accuracy"].note == (
         "not measured: only 0 F and 0 M to train on (at least 5 needed)"
     )
     assert found["age_error"].note == "not measured: only 0 ages to train on (at least 10 needed)"
-    probes = patient_probes(features, radiographs(sexes, ages), min_cases=5)
-    found = patients_as_asked(probes, features, silent, weights)
+    probes = fit_demographics(features, radiographs(sexes, ages), min_cases=5)
+    found = demographic_accuracy(probes, features, silent, weights)
     assert found["sex_accuracy"].note == "not measured: no image has a sex"
     assert found["age_floor"].note == "not measured: no image has an age"
 

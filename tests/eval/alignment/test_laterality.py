@@ -1,11 +1,17 @@
 import numpy as np
 import pytest
 
-from eval.alignment.laterality import ALL, side_accuracy, sides_not_learnable
+from eval.alignment.laterality import ALL, laterality_accuracy
 from roentgen.record.findings import Finding, FindingName, Side
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.views import View
-from roentgen.vision.half_films import Halves, one_side, shows_sides, side_labels
+from roentgen.vision.image_halves import (
+    HalfImages,
+    frontal_rows,
+    labels_by_side,
+    laterality_not_learnable,
+    single_side,
+)
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 
@@ -42,19 +48,19 @@ def test_each_side_is_known_on_its_own() -> None:
         ),
     ]
     nan = np.nan
-    labels = side_labels(rows, FINDINGS, "ignore")
+    labels = labels_by_side(rows, FINDINGS, "ignore")
     expected = [[1, 0], [1, 1], [nan, nan], [nan, 1], [1, 1], [0, 0], [nan, nan], [1, 0]]
     np.testing.assert_array_equal(labels[:, 0], np.array(expected, np.float32))
     assert np.isnan(labels[:, 1]).all()
-    assert (side_labels(rows, FINDINGS, "absent")[:, 1] == 0).all()
-    assert one_side(labels)[:, 0].tolist() == [0, -1, -1, -1, -1, -1, -1, 0]
+    assert (labels_by_side(rows, FINDINGS, "absent")[:, 1] == 0).all()
+    assert single_side(labels)[:, 0].tolist() == [0, -1, -1, -1, -1, -1, -1, 0]
 
 
 def test_the_share_on_the_right_side_is_counted() -> None:
     rows = [radiograph(effusion("left"))] * 6 + [radiograph(effusion("right"))] * 4
     rows += [radiograph(effusion("bilateral"))] * 5
-    labels = side_labels(rows, FINDINGS, "ignore")
-    not_learned = sides_not_learnable(labels, FINDINGS, min_cases=4)
+    labels = labels_by_side(rows, FINDINGS, "ignore")
+    not_learned = laterality_not_learnable(labels, FINDINGS, min_cases=4)
     assert "Pleural Effusion" not in not_learned
     assert not_learned["Pneumothorax"].reason == (
         "only 0 left and 0 right to train on (at least 4 needed)"
@@ -62,20 +68,20 @@ def test_the_share_on_the_right_side_is_counted() -> None:
     said = np.zeros((15, 2, 2))
     said[:8, 0, 0] = 1  # left in eight: six rightly, two wrongly
     said[8:, 0, 1] = 1
-    found = side_accuracy(said, labels, FINDINGS, not_learned, min_cases=4)
+    found = laterality_accuracy(said, labels, FINDINGS, not_learned, min_cases=4)
     assert found["Pleural Effusion"].value == pytest.approx(0.8)
     assert found["Pleural Effusion"].n == found[ALL].n == 10
     assert found["Pneumothorax"].value is None
-    few = side_accuracy(said, labels, FINDINGS, not_learned, min_cases=11)
+    few = laterality_accuracy(said, labels, FINDINGS, not_learned, min_cases=11)
     assert few["Pleural Effusion"].note == (
-        "not measured: asked for on one side in 10 images (at least 11 needed)"
+        "not measured: requested on one side in 10 images (at least 11 needed)"
     )
     assert few[ALL].note == "not measured: no finding has enough images with one side"
 
 
 def test_a_half_holds_one_side_alone() -> None:
     images = np.random.default_rng(0).integers(1, 256, (5, 8, 8), dtype=np.uint8)
-    halves = Halves(images)
+    halves = HalfImages(images)
     assert len(halves) == 10
     left, right = halves[np.array([6, 7])]  # of the fourth image
     np.testing.assert_array_equal(left[:, 4:], images[3][:, 4:])  # the patient's left
@@ -88,4 +94,4 @@ def test_a_half_holds_one_side_alone() -> None:
 
 def test_lateral_films_show_no_side() -> None:
     rows = [radiograph(view="PA"), radiograph(view="LATERAL"), radiograph(), radiograph(view="AP")]
-    assert shows_sides(rows).tolist() == [0, 2, 3]
+    assert frontal_rows(rows).tolist() == [0, 2, 3]

@@ -158,11 +158,11 @@ def part(config: EvaluateConfig, sets: Sets) -> PageSection:
 def test_mirrored_findings_are_on_the_wrong_side_and_else_as_asked(part: PageSection) -> None:
     numbers = part.numbers
     for name in ("right", "ceiling", "strangers"):
-        assert numbers[name]["side_accuracy"]["Pleural Effusion"].value > 0.9
-    assert numbers["mirrored"]["side_accuracy"]["all findings"].value < 0.1
+        assert numbers[name]["laterality_accuracy"]["Pleural Effusion"].value > 0.9
+    assert numbers["mirrored"]["laterality_accuracy"]["all findings"].value < 0.1
     assert numbers["mirrored"]["auroc"]["Pleural Effusion"].value > 0.95
     assert numbers["mirrored"]["f1"]["Pleural Effusion"].value > 0.85
-    never = numbers["right"]["side_accuracy"]["Pneumothorax"]
+    never = numbers["right"]["laterality_accuracy"]["Pneumothorax"]
     assert never.note.startswith("not measured: only 0 left and 0 right to train on")
 
 

@@ -329,7 +329,7 @@ def test_another_sex_and_age_are_dropped() -> None:
     assert np.mean([f != "" for f in gate(people(500, 2, False)).fault]) < 0.12
     assert np.mean([f != "" for f in gate(people(500, 3, True)).fault]) > 0.95
     few = Told(learnt.radiographs[:12], np.zeros((12, 0)), features=learnt.features[:12])
-    with pytest.raises(InputError, match="too few frontal real films tell the sex"):
+    with pytest.raises(InputError, match="too few frontal real radiographs have the sex"):
         demographics_gate(config, held_out.radiographs, few, held_out, min_cases=10)
 
 
