@@ -2,8 +2,8 @@
 
 `python -m roentgen.prepare configs/data/films.yaml [--key=value ...]`
 
-A killed run, started again in the same way, goes on where it was. `accelerate launch` and
-`torchrun` share one preparation out over processes and machines that see the same output folder.
+A killed run resumes when it is started again in the same way. `accelerate launch` and `torchrun`
+share one preparation among processes and machines that see the same output folder.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,11 +25,11 @@ from roentgen.manifest import provenance
 from roentgen.preparation.assemble import (
     CONTACT_SHEET,
     UNMAPPED,
-    Joined,
+    AssembledParts,
+    assemble_parts,
     by_count,
     check_identities,
     describe_lengths,
-    join_parts,
     write_dataset,
 )
 from roentgen.preparation.bad_items import BadItems
@@ -41,7 +41,7 @@ from roentgen.preparation.part_record import (
     drop_bad,
     preparation_folder,
 )
-from roentgen.preparation.postprocess import Finish
+from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
 from roentgen.storage import check_free_space, check_output, install_folder
 
@@ -55,7 +55,7 @@ _FREE = ("output", "overwrite", "workers", "max_bad_share", "disjoint_from", "sa
 def prepare(config: PrepareConfig) -> str:
     """Write the dataset; returns a summary for the user, "" in all processes but the first.
 
-    Raises InputError for what is wrong, KeyboardInterrupt with what stays of an interrupted run.
+    Raises InputError for bad input, KeyboardInterrupt naming the finished parts if interrupted.
     """
     check_output(config.output, overwrite=config.overwrite)
     for folder in (*config.disjoint_from, *config.same_splits_as):
@@ -76,17 +76,17 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
     limit = BadItems(config.max_bad_share, plan)
     limit.check()
     if not plan.items:
-        why = limit.commonest() or "the corpus has no images, or the filters leave none"
+        why = limit.most_frequent() or "the corpus has no images, or the filters leave none"
         raise InputError(f"dataset {config.output.name!r} would be empty: {why}")
-    made_from = provenance("roentgen.prepare", config, {})
+    origin = provenance("roentgen.prepare", config, {})
     identity = {
-        **{key: value for key, value in made_from["config"].items() if key not in _FREE},
-        "versions": made_from["versions"],
-        "commit": made_from["commit"],
+        **{key: value for key, value in origin["config"].items() if key not in _FREE},
+        "versions": origin["versions"],
+        "commit": origin["commit"],
         "corpus": fingerprint_of_plan(plan),
     }
-    finish = Finish(reports=config.reports, keep=config.filter)
-    maker = PartMaker(work=work, reader=reader, finish=finish)
+    postprocess = Postprocessing(reports=config.reports, filter=config.filter)
+    maker = PartMaker(work=work, reader=reader, postprocess=postprocess)
     if launch.is_main_process:
         _open(config, work, identity, plan, limit)
     launch.wait_for_everyone()
@@ -97,20 +97,20 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
         if work.is_abandoned():
             raise InputError("the first process ended early: start all processes again to resume")
         return ""
-    joined = join_parts(work, plan, count_parts(len(plan.items)))
-    _check_limit(work, BadItems(config.max_bad_share, plan), joined.of_parts)
+    assembled = assemble_parts(work, plan, count_parts(len(plan.items)))
+    _check_limit(work, BadItems(config.max_bad_share, plan), assembled.of_parts)
     checks = {"disjoint_from": config.disjoint_from, "same_splits_as": config.same_splits_as}
     write_dataset(
         work,
-        joined,
-        patients=check_identities(joined, checks),
+        assembled,
+        patients=check_identities(assembled, checks),
         licenses=reader.licenses,
-        provenance=made_from,
+        provenance=origin,
         preparation={"size": config.size, "fit": config.fit},
     )
     install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
     work.remove()
-    return _summary(config.output, joined)
+    return _summary(config.output, assembled)
 
 
 def _open(
@@ -120,7 +120,7 @@ def _open(
     plan: CorpusPlan,
     limit: BadItems,
 ) -> None:
-    """Open the work folder, and say what an earlier run left in it."""
+    """Open the work folder; print what an earlier run left in it."""
     notes = work.open(identity)
     finished = work.finished()
     for number in finished:
@@ -142,22 +142,24 @@ def _make_all(
     config: PrepareConfig, maker: PartMaker, plan: CorpusPlan, limit: BadItems, launch: Launch
 ) -> None:
     """Make the parts that are missing; the bar shows what all processes have done."""
-    at = {int(i) for i in np.linspace(0, len(plan.items) - 1, min(len(plan.items), _ON_SHEET))}
+    on_sheet = {
+        int(i) for i in np.linspace(0, len(plan.items) - 1, min(len(plan.items), _ON_SHEET))
+    }
     work = maker.work
-    made = make_parts(
+    parts = make_parts(
         maker,
         plan.items,
-        frozenset(at),
+        frozenset(on_sheet),
         workers=config.workers or launch.cores(),
         rank=launch.process_index,
         ranks=launch.num_processes,
-        tell=lambda line: tqdm.write(f"prepare: {line}"),
+        report=lambda line: tqdm.write(f"prepare: {line}"),
     )
     total = len(plan.items)
     bar = tqdm(total=total, unit=" items", desc="preparing", disable=not launch.is_main_process)
-    with bar, closing(made):
+    with bar, closing(parts):
         bar.update(min(total, len(work.finished()) * PART_ITEMS))
-        for part in made:
+        for part in parts:
             _check_limit(work, limit, part.excluded)
             bar.update(min(total, len(work.finished()) * PART_ITEMS) - bar.n)
 
@@ -167,37 +169,37 @@ def _check_limit(work: PreparationFolder, limit: BadItems, excluded: Iterable[Ex
     try:
         limit.check()
     except InputError:
-        drop_bad(work)  # or the next run would not see that they are mended
+        drop_bad(work)  # or the next run would not see that they are repaired
         raise
 
 
-def _summary(output: Path, joined: Joined) -> str:
+def _summary(output: Path, assembled: AssembledParts) -> str:
     lines = []
     for split in SPLITS:
-        if split not in joined.tallies:
+        if split not in assembled.counts:
             continue
-        tally = joined.tallies[split]
-        views = ", ".join(f"{view} {count}" for view, count in tally.views.most_common())
-        found = [(name, n) for (name, state), n in tally.findings.items() if state == "present"]
+        counts = assembled.counts[split]
+        views = ", ".join(f"{view} {count}" for view, count in counts.views.most_common())
+        found = [(name, n) for (name, state), n in counts.findings.items() if state == "present"]
         found.sort(key=lambda item: (-item[1], item[0]))
         findings = ", ".join(f"{name} {count}" for name, count in found) or "none"
-        lines.append(f"{split}: {tally.rows} radiographs; views: {views}; present: {findings}")
-    lines += map(length_line, describe_lengths(joined.lengths).items())
-    reasons = joined.reasons()
+        lines.append(f"{split}: {counts.rows} radiographs; views: {views}; present: {findings}")
+    lines += map(length_line, describe_lengths(assembled.lengths).items())
+    reasons = assembled.reasons()
     lines.append(f"excluded: {reasons.total()} ({EXCLUDED})")
     lines += [f"  {count}: {reason}" for reason, count in reasons.most_common(10)]
-    if joined.unmapped:
-        lines.append(f"of what was taken, not understood or not there ({UNMAPPED}):")
-    for (about, word, why), count in sorted(joined.unmapped.items(), key=by_count)[:10]:
+    if assembled.unmapped:
+        lines.append(f"values without a meaning, or missing, in accepted items ({UNMAPPED}):")
+    for (about, word, why), count in sorted(assembled.unmapped.items(), key=by_count)[:10]:
         lines.append(f"  {count}: {about} {word or '(none)'}: {why}")
-    if joined.shown:
+    if assembled.on_sheet:
         lines.append(f"contact sheet: {output / CONTACT_SHEET}")
     lines.append(f"dataset: {output}")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Prepare a corpus as the command line says."""
+    """Prepare a corpus by the command line."""
     with sigterm_as_interrupt():
         summary = prepare(load_config(PrepareConfig))
     if summary:

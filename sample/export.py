@@ -11,8 +11,8 @@ from typing import Any
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.card import dataset_card
 from roentgen.dataset.dataset import RadiographDataset, open_dataset
-from roentgen.dataset.finalize import SPLITS, counts_of
-from roentgen.dataset.shards import Tally
+from roentgen.dataset.finalize import SPLITS, manifest_counts
+from roentgen.dataset.shards import RadiographCounts
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import fingerprint_of, provenance, write_manifest
 from roentgen.storage import atomic_folder, check_free_space, check_output, write_file
@@ -70,14 +70,14 @@ def _export_format(
     folder.mkdir()
     source = ExportSource(dataset, splits, folder, _EXCLUSIONS.get(name, lambda radiograph: None))
     how_to_read = _WRITERS[name](source, folder, getattr(config, name))
-    total = sum(source.tallies.values(), Tally())
+    total = sum(source.counts.values(), RadiographCounts())
     if not total.rows:
         reason, _ = source.excluded.most_common(1)[0]
         raise InputError(f"{name} can hold none of the radiographs: {reason}")
     for note in source.notes:
         _print(f"{name}: {note}")
     patients = source.patients()
-    counts = {s: {"patients": patients[s], **counts_of(t)} for s, t in source.tallies.items()}
+    counts = {s: {"patients": patients[s], **manifest_counts(t)} for s, t in source.counts.items()}
     excluded = dict(source.excluded.most_common())
     about = {
         "What this is": _origin(dataset, source, total.rows),

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
-from roentgen.dataset.finalize import seal
-from roentgen.dataset.shards import ShardWriter, Tally
+from roentgen.dataset.finalize import finalize_dataset
+from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.dataset.work_folder import (
     Part,
     Shard,
@@ -226,13 +226,13 @@ def _finish(
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
     with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerow(EXCLUDED_COLUMNS)
-    tally = sum((part.shards[config.split].tally for part in parts), Tally())
-    assert tally.rows == len(plan), (tally.rows, len(plan))
-    seal(
+    counts = sum((part.shards[config.split].counts for part in parts), RadiographCounts())
+    assert counts.rows == len(plan), (counts.rows, len(plan))
+    finalize_dataset(
         work.dataset,
         name=config.output.name,
         shards={config.split: shards},
-        tallies={config.split: tally},
+        counts={config.split: counts},
         excluded={},
         licenses=generator.licenses,
         provenance=made_from,

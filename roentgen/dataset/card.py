@@ -1,4 +1,4 @@
-"""The dataset card: what a dataset holds, and the terms it may be used under."""
+"""Dataset card: the contents of a dataset, and its terms of use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,12 +21,12 @@ def dataset_card(
     """
     splits = list(counts)
     lines = [f"# {name}", "", opening]
-    lines += ["", "## Licences and data use", ""]
+    lines += ["", "## Licenses and data use", ""]
     for item in licenses:
         sharing = "may be passed on" if item["may_share"] else "must not be passed on"
         lines.append(f"- {item['name']}: {sharing}. {item['data_use'] or ''}".rstrip())
-    for title, told in about.items():
-        lines += ["", f"## {title}", "", *(f"- {line}" for line in told)]
+    for title, section in about.items():
+        lines += ["", f"## {title}", "", *(f"- {line}" for line in section)]
     sources = [
         (f"{source['source']} ({source['license']})", split, source["radiographs"])
         for split in splits

@@ -1,7 +1,7 @@
 """The radiograph dataset: one folder that every stage reads and writes.
 
 It is laid out as `datasets.DatasetDict.save_to_disk` does, so `datasets.load_from_disk` opens it
-without our code; beside it lie excluded.csv, README.md (the dataset card) and roentgen.json,
+without our code; beside it are excluded.csv, README.md (the dataset card) and roentgen.json,
 written last. Shards are memory-mapped: opening and random access take no memory that grows.
 """
 
@@ -22,8 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from roentgen.dataset import schema
-from roentgen.dataset.finalize import SPLITS, seal
-from roentgen.dataset.shards import ShardWriter, Tally
+from roentgen.dataset.finalize import SPLITS, finalize_dataset
+from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import License, read_manifest
@@ -38,7 +38,7 @@ _SHARD_BYTES = 512_000_000
 
 
 def check_patients_disjoint(a: Iterable[str], b: Iterable[str], names: tuple[str, str]) -> None:
-    """Raises InputError if a patient is in both; `names` says what the two sets are called."""
+    """Raises InputError if a patient is in both sets, which it calls by `names`."""
     both = sorted(set(a) & set(b))
     if both:
         more = f" and {len(both) - 1} more" if len(both) > 1 else ""
@@ -48,9 +48,9 @@ def check_patients_disjoint(a: Iterable[str], b: Iterable[str], names: tuple[str
 
 
 class Identities:
-    """What must be unique in a dataset: ids, and the split of each patient.
+    """Check of what is unique in a dataset: ids, and the split of each patient.
 
-    It holds some 200 bytes a radiograph, the one thing in writing that grows.
+    It holds some 200 bytes a radiograph, the only memory of writing that grows.
     """
 
     def __init__(self) -> None:
@@ -77,10 +77,10 @@ class Identities:
 
 
 class DatasetWriter:
-    """Writes a dataset in constant memory; the folder exists only once it is whole.
+    """Writes a dataset in constant memory; the folder appears only once it is complete.
 
-    `licenses` are the licence dicts it carries, `preparation` says how images were fitted
-    ({"size", "fit"}). Leaving the `with` block without error seals it; an error removes all.
+    `licenses` are the license dicts it carries, `preparation` how images were fitted ({"size",
+    "fit"}). Leaving the `with` block without error finalizes it; an error removes everything.
     Raises InputError for an existing folder (unless `overwrite`), a duplicate id, a patient in two
     splits, or a dataset without a radiograph.
     """
@@ -108,13 +108,13 @@ class DatasetWriter:
         self._identities = Identities()
         self._open: dict[str, ShardWriter] = {}
         self._shards: dict[str, list[Path]] = {}
-        self.tallies: dict[str, Tally] = {}
+        self.counts: dict[str, RadiographCounts] = {}
         self.excluded: Counter[str] = Counter()  # by reason
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            whole = atomic_folder(self._target, overwrite=self._overwrite)
-            self.folder = stack.enter_context(whole)  # temporary until the end
+            temporary = atomic_folder(self._target, overwrite=self._overwrite)
+            self.folder = stack.enter_context(temporary)  # temporary until the end
             stack.callback(self._discard_open_shards)
             file = (self.folder / EXCLUDED).open("w", newline="", encoding="utf-8")
             self._excluded_file = stack.enter_context(file)
@@ -133,11 +133,11 @@ class DatasetWriter:
             self._open[split] = ShardWriter(self.folder / split / f"data-{number:05d}.arrow")
         shard = self._open[split]
         shard.add(radiograph)
-        if shard.tally.rows >= self._shard_rows or shard.bytes >= self._shard_bytes:
+        if shard.counts.rows >= self._shard_rows or shard.bytes >= self._shard_bytes:
             self._finish_shard(split)
 
     def exclude(self, id: str, reason: str) -> None:  # noqa: A002 (the record's own word)
-        """List something that did not come into the dataset, and why."""
+        """List something that does not enter the dataset, and why."""
         self._excluded.writerow([id, reason, "no"])
         self.excluded[reason] += 1
 
@@ -146,7 +146,7 @@ class DatasetWriter:
         shard.close()
         del self._open[split]
         self._shards[split].append(shard.path)
-        self.tallies[split] = self.tallies.get(split, Tally()) + shard.tally
+        self.counts[split] = self.counts.get(split, RadiographCounts()) + shard.counts
 
     def __exit__(
         self,
@@ -161,11 +161,11 @@ class DatasetWriter:
             for split in list(self._open):
                 self._finish_shard(split)
             self._excluded_file.close()
-            seal(
+            finalize_dataset(
                 self.folder,
                 name=self._target.name,
                 shards=self._shards,
-                tallies=self.tallies,
+                counts=self.counts,
                 excluded=self.excluded,
                 licenses=self._licenses,
                 provenance=self._provenance,
@@ -196,7 +196,7 @@ class RadiographSplit(Sequence[Radiograph]):
         if found != rows:
             raise InputError(
                 f"split {name!r} of {folder} is damaged: it has {found} of {rows} radiographs; "
-                "make it anew"
+                "make it again"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -278,11 +278,11 @@ def _map_batches(folder: Path) -> Iterator[pa.RecordBatch]:
                     raise InputError(f"{folder / file['filename']} has other columns than expected")
                 yield from stream
     except (OSError, pa.ArrowException, json.JSONDecodeError) as error:
-        raise InputError(f"dataset split {folder} is damaged: {error}; make it anew") from None
+        raise InputError(f"dataset split {folder} is damaged: {error}; make it again") from None
 
 
 class RadiographDataset:
-    """A dataset folder that was found whole."""
+    """A complete dataset folder."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""The last step of writing a dataset: what makes whole shards a dataset."""
+"""Last step of writing a dataset: finished shards get their JSON files, card and manifest."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from roentgen.dataset import schema
 from roentgen.dataset.card import dataset_card
-from roentgen.dataset.shards import Tally
+from roentgen.dataset.shards import RadiographCounts
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Split
@@ -15,12 +15,12 @@ from roentgen.storage import write_file, write_json
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def seal(
+def finalize_dataset(
     folder: Path,
     *,
     name: str,
     shards: Mapping[str, Sequence[Path]],
-    tallies: Mapping[str, Tally],
+    counts: Mapping[str, RadiographCounts],
     excluded: Mapping[str, int],
     licenses: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -29,15 +29,19 @@ def seal(
     text_lengths: Mapping[str, Any] | None = None,
     about: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Make whole shards a dataset: the JSON files of `datasets`, the card, the manifest last.
+    """Make finished shards a dataset: the JSON files of `datasets`, the card, the manifest last.
 
-    `excluded` counts by reason, `patients` by split; `text_lengths` tells of report sections how
-    long they are in tokens; `about` has further sections of the card, lines by title.
+    `counts` and `patients` are by split, `excluded` by reason; `text_lengths` has the lengths of
+    the report sections in tokens, `about` further sections of the card, lines by title.
     """
-    total = sum(tallies.values(), Tally())
+    total = sum(counts.values(), RadiographCounts())
     if total.rows == 0:
-        commonest = max(excluded, key=lambda reason: excluded[reason], default="nothing was given")
-        raise InputError(f"dataset {name!r} would be empty; the commonest reason: {commonest}")
+        most_frequent = max(
+            excluded, key=lambda reason: excluded[reason], default="it was given nothing"
+        )
+        raise InputError(
+            f"dataset {name!r} would be empty; the most frequent reason: {most_frequent}"
+        )
     fingerprint = fingerprint_of({"rows": total.rows, "digests": f"{total.digests:064x}"})
     splits = [split for split in SPLITS if split in shards]
     for split in splits:
@@ -54,35 +58,37 @@ def seal(
         }
         write_json(folder / split / "state.json", state)
     write_json(folder / "dataset_dict.json", {"splits": splits})
-    counts: dict[str, dict[str, Any]] = {
-        split: {"patients": patients[split], **counts_of(tallies[split])} for split in splits
+    by_split: dict[str, dict[str, Any]] = {
+        split: {"patients": patients[split], **manifest_counts(counts[split])} for split in splits
     }
     extra: dict[str, Any] = {
         "preparation": dict(preparation or {}),
-        "counts": counts,
+        "counts": by_split,
         "excluded": dict(sorted(excluded.items(), key=lambda item: (-item[1], item[0]))),
     }
     if text_lengths:
         extra["text_lengths"] = dict(text_lengths)
-    card = dataset_card(name, counts, extra["excluded"], licenses, text_lengths or {}, about or {})
+    card = dataset_card(
+        name, by_split, extra["excluded"], licenses, text_lengths or {}, about or {}
+    )
     write_file(folder / "README.md", card)
     write_manifest(folder, "dataset", fingerprint, licenses, provenance, **extra)
 
 
-def counts_of(tally: Tally) -> dict[str, Any]:
-    """What a split holds, as its manifest says it."""
+def manifest_counts(counts: RadiographCounts) -> dict[str, Any]:
+    """The counts of a split in the form of the manifest."""
     findings: dict[str, dict[str, int]] = {}
-    for (name, state), count in sorted(tally.findings.items()):
-        findings.setdefault(name, {})[state] = count
+    for (name, state), number in sorted(counts.findings.items()):
+        findings.setdefault(name, {})[state] = number
     return {
-        "radiographs": tally.rows,
-        "views": dict(sorted(tally.views.items())),
+        "radiographs": counts.rows,
+        "views": dict(sorted(counts.views.items())),
         "findings": findings,
-        "masks": dict(sorted(tally.structures.items())),
-        "boxes": dict(sorted(tally.boxes.items())),
-        "reports": dict(sorted(tally.sections.items())),
+        "masks": dict(sorted(counts.structures.items())),
+        "boxes": dict(sorted(counts.boxes.items())),
+        "reports": dict(sorted(counts.sections.items())),
         "sources": [
             {"source": source, "license": license_name, "radiographs": count}
-            for (source, license_name), count in sorted(tally.sources.items())
+            for (source, license_name), count in sorted(counts.sources.items())
         ],
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indices
-from roentgen.dataset.structure_masks import UNKNOWN, is_any_known, masks_of, structures_shown
+from roentgen.dataset.structure_masks import UNKNOWN, annotated_structures, is_any_known, masks_of
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.record.findings import FINDING_NAMES, FindingName
@@ -89,7 +89,7 @@ class ImageSet:
 
     def with_masks(self, structures: Sequence[str]) -> Self:
         """The radiographs of which a structure is known."""
-        shown = {split: structures_shown(split) for split in self.splits}
+        shown = {split: annotated_structures(split) for split in self.splits}
         items = []
         for item, radiograph in enumerate(self.without_images()):
             split, row = self.place(item)

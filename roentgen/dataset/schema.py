@@ -1,4 +1,4 @@
-"""A Radiograph as a row of a Hugging Face `datasets` table, and back."""
+"""Schema of a dataset: a Radiograph as a row of a Hugging Face `datasets` table, and back."""
 
 import hashlib
 import json
@@ -73,12 +73,12 @@ def is_readable(found: pa.Schema) -> bool:
     """Whether `from_row` reads rows of this schema: SCHEMA, or one older by fields of synthesis."""
     if "synthesis" not in found.names or not pa.types.is_struct(found.field("synthesis").type):
         return False
-    made = {(field.name, field.type) for field in found.field("synthesis").type}
+    found_fields = {(field.name, field.type) for field in found.field("synthesis").type}
     plain = SCHEMA.get_field_index("synthesis")
     return (
         found.names == SCHEMA.names
         and found.remove(plain) == SCHEMA.remove(plain)
-        and made <= {(field.name, field.type) for field in _SYNTHESIS}
+        and found_fields <= {(field.name, field.type) for field in _SYNTHESIS}
     )
 
 
@@ -99,7 +99,7 @@ def features() -> dict[str, Any]:
 
 
 def arrow_schema() -> pa.Schema:
-    """SCHEMA with the note by which `datasets` knows the image columns in a lone Arrow file."""
+    """SCHEMA with the metadata by which `datasets` knows its image columns."""
     return SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": features()}})})
 
 
@@ -130,13 +130,13 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     return Radiograph(**values)
 
 
-def _synthesis(made: Mapping[str, Any]) -> Synthesis:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in made.items()}
+def _synthesis(plain: Mapping[str, Any]) -> Synthesis:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     return Synthesis(**values)
 
 
 def digest(radiograph: Radiograph) -> int:
-    """SHA-256 of the radiograph's whole content as a number; sums of it ignore order and shards."""
+    """SHA-256 of the radiograph's content as a number; sums of it ignore order and shards."""
     row = to_row(radiograph)
     row["image"] = hashlib.sha256(radiograph.image).hexdigest()
     row["masks"] = {

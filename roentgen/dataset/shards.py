@@ -1,4 +1,4 @@
-"""One shard: an Arrow stream file of radiographs, written whole or not at all, and its tally."""
+"""Shard: an Arrow stream file of radiographs, written atomically, with their counts."""
 
 import os
 from collections import Counter
@@ -20,8 +20,8 @@ _BATCH_BYTES = 16_000_000
 
 
 @dataclass
-class Tally:
-    """What a run of radiographs holds; tallies of shards add up to that of the dataset."""
+class RadiographCounts:
+    """Counts of some radiographs; those of shards add up to those of the dataset."""
 
     rows: int = 0
     digests: int = 0  # sum of the rows' digests modulo 2**256
@@ -30,7 +30,7 @@ class Tally:
     structures: Counter[str] = field(default_factory=Counter)  # of masks
     boxes: Counter[str] = field(default_factory=Counter)  # radiographs with a box, by structure
     sections: Counter[str] = field(default_factory=Counter)  # of reports
-    sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, licence)
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, license)
 
     def add(self, radiograph: Radiograph) -> None:
         """Count one radiograph."""
@@ -44,8 +44,8 @@ class Tally:
             self.sections.update(k for k, text in asdict(radiograph.report).items() if text)
         self.sources[radiograph.source, radiograph.license] += 1
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __add__(self, other: "RadiographCounts") -> "RadiographCounts":
+        return RadiographCounts(
             rows=self.rows + other.rows,
             digests=(self.digests + other.digests) % (1 << 256),
             views=self.views + other.views,
@@ -68,9 +68,9 @@ class Tally:
         return plain | {"rows": self.rows, "digests": f"{self.digests:064x}"}
 
     @staticmethod
-    def from_json(plain: Mapping[str, Any]) -> "Tally":
+    def from_json(plain: Mapping[str, Any]) -> "RadiographCounts":
         """The inverse of `to_json`; raises KeyError, TypeError or ValueError for anything else."""
-        return Tally(
+        return RadiographCounts(
             rows=plain["rows"],
             digests=int(plain["digests"], 16),
             views=Counter(plain["views"]),
@@ -85,13 +85,13 @@ class Tally:
 class ShardWriter:
     """Writes one shard file from radiographs in constant memory.
 
-    The file has its name only once it is whole: it is written as `.<name>.part`, flushed to the
+    The file has its name only once it is complete: it is written as `.<name>.part`, flushed to the
     disk and renamed by `close`; an error inside the `with` block removes it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.tally = Tally()
+        self.counts = RadiographCounts()
         self.bytes = 0
         self._rows: list[dict[str, Any]] = []
         self._row_bytes = 0
@@ -102,7 +102,7 @@ class ShardWriter:
 
     def add(self, radiograph: Radiograph) -> None:
         """Append one radiograph."""
-        self.tally.add(radiograph)
+        self.counts.add(radiograph)
         self._rows.append(schema.to_row(radiograph))
         self._row_bytes += len(radiograph.image) + sum(map(len, radiograph.masks.values()))
         if len(self._rows) >= _BATCH_ROWS or self._row_bytes >= _BATCH_BYTES:
@@ -115,7 +115,7 @@ class ShardWriter:
         self._rows, self._row_bytes = [], 0
 
     def close(self) -> None:
-        """Make the shard whole under its name."""
+        """Complete the shard under its name."""
         self._write_batch()
         self._stream.close()
         self._file.flush()
@@ -124,7 +124,7 @@ class ShardWriter:
         self._part.replace(self.path)
 
     def discard(self) -> None:
-        """Remove what was written so far."""
+        """Remove the unfinished file."""
         self._rows = []
         with suppress(OSError):  # a full disk refuses the last bytes again
             self._file.close()

@@ -1,4 +1,4 @@
-"""Structure masks of a dataset's radiographs: which are known, and their pixels."""
+"""Structure masks of the radiographs of a dataset: which are known, and their pixels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ UNKNOWN = 255  # a mask's pixel of which it is not known whether it is inside
 def masks_of(radiograph: Radiograph, structures: Sequence[str], size: int) -> Masks:
     """Each structure's mask, of `size` pixels a side.
 
-    A structure without a mask has its boxes, filled. Without either it is not known; but one that
-    is a finding's is nowhere if the radiograph has not got that finding. Raises InputError, naming
+    A structure without a mask has its filled boxes. Without either it is unknown; but the structure
+    of a finding that the radiograph does not have is empty. Raises InputError, naming
     the radiograph, for a mask of another size, with other values than 0 and 255, or without a pixel
     where the structure must be.
     """
@@ -65,7 +65,7 @@ def read_mask(encoded: bytes, size: int, where: str) -> NDArray[np.bool_]:
 
 
 def filled(boxes: Sequence[Box], size: int) -> NDArray[np.bool_]:
-    """Boxes as one mask [size, size]: pixels whose centre lies in one."""
+    """Boxes as one mask [size, size]: pixels whose center is in one."""
     mask = np.zeros((size, size), dtype=np.bool_)
     for box in boxes:
         left, top, right, bottom = (
@@ -75,8 +75,8 @@ def filled(boxes: Sequence[Box], size: int) -> NDArray[np.bool_]:
     return mask
 
 
-def structures_shown(split: RadiographSplit) -> Callable[[int], set[str]]:
-    """Tells which structures a radiograph has masks or boxes of; no image is read."""
+def annotated_structures(split: RadiographSplit) -> Callable[[int], set[str]]:
+    """A function of the row: the structures with masks or boxes; no image is read."""
     columns = [
         pa.chunked_array(
             [
@@ -90,14 +90,14 @@ def structures_shown(split: RadiographSplit) -> Callable[[int], set[str]]:
     return lambda row: {name for column in columns for name in column[row].as_py()}
 
 
-def is_any_known(radiograph: Radiograph, shown: set[str], structures: Sequence[str]) -> bool:
+def is_any_known(radiograph: Radiograph, annotated: set[str], structures: Sequence[str]) -> bool:
     """Whether it has a mask or box of a structure, or has none of the findings they all are of.
 
-    `shown` are its own, as `structures_shown` tells.
+    `annotated` are its own, by `annotated_structures`.
     """
     found = states(radiograph.findings)
     absent = [n in FINDING_OF and found.get(FINDING_OF[n]) == "absent" for n in structures]
-    return not shown.isdisjoint(structures) or all(absent)
+    return not annotated.isdisjoint(structures) or all(absent)
 
 
 def check_structures(
@@ -105,7 +105,7 @@ def check_structures(
 ) -> None:
     """Raise InputError unless a split has masks or boxes of each structure.
 
-    `counts` is what the dataset's manifest says of the split.
+    `counts` are those of the split in the dataset's manifest.
     """
     have = {**counts.get("masks", {}), **counts.get("boxes", {})}
     for structure in structures:

@@ -1,12 +1,12 @@
-"""Work in parts: each a fixed run of items, made into finished shards with a record.
+"""Work folder: work in parts, each a fixed range of items with finished shards and a record.
 
-The work folder lies hidden beside the output and grows by whole parts, so that a killed run goes on
-where it was and several processes or machines work in it without talking to each other:
+The folder is hidden beside the output and grows by complete parts, so that a killed run resumes and
+several processes or machines work in it without communication:
 
     .NAME.preparing/ or .NAME.generating/
-      work.json    what is made: a fingerprint of configuration, versions and plan
-      making/      shards that are being written: a folder a rank, in it one an attempt
-      dataset/     what becomes the output: train/data-00012.arrow, ...
+      work.json    identity of the work: configuration, versions, fingerprint of the plan
+      making/      unfinished shards: a folder for each rank, in it one for each attempt
+      dataset/     the later output: train/data-00012.arrow, ...
       parts/       00012.json: the record of a finished part, written after its shards
 """
 
@@ -28,7 +28,7 @@ from typing import IO, Any, Generic, Literal, Self, TypeVar
 import pyarrow as pa
 
 from roentgen.dataset.schema import from_row
-from roentgen.dataset.shards import ShardWriter, Tally
+from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import check_writable, write_json
@@ -36,7 +36,7 @@ from roentgen.storage import check_writable, write_json
 Doing = Literal["preparing", "generating", "screening"]
 
 _PATIENCE = 30  # seconds
-_THREADS = 8  # that verify; hashing leaves the interpreter free
+_THREADS = 8  # of the verification; hashing releases the interpreter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,12 @@ class Shard:
 
     file: str  # below the dataset folder
     sha256: str
-    tally: Tally
+    counts: RadiographCounts
 
     @staticmethod
     def of(writer: ShardWriter, file: str) -> "Shard":
         """Of a writer that is closed."""
-        return Shard(file=file, sha256=_sha256(writer.path), tally=writer.tally)
+        return Shard(file=file, sha256=_sha256(writer.path), counts=writer.counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Part:
             "number": self.number,
             "items": self.items,
             "shards": {
-                split: {"file": s.file, "sha256": s.sha256, "tally": s.tally.to_json()}
+                split: {"file": s.file, "sha256": s.sha256, "counts": s.counts.to_json()}
                 for split, s in self.shards.items()
             },
         }
@@ -84,7 +84,11 @@ class Part:
             "number": plain["number"],
             "items": plain["items"],
             "shards": {
-                split: Shard(file=s["file"], sha256=s["sha256"], tally=Tally.from_json(s["tally"]))
+                split: Shard(
+                    file=s["file"],
+                    sha256=s["sha256"],
+                    counts=RadiographCounts.from_json(s["counts"]),
+                )
                 for split, s in plain["shards"].items()
             },
         }
@@ -95,7 +99,7 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class WorkFolder(Generic[P]):
-    """The hidden folder beside an output in which it is made, part by part."""
+    """The hidden folder beside an output, in which it is made part by part."""
 
     target: Path  # the output
     record: type[P]  # of a part
@@ -104,30 +108,29 @@ class WorkFolder(Generic[P]):
 
     @cached_property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Its path."""
         target = self.target.resolve()
         return target.with_name(f".{target.name}.{self.doing}")
 
     @property
     def dataset(self) -> Path:
-        """What becomes the output."""
+        """The later output."""
         return self.folder / "dataset"
 
     @property
     def making(self) -> Path:
-        """For this rank's shards that are not finished."""
+        """For the unfinished shards of this rank."""
         return self.folder / "making" / str(self.rank)
 
     def record_path(self, number: int) -> Path:
-        """Where the record of a finished part is."""
+        """Path of the record of a finished part."""
         return self.folder / "parts" / f"{number:05d}.json"
 
     def join(self, identity: Mapping[str, Any]) -> None:
-        """Take part in work that another process has opened. Raises InputError if it is not this.
+        """Join work that another process has opened. Raises InputError if its identity differs.
 
-        `identity` may be a part of what that process knows.
-
-        It waits a little, for a network's file system may show a new file late.
+        `identity` may be a subset of that process's. Waits a little, for a network file system may
+        show a new file late.
         """
         for _ in range(_PATIENCE):
             if not self._differences(identity):
@@ -140,25 +143,25 @@ class WorkFolder(Generic[P]):
         )
 
     def identity(self) -> dict[str, Any] | None:
-        """What an earlier run, or another process, makes here; None if there is none."""
+        """Identity of the work of an earlier run or another process; None if there is none."""
         with suppress(OSError, ValueError):
             found = json.loads((self.folder / "work.json").read_text(encoding="utf-8"))
             return found if isinstance(found, dict) else None
         return None
 
     def _differences(self, identity: Mapping[str, Any]) -> list[str]:
-        """In what the work that is found there is another."""
+        """Keys in which the identity of the work in the folder differs."""
         found = self.identity() or {}
         return [key for key, value in _as_json(identity).items() if found.get(key) != value]
 
     def _difference(self, identity: Mapping[str, Any]) -> str:
         if self.identity() is None:
-            return "it is not there"
+            return "it is missing"
         return "another " + ", ".join(self._differences(identity))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other runs out; afterwards the folder stays only if it holds finished parts.
+        """Lock out other runs; afterwards the folder remains only if it holds finished parts.
 
         Raises InputError if another run makes this output; a killed run holds no lock.
         """
@@ -177,7 +180,7 @@ class WorkFolder(Generic[P]):
                     self.remove()
 
     def is_abandoned(self) -> bool:
-        """Whether the work is there, but not the first process, which ends it."""
+        """Whether the work exists, but not the first process, which would finish it."""
         try:
             with self._lock_path.open("r") as file:
                 return _lock(file, fcntl.LOCK_SH, without=False) and self._is_lock(file)
@@ -189,16 +192,16 @@ class WorkFolder(Generic[P]):
         return self.folder / "lock"
 
     def _is_lock(self, file: IO[str]) -> bool:
-        """Whether nobody has removed the lock's file since it was opened."""
+        """Whether the lock's file still exists since it was opened."""
         with suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(file.fileno()), self._lock_path.stat())
         return False
 
     def open(self, identity: Mapping[str, Any], *, keep_other: bool = False) -> list[str]:
-        """Go on with the finished parts of this work, or start anew; returns what is to be told.
+        """Resume with the finished parts of this work, or start over; returns notes for the user.
 
         `identity` is all that the bytes of the parts depend on, as JSON values. `keep_other`: raise
-        InputError, where otherwise the parts of another work would be thrown away.
+        InputError instead of discarding the parts of other work.
         """
         notes = []
         if self._differences(identity):
@@ -210,8 +213,8 @@ class WorkFolder(Generic[P]):
                 )
             if self.identity() is not None:
                 notes.append(
-                    f"unfinished work of {self.doing} {self.target} is thrown away, for it had "
-                    f"{self._difference(identity)}: starting anew"
+                    f"unfinished work of {self.doing} {self.target} is discarded, for it had "
+                    f"{self._difference(identity)}: starting over"
                 )
             for inner in ("work.json", "dataset", "parts"):
                 _remove(self.folder / inner)
@@ -231,8 +234,8 @@ class WorkFolder(Generic[P]):
     def make(self, number: int, write: Callable[[Path], P]) -> P | None:
         """One part; None if another rank has made it.
 
-        `write` is given an empty folder, in which it leaves the part's shards as SPLIT.arrow. They
-        are renamed and the record is written once all of them are on the disk.
+        `write` gets an empty folder, in which it leaves the part's shards as SPLIT.arrow. They are
+        renamed and the record is written once all of them are on disk.
         """
         if self.record_path(number).exists():
             return None
@@ -264,17 +267,17 @@ class WorkFolder(Generic[P]):
         return part
 
     def _drop_damaged(self) -> int:
-        """Forget the parts that are not whole any more, so that they are made again."""
+        """Drop the parts that are damaged, so that they are made again."""
         with ThreadPoolExecutor(_THREADS) as pool:
             numbers = list(self.finished())
-            whole = pool.map(self._is_whole, numbers)
-            damaged = [n for n, is_whole in zip(numbers, whole, strict=True) if not is_whole]
+            intact = pool.map(self._is_intact, numbers)
+            damaged = [n for n, is_intact in zip(numbers, intact, strict=True) if not is_intact]
         for number in damaged:
             self.record_path(number).unlink()
         return len(damaged)
 
-    def _is_whole(self, number: int) -> bool:
-        """Whether the record and the shards of a part are what was written."""
+    def _is_intact(self, number: int) -> bool:
+        """Whether the record and the shards of a part are as they were written."""
         try:
             shards = self.read(number).shards.values()
             return all(_sha256(self.dataset / shard.file) == shard.sha256 for shard in shards)
@@ -282,14 +285,14 @@ class WorkFolder(Generic[P]):
             return False
 
     def remove(self) -> None:
-        """Remove it whole; who still works in it finds that it is gone."""
+        """Remove it at once; a process that still works in it finds that it is gone."""
         old = self.folder.with_name(f".{self.target.resolve().name}.{uuid.uuid4().hex[:8]}.old")
         self.folder.rename(old)
         shutil.rmtree(old, ignore_errors=True)
 
 
 def shard_file(split: str, number: int) -> str:
-    """Where the shard of a part lies in the dataset."""
+    """Path of the shard of a part in the dataset."""
     return f"{split}/data-{number:05d}.arrow"
 
 
@@ -309,7 +312,7 @@ def _sha256(path: Path) -> str:
 
 
 def _lock(file: IO[str], kind: int, *, without: bool = True) -> bool:
-    """Whether the lock could be had; `without`: what to say on a file system without locks."""
+    """Whether the lock was acquired; `without`: the answer on a file system without locks."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -320,7 +323,7 @@ def _lock(file: IO[str], kind: int, *, without: bool = True) -> bool:
 
 
 def _as_json(identity: Mapping[str, Any]) -> Any:
-    """As it comes back from a file: tuples as lists."""
+    """As read back from a file: tuples as lists."""
     return json.loads(json.dumps(dict(identity)))
 
 
@@ -334,7 +337,7 @@ def _remove(path: Path) -> None:
 def order_of_parts(parts: int, rank: int, ranks: int) -> list[int]:
     """A rank's own parts (number modulo ranks), then the others' from the end.
 
-    So a slow or dead rank holds up nobody. Two that make the same part write the same, and the
+    So a slow or dead rank delays no other. Two that make the same part write the same, and the
     second changes nothing.
     """
     mine = list(range(rank, parts, ranks))

@@ -1,4 +1,4 @@
-"""Finished parts become the dataset: the last step of a preparation."""
+"""Assembly of finished parts to a dataset: the last step of a preparation."""
 
 import csv
 import json
@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from roentgen.corpora.reader import CorpusPlan, Exclusion, Unmapped
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, open_dataset
-from roentgen.dataset.finalize import SPLITS, seal
-from roentgen.dataset.shards import Tally
+from roentgen.dataset.finalize import SPLITS, finalize_dataset
+from roentgen.dataset.shards import RadiographCounts
 from roentgen.dataset.work_folder import read_row
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
@@ -35,14 +35,14 @@ _SAME_PATIENTS = {"MIMIC-CXR-JPG": "MIMIC-CXR", "CheXpert Plus": "CheXpert"}
 
 
 @dataclass
-class Joined:
-    """What the parts hold together."""
+class AssembledParts:
+    """The contents of all parts."""
 
     shards: dict[str, list[Path]] = field(default_factory=dict)
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    counts: dict[str, RadiographCounts] = field(default_factory=dict)
     planned: Sequence[Exclusion] = ()  # excluded before any work
     of_parts: list[Exclusion] = field(default_factory=list)  # excluded by the parts, in order
-    shown: list[Radiograph] = field(default_factory=list)
+    on_sheet: list[Radiograph] = field(default_factory=list)
     lengths: TokenCounts = field(default_factory=dict)
     unmapped: Counter[Unmapped] = field(default_factory=Counter)
 
@@ -50,58 +50,62 @@ class Joined:
         """Add the next part, whose shards are in the folder `dataset`."""
         for split, shard in part.shards.items():
             self.shards.setdefault(split, []).append(dataset / shard.file)
-            self.tallies[split] = self.tallies.get(split, Tally()) + shard.tally
+            self.counts[split] = self.counts.get(split, RadiographCounts()) + shard.counts
         self.of_parts += part.excluded
         self.unmapped.update(part.unmapped)
-        for split, row in part.shown:
-            self.shown.append(read_row(dataset / part.shards[split].file, row))
+        for split, row in part.on_sheet:
+            self.on_sheet.append(read_row(dataset / part.shards[split].file, row))
         for section, counts in part.lengths.items():
             self.lengths.setdefault(section, Counter()).update(counts)
 
     @property
     def excluded(self) -> Iterator[Exclusion]:
-        """All that was excluded, in order."""
+        """All exclusions, in order."""
         return chain(self.planned, self.of_parts)
 
     def reasons(self) -> Counter[str]:
-        """What was excluded, by kind of reason."""
+        """Number of exclusions by kind of reason."""
         return Reasons(item.reason for item in self.excluded).counts()
 
 
-def join_parts(work: PreparationFolder, plan: CorpusPlan, parts: int) -> Joined:
-    """All parts in order, what the plan excluded before them."""
-    joined = Joined(planned=plan.excluded, unmapped=Counter(plan.unmapped))
+def assemble_parts(work: PreparationFolder, plan: CorpusPlan, parts: int) -> AssembledParts:
+    """All parts in order, after the exclusions of the plan."""
+    assembled = AssembledParts(planned=plan.excluded, unmapped=Counter(plan.unmapped))
     for number in range(parts):
-        joined.add(work.read(number), work.dataset)
-    return joined
+        assembled.add(work.read(number), work.dataset)
+    return assembled
 
 
-def check_identities(joined: Joined, others: Mapping[str, Sequence[Path]]) -> Counter[str]:
+def check_identities(
+    assembled: AssembledParts, others: Mapping[str, Sequence[Path]]
+) -> Counter[str]:
     """The number of patients by split.
 
-    Raises InputError for an id that stands twice, a patient in two splits, and a patient that a
+    Raises InputError for a duplicate id, a patient in two splits, and a patient that a
     dataset in `others` has: anywhere ("disjoint_from") or in another split ("same_splits_as").
     """
     identities = Identities()
-    mine: dict[tuple[str, str], str] = {}  # (source, patient): split
-    for split, shards in joined.shards.items():
+    split_of: dict[tuple[str, str], str] = {}  # (source, patient): split
+    for split, shards in assembled.shards.items():
         for name, patient, source in _identities(shards):
             identities.add(name, patient, split)
             if any(others.values()):
-                mine[_SAME_PATIENTS.get(source, source), patient] = split
+                split_of[_SAME_PATIENTS.get(source, source), patient] = split
     for rule, folders in others.items():
         for folder in folders:
-            _check_against(mine, folder, disjoint=rule == "disjoint_from")
+            _check_against(split_of, folder, disjoint=rule == "disjoint_from")
     return identities.patients()
 
 
-def _check_against(mine: Mapping[tuple[str, str], str], folder: Path, *, disjoint: bool) -> None:
+def _check_against(
+    split_of: Mapping[tuple[str, str], str], folder: Path, *, disjoint: bool
+) -> None:
     other = open_dataset(folder)
     shared: dict[tuple[str, str], str] = {}
     for split in other.splits:
         files = json.loads((folder / split / "state.json").read_text())["_data_files"]
         for _, patient, source in _identities(folder / split / f["filename"] for f in files):
-            here = mine.get((_SAME_PATIENTS.get(source, source), patient))
+            here = split_of.get((_SAME_PATIENTS.get(source, source), patient))
             if here is not None and (disjoint or here != split):
                 shared[source, patient] = f"{here} here and {split} there"
     if shared:
@@ -115,7 +119,7 @@ def _check_against(mine: Mapping[tuple[str, str], str], folder: Path, *, disjoin
 
 def write_dataset(
     work: PreparationFolder,
-    joined: Joined,
+    assembled: AssembledParts,
     *,
     patients: Mapping[str, int],
     licenses: Sequence[License],
@@ -124,57 +128,57 @@ def write_dataset(
 ) -> None:
     """Make a dataset of the finished shards: tables, contact sheet, card and manifest."""
     folder = work.dataset
-    shards = {shard for split in joined.shards.values() for shard in split}
-    for path in list(folder.rglob("*")):  # what a killed run left
+    shards = {shard for split in assembled.shards.values() for shard in split}
+    for path in list(folder.rglob("*")):  # left by a killed run
         if path.is_file() and path not in shards:
             path.unlink()
     for split in SPLITS:
-        if (folder / split).is_dir() and split not in joined.shards:
+        if (folder / split).is_dir() and split not in assembled.shards:
             (folder / split).rmdir()
     _write_table(
         folder / EXCLUDED,
         EXCLUDED_COLUMNS,
-        ((item.id, item.reason, "yes" if item.expected else "no") for item in joined.excluded),
+        ((item.id, item.reason, "yes" if item.expected else "no") for item in assembled.excluded),
     )
-    lost = sorted(joined.unmapped.items(), key=by_count)
-    rows = ((about, word, count, why) for (about, word, why), count in lost)
+    unmapped = sorted(assembled.unmapped.items(), key=by_count)
+    rows = ((about, word, count, why) for (about, word, why), count in unmapped)
     _write_table(folder / UNMAPPED, ("field", "word", "count", "why"), rows)
-    if joined.shown:
-        images = [decode(radiograph.image) for radiograph in joined.shown]
-        captions = [caption(radiograph) for radiograph in joined.shown]
+    if assembled.on_sheet:
+        images = [decode(radiograph.image) for radiograph in assembled.on_sheet]
+        captions = [caption(radiograph) for radiograph in assembled.on_sheet]
         sheet = contact_sheet(images, captions, _SHEET_COLUMNS)
         write_file(folder / CONTACT_SHEET, encode_png(sheet))
-    seal(
+    finalize_dataset(
         folder,
         name=work.target.name,
-        shards=joined.shards,
-        tallies=joined.tallies,
-        excluded=joined.reasons(),
+        shards=assembled.shards,
+        counts=assembled.counts,
+        excluded=assembled.reasons(),
         licenses=[asdict(item) for item in licenses],
         provenance=provenance,
         preparation=preparation,
         patients=patients,
-        text_lengths=describe_lengths(joined.lengths),
+        text_lengths=describe_lengths(assembled.lengths),
     )
 
 
 def describe_lengths(lengths: TokenCounts) -> dict[str, dict[str, int]]:
-    """Of each section: the texts, their median and greatest length, and how many are too long."""
+    """By section: number of texts, their median and greatest length, and how many are too long."""
     described = {}
     for section, counts in sorted(lengths.items()):
-        tally = TokenLengths(counts=counts)
+        section_lengths = TokenLengths(counts=counts)
         described[section] = {
-            "texts": tally.texts,
-            "median": tally.quantile(0.5),
+            "texts": section_lengths.texts,
+            "median": section_lengths.quantile(0.5),
             "longest": max(counts),
-            "limit": tally.limit,
-            "beyond": tally.beyond,
+            "limit": section_lengths.limit,
+            "beyond": section_lengths.beyond,
         }
     return described
 
 
 def by_count(item: tuple[Unmapped, int]) -> tuple[int, Unmapped]:
-    """Sorts words by their count, the commonest first."""
+    """Sort key of words: the most frequent first."""
     return -item[1], item[0]
 
 
@@ -188,13 +192,13 @@ def _identities(shards: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
 
 
 def caption(radiograph: Radiograph) -> str:
-    """The view, and what is there or may be; where nothing is, what is not."""
-    said = {"present": "", "uncertain": "possible ", "absent": "no "}
-    words: dict[str, list[str]] = {state: [] for state in said}
+    """View and findings present or uncertain; if there are none, the absent ones."""
+    prefixes = {"present": "", "uncertain": "possible ", "absent": "no "}
+    words: dict[str, list[str]] = {state: [] for state in prefixes}
     for finding in radiograph.findings:
-        words[finding.state].append(said[finding.state] + _words(finding))
-    told = [*words["present"], *words["uncertain"]] or words["absent"]
-    return f"{radiograph.view or 'view unknown'}: {', '.join(told) or 'nothing said'}"
+        words[finding.state].append(prefixes[finding.state] + _words(finding))
+    findings = [*words["present"], *words["uncertain"]] or words["absent"]
+    return f"{radiograph.view or 'view unknown'}: {', '.join(findings) or 'no findings given'}"
 
 
 def _words(finding: Finding) -> str:

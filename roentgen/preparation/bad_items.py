@@ -1,4 +1,4 @@
-"""How many bad items a run may have, and why they are bad."""
+"""Limit of bad items, and their reasons by kind."""
 
 import re
 from collections import Counter
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from roentgen.corpora.reader import CorpusPlan, Exclusion
 from roentgen.errors import InputError
 
-# What differs from item to item where the reason is the same: its file's name at the beginning;
-# further on a path, a patient, a number of bytes.
+# Parts of a reason that differ from item to item: the file name at its beginning; a path, a
+# patient or a number of bytes further on.
 _FILE = re.compile(r"^[^\s/]+\.\w+(?=:? )")
 _OTHERS = re.compile(
     r"(?<=^cannot read image ).+(?=: )|(?<=^path )'.*'(?= leads)|(?<=patient )'[^']*'"
@@ -17,11 +17,11 @@ _OTHERS = re.compile(
 
 
 class Reasons:
-    """Counts reasons by their kind, which leaves out what only one item has."""
+    """Counts of reasons by kind: without the parts that differ from item to item."""
 
     def __init__(self, reasons: Iterable[str] = ()) -> None:
         self._counts: Counter[str] = Counter()
-        self._reasons: dict[str, str] = {}  # of a kind: the reason, while all are the same
+        self._reasons: dict[str, str] = {}  # by kind: the reason, while it is the same for all
         self.add(reasons)
 
     def add(self, reasons: Iterable[str]) -> None:
@@ -33,19 +33,18 @@ class Reasons:
                 self._reasons[kind] = kind
 
     def counts(self) -> Counter[str]:
-        """How often each kind is met; where it is always the same reason, in full."""
+        """Counts by kind; a kind with a single reason is given in full."""
         return Counter({self._reasons[kind]: n for kind, n in self._counts.items()})
 
     def total(self) -> int:
-        """How many were counted."""
+        """Number of reasons counted."""
         return self._counts.total()
 
 
 class BadItems:
-    """Counts bad items by reason, and ends the run when there are too many.
+    """Counts bad items by reason and ends the run when there are too many.
 
-    Whether a run fails depends on all its items, not on the order in which they are made: those
-    counted so far can only become more.
+    Whether a run fails depends on all its items, not on their order: the count can only grow.
     """
 
     def __init__(self, share: float, plan: CorpusPlan) -> None:
@@ -55,11 +54,11 @@ class BadItems:
         self.all = len(plan.items) + self.reasons.total()
 
     def add(self, excluded: Iterable[Exclusion]) -> None:
-        """Count those that the configuration did not ask for."""
+        """Count those that the configuration does not expect."""
         self.reasons.add(item.reason for item in excluded if not item.expected)
 
-    def commonest(self) -> str:
-        """The commonest reasons, "" if there is none."""
+    def most_frequent(self) -> str:
+        """The most frequent reasons, "" if there is none."""
         return "; ".join(f"{text} ({n})" for text, n in self.reasons.counts().most_common(3))
 
     def check(self) -> None:
@@ -68,5 +67,5 @@ class BadItems:
         if bad > self.share * self.all:
             raise InputError(
                 f"{bad} of {self.all} items are bad, more than max_bad_share={self.share:g}; "
-                f"the commonest reasons: {self.commonest()}"
+                f"the most frequent reasons: {self.most_frequent()}"
             )

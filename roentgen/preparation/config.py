@@ -1,4 +1,4 @@
-"""Which corpus is prepared, and how: the configuration of `roentgen.prepare`."""
+"""Settings of `roentgen.prepare`, and the readers of all corpora."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,9 +56,9 @@ class PrepareConfig:
     size: int
     """Width and height of the images in pixels."""
     fit: Fit = "pad"
-    """"pad" keeps the whole image, centred on black; "crop" keeps its centred square."""
+    """"pad" keeps all of the image, centered on black; "crop" keeps its center square."""
     seed: int = 0
-    """Decides the split of each patient, and the patients of a phantom."""
+    """Seed of the split of each patient, and of the phantoms."""
     workers: int | None = None
     """Processes to work with; null: one a core. The result does not depend on it."""
     max_bad_share: float = 0.05
@@ -70,15 +70,15 @@ class PrepareConfig:
     same_splits_as: tuple[Path, ...] = ()
     """Datasets that must not have a patient of the same source in another split."""
     reports: ReportRules | None = None
-    """What is done to reports; null: they stay as the corpus has them."""
+    """Processing of the reports; null: none."""
     filter: RadiographFilter | None = None
     """Which radiographs enter the dataset, after that; the others are listed in excluded.csv."""
     phantom: PhantomConfig | None = None
-    """Corpus: drawn phantoms."""
+    """Corpus: phantoms, simulated when they are read."""
     table: TableConfig | None = None
     """Corpus: a table of image paths."""
     mimic_cxr: MimicCxrConfig | None = None
-    """Corpus: MIMIC-CXR's DICOM films."""
+    """Corpus: MIMIC-CXR, the DICOM release."""
     mimic_cxr_jpg: MimicCxrJpgConfig | None = None
     """Corpus: MIMIC-CXR-JPG."""
     chexpert: ChexpertConfig | None = None
@@ -98,7 +98,7 @@ class PrepareConfig:
     candid_ptx: CandidPtxConfig | None = None
     """Corpus: CANDID-PTX."""
     drr_rate: DrrRateConfig | None = None
-    """Corpus: DRR-RATE, films computed from CT."""
+    """Corpus: DRR-RATE, radiographs computed from CT."""
     image_folder: ImageFolderConfig | None = None
     """Corpus: Hugging Face's image folder."""
 
@@ -123,8 +123,8 @@ class PrepareConfig:
         corpus = reader.section
         settings = getattr(self, corpus)
         assert self.split is not None
-        made = reader(settings, self.split, self.size, self.fit, self.seed)
-        if rules.section is not None and not made.gives_section(rules.section):
+        instance = reader(settings, self.split, self.size, self.fit, self.seed)
+        if rules.section is not None and not instance.gives_section(rules.section):
             raise InputError(
                 f"{name} needs the report section {rules.section!r}, which {corpus} does not give: "
                 f"{reader.report_remedy()}, or set another filter"

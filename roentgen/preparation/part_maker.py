@@ -1,8 +1,8 @@
-"""A corpus's items made into parts, in an order that lets many processes and machines share them.
+"""Maker of the parts of a corpus, in an order that processes and machines share.
 
-Every rank makes its own parts first (number modulo ranks), then those of the others that are still
-missing, from the end: a slow or dead rank holds up nobody. Two that make the same part write the
-same bytes, and the second changes nothing.
+Each rank makes its own parts first (number modulo ranks), then those of the others that are still
+missing, from the end: a slow or dead rank delays no other. Two ranks that make the same part write
+the same bytes, and the second changes nothing.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ from roentgen.preparation.part_record import (
     PreparedPart,
     TokenCounts,
 )
-from roentgen.preparation.postprocess import Finish
+from roentgen.preparation.postprocess import Postprocessing
 from roentgen.record.radiograph import Radiograph
 
-READING = "item"  # a file that says which item of which part is being read
-_DEADLY = "reading it ended the process: memory ran out, or its decoder cannot bear it"
+READING = "item"  # file with the part and place of the item that is being read
+_DEADLY = "reading it ended the process: memory ran out, or its decoder crashed"
 
 
 class Job(NamedTuple):
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
     number: int
     items: Sequence[Any]
-    shown: frozenset[int]  # places of the contact sheet among the items
+    on_sheet: frozenset[int]  # places of the contact sheet among the items
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +47,27 @@ class PartMaker:
 
     work: PreparationFolder
     reader: CorpusReader
-    finish: Finish
+    postprocess: Postprocessing
     deadly: frozenset[str] = frozenset()  # ids of items that end the process that reads them
     stop: c_byte | None = None  # 1 when the run ends early
 
-    def make(self, number: int, items: Sequence[Any], shown: frozenset[int]) -> PreparedPart | None:
-        """One part; None if somebody else has made it. `shown`: places of the contact sheet.
+    def make(
+        self, number: int, items: Sequence[Any], on_sheet: frozenset[int]
+    ) -> PreparedPart | None:
+        """One part; None if another rank has made it. `on_sheet`: places of the contact sheet.
 
         The shards are renamed and the record written once all of them are on the disk.
         """
-        return self.work.make(number, lambda making: self._write(making, number, items, shown))
+        return self.work.make(number, lambda making: self._write(making, number, items, on_sheet))
 
     def _write(
-        self, folder: Path, number: int, items: Sequence[Any], shown: frozenset[int]
+        self, folder: Path, number: int, items: Sequence[Any], on_sheet: frozenset[int]
     ) -> PreparedPart:
         excluded: list[Exclusion] = []
         unmapped: Counter[Unmapped] = Counter()
         places: list[tuple[str, int]] = []
         lengths: TokenCounts = {}
-        due = 0  # for the contact sheet: who is excluded hands the place on
+        due = 0  # places of the contact sheet: an excluded item passes its place on
         with ExitStack() as stack:
             writers: dict[str, ShardWriter] = {}
             reading = stack.enter_context((folder / READING).open("wb", buffering=0))
@@ -76,7 +78,7 @@ class PartMaker:
                 read = self.read(item, excluded)
                 unmapped.update(one for one in read if isinstance(one, Unmapped))
                 radiographs = [one for one in read if isinstance(one, Radiograph)]
-                due += place in shown
+                due += place in on_sheet
                 for at, radiograph in enumerate(radiographs):
                     split = radiograph.split
                     assert split in SPLITS, split
@@ -84,10 +86,10 @@ class PartMaker:
                         writer = ShardWriter(folder / f"{split}.arrow")
                         writers[split] = stack.enter_context(writer)
                     if due and at == place % len(radiographs):
-                        places.append((split, writers[split].tally.rows))
+                        places.append((split, writers[split].counts.rows))
                         due -= 1
                     writers[split].add(radiograph)
-                self.finish.count_tokens(radiographs, lengths)
+                self.postprocess.count_tokens(radiographs, lengths)
         shards: dict[str, Shard] = {
             split: Shard.of(writers[split], shard_file(split, number))
             for split in SPLITS
@@ -99,12 +101,12 @@ class PartMaker:
             shards=shards,
             excluded=tuple(excluded),
             unmapped=unmapped,
-            shown=tuple(places),
+            on_sheet=tuple(places),
             lengths=lengths,
         )
 
     def read(self, item: Any, excluded: list[Exclusion]) -> list[Radiograph | Unmapped]:
-        """What comes in of an item; the other radiographs go to `excluded`."""
+        """The accepted radiographs of an item; the others go to `excluded`."""
         if item_id(item) in self.deadly:
             excluded.append(Exclusion(id=item_id(item), reason=_DEADLY))
             return []
@@ -114,7 +116,7 @@ class PartMaker:
             expected = isinstance(error, UnwantedError)
             excluded.append(Exclusion(id=item_id(item), reason=str(error), expected=expected))
             return []
-        finished = [self.finish(one) if isinstance(one, Radiograph) else one for one in read]
+        finished = [self.postprocess(one) if isinstance(one, Radiograph) else one for one in read]
         excluded += [one for one in finished if isinstance(one, Exclusion)]
         return [one for one in finished if not isinstance(one, Exclusion)]
 
@@ -125,21 +127,21 @@ def item_id(item: Any) -> str:
 
 
 def missing_parts(
-    work: PreparationFolder, items: Sequence[Any], shown: frozenset[int], rank: int, ranks: int
+    work: PreparationFolder, items: Sequence[Any], on_sheet: frozenset[int], rank: int, ranks: int
 ) -> Iterator[Job]:
     """The parts that are not there yet when their turn comes, in a rank's order."""
     for number in order_of_parts(count_parts(len(items)), rank, ranks):
         if not work.record_path(number).exists():
             first = number * PART_ITEMS
             mine = range(first, min(first + PART_ITEMS, len(items)))
-            places = frozenset(place - first for place in shown if place in mine)
+            places = frozenset(place - first for place in on_sheet if place in mine)
             yield Job(number, items[mine.start : mine.stop], places)
 
 
 def by_split(plan: CorpusPlan) -> CorpusPlan:
     """The plan with its items in the order of their splits, where they name them.
 
-    So most parts are of one split, and a small split does not lie in many small shards.
+    So most parts are of one split, and a small split is not spread over many small shards.
     """
     order: dict[Any, int] = {split: place for place, split in enumerate(SPLITS)}
     items = sorted(plan.items, key=lambda item: order.get(getattr(item, "split", None), 0))
@@ -147,7 +149,7 @@ def by_split(plan: CorpusPlan) -> CorpusPlan:
 
 
 def fingerprint_of_plan(plan: CorpusPlan) -> str:
-    """Hexadecimal digits that stand for all items and what was excluded."""
+    """Hexadecimal digits that identify all items and exclusions."""
     digest = hashlib.sha256()
     for values in (plan.items, plan.excluded, sorted(plan.unmapped.items())):
         for value in values:
@@ -157,5 +159,5 @@ def fingerprint_of_plan(plan: CorpusPlan) -> str:
 
 
 def count_parts(items: int) -> int:
-    """Into how many parts so many items are cut."""
+    """The number of parts of so many items."""
     return -(-items // PART_ITEMS)

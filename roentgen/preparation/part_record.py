@@ -1,4 +1,4 @@
-"""The parts of a preparation: what their records tell beside the shards."""
+"""Records of the parts of a preparation: what they hold beside the shards."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ class PreparedPart(Part):
     """The record of a finished part of a corpus."""
 
     excluded: tuple[Exclusion, ...] = ()
-    unmapped: Mapping[Unmapped, int] = field(default_factory=dict)  # what only the images told
-    shown: tuple[tuple[str, int], ...] = ()  # (split, row) of what goes on the contact sheet
+    unmapped: Mapping[Unmapped, int] = field(default_factory=dict)  # of the image files
+    on_sheet: tuple[tuple[str, int], ...] = ()  # (split, row) of images of the contact sheet
     lengths: TokenCounts = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class PreparedPart(Part):
         return super().to_json() | {
             "excluded": [[item.id, item.reason, item.expected] for item in self.excluded],
             "unmapped": [[*lost, count] for lost, count in self.unmapped.items()],
-            "shown": [list(place) for place in self.shown],
+            "on_sheet": [list(place) for place in self.on_sheet],
             "lengths": {name: sorted(counts.items()) for name, counts in self.lengths.items()},
         }
 
@@ -42,7 +42,7 @@ class PreparedPart(Part):
                 Exclusion(id=i, reason=r, expected=e) for i, r, e in plain["excluded"]
             ),
             "unmapped": {Unmapped(f, word, why): n for f, word, why, n in plain["unmapped"]},
-            "shown": tuple((split, row) for split, row in plain["shown"]),
+            "on_sheet": tuple((split, row) for split, row in plain["on_sheet"]),
             "lengths": {name: Counter(dict(counts)) for name, counts in plain["lengths"].items()},
         }
 
@@ -51,13 +51,13 @@ PreparationFolder = WorkFolder[PreparedPart]
 
 
 def preparation_folder(target: Path, rank: int = 0) -> PreparationFolder:
-    """Where an output is prepared."""
+    """The work folder of an output."""
     return WorkFolder(target, PreparedPart, rank)
 
 
 def drop_bad(work: PreparationFolder) -> None:
-    """Forget the parts with bad items: they may be mended before the next run."""
+    """Drop the parts with bad items: they may be repaired before the next run."""
     for number in work.finished():
-        with suppress(InputError):  # another rank does the same
+        with suppress(InputError):  # another rank drops it too
             if any(not item.expected for item in work.read(number).excluded):
                 work.record_path(number).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is done to every radiograph after its corpus's reader, as the configuration says."""
+"""Postprocessing of every radiograph after its corpus's reader: report cleaning, labels, filter."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from roentgen.weights import TINY
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRules:
-    """What is done to reports."""
+    """Processing of the reports."""
 
     clean: bool = True
     """Join broken lines, drop list numbers and what de-identification left."""
@@ -29,16 +29,16 @@ class ReportRules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finish:
-    """Finishes a radiograph, or says why it is excluded."""
+class Postprocessing:
+    """Processes the report of a radiograph and filters it."""
 
     reports: ReportRules | None = None
-    keep: RadiographFilter | None = None
+    filter: RadiographFilter | None = None
 
     def __call__(self, radiograph: Radiograph) -> Radiograph | Exclusion:
-        """The finished radiograph, or why the configuration does not want it."""
+        """The processed radiograph, or why the filter excludes it."""
         radiograph = self._with_report(radiograph)
-        reason = self.keep.exclusion_reason(radiograph, token_length) if self.keep else None
+        reason = self.filter.exclusion_reason(radiograph, token_length) if self.filter else None
         if reason is not None:
             return Exclusion(id=radiograph.id, reason=reason, expected=True)
         return radiograph
@@ -65,8 +65,8 @@ class Finish:
         if rules.clean:
             sections = {name: clean_section(text) for name, text in sections.items()}
         if rules.drop_prior:  # the comparison names the earlier study: that is what it is for
-            told = {name for name in sections if name != "comparison"}
-            sections |= {name: without_prior_comparisons(sections[name]) for name in told}
+            others = {name for name in sections if name != "comparison"}
+            sections |= {name: without_prior_comparisons(sections[name]) for name in others}
         return Report(**{name: text or None for name, text in sections.items()})
 
     def count_tokens(self, radiographs: Sequence[Radiograph], lengths: TokenCounts) -> None:

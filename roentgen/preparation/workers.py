@@ -1,6 +1,6 @@
-"""Worker processes that make parts. One may die: what it read is then told apart and excluded.
+"""Worker processes that make parts. If one dies, the item it was reading is found and excluded.
 
-The kernel ends a process when memory runs out, and a damaged file may bring down its decoder.
+The kernel kills a process when memory runs out, and a damaged file may crash its decoder.
 """
 
 import multiprocessing
@@ -22,29 +22,29 @@ from roentgen.preparation.part_record import PreparationFolder, PreparedPart
 
 _AHEAD = 2  # parts a process may have before it
 _IMPORTED_ONCE = ["roentgen.config", "roentgen.preparation.config", "roentgen.preparation.assemble"]
-_DEADLY = 16  # items that may end a process; so many more likely have no memory left at all
+_DEADLY = 16  # items that may end a process; more likely mean that there is no memory at all
 
 
 def make_parts(
     maker: PartMaker,
     items: Sequence[Any],
-    shown: frozenset[int],
+    on_sheet: frozenset[int],
     *,
     workers: int,
     rank: int = 0,
     ranks: int = 1,
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> Generator[PreparedPart, None, None]:
     """The parts that this rank makes, as they are finished; afterwards none is missing.
 
     One worker is this process itself. When one of several dies, each item that was being read is
     read once more, alone in a process: those that end it too are excluded. If none does, half as
-    many workers go on, so that each has more memory. `tell` is given a line about it. Raises
+    many workers continue, so that each has more memory. `report` gets a line about it. Raises
     InputError when neither helps.
     """
 
     def jobs() -> Iterator[Job]:
-        return missing_parts(maker.work, items, shown, rank, ranks)
+        return missing_parts(maker.work, items, on_sheet, rank, ranks)
 
     if workers == 1:
         for job in jobs():
@@ -60,15 +60,15 @@ def make_parts(
             maker = replace(maker, deadly=maker.deadly | deadly)
             if deadly and len(maker.deadly) <= _DEADLY:
                 names = ", ".join(sorted(deadly))
-                tell(f"a worker process died, and again when it read {names} alone: excluded")
+                report(f"a worker process died, and again when it read {names} alone: excluded")
             elif not deadly and workers > 1:
                 workers //= 2
-                tell(f"a worker process died, perhaps for want of memory: {workers} go on")
+                report(f"a worker process died, perhaps out of memory: {workers} continue")
             else:
                 names = ", ".join(sorted(map(item_id, death.reading)))
                 raise InputError(
-                    f"worker processes die, lastly one of those that read {names or 'nothing'}: "
-                    "free memory or set workers lower, and start again to go on"
+                    f"worker processes die, the last one while reading {names or 'nothing'}: "
+                    "free memory or set workers lower, and start again to resume"
                 ) from None
         else:
             return
@@ -98,7 +98,7 @@ def _by_workers(
     with _processes(maker, workers) as pool:
         try:
             for job in jobs:
-                with _ctrl_c_held_back():
+                with _blocked_sigint():
                     sent[pool.submit(_make, *job)] = job
                 if len(sent) >= workers * _AHEAD:
                     yield from finished()
@@ -122,10 +122,10 @@ def _take_reading(work: PreparationFolder, jobs: Iterable[Job]) -> list[Any]:
 
 
 def _is_deadly(maker: PartMaker, item: Any) -> bool:
-    """Whether the process that reads an item, and nothing else, dies."""
+    """Whether a process that reads only this item dies."""
     with _processes(maker, 1) as pool:
         try:
-            with _ctrl_c_held_back():
+            with _blocked_sigint():
                 future = pool.submit(_read, item)
             future.result()
         except BrokenProcessPool:
@@ -135,10 +135,10 @@ def _is_deadly(maker: PartMaker, item: Any) -> bool:
 
 @contextmanager
 def _processes(maker: PartMaker, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """So many worker processes; at the end they leave what they do and are waited for."""
+    """A pool of worker processes; at the end they stop at the next item and are waited for."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED_ONCE)
-    # Not an Event: its lock stays locked when a process dies while it asks.
+    # Not an Event: its lock stays locked when a process dies while it checks.
     stop = context.RawValue("b", 0)
     maker = replace(maker, stop=stop)
     pool = ProcessPoolExecutor(
@@ -152,8 +152,8 @@ def _processes(maker: PartMaker, workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Processes started here never see Ctrl-C, which a terminal sends to all: the parent does."""
+def _blocked_sigint() -> Iterator[None]:
+    """Processes started here never get Ctrl-C, which a terminal sends to all; the parent does."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -161,7 +161,7 @@ def _ctrl_c_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_maker: PartMaker | None = None  # a worker process's: sent once, not with every part
+_maker: PartMaker | None = None  # in a worker process: sent once, not with every part
 
 
 def _start_worker(maker: PartMaker) -> None:
@@ -170,9 +170,9 @@ def _start_worker(maker: PartMaker) -> None:
     _die_with_parent()
 
 
-def _make(number: int, items: Sequence[Any], shown: frozenset[int]) -> PreparedPart | None:
+def _make(number: int, items: Sequence[Any], on_sheet: frozenset[int]) -> PreparedPart | None:
     assert _maker is not None
-    return _maker.make(number, items, shown)
+    return _maker.make(number, items, on_sheet)
 
 
 def _read(item: Any) -> None:
@@ -181,7 +181,7 @@ def _read(item: Any) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed program leaves no worker behind: a worker waits for its queue for ever otherwise."""
+    """End this worker when its parent is killed: otherwise it waits for its queue forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, RadiographDataset
 from roentgen.dataset.image_set import ImageSet
-from roentgen.dataset.shards import Tally
+from roentgen.dataset.shards import RadiographCounts
 from roentgen.record.radiograph import Radiograph
 from sample.exports.serialization import open_csv
 
@@ -35,7 +35,7 @@ class ExportSource:
         self.images = ImageSet.of(*map(dataset.split, splits))
         self._folder, self._refusal = folder, exclusion_reason
         self._identities = Identities()
-        self.tallies: dict[str, Tally] = {}
+        self.counts: dict[str, RadiographCounts] = {}
         self.excluded: Counter[str] = Counter()  # by reason
         self.notes: list[str] = []  # messages of a format to the user
         self.models: Counter[str | None] = Counter()  # None: radiographs that are not synthetic
@@ -57,7 +57,7 @@ class ExportSource:
                 bar.update()
 
     def _count(self, radiograph: Radiograph) -> None:
-        self.tallies.setdefault(radiograph.split, Tally()).add(radiograph)
+        self.counts.setdefault(radiograph.split, RadiographCounts()).add(radiograph)
         self._identities.add(radiograph.id, radiograph.patient_id, radiograph.split)
         self.models[radiograph.synthesis.model if radiograph.synthesis else None] += 1
 

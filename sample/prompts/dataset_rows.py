@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
-from roentgen.dataset.structure_masks import check_structures, structures_shown
+from roentgen.dataset.structure_masks import annotated_structures, check_structures
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow, row_from_radiograph
 from roentgen.preparation.prompt_sources import check_prompt_sources
@@ -38,7 +38,7 @@ def rows_from_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Itera
     if source.structures is not None:
         counts = dataset.manifest["counts"][source.split]
         check_structures(counts, source.structures, str(source.folder), source.split)
-    structures_of = structures_shown(split)
+    structures_of = annotated_structures(split)
     found = (structures_of(row) for row in range(len(split)))
     have = (bool(names & wanted if wanted else names) for names in found)
     with_masks = np.fromiter(have, dtype=np.bool_, count=len(split))

@@ -106,7 +106,7 @@ def test_captions_say_what_is_there_may_be_or_is_not() -> None:
         (effusion, doubt, absent): "AP: small left Pleural Effusion, possible Pneumonia",
         (doubt, absent): "AP: possible Pneumonia",
         (absent,): "AP: no Edema",
-        (): "AP: nothing said",
+        (): "AP: no findings given",
     }
     for findings, text in said.items():
         radiograph = Radiograph(

@@ -22,7 +22,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.preparation.part_maker import PartMaker
 from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
-from roentgen.preparation.postprocess import Finish
+from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
 from roentgen.record.radiograph import Radiograph
 
@@ -84,7 +84,7 @@ def test_a_killed_worker_costs_no_item(
     run.wait_for_parts(1)
     os.kill(run.workers()[0], signal.SIGKILL)
     told, _ = run.end(0)
-    assert "prepare: a worker process died, perhaps for want of memory: 1 go on" in told
+    assert "prepare: a worker process died, perhaps out of memory: 1 continue" in told
     assert shards_of(tmp_path / "out") == whole
 
 
@@ -131,16 +131,16 @@ def made_of(items: Sequence[Any], tmp_path: Path) -> tuple[list[Exclusion], int,
     told: list[str] = []
     work = preparation_folder(tmp_path / "out")
     reader: Any = SimpleNamespace(read=operator.methodcaller("call"))
-    maker = PartMaker(work=work, reader=reader, finish=Finish())
+    maker = PartMaker(work=work, reader=reader, postprocess=Postprocessing())
     with work.lock():
         work.open({})
-        for _ in make_parts(maker, items, frozenset(), workers=3, tell=told.append):
+        for _ in make_parts(maker, items, frozenset(), workers=3, report=told.append):
             pass
         done = [work.read(number) for number in sorted(work.finished())]
         assert not list(work.making.iterdir())
         work.remove()
     excluded = [item for part in done for item in part.excluded]
-    return excluded, sum(s.tally.rows for part in done for s in part.shards.values()), told
+    return excluded, sum(s.counts.rows for part in done for s in part.shards.values()), told
 
 
 def radiograph(name: str) -> SimpleNamespace:

@@ -21,7 +21,7 @@ def test_another_corpus_starts_anew_and_says_so(
     corpus, out = make_corpus(tmp_path / "corpus", 2 * PART_ITEMS, 8), tmp_path / "made/out"
     config = load_config(PrepareConfig, [str(corpus), f"--output={out}", "--workers=1"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("roentgen.prepare.join_parts", interrupt)
+        patch.setattr("roentgen.prepare.assemble_parts", interrupt)
         with pytest.raises(KeyboardInterrupt, match="2 finished parts remain"):
             prepare(config)
     with (tmp_path / "corpus/t.csv").open("a") as file:
@@ -29,7 +29,7 @@ def test_another_corpus_starts_anew_and_says_so(
     capsys.readouterr()
     prepare(config)
     told = capsys.readouterr().out
-    assert "thrown away, for it had another corpus: starting anew" in told
+    assert "discarded, for it had another corpus: starting over" in told
     dataset = open_dataset(out)
     ids = {row.id for name in dataset.splits for row in dataset.split(name).without_images()}
     assert ids == {"new", *map(str, range(2 * PART_ITEMS))}

@@ -16,10 +16,10 @@ from torch import Tensor
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
 from roentgen.dataset.structure_masks import (
+    annotated_structures,
     check_structures,
     is_any_known,
     masks_of,
-    structures_shown,
 )
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.manifest import fingerprint_of
@@ -69,7 +69,7 @@ class MaskCondition:
 
     def exclusion(self, split: RadiographSplit) -> Callable[[int, Radiograph], str | None]:
         """Radiographs without any known mask cannot be trained on."""
-        shown = structures_shown(split)
+        shown = annotated_structures(split)
 
         def reason(row: int, radiograph: Radiograph) -> str | None:
             if is_any_known(radiograph, shown(row), self.structures):

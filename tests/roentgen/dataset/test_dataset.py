@@ -224,7 +224,7 @@ def test_what_must_be_unique_is(tmp_path: Path) -> None:
 
 def test_empty_or_absent_things_are_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(InputError, match="'d' would be empty; the commonest reason: broken"),
+        pytest.raises(InputError, match="'d' would be empty; the most frequent reason: broken"),
         DatasetWriter(tmp_path / "d", licenses=[CC0], provenance={}) as writer,
     ):
         writer.exclude("x", "broken")

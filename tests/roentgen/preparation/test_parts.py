@@ -20,7 +20,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.preparation import part_maker as work_module
 from roentgen.preparation.part_maker import PartMaker
 from roentgen.preparation.part_record import PART_ITEMS, PreparedPart, preparation_folder
-from roentgen.preparation.postprocess import Finish, token_length
+from roentgen.preparation.postprocess import Postprocessing, token_length
 from roentgen.preparation.workers import make_parts
 from roentgen.prepare import PrepareConfig, make_reader, prepare
 
@@ -146,7 +146,7 @@ def test_another_configuration_starts_anew_and_says_so(
     capsys.readouterr()
     run_here(table, out, "--size=10")
     assert made == [0, 1, 2, 3]
-    assert "thrown away, for it had another size: starting anew" in capsys.readouterr().out
+    assert "discarded, for it had another size: starting over" in capsys.readouterr().out
     assert open_dataset(out).manifest["preparation"]["size"] == 10
 
 
@@ -160,7 +160,7 @@ def test_damaged_parts_are_made_again(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         interrupt(patch, 4, KeyboardInterrupt())
-        patch.setattr("roentgen.prepare.join_parts", lambda *_: sys.exit(1))
+        patch.setattr("roentgen.prepare.assemble_parts", lambda *_: sys.exit(1))
         with pytest.raises(SystemExit):
             run_here(table, out)
     work = preparation_folder(out)
@@ -198,7 +198,7 @@ def test_a_rank_makes_what_dead_ranks_left(table: Path, tmp_path: Path) -> None:
     reader = make_reader(config)
     items = reader.plan()[0]
     work = preparation_folder(config.output)
-    maker = PartMaker(work=work, reader=reader, finish=Finish())
+    maker = PartMaker(work=work, reader=reader, postprocess=Postprocessing())
     with work.lock():
         work.open({"test": 1})
         numbers = [p.number for p in make_parts(maker, items, frozenset(), workers=1, ranks=3)]
