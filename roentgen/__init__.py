@@ -15,11 +15,13 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "DatasetWriter": "roentgen.dataset.dataset",
     "Finding": "roentgen.record.findings",
+    "Generator": "roentgen.generation.generator",
     "InputError": "roentgen.errors",
     "PromptStyle": "roentgen.prompts.grammar",
     "Radiograph": "roentgen.record.radiograph",
     "RadiographTensors": "roentgen.vision.radiograph_tensors",
     "Report": "roentgen.record.radiograph",
+    "SamplerSettings": "roentgen.diffusion.sampling.sampler",
     "compare_images": "roentgen.comparison",
     "label_report": "roentgen.labelers.rules.rule_labeler",
     "load_extractor": "roentgen.vision.features.extractor",

@@ -23,6 +23,7 @@ from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint,
 from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError, run_program
+from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.manifest import (
     fingerprint_of,
@@ -44,7 +45,7 @@ from roentgen.vision.features.network import Extractor
 from sample.benchmark.bench_table import BenchRow, csv_table, markdown_table, plot
 from sample.benchmark.config import BenchConfig
 from sample.benchmark.prompt_agreement import prompt_agreement
-from sample.generator import Generator
+from sample.plan import plan_for
 from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"
@@ -159,7 +160,7 @@ def unet_gflop(sampler: Sampler, image: PlannedImage) -> float:
 
 def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     generator = Generator(config.model, config.sampler, seed=config.seed)
-    images = list(generator.plan(PromptsConfig(dataset=config.prompts)))
+    images = list(plan_for(generator, PromptsConfig(dataset=config.prompts)))
     if len(images) < MINIMUM:
         raise InputError(f"{len(images)} prompts are too few for FID: at least {MINIMUM}")
     sources = {r.id: r for r in dataset.split(config.prompts.split).without_images()}

@@ -36,7 +36,9 @@ from roentgen.diffusion.training_record import (
 )
 from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
+from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
+from roentgen.generation.prompt_check import PromptCheck
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined
@@ -46,8 +48,7 @@ from roentgen.record.structures import Masks
 from roentgen.storage import check_free_space, check_output, install_folder, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
-from sample.generator import Generator, PromptCheck
-from sample.plan import PLAN, PlanFile, part_size, plan_images, write_plan
+from sample.plan import PLAN, PlanFile, part_size, plan_for, plan_images, write_plan
 from sample.prompts.dataset_rows import check_source
 
 SHEET = "contact_sheet.png"
@@ -287,7 +288,7 @@ def dry_run(config: GenerateConfig) -> str:
     images = prompts = 0
     last, first = "", list[PlannedImage]()
     tallies: dict[str, dict[str, int]] = {"views": {}, "present": {}}
-    for image in generator.plan(config.prompts):
+    for image in plan_for(generator, config.prompts):
         images += 1
         prompts += image.patient_id != last
         last = image.patient_id

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import Finding
@@ -40,6 +41,12 @@ def plan_images(
         negative_prompt=prompts.negative_prompt,
     )
     return images if prompts.masks is None else _with_transforms(images, prompts.masks)
+
+
+def plan_for(generator: Generator, prompts: PromptsConfig) -> Iterator[PlannedImage]:
+    """The images of a configuration for a generator. Raises InputError for unusable prompts."""
+    images = plan_images(prompts, generator.style, generator.settings, generator.seed)
+    return generator.checked(images)
 
 
 def _with_transforms(images: Iterable[PlannedImage], masks: MaskPrompts) -> Iterator[PlannedImage]:

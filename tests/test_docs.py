@@ -2,11 +2,14 @@
 
 import ast
 import importlib
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -18,6 +21,7 @@ import pytest
 
 from roentgen.config import load_config
 from roentgen.preparation.config import READERS
+from roentgen.prepare import PrepareConfig, prepare
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("roentgen", "train", "sample", "eval")
@@ -331,3 +335,58 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "site/python-api/index.html").read_text(encoding="utf-8")
     assert "float32 (1, H, W) in [-1, 1]" in page  # from a docstring
+
+
+# The wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(
+        ROOT / "roentgen", source / "roentgen", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-w", str(folder), str(source)], check=True)
+    (built,) = folder.glob("roentgen_cxr-*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_is_the_library_alone(wheel: Path) -> None:
+    names = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
+    assert names == {"roentgen"}
+    files = {path for path in (ROOT / "roentgen").rglob("*") if path.is_file()}
+    wanted = {path.relative_to(ROOT) for path in files if path.parent.name != "__pycache__"}
+    assert {path for path in wanted if not (wheel / path).exists()} == set()
+
+
+def test_the_python_api_works_from_the_wheel(
+    wheel: Path, small_model: Path, tmp_path: Path
+) -> None:
+    """The page's code, from top to bottom, with small inputs and no checkout."""
+    for seed, name in ((1, "phantoms"), (2, "synthetic")):
+        overrides = [f"--output={tmp_path}/runs/demo/{name}", f"--seed={seed}", "--size=64"]
+        overrides += ["--phantom.train=4", "--phantom.validate=1", "--phantom.test=1"]
+        prepare(load_config(PrepareConfig, [str(ROOT / "configs/data/demo.yaml"), *overrides]))
+    (tmp_path / "runs/demo/finetune").mkdir()
+    (tmp_path / "runs/demo/finetune/model").symlink_to(small_model)
+    script = "\n".join(blocks(read("docs/python-api.md"), "python"))
+    script += f"\nimport roentgen\nassert roentgen.__file__.startswith({str(wheel)!r})\n"
+    environment = {**os.environ, "PYTHONPATH": str(wheel), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for expected in ("Pleural Effusion present left small", "torch.Size([4, 2, 64, 64])"):
+        assert expected in done.stdout
+    assert len(list(tmp_path.glob("synthetic-*.png"))) == 2

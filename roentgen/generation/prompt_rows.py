@@ -29,6 +29,15 @@ class PromptRow:
     mask_row: int | None = None  # its row in the split that masks are taken from
 
 
+def check_view_in_style(where: str, style: PromptStyle) -> None:
+    """Raise InputError if views are requested at the place `where`, but prompts include none."""
+    if not style.view_token:
+        raise InputError(
+            f"{where} is set, but prompts include no view, by the model's training or by style: "
+            f"remove {where}, or set style.view_token=true"
+        )
+
+
 def rows_from_findings(
     text: str, style: PromptStyle, views: Views, where: str
 ) -> Iterator[PromptRow]:

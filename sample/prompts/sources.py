@@ -5,7 +5,13 @@ from dataclasses import replace
 
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.errors import InputError
-from roentgen.generation.prompt_rows import PromptRow, Views, rows_from_findings, rows_from_text
+from roentgen.generation.prompt_rows import (
+    PromptRow,
+    Views,
+    check_view_in_style,
+    rows_from_findings,
+    rows_from_text,
+)
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.views import parse_view
 from sample.prompts.config import PromptsConfig, TablePrompts
@@ -17,12 +23,9 @@ def rows_from_config(prompts: PromptsConfig, style: PromptStyle, seed: int) -> I
     """The rows of a configuration; `seed` draws the sample for a dataset's `limit`."""
     views: Views = prompts.views or (None,)
     column = prompts.table.view_column if prompts.table else None
-    if (prompts.views or column) and not style.view_token:
+    if prompts.views or column:
         where = "prompts.views" if prompts.views else "prompts.table.view_column"
-        raise InputError(
-            f"{where} is set, but prompts include no view, by the model's training or by style: "
-            f"remove {where}, or set style.view_token=true"
-        )
+        check_view_in_style(where, style)
     if prompts.findings is not None:
         for number, text in enumerate(prompts.findings):
             yield from rows_from_findings(text, style, views, f"prompts.findings[{number}]")

@@ -24,12 +24,12 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import SINGLE_PROCESS, Launch
 from roentgen.errors import InputError
+from roentgen.generation.generator import Generator
 from roentgen.generation.image_conditions import ConditionSource
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
 from sample.condition_sources import condition_sources
-from sample.generator import Generator
 from sample.plan import PLAN, PlanFile
 from sample.prompts.config import PromptsConfig
 from sample.screening.config import ScreenConfig

@@ -23,8 +23,11 @@ from roentgen.comparison import (
     open_images,
 )
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
-from roentgen.imaging.images import encode_png
+from roentgen.generation.generator import Generator
+from roentgen.generation.prompt_rows import PromptRow
+from roentgen.imaging.images import decode, encode_png
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import FINDING_NAMES, Finding
@@ -34,6 +37,7 @@ from roentgen.vision.radiograph_tensors import RadiographTensors
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64
+SETTINGS = SamplerSettings(scheduler="DDIM", steps=2, batch_size=2)
 
 
 def pixels_of(seed: int, size: int = SIZE) -> np.ndarray:
@@ -177,3 +181,27 @@ def test_images_that_do_not_compare_are_refused(tmp_path: Path) -> None:
 def test_an_open_dataset_gives_records(tmp_path: Path) -> None:
     split = open_dataset(save_dataset(tmp_path / "dataset", range(4))).split("train")
     assert split[1].findings[0].side == "left"
+
+
+def test_a_generator_plans_and_draws(small_model: Path) -> None:
+    generator = Generator(str(small_model), SETTINGS, seed=3)
+    drawn = list(generator("left nodule", "edema", count=2))
+    assert [r.findings[0].name for r in drawn] == ["Lung Lesion"] * 2 + ["Edema"] * 2
+    rows = (PromptRow(prompt="left nodule"), PromptRow(prompt="edema"))
+    planned = list(generator.plan(rows, count=2))
+    assert [r.id for r in drawn] == [image.id for image in planned]
+    again = [r.image for r in generator.draw(planned)]
+    assert [decode(r.image).tolist() for r in drawn] == [decode(image).tolist() for image in again]
+
+
+def test_a_generator_refuses_what_it_cannot_draw(small_model: Path) -> None:
+    generator = Generator(str(small_model), SETTINGS)
+    with pytest.raises(InputError, match="no findings are given"):
+        generator()
+    with pytest.raises(InputError, match="count is 0: at least 1"):
+        generator("edema", count=0)
+    with pytest.raises(InputError, match=r"findings\[1\]: unknown word 'fever'"):
+        list(generator("edema", "fever"))
+    untold = Generator(str(small_model), style=PromptStyle(view_token=False))
+    with pytest.raises(InputError, match="views is set, but prompts include no view"):
+        untold("edema", views=("PA",))

@@ -14,6 +14,7 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.generation.generator import Generator
 from roentgen.imaging.images import decode
 from roentgen.manifest import read_manifest
 from roentgen.metrics.classification.auroc import auroc
@@ -26,7 +27,7 @@ from sample.bench import bench
 from sample.benchmark.bench_table import BenchRow
 from sample.benchmark.config import BenchConfig, Grid
 from sample.benchmark.prompt_agreement import prompt_agreement
-from sample.generator import Generator
+from sample.plan import plan_for
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 # diffusers' solvers hand a tensor to np.array.
@@ -83,7 +84,7 @@ def test_fid_of_a_row_is_that_of_its_images(config: BenchConfig, rows: list[Benc
     """Drawn once more by the generator that sets are made with."""
     settings = replace(config.sampler, scheduler="UniPC", steps=2)
     generator = Generator(config.model, settings)
-    planned = generator.plan(PromptsConfig(dataset=config.prompts))
+    planned = plan_for(generator, PromptsConfig(dataset=config.prompts))
     generated = np.stack([decode(radiograph.image) for radiograph in generator.draw(planned)])
     dataset = open_dataset(config.prompts.folder)
     held_out, floor = (

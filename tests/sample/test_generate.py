@@ -30,6 +30,7 @@ from roentgen.diffusion.training_record import (
     trained_style,
 )
 from roentgen.errors import InputError
+from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import PromptStyle
@@ -37,7 +38,6 @@ from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from sample.config import GenerateConfig
 from sample.generate import generate, main, sheet_choice
-from sample.generator import Generator
 from sample.plan import plan_images
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 

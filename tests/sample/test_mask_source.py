@@ -21,6 +21,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.generation.generator import Generator
 from roentgen.imaging.images import decode
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
@@ -30,10 +31,9 @@ from sample.config import GenerateConfig
 from sample.export import export
 from sample.exports.config import ExportConfig, FolderFormat
 from sample.generate import generate
-from sample.generator import Generator
 from sample.masks.mirroring import swap_sides_in_text
 from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
-from sample.plan import PLAN, PlanFile
+from sample.plan import PLAN, PlanFile, plan_for
 from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.screening.config import ReferenceConfig, ScreenConfig
 from sample.screening.redraw import Redraw
@@ -246,7 +246,7 @@ def test_models_and_datasets_that_do_not_fit_are_refused(
     loud = replace(SETTINGS, conditioning_scale=0.5)
     with pytest.raises(InputError, match="conditioning_scale has no effect without prompts"):
         replace(config, prompts=PromptsConfig(findings=("cardiomegaly",)), sampler=loud)
-    plan = list(Generator(config.model, SETTINGS).plan(config.prompts))
+    plan = list(plan_for(Generator(config.model, SETTINGS), config.prompts))
     with pytest.raises(InputError, match="the plan names masks: say where they are"):
         list(Generator(config.model, SETTINGS).draw(plan))
     sources = condition_sources(config.prompts)

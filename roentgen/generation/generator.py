@@ -1,6 +1,6 @@
 """Generator: from a model folder to radiographs, one at a time, without a file in between.
 
-from sample.generator import Generator
+from roentgen import Generator
 
 generator = Generator("runs/demo/finetune/model")
 for radiograph in generator("cardiomegaly, small left effusion", views=("PA",), count=1000):
@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import load_components
-from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, TooLong
+from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
@@ -26,15 +25,21 @@ from roentgen.generation.image_conditions import (
     ImageMasks,
     merged,
 )
-from roentgen.generation.planned_images import PlannedImage
+from roentgen.generation.planned_images import PlannedImage, images_from_rows
+from roentgen.generation.prompt_check import PromptCheck
+from roentgen.generation.prompt_rows import (
+    PromptRow,
+    Views,
+    check_view_in_style,
+    rows_from_findings,
+)
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import inherit_licenses
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Radiograph, Split, Synthesis
 from roentgen.record.structures import Masks
-from roentgen.record.views import VIEW_TOKENS, View
-from sample.plan import plan_images
-from sample.prompts.config import PromptsConfig
+from roentgen.record.views import View
+from roentgen.setting_checks import require
 
 
 class Generator:
@@ -92,13 +97,33 @@ class Generator:
         InputError for words that the grammar does not know, texts that are too long, and masks that
         the model does not take.
         """
-        planned = self.plan(PromptsConfig(findings=findings, views=views, count=count))
+        require(len(findings) > 0, "no findings are given: give at least one text")
+        require(count > 0, f"count is {count}: at least 1")
+        if views:
+            check_view_in_style("views", self.style)
+        planned = self.plan(self._rows(findings, views or (None,)), count=count)
         return self.draw(planned, None if masks is None else repeat(ImageMasks(masks)))
 
-    def plan(self, prompts: PromptsConfig) -> Iterator[PlannedImage]:
-        """The images of a configuration of prompts. Raises InputError for unusable prompts."""
-        check = PromptCheck(self.components, self.long_prompts)
-        return check(plan_images(prompts, self.style, self.settings, self.seed))
+    def _rows(self, findings: Sequence[str], views: Views) -> Iterator[PromptRow]:
+        for number, text in enumerate(findings):
+            yield from rows_from_findings(text, self.style, views, f"findings[{number}]")
+
+    def plan(
+        self, rows: Iterable[PromptRow], *, count: int = 1, negative_prompt: str | None = None
+    ) -> Iterator[PlannedImage]:
+        """The images of prompt rows, `count` of each that has no count of its own.
+
+        Raises InputError for a prompt that is too long.
+        """
+        return self.checked(
+            images_from_rows(
+                rows, self.settings, self.seed, count=count, negative_prompt=negative_prompt
+            )
+        )
+
+    def checked(self, images: Iterable[PlannedImage]) -> Iterator[PlannedImage]:
+        """The images as they come. Raises InputError for a prompt that is too long."""
+        return PromptCheck(self.components, self.long_prompts)(images)
 
     def draw(
         self, images: Iterable[PlannedImage], masks: Iterable[ImageMasks] | None = None
@@ -174,58 +199,3 @@ class Generator:
             synthesis=synthesis,
             **of_radiograph,
         )
-
-
-class PromptCheck:
-    """Checks every prompt of a plan as it passes: whether the model reads all of it."""
-
-    def __init__(self, components: Components, too_long: TooLong) -> None:
-        self._limit = PromptLimit(components.tokenizer, components.prompt_chunks)
-        self._refuse = too_long == "refuse"
-        vocabulary = components.tokenizer.get_vocab()
-        self._unknown = [token for token in VIEW_TOKENS.values() if token not in vocabulary]
-        self._checked = self._truncated = 0
-        self._unknown_found: set[str] = set()
-
-    def __call__(self, images: Iterable[PlannedImage]) -> Iterator[PlannedImage]:
-        """The images as they come.
-
-        Raises InputError naming the first whose prompt is too long, unless such are truncated.
-        """
-        last = negative = None
-        for image in images:
-            if image.prompt is not last:
-                self._check(image.prompt, image.id)
-                last = image.prompt
-            if image.negative_prompt is not None and image.negative_prompt is not negative:
-                self._check(image.negative_prompt, "negative_prompt")
-                negative = image.negative_prompt
-            yield image
-
-    def _check(self, prompt: str, name: str) -> None:
-        self._checked += 1
-        self._unknown_found.update(token for token in self._unknown if token in prompt)
-        if not self._limit.is_exceeded(prompt):
-            return
-        self._truncated += 1
-        if self._refuse:
-            self._limit.check(
-                [self._limit.count(prompt)],
-                lambda _: name,
-                "shorten it, let `style` include less, or set long_prompts: truncate",
-            )
-
-    def notes(self, model: str) -> list[str]:
-        """Notes on how the model reads the prompts, a line each."""
-        notes = []
-        if self._unknown_found:
-            notes.append(
-                f"the tokenizer of {model} does not know {', '.join(sorted(self._unknown_found))}: "
-                "it reads them as ordinary characters, so the view hardly has an effect"
-            )
-        if self._truncated:
-            notes.append(
-                f"{self._truncated} of {self._checked} prompts were truncated to "
-                f"{self._limit.tokens} tokens"
-            )
-        return notes
