@@ -1,4 +1,4 @@
-"""A program's configuration: a YAML file plus overrides, read strictly into a frozen dataclass."""
+"""Strict reading of a program's configuration, a YAML file plus overrides, into a dataclass."""
 
 import ast
 import difflib
@@ -19,7 +19,7 @@ from roentgen.errors import InputError
 
 T = TypeVar("T")
 
-SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: what YAML may give for it, its name
+SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: allowed types in YAML, description
     bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
@@ -31,10 +31,10 @@ SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: what YAML may give
 def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
     """Read `CONFIG.yaml [--section.key=value ...]` (default: the command line) as a `cls`.
 
-    An override's value is read as YAML: `null`, `[PA, AP]`, `1e-4`; that of a yes-or-no field may
-    be left out, which says true. Dashes may stand for underscores. Raises InputError naming
-    `section.key` for what is unknown, missing or of the wrong type; an InputError raised in a
-    section's `__post_init__` comes through as it is. `--help` prints every field and exits.
+    An override's value is read as YAML: `null`, `[PA, AP]`, `1e-4`; a boolean flag without a value
+    is true. Dashes may replace underscores. Raises InputError naming `section.key` for an unknown
+    key, a missing value or a wrong type; an InputError raised in a section's `__post_init__` is
+    passed on unchanged. `--help` prints every field and exits.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if "--help" in arguments or "-h" in arguments:
@@ -48,12 +48,12 @@ def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
 
 
 def config_from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
-    """A `cls` of plain values, such as `config_to_dict` gives. Raises InputError as above."""
+    """A `cls` from plain values, such as those of `config_to_dict`. Raises InputError as above."""
     _check(cls, values, "")
     try:
         return draccus.decode(cls, values)  # type: ignore[no-any-return]
     except draccus.utils.DraccusException as error:
-        cause: BaseException = error  # draccus wraps what a __post_init__ raises, once per section
+        cause: BaseException = error  # draccus wraps errors of __post_init__, once per section
         while cause.__cause__ is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
         if isinstance(cause, InputError):
@@ -64,18 +64,18 @@ def config_from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as plain JSON values, which can be fed back."""
+    """The configuration as plain JSON values, which `config_from_dict` reads."""
     result: dict[str, Any] = draccus.encode(config)
     return result
 
 
 def config_to_yaml(config: Any) -> str:
-    """The configuration as a YAML file, which can be fed back."""
+    """The configuration as YAML text, which `load_config` reads."""
     return yaml.dump(config_to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def describe(cls: type[Any]) -> str:
-    """What `--help` prints: each field, its type, its default and its docstring."""
+    """The text of `--help`: each field with its type, default and docstring."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {spec.name}" if spec is not None else Path(sys.argv[0]).name
     lines = [f"usage: {program} CONFIG.yaml [--section.key=value ...]", ""]
@@ -140,8 +140,8 @@ def _is_required(field: "Field[Any]") -> bool:
 
 def _default_text(field: "Field[Any]") -> str:
     if field.default_factory is not MISSING:
-        return _shown(draccus.encode(field.default_factory()))
-    return _shown(draccus.encode(field.default))
+        return _to_yaml(draccus.encode(field.default_factory()))
+    return _to_yaml(draccus.encode(field.default))
 
 
 def _split_arguments(cls: Any, arguments: list[str]) -> tuple[Path, dict[str, Any]]:
@@ -175,10 +175,10 @@ def _split_arguments(cls: Any, arguments: list[str]) -> tuple[Path, dict[str, An
 
 
 def _field_of(kind: Any, key: str) -> tuple[str, Any]:
-    """A key with underscores where its dashes stand for them, and the type of what it names."""
+    """A key with underscores in place of its dashes, and the type of the field it names."""
     names = []
     for name in key.split("."):
-        if get_origin(kind) is dict:  # its names are the user's own
+        if get_origin(kind) is dict:  # its keys are the user's own names
             names.append(name)
             kind = get_args(kind)[1]
             continue
@@ -208,7 +208,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(f"config file {path} holds {_shown(values)}: expected `key: value` lines")
+        raise InputError(f"config file {path} holds {_to_yaml(values)}: expected `key: value`")
     return values
 
 
@@ -221,13 +221,13 @@ def _override(values: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _check(kind: Any, value: Any, key: str) -> None:
-    """Raise InputError unless `value`, as YAML gave it, fits the type `kind`.
+    """Raises InputError unless `value`, as read from YAML, is of the type `kind`.
 
-    draccus alone is too lenient: it takes null for a required number, true for 1, and a text's
-    letters for a tuple.
+    draccus alone is too lenient: it accepts null for a required number, true for 1, and a string
+    as a tuple of its letters.
     """
     origin, arguments = get_origin(kind), get_args(kind)
-    wrong = InputError(f"{key} is {_shown(value)}, but must be {_kind_name(kind)}")
+    wrong = InputError(f"{key} is {_to_yaml(value)}, but must be {_kind_name(kind)}")
     if kind is Any:
         return
     if is_dataclass(kind):
@@ -266,7 +266,7 @@ def _check_union(union: Any, value: Any, key: str, wrong: InputError) -> None:
     sections = _section_choices(union)
     if value is None and types.NoneType in get_args(union):
         pass
-    elif isinstance(value, dict) and sections:  # judged as the section that it resembles most
+    elif isinstance(value, dict) and sections:  # the section with most keys in common
         _check(max(sections, key=lambda section: len(_names(section).keys() & value)), value, key)
     elif len(kinds) == 1:
         _check(kinds[0], value, key)
@@ -299,7 +299,7 @@ def _check_section(cls: Any, values: Mapping[Any, Any], prefix: str) -> None:
 
 
 def _kind_name(kind: Any) -> str:
-    """A type in a user's words."""
+    """Description of a type for users."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in SCALARS:
         return SCALARS[kind][1]
@@ -311,7 +311,7 @@ def _kind_name(kind: Any) -> str:
         null_first = sorted(arguments, key=lambda argument: argument is not types.NoneType)
         return " or ".join(_kind_name(argument) for argument in null_first)
     if origin is Literal:
-        return "one of: " + ", ".join(_shown(choice) for choice in arguments)
+        return "one of: " + ", ".join(_to_yaml(choice) for choice in arguments)
     if origin is tuple and Ellipsis in arguments:
         return f"a list [...], each {_kind_name(arguments[0])}"
     if origin is tuple:
@@ -321,28 +321,28 @@ def _kind_name(kind: Any) -> str:
     return "any value"
 
 
-def _shown(value: Any) -> str:
-    """A value as YAML writes it, on one line and not endless."""
+def _to_yaml(value: Any) -> str:
+    """A value in YAML syntax, on one line of at most 80 characters."""
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=float("inf"))
     text = " ".join(text.removesuffix("\n...\n").split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with two additions and one refusal: `1e-4` is a number, `None` is null, no key twice."""
+    """SafeLoader that reads `1e-4` as a number and `None` as null and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} stands twice", problem_mark=node.start_mark
+                    problem=f"duplicate key {key!r}", problem_mark=node.start_mark
                 )
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what `_Loader` would read as something else."""
+    """SafeDumper that quotes strings that `_Loader` would read as another type."""
 
 
 for _yaml in (_Loader, _Dumper):

@@ -1,4 +1,4 @@
-"""A user's mistakes, told in one line."""
+"""Errors in user input, and how a program reports them in one line."""
 
 import errno
 import os
@@ -8,23 +8,23 @@ from collections.abc import Callable, Iterator
 
 import roentgen.name_conflict  # noqa: F401
 
-SECONDS_FOR_THE_FIRST = 10
+FIRST_PROCESS_SECONDS = 10
 _INTERRUPTED = 130
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message names it and what to do."""
+    """An input that cannot be used; the message names it, its value and the remedy."""
 
 
 def run_program(main: Callable[[], None]) -> None:
-    """Run a program's main; a user's mistake or a full disk ends it with one line and exit code 2.
+    """Run a program's main; an InputError or a full disk ends it with one line and exit code 2.
 
-    Ctrl-C ends it with exit code 130. Anything else is a defect of ours and keeps its traceback.
+    Ctrl-C ends it with exit code 130. Any other exception is a bug and keeps its traceback.
     """
     try:
         main()
     except InputError as error:
-        # From a worker process the message comes with a traceback before it.
+        # From a worker process the message comes after a traceback.
         line = (
             str(error)
             .strip()
@@ -44,9 +44,9 @@ def run_program(main: Callable[[], None]) -> None:
 
 def _end(line: str, code: int) -> None:
     if os.environ.get("RANK", "0") != "0" and code != _INTERRUPTED:
-        # Most mistakes meet all of torchrun's processes: the first one tells it and its end ends
-        # this one, unless the mistake is this one's alone.
-        time.sleep(SECONDS_FOR_THE_FIRST)
+        # Most errors occur in all of torchrun's processes: the first one reports them, and its end
+        # ends this one, unless the error is this one's alone.
+        time.sleep(FIRST_PROCESS_SECONDS)
     print(line, file=sys.stderr)  # noqa: T201
     raise SystemExit(code) from None
 
@@ -58,7 +58,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether the disk or quota is full; safetensors says so only in its message."""
+    """Whether the disk or quota is full; safetensors reports it only in its message."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "No space left on device" in str(error) or "quota exceeded" in str(error)

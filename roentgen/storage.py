@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and checks of the place they are written to."""
+"""Atomic writing of files and folders, and checks of the output location."""
 
 import errno
 import json
@@ -13,11 +13,11 @@ from typing import Any
 
 from roentgen.errors import InputError
 
-MANIFEST = "roentgen.json"  # what a finished folder says of itself
+MANIFEST = "roentgen.json"  # of a finished folder: its kind, fingerprint, licenses, provenance
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: whoever opens `path` sees the old content or the new, never half."""
+    """Write a file atomically: readers of `path` see the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with temporary.open("wb") as file:
@@ -31,16 +31,16 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity, which JSON does not know, are a ValueError."""
+    """Write JSON atomically. Raises ValueError for NaN and infinity, which JSON does not allow."""
     write_file(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path`, which becomes `path` if the block ends without an error.
+    """A temporary folder beside `path`, renamed to `path` if the block ends without an error.
 
-    After an error the temporary folder is removed and what stood at `path` still stands. Raises
-    InputError, before the block, as `check_output` does.
+    After an error the temporary folder is removed and `path` is unchanged. Raises InputError before
+    the block, as `check_output` does.
     """
     check_output(path, overwrite=overwrite)
     target = path.resolve()
@@ -58,13 +58,13 @@ def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def install_folder(finished: Path, target: Path, *, overwrite: bool) -> None:
-    """Give a finished folder on the same disk its name; what stands there goes afterwards.
+    """Rename a finished folder on the same disk to `target`, then remove the folder it replaces.
 
-    Raises InputError as `check_output` does, and leaves both folders as they are then.
+    Raises InputError as `check_output` does; both folders are then unchanged.
     """
     for inner in (finished, *finished.rglob("*")):
         _flush(inner)
-    check_output(target, overwrite=overwrite)  # it may have been made meanwhile
+    check_output(target, overwrite=overwrite)  # it may have been written in the meantime
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
     if target.exists():
         target.rename(old)
@@ -80,7 +80,7 @@ def install_folder(finished: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError unless `folder` may be written: absent or empty, or ours and `overwrite`."""
+    """Raises InputError unless `folder` is absent, empty, or one of ours and `overwrite` is set."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output {folder} is a file, not a folder: choose another")
     if not folder.exists() or not any(folder.iterdir()):
@@ -91,16 +91,13 @@ def check_output(folder: Path, *, overwrite: bool) -> None:
         )
     if not (folder / MANIFEST).exists():
         raise InputError(
-            f"output folder {folder} holds files that are not ours (no {MANIFEST}), so it is not"
-            " overwritten: remove it yourself or choose another"
+            f"output folder {folder} was not written by this project (it has no {MANIFEST}), so it"
+            " is not overwritten: remove it yourself or choose another"
         )
 
 
 def check_writable(folder: Path) -> None:
-    """Raise InputError unless files can be made in `folder` or, where it is absent, beside it.
-
-    Its parents are made.
-    """
+    """Raises InputError unless `folder`, or the place for it, is writable; creates its parents."""
     with _named_failure(folder):
         folder.resolve().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder if folder.exists() else folder.resolve().parent):
@@ -108,7 +105,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_free_space(folder: Path, needed_bytes: int) -> None:
-    """Raise InputError unless the disk of `folder` (which need not exist yet) has so much free."""
+    """Raises InputError unless the disk of `folder`, which need not exist, has enough space."""
     existing = next(place for place in (folder, *folder.resolve().parents) if place.exists())
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
@@ -120,18 +117,18 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def _named_failure(path: Path) -> Iterator[None]:
-    """Where `path` cannot be made, say so; a full disk stays what it is."""
+    """Turns OSError into an InputError that names `path`; a full disk stays an OSError."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         reason = error.strerror or str(error)
-        raise InputError(f"output folder {path} cannot be made or written to: {reason}") from None
+        raise InputError(f"output folder {path} cannot be created or written: {reason}") from None
 
 
 def _flush(path: Path) -> None:
-    """Make the disk hold what was written to a file or renamed in a folder."""
+    """Flush a file, or the renames in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -243,7 +243,7 @@ def test_a_defect_of_a_section_is_not_taken_for_a_mistake(file: Path) -> None:
     ("content", "words"),
     [
         (b"a: [", "not valid YAML"),
-        (b"a: 1\nb:\n  c: 1\n  c: 2\n", "'c' stands twice"),
+        (b"a: 1\nb:\n  c: 1\n  c: 2\n", "duplicate key 'c'"),
         (b"just words", "just words"),
         (b"- 1\n- 2", "[1, 2]"),
         (b"a: !!python/object/apply:os.system [ls]", "not valid YAML"),

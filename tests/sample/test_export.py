@@ -121,7 +121,7 @@ def test_what_cannot_be_done_is_one_line(
     (tmp_path / "full/mine.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty"):
         exported(folder={}, output=str(tmp_path / "full"))
-    with pytest.raises(InputError, match="that are not ours"):
+    with pytest.raises(InputError, match="was not written by this project"):
         exported(folder={}, output=str(tmp_path / "full"), overwrite=True)
     real = make_small_dataset(tmp_path / "real", train=3, validate=0)
     with pytest.raises(InputError, match="has no split 'test'; it has: train"):

@@ -44,7 +44,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_scan(
 ) -> None:
     monkeypatch.setattr(TableReader, "plan", interrupt)
     config = load_config(PrepareConfig, [str(table), "--output=/proc/roentgen/out"])
-    with pytest.raises(InputError, match="output folder /proc/roentgen/out cannot be made"):
+    with pytest.raises(InputError, match="output folder /proc/roentgen/out cannot be created"):
         prepare(config)
 
 
