@@ -266,7 +266,7 @@ def _check_union(union: Any, value: Any, key: str, wrong: InputError) -> None:
     sections = _section_choices(union)
     if value is None and types.NoneType in get_args(union):
         pass
-    elif isinstance(value, dict) and sections:  # the section with most keys in common
+    elif isinstance(value, dict) and sections:  # the one with most of its keys
         _check(max(sections, key=lambda section: len(_names(section).keys() & value)), value, key)
     elif len(kinds) == 1:
         _check(kinds[0], value, key)
