@@ -10,9 +10,10 @@ from eval.comparison_config import ComparisonConfig
 from roentgen.dataset.dataset import (
     RadiographDataset,
     check_patients_disjoint,
+    check_preparation,
     open_dataset,
 )
-from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
@@ -66,7 +67,9 @@ def read_sets(config: ComparisonConfig) -> Sets:
     reference = open_dataset(config.reference.folder)
     synthetic = {name: open_dataset(folder) for name, folder in config.synthetic.items()}
     for name, dataset in synthetic.items():
-        check_preparation(reference, dataset, name, allow_other_fit=config.allow_other_fit)
+        check_preparation(
+            reference, dataset, f"synthetic.{name}", allow_other_fit=config.allow_other_fit
+        )
     train_split, test_split = config.reference.train_split, config.reference.test_split
     check_patients_disjoint(
         reference.split(train_split).patients(),
@@ -88,31 +91,8 @@ def read_sets(config: ComparisonConfig) -> Sets:
     train = read("train", reference, [train_split])
     test = read("test", reference, [test_split])
     others = {name: read(name, dataset, dataset.splits) for name, dataset in synthetic.items()}
-    for other in (test, *others.values()):
-        if other.size != train.size:
-            raise InputError(
-                f"set {other.name!r} has images of {other.size} pixels a side, the "
-                f"reference of {train.size}: prepare or generate both at one size"
-            )
+    check_one_size(train, test, *others.values())
     return Sets(train=train, test=test, synthetic=others, main=config.main_name)
-
-
-def check_preparation(
-    reference: RadiographDataset, other: RadiographDataset, name: str, *, allow_other_fit: bool
-) -> None:
-    """Raise InputError where both say how images were fitted and the ways differ.
-
-    A synthetic set has its way from the dataset that its model was trained on.
-    """
-    ours, theirs = (d.manifest.get("preparation") or {} for d in (reference, other))
-    for key in ("size",) if allow_other_fit else ("size", "fit"):
-        if ours.get(key) is not None and theirs.get(key) is not None and ours[key] != theirs[key]:
-            way_out = ", or set allow_other_fit=true" if key == "fit" else ""
-            raise InputError(
-                f"synthetic.{name} ({other.folder}) was prepared with {key} {theirs[key]}, the "
-                f"reference ({reference.folder}) with {key} {ours[key]}: prepare both alike"
-                f"{way_out}"
-            )
 
 
 def fitted(dataset: RadiographDataset) -> str | None:

@@ -9,8 +9,13 @@ that see the output folder share the drawing out.
 from typing import Any
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
-from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.dataset import (
+    RadiographDataset,
+    RadiographSplit,
+    check_preparation,
+    open_dataset,
+)
+from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import sigterm_as_interrupt, this_launch
@@ -40,11 +45,11 @@ def screen(config: ScreenConfig) -> str:
     check_output(config.output, overwrite=config.overwrite)
     check_output(config.dropped, overwrite=True)  # it goes with the output
     dataset, reference = open_dataset(config.dataset), open_dataset(config.reference.folder)
-    rows = ImageSet.of(*map(dataset.split, dataset.splits))
+    rows = ImageSet.of(*map(dataset.split, dataset.splits), name="dataset")
     check_synthetic(dataset, rows)
-    check_preparation(dataset, reference)
+    check_preparation(reference, dataset, "dataset")
     train, held_out = read_films(reference, config.reference)
-    check_sizes(dataset, rows, train, held_out)
+    check_one_size(train, held_out, rows)
     notes = check_model(config, dataset, reference)
     check_free_space(config.output, config.best_of * _bytes_of(dataset))
     launch = this_launch()
@@ -142,31 +147,6 @@ def check_synthetic(dataset: RadiographDataset, rows: ImageSet) -> None:
             raise InputError(
                 f"image {radiograph.id!r} of {dataset.folder} is not synthetic: dataset must be a "
                 "set that sample.generate made"
-            )
-
-
-def check_preparation(dataset: RadiographDataset, reference: RadiographDataset) -> None:
-    """Raise InputError where both say how images were fitted and the ways differ."""
-    ours, theirs = (d.manifest.get("preparation") or {} for d in (dataset, reference))
-    for key in ("size", "fit"):
-        if ours.get(key) is not None and theirs.get(key) is not None and ours[key] != theirs[key]:
-            raise InputError(
-                f"the model of {dataset.folder} learnt from images of {key} {ours[key]}, the "
-                f"reference ({reference.folder}) has {key} {theirs[key]}: prepare it alike"
-            )
-
-
-def check_sizes(
-    dataset: RadiographDataset, rows: ImageSet, train: ImageSet, held_out: ImageSet
-) -> None:
-    """Raise InputError unless all images are of one size."""
-    size = rows.images[slice(0, 1)].shape[1]
-    for films in (train, held_out):
-        other = films.images[slice(0, 1)].shape[1]
-        if other != size:
-            raise InputError(
-                f"images of {dataset.folder} have {size} pixels a side, those of the reference "
-                f"{other}: prepare it at the same size"
             )
 
 

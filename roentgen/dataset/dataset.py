@@ -47,6 +47,29 @@ def check_patients_disjoint(a: Iterable[str], b: Iterable[str], names: tuple[str
         )
 
 
+def check_preparation(
+    reference: "RadiographDataset",
+    other: "RadiographDataset",
+    name: str,
+    *,
+    allow_other_fit: bool | None = None,
+) -> None:
+    """Raises InputError where both record how images were prepared and the ways differ.
+
+    A synthetic set has the way of the dataset that its model was trained on. `name` is the other's;
+    `allow_other_fit` is a setting of that name, None where there is none.
+    """
+    ours, theirs = (d.manifest.get("preparation") or {} for d in (reference, other))
+    for key in ("size",) if allow_other_fit else ("size", "fit"):
+        if ours.get(key) is not None and theirs.get(key) is not None and ours[key] != theirs[key]:
+            has_setting = key == "fit" and allow_other_fit is not None
+            setting = ", or set allow_other_fit=true" if has_setting else ""
+            raise InputError(
+                f"{name} ({other.folder}) was prepared with {key} {theirs[key]}, the reference "
+                f"({reference.folder}) with {key} {ours[key]}: prepare both alike{setting}"
+            )
+
+
 class Identities:
     """Check of what is unique in a dataset: ids, and the split of each patient.
 

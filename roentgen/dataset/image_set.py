@@ -291,6 +291,16 @@ class ReadMasks:
         return result
 
 
+def check_one_size(reference: ImageSet, *others: ImageSet) -> None:
+    """Raises InputError for a set whose images are of another size than the reference's."""
+    for other in others:
+        if other.size != reference.size:
+            raise InputError(
+                f"set {other.name!r} has images of {other.size} pixels a side, the reference of "
+                f"{reference.size}: prepare or generate both at one size"
+            )
+
+
 def check_size(image: NDArray[np.uint8], size: int, split: RadiographSplit, row: int) -> None:
     """Raises InputError unless an image has `size` pixels a side."""
     if image.shape != (size, size):

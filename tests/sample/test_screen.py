@@ -514,7 +514,7 @@ def test_sets_that_cannot_be_screened_are_refused(
         screen(replace(config, dataset=tmp_path / "texts"))
     write_real(tmp_path / "cropped", preparation={"size": SIZE, "fit": "crop"})
     cropped = replace(config.reference, folder=tmp_path / "cropped")
-    with pytest.raises(InputError, match="prepare it alike"):
+    with pytest.raises(InputError, match="prepare both alike"):
         screen(replace(config, reference=cropped))
     (tmp_path / "texts" / PLAN).unlink()
     with pytest.raises(InputError, match=f"has no {PLAN}"):
