@@ -11,7 +11,7 @@ from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, Line, Table
 from eval.utility.config import UtilityConfig
-from eval.utility.scores import Judgement
+from eval.utility.scores import RegimeScores
 from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHODS
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.estimates import BOOTSTRAP
@@ -91,47 +91,47 @@ def definition(
     return tuple(result)
 
 
-def entry(judgement: Judgement, trainings: Sequence[Training]) -> Entry:
+def entry(scores: RegimeScores, trainings: Sequence[Training]) -> Entry:
     """The numbers of one regime."""
-    predicted, present = judgement.reliability
+    predicted, present = scores.reliability
     result: dict[str, Any] = {
         "real_images": _range([len(t.real) for t in trainings]),
         "synthetic_images": _range([len(t.synthetic) for t in trainings]),
     }
     for metric in ("auroc", "f1", "ece"):
-        scores: dict[FindingName, Score] = getattr(judgement, metric)
-        mean, note = mean_of(list(scores.values()))
+        by_finding: dict[FindingName, Score] = getattr(scores, metric)
+        mean, note = mean_of(list(by_finding.values()))
         result[f"mean_{metric}"] = estimate(mean, note)
-        result[metric] = {name: estimate(score) for name, score in scores.items()}
+        result[metric] = {name: estimate(score) for name, score in by_finding.items()}
         if metric != "ece":
             by_seed = mean.by_seed.tolist() if isinstance(mean, Measured) else []
             result[f"mean_{metric}_by_seed"] = by_seed
     return {
         **result,
-        "ece_floor": judgement.floor,
-        "underdiagnosis": share(judgement.underdiagnosis),
-        "subgroups": judgement.groups,
-        "gaps": judgement.gaps,
+        "ece_floor": scores.ece_floor,
+        "underdiagnosis": share(scores.underdiagnosis),
+        "subgroups": scores.subgroups,
+        "gaps": scores.gaps,
         "reliability": {"predicted": predicted, "present": present},
     }
 
 
-def summary(synthetic: str, wanted: Sequence[Regime], change: Gains) -> tuple[Line, ...]:
-    """The gain of each regime that has all real films, or none."""
-    shown = [r.name for r in wanted if r.fraction == 1 and r.name in change]
+def summary(synthetic: str, wanted: Sequence[Regime], gains: Gains) -> tuple[Line, ...]:
+    """The gain of each regime with all real images, or none."""
+    full = [r.name for r in wanted if r.fraction == 1 and r.name in gains]
     return tuple(
         Line(
             measure=f"Gain in mean AUROC over real images alone, trained on {name}",
-            sets={synthetic: change[name]["auroc"][MEAN].estimate},
+            sets={synthetic: gains[name]["auroc"][MEAN].estimate},
         )
-        for name in shown
+        for name in full
     )
 
 
 def tables(
     findings: Sequence[FindingName],
     trained: Mapping[str, Entry],
-    change: Gains,
+    gains: Gains,
     seeds: Sequence[int],
 ) -> tuple[Table, ...]:
     """All numbers, one row a regime."""
@@ -166,13 +166,13 @@ def tables(
         by_finding("utility", "AUROC on held-out real radiographs", "auroc"),
         by_finding("utility-f1", "F1 on held-out real radiographs", "f1"),
     ]
-    if change:
+    if gains:
         parts += [
             Table(
                 name="utility-gains",
                 caption="Gain over real images alone, mean over findings",
                 columns=("Trained on", *gain_columns),
-                rows=tuple((name, *_gain_cells(each, MEAN)) for name, each in change.items()),
+                rows=tuple((name, *_gain_cells(each, MEAN)) for name, each in gains.items()),
             ),
             Table(
                 name="utility-gains-by-finding",
@@ -180,7 +180,7 @@ def tables(
                 columns=("Trained on: finding", *gain_columns),
                 rows=tuple(
                     (f"{name}: {finding}", *_gain_cells(each, finding))
-                    for name, each in change.items()
+                    for name, each in gains.items()
                     for finding in findings
                 ),
             ),
@@ -217,26 +217,26 @@ def tables(
 
 
 def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot, ...]:
-    """AUROC by finding, by the number of real films, and the reliability curves."""
+    """AUROC by finding, by the number of real training images, and the reliability curves."""
     known = [r for r in wanted if "note" not in trained[r.name]]
-    whole = [r.name for r in known if r.fraction == 1]
-    made = [
+    full = [r.name for r in known if r.fraction == 1]
+    result = [
         dots(
-            {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in whole},
+            {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in full},
             "AUROC on held-out real radiographs by training regime, with 95 % intervals. Dashed: "
             "chance.",
             chance=0.5,
         )
-        if whole
+        if full
         else None
     ]
     if len({r.fraction for r in known}) > 1:
         series: dict[str, list[Regime]] = {}
         for regime in sorted(known, key=lambda r: r.fraction):
             if regime.kind != "synthetic":
-                whole_name = Regime(kind=regime.kind, multiple=regime.multiple).name
-                series.setdefault(whole_name, []).append(regime)
-        made.append(
+                full_name = Regime(kind=regime.kind, multiple=regime.multiple).name
+                series.setdefault(full_name, []).append(regime)
+        result.append(
             lines(
                 {
                     name: (
@@ -252,8 +252,8 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
                 log_x=True,
             )
         )
-    curves = {n: trained[n]["reliability"] for n in whole}
-    made.append(
+    curves = {n: trained[n]["reliability"] for n in full}
+    result.append(
         lines(
             {n: (curve["predicted"], curve["present"]) for n, curve in curves.items()},
             "Reliability: the share present by the mean predicted probability, with 95 % "
@@ -265,7 +265,7 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
         if curves
         else None
     )
-    return tuple(plot for plot in made if plot is not None)
+    return tuple(plot for plot in result if plot is not None)
 
 
 def _range(counts: Sequence[int]) -> list[int]:

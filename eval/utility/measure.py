@@ -14,7 +14,7 @@ from eval.report.section import PageSection
 from eval.subgroups import groups_of
 from eval.utility.config import UtilityConfig
 from eval.utility.display import REFERENCES, definition, entry, plots, summary, tables
-from eval.utility.scores import Said, films, gains, judge
+from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
@@ -28,9 +28,9 @@ class UtilityPlan:
     """The networks to train, and the regimes and findings that are not measured."""
 
     train: ImageSet
-    """The real films that are trained on."""
+    """The real radiographs that are trained on."""
     validation: ImageSet
-    """The real films that thresholds are chosen on: other patients."""
+    """The real radiographs that operating points are chosen on: other patients."""
     synthetic: ImageSet
     wanted: list[Regime]
     trainings: list[Training]
@@ -39,7 +39,7 @@ class UtilityPlan:
 
 
 class Utility(Domain[UtilityConfig]):
-    """The same network trained in each regime, tested on held-out real films."""
+    """The same network trained in each regime, tested on held-out real radiographs."""
 
     def check(self) -> None:
         """Raise InputError if the set has held-out patients of its own, or steps are too few."""
@@ -49,7 +49,7 @@ class Utility(Domain[UtilityConfig]):
             names = ", ".join(sorted(leaked)[:5]) + (", ..." if len(leaked) > 5 else "")
             raise InputError(
                 f"synthetic.{synthetic.name} holds {len(leaked)} patients that are held out here "
-                f"({names}): networks must not train on them; leave their images out, or set "
+                f"({names}): networks must not train on them; exclude their images, or set "
                 "utility=null"
             )
         if "pretrained" in self.settings.regimes and self.config.classifier.steps < 2:
@@ -92,9 +92,9 @@ class Utility(Domain[UtilityConfig]):
             self._predicted(each)
 
     def measure(self) -> PageSection:
-        """The scores of each regime, and the gains over real films alone."""
+        """The scores of each regime, and the gains over real images alone."""
         plan, config, test = self.plan, self.config, self.sets.test
-        on = films(
+        labels = HeldOutLabels.of(
             test.labels,
             test.patients,
             groups_of(test.radiographs),
@@ -109,21 +109,21 @@ class Utility(Domain[UtilityConfig]):
             for regime in plan.wanted
             if regime not in plan.not_measured
         }
-        judged = {}
+        scores = {}
         for regime, mine in trainings_of.items():
             held_out, validation = zip(*(self._predicted(each) for each in mine), strict=True)
-            said = Said(
+            predictions = Predictions(
                 held_out=held_out, validation=validation, not_learned=plan.not_learned[regime]
             )
-            judged[regime] = judge(said, on)
-        change = gains(
-            {regime.name: judgement for regime, judgement in judged.items()},
-            {regime.name: regime.base.name for regime in judged if regime.kind != "real"},
+            scores[regime] = score_regime(predictions, labels)
+        found_gains = gains(
+            {regime.name: found for regime, found in scores.items()},
+            {regime.name: regime.base.name for regime in scores if regime.kind != "real"},
             config.findings,
         )
         trained = {
-            regime.name: entry(judged[regime], trainings_of[regime])
-            if regime in judged
+            regime.name: entry(scores[regime], trainings_of[regime])
+            if regime in scores
             else {"note": plan.not_measured[regime].note}
             for regime in plan.wanted
         }
@@ -148,15 +148,15 @@ class Utility(Domain[UtilityConfig]):
                 "set": plan.synthetic.name,
                 "counts": counts,
                 "trained": trained,
-                "gains": change,
+                "gains": found_gains,
             },
-            summary=summary(plan.synthetic.name, plan.wanted, change),
-            tables=tables(config.findings, trained, change, self.settings.seeds),
+            summary=summary(plan.synthetic.name, plan.wanted, found_gains),
+            tables=tables(config.findings, trained, found_gains, self.settings.seeds),
             plots=plots(plan.wanted, trained),
         )
 
     def _predicted(self, training: Training) -> list[Floats]:
-        """What the network predicts on the held-out and on the validation films."""
+        """The network's predictions on the held-out and the validation radiographs."""
         settings, classifier = self.settings, self.config.classifier
         steps, rate = classifier.steps, classifier.learning_rate
         real = self.plan.train.take(training.real)
@@ -173,6 +173,6 @@ class Utility(Domain[UtilityConfig]):
                 Phase(images=synthetic, steps=first, learning_rate=rate),
                 Phase(images=real, steps=rest, learning_rate=lower),
             ]
-        judged = [self.sets.test, self.plan.validation]
+        sets = [self.sets.test, self.plan.validation]
         cache = NetworkCache(folder=self.config.caches_folder)
-        return cache.probabilities(phases, classifier, training.seed, judged)
+        return cache.probabilities(phases, classifier, training.seed, sets)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from eval.subgroups import Groups
-from eval.utility.scores import Films, Said, films, gains, judge
+from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.metrics.classification.auroc import auroc
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.metrics.paired_scores import Measured, Score
@@ -19,8 +19,8 @@ def truth(n: int, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random((n, 2)) < 0.4).astype(np.float32)
 
 
-def held_out(groups: Groups | None = None) -> Films:
-    return films(
+def held_out(groups: Groups | None = None) -> HeldOutLabels:
+    return HeldOutLabels.of(
         truth(N, 0),
         [str(i // 2) for i in range(N)],
         groups or {},
@@ -32,16 +32,18 @@ def held_out(groups: Groups | None = None) -> Films:
     )
 
 
-def said(
-    qualities: list[float], on: Films, not_learned: Mapping[FindingName, NotMeasured] | None = None
-) -> Said:
+def predictions(
+    qualities: list[float],
+    on: HeldOutLabels,
+    not_learned: Mapping[FindingName, NotMeasured] | None = None,
+) -> Predictions:
     """Networks whose log-odds are truth times quality plus noise, one a seed."""
 
     def answers(labels: np.ndarray, quality: float, seed: int) -> np.ndarray:
         noise = np.random.default_rng([seed, len(labels)]).standard_normal(labels.shape)
         return np.asarray(1 / (1 + np.exp(-(quality * (labels - 0.5) + noise))))
 
-    return Said(
+    return Predictions(
         held_out=[answers(on.labels, q, seed) for seed, q in enumerate(qualities)],
         validation=[answers(on.validation, q, seed) for seed, q in enumerate(qualities)],
         not_learned=not_learned or {},
@@ -56,11 +58,11 @@ def value(score: Score) -> float:
 def test_a_better_network_gains_and_a_worse_one_loses() -> None:
     on = held_out()
     answers = {
-        "real": said([1.0, 1.2, 0.9], on),
-        "better": said([2.0, 2.3, 2.1], on),
-        "worse": said([0.3, 0.2, 0.4], on),
+        "real": predictions([1.0, 1.2, 0.9], on),
+        "better": predictions([2.0, 2.3, 2.1], on),
+        "worse": predictions([0.3, 0.2, 0.4], on),
     }
-    judged = {name: judge(one, on) for name, one in answers.items()}
+    judged = {name: score_regime(one, on) for name, one in answers.items()}
     change: Any = gains(judged, {"better": "real", "worse": "real"}, FINDINGS)
     better, worse = change["better"]["auroc"], change["worse"]["auroc"]
     assert better["mean"].estimate.low > 0
@@ -82,13 +84,13 @@ def test_a_better_network_gains_and_a_worse_one_loses() -> None:
 
 def test_thresholds_come_from_the_validation_part() -> None:
     on = held_out()
-    one = said([3.0], on)
-    shifted = Said(
+    one = predictions([3.0], on)
+    shifted = Predictions(
         held_out=one.held_out,
         validation=[np.clip(one.validation[0] + 0.6, 0, 1)],
         not_learned=one.not_learned,
     )
-    right, wrong = judge(one, on), judge(shifted, on)
+    right, wrong = score_regime(one, on), score_regime(shifted, on)
     for name in FINDINGS:
         assert value(right.auroc[name]) == value(wrong.auroc[name])
         assert value(right.f1[name]) > value(wrong.f1[name]) + 0.1
@@ -99,7 +101,10 @@ def test_what_a_regime_lacks_is_stated_and_the_gain_is_over_the_rest() -> None:
     missing: dict[FindingName, NotMeasured] = {
         "Pneumothorax": NotMeasured("no positives to train on")
     }
-    judged = {"real": judge(said([1.0], on), on), "bad": judge(said([2.0], on, missing), on)}
+    judged = {
+        "real": score_regime(predictions([1.0], on), on),
+        "bad": score_regime(predictions([2.0], on, missing), on),
+    }
     change: Any = gains(judged, {"bad": "real"}, FINDINGS)["bad"]
     for metric in ("auroc", "f1"):
         without = change[metric]["Pneumothorax"]
@@ -117,19 +122,19 @@ def test_what_a_regime_lacks_is_stated_and_the_gain_is_over_the_rest() -> None:
     )
 
 
-def test_few_validation_films_leave_f1_and_underdiagnosis_unmeasured() -> None:
+def test_few_validation_radiographs_leave_f1_and_underdiagnosis_unmeasured() -> None:
     on = held_out()
-    few = Films(
+    few = HeldOutLabels(
         labels=on.labels,
         weights=on.weights,
-        groups={},
+        subgroups={},
         validation=on.validation[:3],
         findings=FINDINGS,
         min_cases=5,
         seed=0,
     )
-    one = said([1.0], few)
-    result: Any = judge(one, few)
+    one = predictions([1.0], few)
+    result: Any = score_regime(one, few)
     assert "to set a threshold by" in result.f1["Pneumothorax"].reason
     assert result.underdiagnosis.reason == "no finding has a threshold"
     assert value(result.auroc["Pneumothorax"]) > 0.6
@@ -138,15 +143,15 @@ def test_few_validation_films_leave_f1_and_underdiagnosis_unmeasured() -> None:
 def test_a_group_that_is_read_worse_is_found_and_its_sick_are_missed_more() -> None:
     sex = np.array(["F", "M"] * (N // 2))
     on = held_out({"sex": sex, "race": np.full(N, "")})
-    clear = said([4.0, 4.2], on)
-    blurred = said([0.5, 0.4], on)
+    clear = predictions([4.0, 4.2], on)
+    blurred = predictions([0.5, 0.4], on)
     mixed = [
         np.where((sex == "F")[:, None], worse, better)
         for worse, better in zip(blurred.held_out, clear.held_out, strict=True)
     ]
-    one = Said(held_out=mixed, validation=clear.validation, not_learned=clear.not_learned)
-    result: Any = judge(one, on)
-    women, men = result.groups["sex"]["F"], result.groups["sex"]["M"]
+    one = Predictions(held_out=mixed, validation=clear.validation, not_learned=clear.not_learned)
+    result: Any = score_regime(one, on)
+    women, men = result.subgroups["sex"]["F"], result.subgroups["sex"]["M"]
     assert women["auroc"].n < N
     assert men["auroc"].value - women["auroc"].value > 0.2
     gap = result.gaps["sex"]["auroc"]
@@ -157,11 +162,11 @@ def test_a_group_that_is_read_worse_is_found_and_its_sick_are_missed_more() -> N
     assert missed.note == "F above M"
     everyone = value(result.underdiagnosis)
     assert men["underdiagnosis"].value < everyone < women["underdiagnosis"].value
-    assert result.groups["race"] == {}
+    assert result.subgroups["race"] == {}
     assert result.gaps["race"]["auroc"].note == (
         "not measured: 0 group(s) known among the held-out films; 2 are needed"
     )
-    fair: Any = judge(clear, on).gaps["sex"]["auroc"]
+    fair: Any = score_regime(clear, on).gaps["sex"]["auroc"]
     assert fair.value < 0.05
 
 
@@ -170,10 +175,10 @@ def test_calibration_of_right_probabilities_is_at_its_floor_and_of_wrong_ones_ab
     generator = np.random.default_rng(5)
     right = generator.beta(0.7, 1.0, (N, 2))
     drawn = (generator.random((N, 2)) < right).astype(np.float32)
-    films_ = Films(
+    labels = HeldOutLabels(
         labels=drawn,
         weights=on.weights,
-        groups={},
+        subgroups={},
         validation=on.validation,
         findings=FINDINGS,
         min_cases=5,
@@ -182,10 +187,10 @@ def test_calibration_of_right_probabilities_is_at_its_floor_and_of_wrong_ones_ab
     validation = [generator.random((M, 2))]
 
     def measured(probabilities: np.ndarray) -> tuple[float, float]:
-        one = Said(held_out=[probabilities], validation=validation, not_learned={})
-        result = judge(one, films_)
-        assert result.floor.value is not None
-        return float(np.mean([value(x) for x in result.ece.values()])), result.floor.value
+        one = Predictions(held_out=[probabilities], validation=validation, not_learned={})
+        result = score_regime(one, labels)
+        assert result.ece_floor.value is not None
+        return float(np.mean([value(x) for x in result.ece.values()])), result.ece_floor.value
 
     error, floor = measured(right)
     assert error < 1.6 * floor
