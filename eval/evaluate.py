@@ -147,13 +147,13 @@ def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
     real_first = {"test": sets.test, **sets.synthetic}
     sampled = grid(real_first, config.findings, count=config.pictures, seed=config.seed)
     if config.alignment is None:
-        return {"drawn": sampled}
+        return {"sampled": sampled}
     judge = finding_judge(config.alignment, config, sets)
     judged = {
         images.name: (images, judge.predict(images.images).findings)
         for images in (sets.synthetic[sets.main], sets.test)
     }
-    return {"ranked": extremes(judged, config.findings, config.pictures), "drawn": sampled}
+    return {"ranked": extremes(judged, config.findings, config.pictures), "sampled": sampled}
 
 
 def summary(sections: Sequence[PageSection]) -> str:

@@ -13,7 +13,7 @@ from eval.comparison_config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
 from eval.report.formatting import number
 from eval.report.plots import Plot, dots
-from eval.report.section import Cell, Line, Table
+from eval.report.section import Cell, SummaryLine, Table
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
@@ -105,12 +105,12 @@ def tables(
     return tuple(result)
 
 
-def summary(judged: Judged, agreements: Mapping[str, Agreement]) -> tuple[Line, ...]:
+def summary(judged: Judged, agreements: Mapping[str, Agreement]) -> tuple[SummaryLine, ...]:
     """The main numbers; what no set has is not among them."""
 
-    def line(measure: str, of: Mapping[str, Estimate]) -> Line:
+    def line(measure: str, of: Mapping[str, Estimate]) -> SummaryLine:
         sets = {name: value for name, value in of.items() if name != REAL}
-        return Line(measure=measure, sets=sets, real=of.get(REAL))
+        return SummaryLine(measure=measure, sets=sets, real=of.get(REAL))
 
     lines = [
         line("View as asked (share)", {k: s["view_accuracy"] for k, s in judged.items()}),

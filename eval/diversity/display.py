@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from eval.diversity.config import DiversityConfig
-from eval.report.section import Line, Table
+from eval.report.section import SummaryLine, Table
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 from roentgen.metrics.images.ms_ssim import scale_weights
 
@@ -42,14 +42,14 @@ def definition(
     )
 
 
-def summary(alike: Estimates, vendi: Estimates) -> tuple[Line, ...]:
+def summary(alike: Estimates, vendi: Estimates) -> tuple[SummaryLine, ...]:
     """MS-SSIM within view and findings, and the Vendi score."""
     named = {
         "MS-SSIM of pairs, same view and findings (lower is more diverse)": alike,
         "Vendi score (higher is more diverse)": vendi,
     }
     return tuple(
-        Line(
+        SummaryLine(
             measure=measure,
             sets={name: value for name, value in of.items() if name != "test"},
             real=of["test"],

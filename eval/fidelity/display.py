@@ -7,7 +7,7 @@ from eval.fidelity.config import FidelityConfig
 from eval.fidelity.scores import CURVE_PARTS, FLOOR
 from eval.fidelity.subgroup_distances import SubgroupDistances
 from eval.report.plots import Plot, dots, lines
-from eval.report.section import Cell, Line, Table
+from eval.report.section import Cell, SummaryLine, Table
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.fid_extrapolation import JACKKNIFE_GROUPS, MOST_PARTS
 
@@ -93,13 +93,15 @@ def definition(
     )
 
 
-def summary(found: Numbers, sharpness: Mapping[str, Any], names: Sequence[str]) -> tuple[Line, ...]:
+def summary(
+    found: Numbers, sharpness: Mapping[str, Any], names: Sequence[str]
+) -> tuple[SummaryLine, ...]:
     """FID, KID, coverage and the share of the gap closed on the first extractor, and sharpness."""
     label, first = next(iter(found.items()))
 
-    def line(measure: str, values: Mapping[str, Estimate]) -> Line:
+    def line(measure: str, values: Mapping[str, Estimate]) -> SummaryLine:
         sets = {name: values[name] for name in names}
-        return Line(measure=measure, sets=sets, real=values[FLOOR])
+        return SummaryLine(measure=measure, sets=sets, real=values[FLOOR])
 
     result = [
         line(f"FID on {label} (lower is closer)", first["fid"]),
@@ -108,7 +110,7 @@ def summary(found: Numbers, sharpness: Mapping[str, Any], names: Sequence[str]) 
     ]
     if first["gap_closed"]:
         closed = first["gap_closed"]
-        result.append(Line(measure="Share of the first set's FID gap closed", sets=closed))
+        result.append(SummaryLine(measure="Share of the first set's FID gap closed", sets=closed))
     measure = "Less sharp than real radiographs (share)"
     return (*result, line(measure, sharpness["share_below"]))
 

@@ -10,7 +10,7 @@ from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
 from eval.networks.descriptions import segmenter_text
 from eval.report.formatting import CEILING
 from eval.report.plots import Plot, dots
-from eval.report.section import Line, Pictures, Strip, Table
+from eval.report.section import Pictures, Strip, SummaryLine, Table
 from roentgen.dataset.image_set import ImageSet
 from roentgen.imaging.overlay import colour_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats
@@ -43,10 +43,10 @@ def definition(config: ComparisonConfig, trained_on: int, held_out: int) -> tupl
     )
 
 
-def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[Line, ...]:
+def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[SummaryLine, ...]:
     """The mean Dice."""
     return (
-        Line(
+        SummaryLine(
             measure="Mask fidelity (mean Dice; higher is better)",
             sets={name: of.dice[MEAN] for name, of in numbers.items() if name != "test"},
             real=numbers["test"].dice[MEAN],

@@ -9,7 +9,7 @@ from eval.privacy.config import PrivacyConfig
 from eval.privacy.scores import NearestTraining
 from eval.report.formatting import HELD_OUT
 from eval.report.plots import Plot, histogram
-from eval.report.section import Cell, Line, Pictures, Strip, Table
+from eval.report.section import Cell, Pictures, Strip, SummaryLine, Table
 from eval.sets import Sets
 from roentgen.metrics.estimates import BOOTSTRAP
 
@@ -53,16 +53,16 @@ def definition(
     )
 
 
-def summary(numbers: Numbers, members: Numbers) -> tuple[Line, ...]:
+def summary(numbers: Numbers, members: Numbers) -> tuple[SummaryLine, ...]:
     """The share of near-duplicates, and membership inference."""
     share = numbers[PIXELS]["near_duplicates"]
     return (
-        Line(
+        SummaryLine(
             measure="Near-duplicates of training images (share; pixels)",
             sets={name: share[name] for name in members},
             real=share["test"],
         ),
-        Line(
+        SummaryLine(
             measure="Membership inference (AUROC; 0.5 is chance)",
             sets={name: of["auroc"] for name, of in members.items()},
         ),

@@ -1,4 +1,4 @@
-"""How to cite an evaluation: a paragraph to paste, all that defines its numbers, and BibTeX."""
+"""Citation of an evaluation: a paragraph, the definitions of its numbers, references, BibTeX."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from eval.report.section import PageSection
 
 @dataclass(frozen=True, kw_only=True)
 class Citation:
-    """What to paste, and what must stand somewhere for the numbers to mean anything."""
+    """Text to paste, and the definitions that must be published with the numbers."""
 
     paragraph: str
     definitions: dict[str, tuple[str, ...]]  # heading -> sentences
@@ -18,32 +18,29 @@ class Citation:
     bibtex: str
 
 
-def citation(results: Mapping[str, Any], parts: Sequence[PageSection]) -> Citation:
+def citation(results: Mapping[str, Any], sections: Sequence[PageSection]) -> Citation:
     """How to cite these results."""
-    made = results["provenance"]
-    version = made["versions"]["roentgen-cxr"]
-    commit = made["commit"] or "not known"
+    origin = results["provenance"]
+    version = origin["versions"]["roentgen-cxr"]
+    commit = origin["commit"] or "unknown"
     train, test = results["sets"]["train"], results["sets"]["test"]
     code = f"Roentgen {version} (commit {commit})"
-    sets = [_set_in_words(name, results["sets"][name]) for name in results["synthetic"]]
+    others = {k: v for k, v in origin["versions"].items() if k != "roentgen-cxr"}
+    libraries = ", ".join(f"{name} {number}" for name, number in others.items())
+    sets = [_set_text(name, results["sets"][name]) for name in results["synthetic"]]
     paragraph = [
         f"Synthetic radiographs ({'; '.join(sets)}) were evaluated with {code}, seed "
-        f"{results['seed']}, against {test['n']} held-out real films of {test['patients']} "
-        f"patients (dataset {test['fingerprint']}, split {test['split']}); what had to be learnt "
-        f"was learnt on {train['n']} films of {train['patients']} other patients (split "
-        f"{train['split']}). Parentheses hold 95 % intervals."
+        f"{results['seed']}, against {test['n']} held-out real radiographs of {test['patients']} "
+        f"patients (dataset {test['fingerprint']}, split {test['split']}); networks were trained "
+        f"on {train['n']} radiographs of {train['patients']} other patients (split "
+        f"{train['split']}). Parentheses: 95 % intervals."
     ]
-    paragraph += [sentence for part in parts for sentence in _summary(part)]
+    paragraph += [sentence for section in sections for sentence in _summary(section)]
     definitions = {
-        "Code": (
-            f"{code}, {made['program']}; libraries "
-            f"{', '.join(f'{k} {v}' for k, v in made['versions'].items() if k != 'roentgen-cxr')}.",
-        ),
-        "Sets": tuple(
-            f"{name}: {_set_in_words(s['split'], s)}" for name, s in results["sets"].items()
-        ),
-        "Seeds": (_seeds(made["config"]),),
-        **{part.title: part.definition for part in parts},
+        "Code": (f"{code}, {origin['program']}; libraries {libraries}.",),
+        "Sets": tuple(f"{name}: {_set_text(s['split'], s)}" for name, s in results["sets"].items()),
+        "Seeds": (_seeds(origin["config"]),),
+        **{section.title: section.definition for section in sections},
     }
     bibtex = (
         "@software{roentgen,\n"
@@ -54,7 +51,7 @@ def citation(results: Mapping[str, Any], parts: Sequence[PageSection]) -> Citati
         "  license = {Apache-2.0}\n"
         "}"
     )
-    methods = [source for part in parts for source in part.references]
+    methods = [source for section in sections for source in section.references]
     return Citation(
         paragraph=" ".join(paragraph),
         definitions=definitions,
@@ -63,31 +60,31 @@ def citation(results: Mapping[str, Any], parts: Sequence[PageSection]) -> Citati
     )
 
 
-def _set_in_words(name: str, described: Mapping[str, Any]) -> str:
+def _set_text(name: str, described: Mapping[str, Any]) -> str:
     models = described["models"]
     model = f", model {', '.join(models)}" if models else ""
     return f"{name}: {described['n']} images, dataset {described['fingerprint']}{model}"
 
 
 def _seeds(config: Mapping[str, Any]) -> str:
-    """The evaluation's seed, and those that parts have of their own."""
+    """The evaluation's seed, and the domains' own."""
     own = {
-        name: section[key]
-        for name, section in config.items()
-        if isinstance(section, dict)
+        name: settings[key]
+        for name, settings in config.items()
+        if isinstance(settings, dict)
         for key in ("seed", "seeds")
-        if key in section
+        if key in settings
     }
     named = [f"{name} {value}" for name, value in own.items()]
     return f"{config['seed']} of subsets, resamples and pictures; {', '.join(named)}".rstrip("; ")
 
 
-def _summary(part: PageSection) -> list[str]:
-    """A sentence for each line of a part's summary."""
+def _summary(section: PageSection) -> list[str]:
+    """A sentence for each line of a section's summary."""
     sentences = []
-    for line in part.summary:
+    for line in section.summary:
         values = [f"{name} {cell_text(e)}, n = {e.n}" for name, e in line.sets.items()]
         if line.real is not None:
-            values.append(f"real films {cell_text(line.real)}, n = {line.real.n}")
+            values.append(f"real {cell_text(line.real)}, n = {line.real.n}")
         sentences.append(f"{line.measure}: {'; '.join(values)}.")
     return sentences

@@ -1,4 +1,4 @@
-"""The best, the median and the worst images of a set, as a classifier judges them."""
+"""Best, median and worst images of a set by the loss of a reference classifier."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.report.formatting import number
+from eval.report.formatting import HELD_OUT, number
 from eval.report.section import Pictures, Strip
 from roentgen.dataset.image_set import ImageSet
 from roentgen.record.findings import FindingName
@@ -16,12 +16,12 @@ _LEAST = 1e-7  # of a probability, so that no logarithm is infinite
 
 
 def losses(probabilities: Floats, labels: NDArray[np.floating]) -> Floats:
-    """Mean binary cross-entropy of each image over its findings that are known; none: NaN.
+    """Mean binary cross-entropy (N,) of each image over its known findings; NaN without any.
 
-    (N, findings) each; labels are 1, 0 and NaN for what is not known.
+    (N, findings) each; labels are 1, 0 and NaN for unknown.
     """
-    said = probabilities.clip(_LEAST, 1 - _LEAST)
-    terms = -np.where(labels == 1, np.log(said), np.log1p(-said))
+    clipped = probabilities.clip(_LEAST, 1 - _LEAST)
+    terms = -np.where(labels == 1, np.log(clipped), np.log1p(-clipped))
     known = ~np.isnan(labels)
     total = np.where(known, terms, 0.0).sum(axis=1)
     count = known.sum(axis=1)
@@ -30,9 +30,9 @@ def losses(probabilities: Floats, labels: NDArray[np.floating]) -> Floats:
 
 
 def ranks(loss: Floats, count: int) -> dict[str, NDArray[np.int64]]:
-    """Rows of the least, the middle and the greatest loss, `count` each, without the unknown.
+    """Rows of the smallest, the middle and the largest losses that are known, `count` each.
 
-    Where there are fewer than three times as many, some come twice.
+    With fewer than three times as many, some appear twice.
     """
     order = np.argsort(loss, kind="stable")[: int(np.isfinite(loss).sum())]
     first = max(0, (len(order) - count) // 2)
@@ -44,18 +44,18 @@ def ranks(loss: Floats, count: int) -> dict[str, NDArray[np.int64]]:
 
 
 def extremes(
-    judged: Mapping[str, tuple[ImageSet, Floats]], findings: Sequence[FindingName], count: int
+    predictions: Mapping[str, tuple[ImageSet, Floats]], findings: Sequence[FindingName], count: int
 ) -> list[Pictures]:
-    """The images of each set at each rank, given the judge's probabilities (N, findings)."""
+    """The images of each set at each rank, given the classifier's probabilities (N, findings)."""
     found = {}
-    for name, (images, probabilities) in judged.items():
+    for name, (images, probabilities) in predictions.items():
         loss = losses(probabilities, images.labels)
         found[name] = loss, ranks(loss, count)
     result = []
     for rank in ("Best", "Median", "Worst"):
         strips = tuple(
-            _strip(name, *judged[name], found[name][0], row, findings, rank)
-            for name in judged
+            _strip(name, *predictions[name], found[name][0], row, findings, rank)
+            for name in predictions
             for row in found[name][1][rank].tolist()
         )
         result.append(Pictures(title=rank, strips=strips))
@@ -71,16 +71,18 @@ def _strip(
     findings: Sequence[FindingName],
     rank: str,
 ) -> Strip:
-    """One image with what was asked, and the finding that the judge read most wrongly."""
-    labels, said = images.labels[row], probabilities[row]
-    asked = ", ".join(f for f, label in zip(findings, labels, strict=True) if label == 1)
-    wrong = [abs(p - y) if not math.isnan(y) else -1.0 for p, y in zip(said, labels, strict=True)]
-    k = int(np.argmax(wrong))
-    is_asked = "present" if labels[k] == 1 else "absent"
-    told = "held-out real" if name in ("test", "train") else name
-    verb = "labelled" if told == "held-out real" else "asked for"
+    """One image with its labels, and the finding with the largest error."""
+    labels, predicted = images.labels[row], probabilities[row]
+    present = ", ".join(f for f, label in zip(findings, labels, strict=True) if label == 1)
+    errors = [
+        abs(p - y) if not math.isnan(y) else -1.0 for p, y in zip(predicted, labels, strict=True)
+    ]
+    k = int(np.argmax(errors))
+    state = "present" if labels[k] == 1 else "absent"
+    is_real = name in ("test", "train")
     caption = (
-        f"{told}: {verb} {asked or 'none of the findings'}; loss {number(float(loss[row]))}; "
-        f"furthest off: {findings[k]}, {is_asked}, judged {number(float(said[k]))}"
+        f"{HELD_OUT if is_real else name}: {'labeled' if is_real else 'requested'} "
+        f"{present or 'none of the findings'}; loss {number(float(loss[row]))}; largest error: "
+        f"{findings[k]}, {state}, predicted {number(float(predicted[k]))}"
     )
     return Strip(caption=caption, alt=f"{rank}: {caption}", images=images.images[np.array([row])])

@@ -1,4 +1,4 @@
-"""Numbers, and the cells of tables, in words."""
+"""Text of numbers and table cells."""
 
 from eval.report.section import Cell
 
@@ -7,7 +7,7 @@ CEILING = f"{HELD_OUT} (ceiling)"
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell in words: an estimate with its interval, or why there is none."""
+    """The text of a cell: an estimate with its interval, or the reason why it is missing."""
     if cell is None:
         return ""
     if isinstance(cell, str):
@@ -25,7 +25,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def number(value: float) -> str:
-    """Three decimals, or three digits of what is smaller than 0.1; a true minus sign."""
+    """Three decimals, or three digits below 0.1; with a typographic minus sign."""
     if value == 0:
         return "0"
     size = abs(value)

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: checked before any work, marked as finished last."""
+"""Results folder of an evaluation: checked before any work, its manifest written last."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +17,9 @@ File = str | bytes | dict[str, Any]  # a dict is written as JSON
 
 
 def check_results(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError unless results may be written to `folder`, which may hold other things.
+    """Raise InputError unless results may be written to `folder`, which may hold other files.
 
-    Results that are there are replaced only if `overwrite`; a dataset or model never is.
+    Existing results are replaced only if `overwrite`; a dataset or model never is.
     """
     if (folder / MANIFEST).exists():
         read_manifest(folder, "results")
@@ -37,11 +37,11 @@ def write_results(
     inputs: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write the files, then the manifest; meanwhile no old one vouches for them.
+    """Write the files, then the manifest; the old manifest is removed first.
 
-    Names may lie in folders ("tables/fidelity.csv"). What earlier results had written and these do
-    not is removed. The fingerprint is of `numbers`; licences are those of `inputs`, which are
-    manifests.
+    Names may include folders ("tables/fidelity.csv"). Files of earlier results that these do not
+    have are removed. The fingerprint is that of `numbers`; licenses are those of `inputs`, which
+    are manifests.
     """
     folder.mkdir(parents=True, exist_ok=True)
     old = _written(folder)
@@ -60,7 +60,7 @@ def write_results(
 
 
 def _written(folder: Path) -> set[str]:
-    """The files below `folder` that its results say are theirs."""
+    """The files below `folder` that its manifest lists."""
     if not (folder / MANIFEST).exists():
         return set()
     named = read_manifest(folder, "results").get("files", [])

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Estimate
 
-# Okabe and Ito's hues, as dark as reading needs: 4.5 to 1 on white.
-COLOURS = ("#444444", "#b84a00", "#0069a5", "#00795a", "#a8447c", "#8a6100")
-MARKS = ("D", "o", "s", "^", "v", "P")  # so that colour is not the only sign
+# Okabe and Ito's hues, darkened to a contrast of 4.5 to 1 on white.
+COLORS = ("#444444", "#b84a00", "#0069a5", "#00795a", "#a8447c", "#8a6100")
+MARKS = ("D", "o", "s", "^", "v", "P")  # so that color is not the only cue
 DASHES = ("-", "--", "-.", ":")
 _WIDTH = 5.6  # inches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A picture for the page and what it shows, in words."""
+    """An image for the page, with its alternative text and caption."""
 
     uri: str
     alt: str
@@ -34,7 +34,7 @@ class Plot:
 def dots(
     series: Mapping[str, Mapping[str, Estimate]], caption: str, chance: float | None = None
 ) -> Plot | None:
-    """Values with intervals, a line a label and a mark a series; None if nothing is measured."""
+    """Values with intervals: a row a label, a marker a series; None if nothing is measured."""
     labels = list(dict.fromkeys(label for values in series.values() for label in values))
     labels = [x for x in labels if any(_value(v.get(x)) is not None for v in series.values())]
     if not labels:
@@ -61,7 +61,7 @@ def dots(
             measured = [_value(e) for values in series.values() for e in values.values()]
             if all(value is None or value >= 0 for value in measured):
                 axes.set_xlim(left=0)
-        return _finish(figure, len(series), caption, _in_words(series, labels))
+        return _finish(figure, len(series), caption, _values_text(series, labels))
 
 
 def lines(
@@ -80,23 +80,21 @@ def lines(
     }
     if not any(measured.values()):
         return None
-    told = []
+    values_text = []
     with _style():
         figure = Figure(figsize=(_WIDTH, 3.2 + _legend(len(series))), layout="constrained")
         axes = figure.subplots()
         for k, (name, points) in enumerate(measured.items()):
             xs = [x for x, _ in points]
             values = [float(e.value) for _, e in points if e.value is not None]
-            colour = COLOURS[k % len(COLOURS)]
-            axes.plot(
-                xs, values, DASHES[k % 4], color=colour, marker=MARKS[k % 6], ms=5, label=name
-            )
+            color = COLORS[k % len(COLORS)]
+            axes.plot(xs, values, DASHES[k % 4], color=color, marker=MARKS[k % 6], ms=5, label=name)
             if points and all(e.low is not None for _, e in points):
                 low = [float(e.low) for _, e in points if e.low is not None]
                 high = [float(e.high) for _, e in points if e.high is not None]
-                axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+                axes.fill_between(xs, low, high, color=color, alpha=0.15, linewidth=0)
             pairs = ", ".join(f"{y:.3g} at {x:g}" for x, y in zip(xs, values, strict=True))
-            told.append(f"{name}: {pairs}")
+            values_text.append(f"{name}: {pairs}")
         if diagonal:
             axes.plot([0, 1], [0, 1], color="#767676", linestyle=":", linewidth=1)
         if log_x:
@@ -105,7 +103,7 @@ def lines(
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.xaxis.set_minor_locator(NullLocator())
         _label(axes, x_label, y_label)
-        return _finish(figure, len(series), caption, "; ".join(told))
+        return _finish(figure, len(series), caption, "; ".join(values_text))
 
 
 def histogram(
@@ -127,7 +125,7 @@ def histogram(
             axes.stairs(
                 counts / max(1, len(values)),
                 edges,
-                color=COLOURS[k % len(COLOURS)],
+                color=COLORS[k % len(COLORS)],
                 linestyle=DASHES[k % 4],
                 linewidth=2,
                 label=f"{name} (n = {len(values)})",
@@ -135,12 +133,12 @@ def histogram(
         if mark is not None:
             axes.axvline(mark, color="#000000", linewidth=1, linestyle=":", label=mark_label)
         _label(axes, x_label, "share")
-        told = "; ".join(
+        values_text = "; ".join(
             f"{name}: median {np.median(v):.3g}, 1st to 99th percentile "
             f"{np.percentile(v, 1):.3g} to {np.percentile(v, 99):.3g}"
             for name, v in series.items()
         )
-        return _finish(figure, 2, caption, told)
+        return _finish(figure, 2, caption, values_text)
 
 
 @contextmanager
@@ -152,7 +150,7 @@ def _style() -> Iterator[None]:
 
 
 def _legend(entries: int) -> float:
-    """The height of a legend, in inches; there is none of one series."""
+    """The height of a legend in inches; a single series has none."""
     return 0.26 * entries if entries > 1 else 0.0
 
 
@@ -164,39 +162,39 @@ def _label(axes: Axes, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _finish(figure: Figure, series: int, caption: str, told: str) -> Plot:
+def _finish(figure: Figure, series: int, caption: str, values_text: str) -> Plot:
     if series > 1:
         figure.legend(loc="outside upper left", ncols=1, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Plot(uri=uri, alt=f"{caption} {told}.", caption=caption)
+    return Plot(uri=uri, alt=f"{caption} {values_text}.", caption=caption)
 
 
 def _points(
     axes: Axes, estimates: Sequence[Estimate], places: Sequence[float], name: str, k: int
 ) -> None:
     """One series: its values, and whiskers where they have an interval."""
-    colour = COLOURS[k % len(COLOURS)]
+    color = COLORS[k % len(COLORS)]
     for estimate, place in zip(estimates, places, strict=True):
         if estimate.low is not None and estimate.high is not None:
-            axes.hlines(place, estimate.low, estimate.high, color=colour, linewidth=2)
+            axes.hlines(place, estimate.low, estimate.high, color=color, linewidth=2)
     values = [float(e.value) for e in estimates if e.value is not None]
     mark = MARKS[k % len(MARKS)]
-    axes.plot(values, places, mark, color=colour, markersize=6, label=name)
+    axes.plot(values, places, mark, color=color, markersize=6, label=name)
 
 
 def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.value
 
 
-def _in_words(series: Mapping[str, Mapping[str, Estimate]], labels: Sequence[str]) -> str:
-    parts = []
+def _values_text(series: Mapping[str, Mapping[str, Estimate]], labels: Sequence[str]) -> str:
+    texts = []
     for name, values in series.items():
-        told = [
+        labelled = [
             f"{label} {values[label].value:.3f}"
             for label in labels
             if _value(values.get(label)) is not None
         ]
-        parts.append(f"{name}: {', '.join(told)}")
-    return "; ".join(parts)
+        texts.append(f"{name}: {', '.join(labelled)}")
+    return "; ".join(texts)

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else, made of the results and what parts show."""
+"""The page: one self-contained HTML file, rendered from the results and their sections."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ FOLDER = Path(__file__).parent
 
 def render(
     results: Mapping[str, Any],
-    parts: Sequence[PageSection],
+    sections: Sequence[PageSection],
     pictures: Mapping[str, Sequence[Pictures]],
     cite: Citation,
 ) -> str:
-    """The page of these results; `pictures` are "drawn" at random and, maybe, "ranked"."""
+    """The page of these results; `pictures` are "sampled" at random and, maybe, "ranked"."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -30,10 +30,10 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = [group for part in parts for group in part.pictures]
-    side = side_for([*shown, *(group for groups in pictures.values() for group in groups)])
+    groups = [group for section in sections for group in section.pictures]
+    side = side_for([*groups, *(group for more in pictures.values() for group in more)])
     environment.filters |= {"number": number, "yaml": config_to_yaml, "cell": cell_text}
     environment.filters["uri"] = lambda images: data_uri(images, side)
     environment.tests["estimate"] = lambda cell: isinstance(cell, Estimate)
     template = environment.get_template("page.html.j2")
-    return template.render(r=results, parts=parts, pictures=pictures, cite=cite)
+    return template.render(r=results, sections=sections, pictures=pictures, cite=cite)

@@ -15,16 +15,16 @@ Cell = str | int | float | Estimate | None  # None: an empty cell
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells below a header of different names; the first cell of a row is its name."""
+    """Rows of cells below a header of distinct names; the first cell of a row is its name."""
 
-    name: str  # of its files: "fidelity-per-finding"
+    name: str  # of its files: "fidelity-subgroups"
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.name
-        assert len(set(self.columns)) == len(self.columns), f"{self.name}: columns of one name"
+        assert len(set(self.columns)) == len(self.columns), f"{self.name}: duplicate column names"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +33,22 @@ class Strip:
 
     caption: str
     alt: str
-    images: NDArray[np.uint8] | None  # (n, H, W[, 3]); None: there is no such image
+    images: NDArray[np.uint8] | None  # (n, H, W[, 3]); None: no image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Strips that are to be looked at together."""
+    """Strips to be viewed together."""
 
     title: str
     strips: tuple[Strip, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of the summary: a number of each synthetic set, and one of real films for scale."""
+class SummaryLine:
+    """A line of the summary: a number of each synthetic set, and of real images for scale."""
 
-    measure: str  # says which way is better
+    measure: str  # with the direction of improvement
     sets: Mapping[str, Estimate]
     real: Estimate | None = None
 
@@ -57,12 +57,12 @@ class Line:
 class PageSection:
     """What one evaluation domain hands over: its numbers, and how the page shows them."""
 
-    name: str  # its key in results.json
+    name: str  # of the domain: its key in results.json
     title: str  # the question it answers
     definition: tuple[str, ...]  # how it was measured, on what, at which n
     references: tuple[str, ...] = ()  # the methods, as a reference list has them
     numbers: Mapping[str, Any]  # for results.json; holds estimates
-    summary: tuple[Line, ...] = ()
+    summary: tuple[SummaryLine, ...] = ()
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
     pictures: tuple[Pictures, ...] = field(default=())

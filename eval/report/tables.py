@@ -1,4 +1,4 @@
-"""Tables as CSV, to compute with, and as LaTeX, for a paper."""
+"""Tables as CSV and LaTeX."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ _ESCAPED = re.compile("|".join(re.escape(sign) for sign in _ESCAPES))
 
 
 def csv_text(table: Table) -> str:
-    """Comma-separated values, numbers in full.
+    """Comma-separated values at full precision.
 
     A column that holds estimates becomes five: value, low, high, n and note.
     """
@@ -48,11 +48,11 @@ def csv_text(table: Table) -> str:
 
 
 def latex_text(table: Table) -> str:
-    r"""A table environment with booktabs' rules (\usepackage{booktabs}), intervals in brackets."""
+    r"""A table environment with booktabs' rules (\usepackage{booktabs})."""
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escape(table.caption)}. In brackets: 95\,\% intervals.}}",
+        rf"\caption{{{_escape(table.caption)}. Parentheses: 95\,\% intervals.}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
         r"\toprule",

@@ -9,7 +9,7 @@ from eval.masks.scores import FALSE_POSITIVE_AREA
 from eval.networks.descriptions import segmenter_text
 from eval.networks.regimes import Training
 from eval.report.plots import Plot, dots
-from eval.report.section import Cell, Line, Table
+from eval.report.section import Cell, SummaryLine, Table
 from eval.segmentation.config import SegmentationConfig
 from eval.utility.display import TESTS
 from roentgen.metrics.estimates import BOOTSTRAP
@@ -57,10 +57,10 @@ def entry(
     }
 
 
-def summary(synthetic: str, gains: Gains) -> tuple[Line, ...]:
+def summary(synthetic: str, gains: Gains) -> tuple[SummaryLine, ...]:
     """The gain of each regime."""
     return tuple(
-        Line(
+        SummaryLine(
             measure=f"Gain in mean Dice over real images alone, trained on {name}",
             sets={synthetic: of[MEAN].estimate},
         )

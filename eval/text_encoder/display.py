@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.report.plots import Plot, dots
-from eval.report.section import Cell, Line, Table
+from eval.report.section import Cell, SummaryLine, Table
 from eval.text_encoder.config import TextEncoderConfig
 from eval.text_encoder.reports import Reports
 from eval.text_encoder.scores import STRENGTH
@@ -41,10 +41,10 @@ def definition(
     )
 
 
-def summary(name: str, found: Found) -> tuple[Line, ...]:
+def summary(name: str, found: Found) -> tuple[SummaryLine, ...]:
     """The difference of the mean AUROCs, as a number of set `name`."""
     return (
-        Line(
+        SummaryLine(
             measure="Text encoder: mean AUROC of findings in reports, after less before",
             sets={name: found["auroc"][MEAN]["difference"]},
         ),

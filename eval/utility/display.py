@@ -9,7 +9,7 @@ from eval.comparison_config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
 from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
-from eval.report.section import Cell, Line, Table
+from eval.report.section import Cell, SummaryLine, Table
 from eval.utility.config import UtilityConfig
 from eval.utility.scores import RegimeScores
 from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHODS
@@ -116,11 +116,11 @@ def entry(scores: RegimeScores, trainings: Sequence[Training]) -> Entry:
     }
 
 
-def summary(synthetic: str, wanted: Sequence[Regime], gains: Gains) -> tuple[Line, ...]:
+def summary(synthetic: str, wanted: Sequence[Regime], gains: Gains) -> tuple[SummaryLine, ...]:
     """The gain of each regime with all real images, or none."""
     full = [r.name for r in wanted if r.fraction == 1 and r.name in gains]
     return tuple(
-        Line(
+        SummaryLine(
             measure=f"Gain in mean AUROC over real images alone, trained on {name}",
             sets={synthetic: gains[name]["auroc"][MEAN].estimate},
         )

@@ -250,7 +250,7 @@ def _by_subgroup(
             for name in names
         }
         if len(names) < 2:
-            why = f"{len(names)} subgroup(s) among the held-out radiographs; 2 are needed"
+            why = f"{len(names)} subgroup(s) known among the held-out radiographs; 2 are needed"
             none = NotMeasured(why, int((member != "").sum()))
             gaps[attribute] = {"auroc": none, "underdiagnosis": none}
             continue

@@ -25,9 +25,9 @@ from eval.report.citation import Citation, citation
 from eval.report.extremes import extremes, losses, ranks
 from eval.report.formatting import cell_text, number
 from eval.report.pictures import data_uri, side_for
-from eval.report.plots import COLOURS, dots, histogram, lines
+from eval.report.plots import COLORS, dots, histogram, lines
 from eval.report.render import render
-from eval.report.section import Line, PageSection, Pictures, Strip, Table
+from eval.report.section import PageSection, Pictures, Strip, SummaryLine, Table
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured
@@ -72,8 +72,8 @@ def part() -> PageSection:
         references=REFERENCES,
         numbers={},
         summary=(
-            Line(measure="FID (lower)", sets={n: value(8.8) for n in SETS}, real=value(2.0)),
-            Line(measure=LONG, sets={SETS[1]: NotMeasured(f"no positives of {LONG}", 3)}),
+            SummaryLine(measure="FID (lower)", sets={n: value(8.8) for n in SETS}, real=value(2.0)),
+            SummaryLine(measure=LONG, sets={SETS[1]: NotMeasured(f"no positives of {LONG}", 3)}),
         ),
         tables=(
             Table(
@@ -130,9 +130,9 @@ def results() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def html() -> str:
     one = part()
-    drawn = [replace(group, title="Effusion, PA") for group in one.pictures]
+    sampled = [replace(group, title="Effusion, PA") for group in one.pictures]
     made = results()
-    pictures = {"ranked": list(one.pictures), "drawn": drawn}
+    pictures = {"ranked": list(one.pictures), "sampled": sampled}
     return render(made, [one, replace(one, name="utility")], pictures, citation(made, [one]))
 
 
@@ -184,19 +184,19 @@ def test_words_are_escaped_and_nothing_is_fetched(html: str) -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG 2.1's contrast ratio of two #rrggbb colours."""
+    """WCAG 2.1's contrast ratio of two #rrggbb colors."""
     lights = []
-    for colour in (one, other):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    for color in (one, other):
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
         lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
     return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
-def test_colours_of_plots_can_be_told_from_white() -> None:
+def test_colors_of_plots_can_be_told_from_white() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # WCAG's own example
-    assert all(contrast(colour, "#ffffff") >= 4.5 for colour in COLOURS)
+    assert all(contrast(color, "#ffffff") >= 4.5 for color in COLORS)
 
 
 SCRIPT = """<script>addEventListener("load", () => {
@@ -324,11 +324,11 @@ def test_best_and_worst_say_what_was_asked_and_what_was_read(
     (strip,) = worst.strips
     assert strip.images is not None
     assert np.array_equal(strip.images, images.images[np.array([5])])
-    assert "furthest off: Pneumothorax" in strip.caption
+    assert "largest error: Pneumothorax" in strip.caption
     assert number(float(said[5, 1])) in strip.caption
     asked = {0: "Pleural Effusion", 1: "Pneumothorax"}
     names = ", ".join(asked[j] for j in range(2) if images.labels[5, j] == 1)
-    assert f"asked for {names or 'none of the findings'};" in strip.caption
+    assert f"requested {names or 'none of the findings'};" in strip.caption
     assert best.strips[0].alt.startswith("Best: made")
 
 
@@ -337,8 +337,8 @@ def test_a_citation_has_what_numbers_mean_nothing_without(html: str) -> None:
     found = citation(made, [part()])
     assert isinstance(found, Citation)
     commit = made["provenance"]["commit"]
-    wanted = (f"Roentgen 0.1.0 (commit {commit})", "0123456789abcdef", "1234 held-out real films")
-    assert all(words in found.paragraph for words in (*wanted, "model feed", "seed 7"))
+    wanted = [f"Roentgen 0.1.0 (commit {commit})", "0123456789abcdef", "model feed", "seed 7"]
+    assert all(words in found.paragraph for words in (*wanted, "1234 held-out real radiographs"))
     assert "FID (lower): before fine-tuning 8.800 (8.700 to 8.900), n = 1234" in found.paragraph
     everything = " ".join(x for sentences in found.definitions.values() for x in sentences)
     assert all(words in everything for words in (WEIGHTS, "torch 2.11", "utility [0, 1]"))

@@ -41,7 +41,7 @@ def test_csv_holds_every_number_in_full() -> None:
 
 def test_latex_escapes_what_latex_reads() -> None:
     text = latex_text(TABLE)
-    assert r"\caption{50 \% of A \& B. In brackets: 95\,\% intervals.}" in text
+    assert r"\caption{50 \% of A \& B. Parentheses: 95\,\% intervals.}" in text
     assert r"a\_b, ''quoted'' & 0.333 ($-$0.250 to 2e-07) & 7 \\" in text
     expected = (
         r"x \textless{} y \{z\} \textbackslash{} \textasciicircum{} \textasciitilde{} \# \$"

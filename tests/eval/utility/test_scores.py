@@ -140,7 +140,7 @@ def test_few_validation_radiographs_leave_f1_and_underdiagnosis_unmeasured() -> 
     assert value(result.auroc["Pneumothorax"]) > 0.6
 
 
-def test_a_group_that_is_read_worse_is_found_and_its_sick_are_missed_more() -> None:
+def test_a_subgroup_with_worse_predictions_is_found_and_underdiagnosed_more() -> None:
     sex = np.array(["F", "M"] * (N // 2))
     on = held_out({"sex": sex, "race": np.full(N, "")})
     clear = predictions([4.0, 4.2], on)
@@ -164,7 +164,7 @@ def test_a_group_that_is_read_worse_is_found_and_its_sick_are_missed_more() -> N
     assert men["underdiagnosis"].value < everyone < women["underdiagnosis"].value
     assert result.subgroups["race"] == {}
     assert result.gaps["race"]["auroc"].note == (
-        "not measured: 0 group(s) known among the held-out films; 2 are needed"
+        "not measured: 0 subgroup(s) known among the held-out radiographs; 2 are needed"
     )
     fair: Any = score_regime(clear, on).gaps["sex"]["auroc"]
     assert fair.value < 0.05
