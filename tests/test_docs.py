@@ -259,7 +259,9 @@ def test_names_in_the_text_exist(name: str) -> None:
         elif re.fullmatch(r"[a-z_]+(\.\w+)+", code):
             if code in settings() or Path(code).suffix[1:] in FILES:
                 continue
-            if code.split(".")[0] in (*PACKAGES,) and is_name(code):
+            if code.split(".")[0] in PACKAGES and is_name(code):
+                continue
+            if code.endswith(".py") and any(list((ROOT / p).rglob(code)) for p in PACKAGES):
                 continue
             if code.split(".")[0] in FOREIGN:
                 continue
