@@ -1,4 +1,4 @@
-"""What generation can be told; each section is checked as soon as it is read."""
+"""Settings of generation; each section is checked as soon as it is read."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,37 +18,37 @@ class GenerateConfig:
     model: str
     """A model folder, a repository id, or "tiny" for the shipped one."""
     prompts: PromptsConfig
-    """What is drawn."""
+    """The prompts to draw."""
     output: Path
-    """The dataset folder that is made."""
+    """The dataset folder to create."""
     overwrite: bool = False
     """Replace the output folder if it exists."""
     style: PromptStyle | None = None
-    """What prompts tell; null: what the model was trained with."""
+    """The contents of prompts; null: as the model was trained."""
     long_prompts: TooLong | None = None
     """refuse or truncate prompts beyond the token limit; null: as the model was trained."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
-    """How images are drawn."""
+    """Settings of the sampler."""
     seed: int = 0
-    """Every image's own seed derives from it, its prompt and its number."""
+    """Base seed, from which each image's seed is derived with its prompt and number."""
     split: Split = "train"
-    """The split the images come to stand in."""
+    """The split of the images in the new dataset."""
     sheet_prompts: int = 16
-    """Prompts shown on the contact sheet."""
+    """Number of prompts on the contact sheet."""
     dry_run: bool = False
-    """Say what would be drawn, how long it would take and on how much disk, and end."""
+    """Print what would be drawn, the time and the disk space it would take, and exit."""
 
     def __post_init__(self) -> None:
         require_range(self, "sheet_prompts", at_least=1)
         require(
             self.prompts.negative_prompt is None or self.sampler.guidance_scale > 1,
             "prompts.negative_prompt has no effect without guidance: set sampler.guidance_scale "
-            "above 1, or leave it out",
+            "above 1, or remove it",
         )
         plain = SamplerSettings()
         for name in ("conditioning_scale", "conditioning_interval"):
             require(
                 self.prompts.masks is not None
                 or getattr(self.sampler, name) == getattr(plain, name),
-                f"sampler.{name} has no effect without prompts.masks: leave it out",
+                f"sampler.{name} has no effect without prompts.masks: remove it",
             )

@@ -1,18 +1,17 @@
-"""Generate synthetic radiographs: `python -m sample.generate configs/sample/x.yaml`.
+"""Generation program: `python -m sample.generate configs/sample/x.yaml`.
 
-First the plan is made, one row an image; then it is drawn part by part. A killed run, started again
-in the same way, goes on with the parts that are finished. Under `accelerate launch` and `torchrun`
-the processes of all machines that see the output folder share the parts out; the set that they make
-is the one that a single process makes.
+First the plan is made, one row per image; then it is drawn part by part. The same command resumes a
+killed run after its finished parts. Under `accelerate launch` and `torchrun`, the processes of all
+machines that see the output folder divide the parts among them; the set is that of one process.
 """
 
 import csv
 import time
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -39,20 +38,16 @@ from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_check import PromptCheck
-from roentgen.imaging.contact_sheet import contact_sheet
-from roentgen.imaging.images import decode, encode_png
-from roentgen.imaging.overlay import outlined
 from roentgen.manifest import provenance, read_manifest
 from roentgen.record.radiograph import Radiograph
-from roentgen.record.structures import Masks
 from roentgen.storage import check_free_space, check_output, install_folder, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.plan import PLAN, PlanFile, part_size, plan_for, plan_images, write_plan
+from sample.plan_sheet import plan_sheet
 from sample.prompts.dataset_rows import check_source
 
 SHEET = "contact_sheet.png"
-_SHEET_COLUMNS = 8
 # Settings that do not change the set: a run may resume with other values.
 _FREE = ("output", "overwrite", "sheet_prompts", "dry_run")
 _FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
@@ -61,7 +56,7 @@ _FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
 def generate(config: GenerateConfig) -> Path:
     """Make the synthetic set of a configuration and return its folder.
 
-    Raises InputError for what the user must change, KeyboardInterrupt with what stays of an
+    Raises InputError for what the user must change, KeyboardInterrupt with what remains of an
     interrupted run.
     """
     check_output(config.output, overwrite=config.overwrite)
@@ -71,11 +66,11 @@ def generate(config: GenerateConfig) -> Path:
         with work.lock() if launch.is_main_process else nullcontext():
             _generate(config, work, launch)
     except (KeyboardInterrupt, OSError) as error:
-        stay = f"{len(work.finished())} finished parts remain, and the same command resumes"
+        remaining = f"{len(work.finished())} finished parts remain, and the same command resumes"
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"interrupted: {stay}") from None
+            raise KeyboardInterrupt(f"interrupted: {remaining}") from None
         if is_full_disk(error):
-            raise InputError(f"no space left on the disk of {config.output}: {stay}") from None
+            raise InputError(f"no space left on the disk of {config.output}: {remaining}") from None
         raise
     return config.output
 
@@ -108,7 +103,7 @@ def make_generator(
 ) -> Generator:
     """The generator of a configuration, on this process's device.
 
-    Raises InputError where a dataset has nothing that the prompts are made of.
+    Raises InputError where a dataset has nothing from which prompts can be made.
     """
     source = config.prompts.dataset or config.prompts.masks
     if source is not None:  # before the model is loaded
@@ -135,7 +130,7 @@ def _inputs(config: GenerateConfig) -> dict[str, dict[str, Any]]:
 
 
 def _device(settings: SamplerSettings, launch: Launch) -> torch.device:
-    """Of the processes on one machine each has a GPU of its own, as far as there are any."""
+    """The device of this process; processes on one machine use its GPUs in turn."""
     best = "cuda" if torch.cuda.is_available() else "cpu"
     if settings.device == "cuda" and best == "cpu":
         raise InputError("sampler.device is cuda, but this machine offers cpu: set it to null")
@@ -146,7 +141,7 @@ def _device(settings: SamplerSettings, launch: Launch) -> torch.device:
 
 
 def _identity(config: GenerateConfig, made_from: dict[str, Any]) -> dict[str, Any]:
-    """All that the set depends on but for the plan's own rows, as JSON values."""
+    """Everything that the set depends on except the plan's rows, as JSON values."""
     settings = {k: v for k, v in config_to_dict(config).items() if k not in _FREE}
     sampler = settings["sampler"]
     settings["sampler"] = {k: v for k, v in sampler.items() if k not in _FREE_OF_SAMPLER}
@@ -156,34 +151,34 @@ def _identity(config: GenerateConfig, made_from: dict[str, Any]) -> dict[str, An
 def _open(
     config: GenerateConfig, work: WorkFolder[Part], generator: Generator, identity: dict[str, Any]
 ) -> list[str]:
-    """Make the plan and open the work folder with it; returns what is to be told."""
-    made = work.folder / f".{PLAN}.part"
+    """Make the plan and open the work folder with it; returns notes for the user."""
+    new_plan = work.folder / f".{PLAN}.part"
     check = PromptCheck(generator.components, generator.long_prompts)
     images = plan_images(config.prompts, generator.style, config.sampler, config.seed)
-    fingerprint = write_plan(made, check(images))
+    fingerprint = write_plan(new_plan, check(images))
     earlier = work.identity() or {}
-    count = len(PlanFile(made))
+    count = len(PlanFile(new_plan))
     size = earlier.get("part_size") or part_size(count, config.sampler.batch_size)
-    whole = identity | {"plan": fingerprint, "part_size": size}
+    full_identity = identity | {"plan": fingerprint, "part_size": size}
     try:
-        notes = check.notes(config.model) + work.open(whole, keep_other=True)
+        notes = check.notes(config.model) + work.open(full_identity, keep_other=True)
     except InputError:
-        made.unlink()
+        new_plan.unlink()
         raise
-    made.replace(work.folder / PLAN)
+    new_plan.replace(work.folder / PLAN)
     finished = len(work.finished())
     if finished:
         notes.append(
             f"resuming with {finished} of {-(-count // size)} parts that an earlier run finished"
         )
-    # PNG takes less than a byte a pixel.
-    left = max(0, count - finished * size)
-    check_free_space(config.output, left * generator.components.image_size**2)
+    # A PNG takes less than a byte per pixel.
+    missing = max(0, count - finished * size)
+    check_free_space(config.output, missing * generator.components.image_size**2)
     return notes
 
 
 def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> None:
-    """Draw the parts that are missing; the bar shows what all processes have done."""
+    """Draw the missing parts; the progress bar counts the images of all processes."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
     rank, ranks = launch.process_index, launch.num_processes
     name = "generating" if ranks == 1 else f"generating ({ranks} processes)"
@@ -196,8 +191,8 @@ def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> 
             for radiograph in generator.draw(plan.read(rows)):
                 shard.add(radiograph)
                 bar.update()
-        made = Shard.of(shard, shard_file(generator.split, number))
-        return Part(number=number, items=len(rows), shards={generator.split: made})
+        written = Shard.of(shard, shard_file(generator.split, number))
+        return Part(number=number, items=len(rows), shards={generator.split: written})
 
     with bar:
         for number in order_of_parts(-(-len(plan) // size), rank, ranks):
@@ -219,11 +214,11 @@ def _finish(
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
     parts = [work.read(number) for number in range(-(-len(plan) // size))]
     shards = [work.dataset / part.shards[config.split].file for part in parts]
-    columns, shown = sheet_choice(plan.starts(), len(plan), config.sheet_prompts)
-    images = [_tile(read_row(shards[row // size], row % size)) for row in shown]
-    captions = [plan.read(range(row, row + 1))[0].prompt for row in shown]
-    sheet = contact_sheet(images, captions, columns)
-    write_file(work.dataset / SHEET, encode_png(sheet))
+
+    def read(row: int) -> Radiograph:
+        return read_row(shards[row // size], row % size)
+
+    write_file(work.dataset / SHEET, plan_sheet(plan, read, config.sheet_prompts))
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
     with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerow(EXCLUDED_COLUMNS)
@@ -253,68 +248,40 @@ def _about(config: GenerateConfig, generator: Generator, plan: PlanFile) -> list
     ]
 
 
-def _tile(radiograph: Radiograph) -> np.ndarray:
-    """An image for the sheet; of one with masks also, below it, where they asked for what."""
-    image = decode(radiograph.image)
-    if not radiograph.masks:
-        return image
-    masks: Masks = {name: decode(mask) > 127 for name, mask in radiograph.masks.items()}
-    shown = outlined(image, masks)
-    return np.concatenate([outlined(image, {}), shown], axis=0)
-
-
-def sheet_choice(starts: np.ndarray, images: int, prompts: int) -> tuple[int, list[int]]:
-    """The contact sheet's columns, and the rows of the plan that are on it.
-
-    `starts` are the rows with which prompts begin, of which some are taken, evenly spread. Each has
-    a row of its own on the sheet if all have the same number of images, more than one; else the
-    images follow each other.
-    """
-    ends = np.append(starts[1:], images)
-    count = min(prompts, len(starts))
-    chosen = [i * len(starts) // count for i in range(count)]
-    groups = [range(starts[i], ends[i]) for i in chosen]
-    most = max(map(len, groups))
-    even = most > 1 and all(len(group) == most for group in groups)
-    columns = min(_SHEET_COLUMNS, most) if even else _SHEET_COLUMNS
-    return columns, [int(row) for group in groups for row in group[:columns]]
-
-
 def dry_run(config: GenerateConfig) -> str:
-    """What a run would draw and take, for this process alone, as lines; nothing is kept."""
+    """What a run would generate, and the time and disk space it would take; writes nothing.
+
+    Time and space are extrapolated from one batch.
+    """
     check_output(config.output, overwrite=config.overwrite)
     launch = this_launch()
     generator = make_generator(config, launch, _inputs(config))
     images = prompts = 0
     last, first = "", list[PlannedImage]()
-    tallies: dict[str, dict[str, int]] = {"views": {}, "present": {}}
+    views, present = Counter[str](), Counter[str]()
     for image in plan_for(generator, config.prompts):
         images += 1
         prompts += image.patient_id != last
         last = image.patient_id
         if len(first) < config.sampler.batch_size:
             first.append(image)
-        view = image.view or "none"
-        tallies["views"][view] = tallies["views"].get(view, 0) + 1
-        for finding in image.findings:
-            if finding.state == "present":
-                found = tallies["present"]
-                found[finding.name] = found.get(finding.name, 0) + 1
+        views[image.view or "none"] += 1
+        present.update(f.name for f in image.findings if f.state == "present")
     started = time.perf_counter()
-    drawn = sum(len(radiograph.image) for radiograph in generator.draw(first))
+    size = sum(len(radiograph.image) for radiograph in generator.draw(first))
     seconds = (time.perf_counter() - started) / len(first) * images / launch.num_processes
-    counted = [
-        f"{what}: " + ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
-        for what, counts in tallies.items()
-        if counts
+    counts = [
+        f"{name}: " + ", ".join(f"{value} {n}" for value, n in sorted(counter.items()))
+        for name, counter in (("views", views), ("present", present))
+        if counter
     ]
     return "\n".join(
         [
             f"{images} images for {prompts} prompts",
-            *counted,
-            f"time: {_duration(seconds)} with {launch.num_processes} running,"
-            f" from {len(first)} images",
-            f"disk: {drawn / len(first) * images / 1e9:.2f} GB, from the same images",
+            *counts,
+            f"time: {_duration(seconds)} with {launch.num_processes} running, "
+            f"extrapolated from {len(first)} images",
+            f"disk: {size / len(first) * images / 1e9:.2f} GB, from the same images",
         ]
     )
 
@@ -324,16 +291,16 @@ def _duration(seconds: float) -> str:
 
 
 def main() -> None:
-    """Read the command line, generate, and say where the set is."""
+    """Read the command line, generate, and print the output folder."""
     config = load_config(GenerateConfig)
     launch = this_launch()
     with sigterm_as_interrupt():
         if config.dry_run:
-            told = dry_run(config) if launch.is_main_process else ""
+            message = dry_run(config) if launch.is_main_process else ""
         else:
-            told = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
+            message = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
     if launch.is_main_process:
-        print(told)  # noqa: T201
+        print(message)  # noqa: T201
 
 
 if __name__ == "__main__":

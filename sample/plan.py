@@ -70,7 +70,7 @@ _TEXT = pa.string()
 _FINDINGS = pa.list_(
     pa.struct([(n, _TEXT) for n in ("name", "state", "side", "severity", "detail")])
 )
-_KINDS: dict[str, Any] = {
+_TYPES: dict[str, Any] = {
     "seed": pa.int64(),
     "guidance_scale": pa.float64(),
     "steps": pa.int64(),
@@ -80,11 +80,11 @@ _KINDS: dict[str, Any] = {
     "age": pa.float64(),
 }
 _COLUMNS = [field.name for field in fields(PlannedImage)]
-SCHEMA = pa.schema([(name, _KINDS.get(name, _TEXT)) for name in _COLUMNS])
+SCHEMA = pa.schema([(name, _TYPES.get(name, _TEXT)) for name in _COLUMNS])
 
 
 def write_plan(path: Path, plan: Iterable[PlannedImage]) -> str:
-    """Write the plan as a Parquet file, one row an image; returns its fingerprint.
+    """Write the plan as a Parquet file, one row per image; returns its fingerprint.
 
     Memory does not grow with the plan.
     """
@@ -109,18 +109,18 @@ def _as_batch(images: Sequence[PlannedImage]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
-def _findings(told: Sequence[tuple[Finding, ...]]) -> pa.ListArray:
-    """The findings of images; the few different ones, which Arrow is slow to take, once each."""
-    every = [finding for findings in told for finding in findings]
+def _findings(images: Sequence[tuple[Finding, ...]]) -> pa.ListArray:
+    """The findings of images; each distinct one is converted once, as conversion is slow."""
+    every = [finding for findings in images for finding in findings]
     places = {finding: place for place, finding in enumerate(dict.fromkeys(every))}
     distinct = pa.array(map(vars, places), _FINDINGS.value_type)
-    ends = np.cumsum([0, *map(len, told)], dtype=np.int32)
+    ends = np.cumsum([0, *map(len, images)], dtype=np.int32)
     taken = distinct.take(pa.array([places[finding] for finding in every], pa.int32()))
     return pa.ListArray.from_arrays(pa.array(ends), taken)
 
 
 class PlanFile:
-    """A plan on disk, of which the rows that are asked for are read."""
+    """A plan on disk, whose rows are read on demand."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetFile(path)
@@ -144,7 +144,7 @@ class PlanFile:
         return self._file.read([name]).column(name)
 
     def starts(self) -> np.ndarray:
-        """The rows with which a prompt's images begin, int64."""
+        """The rows at which the images of each prompt begin, int64."""
         patients = self.column("patient_id").combine_chunks().dictionary_encode().indices
         codes = patients.to_numpy()
         return np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
@@ -158,6 +158,6 @@ def _from_rows(table: pa.Table) -> list[PlannedImage]:
 
 
 def part_size(images: int, batch_size: int) -> int:
-    """How many images are drawn between two records: whole batches, and parts for all ranks."""
-    wanted = min(_LARGEST, -(-images // _PARTS))
-    return -(-wanted // batch_size) * batch_size
+    """The number of images per part: a multiple of the batch size, with parts for all processes."""
+    size = min(_LARGEST, -(-images // _PARTS))
+    return -(-size // batch_size) * batch_size

@@ -37,8 +37,9 @@ from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph
 from sample.config import GenerateConfig
-from sample.generate import generate, main, sheet_choice
+from sample.generate import generate, main
 from sample.plan import plan_images
+from sample.plan_sheet import sheet_rows
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 
 ROOT = Path(__file__).parents[2]
@@ -334,9 +335,9 @@ def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
 
 def test_the_contact_sheet_has_a_row_a_prompt() -> None:
     starts = np.arange(0, 12, 3)  # four prompts of three images
-    assert sheet_choice(starts, 12, 2) == (3, [0, 1, 2, 6, 7, 8])
-    assert sheet_choice(np.arange(4), 4, 16) == (8, [0, 1, 2, 3])
-    assert sheet_choice(np.array([0, 3]), 5, 2) == (8, [0, 1, 2, 3, 4])
+    assert sheet_rows(starts, 12, 2) == (3, [0, 1, 2, 6, 7, 8])
+    assert sheet_rows(np.arange(4), 4, 16) == (8, [0, 1, 2, 3])
+    assert sheet_rows(np.array([0, 3]), 5, 2) == (8, [0, 1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(
