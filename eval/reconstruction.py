@@ -13,7 +13,6 @@ import numpy as np
 
 from eval.alignment.scores import alignment
 from eval.comparison_config import ReferenceSetConfig
-from eval.finding_scores import not_learnable
 from eval.report.formatting import cell_text
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json
@@ -32,6 +31,7 @@ from roentgen.errors import run_program
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import provenance, read_manifest
+from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.record.findings import FindingName
 from roentgen.storage import MANIFEST
 from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier

@@ -6,7 +6,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.alignment.scores import alignment
-from eval.finding_scores import not_learnable
 from eval.report.formatting import number
 from eval.sets import read_set
 from roentgen.config import load_config
@@ -15,6 +14,7 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import run_program
 from roentgen.manifest import fingerprint_of_files, provenance, write_manifest
+from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.record.findings import FINDING_NAMES
 from roentgen.storage import atomic_folder, check_writable
 from roentgen.vision.classifier import (

@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 
 from eval.alignment.config import AlignmentConfig
 from eval.comparison_config import ComparisonConfig
-from eval.finding_scores import resamples
 from eval.sets import MINIMUM, Sets
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
+from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.clip_score import RECALLS, clip_scores, distinct, recalls
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.prompts.parser import split_view

@@ -10,10 +10,10 @@ from eval.alignment.demographics import demographic_accuracy
 from eval.alignment.laterality import laterality_accuracy
 from eval.alignment.scores import alignment
 from eval.comparison_config import ComparisonConfig
-from eval.finding_scores import not_learnable, resamples, thresholds_of
 from eval.networks.regimes import hold_out
 from eval.sets import Sets
 from roentgen.dataset.image_set import ImageSet
+from roentgen.metrics.classification.finding_scores import not_learnable, resamples, thresholds_of
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Classifier

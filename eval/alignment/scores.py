@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.finding_scores import Labels, Metric, finding_scores, resamples
-from roentgen.dataset.label_arrays import UNKNOWN_VIEW
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.average_precision import weighted_average_precision
+from roentgen.metrics.classification.finding_scores import Labels, Metric, finding_scores, resamples
 from roentgen.metrics.classification.operating_points import weighted_f1
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
+from roentgen.metrics.estimates import NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
+from roentgen.vision.view_accuracy import view_accuracy
 
 
 def alignment(
@@ -60,12 +60,3 @@ def alignment(
         for j, name in enumerate(findings)
     }
     return result
-
-
-def view_accuracy(predicted: Floats, views: NDArray[np.int64]) -> Estimate:
-    """The share of images whose likeliest view is the one asked for."""
-    known = views != UNKNOWN_VIEW
-    n = int(known.sum())
-    if n == 0:
-        return NotMeasured("no image has a view")
-    return proportion(int((predicted[known].argmax(axis=1) == views[known]).sum()), n)

@@ -1,7 +1,6 @@
 """Mask fidelity: agreement of images with the masks they were generated from."""
 
 from eval.domain import Domain
-from eval.finding_scores import resamples
 from eval.masks.config import MasksConfig
 from eval.masks.display import definition, pictures, plots, summary, tables
 from eval.masks.scores import (
@@ -16,6 +15,7 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import check_structures
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
+from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, Floats
 from roentgen.metrics.paired_scores import MEAN, Score, mean_of, share
 from roentgen.vision.network_cache import NetworkCache

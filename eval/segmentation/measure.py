@@ -6,7 +6,6 @@ from functools import cached_property
 from tqdm import tqdm
 
 from eval.domain import Domain
-from eval.finding_scores import resamples
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
 from eval.masks.scores import image_scores, structure_score
@@ -18,6 +17,7 @@ from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
+from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.metrics.paired_scores import MEAN, Gain, Score, difference, gain, mean_of
 from roentgen.vision.network_cache import NetworkCache, segmenter_key

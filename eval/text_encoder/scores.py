@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eval.finding_scores import resamples, too_few
 from roentgen.diffusion.conditions.prompt_encoding import (
     encode_tokens,
     token_counts,
@@ -17,6 +16,7 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     tokenize_prompts,
 )
 from roentgen.metrics.classification.auroc import weighted_auroc
+from roentgen.metrics.classification.finding_scores import resamples, too_few
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.metrics.paired_scores import (
     Measured,

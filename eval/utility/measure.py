@@ -7,7 +7,6 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.domain import Domain
-from eval.finding_scores import not_learnable
 from eval.leakage import held_out_prompts, named_patients
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
@@ -18,6 +17,7 @@ from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
+from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.network_cache import NetworkCache, Phase

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.finding_scores import too_few
 from eval.subgroups import Groups, names_of
 from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.calibration import ece_floor, reliability, weighted_ece
+from roentgen.metrics.classification.finding_scores import too_few
 from roentgen.metrics.classification.operating_points import (
     any_pathology,
     best_threshold,

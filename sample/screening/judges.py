@@ -68,6 +68,7 @@ def make_judges(
             audits.spec.findings,
             Shown(held_out.radiographs, held_out.images, audits),
             config.proxy.not_mentioned,
+            config.proxy.min_cases,
         )
     if config.duplicates:
         limit = duplicates_limit(config.duplicates, train.images, train.patients, config.seed)

@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.label_arrays import UNKNOWN_VIEW, NotMentioned, label_matrix, view_indices
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
+from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indices
+from roentgen.metrics.classification.finding_scores import thresholds_of
+from roentgen.metrics.estimates import Estimate, NotMeasured, proportion
 from roentgen.record.findings import FindingName
+from roentgen.vision.view_accuracy import correct_views
 from sample.screening.gates.gate import Shown
 
 Calls = NDArray[np.int8]  # 1: as asked, 0: not, -1: not asked
 DEFINITION = (
-    "A finding is called seen from the probability on at which as many of the held-out real films "
-    "with it are called as those without it are not; the view is the likeliest one. Shares of what "
-    "was asked for, with Wilson's interval. The mean of the shares by finding, asked present and "
-    "asked absent, does not change with how many are asked for what."
+    "A finding is predicted present from the probability on that has the best F1 on held-out real "
+    "radiographs, as in evaluation; the view is the most probable one. Shares of what was "
+    "requested, with Wilson's interval. The mean of the shares by finding, requested present and "
+    "requested absent, does not depend on how often each is requested."
 )
 
 MEAN = "mean of the findings' shares"  # the one number of `Auditor.measure` that sums it up
@@ -31,15 +33,15 @@ class Auditor:
         known: Sequence[FindingName],
         held_out: Shown,
         not_mentioned: NotMentioned,
+        min_cases: int,
     ) -> None:
         """`held_out` real films, shown to the auditor's network, which knows `known`."""
         self.findings = tuple(findings)
         self._columns = [known.index(name) for name in findings]
         true = label_matrix(held_out.radiographs, findings, not_mentioned)
         said = held_out.said.findings[:, self._columns]
-        self._limits = np.array(
-            [balanced_threshold(said[:, j], true[:, j]) for j in range(len(findings))]
-        )
+        thresholds = thresholds_of(said, true, findings, min_cases).values()
+        self._limits = np.array([np.nan if isinstance(t, NotMeasured) else t for t in thresholds])
         self.real = self._calls(held_out, true)
 
     def __call__(self, shown: Shown) -> tuple[Calls, Calls]:
@@ -51,9 +53,7 @@ class Auditor:
         known = ~np.isnan(self._limits)
         present = np.where((asked == 1) & known, seen, -1)
         absent = np.where((asked == 0) & known, ~seen, -1)
-        views = view_indices(shown.radiographs)
-        right = shown.said.views.argmax(axis=1) == views
-        view = np.where(views == UNKNOWN_VIEW, -1, right)
+        view = correct_views(shown.said.views, view_indices(shown.radiographs))
         return np.concatenate([present, absent], axis=1).astype(np.int8), view.astype(np.int8)
 
     def measure(self, findings: Calls, view: Calls) -> dict[str, Any]:
@@ -84,19 +84,3 @@ def share(calls: NDArray[Any]) -> Estimate:
     """The share of what was asked for that is as asked."""
     n = int((calls >= 0).sum())
     return proportion(int((calls == 1).sum()), n) if n else NotMeasured("nothing was asked")
-
-
-def balanced_threshold(said: Floats, true: NDArray[np.float32]) -> float:
-    """Where sensitivity and specificity are nearest to each other; NaN without both kinds.
-
-    `said` (N,) are probabilities, `true` (N,) labels: 1, 0, NaN.
-    """
-    known = ~np.isnan(true)
-    scores, positive = said[known], true[known] == 1
-    if positive.all() or not positive.any():
-        return float("nan")
-    values = np.unique(scores)
-    found = np.searchsorted(np.sort(scores[positive]), values, side="left") / positive.sum()
-    spared = np.searchsorted(np.sort(scores[~positive]), values, side="left") / (~positive).sum()
-    # At the threshold v, 1 - found of those with it are called, and spared of the others are not.
-    return float(values[np.abs(1 - found - spared).argmin()])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.alignment.demographics import demographic_accuracy
-from eval.finding_scores import resamples
+from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.record.radiograph import Radiograph, Sex
 from roentgen.vision.demographics import fit_demographics
 

@@ -3,13 +3,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.alignment.scores import alignment, view_accuracy
-from eval.finding_scores import finding_scores, not_learnable, resamples, thresholds_of
+from eval.alignment.scores import alignment
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
 from roentgen.metrics.classification.auroc import weighted_auroc
+from roentgen.metrics.classification.finding_scores import (
+    finding_scores,
+    not_learnable,
+    resamples,
+    thresholds_of,
+)
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction
+from roentgen.vision.view_accuracy import view_accuracy
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax", "Edema")
 FREE: dict[FindingName, NotMeasured] = {}

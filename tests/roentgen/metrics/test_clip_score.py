@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eval.finding_scores import resamples
+from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.clip_score import clip_scores, distinct, recalls, shuffled
 
 

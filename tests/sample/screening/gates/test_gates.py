@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.metrics.classification.auroc import auroc
 from roentgen.record.findings import Finding, FindingName
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.views import VIEWS
@@ -31,7 +30,7 @@ from sample.screening.gates.labels import asked_findings, labels_gate
 from sample.screening.gates.outliers import kth_distance
 from sample.screening.gates.quality import quality_gate
 from sample.screening.gates.view import view_gate
-from sample.screening.label_agreement import Auditor, balanced_threshold, share
+from sample.screening.label_agreement import Auditor, share
 from sample.screening.rounds import Judges
 from sample.screening.summary import doubts
 
@@ -333,20 +332,9 @@ def test_another_sex_and_age_are_dropped() -> None:
         demographics_gate(config, held_out.radiographs, few, held_out, min_cases=10)
 
 
-def test_the_auditors_threshold_balances_what_it_misses() -> None:
-    draws = np.random.default_rng(0)
-    true = (draws.random(4000) < 0.2).astype(np.float32)
-    said = sigmoid(draws.standard_normal(4000) + 2 * true)
-    threshold = balanced_threshold(said, true)
-    # Two normals 2 apart: the balance lies half way.
-    assert np.log(threshold / (1 - threshold)) == pytest.approx(1, abs=0.15)
-    assert np.isnan(balanced_threshold(said, np.zeros(4000, np.float32)))
-    assert auroc(said.astype(float), true == 1) > 0.9
-
-
 def test_agreement_counts_what_was_asked_for() -> None:
     held_out = labelled(400, 0)
-    auditor = Auditor((EFFUSION,), (EFFUSION,), held_out, "ignore")
+    auditor = Auditor((EFFUSION,), (EFFUSION,), held_out, "ignore", 10)
     films = [radiograph(i, effusion(i < 6)) for i in range(10)]
     films[9] = replace(films[9], findings=(), view=None)
     seen = np.array([0.99] * 5 + [0.01] + [0.01] * 2 + [0.99] * 2)[:, None]
