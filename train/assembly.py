@@ -4,9 +4,9 @@ from accelerate import Accelerator
 
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.noise_schedule import process_of
-from train.checkpoints.checkpoint import State
-from train.checkpoints.saver import Saver
-from train.checkpoints.stop_signals import Stop
+from train.checkpoints.checkpoint import TrainingState
+from train.checkpoints.saver import CheckpointSaver
+from train.checkpoints.stop_signals import StopSignals
 from train.config import RunConfig
 from train.engine.fsdp import prepare_sharding
 from train.engine.runtime import Runtime
@@ -19,12 +19,16 @@ from train.loop import TrainingRun
 from train.monitor.mask_fidelity import prepare_mask_fidelity
 from train.optim.ema import Ema
 from train.optim.optimizer import build_optimizer
-from train.optim.posthoc_ema import Posthoc
+from train.optim.posthoc_ema import PosthocEma
 from train.setup.networks import place_vae
 
 
 def assemble(
-    config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: Accelerator, stop: Stop
+    config: RunConfig,
+    inputs: Inputs,
+    denoiser: Denoiser,
+    accelerator: Accelerator,
+    stop: StopSignals,
 ) -> TrainingRun:
     """Fill the caches, and put together all that the loop works with."""
     place_vae(config, inputs, accelerator)
@@ -48,11 +52,11 @@ def assemble(
         config=config,
         runtime=Runtime.of(config, accelerator),
         components=inputs.components,
-        state=State(
+        state=TrainingState(
             denoiser=denoiser,
             optimizer=optimizer,
             ema=Ema(denoiser, ema.decay, ema.start) if ema else None,
-            posthoc=Posthoc(denoiser, ema.posthoc.widths) if ema and ema.posthoc else None,
+            posthoc=PosthocEma(denoiser, ema.posthoc.widths) if ema and ema.posthoc else None,
             scaler=accelerator.scaler,
         ),
         model=model,
@@ -63,7 +67,7 @@ def assemble(
         held_out=held_out,
         mask_fidelity=mask_fidelity,
         process=process_of(inputs.components.scheduler).to(accelerator.device),
-        saver=Saver(
+        saver=CheckpointSaver(
             config.output / "checkpoints", inputs.identity, config.checkpoint.keep, accelerator
         ),
         stop=stop,

@@ -18,7 +18,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.storage import MANIFEST, check_writable
-from train.checkpoints.checkpoint import differences, has_checkpoints, newest_checkpoint
+from train.checkpoints.checkpoint import any_checkpoint, differences, newest_checkpoint
 from train.config import RunConfig
 from train.inputs import Inputs, SplitInputs
 from train.loading.augment import Augmenter
@@ -174,7 +174,7 @@ def check_unfinished(config: RunConfig) -> None:
     Nothing is lost where it had not come to its first one: resume=true then begins it again.
     """
     folder = config.output
-    if (folder / "model").exists() or has_checkpoints(folder / "checkpoints"):
+    if (folder / "model").exists() or any_checkpoint(folder / "checkpoints"):
         raise InputError(
             f"output {folder} holds a run but no whole checkpoint to go on from: set "
             "overwrite=true to start over, or choose another"

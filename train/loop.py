@@ -15,12 +15,12 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.objective import DiffusionProcess
 from roentgen.imaging.images import encode_png
 from roentgen.storage import write_file
-from train.checkpoints.checkpoint import State
-from train.checkpoints.saver import Saver, tolerated
-from train.checkpoints.stop_signals import Agreement, Stop
+from train.checkpoints.checkpoint import TrainingState
+from train.checkpoints.saver import CheckpointSaver, warn_if_unwritable
+from train.checkpoints.stop_signals import StopFlag, StopSignals
 from train.config import RunConfig
 from train.config_sections import PreviewConfig
-from train.engine.attention import attending
+from train.engine.attention import attention_kernel
 from train.engine.fsdp import is_sharding
 from train.engine.runtime import Runtime
 from train.loading.batches import Batch, Examples, HeldOut
@@ -29,10 +29,10 @@ from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
 from train.monitor.live_model import LiveModel
 from train.monitor.mask_fidelity import MaskFidelity, save_if_best
-from train.monitor.metrics_log import Pace, RunLog
+from train.monitor.metrics_log import MetricsLog, Throughput
 from train.monitor.previews import preview
 from train.monitor.validation import held_out_loss
-from train.optim.nonfinite import Skipped, Watch, step_if_finite, tell
+from train.optim.nonfinite import NonfiniteGuard, SkippedStep, skip_message, step_if_finite
 from train.optim.optimizer import rate_factor, set_rates
 from train.optim.posthoc_ema import save_snapshots
 
@@ -47,7 +47,7 @@ class TrainingRun:
     config: RunConfig
     runtime: Runtime
     components: Components
-    state: State
+    state: TrainingState
     model: torch.nn.Module  # the denoiser, as accelerate wrapped it
     optimizer: Any  # the state's, as accelerate wrapped it
     split: FilteredSplit  # what is trained on
@@ -56,8 +56,8 @@ class TrainingRun:
     held_out: HeldOut | None
     mask_fidelity: MaskFidelity | None = None  # of a ControlNet
     process: DiffusionProcess  # on the device
-    saver: Saver
-    stop: Stop
+    saver: CheckpointSaver
+    stop: StopSignals
 
     @property
     def accelerator(self) -> "Accelerator":
@@ -83,14 +83,14 @@ def train(training: TrainingRun) -> None:
         batch = t.examples.batch(t.plan.draw(*job), t.runtime.memory_format)
         return batch.pinned() if accelerator.device.type == "cuda" else batch
 
-    with prefetched(jobs, make) as batches, t.stop.patient() as agreement:
-        take_steps(training, batches, agreement)
+    with prefetched(jobs, make) as batches, t.stop.deferred() as stop_flag:
+        take_steps(training, batches, stop_flag)
 
 
-def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agreement) -> None:
+def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: StopFlag) -> None:
     """Take all steps that remain, each on its share of `batches`."""
     t, config, state, accelerator = training, training.config, training.state, training.accelerator
-    log = RunLog(config.output, accelerator, state.step)
+    log = MetricsLog(config.output, accelerator, state.step)
     bar = tqdm(
         initial=state.step,
         total=config.steps,
@@ -101,8 +101,8 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agr
     parameters = [weight for _, weight in state.denoiser.trained()]
     # Beyond an infinite limit lies no norm.
     limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
-    watch = Watch(state.skips, accelerator)
-    pace = Pace(config.batch_size, state.step, accelerator.device)
+    guard = NonfiniteGuard(state.skips, accelerator)
+    throughput = Throughput(config.batch_size, state.step, accelerator.device)
     t.model.train()
     while state.step < config.steps:
         # Step: this process's share of the batch, slice by slice.
@@ -111,12 +111,12 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agr
         set_rates(state.optimizer, factor)
         for _ in range(config.gradient_accumulation):
             batch = batches.take().to(accelerator.device)
-            with accelerator.accumulate(t.model), attending(config.attention):
+            with accelerator.accumulate(t.model), attention_kernel(config.attention):
                 # Checkpointing attends in the backward pass too.
                 losses = slice_losses(t, batch)
-                accelerator.backward(watch.loss(losses))
+                accelerator.backward(guard.loss(losses))
         norm = accelerator.clip_grad_norm_(parameters, limit)
-        finite = watch.judge(state.step, norm)
+        finite = guard.check(state.step, norm)
         step_if_finite(t.optimizer, finite)
         t.optimizer.zero_grad()
         for average in (state.ema, state.posthoc):
@@ -125,24 +125,24 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agr
         state.step += 1
         bar.update()
         last = state.step == config.steps
-        stops = agreement.reached(t.stop.heard)
+        stops = stop_flag.exchange(t.stop.received)
 
         # Look at the numbers: the only place that waits for the device.
         logs = _due(state.step, config.log_every, last)
         saves = stops or _due(state.step, config.checkpoint.every, last)
         if logs or saves:
-            for skipped in watch.look():
-                tell_skipped(t, log, bar, skipped)
-            watch.check(config.optimizer.max_skipped_steps)
+            for skipped in guard.skipped_steps():
+                report_skipped(t, log, bar, skipped)
+            guard.check_limit(config.optimizer.max_skipped_steps)
 
         # Log.
         if logs:
-            values = watch.numbers() | {"rate_factor": factor}
-            values |= pace.numbers(state.step, batches.waited)
+            values = guard.log_values() | {"rate_factor": factor}
+            values |= throughput.log_values(state.step, batches.waited)
             log.write(state.step, values)
             bar.set_postfix(loss=f"{values.get('loss', math.nan):.4f}")
 
-        # Validate, preview, save: no part of the pace.
+        # Validate, preview, save: no part of the throughput.
         paused = time.monotonic()
         if t.held_out and config.validation and _due(state.step, config.validation.every, last):
             held_out = validate(t)
@@ -159,12 +159,12 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agr
         posthoc = config.ema and config.ema.posthoc
         if posthoc and state.posthoc and _due(state.step, posthoc.every, last):
             folder, main = config.output / "averages", accelerator.is_main_process
-            with tolerated(f"the averages of step {state.step}"):
+            with warn_if_unwritable(f"the averages of step {state.step}"):
                 save_snapshots(folder, state.step, state.posthoc, main=main)
             accelerator.wait_for_everyone()
         if saves:
             began = time.monotonic()
-            saved = t.saver.save(state, needed=last or stops)
+            saved = t.saver.save(state, required=last or stops)
             seconds = time.monotonic() - began
             log.write(
                 state.step, {"save_seconds": seconds} if saved else {"failed_saves": t.saver.failed}
@@ -172,17 +172,19 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], agreement: Agr
         if stops:
             bar.close()
             t.stop.end(state.step, accelerator)
-        pace.pause(time.monotonic() - paused)
+        throughput.pause(time.monotonic() - paused)
     bar.close()
 
 
-def tell_skipped(training: TrainingRun, log: RunLog, bar: "tqdm[Any]", skipped: Skipped) -> None:
+def report_skipped(
+    training: TrainingRun, log: MetricsLog, bar: "tqdm[Any]", skipped: SkippedStep
+) -> None:
     """Name the items of a step that was left out, in the log and on the terminal."""
     t, first = training, skipped.step * training.config.batch_size
     names = [t.split[t.plan.item(first + place)].id for place in skipped.places]
     log.note(skipped.step + 1, {"skipped": skipped.reason, "items": names})
     if t.accelerator.is_main_process:
-        bar.write(tell(skipped, names))
+        bar.write(skip_message(skipped, names))
 
 
 def _due(step: int, every: int, last: bool) -> bool:
@@ -224,7 +226,7 @@ def validate(training: TrainingRun) -> dict[str, float]:
     return losses
 
 
-def measure_mask_fidelity(training: TrainingRun, log: RunLog) -> str:
+def measure_mask_fidelity(training: TrainingRun, log: MetricsLog) -> str:
     """Measure the fidelity of the averaged weights to held-out masks and save them if it is best.
 
     Returns the scores as a line. The main process measures; the others wait.
@@ -235,7 +237,7 @@ def measure_mask_fidelity(training: TrainingRun, log: RunLog) -> str:
         with state.ema.applied() if state.ema else nullcontext():
             scores, sheet = t.mask_fidelity.measure(t.live)
             best = False
-            with tolerated("the weights of the best Dice"):
+            with warn_if_unwritable("the weights of the best Dice"):
                 weights = dict(state.denoiser.trained())
                 best = save_if_best(t.config.output, state.step, scores, weights)
         log.write(state.step, {f"dice {name}": value for name, value in scores.items()})
@@ -247,18 +249,18 @@ def measure_mask_fidelity(training: TrainingRun, log: RunLog) -> str:
 
 
 def write_sheet(
-    training: TrainingRun, log: RunLog, name: str, file: str, sheet: np.ndarray
+    training: TrainingRun, log: MetricsLog, name: str, file: str, sheet: np.ndarray
 ) -> None:
     """Write a sheet of images to the tracker and into previews/, its name ending in the step."""
     step = training.state.step
     path = training.config.output / "previews" / f"{file}-{step:08d}.png"
-    with tolerated(f"the preview {path}"):
+    with warn_if_unwritable(f"the preview {path}"):
         path.parent.mkdir(exist_ok=True)
         write_file(path, encode_png(sheet))
     log.image(step, name, sheet)
 
 
-def draw_preview(training: TrainingRun, pictures: PreviewConfig, log: RunLog) -> None:
+def draw_preview(training: TrainingRun, pictures: PreviewConfig, log: MetricsLog) -> None:
     """Write a contact sheet of the preview prompts.
 
     The main process draws it; all do where each has a shard of the weights.

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from roentgen.diffusion.denoiser import Denoiser
 from train.assembly import assemble
 from train.checkpoints.checkpoint import load_checkpoint
-from train.checkpoints.saver import tolerated
-from train.checkpoints.stop_signals import Stop
+from train.checkpoints.saver import warn_if_unwritable
+from train.checkpoints.stop_signals import StopSignals
 from train.checks import check_inputs
 from train.config import RunConfig
 from train.inputs import Inputs
@@ -35,7 +35,7 @@ def run(
     `choose` selects the weights that train, and `save` writes the result; all processes call both.
     Stopped by a signal it raises SystemExit; see `train.checkpoints.stop_signals`.
     """
-    with Stop(config.output) as stop:
+    with StopSignals(config.output) as stop:
         accelerator = make_accelerator(config)
         inputs = check_inputs(config)
         denoiser = make_denoiser(config, inputs, accelerator, choose)
@@ -51,5 +51,5 @@ def run(
         training.state.optimizer.state.clear()  # it is saved; writing the result needs the memory
         save(config, inputs, training, origin)
         accelerator.wait_for_everyone()
-        with tolerated("the end of TensorBoard's log"):
+        with warn_if_unwritable("the end of TensorBoard's log"):
             accelerator.end_training()  # last: it takes the processes apart

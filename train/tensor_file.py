@@ -35,32 +35,32 @@ DTYPES = {
     torch.bool: "BOOL",
 }
 
-Layout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]  # what a file holds, by name
+FileLayout = Mapping[str, tuple[torch.dtype, tuple[int, ...]]]  # what a file holds, by name
 
 
-class Record(TypedDict):
+class FileRecord(TypedDict):
     """What a file must be."""
 
     bytes: int
     sha256: list[str]  # of each CHUNK bytes
 
 
-def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
+def layout_of(tensors: Mapping[str, Tensor]) -> FileLayout:
     """What a file of these tensors holds; of a sharded one the whole."""
     return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
-def in_file_order(layout: Layout) -> Layout:
+def in_file_order(layout: FileLayout) -> FileLayout:
     """The layout in the order of a file: the widest types first, so that all are aligned."""
     return dict(sorted(layout.items(), key=lambda entry: (-entry[1][0].itemsize, entry[0])))
 
 
-def bytes_of(layout: Layout) -> int:
+def bytes_of(layout: FileLayout) -> int:
     """Bytes of the tensors."""
     return sum(torch.Size(shape).numel() * dtype.itemsize for dtype, shape in layout.values())
 
 
-def write_tensors(path: Path, layout: Layout, tensors: Iterable[Tensor]) -> Record:
+def write_tensors(path: Path, layout: FileLayout, tensors: Iterable[Tensor]) -> FileRecord:
     """Write tensors, which come in the order of `layout`, and flush them to the disk.
 
     Raises OSError as the disk does.
@@ -74,7 +74,7 @@ def write_tensors(path: Path, layout: Layout, tensors: Iterable[Tensor]) -> Reco
         return stream.finish()
 
 
-def _header(layout: Layout) -> memoryview:
+def _header(layout: FileLayout) -> memoryview:
     entries, end = {}, 0
     for name, (dtype, shape) in layout.items():
         begin, end = end, end + torch.Size(shape).numel() * dtype.itemsize
@@ -127,14 +127,14 @@ class _Stream:
         self._digests.append(self._hashers.submit(_sha256, self._chunk))
         self._chunk, self._room = [], CHUNK
 
-    def finish(self) -> Record:
+    def finish(self) -> FileRecord:
         """Let the disk have it all."""
         if self._chunk:
             self._submit()
         for written in self._written:
             written.result()
         os.fsync(self._file.fileno())
-        return Record(bytes=self._size, sha256=[digest.result() for digest in self._digests])
+        return FileRecord(bytes=self._size, sha256=[digest.result() for digest in self._digests])
 
 
 def _write(file: BinaryIO, pieces: Iterable[memoryview]) -> None:
@@ -157,7 +157,9 @@ def _sha256(pieces: Iterable[memoryview]) -> str:
     return digest.hexdigest()
 
 
-def damage(folder: Path, records: Mapping[str, Record], part: int = 0, parts: int = 1) -> list[str]:
+def find_damage(
+    folder: Path, records: Mapping[str, FileRecord], part: int = 0, parts: int = 1
+) -> list[str]:
     """What is wrong with files in a folder, in words.
 
     Their chunks are shared out: this looks at every `parts`th from `part` on, with many threads.

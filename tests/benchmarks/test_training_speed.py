@@ -39,8 +39,8 @@ from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from train.assembly import assemble
-from train.checkpoints.saver import Saver
-from train.checkpoints.stop_signals import Stop
+from train.checkpoints.saver import CheckpointSaver
+from train.checkpoints.stop_signals import StopSignals
 from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.finetune import choose_weights
@@ -162,7 +162,7 @@ class Ours:
         accelerator, inputs = make_accelerator(config), check_inputs(config)
         denoiser = make_denoiser(config, inputs, accelerator, choose_weights)
         make_run_folder(config, inputs, origin_of("train.finetune", config, inputs), accelerator)
-        stop = Stop(config.output)
+        stop = StopSignals(config.output)
         self.training = assemble(config, inputs, denoiser, accelerator, stop)
         self.waits: list[float] = []
 
@@ -210,7 +210,7 @@ def configure(
     tmp_path: Path, make_small_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., FinetuneConfig]:
     """The configuration of a base at its size, `configure("tiny", size=128, batch=16)`."""
-    monkeypatch.setattr(Saver, "save", lambda *_, **__: True)
+    monkeypatch.setattr(CheckpointSaver, "save", lambda *_, **__: True)
 
     def make(base: str, size: int, batch: int, **changes: Any) -> FinetuneConfig:
         folder = make_small_dataset(tmp_path / "data", train=4 * batch, size=size)
@@ -285,7 +285,7 @@ def measure_one(path: str, loop: str) -> list[float]:
     """Seconds of a few steps of one of the loops; nothing is saved."""
     config = load_config(FinetuneConfig, [path])
     config = replace(config, output=config.output / str(os.getpid()))
-    Saver.save = lambda *_, **__: True  # type: ignore[method-assign]
+    CheckpointSaver.save = lambda *_, **__: True  # type: ignore[method-assign]
     return (Plain(config, None) if loop == "plain" else Ours(config)).run(FULL_STEPS)[1:]
 
 

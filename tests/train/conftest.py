@@ -20,7 +20,7 @@ from train.config import FinetuneConfig
 from train.finetune import finetune
 from train.loading.batches import Examples
 
-SPOILT = 7  # an item whose latents are NaN: its steps are left out
+SPOILT = 7  # an item whose latents are NaN: its steps are skipped
 SPOILING = f"""
 import math
 from train.loading.batches import Examples

@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from train.loop import TrainingRun, train
 from train.optim.ema import Ema
-from train.optim.nonfinite import Watch
+from train.optim.nonfinite import NonfiniteGuard
 from train.optim.optimizer import build_optimizer
-from train.optim.posthoc_ema import Posthoc
+from train.optim.posthoc_ema import PosthocEma
 
 META = torch.device("meta")  # shapes and types without data: reading a value is an error
 
@@ -52,7 +52,7 @@ def to_meta(training: TrainingRun, patch: pytest.MonkeyPatch) -> None:
     t.state.optimizer = optimizer
     t.optimizer.optimizer = optimizer
     t.state.ema = Ema(t.state.denoiser, 0.9, start=1)
-    t.state.posthoc = Posthoc(t.state.denoiser, (0.05, 0.1))
+    t.state.posthoc = PosthocEma(t.state.denoiser, (0.05, 0.1))
 
 
 def test_steps_between_looks_read_nothing_from_the_device(
@@ -69,12 +69,12 @@ def test_steps_between_looks_read_nothing_from_the_device(
 
     steps = []
 
-    def look(watch: Watch) -> None:
-        steps.append(len(watch._steps))
+    def look(guard: NonfiniteGuard) -> None:
+        steps.append(len(guard._steps))
         raise LookedError
 
     monkeypatch.setattr("train.run.train", train_on_meta)
-    monkeypatch.setattr("train.loop.Watch.look", look)
+    monkeypatch.setattr("train.loop.NonfiniteGuard.skipped_steps", look)
     objective = {"min_snr_gamma": 5, "timestep_sampling": "stratified", "offset_noise": 0.1}
     path = write(steps=2, batch_size=4, gradient_accumulation=2, log_every=2, objective=objective)
     with pytest.raises(LookedError):

@@ -1,7 +1,7 @@
-"""The state of training on disk: whole or not there, exact, without pickle.
+"""Checkpoints: the exact training state on disk, written atomically, without pickle.
 
 A checkpoint is a folder `step-00000500`: weights, averages and optimizer in safetensors, and
-`checkpoint.json`, written last, with the checksums of the others and all plain numbers.
+`checkpoint.json`, written last, with the checksums of the other files and all plain numbers.
 """
 
 import errno
@@ -24,27 +24,34 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.storage import atomic_folder, write_json
-from train.engine.fsdp import copy_into, full
+from train.engine.fsdp import copy_into, gather_full
 from train.optim.ema import Ema
-from train.optim.nonfinite import Skips
+from train.optim.nonfinite import SkipCounts
 from train.optim.optimizer import load_optimizer_state, optimizer_state
-from train.optim.posthoc_ema import Posthoc
-from train.tensor_file import Layout, bytes_of, damage, in_file_order, layout_of, write_tensors
+from train.optim.posthoc_ema import PosthocEma
+from train.tensor_file import (
+    FileLayout,
+    bytes_of,
+    find_damage,
+    in_file_order,
+    layout_of,
+    write_tensors,
+)
 
 MANIFEST = "checkpoint.json"
 SPARE_BYTES = 2**24  # beside the tensors: headers, the manifest, the log
 
 
 @dataclass(kw_only=True)
-class State:
-    """All that training changes."""
+class TrainingState:
+    """Everything that training changes."""
 
     denoiser: Denoiser
     optimizer: Optimizer
     ema: Ema | None
-    posthoc: Posthoc | None = None
+    posthoc: PosthocEma | None = None
     scaler: Any  # torch.amp.GradScaler in fp16, else None
-    skips: Skips = field(default_factory=Skips)
+    skips: SkipCounts = field(default_factory=SkipCounts)
     step: int = 0  # steps done
 
     def named(self) -> dict[str, dict[str, Tensor]]:
@@ -57,17 +64,17 @@ class State:
 
 
 def save_checkpoint(
-    folder: Path, state: State, identity: dict[str, Any], keep: int, *, main: bool = True
+    folder: Path, state: TrainingState, identity: dict[str, Any], keep: int, *, main: bool = True
 ) -> None:
     """Write a checkpoint below `folder`, then remove all but the newest `keep`.
 
     All processes call it, as shards are gathered; the main one writes. Raises OSError, on the main
-    process alone, where the disk has no room for it; the older ones are then all there.
+    process alone, if the disk has no room; older checkpoints are then untouched.
     """
     tensors, numbers = optimizer_state(state.denoiser, state.optimizer)
     groups = {**state.named(), "optimizer": tensors}
     layouts = {name: in_file_order(layout_of(group)) for name, group in groups.items()}
-    whole = (full(groups[name][key].detach()) for name in layouts for key in layouts[name])
+    whole = (gather_full(groups[name][key].detach()) for name in layouts for key in layouts[name])
     manifest = {
         "step": state.step,
         "identity": identity,
@@ -81,21 +88,21 @@ def save_checkpoint(
             _write(folder / f"step-{state.step:08d}", layouts, whole, manifest)
             _prune(folder, state.step, keep)
     finally:
-        for _ in whole:  # the other processes gather on, whatever has become of the disk
+        for _ in whole:  # the other processes continue to gather, even if writing failed
             pass
 
 
 def _write(
-    path: Path, layouts: Mapping[str, Layout], whole: Iterator[Tensor], manifest: dict[str, Any]
+    path: Path, layouts: Mapping[str, FileLayout], whole: Iterator[Tensor], manifest: dict[str, Any]
 ) -> None:
-    """Write a checkpoint, whole or not at all, of tensors that come in the layouts' order."""
+    """Write a checkpoint atomically, of tensors that come in the layouts' order."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove(path)  # damaged, or training would have gone on from it
+    _remove(path)  # it is damaged, or training would have resumed from it
     needed = sum(bytes_of(layout) for layout in layouts.values()) + SPARE_BYTES
     free = shutil.disk_usage(path.parent).free
     if free < needed:
-        told = f"{free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed"
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {told}", str(path.parent))
+        room = f"{free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {room}", str(path.parent))
     with atomic_folder(path) as partial:
         files = {}
         for name, layout in layouts.items():
@@ -106,13 +113,13 @@ def _write(
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
-    """Remove all but the newest `keep` up to a step; what is later is damaged."""
+    """Remove all but the newest `keep` up to a step; later ones are damaged."""
     for old in [path for path in _folders(folder) if _step(path) <= step][:-keep]:
         _remove(old)
 
 
 def _remove(path: Path) -> None:
-    """Remove a checkpoint; a kill on the way leaves none that is damaged."""
+    """Remove a checkpoint atomically: an interruption leaves no damaged one."""
     if path.exists():
         doomed = path.with_name(f".{path.name}.old.partial")
         path.rename(doomed)
@@ -120,7 +127,7 @@ def _remove(path: Path) -> None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """All checkpoints, oldest first; temporary ones have other names."""
+    """Folders of checkpoints, oldest first; temporary ones have other names."""
     found = [path for path in folder.glob("step-*") if path.name[5:].isdigit()]
     return sorted(found, key=_step)
 
@@ -129,45 +136,45 @@ def _step(path: Path) -> int:
     return int(path.name[5:])
 
 
-def has_checkpoints(folder: Path) -> bool:
-    """Whether there are checkpoints, be they whole or damaged."""
+def any_checkpoint(folder: Path) -> bool:
+    """Whether there are checkpoints, intact or damaged."""
     return bool(_folders(folder))
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest whole checkpoint and its manifest; None if there is none.
+    """The newest intact checkpoint and its manifest; None if there is none.
 
-    All processes call it and verify the checksums of a share of its bytes each. Those that are
-    damaged are named and passed over.
+    All processes call it, and each verifies the checksums of a share of the bytes. Damaged
+    checkpoints are reported and skipped.
     """
     processes = PartialState()
     for path in reversed(_folders(folder)):
         manifest, wrong = _read_manifest(path)
         if not wrong:
             share = processes.process_index, processes.num_processes
-            wrong = gather_object(damage(path, manifest["files"], *share))
+            wrong = gather_object(find_damage(path, manifest["files"], *share))
         if not wrong:
             return path, manifest
         if processes.is_main_process:
-            told = "; ".join(dict.fromkeys(wrong))
-            print(f"checkpoint {path} is damaged and passed over: {told}")  # noqa: T201
+            what = "; ".join(dict.fromkeys(wrong))
+            print(f"checkpoint {path} is damaged and skipped: {what}")  # noqa: T201
     return None
 
 
 def _read_manifest(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """A checkpoint's manifest and what is wrong with it, in words."""
+    """A checkpoint's manifest and descriptions of its damage."""
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
-        whole = manifest.pop("fingerprint") == fingerprint_of(manifest)
+        intact = manifest.pop("fingerprint") == fingerprint_of(manifest)
     except OSError as error:
         return {}, [f"{MANIFEST}: {error.strerror}"]
     except (ValueError, KeyError, AttributeError, TypeError):
-        whole = False
-    return (manifest, []) if whole else ({}, [f"{MANIFEST} is not as it was written"])
+        intact = False
+    return (manifest, []) if intact else ({}, [f"{MANIFEST} has changed since it was written"])
 
 
-def load_checkpoint(path: Path, manifest: dict[str, Any], state: State) -> None:
-    """Take up a saved state. Raises InputError if it is of other nets or another optimizer."""
+def load_checkpoint(path: Path, manifest: dict[str, Any], state: TrainingState) -> None:
+    """Load a saved state. Raises InputError if it is of other nets or another optimizer."""
     optimizer = type(state.optimizer).__name__
     saved = manifest["optimizer_name"]
     if saved != optimizer:
@@ -180,25 +187,25 @@ def load_checkpoint(path: Path, manifest: dict[str, Any], state: State) -> None:
             raise InputError(
                 f"checkpoint {path} has no average {name!r}: restore the section ema, or start over"
             )
-        stored = _Stored(path / f"{name}.safetensors")
+        stored = _LazyTensors(path / f"{name}.safetensors")
         odd = sorted(key for key, _ in layout_of(stored).items() ^ layout_of(targets).items())
         if odd:
             raise InputError(
-                f"checkpoint {path} holds other weights than are trained now ({odd[0]} is the "
+                f"checkpoint {path} has other weights than are trained now ({odd[0]} is the "
                 "first that differs): restore base and learning_rate, or choose another output"
             )
         for key, tensor in stored.items():
             copy_into(targets[key], tensor)
-    tensors = _Stored(path / "optimizer.safetensors")
+    tensors = _LazyTensors(path / "optimizer.safetensors")
     load_optimizer_state(state.denoiser, state.optimizer, tensors, manifest["optimizer"])
-    state.skips = Skips(**manifest["skips"])
+    state.skips = SkipCounts(**manifest["skips"])
     if state.scaler and manifest["scaler"]:
         state.scaler.load_state_dict(manifest["scaler"])
     state.step = manifest["step"]
 
 
-class _Stored(Mapping[str, Tensor]):
-    """The tensors of a file, each read when it is asked for."""
+class _LazyTensors(Mapping[str, Tensor]):
+    """The tensors of a file, each read on access."""
 
     def __init__(self, path: Path) -> None:
         self._file: Any = safe_open(path, framework="pt")  # mapped
@@ -216,7 +223,7 @@ class _Stored(Mapping[str, Tensor]):
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """What differs between two nested dicts, as `section.key: old -> new`."""
+    """Differences between two nested dicts, as lines `section.key: old -> new`."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line

@@ -26,7 +26,7 @@ KERNELS = {
 
 
 @contextmanager
-def attending(choice: Attention) -> Iterator[None]:
+def attention_kernel(choice: Attention) -> Iterator[None]:
     """Within, torch's attention uses the chosen kernel or fails; in backward passes too.
 
     The VAE's attention is not meant: its heads are too wide for most kernels.
@@ -51,7 +51,7 @@ def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: "Accele
     else:
         _check_reached(denoiser, choice)
     try:
-        with accelerator.autocast(), attending(choice):
+        with accelerator.autocast(), attention_kernel(choice):
             _probe(denoiser, accelerator.device)
     except RuntimeError as error:
         raise InputError(

@@ -24,7 +24,7 @@ from roentgen.errors import InputError
 from train.config import RunConfig
 
 
-def is_wanted() -> bool:
+def is_deepspeed_launch() -> bool:
     """Whether the launcher was told to let DeepSpeed train."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
@@ -101,28 +101,28 @@ class ZeroAccelerator(Accelerator):  # type: ignore[misc]
         return torch.tensor(norm, device=self.device)
 
 
-def is_cut(parameter: Tensor) -> bool:
+def has_sharded_state(parameter: Tensor) -> bool:
     """Whether the optimizer's state of a weight is cut up."""
     return hasattr(parameter, "_hp_mapping")
 
 
 @torch.no_grad()
-def renew_copy(parameter: Tensor) -> None:
+def update_master_copy(parameter: Tensor) -> None:
     """Let the copy that is stepped have the values of its weight, if it has one."""
-    if is_cut(parameter):
+    if has_sharded_state(parameter):
         from deepspeed.utils import safe_set_full_fp32_param
 
         safe_set_full_fp32_param(parameter, parameter.detach())
 
 
 def entries(optimizer: Optimizer, parameter: nn.Parameter) -> Mapping[str, Any]:
-    """What the optimizer keeps of a weight: numbers, and tensors or each a `Moment`."""
-    if not is_cut(parameter):
+    """What the optimizer keeps of a weight: numbers, and tensors or each a `ShardedMoment`."""
+    if not has_sharded_state(parameter):
         kept: Mapping[str, Any] = optimizer.state[parameter]
         return kept
     (run,) = optimizer.param_groups[0]["params"]  # as any: all have taken the same steps
     return {
-        entry: value if entry == "step" else Moment(parameter, optimizer, entry)
+        entry: value if entry == "step" else ShardedMoment(parameter, optimizer, entry)
         for entry, value in optimizer.state[run].items()
     }
 
@@ -135,11 +135,11 @@ def load_entry(optimizer: Optimizer, parameter: nn.Parameter, entry: str, whole:
             begun = whole.to(run.device, copy=True) if entry == "step" else torch.zeros_like(run)
             optimizer.state[run][entry] = begun
     if entry != "step":
-        Moment(parameter, optimizer, entry).fill(whole)
+        ShardedMoment(parameter, optimizer, entry).fill(whole)
 
 
 @dataclass(frozen=True)
-class Moment:
+class ShardedMoment:
     """A moment of a weight, of which each process has a piece at most."""
 
     parameter: Any  # a weight that DeepSpeed has mapped
@@ -158,7 +158,7 @@ class Moment:
         shape: torch.Size = self.parameter.shape
         return shape
 
-    def detach(self) -> "Moment":
+    def detach(self) -> "ShardedMoment":
         """Itself, as it has no gradient."""
         return self
 

@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config import RunConfig
-from train.engine.deepspeed_zero import Moment, renew_copy
+from train.engine.deepspeed_zero import ShardedMoment, update_master_copy
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -83,9 +83,9 @@ def reshard(module: nn.Module) -> None:
             part.reshard()
 
 
-def full(tensor: Tensor) -> Tensor:
+def gather_full(tensor: Tensor) -> Tensor:
     """The whole of a tensor. All processes must call it for the same tensors in the same order."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor | Moment) else tensor
+    return tensor.full_tensor() if isinstance(tensor, DTensor | ShardedMoment) else tensor
 
 
 @torch.no_grad()
@@ -96,7 +96,7 @@ def copy_into(target: Tensor, whole: Tensor) -> None:
             whole.to(target.device), target.device_mesh, target.placements, src_data_rank=None
         )
     target.copy_(whole)
-    renew_copy(target)
+    update_master_copy(target)
 
 
 def units(denoiser: Denoiser) -> list[str]:
@@ -119,7 +119,7 @@ def unshard(denoiser: Denoiser, *, keep: bool) -> None:
     """
     for module in list(denoiser.modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
-            whole = full(parameter.detach())
+            whole = gather_full(parameter.detach())
             if keep and isinstance(parameter, DTensor):
                 setattr(module, name, nn.Parameter(whole.cpu(), parameter.requires_grad))
         if keep and isinstance(module, FSDPModule):

@@ -10,7 +10,7 @@ import torch
 from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
 from train.config_sections import Attention
-from train.engine.attention import attending
+from train.engine.attention import attention_kernel
 from train.engine.compiled_blocks import uncompiled
 from train.engine.fsdp import reshard
 
@@ -41,7 +41,7 @@ class Runtime:
     @contextmanager
     def precision_and_attention(self) -> Iterator[None]:
         """Within, networks compute in the run's precision with its attention kernel."""
-        with self.accelerator.autocast(), attending(self.attention):
+        with self.accelerator.autocast(), attention_kernel(self.attention):
             yield
 
 

@@ -12,7 +12,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Drawable, Sampler, SamplerSettings
-from train.engine.attention import attending
+from train.engine.attention import attention_kernel
 from train.engine.runtime import Runtime, evaluating
 
 BATCH = 4  # images drawn together: beside the optimizer there is little memory left
@@ -42,7 +42,7 @@ class LiveModel:
                 joined = None
                 if given is not None:
                     joined = Conditions.joined(list(islice(given, len(batch))))
-                with attending(self.runtime.attention):
+                with attention_kernel(self.runtime.attention):
                     latents = sampler.latents(batch, joined)
                 for latent in torch.split(latents, 1):
                     pixels.extend(sampler.decode(latent))

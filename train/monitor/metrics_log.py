@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from roentgen.storage import write_file
-from train.checkpoints.saver import tolerated
+from train.checkpoints.saver import warn_if_unwritable
 from train.setup import memory
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BOARD_BYTES = 2**22  # free on the disk, below which TensorBoard is done without
 
 
-class RunLog:
+class MetricsLog:
     """Appends to metrics.jsonl on the main process, and to TensorBoard below the run folder.
 
     Where the disk is full, lines wait for room; TensorBoard, which writes no more after an error,
@@ -50,7 +50,7 @@ class RunLog:
         """A line for metrics.jsonl alone."""
         if self._accelerator.is_main_process:
             self._waiting.append(json.dumps({"step": step, **told}) + "\n")
-            with tolerated(f"a line of {self._path}"):
+            with warn_if_unwritable(f"a line of {self._path}"):
                 append(self._path, "".join(self._waiting))
                 self._waiting = []
 
@@ -66,7 +66,7 @@ class RunLog:
         self._board &= shutil.disk_usage(self._path.parent).free > BOARD_BYTES
         if self._board:
             self._board = False
-            with tolerated("TensorBoard's log"):
+            with warn_if_unwritable("TensorBoard's log"):
                 write()
                 self._board = True
 
@@ -84,7 +84,7 @@ def append(path: Path, text: str) -> None:
             raise
 
 
-class Pace:
+class Throughput:
     """How fast training goes between two reports, and in how much memory."""
 
     def __init__(self, batch: int, step: int, device: torch.device) -> None:
@@ -96,7 +96,7 @@ class Pace:
         """Leave out seconds that were spent on something else."""
         self._began += seconds
 
-    def numbers(self, step: int, waited: float) -> dict[str, float]:
+    def log_values(self, step: int, waited: float) -> dict[str, float]:
         """For the log, after `step` steps and `waited` seconds of waiting for batches, in all."""
         seconds = time.monotonic() - self._began
         numbers = {

@@ -19,7 +19,7 @@ def decay_at(step: int, decay: float, start: int = 0) -> float:
 
 
 @torch.no_grad()
-def blend(averages: Iterable[Tensor], weights: Iterable[Tensor], share: Tensor) -> None:
+def lerp_all(averages: Iterable[Tensor], weights: Iterable[Tensor], share: Tensor) -> None:
     """Let averages += share (weights - averages), `share` a float32 scalar on their device."""
     for average, weight in zip(averages, weights, strict=True):
         average.lerp_(weight.detach().float(), share)
@@ -40,7 +40,7 @@ class Ema:
         `finite`, a float32 scalar on the device, is 0 for a step that was left out, else 1.
         """
         share = finite * (1 - decay_at(step, self._decay, self._start))
-        blend(self.weights.values(), (p for _, p in self._denoiser.trained()), share)
+        lerp_all(self.weights.values(), (p for _, p in self._denoiser.trained()), share)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

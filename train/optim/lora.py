@@ -41,7 +41,7 @@ TEXT_PROJECTIONS = {
 ADAPTER = "default"  # peft's name of the only one
 
 
-class LearntRows(nn.Module):
+class TrainedRows(nn.Module):
     """An embedding of which only some rows are learnt; the others stay as they are."""
 
     def __init__(self, base: nn.Embedding, rows: list[int]) -> None:
@@ -118,7 +118,7 @@ def adapt(
             )
         _inject(text_encoder, TEXT_PROJECTIONS[kind], config, seed=seed)
         if rows := _view_rows(tokenizer):
-            text_encoder.set_input_embeddings(LearntRows(_embedding(text_encoder), rows))
+            text_encoder.set_input_embeddings(TrainedRows(_embedding(text_encoder), rows))
         _hold_frozen(text_encoder, dtype)
     if any(weight.requires_grad for weight in unet.parameters()):
         _inject(unet, UNET_PROJECTIONS, config, seed=seed)
@@ -175,7 +175,7 @@ def merge(net: nn.Module, originals: Mapping[str, Tensor] | None = None) -> None
         if isinstance(module, LoraLayer):
             module.merge()
             net.set_submodule(name, module.get_base_layer())
-        elif isinstance(module, LearntRows):
+        elif isinstance(module, TrainedRows):
             net.set_input_embeddings(module.merged())  # type: ignore[operator]
     if hasattr(net, "peft_config"):
         del net.peft_config
@@ -204,7 +204,7 @@ def save_adapters(
             text_encoder_lora_adapter_metadata=text_said,
         )
         embedding = denoiser.text_encoder.get_input_embeddings()
-        if isinstance(embedding, LearntRows):
+        if isinstance(embedding, TrainedRows):
             tokens = tokenizer.convert_ids_to_tokens(embedding.rows.tolist())
             for token, row in zip(tokens, embedding.learnt.weight.detach().cpu(), strict=True):
                 save_file({token: row.clone()}, partial / f"{token.strip('<>')}.safetensors")

@@ -1,11 +1,11 @@
-"""Steps whose loss or gradient is not finite: left out, counted and told, without a wait.
+"""Non-finite step guard: steps with a non-finite loss or gradient are skipped and reported.
 
-The device finds and leaves them out by itself; what it found is read when the loop looks at its
-numbers anyway. A step that is left out changes neither weights nor averages nor the optimizer's
-state; the schedule goes on by position.
+The device detects and skips them without synchronization; the results are read when the loop reads
+its log values anyway. A skipped step changes neither weights nor averages nor the optimizer's
+state; the learning-rate schedule continues by position.
 
-All processes agree: a loss that is not finite makes its gradient NaN, which the exchange of
-gradients carries to all, and what is judged is the norm of the gradient that they have in common.
+All processes agree: a non-finite loss makes its gradient NaN, which the gradient exchange carries
+to all, and the check is on the norm of the gradient that they share.
 """
 
 import math
@@ -16,37 +16,37 @@ import torch
 from torch import Tensor
 
 from roentgen.errors import InputError
-from train.engine.fsdp import full
+from train.engine.fsdp import gather_full
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from accelerate.optimizer import AcceleratedOptimizer
 
-NAMED = 4  # items in a line on the terminal; the log names all
+MAX_NAMED = 4  # items in a line on the terminal; the log names all
 
 
 @dataclass(kw_only=True)
-class Skips:
-    """How many steps were left out; part of a checkpoint."""
+class SkipCounts:
+    """Numbers of skipped steps; part of a checkpoint."""
 
     total: int = 0
     in_row: int = 0  # up to the last step
-    overflows: int = 0  # fp16: left out by the loss scaler, which then lowers its scale
+    overflows: int = 0  # fp16: skipped by the loss scaler, which then lowers its scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """A step that was left out."""
+class SkippedStep:
+    """A skipped step."""
 
     step: int  # counted from 0
     reason: Literal["loss", "gradient"]
-    places: list[int]  # of the batch: those whose loss is not finite; of a gradient all
+    places: list[int]  # in the batch: those with a non-finite loss; all for a gradient
 
 
-def passable(losses: Tensor) -> Tensor:
-    """The losses [N], of which those that are not finite have a gradient of NaN.
+def propagate_nonfinite(losses: Tensor) -> Tensor:
+    """The losses [N], where the gradient of a non-finite one is NaN.
 
-    An infinite error may have a finite gradient, and the other processes see the gradient alone.
+    An infinite error may have a finite gradient, and other processes see the gradient alone.
     """
     value = losses.detach()
     return losses * (1 + (value - value))  # by 1 where finite, else by NaN
@@ -55,8 +55,8 @@ def passable(losses: Tensor) -> Tensor:
 def step_if_finite(optimizer: "AcceleratedOptimizer", finite: Tensor) -> None:
     """Take an optimizer's step if `finite`, a float32 scalar on the device, is 1 and not 0.
 
-    Fused AdamW leaves its work undone on the device, its own count of steps too. Others know no
-    such thing: the device is waited for. In fp16 the loss scaler sees to both.
+    Fused AdamW skips the update, its own step count included, on the device. Other optimizers
+    cannot: the device is synchronized. In fp16 the loss scaler handles both.
     """
     inner = optimizer.optimizer
     if optimizer.scaler is None and getattr(inner, "_step_supports_amp_scaling", False):
@@ -66,43 +66,43 @@ def step_if_finite(optimizer: "AcceleratedOptimizer", finite: Tensor) -> None:
     optimizer.step()
 
 
-class Watch:
-    """What the device found at the steps since it was last looked at."""
+class NonfiniteGuard:
+    """Losses and gradient norms of the steps since the last report, kept on the device."""
 
-    def __init__(self, skips: Skips, accelerator: "Accelerator") -> None:
+    def __init__(self, skips: SkipCounts, accelerator: "Accelerator") -> None:
         self.skips = skips
         self._accelerator = accelerator
-        self._losses: list[Tensor] = []  # of the step at work, [N] a slice
+        self._losses: list[Tensor] = []  # of the current step, [N] a slice
         self._steps: list[tuple[int, Tensor, Tensor]] = []  # step, norm, losses [slices, N]
-        self._done: list[tuple[float, float]] = []  # loss and norm of the steps since the log's
+        self._done: list[tuple[float, float]] = []  # loss and norm of the steps since the last log
         self._longest_row = 0
 
     def loss(self, losses: Tensor) -> Tensor:
-        """The mean of a slice's losses [N], which are noted; see `passable`."""
+        """Record a slice's losses [N]; returns their mean, see `propagate_nonfinite`."""
         self._losses.append(losses.detach())
-        return passable(losses).mean()
+        return propagate_nonfinite(losses).mean()
 
-    def judge(self, step: int, norm: Tensor) -> Tensor:
-        """Note the norm of a step's gradient; 1.0 if it is finite, else 0.0, on the device."""
-        norm = full(norm)  # of sharded weights it comes as theirs
+    def check(self, step: int, norm: Tensor) -> Tensor:
+        """Record a step's gradient norm; returns 1.0 if it is finite, else 0.0, on the device."""
+        norm = gather_full(norm)  # that of sharded weights is sharded
         self._steps.append((step, norm.float(), torch.stack(self._losses)))
         self._losses = []
         return norm.isfinite().float()
 
-    def look(self) -> list[Skipped]:
-        """The steps left out since the last look. Waits for the device; all processes must look.
+    def skipped_steps(self) -> list[SkippedStep]:
+        """The steps skipped since the last call. Synchronizes; all processes must call it.
 
-        Raises InputError where the loss scaler of fp16 has nothing left to lower.
+        Raises InputError if the loss scale of fp16 cannot be lowered further.
         """
         if not self._steps:
             return []
         steps, norms, losses = zip(*self._steps, strict=True)
-        # [processes, steps, slices, N]: in this order a batch's places are shared out.
+        # [processes, steps, slices, N]: the order in which a batch is divided.
         gathered: Tensor = self._accelerator.gather(torch.stack(losses)[None])
         rows = gathered.transpose(0, 1).flatten(1).double().cpu()
         self._steps = []
-        told = zip(steps, torch.stack(norms).tolist(), rows, strict=True)
-        skipped = [s for step, norm, row in told if (s := self._take(step, norm, row))]
+        found = zip(steps, torch.stack(norms).tolist(), rows, strict=True)
+        skipped = [s for step, norm, row in found if (s := self._count(step, norm, row))]
         scaler = self._accelerator.scaler
         if scaler and scaler.get_scale() < 1:
             raise InputError(
@@ -111,8 +111,8 @@ class Watch:
             )
         return skipped
 
-    def _take(self, step: int, norm: float, losses: Tensor) -> Skipped | None:
-        """Count a step of which all is known, losses [batch] in the order of the places."""
+    def _count(self, step: int, norm: float, losses: Tensor) -> SkippedStep | None:
+        """Count a step with losses [batch] in the order of the batch; returns it if skipped."""
         bad = (~losses.isfinite()).nonzero().flatten().tolist()
         if not bad and math.isfinite(norm):
             self._done.append((float(losses.mean()), norm))
@@ -125,12 +125,12 @@ class Watch:
         self.skips.in_row += 1
         self._longest_row = max(self._longest_row, self.skips.in_row)
         places = bad or list(range(len(losses)))
-        return Skipped(step=step, reason="loss" if bad else "gradient", places=places)
+        return SkippedStep(step=step, reason="loss" if bad else "gradient", places=places)
 
-    def numbers(self) -> dict[str, float]:
-        """For the log: the mean loss of the steps done since it was last written, the last norm.
+    def log_values(self) -> dict[str, float]:
+        """For the log: the mean loss of the steps since the last call, and the last norm.
 
-        Neither is there if all were left out.
+        Both are absent if all were skipped.
         """
         numbers: dict[str, float] = {}
         if self._done:
@@ -141,19 +141,19 @@ class Watch:
         self._done = []
         return numbers
 
-    def check(self, limit: int) -> None:
-        """Raise InputError if ever `limit` steps in a row were left out."""
+    def check_limit(self, limit: int) -> None:
+        """Raises InputError if `limit` steps in a row were ever skipped."""
         if self._longest_row >= limit:
             raise InputError(
                 f"loss or gradient were not finite {self._longest_row} times in a row; "
-                "metrics.jsonl names the items: look at these, lower the learning rates, or train "
-                "in another precision; the checkpoints before are sound"
+                "metrics.jsonl names the items: inspect them, lower the learning rates, or train "
+                "in another precision; earlier checkpoints are intact"
             )
 
 
-def tell(skipped: Skipped, names: list[str]) -> str:
-    """A step that was left out, in a line with the items that are to blame."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+def skip_message(skipped: SkippedStep, names: list[str]) -> str:
+    """One line about a skipped step and its items."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
     what = "a loss" if skipped.reason == "loss" else "the gradient"
-    named = ", ".join(names[:NAMED])
-    return f"step {skipped.step + 1} left out: {what} is not finite, with {named}{more}"
+    named = ", ".join(names[:MAX_NAMED])
+    return f"step {skipped.step + 1} skipped: {what} is not finite, with {named}{more}"

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import OptimizerConfig
-from train.engine.deepspeed_zero import Moment, entries, is_cut, load_entry
+from train.engine.deepspeed_zero import ShardedMoment, entries, has_sharded_state, load_entry
 from train.engine.fsdp import copy_into
 
 
@@ -94,11 +94,11 @@ def optimizer_state(
     denoiser: Denoiser, optimizer: Optimizer
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """The state by `weight:entry`: the tensors, and the plain numbers."""
-    tensors: dict[str, Any] = {}  # or what `full` makes one of
+    tensors: dict[str, Any] = {}  # or what `gather_full` makes one of
     numbers: dict[str, float] = {}
     for name, parameter in denoiser.trained():
         for entry, value in entries(optimizer, parameter).items():
-            if isinstance(value, Tensor | Moment):
+            if isinstance(value, Tensor | ShardedMoment):
                 tensors[f"{name}:{entry}"] = value
             else:
                 numbers[f"{name}:{entry}"] = value
@@ -119,7 +119,7 @@ def load_optimizer_state(
     for key, tensor in tensors.items():
         name, _, entry = key.rpartition(":")
         parameter = parameters[name]
-        if is_cut(parameter):
+        if has_sharded_state(parameter):
             load_entry(optimizer, parameter, entry, tensor)
             continue
         if tensor.shape == parameter.shape:

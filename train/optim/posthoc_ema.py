@@ -21,9 +21,16 @@ from torch import Tensor
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.storage import atomic_folder, write_json
-from train.engine.fsdp import full
-from train.optim.ema import blend
-from train.tensor_file import Layout, Record, damage, in_file_order, layout_of, write_tensors
+from train.engine.fsdp import gather_full
+from train.optim.ema import lerp_all
+from train.tensor_file import (
+    FileLayout,
+    FileRecord,
+    find_damage,
+    in_file_order,
+    layout_of,
+    write_tensors,
+)
 
 MANIFEST = "average.json"
 
@@ -76,7 +83,7 @@ def misfit(
     return float(np.sqrt(max(0.0, difference @ gram @ difference) / gram[-1, -1]))
 
 
-class Posthoc:
+class PosthocEma:
     """Running averages of two widths, float32, by name."""
 
     def __init__(self, denoiser: Denoiser, widths: tuple[float, float]) -> None:
@@ -90,7 +97,7 @@ class Posthoc:
         """Take in the weights after a step, counted from 0; see `Ema.update`."""
         for width, average in self.averages.items():
             share = finite * (1 - decay_at(step + 1, exponent(width)))
-            blend(average.values(), (p for _, p in self.denoiser.trained()), share)
+            lerp_all(average.values(), (p for _, p in self.denoiser.trained()), share)
 
     def named(self) -> dict[str, dict[str, Tensor]]:
         """Both averages by the names that they have on disk."""
@@ -104,11 +111,11 @@ class Snapshot:
     step: int  # steps done
     width: float
     path: Path
-    record: Record  # what its file must be
+    record: FileRecord  # what its file must be
     sample_size: int  # of the UNet, as the run set it
 
 
-def save_snapshots(folder: Path, step: int, posthoc: Posthoc, *, main: bool = True) -> None:
+def save_snapshots(folder: Path, step: int, posthoc: PosthocEma, *, main: bool = True) -> None:
     """Write both averages after `step` steps into a folder below this one, whole or not at all.
 
     A resumed run writes the same ones again. All processes call it, as shards are gathered; the
@@ -116,7 +123,7 @@ def save_snapshots(folder: Path, step: int, posthoc: Posthoc, *, main: bool = Tr
     """
     averages = posthoc.named()
     layouts = {name: in_file_order(layout_of(average)) for name, average in averages.items()}
-    whole = (full(averages[name][key]) for name in layouts for key in layouts[name])
+    whole = (gather_full(averages[name][key]) for name in layouts for key in layouts[name])
     try:
         if main:
             _write(folder / f"step-{step:08d}", step, posthoc, layouts, whole)
@@ -126,7 +133,11 @@ def save_snapshots(folder: Path, step: int, posthoc: Posthoc, *, main: bool = Tr
 
 
 def _write(
-    path: Path, step: int, posthoc: Posthoc, layouts: dict[str, Layout], whole: Iterator[Tensor]
+    path: Path,
+    step: int,
+    posthoc: PosthocEma,
+    layouts: dict[str, FileLayout],
+    whole: Iterator[Tensor],
 ) -> None:
     if path.exists():
         shutil.rmtree(path)
@@ -171,7 +182,7 @@ def combine(denoiser: Denoiser, snapshots: Sequence[Snapshot], shares: Sequence[
         parameter.zero_()
     for snapshot, share in zip(snapshots, shares, strict=True):
         path = snapshot.path
-        if wrong := damage(path.parent, {path.name: snapshot.record}):
+        if wrong := find_damage(path.parent, {path.name: snapshot.record}):
             raise InputError(f"{path.parent} is damaged ({wrong[0]}): remove it")
         with safe_open(path, framework="pt") as file:
             if set(file.keys()) != weights.keys():

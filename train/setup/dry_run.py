@@ -17,7 +17,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
-from train.engine.attention import attending
+from train.engine.attention import attention_kernel
 from train.inputs import Inputs
 from train.loading.latent_cache import plan_latents
 from train.optim.ema import Ema
@@ -156,7 +156,7 @@ def try_slice(
 
     def run() -> None:
         denoiser.zero_grad(set_to_none=True)
-        with attending(config.attention):
+        with attention_kernel(config.attention):
             with accelerator.autocast():
                 predicted = denoiser(noisy, steps, conditions)
             predicted.float().square().mean().backward()

@@ -8,7 +8,7 @@ from accelerate.utils import GradientAccumulationPlugin
 
 from roentgen.errors import InputError
 from train.config import RunConfig
-from train.engine.deepspeed_zero import ZeroAccelerator, is_wanted
+from train.engine.deepspeed_zero import ZeroAccelerator, is_deepspeed_launch
 from train.engine.fsdp import check_engine, check_sharding
 
 
@@ -28,7 +28,9 @@ def make_accelerator(config: RunConfig) -> Accelerator:
         "log_with": "tensorboard",
         "project_dir": config.output,
     }
-    accelerator = ZeroAccelerator(config, **settings) if is_wanted() else Accelerator(**settings)
+    accelerator = (
+        ZeroAccelerator(config, **settings) if is_deepspeed_launch() else Accelerator(**settings)
+    )
     check_sharding(config, accelerator)
     shares = accelerator.num_processes * slices
     if config.batch_size % shares:

@@ -13,7 +13,7 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.storage import write_json
 from train.checkpoints.checkpoint import (
-    State,
+    TrainingState,
     differences,
     load_checkpoint,
     newest_checkpoint,
@@ -22,21 +22,21 @@ from train.checkpoints.checkpoint import (
 from train.config_sections import LearningRates, OptimizerConfig
 from train.optim.ema import Ema
 from train.optim.optimizer import build_optimizer
-from train.tensor_file import damage
+from train.tensor_file import find_damage
 
 
 @pytest.fixture
-def state(make_small_components: Callable[..., Components]) -> State:
+def state(make_small_components: Callable[..., Components]) -> TrainingState:
     denoiser = Denoiser(make_small_components())
     optimizer = build_optimizer(denoiser, OptimizerConfig(), vars(LearningRates()))
     for _, weight in denoiser.trained():
         weight.grad = torch.ones_like(weight)
     optimizer.step()
     ema = Ema(denoiser, decay=0.9)
-    return State(denoiser=denoiser, optimizer=optimizer, ema=ema, scaler=None, step=5)
+    return TrainingState(denoiser=denoiser, optimizer=optimizer, ema=ema, scaler=None, step=5)
 
 
-def save(folder: Path, state: State, step: int, keep: int = 2) -> Path:
+def save(folder: Path, state: TrainingState, step: int, keep: int = 2) -> Path:
     state.step = step
     save_checkpoint(folder, state, {"seed": 0}, keep)
     return folder / f"step-{step:08d}"
@@ -51,7 +51,7 @@ def newest(folder: Path) -> int | None:
     return found[1]["step"] if found else None
 
 
-def test_the_newest_are_kept_and_found(state: State, tmp_path: Path) -> None:
+def test_the_newest_are_kept_and_found(state: TrainingState, tmp_path: Path) -> None:
     for step in (5, 10, 15):
         save(tmp_path, state, step)
     assert names(tmp_path) == ["step-00000010", "step-00000015"]
@@ -68,8 +68,8 @@ def flip_a_bit(path: Path, place: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        ("manifest torn", "checkpoint.json is not as it was written"),
-        ("manifest changed", "checkpoint.json is not as it was written"),
+        ("manifest torn", "checkpoint.json has changed since it was"),
+        ("manifest changed", "checkpoint.json has changed since it was"),
         ("manifest absent", "checkpoint.json: No such file"),
         ("weights torn", "weights.safetensors has 4 bytes in place of"),
         ("bit in the header", "weights.safetensors holds other bytes"),
@@ -78,7 +78,7 @@ def flip_a_bit(path: Path, place: int) -> None:
     ],
 )
 def test_a_damaged_one_is_named_and_passed_over(
-    state: State, tmp_path: Path, damage: str, told: str, capsys: pytest.CaptureFixture[str]
+    state: TrainingState, tmp_path: Path, damage: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path, state, 5)
     bad = save(tmp_path, state, 10)
@@ -100,11 +100,11 @@ def test_a_damaged_one_is_named_and_passed_over(
             (bad / "ema.safetensors").unlink()
     assert newest(tmp_path) == 5
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"checkpoint {bad} is damaged and passed over: ")
+    assert line.startswith(f"checkpoint {bad} is damaged and skipped: ")
     assert told in line
 
 
-def test_a_damaged_one_is_never_counted_as_kept(state: State, tmp_path: Path) -> None:
+def test_a_damaged_one_is_never_counted_as_kept(state: TrainingState, tmp_path: Path) -> None:
     save(tmp_path, state, 5)
     bad = save(tmp_path, state, 10)
     flip_a_bit(bad / "weights.safetensors", -1)
@@ -121,7 +121,7 @@ def no_room_to_write(*_: object) -> None:
 
 @pytest.mark.parametrize("moment", ["write_tensors", "write_json"])
 def test_a_failed_save_leaves_the_old_ones(
-    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     save(tmp_path, state, 5, keep=1)
     monkeypatch.setattr(f"train.checkpoints.checkpoint.{moment}", no_room_to_write)
@@ -132,13 +132,13 @@ def test_a_failed_save_leaves_the_old_ones(
 
 
 def test_the_manifest_comes_last_and_the_name_after_it(
-    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
     def noted(path: Path, value: dict[str, Any]) -> None:
         seen.append((names(path.parent), names(tmp_path)))
-        assert damage(path.parent, value["files"]) == []
+        assert find_damage(path.parent, value["files"]) == []
         write_json(path, value)
 
     monkeypatch.setattr("train.checkpoints.checkpoint.write_json", noted)
@@ -150,7 +150,7 @@ def test_the_manifest_comes_last_and_the_name_after_it(
 
 
 def test_too_little_room_is_seen_before_anything_is_written(
-    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(file.stat().st_size for file in save(tmp_path, state, 5).iterdir())
     usage = shutil.disk_usage(tmp_path)._replace(free=size)
@@ -160,19 +160,21 @@ def test_too_little_room_is_seen_before_anything_is_written(
         save(tmp_path, state, 10)
 
 
-def test_nothing_in_it_is_a_pickle(state: State, tmp_path: Path) -> None:
+def test_nothing_in_it_is_a_pickle(state: TrainingState, tmp_path: Path) -> None:
     path = save(tmp_path, state, 5)
     assert {file.suffix for file in path.iterdir()} == {".safetensors", ".json"}
     assert json.loads((path / "checkpoint.json").read_text())["identity"] == {"seed": 0}
 
 
 def test_weights_average_and_step_come_back(
-    state: State, make_small_components: Callable[..., Components], tmp_path: Path
+    state: TrainingState, make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     save(tmp_path, state, 5)
     denoiser = Denoiser(make_small_components(seed=1))
     optimizer = build_optimizer(denoiser, OptimizerConfig(), vars(LearningRates()))
-    fresh = State(denoiser=denoiser, optimizer=optimizer, ema=Ema(denoiser, decay=0.9), scaler=None)
+    fresh = TrainingState(
+        denoiser=denoiser, optimizer=optimizer, ema=Ema(denoiser, decay=0.9), scaler=None
+    )
     found = newest_checkpoint(tmp_path)
     assert found is not None
     load_checkpoint(*found, fresh)
@@ -188,14 +190,14 @@ def test_weights_average_and_step_come_back(
 
 
 def test_other_weights_and_optimizers_are_refused(
-    state: State, make_small_components: Callable[..., Components], tmp_path: Path
+    state: TrainingState, make_small_components: Callable[..., Components], tmp_path: Path
 ) -> None:
     save(tmp_path, state, 5)
     found = newest_checkpoint(tmp_path)
     assert found is not None
     other = Denoiser(make_small_components())
     adafactor = build_optimizer(other, OptimizerConfig(name="adafactor"), vars(LearningRates()))
-    fresh = State(denoiser=other, optimizer=adafactor, ema=None, scaler=None)
+    fresh = TrainingState(denoiser=other, optimizer=adafactor, ema=None, scaler=None)
     with pytest.raises(InputError, match="of optimizer AdamW, not Adafactor: restore optimizer"):
         load_checkpoint(*found, fresh)
     other.freeze({"text_encoder": 1e-5})
@@ -209,7 +211,7 @@ def test_differences_are_named_by_section_and_key() -> None:
     new = {"seed": 1, "optimizer": {"clip": 1.0, "name": "adafactor"}, "batch_size": 4}
     assert differences(old, old) == []
     assert differences(old, new) == [
-        "batch: None -> 4",
+        "batch_size: None -> 4",
         "optimizer.name: adamw -> adafactor",
         "seed: 0 -> 1",
     ]

@@ -57,7 +57,7 @@ def test_training_survives_a_full_disk_and_the_checkpoint_before_stays(
 
         patch.setattr("train.checkpoints.checkpoint._prune", noted)
         run = fine_tune(path)
-    assert "step 4 could not be saved (No space left on device); training goes on" in (
+    assert "step 4 could not be saved (No space left on device); training continues" in (
         capsys.readouterr().out
     )
     assert run.metrics("failed_saves") == [1]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from train.checkpoints.stop_signals import STOPPED, Agreement, Stop, StoppedError
+from train.checkpoints.stop_signals import STOPPED, StopFlag, StoppedError, StopSignals
 
 ROOT = Path(__file__).parents[3]
 Write = Callable[..., Path]
@@ -33,7 +33,7 @@ def test_before_training_a_signal_ends_the_program_at_once(
     tmp_path: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as ended, Stop(tmp_path):
+    with pytest.raises(SystemExit) as ended, StopSignals(tmp_path):
         send(number)  # one that returned would end the test: nothing was raised
     assert ended.value.code == STOPPED == 75
     assert marker(tmp_path) == {"step": None, "signal": number.name, "exit_code": 75}
@@ -43,11 +43,11 @@ def test_before_training_a_signal_ends_the_program_at_once(
 
 
 def test_while_training_a_signal_waits_to_be_asked_about(tmp_path: Path) -> None:
-    with Stop(tmp_path) as stop, stop.patient() as agreement:
-        assert not agreement.reached(stop.heard)
+    with StopSignals(tmp_path) as stop, stop.deferred() as stop_flag:
+        assert not stop_flag.exchange(stop.received)
         send(signal.SIGUSR1)
         send(signal.SIGTERM)  # what comes after the first changes nothing
-        assert agreement.reached(stop.heard)
+        assert stop_flag.exchange(stop.received)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,7 +56,7 @@ def test_nothing_swallows_it() -> None:
 
 
 def test_an_error_stays_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), Stop(tmp_path):
+    with pytest.raises(KeyError), StopSignals(tmp_path):
         raise KeyError
 
 
@@ -125,18 +125,18 @@ def test_while_caching_what_is_finished_is_kept(
 AGREE = """
 import sys, time
 import torch.distributed as dist
-from train.checkpoints.stop_signals import Agreement
+from train.checkpoints.stop_signals import StopFlag
 
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
-agreement = Agreement()
+agreement = StopFlag()
 dist.barrier()
 if rank == 1:
     time.sleep(3)
 began = time.monotonic()
-answers = [agreement.reached(False)]
+answers = [stop_flag.exchange(False)]
 waited = time.monotonic() - began
-answers += [agreement.reached(rank == 1 and step == 2) for step in range(1, 5)]
+answers += [stop_flag.exchange(rank == 1 and step == 2) for step in range(1, 5)]
 agreement.close()
 print(waited < 2, *answers)
 dist.destroy_process_group()
@@ -162,8 +162,8 @@ def test_two_processes_agree_a_step_later_without_waiting_for_each_other(tmp_pat
 
 def test_alone_it_is_known_at_once() -> None:
     Accelerator(cpu=True)
-    agreement = Agreement()
-    assert [agreement.reached(wanted) for wanted in (False, True, False)] == [False, True, False]
+    stop_flag = StopFlag()
+    assert [stop_flag.exchange(wanted) for wanted in (False, True, False)] == [False, True, False]
 
 
 ACCELERATE = ("accelerate.commands.launch", "--quiet", "--multi_gpu", "--num_processes=2")

@@ -15,7 +15,7 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import Attention
-from train.engine.attention import attending, choose_attention
+from train.engine.attention import attention_kernel, choose_attention
 
 FLASH = "aten::_scaled_dot_product_flash_attention_for_cpu"
 MATH = "aten::_scaled_dot_product_attention_math"
@@ -38,7 +38,7 @@ def kernels(denoiser: Denoiser, choice: Attention) -> dict[str, int]:
     denoiser.save_memory()
     noisy, ids = torch.zeros(2, 4, 8, 8), torch.zeros(2, 77, dtype=torch.int64)
     conditions = Conditions(text=ids)
-    with profile() as seen, attending(choice):
+    with profile() as seen, attention_kernel(choice):
         denoiser(noisy, torch.zeros(2, dtype=torch.int64), conditions).sum().backward()
     return {event.key: event.count for event in seen.key_averages() if event.key in (FLASH, MATH)}
 

@@ -14,7 +14,7 @@ import torch
 from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import FinetuneConfig
-from train.engine.deepspeed_zero import is_wanted, zero_plugin
+from train.engine.deepspeed_zero import is_deepspeed_launch, zero_plugin
 from train.setup.processes import make_accelerator
 
 ROOT = Path(__file__).parents[3]
@@ -125,7 +125,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_deepspeed_must_be_installed(
     config: Callable[..., FinetuneConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not is_wanted()
+    assert not is_deepspeed_launch()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")  # as accelerate launch says it
     with pytest.raises(InputError, match=r"^DeepSpeed is not installed: pip install .*deepspeed"):

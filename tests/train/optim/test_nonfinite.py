@@ -1,4 +1,4 @@
-"""Steps with a loss or gradient that is not finite: left out, named, and ended after so many."""
+"""Steps with a non-finite loss or gradient: skipped, named, and ended after too many in a row."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from train.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from train.loading.batches import Batch, Examples
 from train.loading.draws import DrawPlan, Draws, DrawSettings
 from train.loop import TrainingRun, slice_losses
-from train.optim.nonfinite import Skips, Watch, passable, step_if_finite
+from train.optim.nonfinite import NonfiniteGuard, SkipCounts, propagate_nonfinite, step_if_finite
 
 Write = Callable[..., Path]
 FineTune = Callable[..., Any]
@@ -53,7 +53,7 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def test_a_loss_that_is_not_finite_has_no_finite_gradient() -> None:
     errors = torch.tensor([3.0, 1e20, math.nan, 0.0], requires_grad=True)
     losses = errors.square()  # the second is infinite, its gradient is not
-    passed = passable(losses)
+    passed = propagate_nonfinite(losses)
     assert torch.equal(passed[[0, 3]], losses[[0, 3]])
     (slope,) = torch.autograd.grad(passed.sum(), errors)
     assert slope[[0, 3]].tolist() == [6.0, 0.0]
@@ -92,7 +92,7 @@ def test_a_spoilt_items_step_changes_nothing_and_names_it(
     run = fine_tune(write(steps=4, **changes))
     # Sixteen items in four steps of four: this one is met once.
     assert run.lines("skipped") == [{"step": 3, "skipped": "loss", "items": [f"train-{item}"]}]
-    told = f"step 3 left out: a loss is not finite, with train-{item}\n"
+    told = f"step 3 skipped: a loss is not finite, with train-{item}\n"
     assert told in capsys.readouterr().out
     assert [line["step"] for line in run.lines("loss")] == [1, 2, 4]
     assert_same(run.checkpoint(3), run.checkpoint(2))
@@ -182,13 +182,18 @@ def scaled() -> Callable[[float], tuple[Any, Any, Tensor]]:
 
 
 def take_step(
-    watch: Watch, accelerator: Any, optimizer: Any, weights: Tensor, step: int, factor: float
+    guard: NonfiniteGuard,
+    accelerator: Any,
+    optimizer: Any,
+    weights: Tensor,
+    step: int,
+    factor: float,
 ) -> None:
-    loss = watch.loss(weights * factor)
+    loss = guard.loss(weights * factor)
     accelerator.scaler.scale(loss).backward()
     accelerator.scaler.unscale_(optimizer.optimizer)
     assert weights.grad is not None
-    step_if_finite(optimizer, watch.judge(step, weights.grad.norm()))
+    step_if_finite(optimizer, guard.check(step, weights.grad.norm()))
     optimizer.zero_grad()
 
 
@@ -196,31 +201,31 @@ def test_overflows_of_fp16_count_apart(
     scaled: Callable[[float], tuple[Any, Any, Tensor]],
 ) -> None:
     accelerator, optimizer, weights = scaled(2.0**100)
-    watch, seen = Watch(Skips(), accelerator), [weights.detach().clone()]
+    guard, seen = NonfiniteGuard(SkipCounts(), accelerator), [weights.detach().clone()]
     for step, factor in enumerate((1e9, 1e9, 1e8, math.nan)):  # 2^98 * 1e9 / 3 is a float32
-        take_step(watch, accelerator, optimizer, weights, step, factor)
+        take_step(guard, accelerator, optimizer, weights, step, factor)
         seen.append(weights.detach().clone())
     changed = [not torch.equal(a, b) for a, b in pairwise(seen)]
     assert changed == [False, True, True, False]
-    assert [(skip.step, skip.reason) for skip in watch.look()] == [(3, "loss")]
-    assert watch.skips == Skips(total=1, in_row=1, overflows=1)
-    assert watch.numbers()["overflows"] == 1
+    assert [(skip.step, skip.reason) for skip in guard.skipped_steps()] == [(3, "loss")]
+    assert guard.skips == SkipCounts(total=1, in_row=1, overflows=1)
+    assert guard.log_values()["overflows"] == 1
     state = optimizer.optimizer.state[weights]
     assert state["step"] == 2
-    watch.check(limit=2)
+    guard.check_limit(limit=2)
     with pytest.raises(InputError, match="not finite 1 times in a row"):
-        watch.check(limit=1)
+        guard.check_limit(limit=1)
 
 
 def test_a_loss_scale_that_cannot_be_lowered_ends_the_run(
     scaled: Callable[[float], tuple[Any, Any, Tensor]],
 ) -> None:
     accelerator, optimizer, weights = scaled(1.5)
-    watch = Watch(Skips(), accelerator)
-    loss = watch.loss(weights * 1.0)
+    guard = NonfiniteGuard(SkipCounts(), accelerator)
+    loss = guard.loss(weights * 1.0)
     accelerator.scaler.scale(loss).backward()
     weights.grad = torch.full_like(weights, math.inf)
     accelerator.scaler.unscale_(optimizer.optimizer)
-    step_if_finite(optimizer, watch.judge(6, weights.grad.norm()))
+    step_if_finite(optimizer, guard.check(6, weights.grad.norm()))
     with pytest.raises(InputError, match=r"even at a loss scale of 0\.75 at step 7: train in bf16"):
-        watch.look()
+        guard.skipped_steps()

@@ -19,7 +19,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from train.average import AverageConfig, average
 from train.optim.posthoc_ema import (
-    Posthoc,
+    PosthocEma,
     coefficients,
     combine,
     decay_at,
@@ -145,7 +145,7 @@ def denoiser(make_small_components: Callable[..., Components]) -> Denoiser:
 def test_weights_combined_from_snapshots_are_those_of_a_direct_average(
     denoiser: Denoiser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, posthoc = trajectory(denoiser, 300), Posthoc(denoiser, WIDTHS)
+    path, posthoc = trajectory(denoiser, 300), PosthocEma(denoiser, WIDTHS)
     for step, weights in enumerate(path):
         denoiser.load({name: weight.float() for name, weight in weights.items()})
         posthoc.update(step, DONE)
