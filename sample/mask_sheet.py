@@ -17,7 +17,7 @@ from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError, run_program
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
-from roentgen.imaging.overlay import colours, outlined, painted
+from roentgen.imaging.overlay import outlined, painted, structure_colors
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.structures import FINDING_OF, Masks
@@ -147,7 +147,7 @@ def _areas(before: Masks, after: Masks) -> Iterator[str]:
 def _legend(structures: Sequence[str], width: int) -> NDArray[np.uint8]:
     """A strip [height, width, 3] with each structure's color and name."""
     font = ImageFont.load_default(13)
-    of = colours(structures)
+    of = structure_colors(structures)
     strip = Image.new("RGB", (width, _LEGEND_HEIGHT), "#181818")
     draw = ImageDraw.Draw(strip)
     left = 4

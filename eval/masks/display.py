@@ -12,7 +12,7 @@ from eval.report.formatting import CEILING
 from eval.report.plots import Plot, dots
 from eval.report.section import Pictures, Strip, SummaryLine, Table
 from roentgen.dataset.image_set import ImageSet
-from roentgen.imaging.overlay import colour_names, outlined, painted
+from roentgen.imaging.overlay import color_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats
 from roentgen.metrics.paired_scores import MEAN
 from roentgen.randomness import numpy_generator
@@ -103,7 +103,7 @@ def pictures(
         "sampled at random": sorted(order[: 2 * config.pictures].tolist()),
         "highest, median and lowest mean Dice": ranked[[0, middle, -1]].tolist(),
     }
-    legend = ", ".join(f"{name} {color}" for name, color in colour_names(structures).items())
+    legend = ", ".join(f"{name} {color}" for name, color in color_names(structures).items())
     return [
         Pictures(
             title=f"{images.name}, {how}: mask, image, and both with what is found ({legend})",

@@ -21,13 +21,13 @@ LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomConfig:
-    """How many phantom studies to draw; one study is one patient."""
+    """Number of phantom studies to simulate; one study is one patient."""
 
     train: int  # studies
     validate: int
     test: int
     ap_share: float = 0.4
-    """Share of studies taken at the bedside: one AP film. The others: PA and lateral."""
+    """Share of studies taken at the bedside: one AP radiograph. The others: PA and lateral."""
     masks: bool = True
     """Keep the masks of lungs, heart and findings."""
     words: Literal["radiology", "plain", "generic"] = "radiology"
@@ -49,7 +49,7 @@ class PhantomStudy(NamedTuple):
 
 @dataclass(frozen=True)
 class PhantomReader:
-    """Draws phantoms of `size` pixels; the same seed and study give the same pixels."""
+    """Simulates phantoms of `size` pixels; the same seed and study give the same pixels."""
 
     config: PhantomConfig
     size: int
@@ -77,7 +77,7 @@ class PhantomReader:
         )
 
     def read(self, item: PhantomStudy) -> list[Radiograph]:
-        """Draw one study: a PA and a lateral film, or one AP film."""
+        """Draw one study: a PA and a lateral radiograph, or one AP radiograph."""
         rng = numpy_generator(self.seed, "phantom", item.id)
         views: tuple[View, ...] = ("PA", "LATERAL")
         if rng.random() < self.config.ap_share:
@@ -89,7 +89,7 @@ class PhantomReader:
         findings = study.lesions.findings
         views = [other.view for other in study.films]
         match self.config.words:
-            case "radiology":  # one report a study, whichever film it goes with
+            case "radiology":  # one report for all images of a study
                 rng = numpy_generator(self.seed, "report", item.id)
                 report = write_report(rng, findings, views)
             case "plain":
@@ -98,8 +98,8 @@ class PhantomReader:
                 report = Report(impression="a chest radiograph")
         masks = {}
         if self.config.masks:
-            shown = {name: mask for name, mask in film.masks.items() if mask.any()}
-            masks = {name: encode_png(255 * m.astype(np.uint8)) for name, m in shown.items()}
+            present = {name: mask for name, mask in film.masks.items() if mask.any()}
+            masks = {name: encode_png(255 * m.astype(np.uint8)) for name, m in present.items()}
         return Radiograph(
             id=f"{item.id}-{film.view.lower()}",
             patient_id=item.id,

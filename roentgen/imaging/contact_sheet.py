@@ -1,4 +1,4 @@
-"""Contact sheets: many images at a glance, each with its caption."""
+"""Contact sheet: many images with captions."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ _FONT_SIZE = 12
 _LINE = 15  # pixels a caption line
 _MAX_LINES = 3
 _MARGIN = 4
-_SMALLEST_CELL = 160  # pixels; smaller images are enlarged by a whole factor to fit a caption
+_SMALLEST_CELL = 160  # pixels; smaller images are enlarged by an integer factor to fit a caption
 
 
 def contact_sheet(
@@ -18,14 +18,14 @@ def contact_sheet(
 ) -> np.ndarray:
     """uint8 [H, W] images, captions below, as one uint8 [height, width] sheet.
 
-    If any image is in colour, [H, W, 3], the sheet is too. Captions wrap to the cell and end in "…"
+    If any image is in color, [H, W, 3], the sheet is too. Captions wrap to the cell and end in "…"
     after three lines.
     """
     if len(images) != len(captions) or not images or columns < 1:
         raise ValueError(f"{len(images)} images, {len(captions)} captions, {columns} columns")
-    shown = [_enlarge(image) for image in images]
-    width = max(_SMALLEST_CELL, *(image.shape[1] for image in shown))
-    height = max(image.shape[0] for image in shown)
+    cells = [_enlarge(image) for image in images]
+    width = max(_SMALLEST_CELL, *(image.shape[1] for image in cells))
+    height = max(image.shape[0] for image in cells)
     font = ImageFont.load_default(_FONT_SIZE)
     texts = [_wrap(caption, width, font) for caption in captions]
     cell_height = height + _LINE * max(len(text) for text in texts)
@@ -38,7 +38,7 @@ def contact_sheet(
     mode = "RGB" if any(image.ndim == 3 for image in images) else "L"
     sheet = Image.new(mode, size, "#181818")
     draw = ImageDraw.Draw(sheet)
-    for i, (image, text) in enumerate(zip(shown, texts, strict=True)):
+    for i, (image, text) in enumerate(zip(cells, texts, strict=True)):
         left = _MARGIN + (i % columns) * (width + _MARGIN)
         top = _MARGIN + (i // columns) * (cell_height + _MARGIN)
         sheet.paste(Image.fromarray(image), (left + (width - image.shape[1]) // 2, top))
@@ -48,7 +48,7 @@ def contact_sheet(
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:
-    """Pixels repeated by the whole factor that brings the width nearest to the smallest cell."""
+    """Pixels repeated by the integer factor that brings the width nearest to the smallest cell."""
     factor = max(1, _SMALLEST_CELL // image.shape[1])
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 

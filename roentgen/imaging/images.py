@@ -1,4 +1,4 @@
-"""Pixels in and out: any image file to gray 8-bit at the wanted size, PNG bytes, tensors."""
+"""Image files to gray 8-bit pixels at a size, and pixels to PNG, JPEG and tensors."""
 
 import io
 import warnings
@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from roentgen.errors import InputError
-from roentgen.imaging.dicom.jpeg_codestream import check_whole
+from roentgen.imaging.dicom.jpeg_codestream import check_complete
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +25,8 @@ Fit = Literal["pad", "crop"]
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _BARE_DICOM = (b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\5\0")
 _MAX_BYTES = 1 << 30
-# A large image is first reduced to no less than this many times the wanted size: against reducing
-# from the whole, films then agree to more than 50 dB (2.0 gives 3 dB more and takes half as long
-# again).
+# A large image is first reduced to no less than this many times the target size: compared with one
+# reduction, radiographs then agree to more than 50 dB (2.0 gives 3 dB more in 1.5 times the time).
 _MARGIN = 1.4
 
 
@@ -43,7 +42,7 @@ class Placement:
 def placement(width: int, height: int, size: int, fit: Fit) -> Placement:
     """How an image fills a square of `size` without distortion.
 
-    "pad" keeps all of it, centred on black; "crop" keeps the centred square of its short side.
+    "pad" keeps all of it, centered on black; "crop" keeps the center square of its short side.
     """
     if fit == "crop":
         side = min(width, height)
@@ -70,19 +69,19 @@ def open_gray(source: Path | bytes) -> Image.Image:
     """The image as mode "L", upright by its EXIF or DICOM orientation, at its own size.
 
     More than 8 bits are scaled from the smallest bit depth that holds the brightest pixel, so 12
-    bits in a 16-bit file are not black; DICOM is shown as its header says (dicom_levels.py).
+    bits in a 16-bit file are not black; DICOM is displayed by its header (dicom/grayscale.py).
     Transparent pixels become black.
     Raises InputError naming the file when it is missing, empty, damaged, enormous or no image.
     """
     data = _read(source)
-    with _told(source):
+    with _named_errors(source):
         return _open(data, lambda width, height: 1).image
 
 
 def image_size(source: Path | bytes) -> tuple[int, int]:
     """Width and height of the upright image, from its header alone. Raises InputError."""
     data = _read(source)
-    with _told(source):
+    with _named_errors(source):
         if _is_dicom(data):
             from roentgen.imaging.dicom.frame import read_size
 
@@ -96,8 +95,7 @@ def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarra
     """An image file as uint8 [size, size] gray, never distorted or flipped; None keeps its size.
 
     Large images are decoded or averaged to a fraction of their size first, never below `_MARGIN`
-    times what is wanted. Raises InputError for an unreadable file or one whose pixels are all
-    alike.
+    times the target size. Raises InputError for an unreadable file or one without contrast.
     """
 
     def enough(width: int, height: int) -> int:
@@ -109,12 +107,12 @@ def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarra
         return max(1, int(scale / _MARGIN))
 
     data = _read(source)
-    with _told(source):
+    with _named_errors(source):
         opened = _open(data, enough)
     image, shrink, start = opened.image, opened.shrink, opened.start
     low, high = image.getextrema()
     if low == high:
-        raise InputError(f"{_name(source)} is of one colour")
+        raise InputError(f"{_name(source)} has no contrast: all pixels are equal")
     if size is None:
         return np.array(image)
     where = placement(*opened.size, size, fit)
@@ -133,13 +131,13 @@ def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarra
 class _Opened:
     """A gray upright image at 1/`shrink` of its size (rounded up).
 
-    The whole image's corner lies `start` pixels inside.
+    The corner of the full image is `start` pixels inside.
     """
 
     image: Image.Image
     shrink: int
     start: float
-    size: tuple[int, int]  # width, height of the whole
+    size: tuple[int, int]  # width, height of the full image
 
 
 def _open(data: bytes, enough: Callable[[int, int], int]) -> _Opened:
@@ -153,7 +151,7 @@ def _open(data: bytes, enough: Callable[[int, int], int]) -> _Opened:
             raise InputError("has several frames: a radiograph has one")
         size, shrink = opened.size, 1
         if opened.format == "JPEG":
-            check_whole(data, size[0] * size[1])
+            check_complete(data, size[0] * size[1])
             if opened.mode in ("L", "RGB"):
                 if opened.getexif().get(ExifTags.Base.Orientation, 1) == 1:
                     least = enough(*size)
@@ -218,13 +216,13 @@ def _name(source: Path | bytes) -> str:
 
 
 @contextmanager
-def _told(source: Path | bytes) -> Iterator[None]:
-    """Whatever a decoder raises on a damaged file becomes one line that names the file."""
+def _named_errors(source: Path | bytes) -> Iterator[None]:
+    """Any error of a decoder becomes one line that names the file."""
     name = _name(source)
     try:
         with warnings.catch_warnings():
-            # Of damaged metadata Pillow warns, which says nothing of the pixels; of 89 to 179
-            # megapixels it only warns as well, but no radiograph is that large.
+            # Pillow warns of damaged metadata, which does not concern the pixels. Of 89 to 179
+            # megapixels it also only warns, but no radiograph is that large.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
@@ -243,27 +241,27 @@ def decode(image: bytes) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
-    """uint8 [height, width] as a gray PNG, with what `text` says in its text chunks.
+    """uint8 [height, width] as a gray PNG, with `text` in its text chunks.
 
-    A picture in colour, [height, width, 3], becomes an RGB one.
+    A color picture, [height, width, 3], becomes an RGB one.
     """
     if image.ndim != 3:
         _check_gray(image)
     file = io.BytesIO()
-    # Films are noise to zlib: runs alone compress them as well as all matches, four times faster.
-    said = PngInfo()
+    # Radiographs are noise to zlib: runs alone compress as well as all matches, four times faster.
+    chunks = PngInfo()
     for key, value in (text or {}).items():
-        said.add_itxt(key, value)
-    Image.fromarray(image).save(file, format="PNG", compress_type=zlib.Z_RLE, pnginfo=said)
+        chunks.add_itxt(key, value)
+    Image.fromarray(image).save(file, format="PNG", compress_type=zlib.Z_RLE, pnginfo=chunks)
     return file.getvalue()
 
 
 def encode_jpeg(image: np.ndarray, quality: int, comment: str = "") -> bytes:
-    """uint8 [height, width] as a gray JPEG, with what `comment` says in its comment (UTF-8)."""
+    """uint8 [height, width] as a gray JPEG, with `comment` (UTF-8)."""
     _check_gray(image)
     file = io.BytesIO()
-    said = {"comment": comment.encode()} if comment else {}
-    Image.fromarray(image).save(file, format="JPEG", quality=quality, **said)
+    options = {"comment": comment.encode()} if comment else {}
+    Image.fromarray(image).save(file, format="JPEG", quality=quality, **options)
     return file.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Masks with the same geometry as their images."""
+"""Masks in the geometry of their prepared images."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ _JPEG_NOISE = 64  # gray levels that compression may change
 def prepare_mask(
     source: Path | bytes, image_size: tuple[int, int], size: int | None, fit: Fit
 ) -> bytes:
-    """A mask file as a PNG of 0 and 255 that lies on its image as `prepare_image` leaves it.
+    """A mask file as a PNG of 0 and 255 in the geometry of its image after `prepare_image`.
 
     `image_size` is the (width, height) of the image before preparation; a mask of another size
-    must have the same aspect to within a pixel. Raises InputError for one that has not, and for
+    must have the same aspect to within a pixel. Raises InputError for another aspect, and for
     pixels that are no mask: a map of several labels, or values between outside and inside.
     """
     mask = _to_black_and_white(source)

@@ -1,4 +1,4 @@
-"""Masks written as runs of pixels, as SIIM-ACR and CANDID-PTX have them."""
+"""Run-length masks, as in SIIM-ACR and CANDID-PTX."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ def decode_run_length(text: str, height: int, width: int, *, relative: bool) -> 
 
     A relative start is the number of pixels since the end of the run before (SIIM-ACR,
     CANDID-PTX); an absolute one counts from 1 at the top left (Kaggle's usual form). "-1" is an
-    empty mask. Raises InputError for what is no run-length or leaves the image.
+    empty mask. Raises InputError for a text that is no run-length or leaves the image.
     """
     mask = np.zeros(height * width, bool)
     if text.strip() != NO_MASK:
@@ -73,7 +73,7 @@ def place_runs(
     size: int,
     fit: Fit,
 ) -> bytes | None:
-    """Masks in relative run-lengths as one PNG that lies on the prepared image; None if empty.
+    """Relative run-lengths as one PNG in the geometry of the prepared image; None if empty.
 
     `drawn_on` and `image_size` are the (width, height) of the image that the runs count on, and of
     the image given (a copy of the same shape). Raises InputError for a wrong run-length.

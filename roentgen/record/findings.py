@@ -1,4 +1,4 @@
-"""The 14 CheXpert findings, their states, and what a radiograph says of them."""
+"""Findings: the 14 CheXpert names and their states."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -33,9 +33,9 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing said of a radiograph: a finding, its state, and where and how much if known.
+    """One statement on a radiograph: a finding, its state, and side and severity if known.
 
-    `detail` is a free phrase for what the 14 names do not tell apart ("nodule", "endotracheal
+    `detail` is a free phrase for what the 14 names do not distinguish ("nodule", "endotracheal
     tube", "right upper zone").
     """
 

@@ -1,4 +1,4 @@
-"""One radiograph: the record that every stage reads and writes."""
+"""Radiograph: the record that every stage reads and writes."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -34,7 +34,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Synthesis:
-    """How a synthetic radiograph was made: enough to make it again."""
+    """How a synthetic radiograph was generated: enough to generate it again."""
 
     prompt: str
     negative_prompt: str | None
@@ -45,15 +45,15 @@ class Synthesis:
     model: str  # fingerprint of the model folder
     from_radiograph: str | None = None  # id of the radiograph whose prompt was used
     from_patient: str | None = None  # that radiograph's patient
-    guidance_interval: tuple[float, float] | None = None  # see models.sampler.SamplerSettings
+    guidance_interval: tuple[float, float] | None = None  # see SamplerSettings
     guidance_rescale: float | None = None
     cache_interval: int | None = None
-    conditioning_scale: float | None = None  # None: no masks were shown
+    conditioning_scale: float | None = None  # None: without masks
     conditioning_interval: tuple[float, float] | None = None
-    mask_seed: int | None = None  # of how the masks of that radiograph were moved
+    mask_seed: int | None = None  # of the transform of that radiograph's masks
 
     def as_text(self) -> dict[str, str]:
-        """What the image's file says of itself: that it is synthetic, and of what it was made."""
+        """Texts for the image file: that it is synthetic, and how it was generated."""
         return {"Description": "synthetic chest radiograph, not of a patient"} | {
             key.replace("_", " ").capitalize(): str(value)
             for key, value in vars(self).items()
@@ -63,7 +63,7 @@ class Synthesis:
 
 @dataclass(frozen=True, kw_only=True)
 class Radiograph:
-    """One image with all that is known of it.
+    """One image with all its metadata.
 
     `image` is the encoded file (gray 8-bit PNG or JPEG); `masks` maps a structure ("lungs",
     "heart", "pleural effusion") to a PNG of 0 and 255 of the same size.
@@ -81,7 +81,7 @@ class Radiograph:
     boxes: tuple[Box, ...] = ()
     age: float | None = None  # years
     sex: Sex | None = None
-    race: str | None = None  # as a prompt says it: "white", "black or african american"
+    race: str | None = None  # in the words of prompts: "white", "black or african american"
     source: str
     license: str
     synthesis: Synthesis | None = None

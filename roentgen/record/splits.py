@@ -1,4 +1,4 @@
-"""Which split a patient belongs to."""
+"""Split of a patient."""
 
 import hashlib
 import math
@@ -35,7 +35,7 @@ class SplitRules:
     fractions: Fractions | None = None
     """Shares of the patients, chosen by the hash of patient and seed."""
     published: str | None = None
-    """A split that the corpus's reader knows by name: "official", "p19"."""
+    """A published split by name: "official", "p19"."""
     validate_share: float = 0.0
     """Share of the published train patients that validate instead, by hash; for published splits
     without a validation part."""
@@ -47,7 +47,7 @@ class SplitRules:
         require_range(self, "split.validate_share", at_least=0, below=1)
 
     def check_published(self, known: Sequence[str]) -> None:
-        """Raise InputError unless a reader that knows these published splits can follow."""
+        """Raise InputError unless the rules go with a corpus that has these published splits."""
         choices = ", ".join(known) or "none"
         if self.column is not None:
             raise InputError(
@@ -60,11 +60,11 @@ class SplitRules:
             )
 
     def of_patient(self, patient_id: str, seed: int, published: Split | None) -> Split:
-        """The split of a patient; `published` is what the published split says of it."""
+        """The split of a patient; `published` is its split in the published one."""
         if self.fractions is not None:
             return split_of_patient(patient_id, seed, self.fractions)
         if published is None:
-            raise InputError(f"the {self.published} split says nothing of patient {patient_id!r}")
+            raise InputError(f"the {self.published} split does not contain patient {patient_id!r}")
         if published == "train" and self.validate_share:
             share = self.validate_share
             return split_of_patient(
@@ -74,7 +74,7 @@ class SplitRules:
 
 
 def split_of_patient(patient_id: str, seed: int, fractions: Fractions) -> Split:
-    """The same split for the same patient and seed wherever it runs, however many others."""
+    """The split by the hash of patient and seed alone, whatever other patients there are."""
     digest = hashlib.sha256(f"{seed}\x1f{patient_id}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     if draw < fractions.train:

@@ -1,4 +1,4 @@
-"""What masks of a radiograph say of structures: inside, outside, or nothing."""
+"""Structures of masks: their findings, and the check of an empty mask."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from roentgen.errors import InputError
 from roentgen.record.findings import FindingName, State
 
-Masks = dict[str, NDArray[np.bool_] | None]  # by structure, bool [H, W]; None: it is not known
+Masks = dict[str, NDArray[np.bool_] | None]  # by structure, bool [H, W]; None: unknown
 
-# Structures that are there only where a finding is.
+# Structures that exist only where a finding is present.
 FINDING_OF: dict[str, FindingName] = {
     "atelectasis": "Atelectasis",
     "consolidation": "Consolidation",
@@ -33,5 +33,5 @@ def check_not_empty(
     """
     finding = FINDING_OF.get(structure)
     if not mask.any() and (finding is None or found.get(finding) == "present"):
-        must = f"{finding} is present" if finding else "everyone has it"
-        raise InputError(f"{where} is empty, but {must}: leave it out where nobody knows it")
+        must = f"{finding} is present" if finding else "every patient has it"
+        raise InputError(f"{where} is empty, but {must}: omit the mask where it is unknown")

@@ -1,4 +1,4 @@
-"""The views a radiograph is taken in, and the token that stands for each in a prompt."""
+"""Views of a radiograph, and the token of each in prompts."""
 
 from typing import Literal, get_args
 
@@ -8,7 +8,7 @@ View = Literal["PA", "AP", "LATERAL"]
 
 VIEWS: tuple[View, ...] = get_args(View)
 VIEW_TOKENS: dict[View, str] = {"PA": "<view-pa>", "AP": "<view-ap>", "LATERAL": "<view-lateral>"}
-# Ordinary words whose mean embedding a new view token starts from.
+# Words whose mean embedding initializes a new view token.
 VIEW_WORDS: dict[View, str] = {
     "PA": "frontal chest x-ray standing",
     "AP": "frontal chest x-ray supine",
@@ -17,7 +17,7 @@ VIEW_WORDS: dict[View, str] = {
 
 
 def parse_view(text: str) -> View:
-    """The view of that name, whatever its case. Raises InputError for an unknown one."""
+    """The view of that name, in any case. Raises InputError for an unknown one."""
     for view in VIEWS:
         if text.strip().upper() == view:
             return view

@@ -13,7 +13,7 @@ from roentgen.corpora.phantom import PhantomConfig, PhantomReader
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.errors import InputError
-from roentgen.imaging.overlay import colours
+from roentgen.imaging.overlay import structure_colors
 from roentgen.randomness import derive_seed
 from sample.mask_sheet import MaskSheetConfig, mask_sheet
 from sample.masks.transforms import transform_masks
@@ -51,7 +51,7 @@ def make(folder: Path, phantoms: Path, **values: Any) -> tuple[str, np.ndarray]:
 
 def in_color(sheet: np.ndarray, structure: str, share: float = 1.0) -> np.ndarray:
     """Where the sheet has a structure's color, on black if it is filled."""
-    color = np.round(share * np.array(colours(STRUCTURES)[structure], dtype=np.float32))
+    color = np.round(share * np.array(structure_colors(STRUCTURES)[structure], dtype=np.float32))
     return np.asarray((sheet == color.astype(np.uint8)).all(axis=-1))
 
 

@@ -204,7 +204,7 @@ def test_in_python_masks_are_arrays(masked_model: Path) -> None:
         ({"heart": heart, "lungs": heart[:16]}, r"the mask of 'lungs' is bool \[16, 32\]"),
         ({"heart": 255 * heart.astype(np.uint8)}, r"the mask of 'heart' is uint8"),
         ({"liver": heart}, "the ControlNet does not know liver; it knows: lungs, heart"),
-        ({"heart": nowhere}, "the mask of 'heart' is empty, but everyone has it"),
+        ({"heart": nowhere}, "the mask of 'heart' is empty, but every patient has it"),
     ):
         with pytest.raises(InputError, match=message):
             list(generator("cardiomegaly", masks=masks))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 People gave each Open-i report terms such as "Opacity/lung/base/left/mild": a heading, then
 qualifiers. A term stands for the finding in whose mention list the CheXpert labeler files the
 same words. Where a term can be worded in ways that lists file differently, or not at all, the
-pair of report and finding is *open*: it is no finding of a film, and counts neither for nor
+pair of report and finding is *open*: it is no finding of an image, and counts neither for nor
 against a labeler.
 
     Atelectasis                 Pulmonary Atelectasis; open: Volume Loss
@@ -29,7 +29,7 @@ against a labeler.
                                 Tube, Inserted; open: Stents, Sutures, Surgical Instruments,
                                 Spinal Fusion, Foreign Bodies
 
-What the terms cannot tell: absence and doubt. Whoever gave them indexed findings that the report
+What the terms cannot express: absence and doubt. The annotators indexed findings that the report
 calls possible as well as those it asserts, healed as well as fresh, and did not always give a
 term to what is named in passing.
 """

@@ -1,9 +1,8 @@
-"""The stored words of a DICOM film, by the decoder that suits its transfer syntax.
+"""Decoder of the stored words of a DICOM image, chosen by its transfer syntax.
 
-Uncompressed words are taken as they lie. JPEG and JPEG 2000 are decoded by Pillow, which can do it
-at a reduced size; lossless and 12-bit JPEG, JPEG-LS and RLE by imagecodecs; what is left by
-pydicom with the plug-ins it finds. What a frame's own header claims is compared with the DICOM
-header first.
+Uncompressed words are read directly. JPEG and JPEG 2000 are decoded by Pillow, which can do it
+at a reduced size; lossless and 12-bit JPEG, JPEG-LS and RLE by imagecodecs; the others by
+pydicom with the plug-ins it finds. A frame's own header is compared with the DICOM header first.
 """
 
 import io
@@ -21,19 +20,19 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 
 from roentgen.errors import InputError
-from roentgen.imaging.dicom.jpeg_codestream import Codestream, check_whole, parse_codestream
+from roentgen.imaging.dicom.jpeg_codestream import Codestream, check_complete, parse_codestream
 
 _PILLOW = (uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless)
 _JPEG = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
-# CharLS, at the end of a cut stream, reads on for seconds; a marker stops it at once.
+# At the end of a cut stream CharLS reads on for seconds; a marker stops it at once.
 _END = b"\xff\xd9"
 
 
 class Words(NamedTuple):
     """Stored words, uint8 or uint16 [H, W], at 1/`shrink` of their size.
 
-    The whole image's corner lies `start` of their pixels inside, and its other end within them.
+    The corner of the full image is `start` of their pixels inside, and its other end within them.
     """
 
     words: np.ndarray
@@ -44,7 +43,7 @@ class Words(NamedTuple):
 def read_words(dataset: pydicom.Dataset, enough: int) -> Words:
     """The stored words, at no less than 1/`enough` of their size.
 
-    Raises InputError where the pixels contradict the header or no decoder is there; a decoder may
+    Raises InputError if the pixels contradict the header or no decoder is installed; a decoder may
     raise anything on damaged bytes.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -61,7 +60,7 @@ def read_words(dataset: pydicom.Dataset, enough: int) -> Words:
     stream = parse_codestream(frame)
     _check_stream(stream, dataset)
     if syntax in _JPEG or syntax == uid.JPEGBaseline8Bit:
-        check_whole(frame, stream.width * stream.height)
+        check_complete(frame, stream.width * stream.height)
     if syntax in _PILLOW or (syntax == uid.JPEGExtended12Bit and stream.precision == 8):
         return _decode_reduced(frame, stream, enough)
     if ours:
@@ -70,7 +69,7 @@ def read_words(dataset: pydicom.Dataset, enough: int) -> Words:
 
 
 def _check_stream(stream: Codestream, dataset: pydicom.Dataset) -> None:
-    """Refuse what would be decoded into something else than the header says."""
+    """Refuse a frame that contradicts the DICOM header."""
     width, height = dataset.Columns, dataset.Rows
     if (stream.width, stream.height, stream.components) != (width, height, 1):
         raise InputError(
@@ -97,7 +96,7 @@ def _uncompressed(dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def _decode_jpeg(frame: bytes, syntax: uid.UID) -> np.ndarray:
-    with _named(syntax):
+    with _named_decoder(syntax):
         from imagecodecs import jpeg8_decode, jpegls_decode
     return jpegls_decode(frame + _END) if syntax in _JPEG_LS else jpeg8_decode(frame)
 
@@ -108,7 +107,7 @@ def _decode_rle(frame: bytes, dataset: pydicom.Dataset) -> np.ndarray:
     Not by imagecodecs' dicomrle_decode nor by pylibjpeg: damaged segments crash the one and make
     the other panic.
     """
-    with _named(uid.RLELossless):
+    with _named_decoder(uid.RLELossless):
         from imagecodecs import packbits_decode
     size, count = dataset.Rows * dataset.Columns, dataset.BitsAllocated // 8
     segments, *starts = struct.unpack_from("<16I", frame)
@@ -125,8 +124,8 @@ def _decode_rle(frame: bytes, dataset: pydicom.Dataset) -> np.ndarray:
 
 
 @contextmanager
-def _named(syntax: uid.UID) -> Iterator[None]:
-    """A missing decoder, told in one line."""
+def _named_decoder(syntax: uid.UID) -> Iterator[None]:
+    """A missing decoder becomes one line that names it."""
     try:
         yield
     except ImportError:
@@ -136,7 +135,7 @@ def _named(syntax: uid.UID) -> Iterator[None]:
 
 
 def _check_plugin(syntax: uid.UID) -> None:
-    """Refuse what pydicom and the plug-ins installed beside it cannot decode."""
+    """Refuse a syntax that pydicom and its installed plug-ins cannot decode."""
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -184,7 +183,7 @@ def _decode_reduced(frame: bytes, stream: Codestream, enough: int) -> Words:
         words = words - np.uint16(1 << (stream.precision - 1))
     if shrink == 1:
         return Words(words)
-    # Wavelets keep each `shrink`th pixel, filtered, where other reductions have the mean of some.
+    # Wavelets keep each `shrink`th pixel, filtered; other reductions have the mean of several.
     return Words(np.pad(words, ((0, 1), (0, 1)), "edge"), shrink, 0.5 - 0.5 / shrink)
 
 

@@ -1,9 +1,9 @@
-"""DICOM files: header texts, and the one gray frame of a radiograph, upright.
+"""DICOM file: header texts, and the one gray frame of a radiograph, upright.
 
-Left stays left. An image is turned or mirrored only where Patient Orientation says which way its
-rows and columns run: then a frontal film is brought to rows towards the patient's left and columns
-towards the feet, a lateral one is only ever rotated, feet down. An orientation that is absent,
-odd or not of a projection radiograph (CR, DX, RG) leaves the pixels as they are stored.
+Laterality is preserved. An image is rotated or mirrored only by its Patient Orientation: a frontal
+image is brought to rows towards the patient's left and columns towards the feet, a lateral one is
+only rotated, feet down. An orientation that is absent, invalid or not of a projection radiograph
+(CR, DX, RG) leaves the pixels as they are stored.
 """
 
 import io
@@ -30,7 +30,7 @@ _MAX_TEXT = 200  # characters of a message
 
 _PROJECTIONS = ("CR", "DX", "RG")
 _T = Image.Transpose
-_TURNS = {  # (rows run towards, columns run towards): what brings the film upright
+_TURNS = {  # (rows run towards, columns run towards): the transpose that brings the image upright
     ("R", "F"): _T.FLIP_LEFT_RIGHT,
     ("L", "H"): _T.FLIP_TOP_BOTTOM,
     ("R", "H"): _T.ROTATE_180,
@@ -52,13 +52,13 @@ _SIDEWAYS = (_T.TRANSPOSE, _T.TRANSVERSE, _T.ROTATE_90, _T.ROTATE_270)
 class Frame:
     """A gray frame, mode "L" and upright, decoded at 1/`shrink` of its size (rounded up).
 
-    The whole image's corner lies `start` pixels inside.
+    The corner of the full image is `start` pixels inside.
     """
 
     image: Image.Image
     shrink: int
     start: float
-    size: tuple[int, int]  # width, height of the whole
+    size: tuple[int, int]  # width, height of the full image
 
 
 def read_header(path: Path, keywords: Sequence[str]) -> dict[str, str]:
@@ -74,14 +74,14 @@ def read_header(path: Path, keywords: Sequence[str]) -> dict[str, str]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path!s}: {error.strerror}") from None
-    with _told(path.name):
+    with _one_line_errors(path.name):
         dataset = _parse(data, header_only=True)
         return {keyword: _text(dataset, keyword) for keyword in keywords}
 
 
 def read_size(data: bytes) -> tuple[int, int]:
     """Width and height upright, from the header. Raises InputError."""
-    with _told(None):
+    with _one_line_errors(None):
         dataset = _parse(data, header_only=True)
         return _upright_size(dataset, _turn(dataset))
 
@@ -89,19 +89,19 @@ def read_size(data: bytes) -> tuple[int, int]:
 def read_frame(data: bytes, enough: Callable[[int, int], int]) -> Frame:
     """The frame, decoded at a reduced size where the syntax can.
 
-    `enough` says by how much an upright width and height may be divided at the most.
+    `enough` gives the largest divisor of an upright width and height.
 
-    Raises InputError without naming the file: no pixels, colour, several frames, enormous,
+    Raises InputError without naming the file: no pixels, color, several frames, enormous,
     damaged, or a header that contradicts the pixels.
     """
-    with _told(None):
+    with _one_line_errors(None):
         dataset = _parse(data, header_only=False)
         _check(dataset)
         turn = _turn(dataset)
-        # A turned edge would not fall on whole pixels.
-        whole = turn is not None or needs_all_pixels(dataset)
+        # The edge of a rotated image would not be at a pixel boundary.
+        full = turn is not None or needs_all_pixels(dataset)
         size = _upright_size(dataset, turn)
-        words, shrink, start = read_words(dataset, 1 if whole else enough(*size))
+        words, shrink, start = read_words(dataset, 1 if full else enough(*size))
         image = Image.fromarray(to_gray(words, dataset))
         if turn is not None:
             image = image.transpose(turn)
@@ -109,8 +109,8 @@ def read_frame(data: bytes, enough: Callable[[int, int], int]) -> Frame:
 
 
 @contextmanager
-def _told(name: str | None) -> Iterator[None]:
-    """Whatever the libraries raise on damaged files becomes one line."""
+def _one_line_errors(name: str | None) -> Iterator[None]:
+    """Any error of the libraries becomes one line."""
     before = f"{name}: " if name else ""
     try:
         with warnings.catch_warnings():
@@ -123,7 +123,7 @@ def _told(name: str | None) -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    """What an error says; a damaged header puts values of any size into it."""
+    """The text of an error, cut: a damaged header puts values of any size into it."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
 
@@ -141,7 +141,7 @@ def _parse(data: bytes, *, header_only: bool) -> pydicom.Dataset:
 
 
 def _check_inflated(data: bytes) -> None:
-    """Refuse a deflated file that would fill the memory; pydicom inflates it whole."""
+    """Refuse a deflated file that would fill the memory; pydicom inflates it at once."""
     file = io.BytesIO(data)
     read_preamble(file, force=True)
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
@@ -156,7 +156,7 @@ def _check_inflated(data: bytes) -> None:
 
 
 def _check(dataset: pydicom.Dataset) -> None:
-    """Refuse what is no radiograph before any pixel is decoded."""
+    """Refuse an image that is no radiograph, before any pixel is decoded."""
     if "PixelData" not in dataset:
         raise InputError("is DICOM without pixels (no Pixel Data)")
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -191,7 +191,7 @@ def _upright_size(dataset: pydicom.Dataset, turn: Image.Transpose | None) -> tup
 
 
 def _turn(dataset: pydicom.Dataset) -> Image.Transpose | None:
-    """What brings the image upright; each direction counts by its main letter ("LF" is L)."""
+    """The transpose that brings the image upright, by main letters of directions ("LF" is L)."""
     directions = dataset.get("PatientOrientation")
     if dataset.get("Modality") not in _PROJECTIONS or isinstance(directions, str | None):
         return None

@@ -1,4 +1,4 @@
-"""What a stored DICOM pixel looks like: one table from the stored word to 8-bit gray.
+"""Grayscale of a DICOM image: one table from the stored word to 8-bit gray.
 
 Modality LUT or rescale, then VOI LUT or window, inversion and padding are all functions of one
 pixel. Evaluated once for each possible word and looked up, they cost little and are exact.
@@ -44,7 +44,7 @@ def to_gray(words: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 
 def needs_all_pixels(dataset: "Dataset") -> bool:
-    """Whether an image averaged beforehand would look different.
+    """Whether averaging the image beforehand would change its grayscale.
 
     Padding would blend with tissue, and without VOI LUT and window the extremes would be others.
     """
@@ -54,9 +54,9 @@ def needs_all_pixels(dataset: "Dataset") -> bool:
 
 
 def stored_values(dataset: "Dataset") -> np.ndarray:
-    """The value, int64, that each word of the allocated size stands for.
+    """The value, int64, of each word of the allocated size.
 
-    Bits outside the stored ones are dropped: older machines kept overlays there.
+    Bits outside the stored ones are dropped: older machines stored overlays there.
     """
     stored = int(dataset.BitsStored)
     high = int(dataset.get("HighBit") or stored - 1)
@@ -86,7 +86,7 @@ def window(values: np.ndarray, center: float, width: float, function: str) -> np
 
 
 def _padding(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Which words are Pixel Padding Value, or lie between it and Pixel Padding Range Limit."""
+    """Whether each word is Pixel Padding Value, or between it and Pixel Padding Range Limit."""
     value = _first(dataset.get("PixelPaddingValue"))
     if value is None:
         return np.zeros(stored.shape, bool)
@@ -116,11 +116,11 @@ def _voi(values: np.ndarray, dataset: "Dataset") -> np.ndarray | None:
     """The values through the first VOI LUT or else the first window; None without either."""
     if dataset.get("VOILUTSequence"):
         table = dataset.VOILUTSequence[0]
-        shown = _looked_up(values, table, dataset)
-        depth, needed = int(table.LUTDescriptor[2]), int(shown.max()).bit_length()
+        output = _looked_up(values, table, dataset)
+        depth, needed = int(table.LUTDescriptor[2]), int(output.max()).bit_length()
         # Tables of 10 or 12 bits are often declared as 16.
         depth = max(8, needed) if depth == 16 else max(depth, needed)
-        return shown / ((1 << depth) - 1)
+        return output / ((1 << depth) - 1)
     center_and_width = _window(dataset)
     if center_and_width is None:
         return None

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, read before anything is decoded."""
+"""Header of a compressed frame (JPEG, JPEG-LS, JPEG 2000), read before decoding."""
 
 import struct
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Codestream:
     height: int  # pixels
     components: int
     precision: int  # bits
-    signed: bool  # only JPEG 2000 says so
+    signed: bool  # only in JPEG 2000
     levels: int  # wavelet levels; 0 outside JPEG 2000
 
 
@@ -34,10 +34,10 @@ def parse_codestream(frame: bytes) -> Codestream:
         raise InputError("its compressed pixels have no readable header") from None
 
 
-def check_whole(jpeg: bytes, pixels: int) -> None:
-    """Refuse a JPEG whose end is missing, also where a broken copy filled it up with zeros.
+def check_complete(jpeg: bytes, pixels: int) -> None:
+    """Refuse a truncated JPEG, also one that a broken copy padded with zeros.
 
-    Decoders make the rest gray and say nothing. Raises InputError.
+    Decoders silently make the rest gray. Raises InputError.
     """
     end = jpeg.rfind(b"\xff\xd9")
     if end < len(jpeg) - 64 and end < jpeg.rfind(b"\xff\xda"):

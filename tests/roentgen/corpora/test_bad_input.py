@@ -142,7 +142,7 @@ def damages(corpus: CorpusTree) -> list[tuple[bytes, str]]:
     found = [
         (b"", r"is empty \(0 bytes\)"),
         (whole[: len(whole) // 2], "truncated|cut off|cannot be decoded"),
-        (flat, "is of one colour"),
+        (flat, "has no contrast"),
         (bomb(corpus), r"200000000 pixels|has 20000x10000 pixels"),
         (b"<html>404 Not Found</html>", "not an image of a known format|no readable DICOM"),
     ]

@@ -93,7 +93,7 @@ def test_left_stays_left() -> None:
         (b"", "x.png is empty"),
         (b"no image at all", "x.png cannot be decoded: not an image"),
         (encode_png(ramp(64, 64))[:120], "x.png cannot be decoded"),
-        (encoded(Image.new("L", (9, 9), 7)), "x.png is of one colour"),
+        (encoded(Image.new("L", (9, 9), 7)), "x.png has no contrast"),
         (encoded(Image.fromarray(np.eye(4, dtype=np.float32)), "TIFF"), "x.png: floating-point"),
         (encoded(Image.new("1", (15000, 14000))), "x.png cannot be decoded: Image size"),
     ],

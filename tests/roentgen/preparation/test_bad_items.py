@@ -10,9 +10,9 @@ def test_reasons_of_one_kind_are_counted_together() -> None:
             "a.png cannot be decoded: image file is truncated (12 bytes not processed)",
             "b.png cannot be decoded: image file is truncated (7 bytes not processed)",
             *(f"cannot read image /data/films/{n}.png: No such file or directory" for n in (1, 2)),
-            *(f"the official split says nothing of patient '{n}'" for n in (1, 2, 3)),
+            *(f"the official split does not contain patient '{n}'" for n in (1, 2, 3)),
             *("unknown view 'LAO'", "unknown view 'LAO'", "unknown view 'ODD'"),
-            "c.png is of one colour",
+            "c.png has no contrast",
         ]
     )
     assert reasons.total() == 13
@@ -20,8 +20,8 @@ def test_reasons_of_one_kind_are_counted_together() -> None:
         "file is empty (0 bytes)": 2,
         "file cannot be decoded: image file is truncated (... bytes not processed)": 2,
         "cannot read image ...: No such file or directory": 2,
-        "the official split says nothing of patient ...": 3,
+        "the official split does not contain patient ...": 3,
         "unknown view 'LAO'": 2,
         "unknown view 'ODD'": 1,
-        "c.png is of one colour": 1,
+        "c.png has no contrast": 1,
     }

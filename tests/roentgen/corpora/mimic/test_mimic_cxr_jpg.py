@@ -168,7 +168,7 @@ def test_splits_keep_patients_whole(tmp_path: Path) -> None:
     write_csv(tmp_path / "c/mimic-cxr-2.0.0-split.csv.gz", header, [["x", "y", "19000019", "test"]])
     plan = only.plan()
     assert [item.patient for item in plan.items] == ["19000019"]
-    assert ("the official split says nothing of patient '10000032'", False) in reasons(plan)
+    assert ("the official split does not contain patient '10000032'", False) in reasons(plan)
 
 
 def test_reports_from_folders_and_zip_are_alike(tmp_path: Path) -> None:

@@ -254,8 +254,8 @@ def test_signed_padding_is_known_in_either_spelling(make_dicom: MakeDicom) -> No
     [
         ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 4095}, "all of its pixels are padding"),
         ({"RescaleSlope": "nan", "RescaleIntercept": 0}, "rescale or window is not a number"),
-        ({"RescaleSlope": 0, "RescaleIntercept": 7}, "is of one colour"),
-        ({"WindowCenter": 9000, "WindowWidth": 2}, "is of one colour"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 7}, "has no contrast"),
+        ({"WindowCenter": 9000, "WindowWidth": 2}, "has no contrast"),
         (
             {"WindowCenter": 9, "WindowWidth": 2, "VOILUTFunction": "CUBIC"},
             "VOI LUT function 'CUBIC' is unknown: LINEAR, LINEAR_EXACT or SIGMOID",
