@@ -7,14 +7,14 @@ from roentgen.setting_checks import require_range
 
 @dataclass(frozen=True, kw_only=True)
 class DiversityConfig:
-    """How alike images are: those asked for alike, those with a finding, and all."""
+    """Similarity of images: with the same prompt, with a finding, and in the whole set."""
 
     images_per_prompt: int = 4
-    """MS-SSIM takes at most so many images of a prompt (4: all 6 pairs, as RoentGen did)."""
+    """Maximum number of images of a prompt for MS-SSIM (4: all 6 pairs, as in RoentGen)."""
     prompts: int = 2000
-    """At most so many prompts, drawn by the seed (2000, as RoentGen did)."""
+    """Maximum number of prompts, sampled by the seed (2000, as in RoentGen)."""
     pairs: int = 1000
-    """At most so many random pairs of images with a finding, and of the whole set."""
+    """Maximum number of random pairs of images with a finding, and of the whole set."""
 
     def __post_init__(self) -> None:
         names = ("images_per_prompt", "prompts", "pairs")

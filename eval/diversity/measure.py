@@ -1,10 +1,16 @@
-"""Diversity: how alike images are."""
+"""Diversity: similarity of images within a set."""
 
 from collections.abc import Callable, Hashable
 
 from eval.diversity.config import DiversityConfig
 from eval.diversity.display import REFERENCES, definition, summary, tables
-from eval.diversity.scores import asked_key, matched_vendi, prompt_key, random_pairs, within_group
+from eval.diversity.scores import (
+    matched_vendi,
+    prompt_key,
+    random_pairs,
+    view_and_findings_key,
+    within_group,
+)
 from eval.domain import Domain
 from eval.features import features_of
 from eval.report.section import PageSection
@@ -17,22 +23,22 @@ from roentgen.record.radiograph import Radiograph
 
 
 class Diversity(Domain[DiversityConfig]):
-    """MS-SSIM and Vendi score of every set and of held-out real films."""
+    """MS-SSIM and Vendi score of every set and of held-out real radiographs."""
 
     def check(self) -> None:
-        """Raise InputError for images too small for MS-SSIM, or absent weights of the extractor."""
+        """Raise InputError for images too small for MS-SSIM, or missing extractor weights."""
         scale_weights(self.sets.test.size)
         self.config.extractors[0].load()
 
     def precompute(self) -> None:
-        """Make this process's share of the features."""
+        """Extract this process's share of the features."""
         launch = this_launch()
         extractor = self.config.extractors[0].load(launch.device())
         for images in (*self.sets.synthetic.values(), self.sets.test):
             features_of(self.config, images, extractor, launch)
 
     def measure(self) -> PageSection:
-        """All pairs' MS-SSIM and the Vendi score."""
+        """MS-SSIM by kind of pair, and the Vendi score."""
         config, compared = self.config, {**self.sets.synthetic, "test": self.sets.test}
         extractor = config.extractors[0].load()
         features = {n: features_of(config, images, extractor) for n, images in compared.items()}
@@ -42,7 +48,9 @@ class Diversity(Domain[DiversityConfig]):
             for name, images in compared.items()
             if any(r.synthesis for r in images.radiographs)
         }
-        alike = {name: self._within(images, asked_key) for name, images in compared.items()}
+        alike = {
+            name: self._within(images, view_and_findings_key) for name, images in compared.items()
+        }
         within_finding: dict[str, dict[str, Estimate]] = {
             finding: {name: self._random(images, finding) for name, images in compared.items()}
             for finding in config.findings
@@ -56,7 +64,7 @@ class Diversity(Domain[DiversityConfig]):
         }
         return PageSection(
             name="diversity",
-            title="Diversity: how alike are images?",
+            title="Diversity: how similar are images to each other?",
             definition=definition(
                 self.settings,
                 size=self.sets.test.size,

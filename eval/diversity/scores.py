@@ -1,7 +1,7 @@
-"""How alike images are: MS-SSIM of pairs that share a prompt, a finding or just the set, and Vendi.
+"""Diversity scores: MS-SSIM of pairs that share a prompt, a finding or the set; Vendi score.
 
-Real films have no prompt; those that share view and findings stand in, and synthetic images are
-compared by that rule too, so that there is a scale.
+Real radiographs have no prompt: pairs that share view and findings are compared instead, in
+synthetic sets too, for scale.
 """
 
 import math
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from roentgen.dataset.image_set import Images
 from roentgen.metrics.estimates import Estimate, NotMeasured, normal_interval, percentile_interval
 from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.metrics.features.fid_extrapolation import JACKKNIFE_GROUPS
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
 from roentgen.randomness import numpy_generator
@@ -21,7 +22,6 @@ from roentgen.record.findings import FindingName, states
 from roentgen.record.radiograph import Radiograph
 
 MIN_GROUPS = 2
-JACKKNIFE_GROUPS = 20
 _PAIRS_AT_ONCE = 16  # whose images are read together
 
 
@@ -30,7 +30,7 @@ def prompt_key(radiograph: Radiograph) -> Hashable:
     return None if radiograph.synthesis is None else radiograph.synthesis.prompt
 
 
-def asked_key(radiograph: Radiograph) -> Hashable:
+def view_and_findings_key(radiograph: Radiograph) -> Hashable:
     """View and the findings that are present; None where neither is known."""
     present = frozenset(n for n, state in states(radiograph.findings).items() if state == "present")
     if radiograph.view is None and not radiograph.findings:
@@ -50,8 +50,8 @@ def within_group(
 ) -> Estimate:
     """Mean over groups of the mean MS-SSIM of their pairs; the interval resamples groups.
 
-    A group gives at most `per_group` images; two of one patient are never paired. Of more than
-    `max_groups` with a pair the seed draws so many. n is the pairs.
+    A group gives at most `per_group` images; two of one patient are never paired. At most
+    `max_groups` groups with a pair are sampled by the seed. n is the number of pairs.
     """
     draws = numpy_generator(seed, "ms-ssim")
     groups: dict[Hashable, list[int]] = {}
@@ -79,8 +79,8 @@ def random_pairs(
 ) -> Estimate:
     """Mean MS-SSIM of at most `pairs` random pairs, of the whole set or of those with a finding.
 
-    An image, and of real films a patient, is in one pair at most, so that the pairs, of which n
-    counts and the interval resamples, tell of each other nothing.
+    An image (of real radiographs: a patient) is in at most one pair, so that pairs, which n counts
+    and the interval resamples, are independent.
     """
     draws = numpy_generator(seed, "ms-ssim pairs", finding or "")
     rows = [
@@ -97,7 +97,7 @@ def random_pairs(
 
 
 def one_a_patient(rows: Sequence[int], radiographs: Sequence[Radiograph]) -> list[int]:
-    """The first row of each patient; synthetic images are different draws even of one patient."""
+    """The first row of each patient; synthetic images are independent even of one patient."""
     seen: set[str] = set()
     result = []
     for row in rows:
@@ -110,10 +110,10 @@ def one_a_patient(rows: Sequence[int], radiographs: Sequence[Radiograph]) -> lis
 
 
 def matched_vendi(sets: dict[str, FeatureSet], seed: int) -> dict[str, Estimate]:
-    """The Vendi score of each set's features at the n of the smallest, which the seed draws.
+    """The Vendi score of each set's features at the n of the smallest, sampled by the seed.
 
-    Interval: 1.96 standard deviations of the jackknife that leaves out one of 20 groups of patients
-    at a time (a bootstrap's repeats would themselves lower the score).
+    Interval: 1.96 standard deviations of a jackknife over 20 groups of patients (a bootstrap's
+    repeats would themselves lower the score).
     """
     n = min(len(item) for item in sets.values())
     result = {}
@@ -123,12 +123,12 @@ def matched_vendi(sets: dict[str, FeatureSet], seed: int) -> dict[str, Estimate]
         names, member = np.unique(np.asarray(drawn.patients), return_inverse=True)
         groups = min(JACKKNIFE_GROUPS, len(names))
         group = draws.permutation(np.arange(len(names)) % groups)[member]
-        value, left = vendi_jackknife(drawn.features, group)
-        if not len(left):
+        value, without = vendi_jackknife(drawn.features, group)
+        if not len(without):
             result[name] = Estimate(value=value, n=n)
             continue
         # The jackknife's variance is (g - 1)^2 / g times that among its g values.
-        low, high = normal_interval(value, left * (groups - 1) / math.sqrt(groups))
+        low, high = normal_interval(value, without * (groups - 1) / math.sqrt(groups))
         result[name] = Estimate(value=value, low=max(1.0, low), high=high, n=n)
     return result
 

@@ -7,10 +7,10 @@ from roentgen.setting_checks import require_distinct
 
 @dataclass(frozen=True, kw_only=True)
 class MasksConfig:
-    """Whether what is drawn lies where its masks say."""
+    """Agreement of images with the masks they were generated from."""
 
     structures: tuple[str, ...]
-    """Structures of which the real films and every synthetic set have masks."""
+    """Structures with masks in the real set and in every synthetic set."""
 
     def __post_init__(self) -> None:
         require_distinct(self, "masks.structures")

@@ -7,20 +7,20 @@ from roentgen.setting_checks import require, require_range
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyConfig:
-    """Whether training images were copied."""
+    """Near-duplicates of training images, and membership inference."""
 
     examples: int = 8
-    """The worst pairs that are shown side by side."""
+    """Number of most similar pairs on the page."""
     false_alarms: float = 0.01
-    """The share of held-out patients that the threshold of a copy may call copied."""
+    """Share of held-out patients that may exceed the threshold of a near-duplicate."""
     shift: int = 4
-    """Pixels, at a side of 128, by which a copy may be shifted."""
+    """Largest shift of a near-duplicate, in pixels at a side of 128."""
     membership_images: int | None = 200
-    """Films of each side that membership is inferred on; null: leave it out."""
+    """Radiographs of each split for membership inference; null: not measured."""
     timesteps: tuple[int, ...] = (100, 300, 500)
-    """Where the model's loss is taken, of its 1,000 steps of noise."""
+    """Timesteps of the model's loss, of 1,000."""
     noises: int = 2
-    """Noises at each timestep."""
+    """Noise samples at each timestep."""
 
     def __post_init__(self) -> None:
         require_range(self, "privacy.examples", "privacy.noises", at_least=1)

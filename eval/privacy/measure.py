@@ -54,18 +54,18 @@ class Privacy(Domain[PrivacyConfig]):
     """Near-duplicates in pixels and in features, and membership, of every synthetic set."""
 
     def check(self) -> None:
-        """Raise InputError for absent weights of the extractor."""
+        """Raise InputError for missing weights of the extractor."""
         self.config.extractors[0].load()
 
     def precompute(self) -> None:
-        """Make this process's share of the features."""
+        """Extract this process's share of the features."""
         launch = this_launch()
         extractor = self.config.extractors[0].load(launch.device())
         for images in self.sets.all():
             features_of(self.config, images, extractor, launch)
 
     def measure(self) -> PageSection:
-        """Shares above those of held-out radiographs, and how well members are told."""
+        """Near-duplicates against those among held-out radiographs, and membership inference."""
         extractor = self.config.extractors[0].load()
         train = features_of(self.config, self.sets.train, extractor).features
         finder = CopyFinder(self.sets.train.images, shift=self.settings.shift)

@@ -7,17 +7,17 @@ from roentgen.setting_checks import require, require_distinct, require_range
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationConfig:
-    """Whether training a segmenter on it helps."""
+    """Gain of a segmenter from training on synthetic images."""
 
     structures: tuple[str, ...]
-    """Structures of which the real films and the main set have masks."""
+    """Structures with masks in the real set and in the main set."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each trains every segmenter once; t-tests are over them, so give several."""
     fraction: float = 1.0
-    """Share of the real patients that are trained on, in all regimes: few show the most gain."""
+    """Fraction of the real patients to train on, in all regimes: gains are largest with few."""
     multiples: tuple[float, ...] = (1, 2)
-    """Synthetic images for each real film, beside real films. A multiple that the set has too few
-    images for is listed as not measured."""
+    """Synthetic images for each real one, trained on together. A multiple for which the set has too
+    few images is listed as not measured."""
     synthetic_alone: bool = True
     """Also train on all synthetic images alone."""
 

@@ -39,13 +39,14 @@ class Segmentation(Domain[SegmentationConfig]):
 
     def check(self) -> None:
         """Raise InputError for a set without the masks, or with masks of held-out patients."""
-        sets, made = self.sets, self.sets.synthetic[self.sets.main]
-        check_have_masks(self.settings.structures, sets.train, sets.test, made)
-        leaked = sorted(held_out_prompts(made, sets.test))
+        sets, synthetic = self.sets, self.sets.synthetic[self.sets.main]
+        check_have_masks(self.settings.structures, sets.train, sets.test, synthetic)
+        leaked = sorted(held_out_prompts(synthetic, sets.test))
         if leaked:
             raise InputError(
-                f"synthetic.{made.name} was generated from masks of {len(leaked)} patients that "
-                f"are held out here ({', '.join(leaked[:5])}{', ...' if len(leaked) > 5 else ''}): "
+                f"synthetic.{synthetic.name} was generated from masks of {len(leaked)} patients "
+                "that are held out here "
+                f"({', '.join(leaked[:5])}{', ...' if len(leaked) > 5 else ''}): "
                 "segmenters must not train on them; generate it from the train split's masks, or "
                 "set segmentation=null"
             )
@@ -59,8 +60,8 @@ class Segmentation(Domain[SegmentationConfig]):
             wanted.append(Regime(kind="synthetic"))
         rows, _ = hold_out(self.sets.train.patients, settings.fraction, self.config.seed)
         train = self.sets.train.take(rows).with_masks(settings.structures)
-        made = len(self.sets.synthetic[self.sets.main])
-        every, not_measured = trainings(wanted, settings.seeds, train.patients, made)
+        synthetic = len(self.sets.synthetic[self.sets.main])
+        every, not_measured = trainings(wanted, settings.seeds, train.patients, synthetic)
         return SegmentationPlan(
             train=train, wanted=wanted, trainings=every, not_measured=not_measured
         )
@@ -120,8 +121,8 @@ class Segmentation(Domain[SegmentationConfig]):
     def _scores(self, training: Training) -> list[Floats]:
         """Dice and false positives (N, structures) of a segmenter on the held-out radiographs."""
         structures, test = self.settings.structures, self.sets.test
-        made = self.sets.synthetic[self.sets.main].take(training.synthetic)
-        together = join(s for s in (self.plan.train.take(training.real), made) if len(s))
+        synthetic = self.sets.synthetic[self.sets.main].take(training.synthetic)
+        together = join(s for s in (self.plan.train.take(training.real), synthetic) if len(s))
         cache = NetworkCache(folder=self.config.caches_folder)
         network = together, structures, self.config.segmenter, training.seed
         key = fingerprint_of([segmenter_key(*network), test.key])

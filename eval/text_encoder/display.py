@@ -25,13 +25,13 @@ def definition(
 ) -> tuple[str, ...]:
     """How it was measured, in words."""
     excluded = "; ".join(f"{count} {why}" for why, count in reports.excluded.items())
-    cut = ", ".join(f"{name} {encoder['cut']}" for name, encoder in encoders.items())
+    truncated = ", ".join(f"{name} {encoder['truncated']}" for name, encoder in encoders.items())
     models = ", ".join(f"{k}: {e['model']} (weights {e['weights']})" for k, e in encoders.items())
     return (
         f"The {settings.text} of {len(reports.texts)} reports: {reports.source}. Excluded: "
         f"{excluded or 'none'}. Encoders: {models}.",
         "Embedding: the mean of the last hidden states over a text's tokens, without the begin "
-        f"token; texts longer than an encoder's limit are truncated (number of texts: {cut}).",
+        f"token; texts above an encoder's limit are truncated (number of texts: {truncated}).",
         "Probe: logistic regression for each finding on standardized embeddings (penalty "
         f"{STRENGTH:g}); {settings.folds} folds by patient, the same for both encoders, each "
         "tested with probes fitted on the others. AUROC is over pairs within a fold. Balanced "

@@ -11,8 +11,14 @@ from eval.domain import Domain
 from eval.report.section import PageSection
 from eval.text_encoder.config import TextEncoderConfig
 from eval.text_encoder.display import REFERENCES, definition, plots, summary, tables
-from eval.text_encoder.reports import Reports, reports_of_films, reports_of_open_i
-from eval.text_encoder.scores import Known, compare, cut_texts, embed_texts, known_findings
+from eval.text_encoder.reports import Reports, reports_of_open_i, reports_of_radiographs
+from eval.text_encoder.scores import (
+    ProbeScores,
+    compare,
+    count_truncated,
+    embed_texts,
+    probe_findings,
+)
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.diffusion.backbones.stable_diffusion import (
     find_model,
@@ -32,7 +38,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
     """Probes of both encoders' embeddings of the same reports, on the same folds and resamples."""
 
     def check(self) -> None:
-        """Raise InputError for a model or reports that are absent, or too few reports."""
+        """Raise InputError for a missing model, missing reports, or too few of them."""
         for model in (self.settings.before, self.settings.after):
             find_model(model)
         n = len(self.reports.texts)
@@ -53,11 +59,11 @@ class TextEncoder(Domain[TextEncoderConfig]):
     def measure(self) -> PageSection:
         """AUROC and balanced accuracy of both encoders' probes, and their differences."""
         config, settings, reports = self.config, self.settings, self.reports
-        known: dict[str, Known] = {}
+        probed: dict[str, ProbeScores] = {}
         encoders: dict[str, dict[str, Any]] = {}
         for name, model in (("before", settings.before), ("after", settings.after)):
             embeddings, encoders[name] = self._embed(model, SINGLE_PROCESS)
-            known[name] = known_findings(
+            probed[name] = probe_findings(
                 embeddings,
                 reports.labels,
                 reports.patients,
@@ -67,7 +73,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
                 samples=config.bootstrap,
                 seed=config.seed,
             )
-        found = compare(known["before"], known["after"], config.findings)
+        found = compare(probed["before"], probed["after"], config.findings)
         cases = {
             name: {
                 "present": int((reports.labels[:, j] == 1).sum()),
@@ -100,7 +106,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
             return reports_of_open_i(self.settings.reports, findings, section)
         test = self.sets.test
         source = f"those of the test split of {test.dataset.folder}, with its findings"
-        return reports_of_films(
+        return reports_of_radiographs(
             test.radiographs, findings, section, self.config.not_mentioned, source
         )
 
@@ -131,5 +137,10 @@ class TextEncoder(Domain[TextEncoderConfig]):
             processes=launch,
         )
         embeddings = cache.read("embedding", range(len(texts))).numpy()
-        cut = cut_texts(tokenizer, chunks, texts)
-        return embeddings, {"model": model, "weights": weights, "width": width, "cut": cut}
+        truncated = count_truncated(tokenizer, chunks, texts)
+        return embeddings, {
+            "model": model,
+            "weights": weights,
+            "width": width,
+            "truncated": truncated,
+        }

@@ -1,4 +1,4 @@
-"""Reports with what is known of their findings, to be told from their words alone."""
+"""Reports with the labels of their findings."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ Section = Literal["impression", "findings"]
 
 @dataclass(frozen=True, kw_only=True)
 class Reports:
-    """Texts, of whom they are, and their labels; what was left out is counted by reason."""
+    """Texts with their patients and labels; excluded reports are counted by reason."""
 
     source: str  # in words
     texts: tuple[str, ...]
@@ -30,7 +30,7 @@ class Reports:
     excluded: dict[str, int]
 
 
-def reports_of_films(
+def reports_of_radiographs(
     radiographs: Sequence[Radiograph],
     findings: Sequence[FindingName],
     section: Section,
@@ -39,21 +39,21 @@ def reports_of_films(
 ) -> Reports:
     """The reports of a dataset's radiographs, each study's once, with the findings of its first."""
     excluded: Counter[str] = Counter()
-    kept: dict[tuple[str, str], Radiograph] = {}
+    first: dict[tuple[str, str], Radiograph] = {}
     for radiograph in radiographs:
         study = radiograph.patient_id, radiograph.study_id
         if not _text(radiograph.report, section):
             excluded[f"no {section}"] += 1
-        elif study in kept:
-            excluded["another film of the study"] += 1
+        elif study in first:
+            excluded["another radiograph of the study"] += 1
         else:
-            kept[study] = radiograph
-    films = list(kept.values())
+            first[study] = radiograph
+    chosen = list(first.values())
     return Reports(
         source=source,
-        texts=tuple(_text(r.report, section) for r in films),
-        patients=tuple(r.patient_id for r in films),
-        labels=label_matrix(films, findings, not_mentioned),
+        texts=tuple(_text(r.report, section) for r in chosen),
+        patients=tuple(r.patient_id for r in chosen),
+        labels=label_matrix(chosen, findings, not_mentioned),
         excluded=dict(excluded),
     )
 
@@ -65,21 +65,23 @@ def reports_of_open_i(archive: Path, findings: Sequence[FindingName], section: S
     the term "normal". Each report counts as a patient. Raises InputError if there is no report.
     """
     excluded: Counter[str] = Counter()
-    kept: list[OpenIReport] = []
+    annotated: list[OpenIReport] = []
     for item in read_reports(archive):
         if not item.major or any(term in NOT_INDEXED for term in item.major):
             excluded["not annotated"] += 1
         elif not _text(item.report, section):
             excluded[f"no {section}"] += 1
         else:
-            kept.append(item)
-    if not kept:
+            annotated.append(item)
+    if not annotated:
         raise InputError(f"{archive} holds no annotated Open-i report with the section {section!r}")
     return Reports(
-        source=f"Open-i's reports ({archive.name}) with the findings that people annotated",
-        texts=tuple(_text(item.report, section) for item in kept),
-        patients=tuple(item.id for item in kept),
-        labels=np.array([list(_gold(item.major, findings)) for item in kept], dtype=np.float32),
+        source=f"Open-i's reports ({archive.name}) with manually annotated findings",
+        texts=tuple(_text(item.report, section) for item in annotated),
+        patients=tuple(item.id for item in annotated),
+        labels=np.array(
+            [list(_gold(item.major, findings)) for item in annotated], dtype=np.float32
+        ),
         excluded=dict(excluded),
     )
 

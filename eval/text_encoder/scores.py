@@ -1,4 +1,4 @@
-"""What a text encoder's embeddings of reports know of findings: linear probes."""
+"""Linear probes of findings in a text encoder's embeddings of reports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ METRICS = ("auroc", "balanced_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """What one encoder knows of each finding, and of them on average, by metric."""
+class ProbeScores:
+    """Scores of one encoder's probes for each finding, and their mean, by metric."""
 
     findings: dict[str, dict[FindingName, Score]]
     mean: dict[str, tuple[Score, str | None]]
@@ -45,8 +45,8 @@ class Known:
 def embed_texts(text_encoder: Any, tokenizer: Any, chunks: int, texts: Sequence[str]) -> Tensor:
     """[N, D] float32: the mean of the last hidden states over a text's tokens.
 
-    The begin token, whose state is the same for all texts, and padding are left out; what is beyond
-    the encoder's limit is cut (see `cut_texts`).
+    The begin token, whose state is the same for all texts, and padding are excluded; text beyond
+    the encoder's limit is truncated (see `count_truncated`).
     """
     ids = tokenize_prompts(tokenizer, texts, chunks=chunks, too_long="truncate")
     with torch.inference_mode():
@@ -65,20 +65,20 @@ def embed_texts(text_encoder: Any, tokenizer: Any, chunks: int, texts: Sequence[
     return (states.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
-def cut_texts(tokenizer: Any, chunks: int, texts: Sequence[str]) -> int:
-    """How many texts have more tokens than the encoder takes."""
+def count_truncated(tokenizer: Any, chunks: int, texts: Sequence[str]) -> int:
+    """The number of texts with more tokens than the encoder takes."""
     limit = token_limit(tokenizer, chunks)
     return sum(count > limit for count in token_counts(tokenizer, texts))
 
 
 def folds_of(patients: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
-    """(N,) the fold of each report; a patient's are in one."""
+    """(N,) the fold of each report; all of a patient are in one."""
     names, member = np.unique(np.asarray(patients), return_inverse=True)
     order = numpy_generator(seed, "text encoder folds").permutation(len(names))
     return np.asarray((order % folds)[member], dtype=np.int64)
 
 
-def known_findings(
+def probe_findings(
     embeddings: NDArray[np.floating],
     labels: NDArray[np.float32],
     patients: Sequence[str],
@@ -88,11 +88,11 @@ def known_findings(
     min_cases: int,
     samples: int,
     seed: int,
-) -> Known:
-    """How well probes fitted on the other folds' embeddings (N, D) tell each fold's findings.
+) -> ProbeScores:
+    """Scores of probes of embeddings (N, D) on each fold, fitted on the other folds.
 
     AUROC is over pairs of reports of one fold; balanced accuracy is the mean of sensitivity and
-    specificity, called where a probe's odds are above those of presence in what it was fitted on.
+    specificity, predicted positive where a probe's odds exceed the prevalence odds of its fit.
     """
     fold = folds_of(patients, folds, seed)
     weights = resamples(patients, samples, seed)
@@ -109,22 +109,24 @@ def known_findings(
                 scores[metric][name] = NotMeasured(missing.reason, n)
             continue
         odds = np.empty(n)
-        called = np.empty(n, dtype=bool)
+        predicted = np.empty(n, dtype=bool)
         for k in range(folds):
             mine, others = at == k, at != k
             if mine.any():
                 odds[mine] = fit_logistic(x[others], positive[others], STRENGTH)(x[mine])
                 share = positive[others].mean()
-                called[mine] = odds[mine] > np.log(share / (1 - share))
+                predicted[mine] = odds[mine] > np.log(share / (1 - share))
         w = weights[:, known]
         scores["auroc"][name] = over_seeds([_within_folds(odds, positive, at, w)], n)
-        scores["balanced_accuracy"][name] = over_seeds([_balanced(called, positive, w)], n)
+        scores["balanced_accuracy"][name] = over_seeds([_balanced(predicted, positive, w)], n)
     means = {metric: mean_of(list(each.values())) for metric, each in scores.items()}
-    return Known(findings=scores, mean=means)
+    return ProbeScores(findings=scores, mean=means)
 
 
-def compare(before: Known, after: Known, findings: Sequence[FindingName]) -> dict[str, Any]:
-    """Both, the difference and the relative gain of each number, by metric; paired intervals."""
+def compare(
+    before: ProbeScores, after: ProbeScores, findings: Sequence[FindingName]
+) -> dict[str, Any]:
+    """Both scores, their difference and relative gain, by metric; intervals are paired."""
     result: dict[str, Any] = {}
     for metric in METRICS:
         one, two = before.findings[metric], after.findings[metric]
@@ -166,12 +168,12 @@ def _within_folds(
 
 
 def _balanced(
-    called: NDArray[np.bool_], positive: NDArray[np.bool_], weights: NDArray[Any]
+    predicted: NDArray[np.bool_], positive: NDArray[np.bool_], weights: NDArray[Any]
 ) -> Floats:
     shares = []
     for kind in (True, False):
         of = weights[:, positive == kind]
         total = of.sum(axis=1)
-        hit = of[:, called[positive == kind] == kind].sum(axis=1)
+        hit = of[:, predicted[positive == kind] == kind].sum(axis=1)
         shares.append(np.divide(hit, total, out=np.full(len(weights), np.nan), where=total > 0))
     return np.asarray((shares[0] + shares[1]) / 2)

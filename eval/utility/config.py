@@ -8,25 +8,25 @@ from roentgen.setting_checks import require, require_distinct, require_range
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityConfig:
-    """Whether training on it helps."""
+    """Gain of a classifier from training on synthetic images."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each trains every network once; t-tests are over them, so give several."""
     regimes: tuple[Literal["synthetic", "mixed", "pretrained"], ...] = ("synthetic", "mixed")
-    """What is compared with real films alone: synthetic images alone, both mixed, or synthetic
-    images first and real films then."""
+    """Training regimes to compare with real images alone: synthetic images alone, both mixed, or
+    pretrained on synthetic and fine-tuned on real images."""
     multiples: tuple[float | None, ...] = (None,)
-    """Synthetic images for each real film, as [1, 2, 5, 10]; null: all there are. A multiple that
-    the set has too few images for is listed as not measured."""
+    """Synthetic images for each real one, such as [1, 2, 5, 10]; null: all of the set. A multiple
+    for which the set has too few images is listed as not measured."""
     fractions: tuple[float, ...] = (1.0,)
-    """Shares of the real patients, as [0.01, 0.1, 1]; 1 is needed, for scale."""
+    """Fractions of the real patients, such as [0.01, 0.1, 1]; 1 is required, for scale."""
     pretraining: float = 0.5
-    """The share of the steps that "pretrained" spends on synthetic images."""
+    """Share of the steps of "pretrained" on synthetic images."""
     fine_tuning: float = 0.1
-    """Its learning rate on real films then, as a share of classifier.learning_rate."""
+    """Its learning rate on real images, as a factor of classifier.learning_rate."""
     validation: float = 0.2
-    """The share of the patients of the train split that thresholds are chosen on, not trained
-    on."""
+    """Share of the train split's patients on whom operating points are chosen, excluded from
+    training."""
 
     def __post_init__(self) -> None:
         require_distinct(self, "utility.seeds", "utility.multiples", "utility.fractions")

@@ -3,7 +3,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from eval.diversity.scores import asked_key, matched_vendi, prompt_key, random_pairs, within_group
+from eval.diversity.scores import (
+    matched_vendi,
+    prompt_key,
+    random_pairs,
+    view_and_findings_key,
+    within_group,
+)
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_score
@@ -122,7 +128,7 @@ def test_pairs_are_of_a_finding_and_of_different_patients() -> None:
     assert fewer.value is None
     assert fewer.note == "not measured: only 2 images with Edema of different patients"
     alone = within_group(
-        images, records[:2], asked_key, per_group=4, max_groups=9, samples=20, seed=0
+        images, records[:2], view_and_findings_key, per_group=4, max_groups=9, samples=20, seed=0
     )
     assert alone.note == "not measured: only 0 groups have two images of two patients"
 

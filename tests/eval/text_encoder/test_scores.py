@@ -5,14 +5,14 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from eval.text_encoder.reports import reports_of_films, reports_of_open_i
+from eval.text_encoder.reports import reports_of_open_i, reports_of_radiographs
 from eval.text_encoder.scores import (
-    Known,
+    ProbeScores,
     compare,
-    cut_texts,
+    count_truncated,
     embed_texts,
     folds_of,
-    known_findings,
+    probe_findings,
 )
 from roentgen.diffusion.backbones.stable_diffusion import load_text_encoder
 from roentgen.errors import InputError
@@ -34,7 +34,7 @@ def test_an_embedding_is_the_mean_over_the_texts_own_tokens() -> None:
             expected = encoder(ids)[0][0, 1:].mean(dim=0)
         torch.testing.assert_close(row, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(embed_texts(encoder, tokenizer, chunks, texts[:1]), found[:1])
-    assert cut_texts(tokenizer, 1, texts) == 1
+    assert count_truncated(tokenizer, 1, texts) == 1
 
 
 def test_chunks_are_averaged_over_all_their_tokens() -> None:
@@ -60,9 +60,9 @@ def planted(n: int, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     return x, labels, [str(i) for i in range(n)]
 
 
-def known(x: np.ndarray, labels: np.ndarray, patients: list[str], **options: int) -> Known:
+def known(x: np.ndarray, labels: np.ndarray, patients: list[str], **options: int) -> ProbeScores:
     settings = {"folds": 5, "min_cases": 5, "samples": 200, "seed": 0, **options}
-    return known_findings(x, labels, patients, FINDINGS, **settings)
+    return probe_findings(x, labels, patients, FINDINGS, **settings)
 
 
 def interval(estimate: Estimate) -> tuple[float, float]:
@@ -177,7 +177,7 @@ def test_a_study_counts_once() -> None:
         )
 
     films = [film("1", "a", "Edema."), film("2", "a", "Edema."), film("3", "b", None)]
-    found = reports_of_films(films, FINDINGS, "impression", "ignore", "test")
+    found = reports_of_radiographs(films, FINDINGS, "impression", "ignore", "test")
     assert found.texts == ("Edema.",)
-    assert found.excluded == {"another film of the study": 1, "no impression": 1}
+    assert found.excluded == {"another radiograph of the study": 1, "no impression": 1}
     np.testing.assert_array_equal(found.labels, np.array([[np.nan, 1]], np.float32))
