@@ -129,7 +129,7 @@ from train.checkpoints.stop_signals import StopFlag
 
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
-agreement = StopFlag()
+stop_flag = StopFlag()
 dist.barrier()
 if rank == 1:
     time.sleep(3)
@@ -137,7 +137,7 @@ began = time.monotonic()
 answers = [stop_flag.exchange(False)]
 waited = time.monotonic() - began
 answers += [stop_flag.exchange(rank == 1 and step == 2) for step in range(1, 5)]
-agreement.close()
+stop_flag.close()
 print(waited < 2, *answers)
 dist.destroy_process_group()
 """
