@@ -1,4 +1,4 @@
-"""What is checked before any work: that data, base model and run folder fit the configuration."""
+"""Checks before any work: data, base model and run folder must fit the configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from train.optim.optimizer import check_optimizer
 from train.setup.base_model import base_fingerprints, load_base
 from train.setup.disk_space import check_space, space_needed
 
-# What may change between a checkpoint and the run that goes on from it: it does not change what is
-# learnt, be it that sums are added up in another order. Folders are compared by fingerprint.
+# Settings that may differ between a checkpoint and the run that resumes from it: at most they
+# change the order of sums. Folders are compared by fingerprint.
 FREE = {"base", "output", "data.folder", "data.caches", "data.validate_split"}
 FREE |= {"swap_text_encoder.model"}
 FREE |= {"checkpoint", "validation", "preview", "log_every", "save_precision"}
@@ -42,7 +42,7 @@ FREE |= {"mask_fidelity"}
 
 
 def check_inputs(config: RunConfig) -> Inputs:
-    """Open all that the configuration names; nothing is written. Raises InputError."""
+    """Open everything that the configuration names; nothing is written. Raises InputError."""
     if not config.dry_run:
         check_writable(config.output)
     check_optimizer(config.optimizer)
@@ -125,7 +125,7 @@ def filtered_split(
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:
-    """What a checkpoint and the run that resumes from it must agree in."""
+    """Values that must be equal in a checkpoint and the run that resumes from it."""
     settings = config_to_dict(config)
     for place in FREE:
         *sections, key = place.split(".")
@@ -137,7 +137,7 @@ def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[
 
 
 def choose_start(config: RunConfig, identity: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to go on from, if there is one.
+    """The checkpoint to resume from, if there is one.
 
     Raises InputError if the run folder holds a run and neither resume nor overwrite is set, holds a
     run that cannot be resumed or something else, or was made by a run that differs.
@@ -157,37 +157,38 @@ def choose_start(config: RunConfig, identity: dict[str, Any]) -> tuple[Path, dic
         return None
     if not config.resume:
         raise InputError(
-            f"output {folder} holds a run: set resume=true, or overwrite=true to start over"
+            f"output {folder} holds a run: set resume=true to continue it, or "
+            "overwrite=true to start over"
         )
     changed = differences(checkpoint[1]["identity"], identity)
     if changed and not config.allow_changes:
         raise InputError(
             f"{checkpoint[0]} was made by another run ({'; '.join(changed)}): restore these, "
-            "set allow_changes=true to go on all the same, or choose another output"
+            "set allow_changes=true to resume anyway, or choose another output"
         )
     return checkpoint
 
 
 def check_unfinished(config: RunConfig) -> None:
-    """Raise InputError if what a run without a whole checkpoint has left is not to be lost.
+    """Raise InputError if a run without a complete checkpoint has left something to be kept.
 
-    Nothing is lost where it had not come to its first one: resume=true then begins it again.
+    Before its first checkpoint it has not: resume=true then starts it over.
     """
     folder = config.output
     if (folder / "model").exists() or any_checkpoint(folder / "checkpoints"):
         raise InputError(
-            f"output {folder} holds a run but no whole checkpoint to go on from: set "
+            f"output {folder} holds a run but no complete checkpoint to resume from: set "
             "overwrite=true to start over, or choose another"
         )
     if (folder / "metrics.jsonl").exists() and not config.resume:
         raise InputError(
             f"output {folder} holds a run that has no checkpoint yet: set resume=true or "
-            "overwrite=true to begin it again, or choose another"
+            "overwrite=true to start it over, or choose another"
         )
 
 
 def image_size(split: RadiographSplit, components: Components) -> int:
-    """The images' side; the pipeline's default size becomes it."""
+    """The side of the images in pixels, which becomes the pipeline's default size."""
     height, width = split.images([0])[0].shape
     # The VAE halves the size between its levels, the UNet again between its own.
     factor = 2 ** (len(components.vae.config.block_out_channels) - 1)
@@ -207,30 +208,31 @@ def choose_prediction(config: RunConfig, components: Components) -> None:
     chosen = config.objective.prediction or base
     if chosen not in ("epsilon", "v_prediction"):
         raise InputError(
-            f"base model {config.base} predicts {chosen!r}, which is not known here: set "
+            f"base model {config.base} predicts {chosen!r}, which is not supported: set "
             "objective.prediction to epsilon or v_prediction, and objective.change_prediction"
         )
     if chosen != base and not config.objective.change_prediction:
         raise InputError(
             f"objective.prediction is {chosen}, but base model {config.base} predicts {base}: "
-            "leave it out, or set objective.change_prediction=true to teach the model anew"
+            "leave it out, or set objective.change_prediction=true to train a new one"
         )
     components.scheduler.register_to_config(prediction_type=chosen)
     choose_schedule(config, components, chosen)
 
 
 def choose_schedule(config: RunConfig, components: Components, prediction: str) -> None:
-    """Let the noise schedule end without signal if asked to or if the base's does.
+    """Let the noise schedule end without signal if so configured or if the base's does.
 
     Raises InputError unless v is predicted: where there is no signal, the noise is known.
     """
-    asked = config.objective.zero_terminal_snr
-    if not asked and alpha_bars_of(components.scheduler)[-1] > 0:
+    configured = config.objective.zero_terminal_snr
+    if not configured and alpha_bars_of(components.scheduler)[-1] > 0:
         return
     if prediction != "v_prediction":
-        what = "objective.zero_terminal_snr" if asked else f"the schedule of base {config.base}"
+        base = f"the schedule of base {config.base}"
+        schedule = "objective.zero_terminal_snr" if configured else base
         raise InputError(
-            f"{what} ends without signal, which needs v_prediction, not {prediction}: set "
+            f"{schedule} ends without signal, which needs v_prediction, not {prediction}: set "
             "objective.prediction=v_prediction, and change_prediction=true if the base's is another"
         )
     components.scheduler = with_zero_terminal_snr(components.scheduler)

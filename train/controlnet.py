@@ -54,12 +54,12 @@ def save_result(
     components, state = inputs.components, training.state
     if state.ema:
         state.denoiser.load(state.ema.weights)
-    told = "of the last step"
+    origin_of_weights = "of the last step"
     if config.mask_fidelity:
         weights, best = read_best(config.output)
         state.denoiser.load(weights)
         origin["provenance"]["mask_fidelity"] = best
-        told = f"of step {best['step']}, mean Dice {best['score']:.3f}"
+        origin_of_weights = f"of step {best['step']}, mean Dice {best['score']:.3f}"
     assert components.controlnet is not None
     if config.save_precision == "fp16":
         for net in (
@@ -71,7 +71,7 @@ def save_result(
             net.half()
     folder = config.output / "model"
     save_model(folder, components, **origin, overwrite=config.resume)
-    print(f"model: {folder} ({told})")  # noqa: T201
+    print(f"model: {folder} ({origin_of_weights})")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def finetune(config: FinetuneConfig) -> None:
 
 
 def choose_weights(config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser) -> None:
-    """Freeze what has no learning rate, and adapt what is adapted. Raises InputError."""
+    """Freeze networks without a learning rate, and add adapters if set. Raises InputError."""
     denoiser.freeze(config.rates())
     if config.lora:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -50,7 +50,7 @@ class TrainingRun:
     state: TrainingState
     model: torch.nn.Module  # the denoiser, as accelerate wrapped it
     optimizer: Any  # the state's, as accelerate wrapped it
-    split: FilteredSplit  # what is trained on
+    split: FilteredSplit  # the training split
     examples: Examples
     plan: DrawPlan
     held_out: HeldOut | None
@@ -73,7 +73,7 @@ class TrainingRun:
 
 
 def train(training: TrainingRun) -> None:
-    """Train from the state's step to the last; batches are made ahead, in the background."""
+    """Train from the state's step to the last; batches are prepared in the background."""
     t, accelerator = training, training.accelerator
     shares = (t.config.batch_size, accelerator.process_index, accelerator.num_processes)
     slices = list(share(*shares, t.config.gradient_accumulation))
@@ -99,7 +99,7 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
         disable=not accelerator.is_local_main_process,
     )
     parameters = [weight for _, weight in state.denoiser.trained()]
-    # Beyond an infinite limit lies no norm.
+    # No norm exceeds an infinite limit.
     limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
     guard = NonfiniteGuard(state.skips, accelerator)
     throughput = Throughput(config.batch_size, state.step, accelerator.device)
@@ -147,15 +147,14 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
         if t.held_out and config.validation and _due(state.step, config.validation.every, last):
             held_out = validate(t)
             log.write(state.step, held_out)
-            told = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
-            bar.write(f"step {state.step}  {told}")
+            losses_line = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
+            bar.write(f"step {state.step}  {losses_line}")
         pictures = config.previews()
         if pictures and _due(state.step, pictures.every, last):
             draw_preview(t, pictures, log)
         if t.mask_fidelity and _due(state.step, t.mask_fidelity.config.every, last):
-            told = measure_mask_fidelity(t, log)
-            bar.write(f"step {state.step}  {told}")
-        # Averages first: a run that goes on from the checkpoint does not come by here again.
+            bar.write(f"step {state.step}  {measure_mask_fidelity(t, log)}")
+        # Averages first: a run that resumes from the checkpoint does not repeat this step.
         posthoc = config.ema and config.ema.posthoc
         if posthoc and state.posthoc and _due(state.step, posthoc.every, last):
             folder, main = config.output / "averages", accelerator.is_main_process
@@ -163,9 +162,9 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
                 save_snapshots(folder, state.step, state.posthoc, main=main)
             accelerator.wait_for_everyone()
         if saves:
-            began = time.monotonic()
+            started = time.monotonic()
             saved = t.saver.save(state, required=last or stops)
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             log.write(
                 state.step, {"save_seconds": seconds} if saved else {"failed_saves": t.saver.failed}
             )

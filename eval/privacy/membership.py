@@ -39,7 +39,7 @@ def denoising_losses(
     """The model's mean squared error on each image (N,), over fixed timesteps and noises.
 
     `conditions` gives those of a slice of the images. The noise is a function of the image's id:
-    nothing depends on the images beside it. Latents are the posterior's means. Members of the
+    nothing depends on the other images. Latents are the posterior's means. Members of the
     training set have smaller losses (Matsumoto et al. 2023).
     """
     device = components.unet.device

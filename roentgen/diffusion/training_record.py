@@ -1,4 +1,4 @@
-"""What a model says of its training, which sampling follows: prompts, their length, the images."""
+"""Training record of a model, which sampling follows: prompt style, prompt length, preparation."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +13,13 @@ from roentgen.storage import MANIFEST
 
 
 def model_manifest(model: str) -> dict[str, Any]:
-    """What a model says of itself; of one that is not ours, what can be known."""
+    """A model's manifest; for a model of other origin, one with the facts that are known."""
     folder = find_model(model)
     if (folder / MANIFEST).exists():
         return read_manifest(folder, "model")
     terms = License(
         name="unknown",
-        data_use=f"The model {model} does not say: its own licence holds.",
+        data_use=f"The model {model} does not say: its own license applies.",
         may_share=False,
     )
     return {
@@ -32,9 +32,9 @@ def model_manifest(model: str) -> dict[str, Any]:
 
 
 def trained_style(model: dict[str, Any]) -> PromptStyle:
-    """The prompt style a model was trained with; of a mixture the commonest; else the default.
+    """The prompt style a model was trained with, of a mixture the most frequent; else the default.
 
-    Raises InputError for a manifest that says it in a way not understood here.
+    Raises InputError for a manifest whose prompt style cannot be read.
     """
     try:
         config = model["provenance"].get("config") or {}
@@ -44,20 +44,20 @@ def trained_style(model: dict[str, Any]) -> PromptStyle:
     except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"the manifest of model {model.get('path', '')} tells its prompt style in a way that "
-            f"is not understood ({reason}): set style"
+            f"the manifest of model {model.get('path', '')} has a prompt style that cannot be "
+            f"read ({reason}): set style"
         ) from None
 
 
 def trained_long_prompts(model: dict[str, Any]) -> TooLong:
-    """What became of prompts beyond the token limit in training; "refuse" if it is not known."""
+    """The treatment of prompts beyond the token limit in training; "refuse" if unknown."""
     config = model["provenance"].get("config")
     found = config.get("long_prompts") if isinstance(config, dict) else None
     return "truncate" if found == "truncate" else "refuse"
 
 
 def trained_preparation(model: dict[str, Any]) -> dict[str, Any]:
-    """How the images were fitted that a model was trained on ({"size", "fit"}); {} if not known.
+    """The preparation ({"size", "fit"}) of the images a model was trained on; {} if unknown.
 
     The dataset that the model names must still be there, unchanged.
     """

@@ -1,4 +1,4 @@
-"""What a VAE makes of images, and how far that is from them."""
+"""VAE reconstructions of images, and their peak signal-to-noise ratio."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -288,7 +288,7 @@ def test_the_style_is_the_models_own(model: Path) -> None:
     assert trained_style({"provenance": {}}).mention_absent
     strange: list[Any] = [{"prompt": {"tone": "warm"}}, {"prompt": 3}, {"styles": [{}]}, "yes"]
     for foreign in strange:
-        with pytest.raises(InputError, match="its prompt style in a way that is not understood"):
+        with pytest.raises(InputError, match="has a prompt style that cannot be read"):
             trained_style({"provenance": {"config": foreign}})
 
 

@@ -242,7 +242,9 @@ def test_a_run_without_a_whole_checkpoint_is_not_silently_begun_anew(
     folder = run(write())
     (folder / "checkpoints" / "step-00000002" / "weights.safetensors").write_bytes(b"half")
     for override in ("--resume=true", "--resume=false"):
-        with pytest.raises(InputError, match="holds a run but no whole checkpoint to go on from"):
+        with pytest.raises(
+            InputError, match="holds a run but no complete checkpoint to resume from"
+        ):
             run(write(), override)
 
 

@@ -1,7 +1,7 @@
-"""Small changes of a training image: a slight turn, shift, magnification and exposure.
+"""Augmentation of training images: a slight rotation, shift, scaling and change of exposure.
 
-Never a flip: hearts are on the left. What a variant is drawn from is its identity (seed,
-radiograph, number), so that caches made anywhere are the same.
+Never a flip: hearts are on the left. A variant is a function of its identity (seed, radiograph,
+number), so that all caches of it are the same.
 """
 
 import math
@@ -35,7 +35,7 @@ class Augmenter:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that the variants depend on beside their images."""
+        """Values that the variants depend on, besides their images."""
         return {"seed": self.seed, **asdict(self.config)}
 
     def change(self, radiograph_id: str, variant: int) -> Change:
@@ -61,9 +61,9 @@ class Augmenter:
 
 
 def move(image: np.ndarray, change: Change) -> np.ndarray:
-    """Turn, magnify and shift a square image about its centre; what comes in is background.
+    """Rotate, scale and shift a square image about its center; uncovered pixels are background.
 
-    The background is the level of the border's darkest twentieth: air or padding beside the body.
+    The background is the level of the border's darkest twentieth: air or padding around the body.
     """
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     background = round(float(np.quantile(border, 0.05)))
@@ -80,12 +80,12 @@ def _moved(
     image: np.ndarray, change: Change, resample: Image.Resampling, background: int
 ) -> np.ndarray:
     side = image.shape[0]
-    centre = side / 2
+    center = side / 2
     cosine, sine = (f(math.radians(change.angle)) / change.scale for f in (math.cos, math.sin))
-    x, y = (centre + share * side for share in change.shift)  # where the centre comes to lie
+    x, y = (center + share * side for share in change.shift)  # of the center, moved
     # Pillow wants the way back: from a place in the result to its source.
-    across = cosine, -sine, centre - cosine * x + sine * y
-    down = sine, cosine, centre - sine * x - cosine * y
+    across = cosine, -sine, center - cosine * x + sine * y
+    down = sine, cosine, center - sine * x - cosine * y
     moved = Image.fromarray(image).transform(
         (side, side),
         Image.Transform.AFFINE,

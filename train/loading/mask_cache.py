@@ -69,10 +69,10 @@ class MaskCondition:
 
     def exclusion(self, split: RadiographSplit) -> Callable[[int, Radiograph], str | None]:
         """Radiographs without any known mask cannot be trained on."""
-        shown = annotated_structures(split)
+        annotated = annotated_structures(split)
 
         def reason(row: int, radiograph: Radiograph) -> str | None:
-            if is_any_known(radiograph, shown(row), self.structures):
+            if is_any_known(radiograph, annotated(row), self.structures):
                 return None
             return f"no mask of {', '.join(self.structures)}"
 

@@ -1,4 +1,4 @@
-"""What comes next is made in the background, so that nobody waits for it."""
+"""Prefetching: results computed in the background, before they are needed."""
 
 import queue
 import threading
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Job = TypeVar("Job")
 Made = TypeVar("Made")
 
-AHEAD = 2  # results made and not yet taken
+AHEAD = 2  # results computed and not yet taken
 LOOK = 0.1  # seconds after which the thread looks whether it is still wanted
 
 
@@ -53,7 +53,7 @@ class Prefetched(Generic[Made]):
 def prefetched(jobs: Iterable[Job], make: Callable[[Job], Made]) -> Iterator[Prefetched[Made]]:
     """Make the results of `jobs`, one after the other, in a thread that ends with the block.
 
-    At most `AHEAD` lie ready. `make` must not depend on what the taker does meanwhile.
+    At most `AHEAD` are held ready. `make` must not depend on what the consumer does meanwhile.
     """
     results: Prefetched[Made] = Prefetched()
     # A daemon: should the process be ended otherwise, it does not stay for this thread.

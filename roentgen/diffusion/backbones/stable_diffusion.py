@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 CONTROLNET = "controlnet"  # a component that some pipelines have in addition
-# What is fetched of a repository beside weights: configurations, never pickles.
+# Files fetched from a repository besides weights: configurations, never pickles.
 PATTERNS = ("model_index.json", *(f"{component}/*.json" for component in (*COMPONENTS, CONTROLNET)))
 PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
 # Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
@@ -204,14 +204,15 @@ def _structures(folder: Path, controlnet: "ControlNetModel | None") -> tuple[str
     """The structures that a model's ControlNet knows. Raises InputError if it does not say them."""
     if controlnet is None:
         return ()
-    said = read_manifest(folder, "model").get("structures") if (folder / MANIFEST).exists() else []
+    has_manifest = (folder / MANIFEST).exists()
+    structures = read_manifest(folder, "model").get("structures") if has_manifest else []
     channels = controlnet.config.conditioning_channels
-    if not isinstance(said, list) or len(said) != channels:
+    if not isinstance(structures, list) or len(structures) != channels:
         raise InputError(
             f"the ControlNet of {folder} has {channels} channels, but {MANIFEST} does not say of "
             "which structures: train one with train.controlnet"
         )
-    return tuple(said)
+    return tuple(structures)
 
 
 def _check_pipeline(folder: Path) -> None:
@@ -276,7 +277,7 @@ def save_model(
     provenance: Mapping[str, Any],
     overwrite: bool = False,
 ) -> None:
-    """Save a plain diffusers pipeline folder plus roentgen.json, whole or not at all.
+    """Save a plain diffusers pipeline folder plus roentgen.json, atomically.
 
     `StableDiffusionPipeline.from_pretrained(folder)` opens it without our code, in older
     transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does. A projection is
@@ -316,7 +317,7 @@ def pipeline_of(components: Components) -> Any:
 
 
 def _content_fingerprint(folder: Path) -> str:
-    """Fingerprint of the files of a pipeline's components, whatever else lies in the folder."""
+    """Fingerprint of the files of a pipeline's components, ignoring other files in the folder."""
     components = [
         component for component in (*COMPONENTS, CONTROLNET) if (folder / component).is_dir()
     ]

@@ -1,4 +1,4 @@
-"""What transformers 4 expects of a pipeline folder that transformers 5 has written."""
+"""Compatibility of pipeline folders written by transformers 5 with transformers 4."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ NEW_ENTRIES = ("backend", "extra_special_tokens", "is_local", "local_files_only"
 
 
 def write_for_older_transformers(folder: Path, text_encoder: Any, tokenizer: Any) -> None:
-    """Mend a pipeline folder so that transformers 4 reads it too.
+    """Change a pipeline folder so that transformers 4 reads it too.
 
     CLIP's weights get their `text_model.` prefix and its tokenizer its slow form; other tokenizers
     are named by the class that reads tokenizer.json in both.
@@ -50,6 +50,6 @@ def _name_fast_tokenizer(folder: Path) -> None:
 
 
 def _change(path: Path, entries: dict[str, Any]) -> None:
-    said = json.loads(path.read_text()) | entries
-    kept = {key: value for key, value in said.items() if key not in NEW_ENTRIES}
-    path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
+    merged = json.loads(path.read_text()) | entries
+    known = {key: value for key, value in merged.items() if key not in NEW_ENTRIES}
+    path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")

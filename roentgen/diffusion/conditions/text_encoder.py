@@ -1,4 +1,4 @@
-"""Text encoders of any kind: read, put in place of a pipeline's own, and made to fit its UNet."""
+"""Text encoders of any kind: loaded, swapped into a pipeline, and projected to its UNet's width."""
 
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def find_text_model(model: str) -> Path:
 
 
 def swap_text_encoder(components: Components, model: str, *, max_tokens: int, seed: int) -> None:
-    """Put another text encoder and its tokenizer in place of a pipeline's; the UNet is kept.
+    """Replace a pipeline's text encoder and tokenizer by others; the UNet stays.
 
     Prompts come to have `max_tokens` tokens. Where widths differ, an untrained projection, a
     function of `seed`, stands between; `fold_projection` takes it into the UNet. Raises InputError
@@ -162,7 +162,7 @@ def fold_projection(components: Components) -> None:
     """Take a projection P of the states, if there is one, into the UNet: W (P x) is (W P) x.
 
     The keys and values of its cross-attention then take states as wide as the text encoder's.
-    Products are made in float64.
+    Products are computed in float64.
     """
     projection, unet = components.projection, components.unet
     if projection is None:

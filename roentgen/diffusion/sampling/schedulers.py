@@ -1,4 +1,4 @@
-"""The solvers of sampling, each for any model's noise schedule."""
+"""Solvers for sampling, each for any model's noise schedule."""
 
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ SCHEDULERS: dict[SchedulerName, tuple[type[Any], dict[str, Any]]] = {
     "UniPC": (diffusers.UniPCMultistepScheduler, _UNIPC),
     "UniPC Karras": (diffusers.UniPCMultistepScheduler, _UNIPC | _KARRAS),
 }
-# Those that go from the noisiest level of a schedule, whatever it is.
+# Solvers that start at the noisiest level of any schedule.
 _FROM_ZERO_SIGNAL = ("DDIM", "DPM-Solver++", "UniPC")
 
 
