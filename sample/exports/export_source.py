@@ -33,7 +33,7 @@ class ExportSource:
         self.structures = sorted(set().union(*masks))  # of masks
         self.structures_everywhere = set.intersection(*masks)  # those that every split has
         self.images = ImageSet.of(*map(dataset.split, splits))
-        self._folder, self._refusal = folder, exclusion_reason
+        self._folder, self._exclusion_reason = folder, exclusion_reason
         self._identities = Identities()
         self.counts: dict[str, RadiographCounts] = {}
         self.excluded: Counter[str] = Counter()  # by reason
@@ -47,19 +47,16 @@ class ExportSource:
         ):
             for item in range(len(self.images)):
                 radiograph = self.images[item]
-                reason = self._refusal(radiograph)
+                reason = self._exclusion_reason(radiograph)
                 if reason is None:
                     yield radiograph
-                    self._count(radiograph)
+                    self.counts.setdefault(radiograph.split, RadiographCounts()).add(radiograph)
+                    self._identities.add(radiograph.id, radiograph.patient_id, radiograph.split)
+                    self.models[radiograph.synthesis.model if radiograph.synthesis else None] += 1
                 else:
                     excluded.add(radiograph.id, reason, "no")
                     self.excluded[reason] += 1
                 bar.update()
-
-    def _count(self, radiograph: Radiograph) -> None:
-        self.counts.setdefault(radiograph.split, RadiographCounts()).add(radiograph)
-        self._identities.add(radiograph.id, radiograph.patient_id, radiograph.split)
-        self.models[radiograph.synthesis.model if radiograph.synthesis else None] += 1
 
     def patients(self) -> Counter[str]:
         """The number of patients written in each split."""

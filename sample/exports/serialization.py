@@ -47,20 +47,19 @@ def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:
     known: dict[str, Any] = {
         **label_values(r),
         **{name: report.get(section) for name, section in _SECTIONS.items()},
-        **{name: _listed(synthesis.get(name)) for name in _SYNTHESIS},
-        "findings": [_without_blanks(asdict(finding)) for finding in r.findings] or None,
+        **{
+            name: list(value) if isinstance(value := synthesis.get(name), tuple) else value
+            for name in _SYNTHESIS
+        },
+        "findings": [
+            {key: value for key, value in asdict(finding).items() if value is not None}
+            for finding in r.findings
+        ]
+        or None,
         "boxes": [asdict(box) for box in r.boxes] or None,
         "synthetic": r.synthesis is not None,
     }
     return {name: known[name] if name in known else getattr(r, name) for name in FIELDS}
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _without_blanks(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def label_values(radiograph: Radiograph) -> dict[str, float | None]:

@@ -162,7 +162,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
     monkeypatch.setattr(Generator, "draw", ends)
 
 
-def test_a_run_that_was_stopped_goes_on(
+def test_an_interrupted_run_resumes(
     config: GenerateConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -187,14 +187,14 @@ def test_a_run_that_was_stopped_goes_on(
     assert len(list((folder / "parts").iterdir())) == 3
     # Batches of another size change nothing but the last bits.
     made = open_dataset(generate(replace(config, sheet_prompts=1)))
-    told = capsys.readouterr().out
-    assert "1 parts are damaged and made again" in told
-    assert "resuming with 2 of 4 parts" in told
+    message = capsys.readouterr().out
+    assert "1 parts are damaged and made again" in message
+    assert "resuming with 2 of 4 parts" in message
     assert made.fingerprint == whole.fingerprint
     assert not folder.exists()
 
 
-def test_another_batch_size_goes_on_too(
+def test_a_run_resumes_with_another_batch_size(
     config: GenerateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(config, sampler=replace(config.sampler, batch_size=2))
@@ -236,13 +236,13 @@ def test_twenty_kills_lose_and_repeat_nothing(config: GenerateConfig, tmp_path: 
 def test_every_image_says_that_it_is_synthetic(config: GenerateConfig) -> None:
     for radiograph in open_dataset(generate(config)).split("train"):
         with Image.open(io.BytesIO(radiograph.image)) as image:
-            told = image.text  # type: ignore[attr-defined]
+            message = image.text  # type: ignore[attr-defined]
         synthesis = radiograph.synthesis
         assert synthesis is not None
-        assert told["Description"].startswith("synthetic")
-        assert told["Prompt"] == synthesis.prompt
-        assert told["Model"] == synthesis.model
-        assert told["Seed"] == str(synthesis.seed)
+        assert message["Description"].startswith("synthetic")
+        assert message["Prompt"] == synthesis.prompt
+        assert message["Model"] == synthesis.model
+        assert message["Seed"] == str(synthesis.seed)
 
 
 def test_radiographs_come_one_by_one(model: Path, config: GenerateConfig) -> None:
@@ -269,11 +269,11 @@ def test_a_dry_run_counts_and_draws_nothing(
     file.write_text(config_to_yaml(config))
     monkeypatch.setattr(sys, "argv", ["generate", str(file), "--dry-run"])
     main()
-    told = capsys.readouterr().out
-    assert told.startswith("4 images for 2 prompts\nviews: PA 4\n")
-    assert "present: Cardiomegaly 2, Pleural Effusion 2" in told
-    assert re.search(r"time: [\d.]+ minutes with 1 running", told)
-    assert "disk: 0.00 GB" in told
+    message = capsys.readouterr().out
+    assert message.startswith("4 images for 2 prompts\nviews: PA 4\n")
+    assert "present: Cardiomegaly 2, Pleural Effusion 2" in message
+    assert re.search(r"time: [\d.]+ minutes with 1 running", message)
+    assert "disk: 0.00 GB" in message
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
@@ -341,7 +341,7 @@ def test_the_contact_sheet_has_a_row_a_prompt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("--prompts.findings=[fever]", "unknown word 'fever'"),
         ("--prompts.findings=[]", "prompts.findings is empty"),
@@ -357,18 +357,18 @@ def test_the_contact_sheet_has_a_row_a_prompt() -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    config: GenerateConfig, tmp_path: Path, override: str, told: str
+    config: GenerateConfig, tmp_path: Path, override: str, message: str
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(config_to_yaml(config))
     with pytest.raises(InputError) as caught:
         generate(load_config(GenerateConfig, [str(file), *re.split(" (?=--)", override)]))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
-def test_an_existing_output_is_kept_unless_told(config: GenerateConfig) -> None:
+def test_an_existing_output_is_replaced_only_with_overwrite(config: GenerateConfig) -> None:
     config.output.mkdir()
     (config.output / "notes.txt").write_text("mine")
     for overwrite in (False, True):

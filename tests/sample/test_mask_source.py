@@ -92,7 +92,7 @@ def configure(masked_model: Path, phantoms: Path, tmp_path: Path) -> Callable[..
     return make
 
 
-def test_the_masks_asked_for_are_kept_with_what_was_drawn(
+def test_requested_masks_are_stored_with_the_images(
     configure: Callable[..., GenerateConfig], phantoms: Path
 ) -> None:
     config = configure(limit=6)

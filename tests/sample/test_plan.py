@@ -83,14 +83,14 @@ def test_findings_by_hand_give_a_row_an_image() -> None:
     assert len({image.patient_id for image in plan}) == 4
 
 
-def test_what_is_typed_is_told_whatever_the_model_was_trained_with() -> None:
+def test_typed_findings_are_stated_in_any_style() -> None:
     style = PromptStyle(mention_absent=False, mention_uncertain=False)
     (image,) = plan_of(PromptsConfig(findings=("<view-ap> 60 year old man, no edema",)), style)
     assert image.prompt == "<view-ap> 60 year old man, no edema"
     assert (image.view, image.age, image.sex) == ("AP", 60, "M")
 
 
-def test_an_image_keeps_its_seed_whatever_else_is_planned() -> None:
+def test_an_image_has_the_same_seed_in_any_plan() -> None:
     few = {(i.prompt, i.id): i.seed for i in plan_of(by_hand("edema"))}
     more = {(i.prompt, i.id): i.seed for i in plan_of(by_hand("nodule", "edema", count=3))}
     assert few.items() < more.items()
@@ -137,7 +137,7 @@ def test_a_dataset_gives_its_own_prompts(dataset: Path, radiographs: list[Radiog
     assert len({image.patient_id for image in plan}) == len(radiographs)
 
 
-def test_only_what_the_prompt_tells_is_asked_for(dataset: Path, tmp_path: Path) -> None:
+def test_only_findings_in_the_prompt_are_requested(dataset: Path, tmp_path: Path) -> None:
     source = PromptsConfig(dataset=DatasetPrompts(folder=dataset, limit=1))
     untold = plan_of(source, PromptStyle(text="none", view_token=False))[0]
     assert (untold.prompt, untold.view, untold.findings) == ("", None, ())
@@ -157,7 +157,7 @@ def test_only_what_the_prompt_tells_is_asked_for(dataset: Path, tmp_path: Path) 
     assert (typed.prompt, typed.view) == ("<view-ap> edema", "AP")
 
 
-def test_a_dataset_is_narrowed_by_view_and_lot(dataset: Path) -> None:
+def test_a_dataset_is_filtered_by_view_and_sampled(dataset: Path) -> None:
     def ids(seed: int, limit: int | None) -> list[str | None]:
         source = DatasetPrompts(folder=dataset, views=("PA", "AP"), limit=limit)
         return [
@@ -190,7 +190,7 @@ def test_a_table_gives_prompts_views_and_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "told"),
+    ("content", "options", "message"),
     [
         ("text\nedema\n", {"column": "report"}, "has no column 'report'; it has: text"),
         ("text\nedema\n", {"view_column": "view"}, "has no column 'view'"),
@@ -206,20 +206,20 @@ def test_a_table_gives_prompts_views_and_counts(tmp_path: Path) -> None:
         (None, {}, "no such table: .*prompts.csv"),
     ],
 )
-def test_a_bad_table_is_told_by_line(
-    tmp_path: Path, content: str | None, options: dict[str, str], told: str
+def test_a_bad_table_is_reported_by_row(
+    tmp_path: Path, content: str | None, options: dict[str, str], message: str
 ) -> None:
     file = tmp_path / "prompts.csv"
     if content is not None:
         file.write_text(content)
     table = TablePrompts(**({"file": file, "column": "text"} | options))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         plan_of(PromptsConfig(table=table))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: PromptsConfig(), "dataset, table, labels, masks; given: none"),
         (lambda: PromptsConfig(findings=("edema",), texts=("a",)), "given: findings, texts"),
@@ -239,12 +239,12 @@ def test_a_bad_table_is_told_by_line(
         (lambda: DatasetPrompts(folder=Path("x"), limit=0), "limit is 0"),
     ],
 )
-def test_bad_prompts_are_told(make: Callable[[], object], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_bad_prompts_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         make()
 
 
-def test_a_bad_dataset_is_told(dataset: Path, tmp_path: Path) -> None:
+def test_a_bad_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
     def plan(source: DatasetPrompts, style: PromptStyle = STYLE) -> None:
         plan_of(PromptsConfig(dataset=source), style)
 
@@ -256,7 +256,7 @@ def test_a_bad_dataset_is_told(dataset: Path, tmp_path: Path) -> None:
         plan(DatasetPrompts(folder=dataset), PromptStyle(text="impression"))
 
 
-def test_the_plan_is_kept_as_a_table(tmp_path: Path) -> None:
+def test_the_plan_is_written_as_a_table(tmp_path: Path) -> None:
     plan = plan_of(by_hand("left nodule"))
     write_plan(tmp_path / "plan.parquet", plan)
     rows = pq.read_table(tmp_path / "plan.parquet").to_pylist()
@@ -267,7 +267,7 @@ def test_the_plan_is_kept_as_a_table(tmp_path: Path) -> None:
     assert rows[0]["from_radiograph"] is None
 
 
-def test_the_rows_of_a_plan_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_rows_of_a_plan_are_read_on_demand(tmp_path: Path) -> None:
     prompts = by_hand(*(f"{place} nodule, no edema" for place in ("left", "right")), count=700)
     plan = plan_of(prompts)
     path = tmp_path / "plan.parquet"

@@ -87,7 +87,7 @@ def test_without_a_prompt_the_section_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "message"),
     [
         ({"preset": "v3"}, "unknown preset 'v3'; choose one of: roentgen, roentgen_v2"),
         ({"views": ("SIDE",)}, "unknown view 'SIDE'"),
@@ -98,8 +98,8 @@ def test_without_a_prompt_the_section_is_counted() -> None:
         ({"min_characters": 7}, "needs section"),
     ],
 )
-def test_rules_that_cannot_be(rules: dict[str, object], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_rules_that_cannot_be(rules: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         RadiographFilter(**rules)  # type: ignore[arg-type]
 
 

@@ -186,7 +186,7 @@ def test_every_name_of_the_fourteen_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "message"),
     [
         ("heart failure", "unknown word 'heart'.*findings are: atelectasis"),
         ("edema, cardiomegally", "unknown word 'cardiomegally'.*nearest known: 'cardiomegaly'"),
@@ -207,8 +207,8 @@ def test_every_name_of_the_fourteen_is_understood() -> None:
         ("<view-pa> <view-ap> edema", "more than one view token"),
     ],
 )
-def test_what_cannot_be_understood_is_named(typed: str, told: str) -> None:
-    with pytest.raises(InputError, match=told) as caught:
+def test_what_cannot_be_understood_is_named(typed: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         parse_prompt(typed)
     assert "\n" not in str(caught.value)
 

@@ -70,7 +70,7 @@ def test_the_validator_finds_no_error(
     assert errors(path.with_suffix(".broken")) != []
 
 
-def test_nobody_takes_one_for_a_film(exported: Callable[..., Path], set_to_export: Path) -> None:
+def test_files_are_marked_as_synthetic(exported: Callable[..., Path], set_to_export: Path) -> None:
     out = exported(dicom={}) / "dicom"
     for _, film, radiograph in films(out, set_to_export):
         assert film.SyntheticData == "YES"
@@ -94,8 +94,8 @@ def test_nobody_takes_one_for_a_film(exported: Callable[..., Path], set_to_expor
         assert str(synthesis.seed) in film.ImageComments
         assert synthesis.model in film.ImageComments
         block = film.private_block(0x0071, "ROENTGEN SYNTHETIC 1")
-        told = [block[element].value for element in range(1, 9)]
-        assert told == [
+        message = [block[element].value for element in range(1, 9)]
+        assert message == [
             synthesis.prompt,
             synthesis.negative_prompt or "",
             str(synthesis.seed),

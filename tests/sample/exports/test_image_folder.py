@@ -93,15 +93,14 @@ def test_datasets_reads_the_folder(
     assert seen == wanted
 
 
-def test_a_csv_that_datasets_cannot_read_is_told(
+def test_a_csv_that_datasets_cannot_read_is_reported(
     exported: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out = exported(folder={}) / "folder"
-    told = capsys.readouterr().out
-    assert (
-        "cannot infer from metadata.csv that sex, race, report_findings, report_impression" in told
-    )
-    assert "that seed, steps is an integer" in told
+    message = capsys.readouterr().out
+    blank = "sex, race, report_findings, report_impression"
+    assert f"cannot infer from metadata.csv that {blank}" in message
+    assert "that seed, steps is an integer" in message
     with pytest.raises(ValueError, match="have different features"):
         datasets.load_dataset("imagefolder", data_dir=str(out), cache_dir=str(tmp_path / "cache"))
     exported(folder={}, splits=["validate"], overwrite=True)

@@ -51,7 +51,7 @@ def test_sides_are_swapped_and_swapped_back(text: str, other: str | None) -> Non
 
 
 @pytest.mark.parametrize("text", UNTOUCHED)
-def test_what_is_no_side_stays(text: str) -> None:
+def test_words_that_are_no_side_are_unchanged(text: str) -> None:
     assert swap_sides_in_text(text) == text
 
 
@@ -64,23 +64,23 @@ def test_a_mirrored_middle_lobe_is_where_the_lingula_is() -> None:
 
 @pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left"), (None, None)])
 def test_findings_change_sides(side: Side | None, other: Side | None) -> None:
-    told = Finding(name="Consolidation", state="uncertain", side=side, severity="small")
-    (swapped,) = swap_sides_of_findings([told])
+    message = Finding(name="Consolidation", state="uncertain", side=side, severity="small")
+    (swapped,) = swap_sides_of_findings([message])
     assert swapped == Finding(name="Consolidation", state="uncertain", side=other, severity="small")
 
 
 def test_details_change_sides_and_both_sides_stay() -> None:
-    told = (
+    message = (
         Finding(name="Pleural Effusion", side="bilateral"),
         Finding(name="Pneumonia", side="right", detail="middle lobe"),
         Finding(name="Support Devices", detail="right chest tube"),
     )
-    assert swap_sides_of_findings(told) == (
+    assert swap_sides_of_findings(message) == (
         Finding(name="Pleural Effusion", side="bilateral"),
         Finding(name="Pneumonia", side="left", detail="lingula"),
         Finding(name="Support Devices", detail="left chest tube"),
     )
-    assert swap_sides_of_findings(swap_sides_of_findings(told)) == told
+    assert swap_sides_of_findings(swap_sides_of_findings(message)) == message
 
 
 def test_the_labeler_reads_swapped_sides_from_swapped_reports() -> None:

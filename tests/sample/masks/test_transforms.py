@@ -165,7 +165,7 @@ def test_pixels_are_the_nearest_as_scipy_takes_them() -> None:
     assert np.array_equal(sample_mask(mask, still), mask)
 
 
-def test_what_is_upright_leans_to_the_right() -> None:
+def test_vertical_lines_tilt_to_the_right() -> None:
     mask = np.zeros((101, 101), dtype=np.bool_)
     mask[20:81, 50] = True
     moved = sample_mask(mask, affine((50, 50), shear=45)(pixel_grid(mask.shape)))
@@ -185,7 +185,7 @@ def test_areas_are_magnified_by_the_square(scale: float) -> None:
     assert abs(moved.sum() - scale**2 * mask.sum()) < 3 * np.sqrt(border)
 
 
-def test_bending_reaches_as_far_as_told_and_does_not_tear() -> None:
+def test_bending_reaches_its_limit_and_does_not_tear() -> None:
     places = pixel_grid((128, 128))
     bend = elastic(numpy_generator(0, "bend"), 128, reach=4.0, width=0.1)
     shift = bend(places) - places
@@ -242,7 +242,7 @@ def test_a_seed_decides(frontal: list[Phantom]) -> None:
         assert all(not np.array_equal(first[name], other[name]) for name in first)
 
 
-def test_a_seed_gives_findings_the_same_whatever_else_is_asked_for(frontal: list[Phantom]) -> None:
+def test_a_seed_moves_the_body_alike_for_any_structures(frontal: list[Phantom]) -> None:
     phantom = frontal[0]
     few: Masks = {name: phantom.masks[name] for name in ("consolidation", "lungs", "heart")}
     all_ = known(transform_masks(phantom.masks, STRONG, view="PA", seed=5))
@@ -305,7 +305,7 @@ def test_halves_are_those_of_the_patient(frontal: list[Phantom]) -> None:
         is_right = right_half(phantom.masks, phantom.view)
         lungs = split_by_half(known(phantom.masks)["lungs"], is_right)
         for lung, side in zip(lungs, ("right", "left"), strict=True):
-            # Where the lungs touch, less than a tenth of one may be told to be the other's.
+            # Where the lungs touch, less than a tenth of one may be assigned to the other.
             beyond = lung & ~grown(phantom.pleura[side], round(0.03 * SIZE))
             assert beyond.sum() < 0.1 * lung.sum()
         for name, sides in (

@@ -39,8 +39,8 @@ def test_prompts_that_need_reports_are_refused_at_once(
         style=IMPRESSIONS,
         output=tmp_path / "set",
     )
-    told = "prompts of impression need reports, but no radiograph of split 'test'"
-    with pytest.raises(InputError, match=f"^{told}.*configs/data/mimic_cxr_jpg.yaml"):
+    message = "prompts of impression need reports, but no radiograph of split 'test'"
+    with pytest.raises(InputError, match=f"^{message}.*configs/data/mimic_cxr_jpg.yaml"):
         run(config)
     assert not (tmp_path / "set").exists()
 

@@ -57,7 +57,7 @@ def write_dataset(folder: Path, radiographs: Iterator[Radiograph]) -> Path:
     return folder
 
 
-def radiograph(number: int, findings: tuple[Finding, ...], **told: Any) -> Radiograph:
+def radiograph(number: int, findings: tuple[Finding, ...], **message: Any) -> Radiograph:
     return Radiograph(
         id=f"r{number}",
         patient_id=f"p{number // 2}",
@@ -68,7 +68,7 @@ def radiograph(number: int, findings: tuple[Finding, ...], **told: Any) -> Radio
         report=Report(impression="Edema."),
         source="made",
         license="CC0-1.0",
-        **told,
+        **message,
     )
 
 
@@ -110,7 +110,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def unequal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """8 with edema, 5 with pneumonia, 1 with both and devices, 1 with fracture, 5 normal."""
-    told = [
+    message = [
         *[("Edema",)] * 8,
         *[("Pneumonia",)] * 5,
         ("Edema", "Pneumonia", "Support Devices"),
@@ -124,7 +124,7 @@ def unequal(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 number,
                 (*(Finding(name=n) for n in names), Finding(name="Lung Lesion", state="absent")),  # type: ignore[arg-type]
             )
-            for number, names in enumerate(told)
+            for number, names in enumerate(message)
         ),
     )
 
@@ -192,7 +192,7 @@ def test_apportion_has_the_properties_of_the_method() -> None:
         assert np.abs(counts - shares / shares.sum() * total).max() < 1 + 1e-6
 
 
-def test_lots_are_fair() -> None:
+def test_random_draws_are_fair() -> None:
     places, drawn = np.zeros((3, 6)), np.zeros(50)
     for seed in range(2000):
         rng = numpy_generator(seed, "lots")
@@ -228,15 +228,15 @@ def test_mixes_are_met_exactly_and_are_independent() -> None:
         assert chisquare(np.bincount(years.astype(int) - low, minlength=high - low + 1)).pvalue > (
             1e-3
         )
-    told: list[list[Any]] = [
+    message: list[list[Any]] = [
         [row.findings[0].name for row in rows],
         [row.view for row in rows],
         [row.sex for row in rows],
         [row.race for row in rows],
         [str((row.age or 0) // 25) for row in rows],
     ]
-    for i, first in enumerate(told):
-        for second in told[:i]:
+    for i, first in enumerate(message):
+        for second in message[:i]:
             pairs: Counter[Any] = Counter(zip(first, second, strict=True))
             table = [[pairs[a, b] for b in sorted(set(second))] for a in sorted(set(first))]
             assert chi2_contingency(table).pvalue > 1e-3
@@ -279,7 +279,7 @@ def test_the_labels_of_a_dataset_are_read_as_its_radiographs_are(dataset: Path) 
     table = read_labels(split)
     radiographs = list(split.without_images())
     assert len(split.column("id").chunks) > 1  # rows are found across shards
-    for name, told in (
+    for name, message in (
         ("findings", [r.findings for r in radiographs]),
         ("view", [r.view for r in radiographs]),
         ("age", [r.age for r in radiographs]),
@@ -287,7 +287,7 @@ def test_the_labels_of_a_dataset_are_read_as_its_radiographs_are(dataset: Path) 
         ("race", [r.race for r in radiographs]),
     ):
         column = getattr(table, name)
-        assert [column.values[code] for code in column.codes] == told
+        assert [column.values[code] for code in column.codes] == message
     assert table.id.to_pylist() == split.ids() == [r.id for r in radiographs]
     assert table.patient.to_pylist() == [r.patient_id for r in radiographs]
 
@@ -397,7 +397,7 @@ def test_topping_up_balances_dataset_and_synthetic_images_together(unequal: Path
 
 
 @pytest.mark.parametrize("form", ["list", "sentence"])
-def test_what_is_written_reads_back(dataset: Path, form: Any) -> None:
+def test_written_prompts_are_read_back(dataset: Path, form: Any) -> None:
     rng = numpy_generator(0, "plans")
     every = {
         "views": {"PA": 1, "AP": 1, "LATERAL": 1},
@@ -441,7 +441,7 @@ def test_equal_prompts_are_one_text() -> None:
     assert len({id(row.findings) for row in rows}) == 2
 
 
-def test_a_plan_made_of_labels_has_an_image_a_row() -> None:
+def test_a_label_plan_has_one_image_per_row() -> None:
     prompts = PromptsConfig(labels=LabelPrompts(counts={"Edema": 30, "left pneumothorax": 20}))
     plan = list(plan_images(prompts, BARE, SamplerSettings(), 0))
     assert len({image.id for image in plan}) == len({image.seed for image in plan}) == 50
@@ -455,7 +455,7 @@ COUNTS = {"Edema": 2}
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: LabelPrompts(), "exactly one of counts, shares, .*; given: none"),
         (lambda: LabelPrompts(counts=COUNTS, single=SingleFindings()), "given: counts, single"),
@@ -540,8 +540,8 @@ COUNTS = {"Edema": 2}
         ),
     ],
 )
-def test_bad_plans_are_told(make: Callable[[], object], told: str) -> None:
-    with pytest.raises(InputError, match=told) as caught:
+def test_bad_plans_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
 
@@ -552,7 +552,7 @@ def test_devices_are_no_contradiction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mix", "style", "told"),
+    ("mix", "style", "message"),
     [
         ({"views": {"PA": 1}}, PromptStyle(view_token=False), "views .* style.view_token=true"),
         ({"ages": {"20-30": 1}}, BARE, "ages .* style.demographics=true"),
@@ -561,12 +561,12 @@ def test_devices_are_no_contradiction() -> None:
         ({}, PromptStyle(text="none"), "prompts have no text.* style.text=findings"),
     ],
 )
-def test_what_prompts_do_not_tell_is_refused(mix: Any, style: PromptStyle, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_what_prompts_do_not_tell_is_refused(mix: Any, style: PromptStyle, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         rows_of(LabelPrompts(counts=COUNTS, **mix), style)
 
 
-def test_what_a_dataset_lacks_is_told(unequal: Path, tmp_path: Path) -> None:
+def test_findings_that_a_dataset_lacks_are_reported(unequal: Path, tmp_path: Path) -> None:
     def plan(source: BalancedLabels, **more: Any) -> None:
         rows_of(LabelPrompts(balanced=source, images=10, **more), BARE)
 

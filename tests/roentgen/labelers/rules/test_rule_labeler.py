@@ -31,7 +31,7 @@ SHORT = {
 SIGNS = {"present": "+", "absent": "-", "uncertain": "?"}
 
 
-def told(text: str) -> str:
+def message(text: str) -> str:
     """The states of the findings in a text, in short: "P+ X-"; No Finding only if nothing else."""
     found = states(label_report(Report(findings=text)))
     letters = {name: letter for letter, name in SHORT.items()}
@@ -126,10 +126,10 @@ def told(text: str) -> str:
     ],
 )
 def test_what_sentences_say(text: str, labels: str) -> None:
-    assert told(text) == labels
+    assert message(text) == labels
 
 
-def test_no_finding_goes_with_devices_but_with_nothing_else() -> None:
+def test_no_finding_is_compatible_with_devices_only() -> None:
     def quiet(text: str) -> bool:
         return any(f.name == "No Finding" for f in label_report(Report(impression=text)))
 
@@ -185,7 +185,7 @@ def test_line_breaks_case_and_hyphens_do_not_matter() -> None:
     assert plain == (Finding(name="Pleural Effusion", side="right"),)
 
 
-def test_what_is_labelled_can_be_written_as_a_prompt_and_read_back() -> None:
+def test_labels_can_be_written_as_a_prompt_and_read_back() -> None:
     generator = random.Random(0)
     phrases = sorted(LEXICON)
     for _ in range(300):
