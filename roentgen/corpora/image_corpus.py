@@ -105,7 +105,7 @@ class ImageCorpusReader(ABC, Generic[Config]):
 
     @classmethod
     def report_remedy(cls) -> str:
-        """What to do about missing reports."""
+        """Remedy for missing reports."""
         if cls.report_setting is not None:
             return f"prepare it again with {cls.section}.{cls.report_setting} ({_EXAMPLE})"
         if not cls.has_reports:
@@ -114,7 +114,7 @@ class ImageCorpusReader(ABC, Generic[Config]):
 
     @classmethod
     def patient_remedy(cls, known: str) -> str:
-        """What to do where no patient's age, sex or race (`known`) is given."""
+        """Remedy where no patient's age, sex or race (`known`) is given."""
         if known in cls.patient_settings:
             setting = f"{cls.section}.{cls.patient_settings[known]}"
             return f"prepare it again with {setting} ({_EXAMPLE})"

@@ -1,4 +1,4 @@
-"""Corpus reader: what every corpus gives to `roentgen.prepare`."""
+"""Corpus reader: the interface between a corpus and `roentgen.prepare`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A corpus described by a table: image paths plus columns that the configuration maps."""
+"""Table corpus: image paths plus columns that the configuration maps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Open-i's MeSH annotations as findings.
 
 People gave each Open-i report terms such as "Opacity/lung/base/left/mild": a heading, then
-qualifiers. A term stands for the finding in whose mention list the CheXpert labeler files the
+qualifiers. A term means the finding in whose mention list the CheXpert labeler files the
 same words. Where a term can be worded in ways that lists file differently, or not at all, the
 pair of report and finding is *open*: it is no finding of an image, and counts neither for nor
 against a labeler.
@@ -31,7 +31,7 @@ against a labeler.
 
 What the terms cannot express: absence and doubt. The annotators indexed findings that the report
 calls possible as well as those it asserts, healed as well as fresh, and did not always give a
-term to what is named in passing.
+term to findings named in passing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, Severi
 
 COVERED: tuple[FindingName, ...] = tuple(name for name in FINDING_NAMES if name != "No Finding")
 
-# A report with one of these was not annotated, or not for what it says of the chest.
+# A report with one of these was not annotated, or not for its statements on the chest.
 NOT_INDEXED = ("No Indexing",)
 
 _PLAIN: dict[str, tuple[FindingName, ...]] = {
@@ -146,9 +146,9 @@ def gold(terms: Sequence[str]) -> tuple[frozenset[FindingName], frozenset[Findin
     leaves_open: set[FindingName] = set()
     for term in terms:
         heading, *qualifiers = (part.strip() for part in term.split("/"))
-        said, unsaid = _of_term(heading, frozenset(qualifiers))
-        present |= set(said)
-        leaves_open |= set(unsaid)
+        named, open_names = _of_term(heading, frozenset(qualifiers))
+        present |= set(named)
+        leaves_open |= set(open_names)
     return frozenset(present), frozenset(leaves_open - present)
 
 

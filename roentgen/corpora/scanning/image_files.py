@@ -15,7 +15,7 @@ class MissingFileError(InputError):
 
 
 def wrong_root(setting: str, root: Path, expected: str) -> InputError:
-    """The error for a folder that does not hold the corpus: what was expected, what is there."""
+    """The error for a folder that does not hold the corpus: expected and found content."""
     if not root.is_dir():
         return InputError(f"{setting} {root} is not a folder")
     try:

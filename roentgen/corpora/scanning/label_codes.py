@@ -1,4 +1,4 @@
-"""The 14 label columns of the CheXpert family as short texts, so that a corpus fits in memory."""
+"""Label codes: the 14 CheXpert label columns as a short text, so that a corpus fits in memory."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Race as corpora write it, and as a prompt says it."""
+"""Race: words of corpora to the words of prompts."""
 
 import re
 
@@ -16,5 +16,5 @@ _RACES = {
 
 
 def prompt_race(text: str) -> str | None:
-    """The race as a prompt says it; None for a word that names none."""
+    """The race in the words of prompts; None for a word that names none."""
     return _RACES.get(re.split(r"[ /,-]", text.strip().lower(), maxsplit=1)[0])

@@ -1,4 +1,4 @@
-"""Rows of a CSV by their place in the file, so that long texts need not stay in memory."""
+"""Row index of a CSV: rows by their place in the file, so that long texts stay out of memory."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ def read_places(
     """(place, the named columns) of each row; None for a row with too few or many fields.
 
     Raises InputError, naming the file, for one that is absent or damaged, and for a missing column
-    with the `advice` of what to do then.
+    with the `advice` for the user.
     """
     header = read_header_row(path)
     for column in columns:
@@ -32,8 +32,8 @@ def read_places(
         try:
             for number, row in enumerate(reader):
                 if number and row:
-                    whole = len(row) == len(header)
-                    yield place, {name: row[i] for name, i in wanted} if whole else None
+                    complete = len(row) == len(header)
+                    yield place, {name: row[i] for name, i in wanted} if complete else None
                 place = lines.position
         except csv.Error as error:
             raise InputError(f"table {path} cannot be read: {error}") from None

@@ -1,4 +1,4 @@
-"""Rows of a CSV, TSV (also gzipped), JSON-lines or Parquet table as texts."""
+"""Row reader of CSV, TSV (also gzipped), JSON-lines and Parquet tables; cells are texts."""
 
 import csv
 import gzip
@@ -127,7 +127,7 @@ def _delimiter(path: Path) -> str:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Tells what is wrong with a table that cannot be read."""
+    """Errors of reading become one line that names the table."""
     try:
         yield
     except (OSError, EOFError, zlib.error, csv.Error) as error:

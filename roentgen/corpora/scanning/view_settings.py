@@ -1,4 +1,4 @@
-"""View settings: which views of a corpus are taken, and what its words for them mean."""
+"""View settings: the views of a corpus to take, and the meanings of its words for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class ViewSettings:
     views: tuple[View, ...] = VIEWS
     """The views to take."""
     view_words: dict[str, View | None] = field(default_factory=dict)
-    """What further words of the view's column mean; null: excluded by name."""
+    """Meanings of further words in the column of views; null: excluded by name."""
     accept_unknown_view: bool = False
     """Take images whose view is not given; their view stays unknown."""
 
