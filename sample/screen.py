@@ -1,9 +1,9 @@
 """Screen a synthetic set: `python -m sample.screen configs/sample/x.yaml`.
 
-Gates look at every image; what fails one is dropped and drawn again with new seeds. A killed run,
-started again in the same way, goes on with what it had drawn and judges again; the set is the same.
-Under `accelerate launch` and `torchrun` the first process judges, and all processes of all machines
-that see the output folder share the drawing out.
+Filters check every image; those that fail one are rejected and redrawn with new seeds. The same
+command resumes a killed run with the images that it had drawn; the set is the same. Under
+`accelerate launch` and `torchrun` the first process filters, and all processes of all machines
+that see the output folder draw.
 """
 
 from typing import Any
@@ -24,11 +24,11 @@ from roentgen.manifest import inherit_licenses, provenance
 from roentgen.storage import check_free_space, check_output
 from sample.plan import PLAN
 from sample.screening.config import ScreenConfig
-from sample.screening.judges import make_judges
-from sample.screening.proxy import read_films
+from sample.screening.filter_setup import make_screener
 from sample.screening.redraw import Redraw, plan_of, planned
+from sample.screening.reference_classifiers import read_reference
 from sample.screening.result import write_pictures, write_screened
-from sample.screening.rounds import Candidate, Judges, screen_rows
+from sample.screening.rounds import Candidate, Screener, screen_rows
 from sample.screening.summary import limits_of, page, summarise
 
 # Settings that do not change the set: a run may resume with other values.
@@ -36,11 +36,11 @@ _FREE = ("output", "overwrite", "caches", "pictures", "model")
 
 
 def screen(config: ScreenConfig) -> str:
-    """Make the screened set of a configuration and return what came of it, as Markdown.
+    """Writes the screened set of a configuration and returns the summary as Markdown.
 
-    Under a launcher the first process judges and the others help to draw; of them it returns "".
-    Raises InputError for what the user must change, KeyboardInterrupt with what stays of an
-    interrupted run.
+    Under a launcher the first process filters and the others draw; for them it returns "".
+    Raises InputError for what the user must change, KeyboardInterrupt with what remains
+    of an interrupted run.
     """
     check_output(config.output, overwrite=config.overwrite)
     check_output(config.dropped, overwrite=True)  # it goes with the output
@@ -48,7 +48,7 @@ def screen(config: ScreenConfig) -> str:
     rows = ImageSet.of(*map(dataset.split, dataset.splits), name="dataset")
     check_synthetic(dataset, rows)
     check_preparation(reference, dataset, "dataset")
-    train, held_out = read_films(reference, config.reference)
+    train, held_out = read_reference(reference, config.reference)
     check_one_size(train, held_out, rows)
     notes = check_model(config, dataset, reference)
     check_free_space(config.output, config.best_of * _bytes_of(dataset))
@@ -72,8 +72,10 @@ def screen(config: ScreenConfig) -> str:
             if redraw is not None:
                 redraw.begin(work)
             launch.wait_for_everyone()
-            judges = make_judges(config, rows, train, held_out)
-            return _screen(config, dataset, reference, rows, judges, redraw, work, made_from, notes)
+            screener = make_screener(config, rows, train, held_out)
+            return _screen(
+                config, dataset, reference, rows, screener, redraw, work, made_from, notes
+            )
     except KeyboardInterrupt:
         stay = f"{len(work.finished())} parts that were drawn stay, and the same run goes on"
         raise KeyboardInterrupt(f"interrupted: {stay} with them") from None
@@ -84,7 +86,7 @@ def _screen(
     dataset: RadiographDataset,
     reference: RadiographDataset,
     rows: ImageSet,
-    judges: Judges,
+    screener: Screener,
     redraw: Redraw | None,
     work: WorkFolder[Part],
     made_from: dict[str, Any],
@@ -95,14 +97,14 @@ def _screen(
         return redraw(work, wanted)
 
     screening, pool = screen_rows(
-        rows, judges, attempts=config.attempts, best_of=config.best_of, draw=draw
+        rows, screener, attempts=config.attempts, best_of=config.best_of, draw=draw
     )
-    summary = summarise(config, screening, judges, notes)
+    summary = summarise(config, screening, screener, notes)
     told = page(config, summary)
     licenses = inherit_licenses(dataset.manifest, reference.manifest)
     train = reference.split(config.reference.train_split)
     write_pictures(config, screening, pool, train, licenses, made_from)
-    kept = [(row, screening.kept[row].candidate.attempt) for row in sorted(screening.kept)]
+    kept = [(row, screening.accepted[row].candidate.attempt) for row in sorted(screening.accepted)]
     plan = None
     if (dataset.folder / PLAN).is_file():
         plan = planned(plan_of(dataset.folder, rows.ids), kept, config.seed)
@@ -114,7 +116,7 @@ def _screen(
         licenses=licenses,
         provenance=made_from | {"notes": notes},
         plan=plan,
-        limits=limits_of(judges),
+        limits=limits_of(screener),
         summary=summary,
         told=told,
     )

@@ -1,4 +1,4 @@
-"""What screening can be told; a gate whose section is null is off."""
+"""Settings of screening; a filter whose section is null is off."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from roentgen.vision.features.extractor import ExtractorName
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceConfig:
-    """Real films: what networks learn from, and other patients' that limits are set on."""
+    """Real radiographs: those that train networks, and other patients' that limits are set on."""
 
     folder: Path
     """A radiograph dataset, prepared as the one that the model was trained on."""
@@ -20,11 +20,11 @@ class ReferenceConfig:
     """The split that the model was trained on: copies are looked up in it, networks learn from
     it."""
     held_out_split: str = "validate"
-    """Other patients' films, which no network has seen: every limit is set on them."""
+    """Other patients' radiographs, which train no network: every limit is set on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyConfig:
+class ReferenceClassifierConfig:
     """The network that says what an image shows, for `labels`, `view` and `demographics`."""
 
     folder: Path | None = None
@@ -32,26 +32,32 @@ class ProxyConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """How networks are trained."""
     not_mentioned: NotMentioned = "ignore"
-    """A finding that a real film does not mention: "ignore" it, or call it "absent" as label
-    tables do."""
+    """A finding that a real radiograph does not mention: "ignore" it, or take it as
+    "absent", as label tables do."""
     min_cases: int = 10
-    """A finding, state or view that is asked for needs so many real films in each split."""
-    audit_share: float | None = 0.5
-    """Label agreement before and after is told by another network, which learns from this share of
-    the patients and the proxy from the others: who chose the images must not judge them. null: the
-    proxy tells it, and flatters."""
+    """Real radiographs that a requested finding, state or view needs in each split."""
+    independent_share: float | None = 0.5
+    """Share of the patients that train the independent classifier, which measures label agreement
+    before and after; the reference classifier, which selects the images, is trained on the others.
+    null: the reference classifier measures it itself, which overestimates it."""
 
     def __post_init__(self) -> None:
-        require_range(self, "proxy.min_cases", at_least=2)
-        require_range(self, "proxy.audit_share", above=0, below=1, note="or null for no audit")
+        require_range(self, "reference_classifier.min_cases", at_least=2)
+        require_range(
+            self,
+            "reference_classifier.independent_share",
+            above=0,
+            below=1,
+            note="or null for no independent classifier",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsConfig:
-    """Are findings as asked? A finding asked present must be seen, one asked absent must not."""
+    """Findings: those requested present must be found, those requested absent must not."""
 
     findings: tuple[FindingName, ...] | None = None
-    """The findings that are judged; null: all that prompts tell."""
+    """The findings that are checked; null: all that prompts state."""
     false_alarms: float = 0.05
     """Share at most of real, rightly labelled patients that would be dropped."""
 
@@ -61,22 +67,22 @@ class LabelsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SidesConfig:
-    """Is a finding on the side that was asked for? Of frontal films; by a network of its own."""
+class LateralityConfig:
+    """Laterality of findings in frontal views, by a network of image halves."""
 
     findings: tuple[FindingName, ...] | None = None
-    """The findings that are judged; null: all that prompts tell on one side."""
+    """The findings that are checked; null: all that prompts request on one side."""
     false_alarms: float = 0.05
     """Share at most of real patients that would be dropped."""
 
     def __post_init__(self) -> None:
-        require_range(self, "sides.false_alarms", above=0, below=1)
-        require_distinct(self, "sides.findings", note="or null for all")
+        require_range(self, "laterality.false_alarms", above=0, below=1)
+        require_distinct(self, "laterality.findings", note="or null for all")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
-    """Is the view as asked? By the proxy."""
+    """View, by the reference classifier."""
 
     false_alarms: float = 0.01
     """Share at most of real patients that would be dropped."""
@@ -87,12 +93,12 @@ class ViewConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityConfig:
-    """Is the image blank, flat, saturated, smeared or grainy? By what real films are like."""
+    """Blank, flat, saturated, smeared or grainy images, compared with real radiographs."""
 
     false_alarms: float = 0.01
     """Share at most of real patients that lie beyond limits, before these are widened."""
     margin: float = 2.0
-    """Limits are so many times as far from the usual film: a model's films may differ from real
+    """Limits are so many times as far from the mean: a model's images may differ from real
     ones in contrast, say, and not be spoilt."""
 
     def __post_init__(self) -> None:
@@ -102,34 +108,35 @@ class QualityConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OutliersConfig:
-    """Is there no real film like it? The distance of features to the k-th nearest real film."""
+    """Images unlike any real radiograph, by the distance of features to the k-th nearest one."""
 
     extractor: ExtractorName = "roentgen"
     """What turns images into features."""
     weights: str | None = None
     """Its weights, as evaluation's extractors have them; null: the shipped ones of roentgen."""
-    neighbour: int = 5
+    neighbor: int = 5
     """k."""
-    films: int = 20_000
-    """Real films that are compared with; of more so many are drawn by lot."""
+    images: int = 20_000
+    """At most so many real radiographs to compare with, sampled at random."""
     false_alarms: float = 0.01
     """Share at most of real patients that would be dropped."""
 
     def __post_init__(self) -> None:
         require_range(self, "outliers.false_alarms", above=0, below=1)
-        most = "which is outliers.films"
-        require_range(self, "outliers.neighbour", at_least=1, at_most=self.films, note=most)
+        most = "which is outliers.images"
+        require_range(self, "outliers.neighbor", at_least=1, at_most=self.images, note=most)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopiesConfig:
-    """Is it a copy of a training image? Shifts, contrast and noise are seen through."""
+    """Near-duplicates of training images, whatever their shift, contrast and noise."""
 
     shift: int = 4
     """Pixels, at a side of 128, by which a copy may be shifted."""
     false_alarms: float = 0.005
     """Share at most of real patients that would be called copies. n held-out patients can vouch
-    for 1 / (n + 1): of fewer than it takes the limit lies beyond the likeliest of them."""
+    for 1 / (n + 1): with fewer patients than
+    that takes, the limit lies beyond the most similar of them."""
 
     def __post_init__(self) -> None:
         require_range(self, "copies.false_alarms", above=0, below=1)
@@ -138,24 +145,24 @@ class CopiesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicatesConfig:
-    """Is it nearly the same as another image of the set? The first of them stays."""
+    """Near-duplicates within the set, of which the first is accepted."""
 
     shift: int = 4
     """Pixels, at a side of 128, by which a duplicate may be shifted."""
     false_alarms: float = 0.001
     """Share at most of real patients who would be called duplicates of another patient."""
-    films: int = 2_000
-    """Real patients, drawn by lot, whose similarity to each other sets the limit."""
+    patients: int = 2_000
+    """At most so many real patients, sampled at random, whose similarity sets the limit."""
 
     def __post_init__(self) -> None:
         require_range(self, "duplicates.false_alarms", above=0, below=1)
         require_range(self, "duplicates.shift", at_least=0, at_most=16)
-        require_range(self, "duplicates.films", at_least=20)
+        require_range(self, "duplicates.patients", at_least=20)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemographicsConfig:
-    """Are sex and age as asked? Read from the proxy's features by sums fitted on real films."""
+    """Sex and age, by linear probes of the reference classifier's features."""
 
     false_alarms: float = 0.05
     """Share at most of real patients that would be dropped."""
@@ -166,12 +173,12 @@ class DemographicsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenConfig:
-    """Screen a synthetic set: what passes every gate is kept, what does not is drawn again."""
+    """Screen a synthetic set: images that pass every filter are accepted, others redrawn."""
 
     dataset: Path
     """The synthetic set."""
     reference: ReferenceConfig
-    """Real films."""
+    """Real radiographs."""
     output: Path
     """The screened set, a dataset folder; beside it OUTPUT-dropped gets pictures of what was
     dropped, in place of an earlier run's."""
@@ -179,35 +186,37 @@ class ScreenConfig:
     """Replace the screened set if it exists."""
     caches: Path | None = None
     """Folder of trained networks, which runs may share; null: caches, beside the output."""
-    proxy: ProxyConfig = field(default_factory=ProxyConfig)
+    reference_classifier: ReferenceClassifierConfig = field(
+        default_factory=ReferenceClassifierConfig
+    )
     """The network that says what an image shows."""
     labels: LabelsConfig | None = field(default_factory=LabelsConfig)
-    """Are findings as asked?"""
-    sides: SidesConfig | None = None
-    """Are they on the side that was asked for?"""
+    """Requested findings."""
+    laterality: LateralityConfig | None = None
+    """Their requested side."""
     view: ViewConfig | None = field(default_factory=ViewConfig)
-    """Is the view as asked?"""
+    """Requested view."""
     quality: QualityConfig | None = field(default_factory=QualityConfig)
-    """Is it blank, flat, saturated, smeared or grainy?"""
+    """Blank, flat, saturated, smeared or grainy images."""
     outliers: OutliersConfig | None = field(default_factory=OutliersConfig)
-    """Is there no real film like it?"""
+    """Images unlike any real radiograph."""
     copies: CopiesConfig | None = field(default_factory=CopiesConfig)
-    """Is it a copy of a training image?"""
+    """Near-duplicates of training images."""
     duplicates: DuplicatesConfig | None = field(default_factory=DuplicatesConfig)
-    """Is it nearly the same as another image of the set?"""
+    """Near-duplicates within the set."""
     demographics: DemographicsConfig | None = None
-    """Are sex and age as asked?"""
+    """Requested sex and age."""
     attempts: int = 3
-    """Rounds in which what was dropped is drawn again with new seeds; 0: none."""
+    """Rounds in which rejected images are redrawn with new seeds; 0: none."""
     best_of: int = 1
-    """Images drawn for each row of the plan, of which the one is kept whose findings are most as
-    asked (the set's own image is one of the first round's)."""
+    """Images drawn for each row of the plan, of which the one that agrees best with the requested
+    findings is accepted (the set's own image is one of the first round's)."""
     model: str | None = None
     """The model that made the set, if it lies elsewhere now than the set says."""
     seed: int = 0
-    """Of what is drawn again, of networks' training and of lots."""
+    """Of redrawn images, of networks' training and of random samples."""
     pictures: int = 16
-    """Dropped images shown of each gate."""
+    """Rejected images in the picture of each filter."""
 
     def __post_init__(self) -> None:
         require_range(self, "attempts", at_least=0)
@@ -217,8 +226,8 @@ class ScreenConfig:
             "best_of needs the score of labels: set labels, or best_of: 1",
         )
         require(
-            any(getattr(self, name) for name in GATES),
-            f"every gate is null: set at least one of {', '.join(GATES)}",
+            any(getattr(self, name) for name in FILTERS),
+            f"every filter is null: set at least one of {', '.join(FILTERS)}",
         )
         require(
             self.output.resolve() != self.dataset.resolve(),
@@ -237,9 +246,9 @@ class ScreenConfig:
         return self.caches or self.output.resolve().parent / "caches"
 
 
-GATES = (
+FILTERS = (
     "labels",
-    "sides",
+    "laterality",
     "view",
     "quality",
     "outliers",

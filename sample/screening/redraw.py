@@ -52,7 +52,7 @@ def retried(planned: PlannedImage, seed: int, attempt: int) -> PlannedImage:
 
 
 def planned(plan: PlanFile, pairs: Iterable[Pair], seed: int) -> Iterator[PlannedImage]:
-    """What is asked for as (row, attempt), rows ascending; attempt 0 is the set's own image."""
+    """The planned images of (row, attempt) pairs, rows ascending; 0 is the set's own image."""
     read = range(0)
     images: list[PlannedImage] = []
     for row, attempt in pairs:
@@ -91,7 +91,7 @@ class Redraw:
         self._rounds = self._parts = self._images = 0
 
     def begin(self, work: WorkFolder[Part]) -> None:
-        """Forget what an earlier run asked for; before other processes join."""
+        """Removes an earlier run's requests; before other processes join."""
         shutil.rmtree(work.folder / _ROUNDS, ignore_errors=True)
         (work.folder / _ROUNDS).mkdir()
 
@@ -118,7 +118,7 @@ class Redraw:
         """
         while work.folder.exists():
             try:
-                told = self._round_path(work).read_text(encoding="utf-8")
+                pairs = self._round_path(work).read_text(encoding="utf-8")
             except FileNotFoundError:
                 if work.is_abandoned():
                     raise InputError(
@@ -126,7 +126,7 @@ class Redraw:
                     ) from None
                 time.sleep(_PAUSE)
             else:
-                self._draw(work, json.loads(told))
+                self._draw(work, json.loads(pairs))
 
     def _draw(self, work: WorkFolder[Part], wanted: Sequence[Pair]) -> None:
         """Draw the next round with the other processes, each beginning with parts of its own."""
@@ -147,7 +147,7 @@ class Redraw:
         return dict(enumerate(cuts, self._parts))
 
     def _drop_other(self, work: WorkFolder[Part], number: int, pairs: Sequence[Pair]) -> None:
-        """Drop a part in which an earlier run, which judged otherwise, drew other images."""
+        """Drop a part in which an earlier run, with other scores, drew other images."""
         if number not in work.finished():
             return
         with pa.memory_map(str(work.dataset / shard_file(DRAWN, number))) as file:
@@ -207,9 +207,9 @@ def model_of(config: ScreenConfig, dataset: RadiographDataset) -> dict[str, Any]
 def settings_of(dataset: RadiographDataset) -> SamplerSettings:
     """How the images of a set were drawn. Raises InputError if it does not say."""
     try:
-        told = _told(dataset)["sampler"]
+        settings = _generation_config(dataset)["sampler"]
         # On this machine's device, not on that one's.
-        return config_from_dict(SamplerSettings, {**told, "device": None})
+        return config_from_dict(SamplerSettings, {**settings, "device": None})
     except (KeyError, InputError) as error:
         raise InputError(
             f"{dataset.folder} does not say how it was drawn in a way that is understood ({error}):"
@@ -219,14 +219,14 @@ def settings_of(dataset: RadiographDataset) -> SamplerSettings:
 
 def sources_of_set(dataset: RadiographDataset) -> list[ConditionSource]:
     """The sources of the conditions, besides the prompts, that a set was drawn from."""
-    prompts = _told(dataset).get("prompts")
+    prompts = _generation_config(dataset).get("prompts")
     return condition_sources(config_from_dict(PromptsConfig, prompts)) if prompts else []
 
 
-def _told(dataset: RadiographDataset) -> dict[str, Any]:
+def _generation_config(dataset: RadiographDataset) -> dict[str, Any]:
     """The configuration that a set was made by; empty if it does not say."""
-    told: dict[str, Any] = dataset.manifest["provenance"].get("config", {})
-    return told
+    config: dict[str, Any] = dataset.manifest["provenance"].get("config", {})
+    return config
 
 
 def plan_of(folder: Path, ids: Sequence[str]) -> PlanFile:

@@ -1,4 +1,4 @@
-"""What screening leaves: the screened set, a table of all that was judged, pictures of the dropped.
+"""What screening leaves: the screened set, a table of all scores, pictures of rejected images.
 
 The pictures lie in a folder of their own: beside what is called a copy they show the training image
 that it is like, which must not be passed on with the set.
@@ -27,7 +27,7 @@ from roentgen.record.radiograph import Radiograph
 from roentgen.storage import atomic_folder, write_file, write_json
 from sample.plan import PLAN, write_plan
 from sample.screening.config import ScreenConfig
-from sample.screening.rounds import Pool, Screening, Verdict
+from sample.screening.rounds import Outcome, Pool, Screening
 
 TABLE, SUMMARY, TOLD, SHORTFALL = "screening", "screening.json", "screening.md", "shortfall.csv"
 _ROWS = 10_000  # of the table that are written together
@@ -48,9 +48,9 @@ def write_screened(
     summary: dict[str, Any],
     told: str,
 ) -> None:
-    """Write the screened set with the table, the summary and what is lacking.
+    """Write the screened set with the table, the summary and the shortfall.
 
-    `plan` is what was asked for as each image that is kept, `limits` are the gates'. Raises
+    `plan` is that of the accepted images, `limits` are the filters'. Raises
     InputError if nothing is kept.
     """
     with DatasetWriter(
@@ -61,11 +61,11 @@ def write_screened(
         about={"How it was screened": summary["about"]},
         overwrite=config.overwrite,
     ) as writer:
-        for verdict in screening.verdicts:
-            if not verdict.kept:
-                writer.exclude(pool.id(verdict.candidate), verdict.fault)
-        for row in sorted(screening.kept):
-            candidate = screening.kept[row].candidate
+        for outcome in screening.outcomes:
+            if not outcome.accepted:
+                writer.exclude(pool.id(outcome.candidate), outcome.failure_reason)
+        for row in sorted(screening.accepted):
+            candidate = screening.accepted[row].candidate
             split = screening.rows[row].split
             writer.add(replace(pool.radiograph(candidate), split=split))
         if plan is not None:
@@ -77,52 +77,52 @@ def write_screened(
 
 
 def write_table(folder: Path, screening: Screening, pool: Pool, limits: dict[str, float]) -> None:
-    """screening.parquet and .csv: a row an image that was judged, in the order of judging."""
+    """screening.parquet and .csv: a row per scored image, in the order of scoring."""
     kinds = {"score": pa.float64(), "threshold": pa.float64(), "passed": pa.bool_()}
     columns = [("id", pa.string()), ("planned", pa.string()), ("attempt", pa.int64())]
-    columns += [("kept", pa.bool_()), ("reason", pa.string())]
-    columns += [(f"{gate}_{name}", kind) for gate in limits for name, kind in kinds.items()]
+    columns += [("accepted", pa.bool_()), ("reason", pa.string())]
+    columns += [(f"{filter_}_{name}", kind) for filter_ in limits for name, kind in kinds.items()]
     schema = pa.schema(columns)
-    verdicts = iter(screening.verdicts)
+    outcomes = iter(screening.outcomes)
     with (
         pq.ParquetWriter(folder / f"{TABLE}.parquet", schema) as table,
         pa_csv.CSVWriter(folder / f"{TABLE}.csv", schema) as plain,
     ):
-        while part := list(islice(verdicts, _ROWS)):
+        while part := list(islice(outcomes, _ROWS)):
             rows = pa.Table.from_pylist([_line(v, pool, limits) for v in part], schema)
             table.write_table(rows)
             plain.write_table(rows)
 
 
-def _line(verdict: Verdict, pool: Pool, limits: dict[str, float]) -> dict[str, Any]:
-    candidate = verdict.candidate
+def _line(outcome: Outcome, pool: Pool, limits: dict[str, float]) -> dict[str, Any]:
+    candidate = outcome.candidate
     line: dict[str, Any] = {
         "id": pool.id(candidate),
         "planned": pool.rows.ids[candidate.row],
         "attempt": candidate.attempt,
-        "kept": verdict.kept,
-        "reason": "; ".join(f"{gate}: {text}" for gate, text in verdict.reasons.items())
-        or verdict.fault,
+        "accepted": outcome.accepted,
+        "reason": "; ".join(f"{filter_}: {text}" for filter_, text in outcome.reasons.items())
+        or outcome.failure_reason,
     }
-    for gate, limit in limits.items():
-        score = verdict.scores.get(gate)
-        line |= {f"{gate}_score": score, f"{gate}_threshold": limit}
-        line[f"{gate}_passed"] = None if score is None else gate not in verdict.faults
+    for filter_, limit in limits.items():
+        score = outcome.scores.get(filter_)
+        line |= {f"{filter_}_score": score, f"{filter_}_threshold": limit}
+        line[f"{filter_}_passed"] = None if score is None else filter_ not in outcome.failures
     return line
 
 
 def write_shortfall(path: Path, screening: Screening) -> None:
-    """The prompts of which fewer images are kept than were asked for."""
-    asked: dict[tuple[str, str], list[int]] = {}
+    """The prompts with fewer accepted than requested images."""
+    requested: dict[tuple[str, str], list[int]] = {}
     for row, radiograph in enumerate(screening.rows.without_images()):
         prompt = radiograph.synthesis.prompt if radiograph.synthesis else ""
-        counts = asked.setdefault((radiograph.patient_id, prompt), [0, 0])
+        counts = requested.setdefault((radiograph.patient_id, prompt), [0, 0])
         counts[0] += 1
-        counts[1] += row in screening.kept
+        counts[1] += row in screening.accepted
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["patient_id", "prompt", "asked", "kept", "lacking"])
-        for (patient, prompt), (count, kept) in asked.items():
+        writer.writerow(["patient_id", "prompt", "requested", "accepted", "missing"])
+        for (patient, prompt), (count, kept) in requested.items():
             if kept < count:
                 writer.writerow([patient, prompt, count, kept, count - kept])
 
@@ -135,40 +135,40 @@ def write_pictures(
     licenses: Sequence[dict[str, Any]],
     provenance: dict[str, Any],
 ) -> None:
-    """A picture a gate of images that it dropped, the strangest first.
+    """A picture per filter of the images that it rejected, the worst first.
 
     Copies and duplicates stand beside what they are like. Nothing is written where nothing was
     dropped.
     """
-    by_gate: dict[str, list[Verdict]] = {}
-    for verdict in screening.verdicts:
-        for gate in verdict.faults:
-            by_gate.setdefault(gate, []).append(verdict)
-    if not by_gate:
+    by_filter: dict[str, list[Outcome]] = {}
+    for outcome in screening.outcomes:
+        for filter_ in outcome.failures:
+            by_filter.setdefault(filter_, []).append(outcome)
+    if not by_filter:
         if config.dropped.exists():  # an earlier run's, which this one replaces
             shutil.rmtree(config.dropped)
         return
     with atomic_folder(config.dropped, overwrite=True) as folder:
-        for gate, verdicts in by_gate.items():
-            verdicts.sort(key=lambda v, gate=gate: -v.scores[gate])  # type: ignore[misc]
+        for filter_, outcomes in by_filter.items():
+            outcomes.sort(key=lambda v, filter_=filter_: -v.scores[filter_])  # type: ignore[misc]
             images: list[np.ndarray] = []
             captions: list[str] = []
-            for verdict in verdicts[: config.pictures]:
-                radiograph = pool.radiograph(verdict.candidate)
+            for outcome in outcomes[: config.pictures]:
+                radiograph = pool.radiograph(outcome.candidate)
                 images.append(_large(radiograph))
-                captions.append(_caption(verdict.reasons[gate], radiograph))
-                if gate == "copies":
-                    original = train[verdict.like[gate]]
+                captions.append(_caption(outcome.reasons[filter_], radiograph))
+                if filter_ == "copies":
+                    original = train[outcome.similar_to[filter_]]
                     images.append(_large(original))
                     captions.append(f"training image {original.id}")
-                elif gate == "duplicates":
-                    stays = pool.all[verdict.like[gate]]
+                elif filter_ == "duplicates":
+                    stays = pool.all[outcome.similar_to[filter_]]
                     images.append(_large(stays))
                     captions.append(f"stays: {stays.id}")
             write_file(
-                folder / f"{gate}.png", encode_png(contact_sheet(images, captions, _COLUMNS))
+                folder / f"{filter_}.png", encode_png(contact_sheet(images, captions, _COLUMNS))
             )
-        write_manifest(folder, "results", fingerprint_of(sorted(by_gate)), licenses, provenance)
+        write_manifest(folder, "results", fingerprint_of(sorted(by_filter)), licenses, provenance)
 
 
 def _large(radiograph: Radiograph) -> np.ndarray:
@@ -178,6 +178,6 @@ def _large(radiograph: Radiograph) -> np.ndarray:
 
 
 def _caption(reason: str, radiograph: Radiograph) -> str:
-    """Short: what is wrong, then what was asked."""
+    """Short: the failure reason, then the prompt."""
     prompt = radiograph.synthesis.prompt if radiograph.synthesis else ""
     return f"{re.sub(r'(, limit.*| to [^ ,]+)', '', reason)} | {prompt}"

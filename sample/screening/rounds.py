@@ -1,6 +1,6 @@
-"""Rounds of screening: judge, choose, draw again what was dropped.
+"""Screening rounds: filter candidates, choose one per row, redraw the rows without one.
 
-Pixels are read as they are asked for; what is kept of an image in memory is a line of numbers.
+Pixels are read when they are used; of each image only its scores stay in memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,16 +15,16 @@ from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.metrics.conformal import Threshold
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
-from sample.screening.gates import duplicates as twins
-from sample.screening.gates.gate import Gate, Shown
-from sample.screening.label_agreement import Auditor, Calls
+from sample.screening.filters import duplicates as duplicates_filter
+from sample.screening.filters.checked_filter import PredictedImages, ScreeningFilter
+from sample.screening.label_agreement import Calls, LabelAgreement
 
-LOSER = "another image of the row is more as asked"
-_TOGETHER = 128  # images that are judged at a time
+OUTSCORED = "another candidate scored higher"
+_TOGETHER = 128  # images that are scored at a time
 
 
 class Candidate(NamedTuple):
-    """An image that may stand for a row of the set."""
+    """An image that may be accepted for a row of the set."""
 
     row: int  # of the set
     attempt: int  # 0: the set's own image
@@ -32,24 +32,26 @@ class Candidate(NamedTuple):
 
 
 @dataclass(slots=True)
-class Verdict:
-    """What became of a candidate."""
+class Outcome:
+    """The scores of a candidate and whether it is accepted."""
 
     candidate: Candidate
-    calls: Calls  # (calls,) the auditor's: findings, then the view
-    scores: dict[str, float] = field(default_factory=dict)  # by gate; absent: not judged
-    faults: dict[str, str] = field(default_factory=dict)  # by gate that it failed
+    calls: Calls  # (calls,) of the independent classifier: findings, then the view
+    scores: dict[str, float] = field(default_factory=dict)  # by filter; absent: nothing to check
+    failures: dict[str, str] = field(default_factory=dict)  # by failed filter
     reasons: dict[str, str] = field(default_factory=dict)
-    like: dict[str, int] = field(default_factory=dict)  # by gate: which image it is too like
-    kept: bool = False
-    lost: bool = False  # passed, but another candidate of its row is better
+    similar_to: dict[str, int] = field(
+        default_factory=dict
+    )  # by filter: the image it is too similar to
+    accepted: bool = False
+    outscored: bool = False  # passed, but another candidate of its row is better
 
     @property
-    def fault(self) -> str:
-        """The first gate that it failed and why, in words that many share; "" if it is kept."""
-        if self.lost:
-            return LOSER
-        return next((f"{gate}: {fault}" for gate, fault in self.faults.items()), "")
+    def failure_reason(self) -> str:
+        """The first failed filter and its reason, in words that many share; "" if accepted."""
+        if self.outscored:
+            return OUTSCORED
+        return next((f"{filter_}: {failure}" for filter_, failure in self.failures.items()), "")
 
 
 def retry_id(planned: str, attempt: int) -> str:
@@ -65,7 +67,7 @@ class Pool:
         self.all = rows if not drawn else ImageSet.of(*rows.splits, drawn)
 
     def images(self, candidates: Sequence[Candidate]) -> Images:
-        """Their images, read when they are asked for."""
+        """Their images, read when they are indexed."""
         places = [self.place(candidate) for candidate in candidates]
         return self.all.take(np.array(places, np.int64)).images
 
@@ -84,124 +86,132 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judges:
-    """All that an image is judged by."""
+class Screener:
+    """The filters and networks that images are screened by."""
 
-    gates: Sequence[Gate]
-    proxy: Classifier | None
-    duplicates: Threshold | None  # of similarity within the set; None: it is not judged
+    filters: Sequence[ScreeningFilter]
+    classifier: Classifier | None
+    duplicates: Threshold | None  # of similarity within the set; None: not checked
     shift: int  # pixels by which duplicates may be shifted
-    auditor: Auditor | None
-    audits: Classifier | None  # the auditor's network
+    agreement: LabelAgreement | None
+    independent_classifier: Classifier | None
 
-    def __call__(self, candidates: Sequence[Candidate], shown: Shown) -> list[Verdict]:
-        """What gates and the auditor say of each."""
+    def __call__(self, candidates: Sequence[Candidate], shown: PredictedImages) -> list[Outcome]:
+        """Scores each candidate by the filters and the independent classifier."""
         calls = np.empty((len(candidates), 0), np.int8)
-        if self.auditor is not None:
-            audited = Shown(shown.radiographs, shown.images, self.audits)
-            calls = np.column_stack(self.auditor(audited))
-        verdicts = [Verdict(c, called) for c, called in zip(candidates, calls, strict=True)]
-        for gate in self.gates:
-            judged = gate(shown)
-            for k in np.flatnonzero(~np.isnan(judged.score)).tolist():
-                verdict = verdicts[k]
-                verdict.scores[gate.name] = float(judged.score[k])
-                if judged.fault[k]:
-                    verdict.faults[gate.name] = judged.fault[k]
-                    verdict.reasons[gate.name] = judged.reason[k]
-                    if judged.like is not None:
-                        verdict.like[gate.name] = int(judged.like[k])
-        return verdicts
+        if self.agreement is not None:
+            independent_images = PredictedImages(
+                shown.radiographs, shown.images, self.independent_classifier
+            )
+            calls = np.column_stack(self.agreement(independent_images))
+        outcomes = [Outcome(c, called) for c, called in zip(candidates, calls, strict=True)]
+        for filter_ in self.filters:
+            scored = filter_(shown)
+            for k in np.flatnonzero(~np.isnan(scored.score)).tolist():
+                outcome = outcomes[k]
+                outcome.scores[filter_.name] = float(scored.score[k])
+                if scored.failure[k]:
+                    outcome.failures[filter_.name] = scored.failure[k]
+                    outcome.reasons[filter_.name] = scored.reason[k]
+                    if scored.similar_to is not None:
+                        outcome.similar_to[filter_.name] = int(scored.similar_to[k])
+        return outcomes
 
 
 class Screening:
-    """What is known of a set while it is screened."""
+    """State of a set that is being screened."""
 
-    def __init__(self, rows: ImageSet, judges: Judges) -> None:
-        self.rows, self._judges = rows, judges
-        self.verdicts: list[Verdict] = []
-        self.kept: dict[int, Verdict] = {}  # by row
+    def __init__(self, rows: ImageSet, screener: Screener) -> None:
+        self.rows, self._screener = rows, screener
+        self.outcomes: list[Outcome] = []
+        self.accepted: dict[int, Outcome] = {}  # by row
 
     def open_rows(self) -> list[int]:
-        """The rows for which no image is kept yet."""
-        return [row for row in range(len(self.rows)) if row not in self.kept]
+        """The rows without an accepted image."""
+        return [row for row in range(len(self.rows)) if row not in self.accepted]
 
     def round(self, pool: Pool, candidates: Sequence[Candidate], name: str) -> None:
-        """Judge candidates for rows that are open and keep at most one for each."""
-        verdicts = list(self._judge(pool, candidates, name))
-        self.verdicts += verdicts
-        chosen = best_of_each_row(verdicts)
-        if self._judges.duplicates is not None:
+        """Scores candidates of open rows and accepts at most one for each."""
+        outcomes = list(self._screen_candidates(pool, candidates, name))
+        self.outcomes += outcomes
+        chosen = best_of_each_row(outcomes)
+        if self._screener.duplicates is not None:
             self._drop_duplicates(pool, chosen)
-        for verdict in chosen:
-            if not verdict.faults:
-                verdict.kept = True
-                self.kept[verdict.candidate.row] = verdict
+        for outcome in chosen:
+            if not outcome.failures:
+                outcome.accepted = True
+                self.accepted[outcome.candidate.row] = outcome
 
-    def _judge(self, pool: Pool, candidates: Sequence[Candidate], name: str) -> Iterator[Verdict]:
+    def _screen_candidates(
+        self, pool: Pool, candidates: Sequence[Candidate], name: str
+    ) -> Iterator[Outcome]:
         with tqdm(total=len(candidates), desc=name, unit="image") as bar:
             for first in range(0, len(candidates), _TOGETHER):
                 part = candidates[first : first + _TOGETHER]
                 radiographs = [self.rows[candidate.row] for candidate in part]
                 images = pool.images(part)[:]
-                yield from self._judges(part, Shown(radiographs, images, self._judges.proxy))
+                yield from self._screener(
+                    part, PredictedImages(radiographs, images, self._screener.classifier)
+                )
                 bar.update(len(part))
 
-    def _drop_duplicates(self, pool: Pool, chosen: Sequence[Verdict]) -> None:
-        """Note the faults of those that are like another that stays."""
-        limit = self._judges.duplicates
+    def _drop_duplicates(self, pool: Pool, chosen: Sequence[Outcome]) -> None:
+        """Fails those that are too similar to an accepted image or an earlier candidate."""
+        limit = self._screener.duplicates
         assert limit is not None
-        before = [self.kept[row].candidate for row in sorted(self.kept)]
-        new = [verdict.candidate for verdict in chosen]
+        before = [self.accepted[row].candidate for row in sorted(self.accepted)]
+        new = [outcome.candidate for outcome in chosen]
         kept = pool.images(before) if before else None
-        found = twins.duplicates(kept, pool.images(new), self._judges.shift, limit.value)
-        for verdict, similarity, of in zip(
+        found = duplicates_filter.duplicates(
+            kept, pool.images(new), self._screener.shift, limit.value
+        )
+        for outcome, similarity, of in zip(
             chosen, found.similarity, found.of.tolist(), strict=True
         ):
             if not np.isnan(similarity):
-                verdict.scores["duplicates"] = float(similarity)
+                outcome.scores["duplicates"] = float(similarity)
             if of >= 0:
                 stays = (before + new)[of]
-                verdict.like["duplicates"] = pool.place(stays)
-                verdict.faults["duplicates"] = twins.FAULT
-                verdict.reasons["duplicates"] = (
-                    f"{twins.FAULT}: similarity {similarity:.3f} to "
+                outcome.similar_to["duplicates"] = pool.place(stays)
+                outcome.failures["duplicates"] = duplicates_filter.FAILURE
+                outcome.reasons["duplicates"] = (
+                    f"{duplicates_filter.FAILURE}: similarity {similarity:.3f} to "
                     f"{pool.id(stays)}, limit {limit.value:.3f}"
                 )
 
 
-def best_of_each_row(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Of the candidates of each row that pass, the one whose findings are most as asked, by row.
+def best_of_each_row(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The passing candidate of each row that agrees best with the requested findings, by row.
 
-    The others are marked as lost. Of equals the first attempt is taken.
+    The others are marked as outscored. Of equals the first attempt is taken.
     """
-    passing: dict[int, list[Verdict]] = {}
-    for verdict in verdicts:
-        if not verdict.faults:
-            passing.setdefault(verdict.candidate.row, []).append(verdict)
+    passing: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        if not outcome.failures:
+            passing.setdefault(outcome.candidate.row, []).append(outcome)
     chosen = []
     for row in sorted(passing):
         best = min(passing[row], key=lambda v: (v.scores.get("labels", 0.0), v.candidate.attempt))
         chosen.append(best)
-        for verdict in passing[row]:
-            verdict.lost = verdict is not best
+        for outcome in passing[row]:
+            outcome.outscored = outcome is not best
     return chosen
 
 
 def screen_rows(
     rows: ImageSet,
-    judges: Judges,
+    screener: Screener,
     *,
     attempts: int,
     best_of: int,
     draw: Callable[[list[tuple[int, int]]], tuple[list[Candidate], RadiographSplit]] | None,
 ) -> tuple[Screening, Pool]:
-    """Screen a set: its own images first, then further ones for what was dropped.
+    """Screen a set: its own images first, then redrawn ones for the rows without one.
 
-    `draw` makes candidates of (row, attempt) pairs, in their order, and gives the split that holds
-    all that were drawn; None if nothing is drawn.
+    `draw` makes candidates of (row, attempt) pairs, in their order, and returns the split of all
+    drawn images; None if nothing is drawn.
     """
-    screening, pool = Screening(rows, judges), Pool(rows)
+    screening, pool = Screening(rows, screener), Pool(rows)
     for number in range(attempts + 1):
         first = number * best_of
         left = screening.open_rows()

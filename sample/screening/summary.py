@@ -1,4 +1,4 @@
-"""What came of a screening, as JSON values and as a page of Markdown."""
+"""Summary of a screening, as JSON values and as a page of Markdown."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,61 +9,62 @@ import numpy as np
 
 from roentgen.metrics.conformal import Threshold
 from roentgen.metrics.estimates import Estimate
-from sample.screening.config import GATES, ScreenConfig
-from sample.screening.gates import duplicates
-from sample.screening.label_agreement import DEFINITION, MEAN, Auditor
-from sample.screening.rounds import Judges, Screening, Verdict
+from sample.screening.config import FILTERS, ScreenConfig
+from sample.screening.filters import duplicates
+from sample.screening.label_agreement import DEFINITION, MEAN, LabelAgreement
+from sample.screening.rounds import Outcome, Screener, Screening
 
 _SHOWN = 12  # lines of a table that may be long
-_SEEING = 0.95  # share of planted copies below which the copies gate is said to see too few
-_BLIND = 0.05  # share of wrong labels below which a check is said to see nothing
-_COLUMNS = ("before", "after", "held-out real films")
+_SENSITIVE = 0.95  # share of planted copies below which the copies filter misses too many
+_INEFFECTIVE = 0.05  # share of wrong labels below which a check is ineffective
+_COLUMNS = ("before", "after", "held-out real")
 
 
-def limits_of(judges: Judges) -> dict[str, float]:
-    """The score beyond which each gate drops an image, in the order of GATES."""
-    return {name: limit.value for name, limit in _thresholds(judges).items()}
+def limits_of(screener: Screener) -> dict[str, float]:
+    """The score beyond which each filter rejects an image, in the order of FILTERS."""
+    return {name: limit.value for name, limit in _thresholds(screener).items()}
 
 
 def summarise(
-    config: ScreenConfig, screening: Screening, judges: Judges, notes: Sequence[str]
+    config: ScreenConfig, screening: Screening, screener: Screener, notes: Sequence[str]
 ) -> dict[str, Any]:
-    """Everything that is known of the set as a whole, for screening.json."""
-    notes = [*notes, *doubts(config, judges)]
-    own = [verdict for verdict in screening.verdicts if verdict.candidate.attempt == 0]
-    kept = [screening.kept[row] for row in sorted(screening.kept)]
-    of_own = sum(verdict.candidate.attempt == 0 for verdict in kept)
+    """The summary of a screened set, for screening.json."""
+    notes = [*notes, *doubts(config, screener)]
+    own = [outcome for outcome in screening.outcomes if outcome.candidate.attempt == 0]
+    kept = [screening.accepted[row] for row in sorted(screening.accepted)]
+    of_own = sum(outcome.candidate.attempt == 0 for outcome in kept)
     planned = len(screening.rows)
     result: dict[str, Any] = {
         "images": {
-            "asked": planned,
-            "kept": len(kept),
-            "kept of the set's own": of_own,
-            "drawn again": len(screening.verdicts) - len(own),
-            "lacking": planned - len(kept),
+            "requested": planned,
+            "accepted": len(kept),
+            "accepted of the set's own": of_own,
+            "redrawn": len(screening.outcomes) - len(own),
+            "missing": planned - len(kept),
         },
-        "gates": {
-            name: _gate(name, limit, screening.verdicts, judges)
-            for name, limit in _thresholds(judges).items()
+        "filters": {
+            name: _filter_summary(name, limit, screening.outcomes, screener)
+            for name, limit in _thresholds(screener).items()
         },
-        "agreement": _agreement(config, judges.auditor, own, kept),
+        "agreement": _agreement(config, screener.agreement, own, kept),
         "shortfall": _shortfall(screening),
         "notes": notes,
     }
     result["about"] = [
-        f"{len(kept)} of {planned} images asked for, {of_own} of them the set's own and the others "
-        f"drawn again (at most {config.attempts} rounds, best of {config.best_of}); "
-        f"{planned - len(kept)} are lacking.",
+        f"{len(kept)} of {planned} requested images were accepted, {of_own} of them the "
+        f"set's own and the others redrawn (at most {config.attempts} rounds, best of "
+        f"{config.best_of}); "
+        f"{planned - len(kept)} are missing.",
         *(
-            f"{name}: dropped {gate['dropped of the set']} of the set's own images"
-            for name, gate in result["gates"].items()
+            f"{name}: rejected {filter_['failed of the set']} of the set's own images"
+            for name, filter_ in result["filters"].items()
         ),
         *_agreement_line(result["agreement"]),
         *(
-            f"lacking: {lack} of {n['asked']} images of {name}"
+            f"missing: {lack} of {n['requested']} images of {name}"
             for kind in ("findings", "views")
             for name, n in result["shortfall"][kind].items()
-            if (lack := n["asked"] - n["kept"])
+            if (lack := n["requested"] - n["accepted"])
         ),
         *notes,
     ]
@@ -77,88 +78,94 @@ def _agreement_line(agreement: dict[str, Any] | None) -> Iterator[str]:
     shares = {name: agreement[name][MEAN]["value"] for name in _COLUMNS if name in agreement}
     told = [f"{value:.3f} ({name})" for name, value in shares.items() if value is not None]
     if told:
-        yield f"{MEAN} as asked: {', '.join(told)}; judged by {agreement['judge']}"
+        yield f"{MEAN} as requested: {', '.join(told)}; measured by {agreement['classifier']}"
 
 
-def doubts(config: ScreenConfig, judges: Judges) -> Iterator[str]:
-    """What gates cannot vouch for, a line each."""
-    for name, limit in _thresholds(judges).items():
-        asked = getattr(config, name).false_alarms
-        if limit.guaranteed <= asked:
+def doubts(config: ScreenConfig, screener: Screener) -> Iterator[str]:
+    """Limits of the filters' power, a line each."""
+    for name, limit in _thresholds(screener).items():
+        requested = getattr(config, name).false_alarms
+        if limit.guaranteed <= requested:
             continue
         line = (
             f"{name}: {limit.patients} real patients can vouch for {limit.guaranteed:.2%} of false "
-            f"alarms, not for {asked:.2%}"
+            f"alarms, not for {requested:.2%}"
         )
         if limit.expected is not None:
             line += "; the limit lies beyond them, where their spread lets so few be expected"
         yield line
-    for gate in judges.gates:
-        power = gate.about().get("wrong labels found", {})
-        blind = [k for k, v in power.items() if v["films"] and v["share"] < _BLIND]
+    for filter_ in screener.filters:
+        power = filter_.about().get("wrong labels found", {})
+        blind = [k for k, v in power.items() if v["radiographs"] and v["share"] < _INEFFECTIVE]
         if blind:
             yield (
-                f"{gate.name}: hardly judges {', '.join(blind)}: of real films of which that is "
-                f"wrong fewer than {_BLIND:.0%} fail; more real films, or another proxy, may see it"
+                f"{filter_.name}: hardly detects {', '.join(blind)}: of real "
+                f"radiographs of which that is wrong fewer than {_INEFFECTIVE:.0%} fail; more real "
+                "radiographs, or another classifier, may detect it"
             )
-        planted = gate.about().get("planted copies found")
-        if planted and planted["share"] < _SEEING:
-            film = gate.about()["likeliest held-out film"]
+        planted = filter_.about().get("planted copies found")
+        if planted and planted["share"] < _SENSITIVE:
+            near = filter_.about()["most similar held-out radiograph"]
             yield (
-                f"{gate.name}: only {planted['share']:.0%} of {planted['copies']} planted copies "
-                f"are found, for the limit ({gate.limit.value:.3f}) is high: the held-out film "
-                f"{film['film']} has similarity {film['similarity']:.3f} to the training image "
-                f"{film['training image']}; if they are one film, leave it out of reference"
+                f"{filter_.name}: only {planted['share']:.0%} of {planted['copies']} planted "
+                f"copies are found, because the limit ({filter_.limit.value:.3f}) is high: the "
+                f"held-out radiograph {near['radiograph']} has similarity "
+                f"{near['similarity']:.3f} to the training image {near['training image']}; if "
+                "they are the same radiograph, exclude it from the reference"
             )
 
 
-def _thresholds(judges: Judges) -> dict[str, Threshold]:
-    found = {gate.name: gate.limit for gate in judges.gates}
-    if judges.duplicates is not None:
-        found["duplicates"] = judges.duplicates
-    return {name: found[name] for name in GATES if name in found}
+def _thresholds(screener: Screener) -> dict[str, Threshold]:
+    found = {filter_.name: filter_.limit for filter_ in screener.filters}
+    if screener.duplicates is not None:
+        found["duplicates"] = screener.duplicates
+    return {name: found[name] for name in FILTERS if name in found}
 
 
-def _gate(
-    name: str, limit: Threshold, verdicts: Sequence[Verdict], judges: Judges
+def _filter_summary(
+    name: str, limit: Threshold, outcomes: Sequence[Outcome], screener: Screener
 ) -> dict[str, Any]:
-    gate = next((gate for gate in judges.gates if gate.name == name), None)
-    own = [v for v in verdicts if v.candidate.attempt == 0]
-    drawn = [v for v in verdicts if v.candidate.attempt > 0]
-    faults = Counter(v.faults[name] for v in own if name in v.faults)
+    filter_ = next((filter_ for filter_ in screener.filters if filter_.name == name), None)
+    own = [v for v in outcomes if v.candidate.attempt == 0]
+    drawn = [v for v in outcomes if v.candidate.attempt > 0]
+    failures = Counter(v.failures[name] for v in own if name in v.failures)
     return {
-        "definition": gate.definition if gate else duplicates.DEFINITION,
+        "definition": filter_.definition if filter_ else duplicates.DEFINITION,
         "limit": limit.value,
         "false alarms at most": limit.guaranteed,
         "false alarms expected": limit.expected,
         "real patients": limit.patients,
-        "judged of the set": sum(name in v.scores for v in own),
-        "dropped of the set": sum(faults.values()),
-        "judged of those drawn again": sum(name in v.scores for v in drawn),
-        "dropped of those drawn again": sum(name in v.faults for v in drawn),
-        "faults of the set": dict(faults.most_common()),
-        **(gate.about() if gate else {}),
+        "scored of the set": sum(name in v.scores for v in own),
+        "failed of the set": sum(failures.values()),
+        "scored of those redrawn": sum(name in v.scores for v in drawn),
+        "failed of those redrawn": sum(name in v.failures for v in drawn),
+        "failure reasons of the set": dict(failures.most_common()),
+        **(filter_.about() if filter_ else {}),
     }
 
 
 def _agreement(
     config: ScreenConfig,
-    auditor: Auditor | None,
-    own: Sequence[Verdict],
-    kept: Sequence[Verdict],
+    agreement: LabelAgreement | None,
+    own: Sequence[Outcome],
+    kept: Sequence[Outcome],
 ) -> dict[str, Any] | None:
-    """Before, after, and of held-out real films, which are the ceiling."""
-    if auditor is None:
+    """Before, after, and of held-out real radiographs, which are the ceiling."""
+    if agreement is None:
         return None
-    judge = "another network, which learnt from other patients than the proxy"
-    if config.proxy.audit_share is None:
-        judge = "the proxy itself, which chose the images: the share after screening flatters"
-    result: dict[str, Any] = {"judge": judge, "definition": DEFINITION}
-    for name, verdicts in (("before", own), ("after", kept)):
-        if verdicts:
-            calls = np.stack([verdict.calls for verdict in verdicts])
-            result[name] = _plain(auditor.measure(calls[:, :-1], calls[:, -1]))
-    result["held-out real films"] = _plain(auditor.measure(*auditor.real))
+    measured_by = (
+        "an independent classifier, trained on other patients than the reference classifier"
+    )
+    if config.reference_classifier.independent_share is None:
+        measured_by = (
+            "the reference classifier itself, which overestimates agreement after screening"
+        )
+    result: dict[str, Any] = {"classifier": measured_by, "definition": DEFINITION}
+    for name, outcomes in (("before", own), ("after", kept)):
+        if outcomes:
+            calls = np.stack([outcome.calls for outcome in outcomes])
+            result[name] = _plain(agreement.measure(calls[:, :-1], calls[:, -1]))
+    result["held-out real"] = _plain(agreement.measure(*agreement.real))
     return result
 
 
@@ -169,28 +176,29 @@ def _plain(value: Any) -> Any:
 
 
 def _shortfall(screening: Screening) -> dict[str, Any]:
-    """What was asked for and is kept, by what prompts ask."""
-    asked: dict[str, Counter[str]] = {"findings": Counter(), "views": Counter()}
+    """Requested and accepted images, by finding and view."""
+    requested: dict[str, Counter[str]] = {"findings": Counter(), "views": Counter()}
     kept: dict[str, Counter[str]] = {"findings": Counter(), "views": Counter()}
     prompts: Counter[str] = Counter()
-    lacking: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
     for row, radiograph in enumerate(screening.rows.without_images()):
         present = {f.name for f in radiograph.findings if f.state == "present"}
-        is_kept = row in screening.kept
+        is_kept = row in screening.accepted
         for kind, names in (("findings", present), ("views", {radiograph.view or "none"})):
-            asked[kind].update(names)
+            requested[kind].update(names)
             kept[kind].update(names if is_kept else ())
         prompts[radiograph.patient_id] += 1
-        lacking[radiograph.patient_id] += not is_kept
+        missing[radiograph.patient_id] += not is_kept
     return {
         "prompts": len(prompts),
-        "prompts that lack images": sum(n > 0 for n in lacking.values()),
-        "prompts without any": sum(lacking[name] == n for name, n in prompts.items()),
+        "prompts missing images": sum(n > 0 for n in missing.values()),
+        "prompts without images": sum(missing[name] == n for name, n in prompts.items()),
         **{
             kind: {
-                name: {"asked": n, "kept": kept[kind][name]} for name, n in sorted(counts.items())
+                name: {"requested": n, "accepted": kept[kind][name]}
+                for name, n in sorted(counts.items())
             }
-            for kind, counts in asked.items()
+            for kind, counts in requested.items()
         },
     }
 
@@ -200,53 +208,60 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
     images = summary["images"]
     lines = [f"# Screening of {config.dataset}", ""]
     lines += _table(["images", "number"], [[key, str(n)] for key, n in images.items()])
-    lines += ["", "## Gates", ""]
-    heads = ["gate", "dropped", "of", "false alarms at most", "drawn again: dropped", "of"]
+    lines += ["", "## Filters", ""]
+    heads = ["filter", "rejected", "of", "false alarms at most", "redrawn: rejected", "of"]
     lines += _table(
         heads,
         [
             [
                 name,
-                str(gate["dropped of the set"]),
-                str(gate["judged of the set"]),
-                _rate(gate),
-                str(gate["dropped of those drawn again"]),
-                str(gate["judged of those drawn again"]),
+                str(filter_["failed of the set"]),
+                str(filter_["scored of the set"]),
+                _rate(filter_),
+                str(filter_["failed of those redrawn"]),
+                str(filter_["scored of those redrawn"]),
             ]
-            for name, gate in summary["gates"].items()
+            for name, filter_ in summary["filters"].items()
         ],
     )
-    faults = [
-        [name, fault, str(n)]
-        for name, gate in summary["gates"].items()
-        for fault, n in gate["faults of the set"].items()
+    failures = [
+        [name, failure, str(n)]
+        for name, filter_ in summary["filters"].items()
+        for failure, n in filter_["failure reasons of the set"].items()
     ]
-    if faults:
-        lines += ["", "## What was wrong", ""]
-        lines += _table(["gate", "fault", "images of the set"], _cut(faults))
-    power = summary["gates"].get("labels", {}).get("wrong labels found")
+    if failures:
+        lines += ["", "## Failure reasons", ""]
+        lines += _table(["filter", "failure reason", "images of the set"], _cut(failures))
+    power = summary["filters"].get("labels", {}).get("wrong labels found")
     if power:
-        lines += ["", "## What the labels gate can see", ""]
-        lines += ["Of held-out real films with the other label, so many fail each check alone.", ""]
-        found = [[k, f"{v['share']:.2f}", str(v["films"])] for k, v in power.items() if v["films"]]
-        lines += _table(["check", "share found", "films"], found)
-    planted = summary["gates"].get("copies", {}).get("planted copies found")
+        lines += ["", "## Power of the labels filter", ""]
+        lines += [
+            "Share of held-out real radiographs with the other label that fail each check alone.",
+            "",
+        ]
+        found = [
+            [k, f"{v['share']:.2f}", str(v["radiographs"])]
+            for k, v in power.items()
+            if v["radiographs"]
+        ]
+        lines += _table(["check", "share found", "radiographs"], found)
+    planted = summary["filters"].get("copies", {}).get("planted copies found")
     if planted:
-        lines += ["", "## What the copies gate can see", ""]
+        lines += ["", "## Power of the copies filter", ""]
         lines += [
             f"Of {planted['copies']} copies made of training images (moved, of other contrast and "
             f"brightness, with noise) it finds {planted['share']:.1%}; the least similarity is "
             f"{planted['least similarity']:.3f}, the limit "
-            f"{summary['gates']['copies']['limit']:.3f}."
+            f"{summary['filters']['copies']['limit']:.3f}."
         ]
     agreement = summary["agreement"]
     if agreement:
-        lines += ["", "## Label agreement", "", f"Judged by {agreement['judge']}.", ""]
+        lines += ["", "## Label agreement", "", f"Measured by {agreement['classifier']}.", ""]
         columns = [n for n in _COLUMNS if n in agreement]
         shares = [key for key in agreement[columns[0]] if key != "by finding"]
         rows = [[key, *(_share(agreement[c][key]) for c in columns)] for key in shares]
         for name in agreement[columns[0]]["by finding"]:
-            for state in ("present, seen", "absent, not seen"):
+            for state in ("present", "absent"):
                 cells = [_share(agreement[c]["by finding"][name][state]) for c in columns]
                 rows.append([f"{name}: {state}", *cells])
         lines += _table(["", *columns], rows)
@@ -258,27 +273,27 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
 
 def _shortfall_lines(summary: dict[str, Any]) -> list[str]:
     told = summary["shortfall"]
-    if not summary["images"]["lacking"]:
+    if not summary["images"]["missing"]:
         return ["None: every row of the plan has an image."]
     rows = [
-        [name, str(n["asked"]), str(n["kept"]), str(n["asked"] - n["kept"])]
+        [name, str(n["requested"]), str(n["accepted"]), str(n["requested"] - n["accepted"])]
         for kind in ("findings", "views")
         for name, n in told[kind].items()
-        if n["kept"] < n["asked"]
+        if n["accepted"] < n["requested"]
     ]
     return [
-        f"{told['prompts that lack images']} of {told['prompts']} prompts lack images, "
-        f"{told['prompts without any']} have none (shortfall.csv).",
+        f"{told['prompts missing images']} of {told['prompts']} prompts are missing images, "
+        f"{told['prompts without images']} have none (shortfall.csv).",
         "",
-        *_table(["asked", "images", "kept", "lacking"], rows),
+        *_table(["requested", "images", "accepted", "missing"], rows),
     ]
 
 
-def _rate(gate: dict[str, Any]) -> str:
+def _rate(filter_: dict[str, Any]) -> str:
     """The rate of false alarms that is guaranteed, and the one that is expected if that is less."""
-    expected = gate["false alarms expected"]
+    expected = filter_["false alarms expected"]
     more = "" if expected is None else f" ({expected:.2%} expected)"
-    return f"{gate['false alarms at most']:.2%}{more}"
+    return f"{filter_['false alarms at most']:.2%}{more}"
 
 
 def _share(estimate: dict[str, Any]) -> str:

@@ -114,8 +114,12 @@ STEPS: dict[str, Step] = {
     "sample/screen_roentgen": Step(
         ("sample/roentgen",),
         {
-            **{f"proxy.{name}": value for name, value in _CLASSIFIER.items() if "class" in name},
-            "proxy.min_cases": 2,
+            **{
+                f"reference_classifier.{name}": value
+                for name, value in _CLASSIFIER.items()
+                if "class" in name
+            },
+            "reference_classifier.min_cases": 2,
             "outliers.extractor": "roentgen",
             "outliers.weights": "null",
             "attempts": 1,

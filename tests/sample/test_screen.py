@@ -1,4 +1,4 @@
-"""Screening drawn sets: what is kept is judged by how images were drawn, not by the proxy."""
+"""Screening drawn sets: accepted images are checked by how they were drawn."""
 
 import csv
 import json
@@ -39,16 +39,16 @@ from sample.screening.config import (
     DemographicsConfig,
     DuplicatesConfig,
     LabelsConfig,
-    ProxyConfig,
+    LateralityConfig,
+    ReferenceClassifierConfig,
     ReferenceConfig,
     ScreenConfig,
-    SidesConfig,
 )
 from sample.screening.rounds import Screening
 
 SIZE = 32
 COUNT = 160
-WRONG = 0.4  # of images that are drawn whatever was asked for
+WRONG = 0.4  # of images that are drawn regardless of the request
 FINDINGS = ("Pleural Effusion", "Pneumothorax")
 
 
@@ -74,10 +74,10 @@ def truth_of(radiograph: Radiograph) -> tuple[bool, bool]:
     """What an image shows: it follows from its seed."""
     assert radiograph.synthesis is not None
     generator = numpy_generator(radiograph.synthesis.seed)
-    asked = asked_of(radiograph)
+    requested = asked_of(radiograph)
     wrong = generator.random() < WRONG
     other = generator.random(2) < 0.5
-    return (bool(other[0]), bool(other[1])) if wrong else asked
+    return (bool(other[0]), bool(other[1])) if wrong else requested
 
 
 def as_planned(radiograph: Radiograph) -> PlannedImage:
@@ -140,7 +140,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch) -> type[DrawingGenerator]:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
-    """Real films and a synthetic set of which four of ten are drawn whatever was asked for."""
+    """Real films and a synthetic set of which four of ten are drawn regardless of the request."""
     folder = tmp_path_factory.mktemp("screen")
     write_real(folder / "real")
     write_synthetic(folder / "made", model)
@@ -165,15 +165,15 @@ def write_real(folder: Path, **told: Any) -> None:
                 )
 
 
-def planned_image(name: str, asked: tuple[bool, bool], seed: int, **told: Any) -> PlannedImage:
+def planned_image(name: str, requested: tuple[bool, bool], seed: int, **told: Any) -> PlannedImage:
     findings = tuple(
         Finding(name=finding, state="present" if yes else "absent")  # type: ignore[arg-type]
-        for finding, yes in zip(FINDINGS, asked, strict=True)
+        for finding, yes in zip(FINDINGS, requested, strict=True)
     )
     values: dict[str, Any] = {
         "id": name,
         "patient_id": f"of-{name}",
-        "prompt": f"a film with {asked}",
+        "prompt": f"a film with {requested}",
         "negative_prompt": None,
         "seed": seed,
         "guidance_scale": 4.0,
@@ -192,10 +192,10 @@ def planned_image(name: str, asked: tuple[bool, bool], seed: int, **told: Any) -
 
 def planned_set() -> list[PlannedImage]:
     draws = numpy_generator(7, "asked")
-    asked = draws.random((COUNT, 2)) < 0.5
+    requested = draws.random((COUNT, 2)) < 0.5
     return [
         planned_image(f"made-{i:03d}", (bool(a), bool(b)), derive_seed(7, i))
-        for i, (a, b) in enumerate(asked)
+        for i, (a, b) in enumerate(requested)
     ]
 
 
@@ -230,7 +230,7 @@ def config(place: Path, tmp_path: Path) -> ScreenConfig:
         reference=ReferenceConfig(folder=place / "real"),
         output=tmp_path / "screened",
         caches=place / "caches",
-        proxy=ProxyConfig(
+        reference_classifier=ReferenceClassifierConfig(
             classifier=ClassifierConfig(steps=120, batch_size=16, widths=(8, 16, 32))
         ),
         view=None,
@@ -265,12 +265,12 @@ def test_screening_raises_true_label_agreement_and_the_plan_is_met(
     assert after[0] / after[1] > 0.9
     # As many as were asked for, of the same prompts; those that are lacking are said.
     summary = json.loads((config.output / "screening.json").read_text())
-    assert summary["images"]["asked"] == COUNT
-    assert summary["images"]["kept"] == after[1] == COUNT - summary["images"]["lacking"]
+    assert summary["images"]["requested"] == COUNT
+    assert summary["images"]["accepted"] == after[1] == COUNT - summary["images"]["missing"]
     assert after[1] > 0.97 * COUNT
     # What was told before and after is the truth within its interval.
     for name, (right, n) in (("before", before), ("after", after)):
-        told_share = summary["agreement"][name]["images with every finding as asked"]
+        told_share = summary["agreement"][name]["images with all findings as requested"]
         assert told_share["low"] - 0.06 < right / n < told_share["high"] + 0.06
     assert "## Label agreement" in told
 
@@ -279,10 +279,10 @@ def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -
     screen(replace(config, attempts=2))
     kept, dropped = records(config.output), excluded(config.output)
     table = pq.read_table(config.output / "screening.parquet").to_pylist()
-    assert {row["id"] for row in table if row["kept"]} == {record.id for record in kept}
-    assert {row["id"] for row in table if not row["kept"]} == set(dropped)
+    assert {row["id"] for row in table if row["accepted"]} == {record.id for record in kept}
+    assert {row["id"] for row in table if not row["accepted"]} == set(dropped)
     for row in table:
-        assert row["kept"] == row["labels_passed"] == (row["reason"] == "")
+        assert row["accepted"] == row["labels_passed"] == (row["reason"] == "")
         assert row["labels_passed"] == (row["labels_score"] <= row["labels_threshold"])
         assert row["attempt"] == int([*row["id"].split("-retry"), "0"][1])
         assert row["planned"] == row["id"].split("-retry")[0]
@@ -299,7 +299,7 @@ def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -
             assert record.synthesis is not None
             assert record.synthesis.seed == derive_seed(0, "retry", planned, int(attempt))
     with (config.output / "shortfall.csv").open(encoding="utf-8") as file:
-        lacking = {row["patient_id"]: int(row["lacking"]) for row in csv.DictReader(file)}
+        lacking = {row["patient_id"]: int(row["missing"]) for row in csv.DictReader(file)}
     missing = {f"of-made-{i:03d}" for i in range(COUNT)} - {record.patient_id for record in kept}
     assert lacking == dict.fromkeys(missing, 1)
     dataset = open_dataset(config.output)
@@ -309,10 +309,10 @@ def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -
     with Image.open(config.dropped / "labels.png") as sheet:
         assert sheet.width > 8 * 160
     card = (config.output / "README.md").read_text()
-    assert f"{len(kept)} of {COUNT} images asked for" in card
+    assert f"{len(kept)} of {COUNT} requested images were accepted" in card
     assert "(before), " in card  # label agreement
     some = {f.name for r in planned_set() if r.patient_id in missing for f in r.findings}
-    assert all("lacking: " in card and name in card for name in some)
+    assert all("missing: " in card and name in card for name in some)
     assert not [p for p in config.output.parent.iterdir() if p.name.startswith(".")]
 
 
@@ -407,12 +407,12 @@ def test_parts_of_a_run_that_judged_otherwise_are_drawn_again(
     drawing.dies_after = None
     # As on another machine, where one image more is dropped than before: parts shift.
     table = pq.read_table(whole.output / "screening.parquet").to_pylist()
-    kept = next(k for k, row in enumerate(table) if row["kept"])
+    kept = next(k for k, row in enumerate(table) if row["accepted"])
     monkeypatch.setattr(Screening, "open_rows", lambda self: sorted({kept, *judged(self)}))
     screen(replace(config, attempts=1))
     table = pq.read_table(config.output / "screening.parquet").to_pylist()
-    asked = {row["id"] for row in table if row["kept"]}
-    assert {record.id for record in records(config.output)} == asked
+    requested = {row["id"] for row in table if row["accepted"]}
+    assert {record.id for record in records(config.output)} == requested
 
 
 def test_best_of_several_is_more_as_asked(config: ScreenConfig, drawing: Any) -> None:
@@ -429,11 +429,11 @@ def test_best_of_several_is_more_as_asked(config: ScreenConfig, drawing: Any) ->
     for rows in by_row.values():
         passing = [row for row in rows if row["labels_passed"]]
         best = min((row["labels_score"] for row in passing), default=None)
-        assert [row["labels_score"] for row in rows if row["kept"]] == (
+        assert [row["labels_score"] for row in rows if row["accepted"]] == (
             [] if best is None else [best]
         )
-    lost = {row["reason"] for row in table if row["labels_passed"] and not row["kept"]}
-    assert lost == {"another image of the row is more as asked"}
+    lost = {row["reason"] for row in table if row["labels_passed"] and not row["accepted"]}
+    assert lost == {"another candidate scored higher"}
 
 
 def test_planted_copies_and_duplicates_are_dropped_and_drawn_again(
@@ -452,33 +452,36 @@ def test_planted_copies_and_duplicates_are_dropped_and_drawn_again(
             config,
             dataset=folder,
             copies=CopiesConfig(),
-            duplicates=DuplicatesConfig(films=60),
+            duplicates=DuplicatesConfig(patients=60),
             labels=None,
             attempts=1,
         )
     )
     reasons = excluded(config.output)
-    assert reasons[made[3].id] == "copies: copy of a training image"
+    assert reasons[made[3].id] == "copies: near-duplicate of a training image"
     assert reasons[made[twin].id] == "duplicates: duplicate within the set"
     assert made[4].id not in reasons
     kept = {record.id for record in records(config.output)}
     assert {f"{made[k].id}-retry1" for k in (3, twin)} <= kept | set(reasons)
-    for gate in ("copies", "duplicates"):
-        assert (config.dropped / f"{gate}.png").exists()
+    for filter_ in ("copies", "duplicates"):
+        assert (config.dropped / f"{filter_}.png").exists()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": LabelsConfig(findings=("Edema",))}, "tells whether Edema is present"),
-        ({"view": None, "labels": None}, "every gate is null"),
+        ({"labels": LabelsConfig(findings=("Edema",))}, "states whether Edema is present"),
+        ({"view": None, "labels": None}, "every filter is null"),
         ({"best_of": 2, "labels": None}, "best_of needs the score of labels"),
-        ({"sides": "on"}, "asks for a finding on one side"),
-        ({"demographics": "on"}, "tells a sex or an age"),
+        ({"laterality": "on"}, "requests a finding on one side"),
+        ({"demographics": "on"}, "states a sex or an age"),
         ({"held_out": "test"}, "has no split 'test'"),
         ({"held_out": "train"}, "is in both"),
         ({"model": "nowhere"}, "cannot be read"),
-        ({"proxy": {"min_cases": 90}}, "real films to learn from have Pleural Effusion"),
+        (
+            {"reference_classifier": {"min_cases": 90}},
+            "real radiographs to train on have Pleural Effusion",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -489,12 +492,14 @@ def test_what_cannot_be_done_is_said(
         if "held_out" in values:
             held_out = values.pop("held_out")
             values["reference"] = replace(config.reference, held_out_split=held_out)
-        if values.get("sides"):
-            values["sides"] = SidesConfig()
+        if values.get("laterality"):
+            values["laterality"] = LateralityConfig()
         if values.get("demographics"):
             values["demographics"] = DemographicsConfig()
-        if "proxy" in values:
-            values["proxy"] = replace(config.proxy, **values["proxy"])
+        if "reference_classifier" in values:
+            values["reference_classifier"] = replace(
+                config.reference_classifier, **values["reference_classifier"]
+            )
         return replace(config, **values)
 
     with pytest.raises(InputError, match=message) as error:
@@ -510,7 +515,7 @@ def test_sets_that_cannot_be_screened_are_refused(
         screen(replace(config, dataset=place / "real"))
     untold = [replace(r, findings=(), view=None) for r in records(place / "made")]
     write_synthetic(tmp_path / "texts", model, untold)
-    with pytest.raises(InputError, match="prompts from texts tell none"):
+    with pytest.raises(InputError, match="prompts from free text state none"):
         screen(replace(config, dataset=tmp_path / "texts"))
     write_real(tmp_path / "cropped", preparation={"size": SIZE, "fit": "crop"})
     cropped = replace(config.reference, folder=tmp_path / "cropped")

@@ -25,13 +25,13 @@ from sample.screening.config import (
     CopiesConfig,
     DuplicatesConfig,
     LabelsConfig,
-    ProxyConfig,
+    ReferenceClassifierConfig,
     ReferenceConfig,
     ScreenConfig,
 )
-from sample.screening.gates.copies import CopiesGate
-from sample.screening.gates.duplicates import duplicates, duplicates_limit
-from sample.screening.gates.gate import Shown
+from sample.screening.filters.checked_filter import PredictedImages
+from sample.screening.filters.copies import CopiesFilter
+from sample.screening.filters.duplicates import duplicates, duplicates_limit
 
 ROOT = Path(__file__).parents[3]
 FILMS = ROOT / "../shared/cxr/films"
@@ -66,25 +66,27 @@ def planted(images: Images, rows: np.ndarray) -> np.ndarray:
     return np.stack(copies)
 
 
-def judged(train: RadiographSplit, held_out: Shown, strangers: Shown) -> tuple[float, float]:
+def judged(
+    train: RadiographSplit, held_out: PredictedImages, strangers: PredictedImages
+) -> tuple[float, float]:
     """The share of planted copies that are found, and of strangers that are taken for copies."""
     images = pixels(train)
-    gate = CopiesGate(CopiesConfig(), images, train.ids(), held_out, 0)
+    filter_ = CopiesFilter(CopiesConfig(), images, train.ids(), held_out, 0)
     rows = numpy_generator(6, "rows").permutation(len(images))[:PLANTED]
     copied = planted(images, rows)
-    films = Shown([held_out.radiographs[0]] * len(copied), copied, None)
-    found, alarms = gate(films), gate(strangers)
-    assert found.like is not None
-    right = np.array([fault != "" for fault in found.fault]) & (found.like == rows)
+    films = PredictedImages([held_out.radiographs[0]] * len(copied), copied, None)
+    found, alarms = filter_(films), filter_(strangers)
+    assert found.similar_to is not None
+    right = np.array([failure != "" for failure in found.failure]) & (found.similar_to == rows)
     print(
-        f"limit {gate.limit}, lowest copy {found.score.min():.3f}, "
+        f"limit {filter_.limit}, lowest copy {found.score.min():.3f}, "
         f"highest stranger {alarms.score.max():.3f}"
     )
-    return float(np.mean(right)), float(np.mean([f != "" for f in alarms.fault]))
+    return float(np.mean(right)), float(np.mean([f != "" for f in alarms.failure]))
 
 
-def whole(split: RadiographSplit) -> Shown:
-    return Shown(list(split.without_images()), pixels(split), None)
+def whole(split: RadiographSplit) -> PredictedImages:
+    return PredictedImages(list(split.without_images()), pixels(split), None)
 
 
 def test_planted_copies_of_phantoms_are_found_at_few_false_alarms(phantoms: Path) -> None:
@@ -107,10 +109,10 @@ def test_planted_copies_of_real_films_are_found_at_few_false_alarms(tmp_path: Pa
     records = list(held_out.without_images())
     half = set(sorted({record.patient_id for record in records})[::2])
 
-    def of(inside: bool) -> Shown:
+    def of(inside: bool) -> PredictedImages:
         rows = [i for i, r in enumerate(records) if (r.patient_id in half) == inside]
         films = ImageSet.of(held_out).take(np.array(rows))
-        return Shown(films.radiographs, films.images, None)
+        return PredictedImages(films.radiographs, films.images, None)
 
     # 38 patients each: a limit at the likeliest of them would let 1 / 39 of strangers through.
     for inside in (True, False):
@@ -132,11 +134,11 @@ def test_duplicates_are_found_among_films_with_the_same_findings(phantoms: Path)
     ]
     assert len(normal) > 20  # one prompt: no finding, PA
     patients = [r.patient_id for r in train.without_images()]
-    limit = duplicates_limit(DuplicatesConfig(films=600), pixels(train), patients, 0)
+    limit = duplicates_limit(DuplicatesConfig(patients=600), pixels(train), patients, 0)
     images = pixels(others)[np.array(normal)]
     assert (duplicates(None, images, 4, limit.value).of < 0).all()
-    twins = planted(images, np.arange(len(images)))
-    found = duplicates(images, twins, 4, limit.value)
+    copied = planted(images, np.arange(len(images)))
+    found = duplicates(images, copied, 4, limit.value)
     assert (found.of == np.arange(len(images))).mean() > 0.95
 
 
@@ -169,7 +171,7 @@ def differing(records: Sequence[Radiograph], labels: np.ndarray, i: int) -> np.n
     return np.flatnonzero(same_view & ~same)
 
 
-def as_synthetic(record: Radiograph, asked: Radiograph) -> Radiograph:
+def as_synthetic(record: Radiograph, requested: Radiograph) -> Radiograph:
     made = Synthesis(
         prompt="",
         negative_prompt=None,
@@ -182,7 +184,7 @@ def as_synthetic(record: Radiograph, asked: Radiograph) -> Radiograph:
     return replace(
         record,
         split="train",
-        findings=asked.findings,
+        findings=requested.findings,
         report=None,
         source="synthetic",
         synthesis=made,
@@ -196,7 +198,7 @@ def test_screening_raises_label_agreement_on_phantoms(phantoms: Path, tmp_path: 
             dataset=tmp_path / "made",
             reference=ReferenceConfig(folder=phantoms),
             output=tmp_path / "screened",
-            proxy=ProxyConfig(
+            reference_classifier=ReferenceClassifierConfig(
                 classifier=ClassifierConfig(pretrained=str(EXTRACTOR), steps=300),
             ),
             labels=LabelsConfig(false_alarms=0.1),
@@ -220,7 +222,7 @@ def test_screening_raises_label_agreement_on_phantoms(phantoms: Path, tmp_path: 
     # The auditor, which did not choose, sees the gain too.
     summary = json.loads((tmp_path / "screened" / "screening.json").read_text())
     shares = [
-        summary["agreement"][name]["mean of the findings' shares"]["value"]
+        summary["agreement"][name]["mean share of findings"]["value"]
         for name in ("before", "after", "held-out real films")
     ]
     assert shares[0] + 0.03 < shares[1]

@@ -1,4 +1,4 @@
-"""Is it nearly the same as another image of the set? Of each group the first stays.
+"""Duplicates filter: near-duplicates within the set, of which the first is accepted.
 
 The limit is what two real patients of so many hardly reach: images of one prompt, which show the
 same findings in the same view, are no more alike than real patients' with the same findings.
@@ -17,13 +17,13 @@ from roentgen.metrics.features.nearest import Nearest
 from roentgen.randomness import numpy_generator
 from roentgen.vision.copy_finder import CopyFinder
 from sample.screening.config import DuplicatesConfig
-from sample.screening.gates.copies import similarity_limit
+from sample.screening.filters.copies import similarity_limit
 
-FAULT = "duplicate within the set"
+FAILURE = "duplicate within the set"
 DEFINITION = (
-    "The similarity to the likeliest other image of the set that passed all other gates, as for "
-    "copies; the limit is set on one film of each of the training patients, looked up among the "
-    "others'. Of each group the first image stays."
+    "The similarity to the most similar other image of the set that passed all other filters, as "
+    "for copies; the limit is set on one radiograph of each training patient, compared with the "
+    "others'. Of each group the first image is accepted."
 )
 
 
@@ -40,16 +40,16 @@ class Duplicates(NamedTuple):
 def duplicates_limit(
     config: DuplicatesConfig, train: Images, patients: Sequence[str], seed: int
 ) -> Threshold:
-    """What a real patient's film hardly reaches with the likeliest of other patients' films.
+    """The similarity that few radiographs reach with the most similar one of other patients.
 
-    One film of each patient: a patient's own further films are no duplicates. Raises InputError for
+    One of each patient, whose further radiographs are no duplicates. Raises InputError for
     too few patients.
     """
     _, first = np.unique(np.asarray(patients), return_index=True)
-    lot = numpy_generator(seed, "duplicates").permutation(first)[: config.films]
-    films = ImageRows(train, np.sort(lot))
-    found = CopyFinder(films, shift=config.shift).nearest(films, others=True)
-    patients_too = [str(k) for k in range(len(films))]
+    sample = numpy_generator(seed, "duplicates").permutation(first)[: config.patients]
+    images = ImageRows(train, np.sort(sample))
+    found = CopyFinder(images, shift=config.shift).nearest(images, others=True)
+    patients_too = [str(k) for k in range(len(images))]
     return similarity_limit("duplicates", found.similarity, patients_too, config.false_alarms)
 
 
@@ -65,7 +65,9 @@ def duplicates(kept: Images | None, images: Images, shift: int, limit: float) ->
         similarity = found.similarity.copy()
         of = np.where(found.similarity > limit, found.row, -1)
     staying = np.flatnonzero(of < 0)
-    while len(staying) > 1:  # an image is compared with its likeliest, which may itself not stay
+    while (
+        len(staying) > 1
+    ):  # an image is compared with its most similar, which may itself be dropped
         left = ImageRows(images, staying)
         found = CopyFinder(left, shift=shift).nearest(left, others=True)
         similarity[staying] = np.fmax(similarity[staying], found.similarity)

@@ -1,4 +1,4 @@
-"""Is a finding on the side that was asked for? A network sees each half of a film by itself."""
+"""Laterality filter: whether findings are on the requested side, by a network of image halves."""
 
 from collections.abc import Sequence
 
@@ -18,21 +18,27 @@ from roentgen.vision.image_halves import (
     predict_by_side,
     single_side,
 )
-from sample.screening.config import SidesConfig
-from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate, log_odds
+from sample.screening.config import LateralityConfig
+from sample.screening.filters.checked_filter import (
+    Check,
+    CheckedFilter,
+    PredictedImages,
+    checked_filter,
+    log_odds,
+)
 
 DEFINITION = (
-    "For each finding that was asked for on one side of a frontal film, by how much its log odds "
-    "in that half lie above those in the other half, against held-out real films with it on that "
-    "side, in standard deviations of these; the score is that of the worst finding. "
-    "Where they are higher in that half it never fails."
+    "For each finding requested on one side of a frontal view, by how much its log odds in that "
+    "half exceed those in the other half, against held-out real radiographs with it on that side, "
+    "in standard deviations; the score is that of the worst finding. Where they are higher in that "
+    "half it never fails."
 )
 
 
-def asked_sides(
+def requested_sides(
     radiographs: Sequence[Radiograph], findings: Sequence[FindingName]
 ) -> NDArray[np.int64]:
-    """(N, findings): 0 where it is asked for on the left alone, 1 on the right alone, else -1."""
+    """(N, findings): 0 where it is requested on the left alone, 1 on the right alone, else -1."""
     sides = np.full((len(radiographs), len(findings)), -1, np.int64)
     rows = frontal_rows(radiographs)
     frontal = [radiographs[row] for row in rows]
@@ -40,32 +46,32 @@ def asked_sides(
     return sides
 
 
-def sided_findings(
-    radiographs: Sequence[Radiograph], told: Sequence[FindingName] | None
+def lateralized_findings(
+    radiographs: Sequence[Radiograph], chosen: Sequence[FindingName] | None
 ) -> list[FindingName]:
-    """Of those told, or of all, the findings that some prompt asks for on one side."""
-    names = told or FINDING_NAMES
-    sides = asked_sides(radiographs, names)
+    """The chosen findings (or all) that some prompt requests on one side."""
+    names = chosen or FINDING_NAMES
+    sides = requested_sides(radiographs, names)
     return [name for j, name in enumerate(names) if (sides[:, j] >= 0).any()]
 
 
-def sides_gate(
-    config: SidesConfig,
+def laterality_filter(
+    config: LateralityConfig,
     findings: Sequence[FindingName],
     network: Classifier,
-    asked: NDArray[np.int64],
-    held_out: Shown,
+    requested: NDArray[np.int64],
+    held_out: PredictedImages,
     *,
     not_mentioned: NotMentioned,
     min_cases: int,
-) -> CheckedGate:
-    """The gate for sets that ask for `asked`, `asked_sides`; the network knows these findings.
+) -> CheckedFilter:
+    """The filter of sets that request these `requested_sides`; the network knows the findings.
 
-    Raises InputError for a side that too few held-out films have.
+    Raises InputError for a side that too few held-out radiographs have.
     """
-    kinds = [(j, k) for j in range(len(findings)) for k in (0, 1) if (asked[:, j] == k).any()]
+    kinds = [(j, k) for j in range(len(findings)) for k in (0, 1) if (requested[:, j] == k).any()]
 
-    def values(shown: Shown, sides: NDArray[np.int64]) -> Floats:
+    def values(shown: PredictedImages, sides: NDArray[np.int64]) -> Floats:
         result = np.full((len(sides), len(kinds)), np.nan)
         rows = np.flatnonzero((sides >= 0).any(axis=1))
         if not len(rows):
@@ -76,21 +82,21 @@ def sides_gate(
             result[rows, column] = np.where(sides[rows, j] == k, other, np.nan)
         return result
 
-    def measure(shown: Shown) -> Floats:
-        return values(shown, asked_sides(shown.radiographs, findings))
+    def measure(shown: PredictedImages) -> Floats:
+        return values(shown, requested_sides(shown.radiographs, findings))
 
     true = np.full((len(held_out.radiographs), len(findings)), -1, np.int64)
     frontal = frontal_rows(held_out.radiographs)
-    films = [held_out.radiographs[row] for row in frontal]
-    true[frontal] = single_side(labels_by_side(films, findings, not_mentioned))
-    return checked_gate(
-        "sides",
+    records = [held_out.radiographs[row] for row in frontal]
+    true[frontal] = single_side(labels_by_side(records, findings, not_mentioned))
+    return checked_filter(
+        "laterality",
         DEFINITION,
         [
             Check(
-                fault=f"{findings[j]} asked on the {SIDES[k]}, not seen there",
+                failure=f"{findings[j]} requested on the {SIDES[k]}, not found there",
                 unit="log odds",
-                told=lambda value: -value,
+                to_unit=lambda value: -value,
                 neutral=0.0,
             )
             for j, k in kinds

@@ -1,4 +1,4 @@
-"""Is there no real film like it? The distance of its features to the k-th nearest real film.
+"""Outliers filter: the distance of features to the k-th nearest real radiograph.
 
 Deep nearest neighbours, Sun et al. 2022: features of length 1.
 """
@@ -10,27 +10,37 @@ from roentgen.dataset.image_set import Images
 from roentgen.metrics.estimates import Floats
 from roentgen.vision.features.network import Extractor
 from sample.screening.config import OutliersConfig
-from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
+from sample.screening.filters.checked_filter import (
+    Check,
+    CheckedFilter,
+    PredictedImages,
+    checked_filter,
+)
 
 _BATCH = 256
 
 
-def outliers_gate(
-    config: OutliersConfig, extractor: Extractor, train: Images, held_out: Shown, *, min_cases: int
-) -> CheckedGate:
-    """The gate that looks images up among `train`."""
+def outliers_filter(
+    config: OutliersConfig,
+    extractor: Extractor,
+    train: Images,
+    held_out: PredictedImages,
+    *,
+    min_cases: int,
+) -> CheckedFilter:
+    """The filter that compares images with `train`."""
     real = unit_features(extractor, train)
-    k = min(config.neighbour, len(real))
+    k = min(config.neighbor, len(real))
 
-    def measure(shown: Shown) -> Floats:
+    def measure(shown: PredictedImages) -> Floats:
         return kth_distance(unit_features(extractor, shown.images), real, k)[:, None]
 
-    return checked_gate(
+    return checked_filter(
         "outliers",
-        f"The distance to the {k}th nearest of {len(real)} real films, of features of length 1 "
-        f"({extractor.definition}), less the mean of that of held-out real films, in standard "
-        "deviations of these.",
-        [Check(fault="unlike any real film", unit="distance", told=float)],
+        f"The distance to the {k}th nearest of {len(real)} real radiographs, of features of length "
+        f"1 ({extractor.definition}), less the mean of held-out real radiographs, in standard "
+        "deviations.",
+        [Check(failure="unlike any real radiograph", unit="distance", to_unit=float)],
         measure,
         measure(held_out),
         held_out.patients,

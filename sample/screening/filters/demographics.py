@@ -21,7 +21,12 @@ from roentgen.vision.demographics import (
     males,
 )
 from sample.screening.config import DemographicsConfig
-from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
+from sample.screening.filters.checked_filter import (
+    Check,
+    CheckedFilter,
+    PredictedImages,
+    checked_filter,
+)
 
 DEFINITION = (
     f"Sex: the log odds of the other sex; age: the error in years; by {PROBES}, fitted to the "
@@ -31,37 +36,37 @@ DEFINITION = (
 )
 
 
-def demographics_gate(
+def demographics_filter(
     config: DemographicsConfig,
-    asked: Sequence[Radiograph],
-    learnt: Shown,
-    held_out: Shown,
+    requested: Sequence[Radiograph],
+    training: PredictedImages,
+    held_out: PredictedImages,
     *,
     min_cases: int,
-) -> CheckedGate:
+) -> CheckedFilter:
     """The filter of sets that request what these radiographs have of sex and age.
 
     Raises InputError where real radiographs are too few to learn it from.
     """
     attributes: tuple[Attribute, ...] = get_args(Attribute)
-    requested = [
+    pairs = [
         (attribute, group)
         for attribute, group in product(attributes, VIEW_GROUPS)
-        if known(asked, attribute, group).any()
+        if known(requested, attribute, group).any()
     ]
-    for attribute, group in requested:
-        if cases(learnt.radiographs, attribute, group) < min_cases:
-            count = int(known(learnt.radiographs, attribute, group).sum())
+    for attribute, group in pairs:
+        if cases(training.radiographs, attribute, group) < min_cases:
+            count = int(known(training.radiographs, attribute, group).sum())
             raise InputError(
                 f"demographics: too few {group} real radiographs have the {attribute} to learn it "
                 f"({count}; at least {min_cases} of each sex, or {2 * min_cases} ages): set "
                 "demographics: null, or give more radiographs"
             )
-    probes = fit_demographics(learnt.features, learnt.radiographs, min_cases)
+    probes = fit_demographics(training.features, training.radiographs, min_cases)
 
-    def measure(shown: Shown) -> Floats:
+    def measure(shown: PredictedImages) -> Floats:
         columns = []
-        for attribute, group in requested:
+        for attribute, group in pairs:
             values = probes.read(attribute, shown.features, shown.radiographs)
             if attribute == "sex":
                 wrong = np.where(males(shown.radiographs), -values, values)
@@ -70,17 +75,17 @@ def demographics_gate(
             columns.append(np.where(known(shown.radiographs, attribute, group), wrong, np.nan))
         return np.stack(columns, axis=1)
 
-    return checked_gate(
+    return checked_filter(
         "demographics",
         DEFINITION,
         [
             Check(
-                fault=f"{attribute} of a {group} view is another",
+                failure=f"{attribute} of a {group} view is another",
                 unit="log odds of the other" if attribute == "sex" else "years of error",
-                told=float,
+                to_unit=float,
                 neutral=0.0 if attribute == "sex" else -math.inf,
             )
-            for attribute, group in requested
+            for attribute, group in pairs
         ],
         measure,
         measure(held_out),

@@ -1,4 +1,4 @@
-"""Each gate against what is known of the images: planted faults are found, real ones pass."""
+"""Each filter on images of known quality: planted failures are found, real images pass."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,16 +22,21 @@ from sample.screening.config import (
     ScreenConfig,
     ViewConfig,
 )
-from sample.screening.gates.copies import CopiesGate
-from sample.screening.gates.demographics import demographics_gate
-from sample.screening.gates.duplicates import duplicates, duplicates_limit
-from sample.screening.gates.gate import Check, Shown, checked_gate, worst_check
-from sample.screening.gates.labels import asked_findings, labels_gate
-from sample.screening.gates.outliers import kth_distance
-from sample.screening.gates.quality import quality_gate
-from sample.screening.gates.view import view_gate
-from sample.screening.label_agreement import Auditor, share
-from sample.screening.rounds import Judges
+from sample.screening.filters.checked_filter import (
+    Check,
+    PredictedImages,
+    checked_filter,
+    worst_check,
+)
+from sample.screening.filters.copies import CopiesFilter
+from sample.screening.filters.demographics import demographics_filter
+from sample.screening.filters.duplicates import duplicates, duplicates_limit
+from sample.screening.filters.labels import labels_filter, requested_findings
+from sample.screening.filters.outliers import kth_distance
+from sample.screening.filters.quality import quality_filter
+from sample.screening.filters.view import view_filter
+from sample.screening.label_agreement import LabelAgreement, share
+from sample.screening.rounds import Screener
 from sample.screening.summary import doubts
 
 EFFUSION: FindingName = "Pleural Effusion"
@@ -56,8 +61,8 @@ def effusion(present: bool) -> Finding:
     return Finding(name="Pleural Effusion", state="present" if present else "absent")
 
 
-class Told(Shown):
-    """Images of which it is given what a network says."""
+class GivenPredictions(PredictedImages):
+    """Images with given predictions."""
 
     def __init__(
         self,
@@ -69,7 +74,7 @@ class Told(Shown):
         super().__init__(radiographs, np.zeros((len(radiographs), 8, 8), np.uint8), None)
         if views is None:
             views = np.tile([1.0, 0, 0], (len(radiographs), 1))
-        self.__dict__["said"] = Prediction(findings, views)
+        self.__dict__["predictions"] = Prediction(findings, views)
         self.__dict__["features"] = features
 
 
@@ -77,13 +82,13 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def labelled(count: int, seed: int, *, wrong: bool = False) -> Told:
+def labelled(count: int, seed: int, *, wrong: bool = False) -> GivenPredictions:
     """Films with and without effusion whose log odds are normal around 3 and -3."""
     draws = np.random.default_rng(seed)
     present = draws.random(count) < 0.5
     odds = np.where(present != wrong, 3.0, -3.0) + draws.standard_normal(count)
     films = [radiograph(i, effusion(bool(p))) for i, p in enumerate(present)]
-    return Told(films, sigmoid(odds)[:, None])
+    return GivenPredictions(films, sigmoid(odds)[:, None])
 
 
 def test_a_check_drops_as_many_real_patients_as_it_may_and_no_more() -> None:
@@ -92,8 +97,8 @@ def test_a_check_drops_as_many_real_patients_as_it_may_and_no_more() -> None:
     for _ in range(1000):  # three checks, of which each film has some
         values = draws.standard_normal((100, 3)) * [1, 10, 0.1] + [0, 5, -2]
         values[draws.random((100, 3)) < 0.2] = np.nan
-        checks = [Check(fault=str(k), unit="", told=float) for k in range(3)]
-        gate = checked_gate(
+        checks = [Check(failure=str(k), unit="", to_unit=float) for k in range(3)]
+        filter_ = checked_filter(
             "labels",
             "",
             checks,
@@ -103,7 +108,7 @@ def test_a_check_drops_as_many_real_patients_as_it_may_and_no_more() -> None:
             false_alarms=0.1,
             min_cases=2,
         )
-        alarms.append(gate(Told([radiograph(0)], np.zeros((1, 1)))).fault[0] != "")
+        alarms.append(filter_(GivenPredictions([radiograph(0)], np.zeros((1, 1)))).failure[0] != "")
     # Some films have no check, so that fewer than 99 count; four standard deviations of 1,000.
     assert np.mean(alarms) == pytest.approx(0.1, abs=4 * (0.1 * 0.9 / 1000) ** 0.5)
 
@@ -117,48 +122,50 @@ def test_the_worst_check_counts_and_none_is_none() -> None:
 
 def test_wrong_labels_are_dropped_and_right_ones_pass() -> None:
     held_out = labelled(400, 0)
-    asked = np.array([[1.0], [0.0]], np.float32)
-    gate = labels_gate(
+    requested = np.array([[1.0], [0.0]], np.float32)
+    filter_ = labels_filter(
         LabelsConfig(false_alarms=0.05),
         (EFFUSION,),
         (EFFUSION,),
-        asked,
+        requested,
         held_out,
         not_mentioned="ignore",
         min_cases=10,
     )
-    right, wrong = gate(labelled(2000, 1)), gate(labelled(2000, 2, wrong=True))
-    dropped = np.mean([fault != "" for fault in right.fault])
+    right, wrong = filter_(labelled(2000, 1)), filter_(labelled(2000, 2, wrong=True))
+    dropped = np.mean([failure != "" for failure in right.failure])
     # What lies on the right side of even odds passes: the rest is 3 deviations away. 2,000 films.
     assert dropped == pytest.approx(0.00135, abs=4 * (0.00135 / 2000) ** 0.5)
-    assert np.mean([fault != "" for fault in wrong.fault]) > 0.99  # 6 deviations away
-    assert set(wrong.fault) - {""} == {
-        "Pleural Effusion asked present, not seen",
-        "Pleural Effusion asked absent, seen",
+    assert np.mean([failure != "" for failure in wrong.failure]) > 0.99  # 6 deviations away
+    assert set(wrong.failure) - {""} == {
+        "Pleural Effusion requested present, not found",
+        "Pleural Effusion requested absent, found",
     }
-    power = gate.about()["wrong labels found"]
+    power = filter_.about()["wrong labels found"]
     assert all(found["share"] > 0.99 for found in power.values())
-    untold = gate(Told([radiograph(0)], np.array([[0.5]])))
+    untold = filter_(GivenPredictions([radiograph(0)], np.array([[0.5]])))
     assert np.isnan(untold.score[0])
-    assert untold.fault == [""]
+    assert untold.failure == [""]
 
 
 def test_a_normal_film_is_asked_to_lack_the_other_findings() -> None:
     normal = radiograph(0, Finding(name="No Finding"))
-    assert asked_findings([normal, radiograph(1, effusion(True))], None) == (EFFUSION,)
-    assert asked_findings([normal], None) == ("No Finding",)
-    assert asked_findings([normal], ("Edema",)) == ("Edema",)
+    assert requested_findings([normal, radiograph(1, effusion(True))], None) == (EFFUSION,)
+    assert requested_findings([normal], None) == ("No Finding",)
+    assert requested_findings([normal], ("Edema",)) == ("Edema",)
 
 
 def test_too_few_held_out_films_of_a_kind_are_named() -> None:
     films = [radiograph(i, effusion(i < 3)) for i in range(40)]
-    with pytest.raises(InputError, match=r"'Pleural Effusion asked present, not seen' .* only 3"):
-        labels_gate(
+    with pytest.raises(
+        InputError, match=r"'Pleural Effusion requested present, not found' .* only 3"
+    ):
+        labels_filter(
             LabelsConfig(),
             (EFFUSION,),
             (EFFUSION,),
             np.array([[1.0]], np.float32),
-            Told(films, np.full((40, 1), 0.5)),
+            GivenPredictions(films, np.full((40, 1), 0.5)),
             not_mentioned="ignore",
             min_cases=10,
         )
@@ -167,19 +174,19 @@ def test_too_few_held_out_films_of_a_kind_are_named() -> None:
 def test_another_view_is_dropped() -> None:
     draws = np.random.default_rng(0)
 
-    def shown(count: int, wrong: bool) -> Told:
+    def shown(count: int, wrong: bool) -> GivenPredictions:
         views = draws.integers(0, 3, count)
         seen = (views + wrong) % 3
         odds = draws.standard_normal((count, 3)) + 6 * np.eye(3)[seen]
         said = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
         films = [radiograph(i, view=int(view)) for i, view in enumerate(views)]
-        return Told(films, np.zeros((count, 0)), said)
+        return GivenPredictions(films, np.zeros((count, 0)), said)
 
-    gate = view_gate(ViewConfig(), np.arange(3), shown(400, False), min_cases=10)
-    assert np.mean([f != "" for f in gate(shown(500, False)).fault]) < 0.05
-    assert np.mean([f != "" for f in gate(shown(500, True)).fault]) > 0.95
-    untold = gate(Told([radiograph(0, view=None)], np.zeros((1, 0))))
-    assert untold.fault == [""]
+    filter_ = view_filter(ViewConfig(), np.arange(3), shown(400, False), min_cases=10)
+    assert np.mean([f != "" for f in filter_(shown(500, False)).failure]) < 0.05
+    assert np.mean([f != "" for f in filter_(shown(500, True)).failure]) > 0.95
+    untold = filter_(GivenPredictions([radiograph(0, view=None)], np.zeros((1, 0))))
+    assert untold.failure == [""]
 
 
 def films(count: int, seed: int, side: int = 128) -> np.ndarray:
@@ -198,8 +205,8 @@ def films(count: int, seed: int, side: int = 128) -> np.ndarray:
     return np.stack(result).clip(0, 255).astype(np.uint8)
 
 
-def shown(images: np.ndarray) -> Shown:
-    return Shown([radiograph(i) for i in range(len(images))], images, None)
+def shown(images: np.ndarray) -> PredictedImages:
+    return PredictedImages([radiograph(i) for i in range(len(images))], images, None)
 
 
 def spoilt(image: np.ndarray, how: str) -> np.ndarray:
@@ -224,11 +231,11 @@ def spoilt(image: np.ndarray, how: str) -> np.ndarray:
     "how", ["blank or flat", "saturated", "smeared", "grainy", "too dark", "too bright"]
 )
 def test_spoilt_images_are_dropped(how: str) -> None:
-    gate = quality_gate(QualityConfig(), shown(films(150, 0)), min_cases=10)
+    filter_ = quality_filter(QualityConfig(), shown(films(150, 0)), min_cases=10)
     further = films(50, 1)
-    assert gate(shown(further)).fault == [""] * 50
-    judged = gate(shown(np.stack([spoilt(image, how) for image in further])))
-    assert all(fault != "" for fault in judged.fault)
+    assert filter_(shown(further)).failure == [""] * 50
+    judged = filter_(shown(np.stack([spoilt(image, how) for image in further])))
+    assert all(failure != "" for failure in judged.failure)
 
 
 def test_the_distance_to_the_kth_neighbour_is_that_of_the_whole_matrix() -> None:
@@ -254,33 +261,42 @@ def planted(image: np.ndarray, draws: np.random.Generator) -> np.ndarray:
 def test_copies_are_dropped_and_their_originals_named() -> None:
     train, draws = films(60, 0), np.random.default_rng(9)
     ids = [f"film-{i}" for i in range(60)]
-    gate = CopiesGate(CopiesConfig(), train, ids, shown(films(60, 1)), 0)
-    assert (gate.limit.guaranteed, gate.limit.expected) == (1 / 61, 0.005)  # 60 are too few
-    planted_by_it = gate.about()["planted copies found"]
+    filter_ = CopiesFilter(CopiesConfig(), train, ids, shown(films(60, 1)), 0)
+    assert (filter_.limit.guaranteed, filter_.limit.expected) == (1 / 61, 0.005)  # 60 are too few
+    planted_by_it = filter_.about()["planted copies found"]
     assert (planted_by_it["share"], planted_by_it["copies"]) == (1, 60)
     copied = np.stack([planted(train[i], draws) for i in range(0, 60, 3)])
-    judged = gate(shown(copied))
-    assert judged.like is not None
-    assert judged.like.tolist() == list(range(0, 60, 3))
+    judged = filter_(shown(copied))
+    assert judged.similar_to is not None
+    assert judged.similar_to.tolist() == list(range(0, 60, 3))
     assert all(f"to film-{3 * k}," in reason for k, reason in enumerate(judged.reason))
-    assert gate(shown(films(20, 2))).fault == [""] * 20
+    assert filter_(shown(films(20, 2))).failure == [""] * 20
 
 
 def test_what_copies_cannot_be_told_by_is_said() -> None:
     train = films(60, 0)
     ids = [f"film-{i}" for i in range(60)]
     with pytest.raises(InputError, match=r"copies: 9 patients are too few .* copies: null"):
-        CopiesGate(CopiesConfig(), train, ids, shown(films(9, 1)), 0)
+        CopiesFilter(CopiesConfig(), train, ids, shown(films(9, 1)), 0)
     # A training film among those held out: nothing is more alike than that.
-    blind = CopiesGate(CopiesConfig(), train, ids, shown(np.append(films(39, 1), train[7:8], 0)), 0)
+    blind = CopiesFilter(
+        CopiesConfig(), train, ids, shown(np.append(films(39, 1), train[7:8], 0)), 0
+    )
     told = ScreenConfig(
         dataset=Path("made"), reference=ReferenceConfig(folder=Path("real")), output=Path("out")
     )
-    judges = Judges(gates=[blind], proxy=None, duplicates=None, shift=0, auditor=None, audits=None)
-    few, sees = doubts(told, judges)
+    screener = Screener(
+        filters=[blind],
+        classifier=None,
+        duplicates=None,
+        shift=0,
+        agreement=None,
+        independent_classifier=None,
+    )
+    few, sees = doubts(told, screener)
     assert few.startswith("copies: 40 real patients can vouch for 2.44% of false alarms, not for")
     assert "copies: only 0% of 60 planted copies are found" in sees
-    assert "the held-out film r39 has similarity 1.000 to the training image film-7" in sees
+    assert "held-out radiograph r39 has similarity 1.000 to the training image film-7" in sees
 
 
 def test_of_each_group_of_duplicates_the_first_stays() -> None:
@@ -303,13 +319,13 @@ def test_a_patients_own_films_are_no_measure_of_duplicates() -> None:
     train = films(30, 0)
     twice = np.concatenate([train, train])
     patients = [str(i) for i in range(30)] * 2
-    config = DuplicatesConfig(films=20)
+    config = DuplicatesConfig(patients=20)
     assert duplicates_limit(config, twice, patients, 0).value < 0.9
     assert duplicates_limit(config, twice, patients, 0).patients == 20
 
 
 def test_another_sex_and_age_are_dropped() -> None:
-    def people(count: int, seed: int, other: bool) -> Told:
+    def people(count: int, seed: int, other: bool) -> GivenPredictions:
         draws = np.random.default_rng(seed)
         male, ages = draws.random(count) < 0.5, draws.uniform(20, 90, count)
         shown_male = male != other
@@ -320,29 +336,31 @@ def test_another_sex_and_age_are_dropped() -> None:
             radiograph(i, sex="M" if m else "F", age=float(a))
             for i, (m, a) in enumerate(zip(male, ages, strict=True))
         ]
-        return Told(films, np.zeros((count, 0)), features=features.T)
+        return GivenPredictions(films, np.zeros((count, 0)), features=features.T)
 
     learnt, held_out = people(300, 0, False), people(200, 1, False)
     config = DemographicsConfig()
-    gate = demographics_gate(config, held_out.radiographs, learnt, held_out, min_cases=10)
-    assert np.mean([f != "" for f in gate(people(500, 2, False)).fault]) < 0.12
-    assert np.mean([f != "" for f in gate(people(500, 3, True)).fault]) > 0.95
-    few = Told(learnt.radiographs[:12], np.zeros((12, 0)), features=learnt.features[:12])
+    filter_ = demographics_filter(config, held_out.radiographs, learnt, held_out, min_cases=10)
+    assert np.mean([f != "" for f in filter_(people(500, 2, False)).failure]) < 0.12
+    assert np.mean([f != "" for f in filter_(people(500, 3, True)).failure]) > 0.95
+    few = GivenPredictions(
+        learnt.radiographs[:12], np.zeros((12, 0)), features=learnt.features[:12]
+    )
     with pytest.raises(InputError, match="too few frontal real radiographs have the sex"):
-        demographics_gate(config, held_out.radiographs, few, held_out, min_cases=10)
+        demographics_filter(config, held_out.radiographs, few, held_out, min_cases=10)
 
 
 def test_agreement_counts_what_was_asked_for() -> None:
     held_out = labelled(400, 0)
-    auditor = Auditor((EFFUSION,), (EFFUSION,), held_out, "ignore", 10)
+    agreement = LabelAgreement((EFFUSION,), (EFFUSION,), held_out, "ignore", 10)
     films = [radiograph(i, effusion(i < 6)) for i in range(10)]
     films[9] = replace(films[9], findings=(), view=None)
     seen = np.array([0.99] * 5 + [0.01] + [0.01] * 2 + [0.99] * 2)[:, None]
-    calls, views = auditor(Told(films, seen))
-    found = auditor.measure(calls, views)
-    assert (found["findings asked present, seen"].value, 6) == (5 / 6, 6)
-    assert found["findings asked absent, not seen"].value == 2 / 3
-    assert found["images with every finding as asked"].n == 9
-    assert found["images with every finding as asked"].value == 7 / 9
-    assert (found["view as asked"].value, found["view as asked"].n) == (1, 9)
+    calls, views = agreement(GivenPredictions(films, seen))
+    found = agreement.measure(calls, views)
+    assert (found["requested present, predicted present"].value, 6) == (5 / 6, 6)
+    assert found["requested absent, predicted absent"].value == 2 / 3
+    assert found["images with all findings as requested"].n == 9
+    assert found["images with all findings as requested"].value == 7 / 9
+    assert (found["view accuracy"].value, found["view accuracy"].n) == (1, 9)
     assert share(np.full(3, -1)).value is None

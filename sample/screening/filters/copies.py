@@ -1,4 +1,4 @@
-"""Is it a copy of a training image? Shifts, contrast and noise are seen through."""
+"""Copies filter: near-duplicates of training images, whatever their shift, contrast and noise."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,32 +14,37 @@ from roentgen.metrics.estimates import Floats
 from roentgen.randomness import numpy_generator
 from roentgen.vision.copy_finder import SIDE, CopyFinder
 from sample.screening.config import CopiesConfig
-from sample.screening.gates.gate import Judged, Shown
+from sample.screening.filters.checked_filter import FilterScores, PredictedImages
 
-FAULT = "copy of a training image"
+FAILURE = "near-duplicate of a training image"
 _PLANTED = 200  # copies that are made to see how many are found
-_FEWEST = 10  # patients, of whom the spread of similarity can be told
+_FEWEST = 10  # patients that the spread of similarity can be estimated from
 
 
-class CopiesGate:
+class CopiesFilter:
     """Looks images up among training images."""
 
     name = "copies"
 
     def __init__(
-        self, config: CopiesConfig, train: Images, ids: Sequence[str], held_out: Shown, seed: int
+        self,
+        config: CopiesConfig,
+        train: Images,
+        ids: Sequence[str],
+        held_out: PredictedImages,
+        seed: int,
     ) -> None:
-        """`ids` are the training images'; the limit is set on held-out patients' films.
+        """`ids` are the training images'; the limit is set on held-out patients.
 
         Raises InputError for too few patients.
         """
         self._finder, self._ids = CopyFinder(train, shift=config.shift), ids
         found = self._finder.nearest(held_out.images)
-        likeliest = int(found.similarity.argmax())
-        self._likeliest = {
-            "film": held_out.radiographs[likeliest].id,
-            "training image": ids[found.row[likeliest]],
-            "similarity": float(found.similarity[likeliest]),
+        most_similar = int(found.similarity.argmax())
+        self._most_similar = {
+            "radiograph": held_out.radiographs[most_similar].id,
+            "training image": ids[found.row[most_similar]],
+            "similarity": float(found.similarity[most_similar]),
         }
         rows = numpy_generator(seed, "planted").permutation(len(train))[:_PLANTED]
         copied = plant(train[rows], config.shift, numpy_generator(seed, "plant"))
@@ -63,38 +68,42 @@ class CopiesGate:
             "128, without the smooth part and the grain of images; 1 for a copy."
         )
 
-    def __call__(self, shown: Shown) -> Judged:
+    def __call__(self, shown: PredictedImages) -> FilterScores:
         """Judge some images."""
         found = self._finder.nearest(shown.images)
-        fault, reason = [""] * len(found.row), [""] * len(found.row)
+        failure, reason = [""] * len(found.row), [""] * len(found.row)
         for row in np.flatnonzero(found.similarity > self.limit.value):
-            fault[row] = FAULT
+            failure[row] = FAILURE
             reason[row] = (
-                f"{FAULT}: similarity {found.similarity[row]:.3f} to {self._ids[found.row[row]]}, "
+                f"{FAILURE}: similarity {found.similarity[row]:.3f} to "
+                f"{self._ids[found.row[row]]}, "
                 f"limit {self.limit.value:.3f}"
             )
-        return Judged(found.similarity, fault, reason, found.row)
+        return FilterScores(found.similarity, failure, reason, found.row)
 
     def about(self) -> dict[str, Any]:
-        """How many planted copies are found, and which held-out film is the likeliest."""
-        return {"planted copies found": self._planted, "likeliest held-out film": self._likeliest}
+        """The planted copies that are found, and the most similar held-out radiograph."""
+        return {
+            "planted copies found": self._planted,
+            "most similar held-out radiograph": self._most_similar,
+        }
 
 
 def similarity_limit(
-    gate: str, similarity: Floats, patients: Sequence[str], false_alarms: float
+    filter_: str, similarity: Floats, patients: Sequence[str], false_alarms: float
 ) -> Threshold:
     """The limit that so many real patients exceed. Raises InputError for too few patients."""
     count = len(set(patients))
     if count < _FEWEST:
         raise InputError(
-            f"{gate}: {count} patients are too few to set a limit of similarity by (at least "
-            f"{_FEWEST}): take a larger split of reference, or set {gate}: null"
+            f"{filter_}: {count} patients are too few to set a limit of similarity by (at least "
+            f"{_FEWEST}): take a larger split of reference, or set {filter_}: null"
         )
     return calibrate_correlations(similarity, patients, false_alarms)
 
 
 def plant(images: NDArray[np.uint8], shift: int, draws: np.random.Generator) -> NDArray[np.uint8]:
-    """Copies (N, H, W) as the gate must find them.
+    """Copies (N, H, W) that the filter should find.
 
     Moved by up to `shift` pixels (at a side of 128) each way, contrast times 0.7 to 1.3, brightness
     up to 20 up or down, Gaussian noise of 2 to 8 gray levels.

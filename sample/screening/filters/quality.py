@@ -1,4 +1,4 @@
-"""Is the image blank, flat, saturated, smeared or grainy? Four numbers, beside real films'."""
+"""Quality filter: blank, flat, saturated, smeared or grainy images, by four statistics."""
 
 import math
 
@@ -7,37 +7,44 @@ from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats
 from sample.screening.config import QualityConfig
-from sample.screening.gates.gate import Check, CheckedGate, Shown, checked_gate
+from sample.screening.filters.checked_filter import (
+    Check,
+    CheckedFilter,
+    PredictedImages,
+    checked_filter,
+)
 
 DEFINITION = (
     "Contrast (5th to 95th percentile of pixels), saturation (share of pixels that are black or "
-    "white), roughness (mean difference of neighbouring pixels beside the contrast; both ways) "
+    "white), roughness (mean difference of neighboring pixels beside the contrast; both ways) "
     "and brightness (mean; both ways): how far their logarithms lie from those of held-out real "
-    "films, in standard deviations of these; the score is that of the worst. Limits are widened."
+    "radiographs, in standard deviations; the score is that of the worst. Limits are widened."
 )
 _BATCH = 256
-_FLAT = 0.5  # grey levels: less is no contrast, no difference
+_FLAT = 0.5  # gray levels: less is no contrast, no difference
 _FEW = 0.001  # share of pixels: less is no saturation
 
 
-def quality_gate(config: QualityConfig, held_out: Shown, *, min_cases: int) -> CheckedGate:
-    """The gate by what held-out real films are like, whatever is asked for."""
+def quality_filter(
+    config: QualityConfig, held_out: PredictedImages, *, min_cases: int
+) -> CheckedFilter:
+    """The filter, with limits set on held-out real radiographs."""
 
-    def measure(shown: Shown) -> Floats:
+    def measure(shown: PredictedImages) -> Floats:
         contrast, saturated, rough, bright = statistics(shown).T
         columns = [-contrast, saturated, -rough, rough, -bright, bright]
         return np.stack(columns, axis=1)
 
-    return checked_gate(
+    return checked_filter(
         "quality",
         DEFINITION,
         [
-            Check(fault="blank or flat", unit="contrast", told=lambda v: math.exp(-v)),
-            Check(fault="saturated", unit="share of black and white", told=math.exp),
-            Check(fault="smeared", unit="roughness", told=lambda v: math.exp(-v)),
-            Check(fault="grainy", unit="roughness", told=math.exp),
-            Check(fault="too dark", unit="mean", told=lambda v: math.exp(-v)),
-            Check(fault="too bright", unit="mean", told=math.exp),
+            Check(failure="blank or flat", unit="contrast", to_unit=lambda v: math.exp(-v)),
+            Check(failure="saturated", unit="share of black and white", to_unit=math.exp),
+            Check(failure="smeared", unit="roughness", to_unit=lambda v: math.exp(-v)),
+            Check(failure="grainy", unit="roughness", to_unit=math.exp),
+            Check(failure="too dark", unit="mean", to_unit=lambda v: math.exp(-v)),
+            Check(failure="too bright", unit="mean", to_unit=math.exp),
         ],
         measure,
         measure(held_out),
@@ -48,7 +55,7 @@ def quality_gate(config: QualityConfig, held_out: Shown, *, min_cases: int) -> C
     )
 
 
-def statistics(shown: Shown) -> Floats:
+def statistics(shown: PredictedImages) -> Floats:
     """(N, 4): logarithms of contrast, share saturated, roughness beside contrast, and mean."""
     images = shown.images
     parts = [_of(images[slice(first, first + _BATCH)]) for first in range(0, len(images), _BATCH)]

@@ -1,0 +1,181 @@
+"""Filter set-up: from the configuration to trained networks and filters with their limits."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.label_arrays import label_matrix, view_indices
+from roentgen.distributed import this_launch
+from roentgen.errors import InputError
+from roentgen.randomness import numpy_generator
+from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import Radiograph
+from roentgen.vision.features.extractor import load_extractor
+from sample.screening.config import ScreenConfig
+from sample.screening.filters.checked_filter import PredictedImages, ScreeningFilter
+from sample.screening.filters.copies import CopiesFilter
+from sample.screening.filters.demographics import demographics_filter
+from sample.screening.filters.duplicates import duplicates_limit
+from sample.screening.filters.labels import labels_filter, requested_findings
+from sample.screening.filters.laterality import (
+    laterality_filter,
+    lateralized_findings,
+    requested_sides,
+)
+from sample.screening.filters.outliers import outliers_filter
+from sample.screening.filters.quality import quality_filter
+from sample.screening.filters.view import view_filter
+from sample.screening.label_agreement import LabelAgreement
+from sample.screening.reference_classifiers import (
+    check_cases,
+    laterality_network,
+    reference_classifier,
+    split_by_patient,
+    trained,
+)
+from sample.screening.rounds import Screener
+
+
+def distinct_requests(rows: ImageSet) -> list[Radiograph]:
+    """One radiograph, without pixels, for each distinct request that filters tell apart."""
+    kinds: dict[tuple[Any, ...], Radiograph] = {}
+    for radiograph in rows.without_images():
+        has = radiograph.sex is not None, radiograph.age is not None
+        kinds.setdefault((radiograph.findings, radiograph.view, *has), radiograph)
+    return list(kinds.values())
+
+
+def make_screener(
+    config: ScreenConfig, rows: ImageSet, train: ImageSet, held_out: ImageSet
+) -> Screener:
+    """The filters, with networks trained or cached and limits set on held-out radiographs.
+
+    Raises InputError for what a filter cannot check.
+    """
+    requested = distinct_requests(rows)
+    training, independent_images = split_by_patient(config.reference_classifier, train, config.seed)
+    findings = requested_findings(requested, config.labels.findings) if config.labels else ()
+    check_requests(config, requested, findings)
+    for images in (training, independent_images):
+        if images is not None:
+            check_cases(config.reference_classifier, findings, images)
+    classifier = independent_classifier = agreement = limit = None
+    if config.labels or config.view or config.demographics:
+        caches, seed = config.caches_folder, config.seed
+        classifier = independent_classifier = reference_classifier(
+            config.reference_classifier, findings, training, caches, seed
+        )
+        if independent_images is not None:
+            independent_classifier = trained(
+                config.reference_classifier, findings, independent_images, caches, seed + 1
+            )
+        agreement = LabelAgreement(
+            findings,
+            independent_classifier.spec.findings,
+            PredictedImages(held_out.radiographs, held_out.images, independent_classifier),
+            config.reference_classifier.not_mentioned,
+            config.reference_classifier.min_cases,
+        )
+    if config.duplicates:
+        limit = duplicates_limit(config.duplicates, train.images, train.patients, config.seed)
+    shown = PredictedImages(held_out.radiographs, held_out.images, classifier)
+    print(f"screen: setting limits on {len(held_out.images)} held-out radiographs", flush=True)  # noqa: T201
+    return Screener(
+        filters=list(_filters(config, requested, findings, training, train, shown)),
+        classifier=classifier,
+        duplicates=limit,
+        shift=config.duplicates.shift if config.duplicates else 0,
+        agreement=agreement,
+        independent_classifier=independent_classifier,
+    )
+
+
+def _filters(
+    config: ScreenConfig,
+    requested: Sequence[Radiograph],
+    findings: Sequence[FindingName],
+    training: ImageSet,
+    train: ImageSet,
+    held_out: PredictedImages,
+) -> Iterator[ScreeningFilter]:
+    """The filters of single images, in the order of FILTERS."""
+    min_cases, not_mentioned = (
+        config.reference_classifier.min_cases,
+        config.reference_classifier.not_mentioned,
+    )
+    classifier = held_out.classifier
+    if config.labels:
+        assert classifier is not None
+        yield labels_filter(
+            config.labels,
+            findings,
+            classifier.spec.findings,
+            label_matrix(requested, findings),
+            held_out,
+            not_mentioned=not_mentioned,
+            min_cases=min_cases,
+        )
+    if config.laterality:
+        yield _laterality(config, requested, training, held_out)
+    if config.view:
+        yield view_filter(config.view, view_indices(requested), held_out, min_cases=min_cases)
+    if config.quality:
+        yield quality_filter(config.quality, held_out, min_cases=min_cases)
+    if config.outliers:
+        o = config.outliers
+        extractor = load_extractor(o.extractor, o.weights, this_launch().device())
+        sample = numpy_generator(config.seed, "outliers").permutation(len(train.images))[: o.images]
+        compared = train.take(np.sort(sample))
+        yield outliers_filter(o, extractor, compared.images, held_out, min_cases=min_cases)
+    if config.demographics:
+        predicted = PredictedImages(training.radiographs, training.images, classifier)
+        yield demographics_filter(
+            config.demographics, requested, predicted, held_out, min_cases=min_cases
+        )
+    if config.copies:
+        yield CopiesFilter(config.copies, train.images, train.ids, held_out, config.seed)
+
+
+def _laterality(
+    config: ScreenConfig,
+    requested: Sequence[Radiograph],
+    training: ImageSet,
+    held_out: PredictedImages,
+) -> ScreeningFilter:
+    """The laterality filter with its network."""
+    assert config.laterality is not None
+    findings = lateralized_findings(requested, config.laterality.findings)
+    caches = config.caches_folder
+    return laterality_filter(
+        config.laterality,
+        findings,
+        laterality_network(config.reference_classifier, findings, training, caches, config.seed),
+        requested_sides(requested, findings),
+        held_out,
+        not_mentioned=config.reference_classifier.not_mentioned,
+        min_cases=config.reference_classifier.min_cases,
+    )
+
+
+def check_requests(
+    config: ScreenConfig, requested: Sequence[Radiograph], findings: Sequence[FindingName]
+) -> None:
+    """Raise InputError for a filter without a request to check, before networks are trained."""
+    if config.labels and np.isnan(label_matrix(requested, findings)).all():
+        raise InputError(
+            f"labels: no prompt of the set states whether {', '.join(findings) or 'a finding'} is "
+            "present or absent (prompts from free text state none): set labels: null"
+        )
+    if config.view and all(radiograph.view is None for radiograph in requested):
+        raise InputError("view: no prompt of the set states a view: set view: null")
+    if config.laterality and not lateralized_findings(requested, config.laterality.findings):
+        raise InputError(
+            "laterality: no prompt of the set requests a finding on one side of a frontal view: "
+            "set laterality: null"
+        )
+    if config.demographics and all(r.sex is None and r.age is None for r in requested):
+        raise InputError(
+            "demographics: no prompt of the set states a sex or an age: set demographics: null"
+        )
