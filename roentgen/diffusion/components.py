@@ -26,6 +26,7 @@ class Components:
     projection: torch.nn.Linear | None = None  # of text encoder states, while it trains
     controlnet: "ControlNetModel | None" = None
     structures: tuple[str, ...] = ()  # the ControlNet's channels, in order
+    other_conditions: tuple[str, ...] = ()  # taken besides text and masks, by name
 
     @property
     def image_size(self) -> int:

@@ -22,7 +22,7 @@ def check_supported(conditions: Conditions, components: Components, images: int)
                         f"masks are {list(tensor.shape)}, the model takes {list(wanted)}: "
                         f"{', '.join(components.structures)} of {side}x{side} pixels for each image"
                     )
-            case _:
+            case _ if name not in components.other_conditions:
                 raise InputError(f"{name} is given, but the model does not take it")
 
 

@@ -1,7 +1,11 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.diffusion.conditions.supported import check_supported
 from roentgen.errors import InputError
 
 
@@ -85,6 +89,18 @@ def test_dropped_text_is_the_empty_prompts_and_all_else_is_zero() -> None:
     assert left.added["age"].tolist() == [*given.added["age"][:2].tolist(), 0.0]
     assert left.reference is given.reference  # nothing is said of it
     assert same(given.dropped({}, Conditions()), given)
+
+
+def test_conditions_that_the_model_does_not_take_are_refused(
+    make_small_components: Callable[..., Components],
+) -> None:
+    components, text = make_small_components(), torch.zeros(3, 77, dtype=torch.int64)
+    check_supported(Conditions(text=text), components, 3)
+    given = Conditions(text=text, added={"age": torch.zeros(3)})
+    with pytest.raises(InputError, match="age is given, but the model does not take it"):
+        check_supported(given, components, 3)
+    components.other_conditions = ("age",)
+    check_supported(given, components, 3)
 
 
 def test_guidance_has_unconditional_before_conditional() -> None:
