@@ -47,7 +47,7 @@ def test_adapters_on_the_base_draw_what_the_merged_model_draws(
     path = write(lora={"rank": 2, "alpha": 3, "dora": dora}, learning_rate=rates)
     run = fine_tune(path)
     folder, weights = run.folder, kept(run)
-    views = [name for name in weights if name.endswith("token_embedding.learnt.weight")]
+    views = [name for name in weights if name.endswith("token_embedding.trained.weight")]
     assert [weights[name].shape for name in views] == [(3, 16)]
     assert all("lora_" in name for name in weights.keys() - set(views))
     assert {name.split(".")[0] for name in weights} == {"unet", "text_encoder"}
@@ -293,5 +293,5 @@ def test_adapters_of_an_unknown_attention_are_refused(
     write: Write, fine_tune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("train.optim.lora.TEXT_PROJECTIONS", {"bert": ["query"]})
-    with pytest.raises(InputError, match="lora is not known for text encoders of kind 'clip_text"):
+    with pytest.raises(InputError, match="lora does not support text encoders of type 'clip_text"):
         fine_tune(write(lora={"rank": 2, "alpha": 2}))

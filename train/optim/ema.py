@@ -10,9 +10,9 @@ from roentgen.diffusion.denoiser import Denoiser
 
 
 def decay_at(step: int, decay: float, start: int = 0) -> float:
-    """The decay at a step counted from 0: it warms up as in TensorFlow's averages, after `start`.
+    """The decay at a step counted from 0, with TensorFlow's warm-up after `start`.
 
-    A function of the step alone: a decay that feeds on its last value would never settle.
+    It is a function of the step alone, so that a resumed run has the same.
     """
     n = step - start
     return 0.0 if n < 0 else min(decay, (1 + n) / (10 + n))
@@ -20,13 +20,13 @@ def decay_at(step: int, decay: float, start: int = 0) -> float:
 
 @torch.no_grad()
 def lerp_all(averages: Iterable[Tensor], weights: Iterable[Tensor], share: Tensor) -> None:
-    """Let averages += share (weights - averages), `share` a float32 scalar on their device."""
+    """In place averages += share (weights - averages); `share` is a float32 scalar."""
     for average, weight in zip(averages, weights, strict=True):
         average.lerp_(weight.detach().float(), share)
 
 
 class Ema:
-    """The average, float32, by name."""
+    """The averaged weights by name, float32."""
 
     def __init__(self, denoiser: Denoiser, decay: float, start: int = 0) -> None:
         self._denoiser = denoiser
@@ -35,18 +35,18 @@ class Ema:
         self.weights = {name: p.detach().float().clone() for name, p in denoiser.trained()}
 
     def update(self, step: int, finite: Tensor) -> None:
-        """Take in the weights after a step: average += (1 - decay) (weights - average).
+        """Update with the weights after a step: average += (1 - decay) (weights - average).
 
-        `finite`, a float32 scalar on the device, is 0 for a step that was left out, else 1.
+        `finite`, a float32 scalar on the device, is 0 for a skipped step, else 1.
         """
         share = finite * (1 - decay_at(step, self._decay, self._start))
         lerp_all(self.weights.values(), (p for _, p in self._denoiser.trained()), share)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within, the denoiser holds the average; afterwards its own weights again.
+        """Within, the denoiser has the averaged weights; afterwards its own again.
 
-        Values change places, a tensor at a time: no third copy of the weights is made.
+        Values are swapped one tensor at a time, without a third copy of the weights.
         """
         self._swap()
         try:

@@ -1,8 +1,8 @@
-"""Low-rank adapters (LoRA, DoRA) by peft: trained alone, then merged, and saved by themselves too.
+"""LoRA and DoRA adapters by peft: trained alone, then saved and merged into the base's weights.
 
-A net that trains gets them at its attention's projections, and the text encoder learns the view
-tokens' embeddings beside. All else is frozen, and held in the number format of the run's autocast
-where that is smaller: the result is made of the base's float32 weights again.
+Adapters are added to the attention projections of the nets that train; the text encoder also trains
+the view tokens' embeddings. All other weights are frozen and stored in the dtype of the run's
+autocast if that is smaller; adapters are merged into the base's float32 weights.
 """
 
 import json
@@ -28,7 +28,7 @@ from roentgen.storage import atomic_folder
 from train.config_sections import LoraConfig
 
 UNET_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
-# Of attention, by the text encoder's kind (`model_type`).
+# Attention projections by the text encoder's `model_type`.
 _CLIP = ["q_proj", "k_proj", "v_proj", "out_proj"]
 _BERT = ["query", "key", "value", "attention.output.dense"]
 _T5 = ["q", "k", "v", "o"]
@@ -38,17 +38,17 @@ TEXT_PROJECTIONS = {
     **dict.fromkeys(("t5", "mt5", "umt5"), _T5),
     "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin"],
 }
-ADAPTER = "default"  # peft's name of the only one
+ADAPTER = "default"  # peft's name of a single adapter
 
 
 class TrainedRows(nn.Module):
-    """An embedding of which only some rows are learnt; the others stay as they are."""
+    """An embedding of which only some rows are trained."""
 
     def __init__(self, base: nn.Embedding, rows: list[int]) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
-        self.learnt = nn.Embedding(len(rows), base.embedding_dim, device=base.weight.device)
-        self.learnt.weight.data.copy_(base.weight[rows])
+        self.trained = nn.Embedding(len(rows), base.embedding_dim, device=base.weight.device)
+        self.trained.weight.data.copy_(base.weight[rows])
         self.rows: Tensor
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
 
@@ -60,19 +60,19 @@ class TrainedRows(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings [..., D] of token ids [...]."""
         places = ids[..., None] == self.rows
-        learnt = self.learnt(places.int().argmax(dim=-1))
-        return torch.where(places.any(dim=-1, keepdim=True), learnt, self.base(ids))
+        rows = self.trained(places.int().argmax(dim=-1))
+        return torch.where(places.any(dim=-1, keepdim=True), rows, self.base(ids))
 
     def merged(self) -> nn.Embedding:
-        """The embedding with the learnt rows in their places."""
-        self.base.weight.data[self.rows] = self.learnt.weight.data.to(self.base.weight.dtype)
+        """The embedding with the trained rows in place."""
+        self.base.weight.data[self.rows] = self.trained.weight.data.to(self.base.weight.dtype)
         return self.base
 
 
 def trained_weights(
     components: Components, rates: Mapping[str, float | None], config: LoraConfig | None
 ) -> dict[str, int]:
-    """How many numbers train, by net; nothing is changed."""
+    """Number of parameters that would train, by net."""
     nets = {
         "unet": components.unet,
         "text_encoder": components.text_encoder,
@@ -102,31 +102,31 @@ def trained_weights(
 def adapt(
     denoiser: Denoiser, tokenizer: Any, config: LoraConfig, *, seed: int, dtype: torch.dtype
 ) -> None:
-    """Freeze the nets and give adapters to those that trained; frozen weights get this format.
+    """Freeze the nets, add adapters to those that train, and cast frozen weights to `dtype`.
 
-    What is learnt starts as a function of `seed` and stays float32. A text encoder without adapters
-    stays float32 too: its states may be made once, and outside autocast. Raises InputError for a
-    text encoder of which it is not known where its attention is.
+    Adapters are initialized as a function of `seed` and stay float32. A text encoder without
+    adapters stays float32 too, as its states may be computed once, outside autocast. Raises
+    InputError for a text encoder whose attention projections are unknown.
     """
     unet, text_encoder = denoiser.unet, denoiser.text_encoder
     if denoiser.trains_text_encoder:
         kind = text_encoder.config.model_type
         if kind not in TEXT_PROJECTIONS:
             raise InputError(
-                f"lora is not known for text encoders of kind {kind!r}, but for "
+                f"lora does not support text encoders of type {kind!r}, only "
                 f"{', '.join(TEXT_PROJECTIONS)}: set learning_rate.text_encoder to null"
             )
         _inject(text_encoder, TEXT_PROJECTIONS[kind], config, seed=seed)
         if rows := _view_rows(tokenizer):
             text_encoder.set_input_embeddings(TrainedRows(_embedding(text_encoder), rows))
-        _hold_frozen(text_encoder, dtype)
+        _cast_frozen(text_encoder, dtype)
     if any(weight.requires_grad for weight in unet.parameters()):
         _inject(unet, UNET_PROJECTIONS, config, seed=seed)
-    _hold_frozen(unet, dtype)
+    _cast_frozen(unet, dtype)
 
 
 def _view_rows(tokenizer: Any) -> list[int]:
-    """The ids of the view tokens that a tokenizer has."""
+    """Ids of the view tokens in a tokenizer's vocabulary."""
     vocabulary = tokenizer.get_vocab()
     return [vocabulary[token] for token in VIEW_TOKENS.values() if token in vocabulary]
 
@@ -137,25 +137,25 @@ def _embedding(text_encoder: Any) -> nn.Embedding:
 
 
 def _inject(net: nn.Module, projections: list[str], config: LoraConfig, *, seed: int) -> None:
-    """Adapters at these projections, which change nothing yet; all else is frozen."""
-    said = PeftConfig(
+    """Add adapters, which change nothing yet, to these projections and freeze all other weights."""
+    settings = PeftConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         use_dora=config.dora,
         target_modules=projections,
     )
     net.requires_grad_(False)
-    inject_adapter_in_model(said, net, adapter_name=ADAPTER)
+    inject_adapter_in_model(settings, net, adapter_name=ADAPTER)
     for name, layer in net.named_modules():
         if isinstance(layer, LoraLayer):
             down = layer.lora_A[ADAPTER].weight
-            bound = down.shape[1] ** -0.5  # as peft draws them; the other factor is 0
+            bound = down.shape[1] ** -0.5  # peft's initialization; the other factor is 0
             generator = torch_generator(seed, "adapter", type(net).__name__, name)
             down.data.uniform_(-bound, bound, generator=generator)
 
 
-def _hold_frozen(net: nn.Module, dtype: torch.dtype) -> None:
-    """Hold the frozen matrices and kernels of a net in this format; norms work in float32."""
+def _cast_frozen(net: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the frozen matrices and kernels of a net; norms stay float32."""
     for weight in net.parameters():
         if not weight.requires_grad and weight.ndim > 1:
             weight.data = weight.data.to(dtype)
@@ -163,9 +163,9 @@ def _hold_frozen(net: nn.Module, dtype: torch.dtype) -> None:
 
 @torch.no_grad()
 def merge(net: nn.Module, originals: Mapping[str, Tensor] | None = None) -> None:
-    """Take a net's adapters into its weights, float32.
+    """Merge a net's adapters into its float32 weights.
 
-    `originals` are the base's, which come to be the net's own, for one that was held in less.
+    `originals` are the base's float32 weights, for a net whose frozen weights were cast.
     """
     for name, weight in net.named_parameters():
         plain = name.replace(".base_layer.", ".").replace(".base.", ".")
@@ -184,47 +184,47 @@ def merge(net: nn.Module, originals: Mapping[str, Tensor] | None = None) -> None
 def save_adapters(
     folder: Path, denoiser: Denoiser, tokenizer: Any, origin: Mapping[str, Any], *, overwrite: bool
 ) -> None:
-    """Save the adapters alone, whole or not at all, for the pipeline that they were trained on.
+    """Save the adapters alone, atomically, for the pipeline that they were trained on.
 
-    `pipeline.load_lora_weights(folder)` reads them. Where view tokens were learnt, each has a file
-    `view-....safetensors` for `pipeline.load_textual_inversion`, which comes first.
+    `pipeline.load_lora_weights(folder)` reads them. If view tokens were trained, each has a file
+    `view-....safetensors` for `pipeline.load_textual_inversion`, which must be called first.
     """
     from diffusers import StableDiffusionPipeline
 
-    unet, unet_said = _adapters(denoiser.unet)
-    text, text_said = _adapters(denoiser.text_encoder)
-    if text and denoiser.text_encoder.config.model_type in CLIP:  # as transformers 4 names them
+    unet, unet_settings = _adapters(denoiser.unet)
+    text, text_settings = _adapters(denoiser.text_encoder)
+    if text and denoiser.text_encoder.config.model_type in CLIP:  # transformers 4's names
         text = {f"text_model.{name.removeprefix('text_model.')}": w for name, w in text.items()}
     with atomic_folder(folder, overwrite=overwrite) as partial:
         StableDiffusionPipeline.save_lora_weights(
             partial,
             unet_lora_layers=unet,
             text_encoder_lora_layers=text,
-            unet_lora_adapter_metadata=unet_said,
-            text_encoder_lora_adapter_metadata=text_said,
+            unet_lora_adapter_metadata=unet_settings,
+            text_encoder_lora_adapter_metadata=text_settings,
         )
         embedding = denoiser.text_encoder.get_input_embeddings()
         if isinstance(embedding, TrainedRows):
             tokens = tokenizer.convert_ids_to_tokens(embedding.rows.tolist())
-            for token, row in zip(tokens, embedding.learnt.weight.detach().cpu(), strict=True):
+            for token, row in zip(tokens, embedding.trained.weight.detach().cpu(), strict=True):
                 save_file({token: row.clone()}, partial / f"{token.strip('<>')}.safetensors")
         files = sorted(partial.glob("*.safetensors"))
         write_manifest(partial, "adapter", fingerprint_of_files(files), **origin)
 
 
 def _adapters(net: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A net's adapters and what peft says of them, as if alpha were the rank.
+    """A net's adapters and peft's settings, rescaled so that alpha equals the rank.
 
-    Readers that know no alpha then scale them rightly.
+    Readers that ignore alpha then scale them correctly.
     """
     if not hasattr(net, "peft_config"):
         return {}, {}
-    said = net.peft_config[ADAPTER]
+    settings = net.peft_config[ADAPTER]
     weights: dict[str, Tensor] = {}
     for name, weight in get_peft_model_state_dict(net, adapter_name=ADAPTER).items():
-        scale = said.lora_alpha / said.r if ".lora_B." in name else 1.0
-        if name.endswith("_vector"):  # DoRA's, which transformers 5 finds by the full name alone
+        scale = settings.lora_alpha / settings.r if ".lora_B." in name else 1.0
+        if name.endswith("_vector"):  # DoRA's, which transformers 5 finds only by the full name
             name += ".weight"
         weights[name] = (weight.detach() * scale).cpu().contiguous()
-    plain: dict[str, Any] = said.to_dict() | {"lora_alpha": said.r}
+    plain: dict[str, Any] = settings.to_dict() | {"lora_alpha": settings.r}
     return weights, json.loads(json.dumps(plain, default=sorted))

@@ -1,4 +1,4 @@
-"""The optimizer, its groups, and the learning rate as a function of the step."""
+"""Optimizer, its parameter groups and state, and the learning-rate schedule."""
 
 import importlib.util
 import math
@@ -17,7 +17,7 @@ from train.engine.fsdp import copy_into
 
 
 def check_optimizer(config: OptimizerConfig) -> None:
-    """Raise InputError where the package of an optimizer is absent."""
+    """Raises InputError if the package of the optimizer is not installed."""
     if config.name == "adamw8bit" and not importlib.util.find_spec("bitsandbytes"):
         raise InputError(
             "optimizer.name adamw8bit needs a package: pip install -e '.[bitsandbytes]', or choose "
@@ -28,13 +28,13 @@ def check_optimizer(config: OptimizerConfig) -> None:
 def build_optimizer(
     denoiser: Denoiser, config: OptimizerConfig, rates: Mapping[str, float | None]
 ) -> Optimizer:
-    """The optimizer over all trained weights; each group's `peak` is its full learning rate.
+    """The optimizer of all trained weights; each group's `peak` is its peak learning rate.
 
-    `rates` are learning rates by the names of nets, and of layers of them that have another; None:
-    a net is frozen.
+    `rates` has the peak learning rates of nets, and of layers whose rate differs from their net's;
+    None: the net is frozen.
     """
     groups = []
-    # Of tokens, positions and, where a UNet has them, classes.
+    # Embeddings of tokens, positions and, in some UNets, classes.
     embeddings = {id(m.weight) for m in denoiser.modules() if isinstance(m, nn.Embedding)}
     for net, rate in rates.items():
         if rate is None:
@@ -57,26 +57,26 @@ def build_optimizer(
         case "adamw8bit":
             from bitsandbytes.optim import AdamW8bit
 
-            # It works on flat memory and lays weights out anew at its first step. Done before, the
-            # blocks that it quantises are the same after a restart.
+            # It needs flat memory and would change the layout of weights at its first step. Changed
+            # here, the blocks that it quantizes are the same after a restart.
             denoiser.to(memory_format=torch.contiguous_format)
             optimizer = AdamW8bit(groups, betas=config.betas, eps=config.epsilon)
         case "adafactor":
             from transformers import Adafactor
 
-            # Learning rates mean what Adam's do: scaled by neither weights nor step. torch's own
-            # scales by both, and waits for the device twice a weight.
+            # Learning rates mean the same as Adam's: scaled by neither weights nor step. torch's
+            # Adafactor scales by both and synchronizes twice per weight.
             optimizer = Adafactor(groups, scale_parameter=False, relative_step=False)
     return optimizer
 
 
 def _owner(weight: str, rates: Iterable[str]) -> str:
-    """The longest of the names that a weight's begins with; "" for none."""
+    """The longest of the names that is a prefix of a weight's name; "" if none is."""
     return max((name for name in rates if weight.startswith(f"{name}.")), key=len, default="")
 
 
 def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
-    """The share of the peak learning rate at a step counted from 0."""
+    """The learning rate at a step counted from 0, as a share of the peak."""
     if step < warmup:
         return (step + 1) / warmup
     if schedule == "constant":
@@ -85,7 +85,7 @@ def rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
 
 
 def set_rates(optimizer: Optimizer, factor: float) -> None:
-    """Set every group's learning rate to this share of its peak."""
+    """Set every group's learning rate to a share of its peak."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
 
@@ -93,8 +93,8 @@ def set_rates(optimizer: Optimizer, factor: float) -> None:
 def optimizer_state(
     denoiser: Denoiser, optimizer: Optimizer
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """The state by `weight:entry`: the tensors, and the plain numbers."""
-    tensors: dict[str, Any] = {}  # or what `gather_full` makes one of
+    """The optimizer's state by `weight:entry`: tensors, and plain numbers."""
+    tensors: dict[str, Any] = {}  # or a ShardedMoment
     numbers: dict[str, float] = {}
     for name, parameter in denoiser.trained():
         for entry, value in entries(optimizer, parameter).items():
@@ -111,7 +111,7 @@ def load_optimizer_state(
     tensors: Mapping[str, Tensor],
     numbers: Mapping[str, float],
 ) -> None:
-    """Take up a saved state; moments take the layout and device of their weights."""
+    """Load a saved state; moments get the layout and device of their weights."""
     parameters = dict(denoiser.trained())
     for key, number in numbers.items():
         name, _, entry = key.rpartition(":")

@@ -1,8 +1,8 @@
-"""Averages whose width is chosen after training (Karras et al. 2024, arXiv 2312.02696, sec. 3).
+"""Post-hoc EMA: averages whose width is chosen after training (Karras et al. 2024, sec. 3).
 
-A power-function average weighs the weights at time s by s^gamma, up to now. Two of them, of fixed
-widths, are kept while training and written down now and then; any other width is a combination of
-those snapshots, found by least squares between the profiles.
+A power-function average weights the parameters at time s by s^gamma (arXiv 2312.02696). Two of
+them, of fixed widths, are updated during training and saved as snapshots; an average of any other
+width is a combination of the snapshots, found by least squares between the profiles.
 """
 
 import json
@@ -36,14 +36,14 @@ MANIFEST = "average.json"
 
 
 def exponent(width: float) -> float:
-    """The gamma of a profile of this relative standard deviation (eq. 126, algorithm 2)."""
+    """The gamma of a profile with a relative standard deviation (eq. 126, algorithm 2)."""
     squared = width**-2
     roots = np.roots([1, 7, 16 - squared, 12 - squared])
     return float(roots.real.max())
 
 
 def decay_at(time: int, gamma: float) -> float:
-    """How much of the average stays at a time counted from 1 (eq. 127): nothing at the first."""
+    """The decay of the average at a time counted from 1 (eq. 127): 0 at the first."""
     return float((1 - 1 / time) ** (gamma + 1))
 
 
@@ -52,8 +52,8 @@ def products(
 ) -> np.ndarray:
     """Inner products of all profiles [n] with all others [m], float64 [n, m] (eq. 151).
 
-    A profile p(s) = (gamma + 1) s^gamma / t^(gamma + 1) for s in [0, t]; of two, the integral of
-    p q over the shorter one's time.
+    A profile is p(s) = (gamma + 1) s^gamma / t^(gamma + 1) for s in [0, t]; the inner product is
+    the integral of p q over the shorter of the two times.
     """
     t, g = times[:, None].astype(np.float64), gammas[:, None]
     u, h = others[None].astype(np.float64), other_gammas[None]
@@ -65,7 +65,7 @@ def products(
 def coefficients(
     times: Sequence[int], widths: Sequence[float], time: int, width: float
 ) -> np.ndarray:
-    """What to multiply snapshots by, float64 [n] of sum 1, to come nearest to another (alg. 3)."""
+    """Coefficients of the snapshots, float64 [n] of sum 1, for the wanted average (alg. 3)."""
     at, gammas = np.array(times), np.array([exponent(w) for w in widths])
     wanted, gamma = np.array([time]), np.array([exponent(width)])
     gram = products(at, gammas, at, gammas)
@@ -76,7 +76,7 @@ def coefficients(
 def misfit(
     times: Sequence[int], widths: Sequence[float], time: int, width: float, shares: np.ndarray
 ) -> float:
-    """How far the combined profile is from the wanted one, as a share of the latter (L2 norms)."""
+    """Relative L2 error of the combined profile against the wanted one."""
     at, gammas = np.array([*times, time]), np.array([exponent(w) for w in (*widths, width)])
     difference = np.append(shares, -1.0)
     gram = products(at, gammas, at, gammas)
@@ -94,13 +94,13 @@ class PosthocEma:
         }
 
     def update(self, step: int, finite: Tensor) -> None:
-        """Take in the weights after a step, counted from 0; see `Ema.update`."""
+        """Update with the weights after a step, counted from 0; see `Ema.update`."""
         for width, average in self.averages.items():
             share = finite * (1 - decay_at(step + 1, exponent(width)))
             lerp_all(average.values(), (p for _, p in self.denoiser.trained()), share)
 
     def named(self) -> dict[str, dict[str, Tensor]]:
-        """Both averages by the names that they have on disk."""
+        """Both averages by their names on disk."""
         return {f"width-{width:g}": average for width, average in self.averages.items()}
 
 
@@ -111,15 +111,15 @@ class Snapshot:
     step: int  # steps done
     width: float
     path: Path
-    record: FileRecord  # what its file must be
+    record: FileRecord  # size and checksums of its file
     sample_size: int  # of the UNet, as the run set it
 
 
 def save_snapshots(folder: Path, step: int, posthoc: PosthocEma, *, main: bool = True) -> None:
-    """Write both averages after `step` steps into a folder below this one, whole or not at all.
+    """Write both averages after `step` steps atomically into a folder below `folder`.
 
-    A resumed run writes the same ones again. All processes call it, as shards are gathered; the
-    main one writes. Raises OSError, on the main process alone, where the disk has no room.
+    A resumed run writes the same files again. All processes call it, as shards are gathered; the
+    main one writes. Raises OSError, on the main process alone, if the disk has no room.
     """
     averages = posthoc.named()
     layouts = {name: in_file_order(layout_of(average)) for name, average in averages.items()}
@@ -128,7 +128,7 @@ def save_snapshots(folder: Path, step: int, posthoc: PosthocEma, *, main: bool =
         if main:
             _write(folder / f"step-{step:08d}", step, posthoc, layouts, whole)
     finally:
-        for _ in whole:  # the other processes gather on, whatever has become of the disk
+        for _ in whole:  # the other processes continue to gather, even if writing failed
             pass
 
 
@@ -152,14 +152,14 @@ def _write(
 
 
 def find_snapshots(folder: Path) -> list[Snapshot]:
-    """All averages below a folder, oldest first. Raises InputError for one that is damaged."""
+    """All snapshots below a folder, oldest first. Raises InputError if one is damaged."""
     found = []
     for path in sorted(folder.glob("step-*")):
         try:
             manifest = json.loads((path / MANIFEST).read_text())
             step, size = manifest["step"], manifest["sample_size"]
-            for name, said in manifest["files"].items():
-                width, record = said["width"], said["record"]
+            for name, entry in manifest["files"].items():
+                width, record = entry["width"], entry["record"]
                 found.append(
                     Snapshot(
                         step=step, width=width, path=path / name, record=record, sample_size=size
@@ -172,10 +172,10 @@ def find_snapshots(folder: Path) -> list[Snapshot]:
 
 @torch.no_grad()
 def combine(denoiser: Denoiser, snapshots: Sequence[Snapshot], shares: Sequence[float]) -> None:
-    """Give a denoiser the sum of snapshots, each times its share.
+    """Set a denoiser's weights to the weighted sum of snapshots.
 
-    They are read one after the other, a tensor at a time, and summed up in the weights themselves.
-    Raises InputError for one that is damaged or holds other weights.
+    Snapshots are read one after the other, a tensor at a time, and summed in place. Raises
+    InputError if one is damaged or has other weights.
     """
     weights = dict(denoiser.trained())
     for parameter in weights.values():
@@ -186,6 +186,6 @@ def combine(denoiser: Denoiser, snapshots: Sequence[Snapshot], shares: Sequence[
             raise InputError(f"{path.parent} is damaged ({wrong[0]}): remove it")
         with safe_open(path, framework="pt") as file:
             if set(file.keys()) != weights.keys():
-                raise InputError(f"{path} holds other weights than its run's configuration trains")
+                raise InputError(f"{path} has other weights than its run's configuration trains")
             for name, parameter in weights.items():
                 parameter.add_(file.get_tensor(name), alpha=float(share))

@@ -217,7 +217,7 @@ def test_a_program_makes_a_model_of_any_width(
     refused(r"step-00000004 is damaged .* remove it", overwrite="true")
     assert load_components(str(tmp_path / "averaged"))  # the one before still stands
     shutil.rmtree(run.folder / "averages")
-    refused("kept no averages: train with ema.posthoc", overwrite="true")
+    refused("has no averages: train with ema.posthoc", overwrite="true")
 
 
 def test_adapters_are_averaged_and_merged(
