@@ -1,4 +1,4 @@
-"""Features of a set: one pass for each set and extractor, kept in the caches by content."""
+"""Features of image sets: one pass for each set and extractor, cached by content."""
 
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +20,7 @@ _NAME = "features"
 
 
 class CachedFeatures:
-    """Features (n, d) on disk, read when they are asked for: memory does not grow with n."""
+    """Features (n, d) on disk, read when they are indexed: memory does not grow with n."""
 
     def __init__(self, cache: Cache, shape: tuple[int, int]) -> None:
         self._cache, self.shape = cache, shape

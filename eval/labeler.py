@@ -1,14 +1,13 @@
-"""How well findings are read from reports: `python -m eval.labeler configs/eval/labeler.yaml`.
+"""Accuracy of the report labeler: `python -m eval.labeler configs/eval/labeler.yaml`.
 
-The labeler is run over the Open-i reports and its findings are compared with what people annotated
-(`roentgen.corpora.open_i.mesh` says how MeSH terms are read, and what they cannot tell).
-Reports are
-parted in halves by the hash of their id: rules are written looking at "development" only, and the
-number that counts comes from "held_out", of which no text and no single error is ever shown - only
-counts by the lexicon's own phrases.
+The labeler is run on the Open-i reports and compared with their manual annotations
+(`roentgen.corpora.open_i.mesh` says how MeSH terms are read, and what they leave open). Reports are
+split into halves by the hash of their id: rules are written with "development" only, and the
+reported scores are of "held_out", whose texts and individual errors are never printed - only counts
+by the lexicon's own phrases.
 
-A finding counts as called present if its state is "present"; beside it stands what comes out if
-"uncertain" counts too. Writes labeler.json.
+A finding is predicted if its state is "present"; scores that also count "uncertain" are given
+beside. Writes labeler.json.
 """
 
 from collections import Counter
@@ -35,38 +34,43 @@ _HALVES = Fractions(train=0.5, validate=0, test=0.5)
 
 @dataclass(frozen=True, kw_only=True)
 class LabelerConfig:
-    """What the labeler is measured on."""
+    """Reports that the labeler is tested on."""
 
     reports: Path
-    """Open-i's NLMCXR_reports.tgz or a folder of its XML files; torchxrayvision brings it along."""
+    """Open-i's NLMCXR_reports.tgz or a folder of its XML files; it comes with torchxrayvision."""
     half: Half
     """"development" to write rules by, "held_out" to measure."""
     output: Path
-    """Folder of labeler.json; it may hold other things."""
+    """Folder of labeler.json; it may hold other files."""
     overwrite: bool = False
-    """Replace the results that the output folder holds."""
+    """Replace the results in the output folder."""
     patterns: int = 10
-    """How many of the commonest error patterns are listed."""
+    """Number of error patterns to list, the most frequent first."""
 
 
 @dataclass
-class Tally:
-    """Counts over reports: right, missed and wrongly called."""
+class ErrorCounts:
+    """True positives, false negatives and false positives over reports."""
 
-    right: Counter[FindingName] = field(default_factory=Counter)
-    missed: Counter[FindingName] = field(default_factory=Counter)
-    wrong: Counter[FindingName] = field(default_factory=Counter)
+    true_positives: Counter[FindingName] = field(default_factory=Counter)
+    false_negatives: Counter[FindingName] = field(default_factory=Counter)
+    false_positives: Counter[FindingName] = field(default_factory=Counter)
 
-    def add(self, called: set[FindingName], present: frozenset[FindingName]) -> None:
-        """Count one report's findings, of which open ones are gone already."""
-        self.right.update(called & present)
-        self.missed.update(present - called)
-        self.wrong.update(called - present)
+    def add(self, predicted: set[FindingName], present: frozenset[FindingName]) -> None:
+        """Count one report's findings, without open ones."""
+        self.true_positives.update(predicted & present)
+        self.false_negatives.update(present - predicted)
+        self.false_positives.update(predicted - present)
 
     def scores(self) -> dict[str, Any]:
         """Precision, recall and F1 over all findings (micro) and for each."""
-        each = {n: _f1(self.right[n], self.missed[n], self.wrong[n]) for n in COVERED}
-        micro = _f1(self.right.total(), self.missed.total(), self.wrong.total())
+        each = {
+            n: _f1(self.true_positives[n], self.false_negatives[n], self.false_positives[n])
+            for n in COVERED
+        }
+        micro = _f1(
+            self.true_positives.total(), self.false_negatives.total(), self.false_positives.total()
+        )
         return {"micro": micro, "findings": each}
 
 
@@ -91,21 +95,21 @@ def measure(config: LabelerConfig) -> dict[str, Any]:
         "licenses": [_LICENSE],
     }
     inputs = {"reports": source}
-    made_by = provenance("eval.labeler", config, inputs)
-    write_results(config.output, {"labeler.json": results}, results, inputs, made_by)
+    origin = provenance("eval.labeler", config, inputs)
+    write_results(config.output, {"labeler.json": results}, results, inputs, origin)
     print(table(results))  # noqa: T201
     return results
 
 
 def half_of(report_id: str) -> Half:
-    """The half that a report belongs to, for ever."""
+    """The half that a report belongs to, a function of its id alone."""
     train = split_of_patient(report_id, 0, _HALVES) == "train"
     return "development" if train else "held_out"
 
 
 def compare(reports: Iterable[OpenIReport], patterns: int) -> dict[str, Any]:
-    """Scores, how the labeler goes with "normal", and the commonest error patterns."""
-    strict, lenient = Tally(), Tally()
+    """Scores, agreement with "normal", and the most frequent error patterns."""
+    strict, lenient = ErrorCounts(), ErrorCounts()
     errors: Counter[tuple[str, str, str]] = Counter()
     normal: Counter[str] = Counter()
     excluded: Counter[str] = Counter()
@@ -121,17 +125,17 @@ def compare(reports: Iterable[OpenIReport], patterns: int) -> dict[str, Any]:
             continue
         n += 1
         present, leaves_open = gold(item.major)
-        told = states(label_report(report))
+        labeled = states(label_report(report))
         open_pairs.update(
-            f"{name}, {'called' if told.get(name) == 'present' else 'not called'}"
+            f"{name}, {'predicted' if labeled.get(name) == 'present' else 'not predicted'}"
             for name in leaves_open
         )
-        said = {name: state for name, state in told.items() if name not in leaves_open}
-        called = {name for name in COVERED if said.get(name) == "present"}
-        strict.add(called, present)
-        lenient.add(called | {x for x in COVERED if said.get(x) == "uncertain"}, present)
-        errors.update(_patterns(report, called, present))
-        normal.update(_normal(item.major, "No Finding" in told, bool(present)))
+        settled = {name: state for name, state in labeled.items() if name not in leaves_open}
+        predicted = {name for name in COVERED if settled.get(name) == "present"}
+        strict.add(predicted, present)
+        lenient.add(predicted | {x for x in COVERED if settled.get(x) == "uncertain"}, present)
+        errors.update(_patterns(report, predicted, present))
+        normal.update(_normal(item.major, "No Finding" in labeled, bool(present)))
     return {
         "n": n,
         "excluded": dict(excluded),
@@ -147,38 +151,38 @@ def compare(reports: Iterable[OpenIReport], patterns: int) -> dict[str, Any]:
 
 
 def _patterns(
-    report: Report, called: set[FindingName], present: frozenset[FindingName]
+    report: Report, predicted: set[FindingName], present: frozenset[FindingName]
 ) -> Iterable[tuple[str, str, str]]:
-    """What went wrong in one report, in the lexicon's own phrases, each pattern once."""
-    if called == present:
+    """The errors of one report by the lexicon's own phrases, each pattern once."""
+    if predicted == present:
         return set()
     mentions, _ = mentions_of(report)
     found: set[tuple[str, str, str]] = set()
-    for name in called ^ present:
-        error = "missed" if name in present else "wrongly called"
+    for name in predicted ^ present:
+        error = "false negative" if name in present else "false positive"
         own = [m for m in mentions if m.name == name and (name in present or m.state == "present")]
-        shown = {f"{m.trigger!r} is {m.state}" + (f" by {m.cue!r}" if m.cue else "") for m in own}
-        found |= {(name, error, pattern) for pattern in shown or {"no phrase found"}}
+        phrases = {f"{m.trigger!r} is {m.state}" + (f" by {m.cue!r}" if m.cue else "") for m in own}
+        found |= {(name, error, pattern) for pattern in phrases or {"no phrase found"}}
     return found
 
 
-def _normal(major: Iterable[str], quiet: bool, any_present: bool) -> Iterable[str]:
-    """How "No Finding" goes with the term "normal"; other reports without finding are open."""
+def _normal(major: Iterable[str], no_finding: bool, any_present: bool) -> Iterable[str]:
+    """Agreement of "No Finding" with the term "normal"; other reports without finding are open."""
     if "normal" in major:
-        yield "normal, called" if quiet else "normal, not called"
+        yield "normal, predicted" if no_finding else "normal, not predicted"
     elif any_present:
-        yield "abnormal, called" if quiet else "abnormal, not called"
+        yield "abnormal, predicted" if no_finding else "abnormal, not predicted"
 
 
-def _f1(right: int, missed: int, wrong: int) -> dict[str, float | int | None]:
-    """None where nothing was there to find or to call."""
-    called, there = right + wrong, right + missed
-    either = called + there
+def _f1(true: int, false_negatives: int, false_positives: int) -> dict[str, float | int | None]:
+    """None where there is nothing to divide by."""
+    predicted, positives = true + false_positives, true + false_negatives
+    either = predicted + positives
     return {
-        "n": there,
-        "precision": right / called if called else None,
-        "recall": right / there if there else None,
-        "f1": 2 * right / either if either else None,
+        "n": positives,
+        "precision": true / predicted if predicted else None,
+        "recall": true / positives if positives else None,
+        "f1": 2 * true / either if either else None,
     }
 
 
@@ -186,9 +190,9 @@ def table(results: dict[str, Any]) -> str:
     """The results as text."""
     head = f"{'finding':27}{'n':>6}{'precision':>11}{'recall':>8}{'F1':>7}{'F1 with uncertain':>19}"
     lines = [f"{results['n']} reports, {results['half'].replace('_', ' ')} half", head]
-    sides = results["present"], results["present_or_uncertain"]
-    rows = [(name, *(side["findings"][name] for side in sides)) for name in COVERED]
-    rows.append(("all (micro)", *(side["micro"] for side in sides)))
+    columns = results["present"], results["present_or_uncertain"]
+    rows = [(name, *(column["findings"][name] for column in columns)) for name in COVERED]
+    rows.append(("all (micro)", *(column["micro"] for column in columns)))
     for name, one, two in rows:
         p, r, f, g = (
             "-" if value is None else f"{value:.3f}"
@@ -199,7 +203,7 @@ def table(results: dict[str, Any]) -> str:
     lines.append(f"No Finding against the term 'normal': {normal}")
     opened = sum(results["open_pairs"].values())
     lines.append(f"{opened} pairs of report and finding that the terms leave open are not counted")
-    lines.append("commonest error patterns")
+    lines.append("most frequent error patterns")
     lines += [
         f"{e['count']:6}  {e['finding']}, {e['error']}: {e['pattern']}"
         for e in results["error_patterns"]

@@ -1,4 +1,4 @@
-"""What is known of who is held out, as far as sets and manifests tell: statements for the page."""
+"""Leakage checks: held-out patients in sets, prompts and models, as far as manifests tell."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ Check = dict[str, str]
 
 
 def checks(sets: Sets, trained_on: str | None) -> list[Check]:
-    """What holds and what does not; `trained_on` is the set that utility trains on.
+    """The checks with their results; `trained_on` is the set that utility trains on.
 
-    Train against test was refused if they met. Raises InputError for a set by a model that was
-    trained on the test split.
+    That train and test share a patient was refused earlier. Raises InputError for a set of a model
+    that was trained on the test split.
     """
     train, test = sets.train, sets.test
     patients = f"holds: {len(set(train.patients))} and {len(set(test.patients))} patients"
@@ -27,7 +27,7 @@ def checks(sets: Sets, trained_on: str | None) -> list[Check]:
         own = len(named_patients(images, test))
         if own:
             found["patients of the test split named as its own"] = (
-                f"{own}: this set may hold real films"
+                f"{own}: this set may contain real radiographs"
             )
         ours, theirs = fitted(test.dataset), fitted(images.dataset)
         if ours and theirs and ours != theirs:
@@ -39,9 +39,9 @@ def checks(sets: Sets, trained_on: str | None) -> list[Check]:
 
 
 def prompt_patients(images: ImageSet) -> set[str]:
-    """The patients whose prompts a synthetic set was made with, as far as it says."""
-    made = [r.synthesis for r in images.radiographs if r.synthesis]
-    return {synthesis.from_patient for synthesis in made if synthesis.from_patient is not None}
+    """The patients whose prompts a synthetic set was generated from, if recorded."""
+    syntheses = [r.synthesis for r in images.radiographs if r.synthesis]
+    return {synthesis.from_patient for synthesis in syntheses if synthesis.from_patient is not None}
 
 
 def held_out_prompts(images: ImageSet, test: ImageSet) -> set[str]:
@@ -50,49 +50,49 @@ def held_out_prompts(images: ImageSet, test: ImageSet) -> set[str]:
 
 
 def named_patients(images: ImageSet, test: ImageSet) -> set[str]:
-    """The held-out patients that a synthetic set calls its own: it may hold real films."""
+    """The held-out patients listed as a synthetic set's own: it may contain real radiographs."""
     return set(images.patients) & _held_out(test)
 
 
 def _held_out(test: ImageSet) -> set[str]:
-    """All patients of the test split, whether or not `max_images` left them in the set."""
+    """All patients of the test split, also those that `max_images` excluded."""
     return set().union(*(split.patients() for split in test.splits))
 
 
-def _untold(images: ImageSet) -> bool:
-    """Whether a set has prompts of a dataset's films but does not say of which."""
+def _has_unknown_patients(images: ImageSet) -> bool:
+    """Whether a set's prompts are from a dataset, but not recorded of which patients."""
     made_from = images.dataset.manifest["provenance"].get("made_from", {})
     return "prompts" in made_from and not prompt_patients(images)
 
 
 def _prompts(images: ImageSet, test: ImageSet) -> str:
-    if _untold(images):
-        return "unknown: its prompts are a dataset's, but it does not say of which patients"
+    if _has_unknown_patients(images):
+        return "unknown: its prompts are from a dataset, of patients that are not recorded"
     sources, held_out = prompt_patients(images), held_out_prompts(images, test)
     if not sources:
-        return "none: no prompt is said to be a patient's"
+        return "none: no prompt is recorded to be from a patient"
     if not held_out:
         return f"none of the {len(sources)} patients whose prompts were used"
     return (
-        f"{len(held_out)} of the {len(sources)} patients whose prompts were used: what their "
-        "prompts tell was asked for, no pixel of theirs is in the set"
+        f"{len(held_out)} of the {len(sources)} patients whose prompts were used: the set "
+        "uses their labels, not their pixels"
     )
 
 
 def _use(images: ImageSet, test: ImageSet) -> str:
-    if _untold(images):
+    if _has_unknown_patients(images):
         return "unknown whether it uses held-out prompts"
     count = len(held_out_prompts(images, test))
     if not count:
         return "it uses no held-out prompt"
     return (
-        f"it uses held-out prompts, of {count} patients (labels only, no pixels): the gain may not "
-        "be that of a set made from other prompts"
+        f"it uses held-out prompts, of {count} patients (labels only, no pixels): the gain may "
+        "differ from that of a set generated from other prompts"
     )
 
 
 def _model_training(images: ImageSet, test: ImageSet) -> str:
-    """Follow the set's model to the dataset that it was tuned on, as far as manifests say."""
+    """The training split of the set's model, as far as manifests lead to it."""
     model = images.dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
     try:
         manifest = read_manifest(Path(model["path"]), "model")
@@ -101,7 +101,7 @@ def _model_training(images: ImageSet, test: ImageSet) -> str:
     sources = manifest["provenance"].get("made_from", {})
     prints = [s.get("fingerprint") for s in sources.values() if s.get("kind") == "dataset"]
     if not prints:
-        return "the model names no dataset that it was trained on"
+        return "unknown: the model records no training dataset"
     if test.dataset.fingerprint not in prints:
         return f"unknown: it was trained on another dataset ({', '.join(map(str, prints))})"
     config = manifest["provenance"].get("config", {})
@@ -109,7 +109,7 @@ def _model_training(images: ImageSet, test: ImageSet) -> str:
     split = data.get("split") or data.get("train_split") if isinstance(data, dict) else None
     if split in [held_out.name for held_out in test.splits]:
         raise InputError(
-            f"synthetic.{images.name} was made by a model trained on split {split!r} of "
+            f"synthetic.{images.name} was generated by a model trained on split {split!r} of "
             f"{test.dataset.folder}, which is held out here: choose another reference.test_split"
         )
     if not split:

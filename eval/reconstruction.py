@@ -1,8 +1,9 @@
-"""What a model's VAE keeps: `python -m eval.reconstruction configs/eval/reconstruction.yaml`.
+"""Fidelity of a model's VAE: `python -m eval.reconstruction configs/eval/reconstruction.yaml`.
 
-A latent diffusion model cannot draw what its VAE loses. Held-out images are encoded and decoded:
-PSNR says how near they stay, and a classifier trained on untouched images whether their findings
-can still be read. Writes reconstruction.json and reconstruction.png (original above, VAE below).
+A latent diffusion model cannot generate detail that its VAE loses. Held-out images are encoded and
+decoded: PSNR measures the loss, and the AUROC of a classifier trained on original images whether
+their findings can still be read. Writes reconstruction.json and reconstruction.png (original
+above, VAE below).
 """
 
 from dataclasses import dataclass, field
@@ -39,26 +40,26 @@ from roentgen.vision.classifier import Classifier, ClassifierConfig, train_class
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionConfig:
-    """Whose VAE is judged, and on what."""
+    """Settings of a VAE's evaluation."""
 
     model: str
     """A pipeline folder, a repository id, or "tiny"."""
     reference: ReferenceSetConfig
     """A radiograph dataset: the classifier learns on one split, the other is reconstructed."""
     output: Path
-    """Folder of reconstruction.json and reconstruction.png; it may hold other things."""
+    """Folder of reconstruction.json and reconstruction.png; it may hold other files."""
     overwrite: bool = False
-    """Replace the results that the output folder holds."""
+    """Replace the results in the output folder."""
     findings: tuple[FindingName, ...] = ()
-    """Whose AUROC is compared; empty: PSNR alone."""
+    """Findings whose AUROC is compared; empty: PSNR alone."""
     not_mentioned: NotMentioned = "ignore"
-    """What a finding is that nobody mentions."""
+    """A finding that is not mentioned: "ignore" it, or count it as "absent"."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    """The small network."""
+    """The classifier."""
     min_cases: int = 5
-    """Fewer positives or negatives: the finding is not measured."""
+    """A finding with fewer positives or negatives is not measured."""
     bootstrap: int = 1000
-    """Resamples for the intervals."""
+    """Bootstrap resamples for intervals."""
     seed: int = 0
     """Of the classifier and the resamples."""
 
@@ -74,8 +75,8 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     model = find_model(config.model)
     dataset = open_dataset(config.reference.folder)
     splits = config.reference.train_split, config.reference.test_split
-    learnt, held_out = (dataset.split(name).patients() for name in splits)
-    check_patients_disjoint(learnt, held_out, splits)
+    trained_on, held_out = (dataset.split(name).patients() for name in splits)
+    check_patients_disjoint(trained_on, held_out, splits)
     train, test = (
         read_set(
             name,

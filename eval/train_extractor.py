@@ -1,4 +1,4 @@
-"""Train the embedded feature extractor: `python -m eval.train_extractor CONFIG.yaml`."""
+"""Train the shipped feature extractor: `python -m eval.train_extractor CONFIG.yaml`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,18 +30,18 @@ _MIN_CASES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class TrainExtractorConfig:
-    """What the extractor is trained on, and where it goes."""
+    """Settings of the extractor's training."""
 
     dataset: Path
     """A radiograph dataset, usually phantoms; its image size becomes the extractor's."""
     output: Path
     """New folder for the weights."""
     train_split: str = "train"
-    """What is trained on."""
+    """Split to train on."""
     validate_split: str = "validate"
-    """What the printed scores are measured on."""
+    """Split for the printed scores."""
     not_mentioned: NotMentioned = "ignore"
-    """A finding that is not mentioned: "ignore" it, or call it "absent"."""
+    """A finding that is not mentioned: "ignore" it, or count it as "absent"."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The network and its training."""
     seed: int = 0

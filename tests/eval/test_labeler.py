@@ -74,8 +74,8 @@ def test_scores_come_out_as_counted_by_hand(
     assert len(others) > 15
     cases = [
         ("Small secretword effusion.", ["Pleural Effusion/small"]),  # right
-        ("Effusion.", ["normal"]),  # wrongly called
-        ("No effusion.", ["Pleural Effusion/left"]),  # missed
+        ("Effusion.", ["normal"]),  # false positive
+        ("No effusion.", ["Pleural Effusion/left"]),  # false negative
         ("Possible effusion.", ["Pleural Effusion/left"]),  # right only with the uncertain
         ("Effusion.", ["Costophrenic Angle/blunted"]),  # open
         ("No acute findings.", ["normal"]),
@@ -94,11 +94,11 @@ def test_scores_come_out_as_counted_by_hand(
     lenient = results["present_or_uncertain"]["findings"]["Pleural Effusion"]
     assert lenient == {"n": 3, "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3}
     assert results["present"]["findings"]["Pneumothorax"]["n"] == 0
-    assert results["open_pairs"] == {"Pleural Effusion, called": 1}
-    assert results["no_finding"]["normal, called"] == 1
+    assert results["open_pairs"] == {"Pleural Effusion, predicted": 1}
+    assert results["no_finding"]["normal, predicted"] == 1
     assert {
         "finding": "Pleural Effusion",
-        "error": "missed",
+        "error": "false negative",
         "pattern": "'effusion' is absent by 'no'",
         "count": 1,
     } in results["error_patterns"]

@@ -1,7 +1,7 @@
 """Feature extractors by name: our own small network, published ones, and any of three libraries.
 
-A Fréchet distance means nothing without what it was computed on, so each extractor carries a
-`Definition` that goes beside every number.
+A Fréchet distance means nothing without its extractor, so each has a `Definition` that is published
+with every number.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 
 from roentgen.errors import InputError
-from roentgen.vision.features.network import _PIXELS, Definition, Extractor
+from roentgen.vision.features.network import PIXELS, Definition, Extractor
 from roentgen.vision.published_weights import HUB, absent
 from roentgen.weights import EXTRACTOR
 
@@ -22,7 +22,7 @@ def load_extractor(
 ) -> Extractor:
     """An extractor by name; `weights` is a file, a folder or "hf-hub:OWNER/NAME".
 
-    Raises InputError that says how to bring weights that are absent; only safetensors are read.
+    Raises InputError that says how to get missing weights; only safetensors are read.
     """
     from roentgen.vision.features import published
 
@@ -30,7 +30,7 @@ def load_extractor(
         known = ", ".join(get_args(ExtractorName))
         raise InputError(f"unknown extractor {name!r}; choose one of: {known}")
     if weights is None and name != "roentgen":
-        raise absent(name, "fidelity's extractor has no `weights`")
+        raise absent(name, "the extractor has no `weights`")
     if weights is not None and not weights.startswith(HUB) and not Path(weights).exists():
         raise absent(name, f"{weights} does not exist")
     device = torch.device(device)
@@ -61,8 +61,8 @@ def _clip(weights: str, device: torch.device) -> Extractor:
         weights=model.weights,
         resize=f"square to {model.size}x{model.size}, bicubic with antialiasing (none if of that "
         "size)",
-        pixels="standardised as the model says, gray in three channels",
+        pixels="standardized as the model requires, gray in three channels",
         dimension=model.dimension,
     )
-    batch = max(1, _PIXELS // model.size**2)
+    batch = max(1, PIXELS // model.size**2)
     return Extractor(definition, lambda x: torch.from_numpy(model.encode_images(x)), batch)

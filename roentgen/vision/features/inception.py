@@ -1,4 +1,4 @@
-"""The Inception that FID is defined on: TensorFlow's of 2015-12-05, in torchvision's blocks.
+"""Inception of the original FID: TensorFlow's of 2015-12-05, in torchvision's blocks.
 
 It differs from torchvision's Inception v3 in how its branches pool (Seitzer's pytorch-fid and
 torch-fidelity found the differences); layer names are theirs, so their weights load.
@@ -13,7 +13,7 @@ from torchvision.models.inception import inception_v3
 
 
 def _average(x: Tensor) -> Tensor:
-    """TensorFlow's average leaves the border out; torchvision's counts it as zeros."""
+    """TensorFlow's average ignores the padding; torchvision's counts it as zeros."""
     return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -53,8 +53,8 @@ class FidInception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        whole = inception_v3(weights=None, aux_logits=False, init_weights=False)
-        for name, child in whole.named_children():
+        base = inception_v3(weights=None, aux_logits=False, init_weights=False)
+        for name, child in base.named_children():
             if name not in ("fc", "AuxLogits", "avgpool", "dropout"):
                 self.add_module(name, child)
 

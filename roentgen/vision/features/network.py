@@ -1,4 +1,4 @@
-"""A feature network: images to features, with the definition that makes two numbers comparable."""
+"""Feature network and extractor, with the definition that makes two numbers comparable."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 
-_PIXELS = 64 * 224**2  # of a batch: memory is bounded whatever a network reads
+PIXELS = 64 * 224**2  # of a batch: bounds memory for any input size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What a feature is: two numbers compare only where all of this is the same."""
+    """Definition of a feature: two numbers are comparable only if all of it is equal."""
 
     name: str
     layer: str
@@ -34,7 +34,7 @@ class Definition:
 
 
 class Extractor:
-    """Turns square (N, H, W) uint8 images into (N, d) float32 features; `definition` says which."""
+    """Square (N, H, W) uint8 images to (N, d) float32 features, as `definition` says."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Extractor:
         self._encode, self._batch = encode, batch
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Square images only: nothing is squashed. Batches are cut to bound memory."""
+        """Raises InputError for images that are not square: nothing is squashed."""
         if images.ndim != 3 or images.shape[1] != images.shape[2]:
             raise InputError(f"features need square gray images, not {images.shape[1:]}")
         parts = []
@@ -57,8 +57,8 @@ class Extractor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
-    """What an extractor is made of: a network and how its pixels are prepared."""
+class FeatureNetwork:
+    """A network with the preparation of its pixels."""
 
     layer: str
     weights: str
@@ -69,8 +69,8 @@ class Network:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def extractor(self, name: str, device: torch.device) -> Extractor:
-        """The network with its resizing, which keeps the square and leaves its size alone."""
-        batch = max(1, _PIXELS // self.size**2)
+        """The network with resizing, which is skipped for images of its own size."""
+        batch = max(1, PIXELS // self.size**2)
 
         def encode(images: NDArray[np.uint8]) -> Tensor:
             x = torch.from_numpy(np.ascontiguousarray(images)).to(device).float().unsqueeze(1)

@@ -1,4 +1,4 @@
-"""The networks that features are published on, each with its layer and the pixels it reads."""
+"""Published feature networks, each with its layer and its pixel preparation."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch.nn import functional
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
 from roentgen.vision.classifier import SPEC_FILE, WEIGHTS_FILE, load_classifier
-from roentgen.vision.features.network import Network
+from roentgen.vision.features.network import FeatureNetwork
 from roentgen.vision.published_weights import (
     absent,
     load_strictly,
@@ -23,13 +23,13 @@ from roentgen.vision.published_weights import (
 _BICUBIC = 3  # as Pillow numbers it
 
 
-def embedded(weights: str, device: torch.device) -> Network:
-    """Our own small network, or another classifier that was saved."""
+def embedded(weights: str, device: torch.device) -> FeatureNetwork:
+    """The shipped network, or another saved classifier."""
     folder = Path(weights)
     if not (folder / SPEC_FILE).is_file():
         raise absent("roentgen", f"{SPEC_FILE} is not in {folder}")
     classifier = load_classifier(folder, device)
-    return Network(
+    return FeatureNetwork(
         layer="pooled last stage",
         weights=fingerprint_of_files([folder / SPEC_FILE, folder / WEIGHTS_FILE]),
         size=classifier.spec.image_size,
@@ -39,15 +39,15 @@ def embedded(weights: str, device: torch.device) -> Network:
     )
 
 
-def inception(weights: str, device: torch.device) -> Network:
-    """The Inception that FID was defined on, in torch-fidelity's layout."""
+def inception(weights: str, device: torch.device) -> FeatureNetwork:
+    """The Inception of the original FID, in torch-fidelity's layout."""
     from roentgen.vision.features.inception import FidInception
 
     file = local_file("inception", weights)
     network = FidInception()
     load_strictly(network, file, "inception", drop=("fc.", "AuxLogits."))
     network.to(device)
-    return Network(
+    return FeatureNetwork(
         layer="pool3",
         weights=fingerprint_of_files([file]),
         size=299,
@@ -57,8 +57,8 @@ def inception(weights: str, device: torch.device) -> Network:
     )
 
 
-def xrv(weights: str, device: torch.device) -> Network:
-    """TorchXRayVision's DenseNet-121 has torchvision's layout, with one input channel."""
+def xrv(weights: str, device: torch.device) -> FeatureNetwork:
+    """TorchXRayVision's DenseNet-121: torchvision's layout with one input channel."""
     from torchvision.models import densenet121
 
     file = local_file("xrv", weights)
@@ -68,7 +68,7 @@ def xrv(weights: str, device: torch.device) -> Network:
     holder.features = features
     load_strictly(holder, file, "xrv", drop=("classifier.", "op_threshs"))
     holder.to(device)
-    return Network(
+    return FeatureNetwork(
         layer="DenseNet-121 features2",
         weights=fingerprint_of_files([file]),
         size=224,
@@ -78,8 +78,8 @@ def xrv(weights: str, device: torch.device) -> Network:
     )
 
 
-def timm_model(weights: str, device: torch.device) -> Network:
-    """Any model of timm, from a folder as its repositories on the hub are."""
+def timm_model(weights: str, device: torch.device) -> FeatureNetwork:
+    """Any model of timm, from a folder in its hub layout."""
     import timm
 
     folder = local_folder("timm", weights)
@@ -92,32 +92,32 @@ def timm_model(weights: str, device: torch.device) -> Network:
         raise unreadable("timm", folder, error) from None
     network.reset_classifier(0)
     network.to(device)
-    told = network.pretrained_cfg
-    channels, size = int(told["input_size"][0]), int(told["input_size"][-1])
-    standardise = _Standardise(told["mean"], told["std"], channels, device)
+    settings = network.pretrained_cfg
+    channels, size = int(settings["input_size"][0]), int(settings["input_size"][-1])
+    standardize = _Standardize(settings["mean"], settings["std"], channels, device)
 
     def encode(x: Tensor) -> Tensor:
-        return torch.as_tensor(network(standardise(x)))
+        return torch.as_tensor(network(standardize(x)))
 
-    return Network(
-        layer=f"{told['architecture']} without its classifier",
+    return FeatureNetwork(
+        layer=f"{settings['architecture']} without its classifier",
         weights=fingerprint_of_files([file, folder / "config.json"]),
         size=size,
-        pixels=standardise.told,
+        pixels=standardize.description,
         dimension=_dimension("timm", folder, encode, size, device),
         encode=encode,
-        interpolation="bicubic" if told.get("interpolation") == "bicubic" else "bilinear",
+        interpolation="bicubic" if settings.get("interpolation") == "bicubic" else "bilinear",
     )
 
 
 def transformers_model(
     name: Literal["rad-dino", "transformers"], weights: str, device: torch.device
-) -> Network:
+) -> FeatureNetwork:
     """RAD-DINO, or any image model that transformers' AutoModel opens.
 
-    The feature is the class token of the last layer, after its normalisation; a model without one
-    gives the mean over places. What a checkpoint lacks must not be random: it is refused, but for
-    a pooler, which is not used.
+    The feature is the class token of the last layer, after its normalization; of a model without
+    one, the mean over positions. A checkpoint with missing tensors is refused, except for a pooler,
+    which is not used.
     """
     from transformers import AutoModel
 
@@ -130,37 +130,37 @@ def transformers_model(
         network, report = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-        told = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-        size = _side(told.get("crop_size") or told["size"])
-        standardise = _Standardise(told["image_mean"], told["image_std"], 3, device)
+        settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+        size = _side(settings.get("crop_size") or settings["size"])
+        standardize = _Standardize(settings["image_mean"], settings["image_std"], 3, device)
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise unreadable(name, folder, error) from None
-    lacking = sorted(key for key in report["missing_keys"] if "pooler" not in key)
-    if lacking:
-        raise unreadable(name, folder, f"{len(lacking)} tensors are missing, such as {lacking[0]}")
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise unreadable(name, folder, f"{len(missing)} tensors are missing, such as {missing[0]}")
     network.eval().to(device)
     tokens = getattr(network, "embeddings", None)
     has_token = any(hasattr(tokens, key) for key in ("cls_token", "class_embedding"))
 
     def encode(x: Tensor) -> Tensor:
-        states = network(pixel_values=standardise(x)).last_hidden_state
+        states = network(pixel_values=standardize(x)).last_hidden_state
         if states.ndim == 4:
             return torch.as_tensor(states.mean(dim=(2, 3)))
         return torch.as_tensor(states[:, 0] if has_token else states.mean(dim=1))
 
-    return Network(
-        layer=f"{type(network).__name__}, {'class token' if has_token else 'mean over places'}",
+    return FeatureNetwork(
+        layer=f"{type(network).__name__}, {'class token' if has_token else 'mean over positions'}",
         weights=fingerprint_of_files([*files, folder / "config.json"]),
         size=size,
-        pixels=standardise.told,
+        pixels=standardize.description,
         dimension=_dimension(name, folder, encode, size, device),
         encode=encode,
-        interpolation="bicubic" if told.get("resample") == _BICUBIC else "bilinear",
+        interpolation="bicubic" if settings.get("resample") == _BICUBIC else "bilinear",
     )
 
 
-class _Standardise:
-    """(n, 1, H, W) in [0, 255] -> (n, channels, H, W), standardised as a model was trained."""
+class _Standardize:
+    """(n, 1, H, W) in [0, 255] -> (n, channels, H, W), standardized as a model was trained."""
 
     def __init__(
         self, mean: list[float], deviation: list[float], channels: int, device: torch.device
@@ -169,21 +169,23 @@ class _Standardise:
         self._mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self._deviation = torch.tensor(deviation, device=device).view(1, -1, 1, 1)
         values = [f"{', '.join(f'{v:g}' for v in x)}" for x in (mean, deviation)]
-        self.told = f"[0, 1], less {values[0]}, over {values[1]}, gray in {channels} channel(s)"
+        self.description = (
+            f"[0, 1], less {values[0]}, over {values[1]}, gray in {channels} channel(s)"
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         return (x.expand(-1, self._channels, -1, -1) / 255 - self._mean) / self._deviation
 
 
-def _side(told: Any) -> int:
-    """Of what a processor says of its size."""
-    if isinstance(told, dict):
-        return int(told.get("shortest_edge") or told["height"])
-    return int(told)
+def _side(size: Any) -> int:
+    """The side in pixels, from a processor's size setting."""
+    if isinstance(size, dict):
+        return int(size.get("shortest_edge") or size["height"])
+    return int(size)
 
 
 def _dimension(name: str, folder: Path, encode: Any, size: int, device: torch.device) -> int:
-    """What a model gives for one image. Raises InputError for one that needs more than pixels."""
+    """The dimension of a model's features. Raises InputError if it needs more than pixels."""
     with torch.inference_mode():
         try:
             found = encode(torch.zeros(1, 1, size, size, device=device))
