@@ -31,8 +31,8 @@ class PhantomConfig:
     masks: bool = True
     """Keep the masks of lungs, heart and findings."""
     words: Literal["radiology", "plain", "generic"] = "radiology"
-    """Whose words the reports are in: a radiologist's; a passer-by's, which know no radiology
-    ("huge white water level at the bottom on the left"); or "a chest radiograph" for all."""
+    """Wording of the reports: a radiologist's; plain captions by laypeople ("huge white water level
+    at the bottom on the left"); or "a chest radiograph" for all."""
 
     def __post_init__(self) -> None:
         counts = ("phantom.train", "phantom.validate", "phantom.test")
