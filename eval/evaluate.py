@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from eval.alignment.judges import finding_judge
 from eval.alignment.measure import Alignment
+from eval.alignment.reference_networks import finding_classifier
 from eval.config import EvaluateConfig
 from eval.diversity.measure import Diversity
 from eval.domain import Domain
@@ -148,7 +148,7 @@ def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
     sampled = grid(real_first, config.findings, count=config.pictures, seed=config.seed)
     if config.alignment is None:
         return {"sampled": sampled}
-    judge = finding_judge(config.alignment, config, sets)
+    judge = finding_classifier(config.alignment, config, sets)
     judged = {
         images.name: (images, judge.predict(images.images).findings)
         for images in (sets.synthetic[sets.main], sets.test)

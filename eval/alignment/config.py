@@ -19,7 +19,7 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentConfig:
-    """Whether it is what was asked for."""
+    """Agreement of images with their prompts."""
 
     validation: float = 0.2
     """The share of the patients of the train split that the judge's thresholds are chosen on, not

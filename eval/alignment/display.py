@@ -7,8 +7,8 @@ from typing import Any
 from eval.alignment.clip_agreement import DEFINITION as CLIP
 from eval.alignment.clip_agreement import REAL
 from eval.alignment.demographics import DEFINITION as PATIENTS
-from eval.alignment.judges import SEED, Judges
 from eval.alignment.laterality import ALL
+from eval.alignment.reference_networks import SEED, ReferenceNetworks
 from eval.comparison_config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
 from eval.report.formatting import number
@@ -20,7 +20,7 @@ from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
 from roentgen.record.findings import FindingName
 
 CEILING = "held-out real (ceiling)"
-Judged = Mapping[str, Mapping[str, Any]]  # by set
+SetScores = Mapping[str, Mapping[str, Any]]  # by set
 REFERENCES = (
     "Radford et al., Learning transferable visual models from natural language supervision, "
     "ICML 2021 (CLIP).",
@@ -28,18 +28,19 @@ REFERENCES = (
     "Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927 "
     "(intervals of shares).",
 )
-_SIDES = (
-    "Side: a network of the same kind, trained on the same films, their halves one by one, to tell "
-    "what is present on that side; the share of images asked for a finding on one side in which it "
-    "is likelier in that half than in the other; 0.5 is chance. Lateral views show no side."
+_LATERALITY = (
+    "Laterality: a network of the same kind, trained on the halves of the same radiographs to "
+    "predict what is present on that side; the share of images requested with a finding on one "
+    "side in which it is more probable in that half than in the other; 0.5 is chance. "
+    "Lateral views are excluded."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """What a CLIP model says of each set."""
+class ClipAgreement:
+    """Agreement of images and prompts by a CLIP model."""
 
-    model: str  # what and how, in words
+    model: str  # its name and definition
     pool: int  # prompts that an image's own is looked for among
     too_long: int  # prompts that were cut
     prompts: int  # different ones
@@ -48,49 +49,49 @@ class Agreement:
 
 def definition(
     config: ComparisonConfig,
-    learnt: int,
+    training: int,
     validation: int,
-    asked: Judges,
-    agreements: Mapping[str, Agreement],
+    networks: ReferenceNetworks,
+    agreements: Mapping[str, ClipAgreement],
 ) -> tuple[str, ...]:
-    """What was done, in words."""
-    what = "prompts (of patients for real films)"
+    """The methods, for the page."""
+    what = "prompts (of patients for real radiographs)"
     result = [
-        f"A network trained on {learnt} real films of the train split (seed {SEED}) judges each "
-        "set against what was asked; its own score on held-out real films is the ceiling. AUROC: "
-        "present against absent, 0.5 is chance. AUPRC: average precision; the share present is "
-        "chance.",
-        f"{F1_METHODS} This part is {validation} films of other patients of the train split. "
-        f"Thresholds: {_thresholds(asked.thresholds)}.",
+        f"A reference classifier trained on {training} real radiographs of the train split (seed "
+        f"{SEED}) scores each set against its requests; its score on held-out real radiographs is "
+        "the ceiling. AUROC: requested present against absent, 0.5 is chance. AUPRC: average "
+        "precision; the share present is chance.",
+        f"{F1_METHODS} This part is {validation} radiographs of other patients of the train split. "
+        f"Thresholds: {_thresholds(networks.thresholds)}.",
         PATIENTS,
-        _SIDES,
-        classifier_text(config, asked.findings.spec.image_size),
+        _LATERALITY,
+        classifier_text(config, networks.findings.spec.image_size),
         BOOTSTRAP.format(samples=config.bootstrap, what=what) + " Shares: Wilson's interval.",
     ]
     if agreements:
         result.append(CLIP)
-    for name, told in agreements.items():
+    for name, clip in agreements.items():
         result.append(
-            f"{name} ({told.model}): {told.too_long} of {told.prompts} different prompts are "
-            f"longer and were cut; pools of {told.pool}, by chance recall@k is k / {told.pool}."
+            f"{name} ({clip.model}): {clip.too_long} of {clip.prompts} different prompts are "
+            f"longer and were cut; pools of {clip.pool}, by chance recall@k is k / {clip.pool}."
         )
     return tuple(result)
 
 
 def tables(
-    config: ComparisonConfig, judged: Judged, agreements: Mapping[str, Agreement]
+    config: ComparisonConfig, scores: SetScores, agreements: Mapping[str, ClipAgreement]
 ) -> tuple[Table, ...]:
     """One a metric of findings, one of view, patient and side, one a CLIP model."""
-    shown = _shown(judged)
-    result = [_of_findings(config, shown, "auroc", "AUROC, present against absent as asked", True)]
-    result.append(_of_findings(config, shown, "auprc", "AUPRC, as asked", False))
-    result.append(_of_findings(config, shown, "f1", "F1, as asked", False))
+    shown = _shown(scores)
+    result = [_of_findings(config, shown, "auroc", "AUROC, requested present against absent", True)]
+    result.append(_of_findings(config, shown, "auprc", "AUPRC", False))
+    result.append(_of_findings(config, shown, "f1", "F1", False))
     result.append(_of_images(config, shown))
-    for name, told in agreements.items():
+    for name, clip in agreements.items():
         labels = {"score": "cosine with the own prompt", "floor": "with another prompt (floor)"}
         labels |= {"gain": "own less other, paired"}
-        labels |= {f"recall@{k}": f"recall@{k} of {told.pool}" for k in RECALLS}
-        sets = _shown(told.sets)
+        labels |= {f"recall@{k}": f"recall@{k} of {clip.pool}" for k in RECALLS}
+        sets = _shown(clip.sets)
         rows: list[tuple[Cell, ...]] = [
             (label, *(s[key] for s in sets.values())) for key, label in labels.items()
         ]
@@ -105,7 +106,7 @@ def tables(
     return tuple(result)
 
 
-def summary(judged: Judged, agreements: Mapping[str, Agreement]) -> tuple[SummaryLine, ...]:
+def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple[SummaryLine, ...]:
     """The main numbers; what no set has is not among them."""
 
     def line(measure: str, of: Mapping[str, Estimate]) -> SummaryLine:
@@ -113,37 +114,37 @@ def summary(judged: Judged, agreements: Mapping[str, Agreement]) -> tuple[Summar
         return SummaryLine(measure=measure, sets=sets, real=of.get(REAL))
 
     lines = [
-        line("View as asked (share)", {k: s["view_accuracy"] for k, s in judged.items()}),
-        line("Findings as asked (mean AUROC)", {k: s["mean_auroc"] for k, s in judged.items()}),
+        line("View accuracy", {k: s["view_accuracy"] for k, s in scores.items()}),
+        line("Findings (mean AUROC)", {k: s["mean_auroc"] for k, s in scores.items()}),
     ]
-    for measure, key in (("Sex as asked (share)", "sex_accuracy"), ("Error of age", "age_error")):
-        lines.append(line(measure, {k: s[key] for k, s in judged.items()}))
+    for measure, key in (("Sex accuracy", "sex_accuracy"), ("Age error (years)", "age_error")):
+        lines.append(line(measure, {k: s[key] for k, s in scores.items()}))
     lines.append(
-        line("Side as asked (share)", {k: s["laterality_accuracy"][ALL] for k, s in judged.items()})
+        line("Laterality accuracy", {k: s["laterality_accuracy"][ALL] for k, s in scores.items()})
     )
     lines += [
-        line(f"{name} cosine over its floor", {k: s["gain"] for k, s in told.sets.items()})
-        for name, told in agreements.items()
+        line(f"{name} cosine over its floor", {k: s["gain"] for k, s in clip.sets.items()})
+        for name, clip in agreements.items()
     ]
     return tuple(x for x in lines if any(e.value is not None for e in x.sets.values()))
 
 
-def plots(judged: Judged) -> tuple[Plot, ...]:
+def plots(scores: SetScores) -> tuple[Plot, ...]:
     """AUROC of each finding."""
-    series = {name: {**s["auroc"], "mean": s["mean_auroc"]} for name, s in _shown(judged).items()}
+    series = {name: {**s["auroc"], "mean": s["mean_auroc"]} for name, s in _shown(scores).items()}
     plot = dots(
-        series, "AUROC of what was asked for, with 95 % intervals. Dashed: chance.", chance=0.5
+        series, "AUROC of requested findings, with 95 % intervals. Dashed: chance.", chance=0.5
     )
     return (plot,) if plot else ()
 
 
 def _of_findings(
-    config: ComparisonConfig, shown: Judged, metric: str, caption: str, counts: bool
+    config: ComparisonConfig, shown: SetScores, metric: str, caption: str, counts: bool
 ) -> Table:
-    def cells(judged: Mapping[str, Any], name: FindingName) -> tuple[Cell, ...]:
-        cases = judged["cases"][name]
-        told = f"{cases['present']} / {cases['absent']}"
-        return (judged[metric][name], told) if counts else (judged[metric][name],)
+    def cells(scores: Mapping[str, Any], name: FindingName) -> tuple[Cell, ...]:
+        cases = scores["cases"][name]
+        counted = f"{cases['present']} / {cases['absent']}"
+        return (scores[metric][name], counted) if counts else (scores[metric][name],)
 
     rows: list[tuple[Cell, ...]] = [
         (name, *(cell for s in shown.values() for cell in cells(s, name)))
@@ -163,10 +164,10 @@ def _of_findings(
     )
 
 
-def _of_images(config: ComparisonConfig, shown: Judged) -> Table:
+def _of_images(config: ComparisonConfig, shown: SetScores) -> Table:
     rows = {
-        "View as asked (share)": "view_accuracy",
-        "Sex as asked (share)": "sex_accuracy",
+        "View accuracy": "view_accuracy",
+        "Sex accuracy": "sex_accuracy",
         "Sex, if always the commonest": "sex_floor",
         "Age: mean absolute error (years)": "age_error",
         "Age, if always the median": "age_floor",
@@ -176,21 +177,21 @@ def _of_images(config: ComparisonConfig, shown: Judged) -> Table:
     ]
     cells += [
         (
-            f"Side as asked: {name} (share)",
+            f"Laterality accuracy: {name}",
             *(s["laterality_accuracy"][name] for s in shown.values()),
         )
         for name in (ALL, *config.findings)
     ]
     return Table(
         name="alignment-patient",
-        caption="View, patient and side as asked",
+        caption="View, demographics and laterality",
         columns=("What", *shown),
         rows=tuple(cells),
     )
 
 
-def _shown(judged: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    return {(CEILING if name == REAL else name): item for name, item in judged.items()}
+def _shown(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {(CEILING if name == REAL else name): item for name, item in scores.items()}
 
 
 def _thresholds(thresholds: Mapping[FindingName, float | NotMeasured]) -> str:

@@ -1,16 +1,21 @@
-"""Alignment: whether it is what was asked for."""
+"""Alignment: agreement of images with their prompts."""
 
 from eval.alignment.clip_agreement import REAL, agreement, embed, prompted_sets
 from eval.alignment.config import AlignmentConfig
 from eval.alignment.display import (
     REFERENCES,
-    Agreement,
+    ClipAgreement,
     definition,
     plots,
     summary,
     tables,
 )
-from eval.alignment.judges import finding_judge, judges, judging_films, side_judge
+from eval.alignment.reference_networks import (
+    finding_classifier,
+    laterality_classifier,
+    reference_networks,
+    split_train,
+)
 from eval.domain import Domain
 from eval.report.section import PageSection
 from roentgen.distributed import this_launch
@@ -19,7 +24,7 @@ from roentgen.vision.clip import load_clip
 
 
 class Alignment(Domain[AlignmentConfig]):
-    """Judges' readings of every set, and of the held-out real films, which are the ceiling."""
+    """Scores of every set by reference networks; held-out real radiographs are the ceiling."""
 
     def check(self) -> None:
         """Raise InputError for a CLIP model that is absent, or an unknown view token."""
@@ -29,9 +34,9 @@ class Alignment(Domain[AlignmentConfig]):
             prompted_sets(self.sets)
 
     def precompute(self) -> None:
-        """Train this process's share of the judges; make its share of the CLIP embeddings."""
+        """Train this process's share of the networks; make its share of the CLIP embeddings."""
         launch = this_launch()
-        for k, train in enumerate((finding_judge, side_judge)):
+        for k, train in enumerate((finding_classifier, laterality_classifier)):
             if k % launch.num_processes == launch.process_index:
                 train(self.settings, self.config, self.sets)
         for chosen in self.settings.clip:
@@ -40,44 +45,44 @@ class Alignment(Domain[AlignmentConfig]):
                 embed(self.config, model, images, prompts, launch)
 
     def measure(self) -> PageSection:
-        """Every set against what was asked for."""
+        """Every set against its requests."""
         config, sets = self.config, self.sets
-        asked = judges(self.settings, config, sets)
-        judged = {
-            name: asked.measure(images)
+        networks = reference_networks(self.settings, config, sets)
+        measured = {
+            name: networks.measure(images)
             for name, images in (*sets.synthetic.items(), (REAL, sets.test))
         }
         agreements = {model.name: self._agreement(model.model) for model in self.settings.clip}
-        learnt, validation = judging_films(self.settings, config, sets)
+        training, validation = split_train(self.settings, config, sets)
         return PageSection(
             name="alignment",
-            title="Alignment: is it what was asked for?",
-            definition=definition(config, len(learnt), len(validation), asked, agreements),
+            title="Alignment: does it show what was requested?",
+            definition=definition(config, len(training), len(validation), networks, agreements),
             references=REFERENCES,
             numbers={
-                **judged,
+                **measured,
                 "clip": {
                     name: {
-                        "model": told.model,
-                        "pool": told.pool,
-                        "too_long": told.too_long,
-                        "sets": told.sets,
+                        "model": clip.model,
+                        "pool": clip.pool,
+                        "too_long": clip.too_long,
+                        "sets": clip.sets,
                     }
-                    for name, told in agreements.items()
+                    for name, clip in agreements.items()
                 },
             },
-            summary=summary(judged, agreements),
-            tables=tables(config, judged, agreements),
-            plots=plots(judged),
+            summary=summary(measured, agreements),
+            tables=tables(config, measured, agreements),
+            plots=plots(measured),
         )
 
-    def _agreement(self, source: str) -> Agreement:
+    def _agreement(self, source: str) -> ClipAgreement:
         model, prompted = load_clip(source), prompted_sets(self.sets)
         pool, found = agreement(self.settings, self.config, model, prompted)
         synthetic = [prompt for name in self.sets.synthetic for prompt in prompted[name][1]]
         different = list(dict.fromkeys(synthetic))
         by_set: dict[str, dict[str, Estimate]] = found
-        return Agreement(
+        return ClipAgreement(
             model=f"{source}: {model.definition}",
             pool=pool,
             too_long=model.too_long(different) if different else 0,

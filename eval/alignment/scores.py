@@ -1,4 +1,4 @@
-"""Is it what was asked for? What a classifier trained on real films says, against that."""
+"""Alignment scores: predictions of a reference classifier against the requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,9 +29,9 @@ def alignment(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """The judgement of one set: view, and AUROC, AUPRC and (with thresholds) F1 of each finding.
+    """Scores of one set: view accuracy; AUROC, AUPRC and (with thresholds) F1 of findings.
 
-    `not_learned`: the findings that the judge cannot know. "mean_auroc" and so on are means.
+    `not_learned` are the findings that the classifier does not know; "mean_auroc" etc. are means.
     """
     weights = resamples(patients, samples, seed)
     result: dict[str, Any] = {"view_accuracy": view_accuracy(prediction.views, views)}
@@ -39,10 +39,12 @@ def alignment(
     def add(
         name: str,
         metric: Metric,
-        said: NDArray[Any],
+        predicted: NDArray[Any],
         missing: Mapping[FindingName, NotMeasured] = not_learned,
     ) -> None:
-        each, mean = finding_scores(metric, said, labels, weights, findings, missing, min_cases)
+        each, mean = finding_scores(
+            metric, predicted, labels, weights, findings, missing, min_cases
+        )
         result[f"mean_{name}"], result[name] = mean, each
 
     add("auroc", weighted_auroc, prediction.findings)

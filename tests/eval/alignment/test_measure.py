@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from eval.alignment.clip_agreement import prompted_sets
 from eval.alignment.config import AlignmentConfig, ClipConfig
-from eval.alignment.judges import judging_films
+from eval.alignment.reference_networks import split_train
 from eval.comparison_config import ReferenceSetConfig
 from eval.config import EvaluateConfig
 from eval.evaluate import domains_of
@@ -177,15 +177,15 @@ def test_images_of_other_patients_are_told(part: PageSection) -> None:
     assert strangers["age_error"].value == pytest.approx(70 / 3, rel=0.2)
 
 
-def test_the_judge_learns_from_some_patients_and_thresholds_from_others(
+def test_networks_are_trained_on_some_patients_and_thresholds_set_on_others(
     config: EvaluateConfig, sets: Sets, part: PageSection
 ) -> None:
     assert config.alignment is not None
-    learnt, validation = judging_films(config.alignment, config, sets)
+    learnt, validation = split_train(config.alignment, config, sets)
     assert (len(learnt), len(validation)) == (320, 80)
     assert not set(learnt.patients) & set(validation.patients)
-    assert any("trained on 320 real films" in line for line in part.definition)
-    assert any("This part is 80 films of other patients" in line for line in part.definition)
+    assert any("trained on 320 real radiographs" in line for line in part.definition)
+    assert any("This part is 80 radiographs of other patients" in line for line in part.definition)
 
 
 def test_clip_says_what_was_compared_and_what_was_cut(part: PageSection, sets: Sets) -> None:

@@ -1,4 +1,4 @@
-"""The judges of alignment: networks trained on real films, which say what an image shows."""
+"""Reference networks: classifiers of findings and laterality trained on real radiographs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,23 +27,25 @@ from roentgen.vision.image_halves import (
 )
 from roentgen.vision.network_cache import NetworkCache
 
-SEED = 0  # of the judges' training
+SEED = 0  # of their training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judges:
-    """All that was learnt from real films, to be asked about any set."""
+class ReferenceNetworks:
+    """The networks and probes of real radiographs, to measure any set by."""
 
     config: ComparisonConfig
     findings: Classifier
-    not_learned: dict[FindingName, NotMeasured]  # the findings that it does not know
-    thresholds: dict[FindingName, float | NotMeasured]  # from which on a finding is called
+    not_learned: dict[FindingName, NotMeasured]  # the findings that it has not learned
+    thresholds: dict[
+        FindingName, float | NotMeasured
+    ]  # from which on a finding is predicted present
     laterality: Classifier | None  # of image halves
     laterality_not_learned: dict[FindingName, NotMeasured]
     demographics: DemographicProbes
 
     def measure(self, images: ImageSet) -> dict[str, Any]:
-        """What of one set is as asked, for results.json."""
+        """Agreement of one set with its requests, for results.json."""
         c = self.config
         result = alignment(
             self.findings.predict(images.images),
@@ -75,45 +77,49 @@ class Judges:
         )
 
 
-def judging_films(
+def split_train(
     settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
 ) -> tuple[ImageSet, ImageSet]:
-    """The real films that judges learn from, and other patients' that thresholds are chosen on."""
+    """The radiographs to train on, and other patients' that thresholds are chosen on."""
     held_out, rest = hold_out(sets.train.patients, settings.validation, config.seed)
     return sets.train.take(rest), sets.train.take(held_out)
 
 
-def finding_judge(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> Classifier:
-    """The network that knows findings and views."""
-    learnt, _ = judging_films(settings, config, sets)
-    return NetworkCache(folder=config.caches_folder).classifier(learnt, config.classifier, SEED)
+def finding_classifier(
+    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
+) -> Classifier:
+    """The classifier of findings and views."""
+    training, _ = split_train(settings, config, sets)
+    return NetworkCache(folder=config.caches_folder).classifier(training, config.classifier, SEED)
 
 
-def side_judge(
+def laterality_classifier(
     settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
 ) -> Classifier | None:
-    """The network that knows findings in one half of a film; None if no film tells their sides."""
-    halves = labeled_halves(judging_films(settings, config, sets)[0])
+    """The classifier of image halves; None if no finding's side can be learned."""
+    halves = labeled_halves(split_train(settings, config, sets)[0])
     not_learned = laterality_not_learnable(halves.by_image, config.findings, config.min_cases)
     if len(not_learned) == len(config.findings):
         return None
     return NetworkCache(folder=config.caches_folder).classifier(halves, config.classifier, SEED)
 
 
-def judges(settings: AlignmentConfig, config: ComparisonConfig, sets: Sets) -> Judges:
-    """Both networks, and what is fitted to the first one's features."""
-    learnt, validation = judging_films(settings, config, sets)
-    network = finding_judge(settings, config, sets)
-    said = network.predict(validation.images).findings
-    by_side = labeled_halves(learnt).by_image
-    return Judges(
+def reference_networks(
+    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
+) -> ReferenceNetworks:
+    """Both classifiers, thresholds, and probes of the first one's features."""
+    training, validation = split_train(settings, config, sets)
+    network = finding_classifier(settings, config, sets)
+    scores = network.predict(validation.images).findings
+    by_side = labeled_halves(training).by_image
+    return ReferenceNetworks(
         config=config,
         findings=network,
-        not_learned=not_learnable(learnt.labels, config.findings, config.min_cases),
-        thresholds=thresholds_of(said, validation.labels, config.findings, config.min_cases),
-        laterality=side_judge(settings, config, sets),
+        not_learned=not_learnable(training.labels, config.findings, config.min_cases),
+        thresholds=thresholds_of(scores, validation.labels, config.findings, config.min_cases),
+        laterality=laterality_classifier(settings, config, sets),
         laterality_not_learned=laterality_not_learnable(by_side, config.findings, config.min_cases),
         demographics=fit_demographics(
-            network.features(learnt.images), learnt.radiographs, config.min_cases
+            network.features(training.images), training.radiographs, config.min_cases
         ),
     )
