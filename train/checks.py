@@ -104,7 +104,7 @@ def open_splits(config: RunConfig, dataset: RadiographDataset) -> list[Radiograp
 
 
 def check_batch(config: RunConfig, radiographs: int, note: str = "") -> None:
-    """Raise InputError for a batch that is larger than the split it is drawn from."""
+    """Raises InputError for a batch that is larger than the split it is drawn from."""
     if config.batch_size > radiographs:
         raise InputError(
             f"batch_size {config.batch_size} is larger than split {config.data.split!r} of "
@@ -170,7 +170,7 @@ def choose_start(config: RunConfig, identity: dict[str, Any]) -> tuple[Path, dic
 
 
 def check_unfinished(config: RunConfig) -> None:
-    """Raise InputError if a run without a complete checkpoint has left something to be kept.
+    """Raises InputError if a run without a complete checkpoint has left something to be kept.
 
     Before its first checkpoint it has not: resume=true then starts it over.
     """

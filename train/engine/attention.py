@@ -1,4 +1,4 @@
-"""With which kernel the nets attend: chosen, and seen to work before anything else is done."""
+"""Attention kernel of the nets: chosen, and tried before any other work."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ KERNELS = {
 
 @contextmanager
 def attention_kernel(choice: Attention) -> Iterator[None]:
-    """Within, torch's attention uses the chosen kernel or fails; in backward passes too.
+    """Within, torch's attention uses the chosen kernel or fails, in backward passes too.
 
-    The VAE's attention is not meant: its heads are too wide for most kernels.
+    It is not for the VAE, whose attention heads are too wide for most kernels.
     """
-    if choice not in KERNELS:  # auto: torch chooses; xformers: the nets have been told
+    if choice not in KERNELS:  # auto: torch chooses; xformers: set in the nets
         yield
         return
     with sdpa_kernel(KERNELS[choice]):
@@ -39,17 +39,17 @@ def attention_kernel(choice: Attention) -> Iterator[None]:
 
 
 def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: "Accelerator") -> None:
-    """Make the nets attend by the chosen kernel, and prove it by one item forward and backward.
+    """Set the attention kernel of the nets, and try it on one item forward and backward.
 
-    The nets are on the device, as they train. Raises InputError where the kernel is missing, cannot
-    take the nets' shapes and number format here, or would not come to be used.
+    The nets are on the device, as they train. Raises InputError if the kernel is missing, does not
+    support the nets' shapes and precision here, or would not be used.
     """
     if choice == "auto":
         return
     if choice == "xformers":
         _use_xformers(denoiser)
     else:
-        _check_reached(denoiser, choice)
+        _check_sdpa(denoiser, choice)
     try:
         with accelerator.autocast(), attention_kernel(choice):
             _probe(denoiser, accelerator.device)
@@ -62,7 +62,7 @@ def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: "Accele
 
 
 def _use_xformers(denoiser: Denoiser) -> None:
-    """Let the UNet, and a ControlNet, attend by xformers."""
+    """Set xformers' attention in the UNet and a ControlNet."""
     if not (importlib.util.find_spec("xformers") and torch.cuda.is_available()):
         raise InputError(
             "attention=xformers needs a CUDA GPU and the package: pip install -e '.[xformers]', or "
@@ -82,21 +82,21 @@ def _use_xformers(denoiser: Denoiser) -> None:
         )
 
 
-def _check_reached(denoiser: Denoiser, choice: Attention) -> None:
-    """The nets must attend by torch's scaled_dot_product_attention, which the choice is for.
+def _check_sdpa(denoiser: Denoiser, choice: Attention) -> None:
+    """Raises InputError unless the nets use torch's scaled_dot_product_attention.
 
-    A text encoder that is run beforehand attends as torch chooses.
+    A text encoder whose states are cached is not concerned.
     """
     kinds = _processors(denoiser) - {AttnProcessor2_0.__name__}
     if kinds:
         raise InputError(
-            f"attention={choice} has no effect on the UNet, which attends by "
+            f"attention={choice} has no effect on the UNet, whose attention is "
             f"{', '.join(sorted(kinds))}: set attention=auto"
         )
     kind = denoiser.text_encoder.config._attn_implementation
     if denoiser.runs_text_encoder and kind != "sdpa":
         raise InputError(
-            f"attention={choice} has no effect on the text encoder, which attends by {kind!r}: set "
+            f"attention={choice} has no effect on the text encoder, whose kernel is {kind!r}: set "
             "attention=auto"
         )
 

@@ -1,4 +1,4 @@
-"""The UNet's repeated blocks, compiled: faster steps after a start of a minute or two."""
+"""Compilation of the UNet's repeated blocks: faster steps after a minute or two at the start."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from roentgen.diffusion.denoiser import Denoiser
 
 
 def compile_blocks(denoiser: Denoiser) -> None:
-    """Let torch compile the transformer blocks, each at its first step.
+    """Compile the transformer blocks, each at its first call.
 
-    Names and weights stay as they are, and with them checkpoints.
+    Names and weights, and so checkpoints, do not change.
     """
     for net in denoiser.convolutional:
         net.compile_repeated_blocks()
@@ -19,7 +19,7 @@ def compile_blocks(denoiser: Denoiser) -> None:
 
 @contextmanager
 def uncompiled(denoiser: Denoiser) -> Iterator[None]:
-    """Within, compiled blocks run as written: for batches of other sizes than training's."""
+    """Within, compiled blocks run eagerly, for batches of other sizes than in training."""
     if not any(module._compiled_call_impl for module in denoiser.modules()):
         yield
         return

@@ -1,9 +1,9 @@
-"""Optimizer state cut up over the processes, by DeepSpeed's ZeRO stages 1 and 2.
+"""DeepSpeed ZeRO stages 1 and 2: optimizer state partitioned over the processes.
 
-Weights stay whole on every process. DeepSpeed lays those of a group end to end, cuts the row into
-as many equal runs as there are processes, and lets each step its own run: a float32 copy with its
-moments. Where in the row a weight lies it notes on the weight, as `_hp_mapping`; that is None where
-no piece of it is a process's own.
+Every process has all weights. DeepSpeed flattens and concatenates those of a group, partitions the
+result equally over the processes, and each steps its own partition: a float32 copy with its
+moments. The position of a weight is stored on it as `_hp_mapping`, which is None on a process whose
+partition has no part of it.
 """
 
 import importlib.util
@@ -25,14 +25,14 @@ from train.config import RunConfig
 
 
 def is_deepspeed_launch() -> bool:
-    """Whether the launcher was told to let DeepSpeed train."""
+    """Whether the launcher requests DeepSpeed."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
 def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
-    """What the launcher and the configuration ask of DeepSpeed.
+    """DeepSpeed's settings by the launcher and the configuration.
 
-    Raises InputError where it is not installed, or the two do not go together.
+    Raises InputError if it is not installed or the two are incompatible.
     """
     if not importlib.util.find_spec("deepspeed"):
         raise InputError(
@@ -62,10 +62,10 @@ def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
         "compile: set it false": config.compile,
         f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
     }
-    if wrong := [what for what, is_so in refused.items() if is_so]:
+    if wrong := [setting for setting, is_refused in refused.items() if is_refused]:
         raise InputError(f"DeepSpeed does not go with {'; nor with '.join(wrong)}")
     plugin.deepspeed_config |= {
-        "train_micro_batch_size_per_gpu": 1,  # for its own log alone: batches are ours
+        "train_micro_batch_size_per_gpu": 1,  # only for its own log: batches are ours
         "gradient_accumulation_steps": ours,
         "gradient_clipping": clip,
         "torch_autocast": {
@@ -78,37 +78,37 @@ def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
 
 
 class ZeroAccelerator(Accelerator):  # type: ignore[misc]
-    """Accelerate's, where DeepSpeed takes the steps: at the end of a step's last backward pass.
+    """An Accelerator whose optimizer steps are DeepSpeed's, after a step's last backward pass.
 
-    It clips, and leaves out a step whose gradient is not finite, by itself.
+    DeepSpeed clips gradients and skips steps with non-finite ones by itself.
     """
 
     def __init__(self, config: RunConfig, **settings: Any) -> None:
         """Settings are those of any Accelerator. Raises InputError; see `zero_plugin`."""
         self._low = config.precision == "bf16"
         gloo = [InitProcessGroupKwargs(backend="gloo")] if settings["cpu"] else None
-        # Told of a CPU, accelerate would do without DeepSpeed; of bf16, weights would be rounded.
+        # With cpu, accelerate would not use DeepSpeed; with bf16, weights would be rounded.
         settings |= {"cpu": False, "mixed_precision": "no"}
         super().__init__(**settings, deepspeed_plugins=zero_plugin(config), kwargs_handlers=gloo)
 
     def autocast(self, *_: Any) -> AbstractContextManager[Any]:
-        """As configured; accelerate leaves it to DeepSpeed, which knows of its own model alone."""
+        """As configured; accelerate leaves it to DeepSpeed, which only handles its own model."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._low)
 
     def clip_grad_norm_(self, *_: Any) -> Tensor:
-        """The norm of the last step's gradient before clipping; infinite if it was left out."""
+        """The norm of the last step's gradient before clipping; infinite if it was skipped."""
         norm = self.deepspeed_engine_wrapped.get_global_grad_norm()
         return torch.tensor(norm, device=self.device)
 
 
 def has_sharded_state(parameter: Tensor) -> bool:
-    """Whether the optimizer's state of a weight is cut up."""
+    """Whether the optimizer's state of a weight is partitioned."""
     return hasattr(parameter, "_hp_mapping")
 
 
 @torch.no_grad()
 def update_master_copy(parameter: Tensor) -> None:
-    """Let the copy that is stepped have the values of its weight, if it has one."""
+    """Copy a weight to its float32 master copy, if it has one."""
     if has_sharded_state(parameter):
         from deepspeed.utils import safe_set_full_fp32_param
 
@@ -116,10 +116,10 @@ def update_master_copy(parameter: Tensor) -> None:
 
 
 def entries(optimizer: Optimizer, parameter: nn.Parameter) -> Mapping[str, Any]:
-    """What the optimizer keeps of a weight: numbers, and tensors or each a `ShardedMoment`."""
+    """The optimizer's state of a weight: numbers, and tensors or `ShardedMoment`s."""
     if not has_sharded_state(parameter):
-        kept: Mapping[str, Any] = optimizer.state[parameter]
-        return kept
+        state: Mapping[str, Any] = optimizer.state[parameter]
+        return state
     (run,) = optimizer.param_groups[0]["params"]  # as any: all have taken the same steps
     return {
         entry: value if entry == "step" else ShardedMoment(parameter, optimizer, entry)
@@ -128,19 +128,19 @@ def entries(optimizer: Optimizer, parameter: nn.Parameter) -> Mapping[str, Any]:
 
 
 def load_entry(optimizer: Optimizer, parameter: nn.Parameter, entry: str, whole: Tensor) -> None:
-    """Take up what was saved of a weight whose state is cut up."""
+    """Load the saved state of a weight whose state is partitioned."""
     for group in optimizer.param_groups:
         (run,) = group["params"]
         if entry not in optimizer.state[run]:
-            begun = whole.to(run.device, copy=True) if entry == "step" else torch.zeros_like(run)
-            optimizer.state[run][entry] = begun
+            first = whole.to(run.device, copy=True) if entry == "step" else torch.zeros_like(run)
+            optimizer.state[run][entry] = first
     if entry != "step":
         ShardedMoment(parameter, optimizer, entry).fill(whole)
 
 
 @dataclass(frozen=True)
 class ShardedMoment:
-    """A moment of a weight, of which each process has a piece at most."""
+    """A moment of a weight, of which each process has at most one part."""
 
     parameter: Any  # a weight that DeepSpeed has mapped
     optimizer: Optimizer
@@ -163,7 +163,7 @@ class ShardedMoment:
         return self
 
     def full_tensor(self) -> Tensor:
-        """The whole. All processes must call it for the same moments in the same order."""
+        """The full moment. All processes must call it for the same moments in the same order."""
         whole = torch.zeros_like(self.parameter).flatten()
         for own, place in self._piece():
             whole[place] = own
@@ -171,12 +171,12 @@ class ShardedMoment:
         return whole.view(self.shape)
 
     def fill(self, whole: Tensor) -> None:
-        """Take this process's piece of a whole one."""
+        """Load this process's part of a full moment."""
         for own, place in self._piece():
             own.copy_(whole.flatten()[place])
 
     def _piece(self) -> Iterable[tuple[Tensor, slice]]:
-        """The piece of this process, a view, and where in the flattened whole it lies."""
+        """The part of this process, a view, and its position in the flattened moment."""
         mapping = self.parameter._hp_mapping
         if mapping is None:
             return

@@ -1,8 +1,8 @@
-"""Weights that lie in shards over the processes, by FSDP2: whole ones out of them, and back.
+"""FSDP2: weights sharded over the processes, gathered and distributed again.
 
-FSDP makes DTensors of the parameters; moments and averages made from these are DTensors too.
-DeepSpeed cuts up moments alone; see `train.engine.deepspeed_zero`. What is neither is the same on
-all processes and passes through unchanged.
+FSDP turns parameters into DTensors; moments and averages made from them are DTensors too. DeepSpeed
+partitions only moments; see `train.engine.deepspeed_zero`. Other tensors are the same on all
+processes and are passed through.
 """
 
 import os
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 
 def is_sharding(accelerator: "Accelerator") -> bool:
-    """Whether weights come to lie in shards."""
+    """Whether weights will be sharded."""
     return str(accelerator.distributed_type.value) == "FSDP"
 
 
 def is_flattening(accelerator: "Accelerator") -> bool:
-    """Whether weights come to lie in rows, to be cut up: they must be contiguous."""
+    """Whether weights will be flattened for sharding, so that they must be contiguous."""
     return str(accelerator.distributed_type.value) in ("FSDP", "DEEPSPEED")
 
 
 def check_engine() -> None:
-    """Raise InputError where the launcher was told to let an engine train that we cannot save."""
+    """Raises InputError if the launcher requests an engine whose state cannot be saved."""
     if os.environ.get("ACCELERATE_USE_MEGATRON_LM", "false").lower() == "true":
         raise InputError(
-            "Megatron-LM keeps the optimizer's state by itself, so that no run could be resumed "
+            "Megatron-LM manages the optimizer's state by itself, so that no run could be resumed "
             "exactly: use configs/accelerate/fsdp.yaml, which shards as much"
         )
 
 
 def check_sharding(config: RunConfig, accelerator: "Accelerator") -> None:
-    """Raise InputError where the launcher's settings, or ours, do not go with sharded weights."""
+    """Raises InputError if settings of the launcher or the run do not support sharded weights."""
     if not is_sharding(accelerator):
         return
     plugin = accelerator.state.fsdp_plugin
@@ -60,14 +60,14 @@ def check_sharding(config: RunConfig, accelerator: "Accelerator") -> None:
         "compile: set it false": config.compile,
         f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
     }
-    if wrong := [what for what, is_so in refused.items() if is_so]:
+    if wrong := [setting for setting, is_refused in refused.items() if is_refused]:
         raise InputError(f"sharded weights (FSDP) do not go with {'; nor with '.join(wrong)}")
 
 
 def prepare_sharding(denoiser: Denoiser, accelerator: "Accelerator") -> None:
-    """Tell accelerate how to shard, if it is to: unit by unit, in float32.
+    """Set how accelerate shards, if it does: unit by unit, in float32.
 
-    Precision is autocast's business, as it is with whole weights, or losses would differ.
+    Precision is left to autocast, as without sharding, or losses would differ.
     """
     if is_sharding(accelerator):
         plugin = accelerator.state.fsdp_plugin
@@ -77,20 +77,20 @@ def prepare_sharding(denoiser: Denoiser, accelerator: "Accelerator") -> None:
 
 
 def reshard(module: nn.Module) -> None:
-    """Free gathered weights, which a forward pass without a backward pass may leave."""
+    """Free gathered weights, which a forward pass without backward pass may leave."""
     for part in module.modules():
         if isinstance(part, FSDPModule):
             part.reshard()
 
 
 def gather_full(tensor: Tensor) -> Tensor:
-    """The whole of a tensor. All processes must call it for the same tensors in the same order."""
+    """The full tensor. All processes must call it for the same tensors in the same order."""
     return tensor.full_tensor() if isinstance(tensor, DTensor | ShardedMoment) else tensor
 
 
 @torch.no_grad()
 def copy_into(target: Tensor, whole: Tensor) -> None:
-    """Give a tensor, sharded or not, the values of a whole one, which every process has."""
+    """Copy a full tensor, which every process has, into one that may be sharded."""
     if isinstance(target, DTensor):
         whole = distribute_tensor(
             whole.to(target.device), target.device_mesh, target.placements, src_data_rank=None
@@ -100,9 +100,9 @@ def copy_into(target: Tensor, whole: Tensor) -> None:
 
 
 def units(denoiser: Denoiser) -> list[str]:
-    """The classes of modules that FSDP gathers and frees as one.
+    """The classes of modules that FSDP gathers and frees as one unit.
 
-    The nets themselves are among them: previews call these alone.
+    They include the nets themselves, which previews call directly.
     """
     nets = (denoiser.unet, denoiser.text_encoder)
     wanted = {type(net).__name__ for net in nets}
@@ -113,9 +113,9 @@ def units(denoiser: Denoiser) -> list[str]:
 
 @torch.no_grad()
 def unshard(denoiser: Denoiser, *, keep: bool) -> None:
-    """Undo FSDP when training is done: whole weights on the CPU, in modules of their own classes.
+    """Undo FSDP after training: full weights on the CPU, in modules of the original classes.
 
-    All processes must call it; those that do not `keep` the weights are left with their shards.
+    All processes must call it; those without `keep` are left with their shards.
     """
     for module in list(denoiser.modules()):
         for name, parameter in list(module.named_parameters(recurse=False)):
@@ -123,5 +123,5 @@ def unshard(denoiser: Denoiser, *, keep: bool) -> None:
             if keep and isinstance(parameter, DTensor):
                 setattr(module, name, nn.Parameter(whole.cpu(), parameter.requires_grad))
         if keep and isinstance(module, FSDPModule):
-            # fully_shard gave it a class of its own, made of FSDPModule and the true one.
+            # fully_shard created a class for it, from FSDPModule and the original one.
             module.__class__ = type(module).__mro__[2]

@@ -63,7 +63,7 @@ class MaskCondition:
     name: str = "masks"
 
     def check(self, dataset: RadiographDataset, split: str) -> None:
-        """Raise InputError unless the split has masks of every structure."""
+        """Raises InputError unless the split has masks of every structure."""
         counts = dataset.manifest["counts"][split]
         check_structures(counts, self.structures, str(dataset.folder), split)
 

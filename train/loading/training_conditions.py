@@ -36,7 +36,7 @@ class TrainingCondition(Protocol):
         """How often it is withheld."""
 
     def check(self, dataset: RadiographDataset, split: str) -> None:
-        """Raise InputError unless a split of the dataset has such conditions."""
+        """Raises InputError unless a split of the dataset has such conditions."""
 
     def exclusion(self, split: RadiographSplit) -> Callable[[int, Radiograph], str | None]:
         """Why a row of the split, with this record, cannot be trained on; None if it can."""

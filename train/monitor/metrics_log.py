@@ -1,4 +1,4 @@
-"""The log of a run: a line of JSON a report, and the same numbers to accelerate's trackers."""
+"""Metrics log of a run: one JSON line a report, and the same numbers for TensorBoard."""
 
 import json
 import shutil
@@ -17,14 +17,14 @@ from train.setup import memory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-BOARD_BYTES = 2**22  # free on the disk, below which TensorBoard is done without
+BOARD_BYTES = 2**22  # free disk space below which TensorBoard is not written
 
 
 class MetricsLog:
     """Appends to metrics.jsonl on the main process, and to TensorBoard below the run folder.
 
-    Where the disk is full, lines wait for room; TensorBoard, which writes no more after an error,
-    is done without until the next start.
+    If the disk is full, lines are kept until there is room; TensorBoard, which does not recover
+    from an error, is not written until the next start.
     """
 
     def __init__(self, folder: Path, accelerator: "Accelerator", step: int) -> None:
@@ -33,11 +33,11 @@ class MetricsLog:
         self._waiting: list[str] = []  # lines not yet written
         self._board = True
         if accelerator.is_main_process and self._path.exists():
-            # A resumed run repeats the steps after its checkpoint: their lines go, and so does the
-            # last one if a kill tore it.
+            # A resumed run repeats the steps after its checkpoint: their lines are removed, and so
+            # is an incomplete last one.
             *lines, _ = self._path.read_text().split("\n")
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            write_file(self._path, "".join(f"{line}\n" for line in kept))
+            earlier = [line for line in lines if json.loads(line)["step"] <= step]
+            write_file(self._path, "".join(f"{line}\n" for line in earlier))
         options = {"tensorboard": {"purge_step": step + 1}}
         accelerator.init_trackers("tensorboard", init_kwargs=options)
 
@@ -46,16 +46,16 @@ class MetricsLog:
         self._to_board(lambda: self._accelerator.log(values, step=step))
         self.note(step, values)
 
-    def note(self, step: int, told: Mapping[str, Any]) -> None:
-        """A line for metrics.jsonl alone."""
+    def note(self, step: int, values: Mapping[str, Any]) -> None:
+        """Write a line to metrics.jsonl only."""
         if self._accelerator.is_main_process:
-            self._waiting.append(json.dumps({"step": step, **told}) + "\n")
+            self._waiting.append(json.dumps({"step": step, **values}) + "\n")
             with warn_if_unwritable(f"a line of {self._path}"):
                 append(self._path, "".join(self._waiting))
                 self._waiting = []
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """Log a uint8 picture, gray [H, W] or in colour [H, W, 3]."""
+        """Log a uint8 image, gray [H, W] or color [H, W, 3]."""
         if self._accelerator.is_main_process:
             images = {name: image.reshape(1, *image.shape[:2], -1)}
             board = self._accelerator.get_tracker("tensorboard")
@@ -72,7 +72,7 @@ class MetricsLog:
 
 
 def append(path: Path, text: str) -> None:
-    """Add whole lines to a file, or none of them. Raises OSError where there is no room."""
+    """Append to a file all or nothing. Raises OSError if the disk has no room."""
     with path.open("ab", buffering=0) as file:
         size = file.tell()
         data = text.encode()
@@ -85,7 +85,7 @@ def append(path: Path, text: str) -> None:
 
 
 class Throughput:
-    """How fast training goes between two reports, and in how much memory."""
+    """Training speed between two reports, and peak memory."""
 
     def __init__(self, batch: int, step: int, device: torch.device) -> None:
         self._batch = batch
@@ -93,11 +93,11 @@ class Throughput:
         self._began, self._step, self._waited = time.monotonic(), step, 0.0
 
     def pause(self, seconds: float) -> None:
-        """Leave out seconds that were spent on something else."""
+        """Exclude seconds that were not spent on training."""
         self._began += seconds
 
     def log_values(self, step: int, waited: float) -> dict[str, float]:
-        """For the log, after `step` steps and `waited` seconds of waiting for batches, in all."""
+        """For the log, after `step` steps and `waited` seconds of waiting for batches in total."""
         seconds = time.monotonic() - self._began
         numbers = {
             "images_per_second": (step - self._step) * self._batch / seconds,

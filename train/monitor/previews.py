@@ -26,7 +26,7 @@ class PreviewImage:
 
 
 def check_preview(config: PreviewConfig, components: Components) -> None:
-    """Raise InputError for prompts that the model cannot read or steps it does not have."""
+    """Raises InputError for prompts that the model cannot read or steps it does not have."""
     vocabulary = components.tokenizer.get_vocab()
     for number, prompt in enumerate(config.prompts):
         where = f"preview.prompts[{number}]"

@@ -1,4 +1,4 @@
-"""Disk space that a run needs, and the check that there is so much."""
+"""Disk space that a run needs, and the check that it is free."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from train.optim.lora import trained_weights
 def space_needed(
     config: RunConfig, components: Components, splits: Sequence[SplitInputs]
 ) -> dict[str, int]:
-    """Bytes by what they hold: checkpoints, averages, the model, and the caches of the splits."""
+    """Bytes of checkpoints, averages, the model and the caches of the splits."""
     latents = sum(len(of.images) for of in splits)
     prompts = sum(len(of.prompts.ids) for of in splits)
     size = splits[0].images.size
@@ -45,7 +45,7 @@ def space_needed(
 
 
 def check_space(config: RunConfig, needed: dict[str, int]) -> None:
-    """Raise InputError where a disk is too full for the files that are still missing."""
+    """Raises InputError if a disk is too full for the files that are still missing."""
     run = sum(needed.values())
     if config.data.caches:
         run -= needed["caches"]

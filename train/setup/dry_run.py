@@ -1,7 +1,7 @@
-"""What a run would take - parameters, memory, disk, time - found without training or writing.
+"""Dry run: parameters, memory, disk and time of a run, estimated without training or writing.
 
-Memory and time come from trying: the VAE on some images, one slice of the true shapes forward and
-backward, the optimizer on a part of the weights.
+Memory and time are measured on samples: the VAE on some images, one slice of the real shapes
+forward and backward, the optimizer on a part of the weights.
 """
 
 import time
@@ -27,29 +27,29 @@ from train.setup import memory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-SAMPLE = 2**24  # weights that the optimizer is tried on
+SAMPLE = 2**24  # parameters on which the optimizer is timed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a run would take."""
+class RunEstimate:
+    """Estimated resources of a run."""
 
-    parameters: dict[str, tuple[int, int]]  # by net: all, trained
-    memory: dict[str, int]  # bytes of each process while it trains, by part
-    encoding_peak: int  # bytes of each process while it encodes images; 0: none are to be
-    disk: dict[str, int]  # bytes, by part
+    parameters: dict[str, tuple[int, int]]  # by net: total, trained
+    memory: dict[str, int]  # bytes of each process during training, by purpose
+    encoding_peak: int  # bytes of each process during encoding; 0: all is cached
+    disk: dict[str, int]  # bytes, by purpose
     encoding: float  # seconds
     step: float  # seconds
     steps: int
 
     @property
     def peak(self) -> int:
-        """The most bytes that a process takes."""
+        """Peak bytes of a process."""
         return max(sum(self.memory.values()), self.encoding_peak)
 
     @property
     def seconds(self) -> float:
-        """All of it, but without validation, previews and checkpoints."""
+        """Total time without validation, previews and checkpoints."""
         return self.encoding + self.steps * self.step
 
 
@@ -59,13 +59,13 @@ def dry_run(
     """Print the estimate."""
     found = estimate(config, inputs, denoiser, accelerator)
     if accelerator.is_main_process:
-        print(told(found, config, accelerator))  # noqa: T201
+        print(format_estimate(found, config, accelerator))  # noqa: T201
 
 
 def estimate(
     config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
-) -> Estimate:
-    """Try what a run consists of. The nets are spoilt for anything else."""
+) -> RunEstimate:
+    """Measure samples of a run's work. The nets cannot be used afterwards."""
     device, vae = accelerator.device, inputs.components.vae
     vae.to(device, memory_format=_layout(config)).requires_grad_(False)
     trained = [weight for _, weight in denoiser.trained()]
@@ -77,7 +77,7 @@ def estimate(
     update = try_update(config, denoiser, device) * numbers
     averages = bool(config.ema) + 2 * bool(config.ema and config.ema.posthoc)
     done = inputs.checkpoint[1]["step"] if inputs.checkpoint else 0
-    return Estimate(
+    return RunEstimate(
         parameters=parameters(inputs.components),
         memory={
             "program": max(0, began - weights),
@@ -96,7 +96,7 @@ def estimate(
 
 
 def parameters(components: Components) -> dict[str, tuple[int, int]]:
-    """How many numbers each net has, and how many of them train."""
+    """Total and trained parameters of each net."""
     nets = {"unet": components.unet, "text_encoder": components.text_encoder, "vae": components.vae}
     for name in ("projection", "controlnet"):
         if getattr(components, name) is not None:
@@ -111,7 +111,7 @@ def parameters(components: Components) -> dict[str, tuple[int, int]]:
 
 
 def moments(optimizer: str, weight: Tensor) -> int:
-    """Bytes of what an optimizer keeps of a weight."""
+    """Bytes of an optimizer's state of a weight."""
     match optimizer:
         case "adamw8bit":  # two in a byte each, with a scale for each 256
             return 2 * weight.numel() * (256 + 4) // 256
@@ -126,9 +126,9 @@ def moments(optimizer: str, weight: Tensor) -> int:
 def try_encoding(
     config: RunConfig, inputs: Inputs, accelerator: "Accelerator"
 ) -> tuple[float, int]:
-    """Seconds to encode all images that are not in the caches yet, and the memory it takes."""
+    """Seconds to encode all images that are not cached yet, and peak memory."""
     seconds = 0.0
-    memory.forget_peak(accelerator.device)
+    memory.reset_peak(accelerator.device)
     for of in inputs.splits:
         plan = plan_latents(of.images, inputs.components.vae)
         folder, contents = plan.folder(config.caches), plan.contents
@@ -144,7 +144,7 @@ def try_encoding(
 def try_slice(
     config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
 ) -> tuple[float, int]:
-    """Seconds of a slice forward and backward, and the most memory in use meanwhile."""
+    """Seconds of a slice forward and backward, and peak memory."""
     device, unet = accelerator.device, denoiser.unet.config
     n = config.batch_size // (config.gradient_accumulation * accelerator.num_processes)
     shape = (n, unet.in_channels, unet.sample_size, unet.sample_size)
@@ -162,12 +162,12 @@ def try_slice(
             predicted.float().square().mean().backward()
 
     denoiser.train()
-    memory.forget_peak(device)
+    memory.reset_peak(device)
     return _seconds(run, device), memory.peak(device)
 
 
 def try_update(config: RunConfig, denoiser: Denoiser, device: torch.device) -> float:
-    """Seconds that optimizer and averages take for one number that trains."""
+    """Seconds of optimizer and averages per trained parameter."""
     sample, numbers = [], 0
     for _, weight in list(denoiser.trained()):
         if numbers < SAMPLE:
@@ -191,7 +191,7 @@ def try_update(config: RunConfig, denoiser: Denoiser, device: torch.device) -> f
 
 
 def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    """What it takes when it has run before, the better of two times."""
+    """Seconds of a call after a warm-up, the minimum of two."""
     times = []
     for _ in range(3):
         started = time.perf_counter()
@@ -210,8 +210,8 @@ def _layout(config: RunConfig) -> torch.memory_format:
     return torch.channels_last if config.channels_last else torch.contiguous_format
 
 
-def told(found: Estimate, config: RunConfig, accelerator: "Accelerator") -> str:
-    """The estimate as a table."""
+def format_estimate(found: RunEstimate, config: RunConfig, accelerator: "Accelerator") -> str:
+    """The estimate as a text table."""
     ranks, device = accelerator.num_processes, accelerator.device.type
     held, trained = (sum(column) for column in zip(*found.parameters.values(), strict=True))
     slices = config.batch_size // (ranks * config.gradient_accumulation)
@@ -225,7 +225,7 @@ def told(found: Estimate, config: RunConfig, accelerator: "Accelerator") -> str:
     if found.encoding_peak:
         lines += _table({"while encoding": found.encoding_peak})
     if accelerator.distributed_type in ("FSDP", "DEEPSPEED"):
-        lines.append("  as of one alone: sharded over processes it is less")
+        lines.append("  of a single process: sharded over processes it is less")
     lines += ["disk", *_table(found.disk | {"together": sum(found.disk.values())})]
     lines.append("time, without validation, previews and checkpoints")
     lines.append(f"  {'encoding':<14}{_duration(found.encoding):>10}")

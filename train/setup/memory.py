@@ -1,4 +1,4 @@
-"""How much memory is in use: of a GPU by tensors, on the CPU by this process."""
+"""Memory use: of tensors on a GPU, of the process on the CPU."""
 
 import resource
 from pathlib import Path
@@ -9,21 +9,21 @@ PROCESS = Path("/proc/self")
 
 
 def peak(device: torch.device) -> int:
-    """The most bytes so far."""
+    """Peak bytes."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def in_use(device: torch.device) -> int:
-    """Bytes now; where the system does not tell it, the most so far."""
+    """Current bytes; the peak if the system does not report them."""
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return _status("VmRSS") or peak(device)
 
 
-def forget_peak(device: torch.device) -> None:
-    """Let `peak` count from now on, where the system can."""
+def reset_peak(device: torch.device) -> None:
+    """Reset `peak`, if the system can."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif (PROCESS / "clear_refs").exists():

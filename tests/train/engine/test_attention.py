@@ -65,10 +65,12 @@ def test_a_kernel_that_is_not_here_is_refused(
 
 def test_a_choice_without_effect_is_refused(denoiser: Denoiser, accelerator: Accelerator) -> None:
     denoiser.text_encoder.set_attn_implementation("eager")
-    with pytest.raises(InputError, match="no effect on the text encoder, which attends by 'eager'"):
+    with pytest.raises(InputError, match="no effect on the text encoder, whose kernel is 'eager'"):
         choose_attention(denoiser, "math", accelerator)
     denoiser.unet.set_attn_processor(AttnProcessor())
-    with pytest.raises(InputError, match="no effect on the UNet, which attends by AttnProcessor:"):
+    with pytest.raises(
+        InputError, match="no effect on the UNet, whose attention is AttnProcessor:"
+    ):
         choose_attention(denoiser, "math", accelerator)
 
 

@@ -16,8 +16,8 @@ from train.config import FinetuneConfig
 from train.config_sections import LearningRates, OptimizerConfig
 from train.finetune import choose_weights, finetune
 from train.optim.optimizer import build_optimizer
-from train.setup.dry_run import Estimate, estimate, moments
-from train.setup.memory import forget_peak, in_use, peak
+from train.setup.dry_run import RunEstimate, estimate, moments
+from train.setup.memory import in_use, peak, reset_peak
 from train.setup.networks import make_denoiser
 from train.setup.processes import make_accelerator
 
@@ -25,7 +25,7 @@ Write = Callable[..., Path]
 CPU = torch.device("cpu")
 
 
-def estimated(path: Path, *overrides: str) -> Estimate:
+def estimated(path: Path, *overrides: str) -> RunEstimate:
     AcceleratorState._reset_state(reset_partial_state=True)
     config = load_config(FinetuneConfig, [str(path), *overrides])
     accelerator, inputs = make_accelerator(config), check_inputs(config)
@@ -93,13 +93,13 @@ def test_what_is_done_already_takes_no_time(
 
 def test_memory_is_what_the_process_takes() -> None:
     size = 200_000_000
-    forget_peak(CPU)
+    reset_peak(CPU)
     before = in_use(CPU)
     held = torch.ones(size // 4)
     assert in_use(CPU) - before == pytest.approx(size, rel=0.05)
     del held
     assert peak(CPU) - before == pytest.approx(size, rel=0.05)
-    forget_peak(CPU)
+    reset_peak(CPU)
     assert peak(CPU) - before < size / 2
 
 
