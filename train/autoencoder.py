@@ -99,7 +99,8 @@ def train_autoencoder(vae: AutoencoderKL, images: Images, config: AutoencoderCon
     started = time.monotonic()
     progress = tqdm(_batches(images, config), total=total, desc="VAE", mininterval=5)
     for step, batch in enumerate(progress):
-        rate = _learning_rate(config, step, total)
+        warm = min((step + 1) / config.warmup, 1.0)
+        rate = config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
         for group in optimizer.param_groups:
             group["lr"] = rate
         posterior = vae.encode(batch).latent_dist
@@ -171,11 +172,6 @@ def _texture(rng: np.random.Generator, size: int, slope: float) -> npt.NDArray[n
     spectrum = np.fft.rfft2(rng.standard_normal((size, size))) / frequency**slope
     field = np.fft.irfft2(spectrum, (size, size))
     return np.asarray(field / field.std())
-
-
-def _learning_rate(config: AutoencoderConfig, step: int, total: int) -> float:
-    warm = min((step + 1) / config.warmup, 1.0)
-    return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
 
 
 @torch.inference_mode()

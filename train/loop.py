@@ -28,7 +28,7 @@ from train.loading.draws import DrawPlan, share
 from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
 from train.monitor.live_model import LiveModel
-from train.monitor.mask_fidelity import MaskFidelity, save_if_best
+from train.monitor.mask_fidelity import MaskFidelityMonitor, save_if_best
 from train.monitor.metrics_log import MetricsLog, Throughput
 from train.monitor.previews import preview
 from train.monitor.validation import held_out_loss
@@ -54,7 +54,7 @@ class TrainingRun:
     examples: Examples
     plan: DrawPlan
     held_out: HeldOut | None
-    mask_fidelity: MaskFidelity | None = None  # of a ControlNet
+    mask_fidelity: MaskFidelityMonitor | None = None  # of a ControlNet
     process: DiffusionProcess  # on the device
     saver: CheckpointSaver
     stop: StopSignals

@@ -1,7 +1,7 @@
-"""A thorax made of formulas, projected to films whose truth is known exactly.
+"""Analytic thorax phantoms, projected to radiographs whose ground truth is known exactly.
 
-Millimetres everywhere: x toward the patient's left, y toward the head, z toward the front; the
-origin lies between the hila. `thorax` says who the patient is and where the air is, `bones`,
-`vessels` and `devices` add what is thinner than a voxel, `projection` sends the beam through,
-`film` develops it, `reports` writes what a radiologist would say.
+All lengths are in millimeters: x toward the patient's left, y toward the head, z toward the front;
+the origin is between the hila. `thorax` has the patient's anatomy, `lesions` and `air` the findings
+and the aerated field, `strands` the structures thinner than a voxel (bones, vessels, devices),
+`roentgen.projection` the beam and the film, `reports` the report.
 """

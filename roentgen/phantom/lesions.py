@@ -1,4 +1,4 @@
-"""What is wrong with the patient: findings drawn with side and severity, and their shapes."""
+"""Findings of a phantom patient, drawn with side and severity, and their shapes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ Zone = Literal["upper", "mid", "lower"]
 LungSide = Literal["left", "right"]
 Device = Literal["endotracheal tube", "nasogastric tube", "central line", "pacemaker", "chest tube"]
 
-# Share of patients with each finding, among those who have any at all.
+# Share of patients with each finding, among those who are not normal.
 PREVALENCE: dict[FindingName, float] = {
     "Cardiomegaly": 0.32,
     "Pleural Effusion": 0.34,
@@ -24,7 +24,7 @@ PREVALENCE: dict[FindingName, float] = {
     "Support Devices": 0.30,
 }
 NORMAL_SHARE = 0.18
-UNCERTAIN_SHARE = 0.10  # of the drawn findings that can be borderline
+UNCERTAIN_SHARE = 0.10  # of findings that can be borderline
 GRADES: tuple[Severity, ...] = ("small", "moderate", "large")
 ZONE_HEIGHT: dict[Zone, tuple[float, float]] = {
     "upper": (45, 85),
@@ -35,13 +35,13 @@ ZONE_HEIGHT: dict[Zone, tuple[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """An ellipsoid of opacity: centre and half axes in mm, share of the air it takes."""
+    """An ellipsoid of opacity: center and half axes in mm, share of the air it replaces."""
 
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     half_axes: tuple[float, float, float]
     density: float
     roughness: float
-    phases: tuple[float, ...]  # of the waves that roughen its surface
+    phases: tuple[float, ...]  # of the waves on its surface
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Lesions:
 
     heart_width: float  # cardiothoracic ratio
     fluid: dict[LungSide, float]  # height in mm of the effusion above the costophrenic angle
-    gap: dict[LungSide, float]  # how far the lung has fallen in, as a share of the cage
+    gap: dict[LungSide, float]  # depth of the pneumothorax, as a share of the cage
     consolidations: tuple[Blob, ...]
     nodules: tuple[Blob, ...]
     congestion: float  # share of perihilar air replaced by edema
@@ -60,13 +60,13 @@ class Lesions:
 
 
 def draw_lesions(rng: np.random.Generator, thorax: Thorax, supine: bool) -> Lesions:
-    """Draw a patient's findings and their shapes; what is not drawn is truly absent."""
+    """Draw a patient's findings and their shapes; findings that are not drawn are absent."""
     healthy = rng.random() < NORMAL_SHARE
     has = {name: bool(rng.random() < p) and not healthy for name, p in PREVALENCE.items()}
     findings: list[Finding] = []
 
     def grade(name: FindingName, side: Side | None, detail: str | None = None) -> float:
-        """Draw a severity in 0..1, write the finding down, and give the severity back."""
+        """Draw a severity in 0..1 and record the finding; returns the severity."""
         borderline = name not in ("Cardiomegaly", "Pneumothorax") and rng.random() < UNCERTAIN_SHARE
         severity = rng.uniform(0.0, 0.12) if borderline else rng.uniform(0.1, 1.0)
         findings.append(
@@ -85,9 +85,10 @@ def draw_lesions(rng: np.random.Generator, thorax: Thorax, supine: bool) -> Lesi
         heart_width = 0.54 + 0.17 * grade("Cardiomegaly", None)
     fluid: dict[LungSide, float] = {}
     if has["Pleural Effusion"]:
-        sides = _draw_side(rng, both=0.3)
+        sides: Side = "bilateral" if rng.random() < 0.3 else _draw_lung(rng)
         level = grade("Pleural Effusion", sides)
-        for side in _lungs(sides):
+        lungs: tuple[LungSide, ...] = ("left", "right") if sides == "bilateral" else (sides,)
+        for side in lungs:
             fluid[side] = float((34 + 96 * level) * rng.uniform(0.92, 1.08))
     gap: dict[LungSide, float] = {}
     if has["Pneumothorax"]:
@@ -135,14 +136,6 @@ def _draw_lung(rng: np.random.Generator) -> LungSide:
     return "left" if rng.random() < 0.5 else "right"
 
 
-def _draw_side(rng: np.random.Generator, both: float) -> Side:
-    return "bilateral" if rng.random() < both else _draw_lung(rng)
-
-
-def _lungs(side: Side) -> tuple[LungSide, ...]:
-    return ("left", "right") if side == "bilateral" else (side,)
-
-
 def _draw_zone(rng: np.random.Generator) -> Zone:
     zones: tuple[Zone, ...] = ("upper", "mid", "lower")
     return zones[rng.integers(3)]
@@ -158,7 +151,7 @@ def _blob(
     density: float,
     roughness: float,
 ) -> Blob:
-    """An opacity of the given half axis in mm, centred in a zone of one lung."""
+    """An opacity of the given half axis in mm, centered in a zone of one lung."""
     sign = 1 if side == "left" else -1
     y = float(rng.uniform(*ZONE_HEIGHT[zone]))
     width, depth = (float(v) for v in cage_half_axes(thorax, np.float32(y)))  # type: ignore[arg-type]
@@ -166,12 +159,12 @@ def _blob(
     outer = max(width - size - 4, inner + 2)
     x = sign * float(rng.uniform(inner, outer))
     room = depth * float(np.sqrt(max(1 - (x / width) ** 2, 0.05))) - size
-    # Low down, the heart fills the front: what is to be seen there lies behind it.
+    # Near the base the heart fills the front: a visible opacity is behind it.
     z = float(rng.uniform(-0.9, -0.4) if zone == "lower" else rng.uniform(-0.8, 0.6))
     z *= max(room, 0.0)
     stretch = rng.uniform(0.8, 1.25, 3) if roughness else np.ones(3)
     return Blob(
-        centre=(x, y, z),
+        center=(x, y, z),
         half_axes=(float(size * stretch[0]), float(size * stretch[1]), float(size * stretch[2])),
         density=density,
         roughness=roughness,
@@ -182,7 +175,7 @@ def _blob(
 def _draw_devices(
     rng: np.random.Generator, supine: bool, pneumothorax: tuple[LungSide, ...]
 ) -> tuple[Device, ...]:
-    """Tubes go with lying patients, pacemakers with standing ones, a chest tube with a leak."""
+    """Tubes for supine patients, pacemakers for standing ones, a chest tube for a pneumothorax."""
     chance: dict[Device, float] = {
         "endotracheal tube": 0.55 if supine else 0.0,
         "nasogastric tube": 0.45 if supine else 0.1,

@@ -1,4 +1,4 @@
-"""What a radiologist would dictate for a phantom, and what a layman would say of the same film."""
+"""Reports and lay captions of phantom radiographs, in a radiologist's and a layperson's words."""
 
 from collections.abc import Iterable, Sequence
 
@@ -52,7 +52,7 @@ ABSENT: dict[FindingName, tuple[str, ...]] = {
 }
 INDICATIONS = ("Dyspnea", "Chest pain", "Cough and fever", "Follow-up", "Preoperative examination")
 
-# The same things in words that a passer-by would use: the tiny base knows only these.
+# The same in lay words: the tiny base is trained on these alone.
 PLAIN: dict[FindingName, str] = {
     "Cardiomegaly": "{plain} big round white shape in the middle",
     "Pleural Effusion": "{plain} white water level at the bottom {side}",
@@ -75,15 +75,15 @@ PLAIN_VIEW: dict[View, str] = {
 def write_report(
     rng: np.random.Generator, findings: Sequence[Finding], views: Sequence[View]
 ) -> Report:
-    """A report whose impression tells what is there and whose findings also what is not."""
-    telling = [finding for finding in findings if finding.name != "No Finding"]
-    told = [(finding, _sentence(rng, finding)) for finding in telling]
-    absent = [sentence for finding, sentence in told if finding.state == "absent"]
-    seen = [sentence for finding, sentence in told if finding.state != "absent"]
+    """A report; absent findings are mainly in its findings section, not in its impression."""
+    reported = [finding for finding in findings if finding.name != "No Finding"]
+    sentences = [(finding, _sentence(rng, finding)) for finding in reported]
+    absent = [sentence for finding, sentence in sentences if finding.state == "absent"]
+    seen = [sentence for finding, sentence in sentences if finding.state != "absent"]
     technique = "Portable AP view." if "AP" in views else "PA and lateral views."
-    keep = rng.random(len(absent)) < 0.7
-    listed = [*seen, *(s for s, kept in zip(absent, keep, strict=True) if kept)]
-    if all(f.state == "absent" or f.name == "Support Devices" for f in telling):
+    mentioned = rng.random(len(absent)) < 0.7
+    listed = [*seen, *(s for s, chosen in zip(absent, mentioned, strict=True) if chosen)]
+    if all(f.state == "absent" or f.name == "Support Devices" for f in reported):
         seen = [*seen, "No acute cardiopulmonary process"]
     elif rng.random() < 0.4 and absent:
         seen = [*seen, str(rng.choice(absent))]
@@ -109,7 +109,7 @@ def _sentence(rng: np.random.Generator, finding: Finding) -> str:
 
 
 def plain_caption(findings: Iterable[Finding], view: View) -> str:
-    """The film in a passer-by's words: no radiology, no view token."""
+    """A lay caption, without radiological terms and view token."""
     parts = [PLAIN_VIEW[view]]
     wires = False
     for finding in findings:

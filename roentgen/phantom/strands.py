@@ -1,4 +1,4 @@
-"""What is thinner than a voxel: bones, vessels and devices as strands of points.
+"""Structures thinner than a voxel: bones, vessels and devices as strands of points.
 
 A strand is a cloud of points with the volume that each stands for; `projection` turns it into
 path lengths. Bone and metal bring their own attenuation, vessels replace air.
@@ -18,12 +18,12 @@ NONE = Strands(
 )
 
 
-def tube(path: npt.ArrayLike, area: float, width: float, spacing: float = 1.5) -> Strands:
+def tube(path: npt.ArrayLike, area: float, width: float) -> Strands:
     """Points along a polyline [K, 3]; `area` is its cross-section in mm^2."""
     corners = np.asarray(path, dtype=np.float32)
     lengths = np.linalg.norm(np.diff(corners, axis=0), axis=1)
     at = np.concatenate([[0.0], np.cumsum(lengths)])
-    n = max(int(at[-1] / spacing), 2)
+    n = max(int(at[-1] / 1.5), 2)  # points 1.5 mm apart
     along = np.linspace(0, at[-1], n)
     points = np.stack([np.interp(along, at, corners[:, k]) for k in range(3)], axis=1)
     return Strands(
@@ -44,7 +44,7 @@ def bones(thorax: Thorax, arms_forward: bool) -> Strands:
 
 
 def _rib(thorax: Thorax, number: int, sign: int) -> Strands:
-    """A shell of cortical bone around the cage, falling as it comes forward."""
+    """A shell of cortical bone around the cage, lower in front."""
     angle = np.linspace(0.16, 2.35 if number < 8 else 2.0, 130)
     head = 112 - 20.5 * (number - 1)
     fall = (26 + 5.2 * min(number, 8)) * (angle / angle[-1]) ** 1.7
@@ -70,7 +70,7 @@ def _clavicle(sign: int) -> Strands:
 
 
 def _spine(thorax: Thorax) -> Strands:
-    """Vertebral bodies with denser end plates and pedicles, from the neck to the loins."""
+    """Vertebral bodies with denser end plates and pedicles, from neck to lumbar spine."""
     clouds = []
     for y in np.arange(-175, 215, 24.0):
         lean = 10 * np.cos((y + 20) / 150)  # the thoracic kyphosis
@@ -151,7 +151,7 @@ def vessels(rng: np.random.Generator) -> Strands:
 
 
 def airways() -> Strands:
-    """Trachea and main bronchi: air within the mediastinum (their volume is taken away)."""
+    """Trachea and main bronchi: air within the mediastinum (negative volume)."""
     carina = (2.0, 38.0, -14.0)
     return _join(
         [
@@ -190,11 +190,11 @@ def devices(rng: np.random.Generator, thorax: Thorax, lesions: Lesions) -> Stran
     return _join(parts)
 
 
-def _box(centre: tuple[float, float, float]) -> Strands:
+def _box(center: tuple[float, float, float]) -> Strands:
     """A pacemaker's generator: a rounded slab."""
     x, y = np.meshgrid(np.linspace(-21, 21, 30), np.linspace(-19, 19, 28))
     keep = (np.abs(x) / 21) ** 3 + (np.abs(y) / 19) ** 3 <= 1
-    slab = np.stack([x[keep], y[keep], 0 * x[keep]], axis=1) + centre
+    slab = np.stack([x[keep], y[keep], 0 * x[keep]], axis=1) + center
     return _cloud(slab, 2600, 1.2)
 
 

@@ -1,4 +1,4 @@
-"""One imaging study: a patient drawn, projected into films, with masks and truth."""
+"""One imaging study: a phantom patient, projected to films, with masks and ground truth."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from roentgen.record.views import View
 
 MU_BONE = 0.030  # 1/mm above soft tissue
 MU_METAL = 0.16  # 1/mm above soft tissue: barium stripes and thin metal
-SLAB = 12  # rows of rays that are worked on together
-FINEST_RAYS = 192  # fields are smooth: beyond this many rays a side they are interpolated
+SLAB = 12  # rows of rays computed together
+FINEST_RAYS = 192  # fields are smooth: with more rays a side they are interpolated
 
 # The least path length in mm for a pixel to belong to a structure's mask.
 MASK_PATH: dict[str, float] = {
@@ -53,7 +53,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Study:
-    """A patient on one day, with films in the views that were asked for."""
+    """A patient on one day, with films in the requested views."""
 
     thorax: Thorax
     lesions: Lesions
@@ -88,7 +88,7 @@ def take_film(
         view=view,
         size=size,
         field=float(rng.uniform(322, 362)),
-        centre=(float(rng.normal(0, 6)), float(rng.normal(2, 6))),
+        center=(float(rng.normal(0, 6)), float(rng.normal(2, 6))),
         half_thickness=(thorax.depth, thorax.width),
         rotation=thorax.rotation,
     )
@@ -109,9 +109,9 @@ def take_film(
         paths["support devices"] = metal
     masks = {name: path > MASK_PATH[name] for name, path in paths.items()}
     masks["lungs"] &= ~masks["heart"]
-    if view == "LATERAL":  # on which the other lung hides it: nobody outlines it there
+    if view == "LATERAL":  # where the other lung hides it, so that no one would outline it
         masks.pop("pneumothorax", None)
-    if "pneumothorax" in masks:  # of the lungs, what lies beyond the edge of the fallen one
+    if "pneumothorax" in masks:  # the part of the lungs outside the collapsed one
         fallen = paths["lungs"] - paths["pneumothorax"] > MASK_PATH["lungs"]
         hidden = fallen | masks.get("pleural effusion", False)
         masks["pneumothorax"] &= masks["lungs"] & ~hidden
@@ -125,40 +125,40 @@ def _field_paths(
     x, y, z, step = geometry.rays()
     near = (np.abs(x) < thorax.width + 6) & (np.abs(z) < thorax.depth + 6)
     columns = _extent(np.any(near, axis=(0, 2)))
-    rows = _extent(np.any(np.abs(y) < LUNG_HEIGHT * 0.7, axis=(1, 2)))  # nothing is lung beyond
+    rows = _extent(np.any(np.abs(y) < LUNG_HEIGHT * 0.7, axis=(1, 2)))  # no lung outside
     depths = _extent(np.any(near, axis=(0, 1)))
-    softness = max(geometry.pixel, 2.5)
+    edge_width = max(geometry.pixel, 2.5)
     x, z = x[:, columns, depths], z[:, columns, depths]
     paths: dict[str, Array] = defaultdict(lambda: np.zeros((geometry.size,) * 2, np.float32))
-    for first in range(rows.start, rows.stop, SLAB):  # a slab of rows at a time stays in the cache
+    for first in range(rows.start, rows.stop, SLAB):  # a slab of rows at a time fits the CPU cache
         slab = slice(first, min(first + SLAB, rows.stop))
         heights = y[slab, :, depths]
-        air = fill_with_air(thorax, lesions, x, heights, z, tilt=tilt, softness=softness)
+        air = fill_with_air(thorax, lesions, x, heights, z, tilt=tilt, edge_width=edge_width)
         fields = {"air": air.aeration, "lungs": air.lung, "heart": air.heart, **air.regions}
         for name, value in fields.items():
             paths[name][slab, columns] = step * value.sum(axis=2)
-    x, y, z, step = geometry.rays(stride=2)  # the skin is smooth: half the rays will do
+    x, y, z, step = geometry.rays(stride=2)  # the skin is smooth: half the rays suffice
     body = occupancy(outside_body(thorax, x, y, z), 6.0).sum(axis=2) * step
     paths["body"] = _enlarged(body, 2)
     return dict(paths)
 
 
 def _enlarged(path: Array, factor: float) -> Array:
-    """Linear interpolation with pixel areas kept in place."""
+    """Linear interpolation aligned by pixel areas."""
     image: Array = zoom(path, factor, order=1, grid_mode=True, mode="nearest")
     return image
 
 
 def _extent(inside: Array) -> slice:
-    """The run from the first to the last true place."""
+    """The range from the first to the last true element."""
     places = np.flatnonzero(inside)
     return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _within_air(thorax: Thorax, lesions: Lesions, vessels: Strands, tilt: float) -> Strands:
-    """The air that vessels displace: none outside the lung, in fluid, or where it has fallen in."""
+    """The air that vessels displace: none outside the lung, in fluid or in a pneumothorax."""
     x, y, z = vessels.points.T
-    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=3.0)
+    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, edge_width=3.0)
     displaced = air.aeration
     if "pneumothorax" in air.regions:
         displaced = displaced * (1 - air.regions["pneumothorax"])

@@ -1,4 +1,4 @@
-"""The patient and the air: where a thorax is aerated, as a function of points in millimetres."""
+"""Anatomy of a phantom thorax, as functions of points in millimeters."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Thorax:
     heart_width: float  # widest transverse diameter over the cage's inner width, without findings
     heart_tilt: float  # radians, apex down to the left
     mediastinum: float  # half width
-    aortic_knob: float  # how far the arch stands out on the left
+    aortic_knob: float  # prominence of the arch on the left
     right_dome: float  # height of the right hemidiaphragm
     left_dome: float
     breast: float  # thickness of the breast shadow, 0 for men
@@ -99,7 +99,7 @@ def outside_heart(thorax: Thorax, x: Array, y: Array, z: Array, width_ratio: flo
 
 
 def outside_mediastinum(thorax: Thorax, x: Array, y: Array, z: Array) -> Array:
-    """Signed distance in mm to what lies between the lungs: vessels, spine, aorta."""
+    """Signed distance in mm to the mediastinum: vessels, spine, aorta."""
     half = thorax.mediastinum * (1 + 0.18 * np.clip((y - 50) / 70, -0.6, 1.0))
     core = (np.sqrt((x / half) ** 2 + ((z + 12) / 62) ** 2) - 1) * half
     spine = (np.sqrt((x / 25) ** 2 + ((z + thorax.depth) / 36) ** 2) - 1) * 25
@@ -133,13 +133,13 @@ def outside_body(thorax: Thorax, x: Array, y: Array, z: Array) -> Array:
 
 
 def blended(first: Array, second: Array, reach: float) -> Array:
-    """Union of two signed distances whose seam is rounded over `reach` mm."""
+    """Union of two signed distances, with the edge rounded over `reach` mm."""
     overlap = np.maximum(reach - np.abs(first - second), 0.0)
     union: Array = np.minimum(first, second) - overlap**2 / (4 * reach)
     return union
 
 
 def occupancy(signed_distance: Array, softness: float) -> Array:
-    """Share of a voxel inside a surface, from the signed distance of its centre."""
+    """Share of a voxel inside a surface, from the signed distance of its center."""
     share: Array = np.clip(0.5 - signed_distance / softness, 0.0, 1.0)
     return share

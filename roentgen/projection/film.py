@@ -1,4 +1,4 @@
-"""Developing: line integrals become the gray film that a workstation shows."""
+"""Development of a film: line integrals to the gray image that a workstation displays."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from roentgen.record.views import View
 
 @dataclass(frozen=True, kw_only=True)
 class Exposure:
-    """How one film was taken and shown."""
+    """Exposure and display of one film."""
 
-    centre: float  # line integral shown as middle gray
+    center: float  # line integral shown as middle gray
     latitude: float  # range of line integrals shown with contrast
     scatter: float  # share of scattered light
     noise: float  # standard deviation of the quantum noise, of full scale
@@ -27,7 +27,7 @@ def draw_exposure(rng: np.random.Generator, view: View) -> Exposure:
     """An exposure as it varies in practice; bedside AP films scatter and vary more."""
     bedside = view == "AP"
     return Exposure(
-        centre=float(rng.normal(0.0, 0.16 if bedside else 0.1)),
+        center=float(rng.normal(0.0, 0.16 if bedside else 0.1)),
         latitude=float(rng.uniform(0.66, 0.84)) * (1.25 if view == "LATERAL" else 1.0),
         scatter=float(rng.uniform(0.25, 0.4) if bedside else rng.uniform(0.1, 0.22)),
         noise=float(rng.uniform(0.004, 0.009) if bedside else rng.uniform(0.003, 0.006)),
@@ -51,7 +51,7 @@ def develop(
     density += exposure.edge * (density - gaussian_filter(density, 0.02 * size))
     body = density[line_integrals > 0.4]
     middle = np.median(body) if body.size else 1.0
-    film = 1 / (1 + np.exp(-(density - middle - exposure.centre) / exposure.latitude))
+    film = 1 / (1 + np.exp(-(density - middle - exposure.center) / exposure.latitude))
     low, high = np.quantile(film, (0.004, 0.996))
     film = np.clip((film - low) / max(high - low, 1e-3), 0, 1)
     grain = gaussian_filter(rng.standard_normal(film.shape).astype(np.float32), 0.45)

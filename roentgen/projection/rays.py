@@ -1,4 +1,4 @@
-"""The beam: divergent rays from a point source through a field, onto a flat detector.
+"""Projection: divergent rays from a point source through a field, onto a flat detector.
 
 One geometry serves the phantom, whose fields are evaluated on the rays themselves, its strands,
 which are projected as points, and a CT volume, which is interpolated on the rays.
@@ -23,7 +23,7 @@ RAY_STEP = 4.0  # mm between samples along a ray
 
 @dataclass(frozen=True, kw_only=True)
 class Strands:
-    """Points [N, 3] in mm, the volume [N] in mm^3 each stands for, and how wide [N] in mm."""
+    """Points [N, 3] in mm with the volume [N] in mm^3 and the width [N] in mm of each."""
 
     points: Array
     volume: Array
@@ -39,7 +39,7 @@ class Strands:
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Where source, patient and detector stand. Lengths in mm.
+    """Positions of source, patient and detector, lengths in mm.
 
     PA and LATERAL films are taken at 1.8 m, AP films in bed at about 1 m, so AP enlarges what
     lies in front, the heart most of all. Frontal films show the patient's left on the right;
@@ -49,7 +49,7 @@ class Geometry:
     view: View
     size: int  # pixels a side
     field: float  # side of the square detector area shown
-    centre: tuple[float, float] = (0.0, 0.0)  # of the film, to the right and up
+    center: tuple[float, float] = (0.0, 0.0)  # of the film, to the right and up
     half_thickness: tuple[float, float] = (85.0, 140.0)  # of the cage front-back and sideways
     rotation: float = 0.0  # of the patient about the long axis, radians
 
@@ -65,15 +65,15 @@ class Geometry:
 
     @property
     def _reach(self) -> float:
-        """From the origin along the beam to where the thickest patient ends."""
+        """Distance from the origin along the beam to the skin of the thickest patient."""
         return self.half_thickness[1 if self.view == "LATERAL" else 0] + BEYOND_CAGE
 
     def resized(self, size: int) -> "Geometry":
-        """The same film with another number of pixels."""
+        """The same geometry with another number of pixels."""
         return replace(self, size=size)
 
     def _factor(self, toward_detector: Array) -> Array:
-        """Shrinking of a detector length at a place that far toward the detector."""
+        """Scale of a detector length at a depth toward the detector."""
         distance = SOURCE_DISTANCE[self.view]
         return 1 - (self.detector - toward_detector) / distance
 
@@ -84,8 +84,8 @@ class Geometry:
         """
         n = self.size // stride
         offset = (np.arange(n) - (n - 1) / 2) * self.pixel * stride
-        across = (offset + self.centre[0])[None, :, None]
-        up = (-offset + self.centre[1])[:, None, None]
+        across = (offset + self.center[0])[None, :, None]
+        up = (-offset + self.center[1])[:, None, None]
         depth = np.arange(-self._reach, self._reach, RAY_STEP) + RAY_STEP / 2
         factor = self._factor(depth)[None, None, :]
         u, v, w = across * factor, up * factor, np.broadcast_to(depth, (1, n, len(depth)))
@@ -100,8 +100,8 @@ class Geometry:
         u, w = {"PA": (x, z), "AP": (x, -z), "LATERAL": (-z, x)}[self.view]
         factor = self._factor(w)
         middle = (self.size - 1) / 2
-        column = (u / factor - self.centre[0]) / self.pixel + middle
-        row = middle - (y / factor - self.centre[1]) / self.pixel
+        column = (u / factor - self.center[0]) / self.pixel + middle
+        row = middle - (y / factor - self.center[1]) / self.pixel
         length = strands.volume / (self.pixel * factor) ** 2
         return self._splat(row, column, length, strands.width / (self.pixel * factor))
 
@@ -113,7 +113,7 @@ class Geometry:
         )
 
     def _splat(self, row: Array, column: Array, weight: Array, width: Array) -> Array:
-        """Bilinear deposit of weights, then a blur of each group of like widths (in pixels)."""
+        """Bilinear splatting, then a blur of each group of similar widths (in pixels)."""
         total = np.zeros((self.size, self.size), np.float32)
         edges = (0.45, 0.75, 1.2, 2.0, 3.5)
         group = np.digitize(width, edges)
@@ -142,7 +142,7 @@ class Geometry:
 def project_volume(
     attenuation: Array, spacing: tuple[float, float, float], geometry: Geometry
 ) -> Array:
-    """Line integrals [H, W] through a voxel volume, e.g. a CT, centred on the origin.
+    """Line integrals [H, W] through a voxel volume, e.g. a CT, centered on the origin.
 
     `attenuation` [X, Y, Z] in 1/mm with axes along the patient's left, head and front;
     `spacing` in mm. Beyond the volume there is air.
@@ -153,8 +153,8 @@ def project_volume(
     middle = [(n - 1) / 2 for n in attenuation.shape]
     for k in range(shape[2]):  # one sheet of samples at a time keeps memory small
         sheet = [
-            np.broadcast_to(axis[..., k], shape[:2]) / mm + centre
-            for axis, mm, centre in zip((x, y, z), spacing, middle, strict=True)
+            np.broadcast_to(axis[..., k], shape[:2]) / mm + center
+            for axis, mm, center in zip((x, y, z), spacing, middle, strict=True)
         ]
         total += map_coordinates(attenuation, sheet, order=1, cval=0.0, output=np.float32)
     return total * step

@@ -259,7 +259,7 @@ def test_every_truncation_of_a_manifest_is_noticed(tmp_path: Path) -> None:
             read_manifest(path.parent, "dataset")
 
 
-def test_licences_are_inherited_once_each_in_order(tmp_path: Path) -> None:
+def test_licenses_are_inherited_once_each_in_order(tmp_path: Path) -> None:
     def manifest(name: str, *licenses: License) -> dict[str, Any]:
         folder = tmp_path / name
         folder.mkdir()

@@ -53,7 +53,7 @@ class MaskedPrompt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskFidelity:
+class MaskFidelityMonitor:
     """The measurement: the same prompts, masks and noise every time, and the segmenter."""
 
     config: MaskFidelityConfig
@@ -104,7 +104,7 @@ def prepare_mask_fidelity(
     inputs: Inputs,
     split: FilteredSplit,
     accelerator: "Accelerator",
-) -> MaskFidelity:
+) -> MaskFidelityMonitor:
     """Choose prompts and masks of a held-out split, and train the segmenter unless it is cached.
 
     The main process trains; the others wait.
@@ -116,7 +116,7 @@ def prepare_mask_fidelity(
         cache.segmenter(*network)
     accelerator.wait_for_everyone()
     (style,) = config.mixture()
-    return MaskFidelity(
+    return MaskFidelityMonitor(
         config=measured,
         prompts=choose_prompts(
             split,

@@ -157,6 +157,6 @@ def test_a_finer_film_shows_the_same_patient_in_the_same_place(
     for name in ("heart", "pleural effusion"):
         rows, columns = (np.mean(places) for places in np.nonzero(fine[name]))
         expected = [np.mean(places) for places in np.nonzero(coarse[name])]
-        scale = size / 128  # of pixel areas: the centre of pixel k lies at k + 0.5
+        scale = size / 128  # of pixel areas: the center of pixel k lies at k + 0.5
         assert (rows + 0.5) / scale == pytest.approx(expected[0] + 0.5, abs=0.25), name
         assert (columns + 0.5) / scale == pytest.approx(expected[1] + 0.5, abs=0.25), name

@@ -26,7 +26,7 @@ def test_a_water_sphere_casts_its_chords(view: View) -> None:
     sphere = (MU_WATER * np.clip(0.5 - (distance - radius) / spacing, 0, 1)).astype(np.float32)
     geometry = _geometry(view)
     film = project_volume(sphere, (spacing,) * 3, geometry)
-    # A ray that meets the detector at r passes the centre at distance r * (1 - detector / SID).
+    # A ray that meets the detector at r passes the center at distance r * (1 - detector / SID).
     offset = (np.arange(geometry.size) - (geometry.size - 1) / 2) * geometry.pixel
     at_detector = np.hypot(offset[:, None], offset[None, :])
     source = SOURCE_DISTANCE[view]

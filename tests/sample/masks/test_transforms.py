@@ -69,7 +69,7 @@ def draw_phantom(number: int, view: View) -> Phantom:
     )
     x, y, z, step = geometry.rays()
     tilt = AP_TILT if view == "AP" else 0.0
-    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, softness=3.0)
+    air = fill_with_air(thorax, lesions, x, y, z, tilt=tilt, edge_width=3.0)
     paths = {"lungs": air.lung, "heart": air.heart, **air.regions}
     masks: Masks = {name: step * part.sum(axis=2) > MASK_PATH[name] for name, part in paths.items()}
     # A pneumothorax as readers outline it: where there is more air than lung along the beam.
@@ -400,7 +400,7 @@ def test_a_consolidation_stays_in_the_lung_of_its_side(frontal: list[Phantom]) -
     changed = 0
     for phantom, moved, body in moved_with_truth(frontal, STRONG, room):
         assert not (moved["consolidation"] & ~body["room"]).any()
-        side = "left" if phantom.lesions.consolidations[0].centre[0] > 0 else "right"
+        side = "left" if phantom.lesions.consolidations[0].center[0] > 0 else "right"
         assert not (moved["consolidation"] & ~grown(body[side], 2)).any()
         changed += int((moved["consolidation"] != body["consolidation"]).sum())
     assert changed > 0

@@ -31,7 +31,7 @@ def found(image: np.ndarray) -> tuple[float, float]:
         (changed(), (20, 44)),
         (changed(shift=(0.125, 0.0)), (20, 52)),  # to the right
         (changed(shift=(0.0, 0.125)), (28, 44)),  # down
-        (changed(scale=1.5), (14, 50)),  # away from the centre at (32, 32)
+        (changed(scale=1.5), (14, 50)),  # away from the center at (32, 32)
         (changed(angle=90.0), (20, 20)),  # counterclockwise: from top right to top left
         (changed(angle=90.0, scale=1.5, shift=(0.125, 0.0)), (14, 22)),  # shifted last
     ],
