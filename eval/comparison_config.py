@@ -14,7 +14,7 @@ from roentgen.vision.features.extractor import ExtractorName, load_extractor
 from roentgen.vision.features.network import Extractor
 from roentgen.vision.segmenter import SegmenterConfig
 
-RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "definition", "real"}
+RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "methods"}
 
 
 @dataclass(frozen=True, kw_only=True)

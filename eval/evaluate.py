@@ -114,7 +114,7 @@ def measure(
     inputs = {"reference": sets.test.dataset.manifest}
     inputs |= {name: images.dataset.manifest for name, images in sets.synthetic.items()}
     numbers = {
-        section.name: as_json({"definition": section.definition, **section.numbers})
+        section.name: as_json({"methods": section.methods, **section.numbers})
         for section in sections
     }
     results: dict[str, Any] = {

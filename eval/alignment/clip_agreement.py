@@ -20,8 +20,8 @@ from roentgen.vision.clip import ClipModel
 
 Prompted = dict[str, tuple[ImageSet, list[str]]]
 _CHUNK = 64
-REAL = "ceiling"
-DEFINITION = (
+CEILING_KEY = "ceiling"
+CLIP_METHODS = (
     "Cosine of the embeddings of image and prompt; a view token is written as words. Its floor is "
     "the cosine with another image's prompt of the same set that is worded otherwise. Recall@k: "
     "the share of images whose own prompt is among the k nearest of a pool of differently worded "
@@ -41,7 +41,7 @@ def prompted_sets(sets: Sets) -> Prompted:
             made_of[radiograph.synthesis.from_radiograph] = radiograph.synthesis.prompt
     rows = [k for k, r in enumerate(sets.test.radiographs) if r.id in made_of]
     prompts = [worded(made_of[sets.test.radiographs[k].id]) for k in rows]
-    return {**result, REAL: (sets.test.take(np.array(rows, dtype=np.int64)), prompts)}
+    return {**result, CEILING_KEY: (sets.test.take(np.array(rows, dtype=np.int64)), prompts)}
 
 
 def worded(prompt: str) -> str:
@@ -125,6 +125,6 @@ def _own_prompts(images: ImageSet) -> tuple[ImageSet, list[str]]:
 
 
 def _few(name: str, count: int) -> str:
-    if name == REAL:
+    if name == CEILING_KEY:
         return f"the prompts were made of {count} held-out films (at least {MINIMUM} needed)"
     return f"{count} images have a prompt (at least {MINIMUM} needed)"

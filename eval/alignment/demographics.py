@@ -13,13 +13,12 @@ from roentgen.metrics.estimates import (
     proportion,
 )
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.demographics import DEFINITION as PROBES
-from roentgen.vision.demographics import DemographicProbes, ages_of, males
+from roentgen.vision.demographics import PROBE_METHODS, DemographicProbes, ages_of, males
 
-DEFINITION = (
-    f"Sex and age: {PROBES}, fitted to the reference classifier's features of the radiographs that "
-    "it was trained on; age error: mean absolute error in years. Floors: always the commonest sex "
-    "of these radiographs, always their median age."
+DEMOGRAPHICS_METHODS = (
+    f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
+    "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
+    "the commonest sex of these radiographs, always their median age."
 )
 
 

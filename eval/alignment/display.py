@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eval.alignment.clip_agreement import DEFINITION as CLIP
-from eval.alignment.clip_agreement import REAL
-from eval.alignment.demographics import DEFINITION as PATIENTS
+from eval.alignment.clip_agreement import CEILING_KEY, CLIP_METHODS
+from eval.alignment.demographics import DEMOGRAPHICS_METHODS
 from eval.alignment.laterality import ALL
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
 from eval.comparison_config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
-from eval.report.formatting import number
+from eval.report.formatting import CEILING, number
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, SummaryLine, Table
 from roentgen.metrics.classification.operating_points import F1_METHODS
@@ -19,7 +18,6 @@ from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
 from roentgen.record.findings import FindingName
 
-CEILING = "held-out real (ceiling)"
 SetScores = Mapping[str, Mapping[str, Any]]  # by set
 REFERENCES = (
     "Radford et al., Learning transferable visual models from natural language supervision, "
@@ -47,7 +45,7 @@ class ClipAgreement:
     sets: Mapping[str, Mapping[str, Estimate]]
 
 
-def definition(
+def methods(
     config: ComparisonConfig,
     training: int,
     validation: int,
@@ -61,15 +59,16 @@ def definition(
         f"{SEED}) scores each set against its requests; its score on held-out real radiographs is "
         "the ceiling. AUROC: requested present against absent, 0.5 is chance. AUPRC: average "
         "precision; the share present is chance.",
-        f"{F1_METHODS} This part is {validation} radiographs of other patients of the train split. "
+        f"{F1_METHODS} The validation set is {validation} radiographs of other patients of "
+        "the train split. "
         f"Thresholds: {_thresholds(networks.thresholds)}.",
-        PATIENTS,
+        DEMOGRAPHICS_METHODS,
         _LATERALITY,
         classifier_text(config, networks.findings.spec.image_size),
         BOOTSTRAP.format(samples=config.bootstrap, what=what) + " Shares: Wilson's interval.",
     ]
     if agreements:
-        result.append(CLIP)
+        result.append(CLIP_METHODS)
     for name, clip in agreements.items():
         result.append(
             f"{name} ({clip.model}): {clip.too_long} of {clip.prompts} different prompts are "
@@ -110,8 +109,8 @@ def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple
     """The main numbers; what no set has is not among them."""
 
     def line(measure: str, of: Mapping[str, Estimate]) -> SummaryLine:
-        sets = {name: value for name, value in of.items() if name != REAL}
-        return SummaryLine(measure=measure, sets=sets, real=of.get(REAL))
+        sets = {name: value for name, value in of.items() if name != CEILING_KEY}
+        return SummaryLine(measure=measure, sets=sets, real=of.get(CEILING_KEY))
 
     lines = [
         line("View accuracy", {k: s["view_accuracy"] for k, s in scores.items()}),
@@ -191,7 +190,7 @@ def _of_images(config: ComparisonConfig, shown: SetScores) -> Table:
 
 
 def _shown(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    return {(CEILING if name == REAL else name): item for name, item in scores.items()}
+    return {(CEILING if name == CEILING_KEY else name): item for name, item in scores.items()}
 
 
 def _thresholds(thresholds: Mapping[FindingName, float | NotMeasured]) -> str:

@@ -1,11 +1,11 @@
 """Alignment: agreement of images with their prompts."""
 
-from eval.alignment.clip_agreement import REAL, agreement, embed, prompted_sets
+from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
 from eval.alignment.config import AlignmentConfig
 from eval.alignment.display import (
     REFERENCES,
     ClipAgreement,
-    definition,
+    methods,
     plots,
     summary,
     tables,
@@ -50,14 +50,14 @@ class Alignment(Domain[AlignmentConfig]):
         networks = reference_networks(self.settings, config, sets)
         measured = {
             name: networks.measure(images)
-            for name, images in (*sets.synthetic.items(), (REAL, sets.test))
+            for name, images in (*sets.synthetic.items(), (CEILING_KEY, sets.test))
         }
         agreements = {model.name: self._agreement(model.model) for model in self.settings.clip}
         training, validation = split_train(self.settings, config, sets)
         return PageSection(
             name="alignment",
             title="Alignment: does it show what was requested?",
-            definition=definition(config, len(training), len(validation), networks, agreements),
+            methods=methods(config, len(training), len(validation), networks, agreements),
             references=REFERENCES,
             numbers={
                 **measured,

@@ -1,4 +1,4 @@
-"""How diversity is shown: its definition, tables and lines of the summary."""
+"""How diversity is shown: its methods, tables and lines of the summary."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ REFERENCES = (
 Estimates = Mapping[str, Estimate]  # by set
 
 
-def definition(
+def methods(
     settings: DiversityConfig, *, size: int, samples: int, vendi_images: int, extractor: str
 ) -> tuple[str, ...]:
     """What was measured, on what, at which n."""

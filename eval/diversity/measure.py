@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 
 from eval.diversity.config import DiversityConfig
-from eval.diversity.display import REFERENCES, definition, summary, tables
+from eval.diversity.display import REFERENCES, methods, summary, tables
 from eval.diversity.scores import (
     matched_vendi,
     prompt_key,
@@ -65,7 +65,7 @@ class Diversity(Domain[DiversityConfig]):
         return PageSection(
             name="diversity",
             title="Diversity: how similar are images to each other?",
-            definition=definition(
+            methods=methods(
                 self.settings,
                 size=self.sets.test.size,
                 samples=config.bootstrap,

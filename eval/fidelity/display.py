@@ -1,4 +1,4 @@
-"""How fidelity is shown: its definition, tables, plots and lines of the summary."""
+"""How fidelity is shown: its methods, tables, plots and lines of the summary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ MEASURES = {  # columns of the first table
 }
 
 
-def definition(
+def methods(
     settings: FidelityConfig,
     found: Numbers,
     sharpness: Mapping[str, Any],

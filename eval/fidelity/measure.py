@@ -8,7 +8,7 @@ import numpy as np
 from eval.domain import Domain
 from eval.features import features_of
 from eval.fidelity.config import FidelityConfig
-from eval.fidelity.display import REFERENCES, definition, plots, summary, tables
+from eval.fidelity.display import REFERENCES, methods, plots, summary, tables
 from eval.fidelity.scores import FLOOR, fidelity
 from eval.fidelity.sharpness import sharpness
 from eval.fidelity.subgroup_distances import Members, by_subgroup
@@ -83,7 +83,7 @@ class Fidelity(Domain[FidelityConfig]):
         return PageSection(
             name="fidelity",
             title="Fidelity: how close to held-out real radiographs?",
-            definition=definition(settings, found, detail, described, sets.test.size),
+            methods=methods(settings, found, detail, described, sets.test.size),
             references=REFERENCES,
             numbers={**found, "sharpness": detail},
             summary=summary(found, detail, list(sets.synthetic)),

@@ -1,4 +1,4 @@
-"""How mask fidelity is shown: its definition, tables, plots and pictures."""
+"""How mask fidelity is shown: its methods, tables, plots and pictures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +26,7 @@ DICE = (
 _FILL = 0.45  # of the color of what the segmenter finds
 
 
-def definition(config: ComparisonConfig, trained_on: int, held_out: int) -> tuple[str, ...]:
+def methods(config: ComparisonConfig, trained_on: int, held_out: int) -> tuple[str, ...]:
     """How it was measured, in words."""
     return (
         f"A segmenter is trained on the structures of {trained_on} real radiographs of the train "

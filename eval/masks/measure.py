@@ -2,7 +2,7 @@
 
 from eval.domain import Domain
 from eval.masks.config import MasksConfig
-from eval.masks.display import definition, pictures, plots, summary, tables
+from eval.masks.display import methods, pictures, plots, summary, tables
 from eval.masks.scores import (
     ImageScores,
     MaskFidelity,
@@ -48,7 +48,7 @@ class Masks(Domain[MasksConfig]):
         return PageSection(
             name="masks",
             title="Masks: are structures where the masks place them?",
-            definition=definition(
+            methods=methods(
                 self.config,
                 *(len(s.with_masks(segmenter.spec.structures)) for s in (sets.train, sets.test)),
             ),

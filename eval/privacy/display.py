@@ -1,4 +1,4 @@
-"""How privacy is shown: its definition, tables, plots and pictures."""
+"""How privacy is shown: its methods, tables, plots and pictures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ Found = Mapping[str, NearestTraining]  # by PIXELS and FEATURES
 Numbers = Mapping[str, Mapping[str, Any]]
 
 
-def definition(
+def methods(
     settings: PrivacyConfig, found: Found, *, trained_on: int, extractor: str, samples: int
 ) -> tuple[str, ...]:
     """How it was measured, on what, at which n."""

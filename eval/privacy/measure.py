@@ -15,7 +15,7 @@ from eval.privacy.display import (
     FEATURES,
     PIXELS,
     REFERENCES,
-    definition,
+    methods,
     pictures,
     plots,
     summary,
@@ -92,7 +92,7 @@ class Privacy(Domain[PrivacyConfig]):
         return PageSection(
             name="privacy",
             title="Privacy: are training images memorized?",
-            definition=definition(
+            methods=methods(
                 self.settings,
                 found,
                 trained_on=len(self.sets.train),

@@ -40,7 +40,7 @@ def citation(results: Mapping[str, Any], sections: Sequence[PageSection]) -> Cit
         "Code": (f"{code}, {origin['program']}; libraries {libraries}.",),
         "Sets": tuple(f"{name}: {_set_text(s['split'], s)}" for name, s in results["sets"].items()),
         "Seeds": (_seeds(origin["config"]),),
-        **{section.title: section.definition for section in sections},
+        **{section.title: section.methods for section in sections},
     }
     bibtex = (
         "@software{roentgen,\n"

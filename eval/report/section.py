@@ -59,7 +59,7 @@ class PageSection:
 
     name: str  # of the domain: its key in results.json
     title: str  # the question it answers
-    definition: tuple[str, ...]  # how it was measured, on what, at which n
+    methods: tuple[str, ...]  # how it was measured, on what, at which n
     references: tuple[str, ...] = ()  # the methods, as a reference list has them
     numbers: Mapping[str, Any]  # for results.json; holds estimates
     summary: tuple[SummaryLine, ...] = ()

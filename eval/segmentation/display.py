@@ -1,4 +1,4 @@
-"""How segmentation utility is shown: its definition, numbers, tables and plots."""
+"""How segmentation utility is shown: its methods, numbers, tables and plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate
 Gains = Mapping[str, Mapping[str, Gain]]  # regime, structure or mean
 
 
-def definition(
+def methods(
     config: ComparisonConfig,
     settings: SegmentationConfig,
     trained_on: int,

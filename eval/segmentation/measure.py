@@ -12,7 +12,7 @@ from eval.masks.scores import image_scores, structure_score
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.segmentation.config import SegmentationConfig
-from eval.segmentation.display import definition, entry, plots, summary, tables
+from eval.segmentation.display import entry, methods, plots, summary, tables
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
@@ -105,7 +105,7 @@ class Segmentation(Domain[SegmentationConfig]):
         return PageSection(
             name="segmentation",
             title="Segmentation: does training a segmenter on it help?",
-            definition=definition(
+            methods=methods(
                 self.config,
                 settings,
                 len(plan.train),

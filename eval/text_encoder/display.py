@@ -1,4 +1,4 @@
-"""How the text encoder's probes are shown: their definition, tables and plot."""
+"""How the text encoder's probes are shown: their methods, tables and plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ Found = Mapping[str, Mapping[str, Mapping[str, Any]]]  # metric, finding or mean
 _MEASURES = {"auroc": "AUROC", "balanced_accuracy": "Balanced accuracy"}
 
 
-def definition(
+def methods(
     settings: TextEncoderConfig,
     reports: Reports,
     encoders: Mapping[str, Mapping[str, Any]],

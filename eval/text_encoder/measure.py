@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eval.domain import Domain
 from eval.report.section import PageSection
 from eval.text_encoder.config import TextEncoderConfig
-from eval.text_encoder.display import REFERENCES, definition, plots, summary, tables
+from eval.text_encoder.display import REFERENCES, methods, plots, summary, tables
 from eval.text_encoder.reports import Reports, reports_of_open_i, reports_of_radiographs
 from eval.text_encoder.scores import (
     ProbeScores,
@@ -84,7 +84,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
         return PageSection(
             name="text_encoder",
             title="Text encoder: does it encode findings?",
-            definition=definition(settings, reports, encoders, config.bootstrap),
+            methods=methods(settings, reports, encoders, config.bootstrap),
             references=REFERENCES,
             numbers={
                 "n": len(reports.texts),

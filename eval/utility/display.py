@@ -1,4 +1,4 @@
-"""How utility is shown: its definition, numbers, tables and plots."""
+"""How utility is shown: its methods, numbers, tables and plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -49,7 +49,7 @@ TESTS = (
 )
 
 
-def definition(
+def methods(
     config: ComparisonConfig,
     settings: UtilityConfig,
     counts: Mapping[str, int],

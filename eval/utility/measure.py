@@ -12,7 +12,7 @@ from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.subgroups import groups_of
 from eval.utility.config import UtilityConfig
-from eval.utility.display import REFERENCES, definition, entry, plots, summary, tables
+from eval.utility.display import REFERENCES, entry, methods, plots, summary, tables
 from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
@@ -135,7 +135,7 @@ class Utility(Domain[UtilityConfig]):
         return PageSection(
             name="utility",
             title="Utility: does training on it help?",
-            definition=definition(
+            methods=methods(
                 config,
                 self.settings,
                 counts,

@@ -16,7 +16,7 @@ Attribute = Literal["sex", "age"]
 ViewGroup = Literal["frontal", "lateral"]
 VIEW_GROUPS: tuple[ViewGroup, ...] = get_args(ViewGroup)
 PENALTIES: Mapping[Attribute, float] = {"sex": 0.001, "age": 0.01}
-DEFINITION = (
+PROBE_METHODS = (
     "logistic (sex) and ridge regression (age) on standardized features, penalties "
     f"{PENALTIES['sex']:g} and {PENALTIES['age']:g}, one for lateral views and one for others"
 )

@@ -10,8 +10,8 @@ import numpy as np
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.demographics import DEFINITION as PROBES
 from roentgen.vision.demographics import (
+    PROBE_METHODS,
     VIEW_GROUPS,
     Attribute,
     ages_of,
@@ -29,8 +29,8 @@ from sample.screening.filters.checked_filter import (
 )
 
 DEFINITION = (
-    f"Sex: the log odds of the other sex; age: the error in years; by {PROBES}, fitted to the "
-    "reference classifier's features of the radiographs that it was trained on. How far beyond "
+    f"Sex: the log odds of the other sex; age: the error in years; by {PROBE_METHODS}, fitted to "
+    "the reference classifier's features of the radiographs that it was trained on. How far beyond "
     "those of held-out real radiographs, in standard deviations of these; the score is that of the "
     "worse."
 )

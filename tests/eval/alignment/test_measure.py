@@ -184,8 +184,10 @@ def test_networks_are_trained_on_some_patients_and_thresholds_set_on_others(
     learnt, validation = split_train(config.alignment, config, sets)
     assert (len(learnt), len(validation)) == (320, 80)
     assert not set(learnt.patients) & set(validation.patients)
-    assert any("trained on 320 real radiographs" in line for line in part.definition)
-    assert any("This part is 80 radiographs of other patients" in line for line in part.definition)
+    assert any("trained on 320 real radiographs" in line for line in part.methods)
+    assert any(
+        "The validation set is 80 radiographs of other patients" in line for line in part.methods
+    )
 
 
 def test_clip_says_what_was_compared_and_what_was_cut(part: PageSection, sets: Sets) -> None:
@@ -193,7 +195,7 @@ def test_clip_says_what_was_compared_and_what_was_cut(part: PageSection, sets: S
     prompts = {r.synthesis.prompt for r in sets.synthetic["right"].radiographs if r.synthesis}
     assert told["pool"] == len(prompts)
     assert 0 < told["too_long"] <= 2 * len(prompts)
-    line = next(x for x in part.definition if x.startswith("CLIP ("))
+    line = next(x for x in part.methods if x.startswith("CLIP ("))
     assert f"{told['too_long']} of " in line
     assert f"by chance recall@k is k / {len(prompts)}" in line
     for name in ("right", "ceiling"):  # the same pixels with the same prompts

@@ -300,7 +300,10 @@ def test_masks_of_held_out_patients_are_refused(place: Path, tmp_path: Path) -> 
     ("section", "message"),
     [
         (lambda: MasksConfig(structures=()), "masks.structures is"),
-        (lambda: SegmentationConfig(structures=("heart",), seeds=(1, 1)), "segmentation.seeds is"),
+        (
+            lambda: SegmentationConfig(structures=("heart",), seeds=(1, 1)),
+            "segmentation.seeds has 1 twice",
+        ),
         (
             lambda: SegmentationConfig(structures=("heart",), multiples=(0,)),
             "segmentation.multiples is",

@@ -68,7 +68,7 @@ def part() -> PageSection:
     return PageSection(
         name="fidelity",
         title="Fidelity: how close?",
-        definition=(f"Extractor roentgen, weights {WEIGHTS}, " + "f" * 200, "<b>not bold</b>"),
+        methods=(f"Extractor roentgen, weights {WEIGHTS}, " + "f" * 200, "<b>not bold</b>"),
         references=REFERENCES,
         numbers={},
         summary=(

@@ -89,7 +89,7 @@ def test_an_encoder_that_knows_words_is_told_from_one_that_forgot(
     assert part.numbers["auroc"]["Edema"]["after"].note.startswith("not measured: no positives")
     assert part.summary[0].sets["made"] == part.numbers["auroc"]["mean"]["difference"]
     assert part.numbers["n"] == 100
-    text = " ".join(part.definition)
+    text = " ".join(part.methods)
     assert "(number of texts: before 0, after 0)" in text
     json.dumps(as_json(part.numbers), allow_nan=False)
     cells = [cell for table in part.tables for row in table.rows for cell in row]

@@ -227,5 +227,5 @@ def test_a_model_of_timm_can_be_the_network(place: Path, tmp_path: Path) -> None
     sets = read_sets(replace(config, classifier=small))
     domains_of(replace(config, classifier=small), sets)["utility"].precompute()
     result = domains_of(replace(config, classifier=small), sets)["utility"].measure()
-    assert any("test_resnet of timm" in line for line in result.definition)
+    assert any("test_resnet of timm" in line for line in result.methods)
     assert np.isfinite(result.numbers["trained"]["real"]["mean_auroc"].value)
