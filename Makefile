@@ -6,6 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 THREADS := $(shell nproc 2>/dev/null || echo 2)
+TEST_PROCESSES := $(shell n=$(THREADS); echo $$((n < 8 ? n : 8)))  # each takes 1.5 GB
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/one_process.yaml \
 	--num_cpu_threads_per_process $(THREADS)
 
@@ -34,8 +35,9 @@ runs/demo/finetune/model: | .venv/installed
 	$(BIN)/python -m roentgen.prepare configs/data/demo.yaml
 	$(LAUNCH) -m train.finetune configs/train/demo.yaml
 
+# One process a core, one thread each: tests are small, and threads that wait at barriers spin.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope
 
 lint: .venv/installed
 	$(BIN)/ruff check
