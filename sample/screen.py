@@ -77,7 +77,7 @@ def screen(config: ScreenConfig) -> str:
                 config, dataset, reference, rows, screener, redraw, work, made_from, notes
             )
     except KeyboardInterrupt:
-        stay = f"{len(work.finished())} parts that were drawn stay, and the same run goes on"
+        stay = f"{len(work.finished())} finished parts stay, and the same command resumes the run"
         raise KeyboardInterrupt(f"interrupted: {stay} with them") from None
 
 
@@ -100,7 +100,7 @@ def _screen(
         rows, screener, attempts=config.attempts, best_of=config.best_of, draw=draw
     )
     summary = summarise(config, screening, screener, notes)
-    told = page(config, summary)
+    text = page(config, summary)
     licenses = inherit_licenses(dataset.manifest, reference.manifest)
     train = reference.split(config.reference.train_split)
     write_pictures(config, screening, pool, train, licenses, made_from)
@@ -118,14 +118,14 @@ def _screen(
         plan=plan,
         limits=limits_of(screener),
         summary=summary,
-        told=told,
+        summary_text=text,
     )
     work.remove()
-    return told
+    return text
 
 
 def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[str, Any]:
-    """The manifests of what the set is made of; the model and the prompts stay its own."""
+    """The manifests of what the set is made from; model and prompts stay its own."""
     made_from = dataset.manifest["provenance"].get("made_from", {})
     return {**made_from, "set": dataset.manifest, "reference": reference.manifest}
 
@@ -143,7 +143,7 @@ def _identity(config: ScreenConfig, made_from: dict[str, Any]) -> dict[str, Any]
 
 
 def check_synthetic(dataset: RadiographDataset, rows: ImageSet) -> None:
-    """Raise InputError for a set with an image that is not said to be synthetic."""
+    """Raise InputError for a set with an image that is not marked as synthetic."""
     for radiograph in rows.without_images():
         if radiograph.synthesis is None:
             raise InputError(
@@ -160,12 +160,12 @@ def check_model(
     Raises InputError for a model that was trained on the films that limits are set on: what it
     knows by heart would count as chance.
     """
-    told = config.reference
+    splits = config.reference
     named = dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
     path = config.model or named.get("path")
     unknown = (
         "It is not known on which films the model was trained: copies are looked up in split "
-        f"{told.train_split!r} of {reference.folder} alone."
+        f"{splits.train_split!r} of {reference.folder} alone."
     )
     try:
         made = model_manifest(str(path))["provenance"] if path else {}
@@ -177,12 +177,12 @@ def check_model(
     settings = made.get("config") or {}
     data = settings.get("data", settings)
     split = data.get("split") or data.get("train_split") if isinstance(data, dict) else None
-    if split == told.held_out_split:
+    if split == splits.held_out_split:
         raise InputError(
             f"the model of {dataset.folder} was trained on split {split!r} of {reference.folder}, "
             "which must be held out here: choose another reference.held_out_split"
         )
-    if split != told.train_split:
+    if split != splits.train_split:
         return [unknown]
     return []
 
@@ -191,10 +191,10 @@ def main() -> None:
     """Read the command line, screen, and say what came of it."""
     config = load_config(ScreenConfig)
     with sigterm_as_interrupt():
-        told = screen(config)
-    if not told:  # not the first process
+        text = screen(config)
+    if not text:  # not the first process
         return
-    print(told)  # noqa: T201
+    print(text)  # noqa: T201
     print(f"{config.output}: dataset, {PLAN}, screening.parquet")  # noqa: T201
     if config.dropped.exists():
         print(f"{config.dropped}: pictures of what was dropped")  # noqa: T201

@@ -22,8 +22,8 @@ class AlignmentConfig:
     """Agreement of images with their prompts."""
 
     validation: float = 0.2
-    """The share of the patients of the train split that the judge's thresholds are chosen on, not
-    trained on."""
+    """The share of the train split's patients that the reference classifier's thresholds are chosen
+    on; they are not trained on."""
     clip: tuple[ClipConfig, ...] = ()
     """Models for the cosine of image and prompt, and for finding an image's prompt among others."""
     pool: int = 1000

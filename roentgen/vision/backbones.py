@@ -1,4 +1,4 @@
-"""The networks that classifiers are made of: our small one, or any of timm's."""
+"""Classifier backbones: our small residual network, or any of timm's."""
 
 import difflib
 from pathlib import Path
@@ -109,8 +109,8 @@ class TimmNetwork(Network):
     def __init__(self, name: str, size: int, resize: int | None, weights: str | None) -> None:
         super().__init__(resize)
         self.backbone = _timm_model(name, resize or size, weights)
-        told = self.backbone.pretrained_cfg
-        for key, values in (("mean", told["mean"]), ("deviation", told["std"])):
+        cfg = self.backbone.pretrained_cfg
+        for key, values in (("mean", cfg["mean"]), ("deviation", cfg["std"])):
             self.register_buffer(key, torch.tensor(sum(values) / len(values)))
 
     @property
@@ -152,9 +152,9 @@ def is_weights(pretrained: str | None) -> bool:
 def _timm_model(name: str, size: int, weights: str | None) -> Any:
     import timm
 
-    told = timm.get_pretrained_cfg(name)
+    cfg = timm.get_pretrained_cfg(name)
     options: dict[str, Any] = {"in_chans": 1, "num_classes": 0}
-    if told is not None and told.fixed_input_size:
+    if cfg is not None and cfg.fixed_input_size:
         options["img_size"] = size
     if weights is None:
         return timm.create_model(name, **options)
@@ -189,26 +189,26 @@ def _check_weights(name: str, file: Path, layers: dict[str, Tensor]) -> None:
     """Raise InputError unless all is there: timm loads what fits and is silent of the rest."""
     try:
         with safe_open(file, framework="pt") as opened:
-            lacking = sorted(layers.keys() - set(opened.keys()))
+            missing = sorted(layers.keys() - set(opened.keys()))
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"classifier.pretrained {file} is not a safetensors file ({error}): {_bring(name)}"
         ) from None
-    if lacking:
+    if missing:
         raise InputError(
-            f"classifier.pretrained {file} lacks {len(lacking)} of the {len(layers)} tensors of "
-            f"{name}, such as {lacking[0]}: {_bring(name)}"
+            f"classifier.pretrained {file} lacks {len(missing)} of the {len(layers)} tensors of "
+            f"{name}, such as {missing[0]}: {_bring(name)}"
         )
 
 
 def _bring(name: str) -> str:
     import timm
 
-    told = timm.get_pretrained_cfg(name)
-    if told is None or not told.hf_hub_id:
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.hf_hub_id:
         return "timm has no weights for it: set classifier.pretrained=null"
     return (
-        f"set classifier.pretrained={HUB}{told.hf_hub_id}, or without a network: hf download "
-        f"{told.hf_hub_id} model.safetensors --local-dir {name}, and set "
+        f"set classifier.pretrained={HUB}{cfg.hf_hub_id}, or without a network: hf download "
+        f"{cfg.hf_hub_id} model.safetensors --local-dir {name}, and set "
         f"classifier.pretrained={name}/model.safetensors"
     )

@@ -53,7 +53,7 @@ class ClassifierConfig:
     network: str = OURS
     """roentgen (the small one) or a model of timm by its name there, such as densenet121."""
     steps: int = 400
-    """Optimizer steps, the same whatever the size of the training set."""
+    """Optimizer steps, independent of the size of the training set."""
     batch_size: int = 32
     """Images a step."""
     learning_rate: float = 3e-3
@@ -168,7 +168,7 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
     except (AttributeError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"the classifier in {folder} is damaged ({reason}): make it anew"
+            f"the classifier in {folder} is damaged ({reason}): train it again"
         ) from None
     return Classifier(network.to(device), spec)
 
@@ -215,7 +215,7 @@ def train_classifier(
 ) -> Classifier:
     """Train on (N, H, W) images, `label_matrix` and `view_indices`; equal seeds, equal networks.
 
-    `start`: a classifier of the same images, findings and network that training goes on from, heads
+    `start`: a classifier of the same images, findings and network that training starts from, heads
     and all; it is used up. `watch` is called with each step and its loss. Raises InputError if
     there is nothing to learn or to start from.
     """
@@ -238,8 +238,8 @@ def train_classifier(
                 queue = torch.cat([queue, torch.randperm(len(images), generator=order)])
             batch, queue = queue[: config.batch_size].numpy(), queue[config.batch_size :]
             x = augment(to_input(images[batch]).to(device), config, draws)
-            said = torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
-            loss = masked_loss(network(x), said[0].to(device), said[1].to(device))
+            targets = torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
+            loss = masked_loss(network(x), targets[0].to(device), targets[1].to(device))
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * schedule(step, config.steps)
             optimizer.zero_grad()

@@ -42,7 +42,7 @@ class ClipModel:
         self,
         network: Any,
         tokenizer: Any,
-        told: Mapping[str, Any],
+        config: Mapping[str, Any],
         weights: str,
         device: torch.device,
     ) -> None:
@@ -51,10 +51,10 @@ class ClipModel:
         self.network, self.tokenizer = network.eval().to(device), tokenizer
         self._device = device
         self.context_length = int(tokenizer.context_length)  # tokens
-        self.dimension = int(told["model_cfg"]["embed_dim"])
-        self.size = int(told["model_cfg"]["vision_cfg"].get("image_size", 224))  # pixels a side
+        self.dimension = int(config["model_cfg"]["embed_dim"])
+        self.size = int(config["model_cfg"]["vision_cfg"].get("image_size", 224))  # pixels a side
         self.weights = weights  # fingerprint of the files
-        pixels = told.get("preprocess_cfg", {})
+        pixels = config.get("preprocess_cfg", {})
         mean = pixels.get("mean", open_clip.OPENAI_DATASET_MEAN)
         deviation = pixels.get("std", open_clip.OPENAI_DATASET_STD)
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
@@ -119,8 +119,8 @@ def load_clip(source: str, device: torch.device | str = "cpu") -> ClipModel:
             f"open_clip_pytorch_model.bin are converted there by: {_CONVERT}"
         )
     try:
-        told = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        network, tokenizer = _build(folder, tower, told["model_cfg"])
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        network, tokenizer = _build(folder, tower, config["model_cfg"])
         import open_clip
 
         open_clip.load_checkpoint(network, str(files[0]))
@@ -130,18 +130,18 @@ def load_clip(source: str, device: torch.device | str = "cpu") -> ClipModel:
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"CLIP model {source} cannot be read ({reason}): {BRING}") from None
-    return ClipModel(network, tokenizer, told, weights, torch.device(device))
+    return ClipModel(network, tokenizer, config, weights, torch.device(device))
 
 
-def _build(folder: Path, tower: Path, told: dict[str, Any]) -> tuple[Any, Any]:
+def _build(folder: Path, tower: Path, config: dict[str, Any]) -> tuple[Any, Any]:
     """The network with random weights, and its tokenizer; nothing is fetched."""
     from open_clip.model import CLIP, CustomTextCLIP
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
-    told = deepcopy(told)
-    text, vision = told["text_cfg"], told["vision_cfg"]
+    config = deepcopy(config)
+    text, vision = config["text_cfg"], config["vision_cfg"]
     length = int(text.get("context_length", 77))
-    custom = told.pop("custom_text", False) or "hf_model_name" in text
+    custom = config.pop("custom_text", False) or "hf_model_name" in text
     if "timm_model_name" in vision:
         vision["timm_model_pretrained"] = False
     if "hf_model_name" in text:
@@ -158,7 +158,7 @@ def _build(folder: Path, tower: Path, told: dict[str, Any]) -> tuple[Any, Any]:
         tokenizer = HFTokenizer(str(folder), length, tokenizer_mode=mode, **options)
     else:
         tokenizer = SimpleTokenizer(context_length=length, **text.get("tokenizer_kwargs", {}))
-    return (CustomTextCLIP if custom else CLIP)(**told), tokenizer
+    return (CustomTextCLIP if custom else CLIP)(**config), tokenizer
 
 
 def _fetch(name: str) -> tuple[Path, Path]:
@@ -169,8 +169,8 @@ def _fetch(name: str) -> tuple[Path, Path]:
         folder = Path(
             hub.snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"])
         )
-        told = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        tower = told["model_cfg"]["text_cfg"].get("hf_model_name")
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        tower = config["model_cfg"]["text_cfg"].get("hf_model_name")
         return folder, Path(hub.hf_hub_download(tower, "config.json")).parent if tower else folder
     except Exception as error:  # the hub, its network and its cache each have their own
         raise InputError(

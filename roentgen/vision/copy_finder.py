@@ -1,10 +1,10 @@
-"""Is an image a copy of one of many others? Robust to small shifts, contrast and noise.
+"""Copy finder: the most similar of many images, robust to small shifts, contrast and noise.
 
-Chest films are all alike at first sight, so similarity is taken on what is left without the smooth
-part and the grain of an image: ribs, vessels, markers, devices. Every image is first compared with
-all others by a coarse descriptor, at every other shift, then with the likeliest few in detail: the
-largest normalised cross-correlation over shifts. It is 1 for a copy, whatever its brightness and
-contrast, and lower for two films of different patients.
+Chest radiographs look much alike, so similarity is computed without the smooth part and the grain
+of an image, on what remains: ribs, vessels, markers, devices. Every image is first compared with
+all others by a coarse descriptor, at every other shift, then with the most similar few in detail:
+the largest normalized cross-correlation over shifts. It is 1 for a copy, regardless of brightness
+and contrast, and lower for two radiographs of different patients.
 """
 
 import math
@@ -39,7 +39,7 @@ class CopyFinder:
         self._coarse = torch.cat([_coarse(details(part), shift) for part in batches(originals)])
 
     def nearest(self, images: Images, *, others: bool = False) -> Nearest:
-        """The likeliest original of each image.
+        """The most similar original of each image.
 
         `others`: the images are the originals themselves, and each is compared with the others.
         """
@@ -87,7 +87,7 @@ def details(images: NDArray[np.uint8]) -> Tensor:
 
 
 def correlation(images: Tensor, others: Tensor, shift: int) -> Tensor:
-    """The largest normalised cross-correlation (N, K) of (N, S, S) with (N, K, S, S) over shifts.
+    """The largest normalized cross-correlation (N, K) of (N, S, S) with (N, K, S, S) over shifts.
 
     Each image without a margin of `shift` is laid over each place of its others.
     """

@@ -1,6 +1,6 @@
 """A network that finds structures in a gray image, a U-Net, and its training.
 
-It measures whether a drawn image has the structures that a mask asked for, and what synthetic pairs
+It measures whether a drawn image has the structures that a mask requests, and what synthetic pairs
 teach a segmenter.
 """
 
@@ -41,7 +41,7 @@ class SegmenterConfig:
     widths: tuple[int, ...] = (64, 48, 32, 24, 16)
     """Channels of the decoder's levels, the deepest first."""
     steps: int = 600
-    """Optimizer steps, the same whatever the size of the training set."""
+    """Optimizer steps, independent of the size of the training set."""
     batch_size: int = 16
     """Images a step."""
     learning_rate: float = 2e-3
@@ -78,7 +78,7 @@ class SegmenterSpec:
 
 
 class MaskArrays(Protocol):
-    """Masks of images, uint8 (N, structures, H, W) of 0, 1 and UNKNOWN, read when asked for."""
+    """Masks of images, uint8 (N, structures, H, W) of 0, 1 and UNKNOWN, read on access."""
 
     def __len__(self) -> int: ...
 
@@ -109,8 +109,8 @@ class Segmenter:
                     f"{width}x{height}: prepare both alike"
                 )
             with torch.inference_mode():
-                said = self.network(to_input(batch).to(self._device)).sigmoid()
-            found[start : start + len(batch)] = said.float().cpu().numpy()
+                probabilities = self.network(to_input(batch).to(self._device)).sigmoid()
+            found[start : start + len(batch)] = probabilities.float().cpu().numpy()
         return found
 
     def save(self, folder: Path) -> None:
@@ -135,7 +135,9 @@ def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmente
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (AttributeError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError(f"the segmenter in {folder} is damaged ({reason}): make it anew") from None
+        raise InputError(
+            f"the segmenter in {folder} is damaged ({reason}): train it again"
+        ) from None
     return Segmenter(network.to(device), spec)
 
 
@@ -207,8 +209,8 @@ def train_segmenter(
         while len(queue) < config.batch_size:
             queue = torch.cat([queue, torch.randperm(len(images), generator=order)])
         batch, queue = queue[: config.batch_size].numpy(), queue[config.batch_size :]
-        told = torch.from_numpy(masks[batch]).to(device)
-        x, y = augment(to_input(images[batch]).to(device), told, config, draws)
+        targets = torch.from_numpy(masks[batch]).to(device)
+        x, y = augment(to_input(images[batch]).to(device), targets, config, draws)
         loss = masked_loss(network(x), y)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * schedule(step, config.steps)
@@ -226,13 +228,13 @@ def masked_loss(logits: Tensor, masks: Tensor) -> Tensor:
     Logits (N, structures, H, W), masks of 0, 1 and UNKNOWN (Milletari et al. 2016 for the Dice).
     """
     known = masks != UNKNOWN
-    wanted = (masks == 1).float()
+    inside = (masks == 1).float()
     entropy = functional.binary_cross_entropy_with_logits(
-        logits, wanted, weight=known.float(), reduction="sum"
+        logits, inside, weight=known.float(), reduction="sum"
     )
-    said = logits.sigmoid() * known
+    probabilities = logits.sigmoid() * known
     dims = (0, 2, 3)
-    both, areas = (said * wanted).sum(dims), said.sum(dims) + wanted.sum(dims)
+    both, areas = (probabilities * inside).sum(dims), probabilities.sum(dims) + inside.sum(dims)
     soft = (2 * both + 1) / (areas + 1)  # an absent structure, not found, is no loss
     return entropy / known.sum().clamp(min=1) + (1 - soft).mean()
 
@@ -252,12 +254,12 @@ def augment(
     matrix = torch.cat([rows * size.view(-1, 1, 1), shift.unsqueeze(2)], dim=2)
     grid = functional.affine_grid(matrix, list(x.shape), False)
     moved = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    told = functional.grid_sample(
+    moved_masks = functional.grid_sample(
         UNKNOWN - masks.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False
     )
     gain, offset = 1 + draws[:, 4] * config.contrast, draws[:, 5] * config.contrast
     changed = (moved * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)).clamp(-1, 1)
-    return changed.contiguous(memory_format=torch.channels_last), UNKNOWN - told
+    return changed.contiguous(memory_format=torch.channels_last), UNKNOWN - moved_masks
 
 
 @contextmanager

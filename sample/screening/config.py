@@ -129,7 +129,7 @@ class OutliersConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CopiesConfig:
-    """Near-duplicates of training images, whatever their shift, contrast and noise."""
+    """Near-duplicates of training images, regardless of shift, contrast and noise."""
 
     shift: int = 4
     """Pixels, at a side of 128, by which a copy may be shifted."""
@@ -212,7 +212,7 @@ class ScreenConfig:
     """Images drawn for each row of the plan, of which the one that agrees best with the requested
     findings is accepted (the set's own image is one of the first round's)."""
     model: str | None = None
-    """The model that made the set, if it lies elsewhere now than the set says."""
+    """The model that made the set, if it is no longer where the set says."""
     seed: int = 0
     """Of redrawn images, of networks' training and of random samples."""
     pictures: int = 16

@@ -80,10 +80,10 @@ def make_screener(
         )
     if config.duplicates:
         limit = duplicates_limit(config.duplicates, train.images, train.patients, config.seed)
-    shown = PredictedImages(held_out.radiographs, held_out.images, classifier)
+    predicted = PredictedImages(held_out.radiographs, held_out.images, classifier)
     print(f"screen: setting limits on {len(held_out.images)} held-out radiographs", flush=True)  # noqa: T201
     return Screener(
-        filters=list(_filters(config, requested, findings, training, train, shown)),
+        filters=list(_filters(config, requested, findings, training, train, predicted)),
         classifier=classifier,
         duplicates=limit,
         shift=config.duplicates.shift if config.duplicates else 0,

@@ -44,16 +44,18 @@ class LabelAgreement:
         self._limits = np.array([np.nan if isinstance(t, NotMeasured) else t for t in thresholds])
         self.real = self._calls(held_out, true)
 
-    def __call__(self, shown: PredictedImages) -> tuple[Calls, Calls]:
+    def __call__(self, predicted: PredictedImages) -> tuple[Calls, Calls]:
         """Findings (N, 2 * findings), requested present and requested absent, and view (N,)."""
-        return self._calls(shown, label_matrix(shown.radiographs, self.findings))
+        return self._calls(predicted, label_matrix(predicted.radiographs, self.findings))
 
-    def _calls(self, shown: PredictedImages, requested: NDArray[np.float32]) -> tuple[Calls, Calls]:
-        positive = shown.predictions.findings[:, self._columns] >= self._limits
+    def _calls(
+        self, predicted: PredictedImages, requested: NDArray[np.float32]
+    ) -> tuple[Calls, Calls]:
+        positive = predicted.predictions.findings[:, self._columns] >= self._limits
         known = ~np.isnan(self._limits)
         present = np.where((requested == 1) & known, positive, -1)
         absent = np.where((requested == 0) & known, ~positive, -1)
-        view = correct_views(shown.predictions.views, view_indices(shown.radiographs))
+        view = correct_views(predicted.predictions.views, view_indices(predicted.radiographs))
         return np.concatenate([present, absent], axis=1).astype(np.int8), view.astype(np.int8)
 
     def measure(self, findings: Calls, view: Calls) -> dict[str, Any]:

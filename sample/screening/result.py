@@ -29,7 +29,7 @@ from sample.plan import PLAN, write_plan
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Outcome, Pool, Screening
 
-TABLE, SUMMARY, TOLD, SHORTFALL = "screening", "screening.json", "screening.md", "shortfall.csv"
+TABLE, SUMMARY, PAGE, SHORTFALL = "screening", "screening.json", "screening.md", "shortfall.csv"
 _ROWS = 10_000  # of the table that are written together
 _COLUMNS = 6  # of a picture; pairs take two
 _SIDE = 256  # pixels to which images are enlarged, by a whole factor: to judge them, and for words
@@ -46,7 +46,7 @@ def write_screened(
     plan: Iterator[PlannedImage] | None,
     limits: dict[str, float],
     summary: dict[str, Any],
-    told: str,
+    summary_text: str,
 ) -> None:
     """Write the screened set with the table, the summary and the shortfall.
 
@@ -73,7 +73,7 @@ def write_screened(
         write_table(writer.folder, screening, pool, limits)
         write_shortfall(writer.folder / SHORTFALL, screening)
         write_json(writer.folder / SUMMARY, summary)
-        write_file(writer.folder / TOLD, told)
+        write_file(writer.folder / PAGE, summary_text)
 
 
 def write_table(folder: Path, screening: Screening, pool: Pool, limits: dict[str, float]) -> None:

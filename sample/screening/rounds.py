@@ -96,17 +96,19 @@ class Screener:
     agreement: LabelAgreement | None
     independent_classifier: Classifier | None
 
-    def __call__(self, candidates: Sequence[Candidate], shown: PredictedImages) -> list[Outcome]:
+    def __call__(
+        self, candidates: Sequence[Candidate], predicted: PredictedImages
+    ) -> list[Outcome]:
         """Scores each candidate by the filters and the independent classifier."""
         calls = np.empty((len(candidates), 0), np.int8)
         if self.agreement is not None:
             independent_images = PredictedImages(
-                shown.radiographs, shown.images, self.independent_classifier
+                predicted.radiographs, predicted.images, self.independent_classifier
             )
             calls = np.column_stack(self.agreement(independent_images))
         outcomes = [Outcome(c, called) for c, called in zip(candidates, calls, strict=True)]
         for filter_ in self.filters:
-            scored = filter_(shown)
+            scored = filter_(predicted)
             for k in np.flatnonzero(~np.isnan(scored.score)).tolist():
                 outcome = outcomes[k]
                 outcome.scores[filter_.name] = float(scored.score[k])

@@ -76,9 +76,9 @@ def _agreement_line(agreement: dict[str, Any] | None) -> Iterator[str]:
     if agreement is None:
         return
     shares = {name: agreement[name][MEAN]["value"] for name in _COLUMNS if name in agreement}
-    told = [f"{value:.3f} ({name})" for name, value in shares.items() if value is not None]
-    if told:
-        yield f"{MEAN} as requested: {', '.join(told)}; measured by {agreement['classifier']}"
+    listed = [f"{value:.3f} ({name})" for name, value in shares.items() if value is not None]
+    if listed:
+        yield f"{MEAN} as requested: {', '.join(listed)}; measured by {agreement['classifier']}"
 
 
 def doubts(config: ScreenConfig, screener: Screener) -> Iterator[str]:
@@ -249,8 +249,8 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
     if planted:
         lines += ["", "## Power of the copies filter", ""]
         lines += [
-            f"Of {planted['copies']} copies made of training images (moved, of other contrast and "
-            f"brightness, with noise) it finds {planted['share']:.1%}; the least similarity is "
+            f"Of {planted['copies']} altered training images (shifted, with other contrast, "
+            f"brightness and noise) it finds {planted['share']:.1%}; the least similarity is "
             f"{planted['least similarity']:.3f}, the limit "
             f"{summary['filters']['copies']['limit']:.3f}."
         ]
@@ -272,18 +272,18 @@ def page(config: ScreenConfig, summary: dict[str, Any]) -> str:
 
 
 def _shortfall_lines(summary: dict[str, Any]) -> list[str]:
-    told = summary["shortfall"]
+    shortfall = summary["shortfall"]
     if not summary["images"]["missing"]:
         return ["None: every row of the plan has an image."]
     rows = [
         [name, str(n["requested"]), str(n["accepted"]), str(n["requested"] - n["accepted"])]
         for kind in ("findings", "views")
-        for name, n in told[kind].items()
+        for name, n in shortfall[kind].items()
         if n["accepted"] < n["requested"]
     ]
     return [
-        f"{told['prompts missing images']} of {told['prompts']} prompts are missing images, "
-        f"{told['prompts without images']} have none (shortfall.csv).",
+        f"{shortfall['prompts missing images']} of {shortfall['prompts']} prompts are missing "
+        f"images, {shortfall['prompts without images']} have none (shortfall.csv).",
         "",
         *_table(["requested", "images", "accepted", "missing"], rows),
     ]

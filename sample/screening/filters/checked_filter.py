@@ -75,7 +75,7 @@ class ScreeningFilter(Protocol):
     def definition(self) -> str:
         """The definition of the score, for the page."""
 
-    def __call__(self, shown: PredictedImages) -> FilterScores:
+    def __call__(self, predicted: PredictedImages) -> FilterScores:
         """Score some images."""
 
     def about(self) -> dict[str, Any]:
@@ -110,9 +110,9 @@ class CheckedFilter:
     radiographs: NDArray[np.int64]  # (checks,) on which each is standardized
     more: dict[str, Any]
 
-    def __call__(self, shown: PredictedImages) -> FilterScores:
+    def __call__(self, predicted: PredictedImages) -> FilterScores:
         """Score some images."""
-        values = self.measure(shown)
+        values = self.measure(predicted)
         standardized = (values - self.mean) / self.deviation
         spared = values <= [check.neutral for check in self.checks]
         worst, score = worst_check(

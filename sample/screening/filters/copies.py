@@ -1,4 +1,4 @@
-"""Copies filter: near-duplicates of training images, whatever their shift, contrast and noise."""
+"""Copies filter: near-duplicates of training images, regardless of shift, contrast and noise."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from sample.screening.config import CopiesConfig
 from sample.screening.filters.checked_filter import FilterScores, PredictedImages
 
 FAILURE = "near-duplicate of a training image"
-_PLANTED = 200  # copies that are made to see how many are found
+_PLANTED = 200  # planted copies, to measure how many are found
 _FEWEST = 10  # patients that the spread of similarity can be estimated from
 
 
@@ -68,9 +68,9 @@ class CopiesFilter:
             "128, without the smooth part and the grain of images; 1 for a copy."
         )
 
-    def __call__(self, shown: PredictedImages) -> FilterScores:
+    def __call__(self, predicted: PredictedImages) -> FilterScores:
         """Judge some images."""
-        found = self._finder.nearest(shown.images)
+        found = self._finder.nearest(predicted.images)
         failure, reason = [""] * len(found.row), [""] * len(found.row)
         for row in np.flatnonzero(found.similarity > self.limit.value):
             failure[row] = FAILURE

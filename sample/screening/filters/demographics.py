@@ -64,15 +64,15 @@ def demographics_filter(
             )
     probes = fit_demographics(training.features, training.radiographs, min_cases)
 
-    def measure(shown: PredictedImages) -> Floats:
+    def measure(predicted: PredictedImages) -> Floats:
         columns = []
         for attribute, group in pairs:
-            values = probes.read(attribute, shown.features, shown.radiographs)
+            values = probes.read(attribute, predicted.features, predicted.radiographs)
             if attribute == "sex":
-                wrong = np.where(males(shown.radiographs), -values, values)
+                wrong = np.where(males(predicted.radiographs), -values, values)
             else:
-                wrong = np.abs(values - ages_of(shown.radiographs))
-            columns.append(np.where(known(shown.radiographs, attribute, group), wrong, np.nan))
+                wrong = np.abs(values - ages_of(predicted.radiographs))
+            columns.append(np.where(known(predicted.radiographs, attribute, group), wrong, np.nan))
         return np.stack(columns, axis=1)
 
     return checked_filter(

@@ -64,16 +64,16 @@ def labels_filter(
         if (requested[:, j] == present).any()
     ]
 
-    def values(shown: PredictedImages, labels: NDArray[np.float32]) -> Floats:
-        odds = log_odds(shown.predictions.findings[:, columns])
+    def values(predicted: PredictedImages, labels: NDArray[np.float32]) -> Floats:
+        odds = log_odds(predicted.predictions.findings[:, columns])
         result = [
             np.where(labels[:, j] == present, -odds[:, j] if present else odds[:, j], np.nan)
             for j, present in kinds
         ]
         return np.stack(result, axis=1)
 
-    def measure(shown: PredictedImages) -> Floats:
-        return values(shown, label_matrix(shown.radiographs, findings))
+    def measure(predicted: PredictedImages) -> Floats:
+        return values(predicted, label_matrix(predicted.radiographs, findings))
 
     true = label_matrix(held_out.radiographs, findings, not_mentioned)
 

@@ -71,19 +71,19 @@ def laterality_filter(
     """
     kinds = [(j, k) for j in range(len(findings)) for k in (0, 1) if (requested[:, j] == k).any()]
 
-    def values(shown: PredictedImages, sides: NDArray[np.int64]) -> Floats:
+    def values(predicted: PredictedImages, sides: NDArray[np.int64]) -> Floats:
         result = np.full((len(sides), len(kinds)), np.nan)
         rows = np.flatnonzero((sides >= 0).any(axis=1))
         if not len(rows):
             return result
-        odds = log_odds(predict_by_side(network, ImageRows(shown.images, rows)))
+        odds = log_odds(predict_by_side(network, ImageRows(predicted.images, rows)))
         for column, (j, k) in enumerate(kinds):
             other = odds[:, j, 1 - k] - odds[:, j, k]
             result[rows, column] = np.where(sides[rows, j] == k, other, np.nan)
         return result
 
-    def measure(shown: PredictedImages) -> Floats:
-        return values(shown, requested_sides(shown.radiographs, findings))
+    def measure(predicted: PredictedImages) -> Floats:
+        return values(predicted, requested_sides(predicted.radiographs, findings))
 
     true = np.full((len(held_out.radiographs), len(findings)), -1, np.int64)
     frontal = frontal_rows(held_out.radiographs)

@@ -32,8 +32,8 @@ def outliers_filter(
     real = unit_features(extractor, train)
     k = min(config.neighbor, len(real))
 
-    def measure(shown: PredictedImages) -> Floats:
-        return kth_distance(unit_features(extractor, shown.images), real, k)[:, None]
+    def measure(predicted: PredictedImages) -> Floats:
+        return kth_distance(unit_features(extractor, predicted.images), real, k)[:, None]
 
     return checked_filter(
         "outliers",

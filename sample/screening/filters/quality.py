@@ -30,8 +30,8 @@ def quality_filter(
 ) -> CheckedFilter:
     """The filter, with limits set on held-out real radiographs."""
 
-    def measure(shown: PredictedImages) -> Floats:
-        contrast, saturated, rough, bright = statistics(shown).T
+    def measure(predicted: PredictedImages) -> Floats:
+        contrast, saturated, rough, bright = statistics(predicted).T
         columns = [-contrast, saturated, -rough, rough, -bright, bright]
         return np.stack(columns, axis=1)
 
@@ -55,9 +55,9 @@ def quality_filter(
     )
 
 
-def statistics(shown: PredictedImages) -> Floats:
+def statistics(predicted: PredictedImages) -> Floats:
     """(N, 4): logarithms of contrast, share saturated, roughness beside contrast, and mean."""
-    images = shown.images
+    images = predicted.images
     parts = [_of(images[slice(first, first + _BATCH)]) for first in range(0, len(images), _BATCH)]
     return np.concatenate(parts) if parts else np.empty((0, 4))
 

@@ -33,8 +33,8 @@ def view_filter(
     """
     places = [k for k in range(len(VIEWS)) if (requested == k).any()]
 
-    def measure(shown: PredictedImages) -> Floats:
-        views, odds = view_indices(shown.radiographs), log_odds(shown.predictions.views)
+    def measure(predicted: PredictedImages) -> Floats:
+        views, odds = view_indices(predicted.radiographs), log_odds(predicted.predictions.views)
         return np.stack([np.where(views == k, -odds[:, k], np.nan) for k in places], axis=1)
 
     return checked_filter(
