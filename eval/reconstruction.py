@@ -100,10 +100,10 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     if config.findings:
         numbers["auroc"] = _aurocs(config, train, test, images)
     results: dict[str, Any] = as_json(numbers)
-    shown = range(0, len(test), max(len(test) // 8, 1))[:8]
-    rows = [originals[k] for k in shown] + [images[k] for k in shown]
-    captions = ["original"] * len(shown) + [f"{decibel[k]:.1f} dB" for k in shown]
-    sheet = contact_sheet(rows, captions, columns=len(shown))
+    examples = range(0, len(test), max(len(test) // 8, 1))[:8]
+    rows = [originals[k] for k in examples] + [images[k] for k in examples]
+    captions = ["original"] * len(examples) + [f"{decibel[k]:.1f} dB" for k in examples]
+    sheet = contact_sheet(rows, captions, columns=len(examples))
     files: dict[str, File] = {
         "reconstruction.png": encode_png(sheet),
         "reconstruction.json": results,

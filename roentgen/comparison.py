@@ -123,7 +123,7 @@ def compare_images(
     weights: str | None = None,
     size: int | None = None,
     fit: Fit = "pad",
-    neighbours: int = 5,
+    neighbors: int = 5,
     pairs: int = 500,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -131,7 +131,7 @@ def compare_images(
     """Compares two folders of images, each a radiograph dataset or a folder of image files.
 
     `size` brings image files to squares of that side by `fit`; without it they must be square and
-    of one size. `neighbours` is the k of precision, recall, density and coverage; MS-SSIM is the
+    of one size. `neighbors` is the k of precision, recall, density and coverage; MS-SSIM is the
     mean of `pairs` random pairs, drawn by `seed`. Raises InputError for images that cannot be
     compared, or too few of them.
     """
@@ -143,14 +143,14 @@ def compare_images(
             "to one size"
         )
     for folder, one in zip((real, synthetic), images, strict=True):
-        if len(one) <= max(neighbours, 3):
+        if len(one) <= max(neighbors, 3):
             raise InputError(
-                f"{folder} has {len(one)} images: more than {max(neighbours, 3)} are needed"
+                f"{folder} has {len(one)} images: more than {max(neighbors, 3)} are needed"
             )
     scale_weights(sides[0])
     network = load_extractor(extractor, weights, device)
     a, b = (extract_features(one, network) for one in images)
-    shares = prdc(a, b, k=neighbours)
+    shares = prdc(a, b, k=neighbors)
     return ImageComparison(
         n_real=len(a),
         n_synthetic=len(b),
@@ -171,11 +171,11 @@ def mean_ms_ssim(images: Images, *, pairs: int, seed: int = 0) -> float:
     order = numpy_generator(seed, "ms-ssim pairs", "").permutation(len(images))
     rows = order[: 2 * min(pairs, len(images) // 2)]
     values = [
-        ms_ssim_pairs(part := images[rows[start : start + 2 * _PAIRS]], _neighbours(len(part)))
+        ms_ssim_pairs(part := images[rows[start : start + 2 * _PAIRS]], _neighbors(len(part)))
         for start in range(0, len(rows), 2 * _PAIRS)
     ]
     return float(np.concatenate(values).mean())
 
 
-def _neighbours(n: int) -> Sequence[tuple[int, int]]:
+def _neighbors(n: int) -> Sequence[tuple[int, int]]:
     return [(i, i + 1) for i in range(0, n, 2)]

@@ -98,8 +98,8 @@ def _examples(
     rare = [name for name in config.structures if name in FINDING_OF] or config.structures
     remaining = dict.fromkeys(order)
     for row in range(config.rows):
-        wanted = rare[row % len(rare)]
-        chosen = next((i for i in remaining if _qualifies(split[i], wanted, config.views)), None)
+        structure = rare[row % len(rare)]
+        chosen = next((i for i in remaining if _qualifies(split[i], structure, config.views)), None)
         if chosen is None:
             chosen = next((i for i in remaining if _qualifies(split[i], None, config.views)), None)
         if chosen is None:

@@ -29,11 +29,11 @@ class MaskSource:
     def check(self, components: Components) -> None:
         """See `ConditionSource`."""
         check_masks_supported(components, self._config.structures or ())
-        wanted, size = components.image_size, self._prepared_size
-        if size is not None and size != wanted:
+        required, size = components.image_size, self._prepared_size
+        if size is not None and size != required:
             raise InputError(
                 f"masks of {self._config.folder} are {size}x{size}, the model draws "
-                f"{wanted}x{wanted}: prepare the dataset with that size"
+                f"{required}x{required}: prepare the dataset with that size"
             )
 
     def of(self, image: PlannedImage, components: Components) -> ImageMasks | None:

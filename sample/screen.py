@@ -29,7 +29,7 @@ from sample.screening.redraw import Redraw, plan_of, planned
 from sample.screening.reference_classifiers import read_reference
 from sample.screening.result import write_pictures, write_screened
 from sample.screening.rounds import Candidate, Screener, screen_rows
-from sample.screening.summary import limits_of, page, summarise
+from sample.screening.summary import limits_of, page, summarize
 
 # Settings that do not change the set: a run may resume with other values.
 _FREE = ("output", "overwrite", "caches", "pictures", "model")
@@ -92,14 +92,14 @@ def _screen(
     made_from: dict[str, Any],
     notes: list[str],
 ) -> str:
-    def draw(wanted: list[tuple[int, int]]) -> tuple[list[Candidate], RadiographSplit]:
+    def draw(requested: list[tuple[int, int]]) -> tuple[list[Candidate], RadiographSplit]:
         assert redraw is not None
-        return redraw(work, wanted)
+        return redraw(work, requested)
 
     screening, pool = screen_rows(
         rows, screener, attempts=config.attempts, best_of=config.best_of, draw=draw
     )
-    summary = summarise(config, screening, screener, notes)
+    summary = summarize(config, screening, screener, notes)
     text = page(config, summary)
     licenses = inherit_licenses(dataset.manifest, reference.manifest)
     train = reference.split(config.reference.train_split)
@@ -131,12 +131,12 @@ def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[st
 
 
 def _bytes_of(dataset: RadiographDataset) -> int:
-    """What its images take on the disk, which the screened set takes at most."""
+    """Disk space of its images, which the screened set does not exceed."""
     return sum(file.stat().st_size for file in dataset.folder.glob("*/*.arrow"))
 
 
 def _identity(config: ScreenConfig, made_from: dict[str, Any]) -> dict[str, Any]:
-    """All that what is drawn again depends on, as JSON values."""
+    """Everything that redrawing depends on, as JSON values."""
     settings = {k: v for k, v in config_to_dict(config).items() if k not in _FREE}
     prints = {role: source["fingerprint"] for role, source in made_from["made_from"].items()}
     return {**settings, "made_from": prints, "versions": made_from["versions"]}
@@ -155,17 +155,17 @@ def check_synthetic(dataset: RadiographDataset, rows: ImageSet) -> None:
 def check_model(
     config: ScreenConfig, dataset: RadiographDataset, reference: RadiographDataset
 ) -> list[str]:
-    """What is to be known of who the model learnt from.
+    """Notes on the model's training data.
 
-    Raises InputError for a model that was trained on the films that limits are set on: what it
-    knows by heart would count as chance.
+    Raises InputError for a model that was trained on the radiographs that limits are set on:
+    memorized images would raise the limits.
     """
     splits = config.reference
     named = dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
     path = config.model or named.get("path")
     unknown = (
-        "It is not known on which films the model was trained: copies are looked up in split "
-        f"{splits.train_split!r} of {reference.folder} alone."
+        "It is not recorded which radiographs the model was trained on, so copies are only "
+        f"searched in split {splits.train_split!r} of {reference.folder}."
     )
     try:
         made = model_manifest(str(path))["provenance"] if path else {}
@@ -188,7 +188,7 @@ def check_model(
 
 
 def main() -> None:
-    """Read the command line, screen, and say what came of it."""
+    """Read the command line, screen, and print the summary."""
     config = load_config(ScreenConfig)
     with sigterm_as_interrupt():
         text = screen(config)

@@ -79,8 +79,8 @@ def header(name: str) -> list[str]:
     return [line[2:] for line in lines[:end]]
 
 
-def labelled(name: str) -> dict[str, list[str]]:
-    """The lines of each labelled field of a header."""
+def labeled(name: str) -> dict[str, list[str]]:
+    """The lines of each labeled field of a header."""
     found: dict[str, list[str]] = {}
     label = None
     for line in header(name)[1:]:
@@ -98,7 +98,7 @@ def labelled(name: str) -> dict[str, list[str]]:
 def commands(name: str) -> list[Command]:
     """The commands of a header, whose lines may be continued by a backslash."""
     found = []
-    for line in "\n".join(labelled(name)["Command"]).replace("\\\n", " ").splitlines():
+    for line in "\n".join(labeled(name)["Command"]).replace("\\\n", " ").splitlines():
         words = shlex.split(line)
         module = words.index("-m")
         assert words[0] == "python" or words[:2] == ["accelerate", "launch"], line
@@ -153,11 +153,11 @@ def test_a_recipe_is_complete_without_overrides(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_header_has_a_title_and_three_labelled_fields(name: str) -> None:
+def test_a_header_has_a_title_and_three_labeled_fields(name: str) -> None:
     title, *rest = header(name)
     assert re.fullmatch(r"[A-Z].*[.?]", title)
     assert not title.startswith(LABELS)
-    found = labelled(name)
+    found = labeled(name)
     assert tuple(found) == LABELS
     assert all("".join(lines).strip() for lines in found.values())
     assert rest[0].startswith("Needs:")
@@ -176,7 +176,7 @@ def test_the_commands_of_a_header_run_the_recipe(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_a_recipe_reads_another_one_makes_or_its_header_needs(name: str) -> None:
-    needs = " ".join(labelled(name)["Needs"])
+    needs = " ".join(labeled(name)["Needs"])
     roots = re.findall(r"\b(?:data|weights)/[\w./-]*[\w-]", needs)
     for command in commands(name):
         for path in inputs(command.config()):

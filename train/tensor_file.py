@@ -128,7 +128,7 @@ class _HashingWriter:
         self._chunk, self._room = [], CHUNK
 
     def finish(self) -> FileRecord:
-        """Flush everything to the disk; returns size and checksums."""
+        """Flush to disk; returns size and checksums."""
         if self._chunk:
             self._submit()
         for written in self._written:

@@ -23,16 +23,17 @@ _CHUNK = 64
 CEILING_KEY = "ceiling"
 CLIP_METHODS = (
     "Cosine of the embeddings of image and prompt; a view token is written as words. Its floor is "
-    "the cosine with another image's prompt of the same set that is worded otherwise. Recall@k: "
+    "the cosine with a differently worded prompt of another image of the same set. Recall@k: "
     "the share of images whose own prompt is among the k nearest of a pool of differently worded "
-    "ones. Real films: those held-out ones that the main set's prompts were made of, with these."
+    "ones. Real radiographs: the held-out ones that the main set's prompts came from, with those "
+    "prompts."
 )
 
 
 def prompted_sets(sets: Sets) -> Prompted:
-    """Each synthetic set's images with their prompts, and the real films that they were made of.
+    """Each synthetic set's images with their prompts, and the real radiographs they came from.
 
-    Images without a prompt are not among them.
+    Images without a prompt are excluded.
     """
     result: Prompted = {name: _own_prompts(images) for name, images in sets.synthetic.items()}
     made_of: dict[str, str] = {}
@@ -68,15 +69,15 @@ def agreement(
             keys = ("score", "floor", "gain", *(f"recall@{k}" for k in RECALLS))
             result[name] = dict.fromkeys(keys, missing)
             continue
-        seen, told = embedded[name]
+        seen, texts = embedded[name]
         weights = resamples(images.patients, config.bootstrap, config.seed)
-        found = clip_scores(seen, told, prompts, weights, name=name, seed=config.seed)
+        found = clip_scores(seen, texts, prompts, weights, name=name, seed=config.seed)
         rows = pools[name][:size]
         if len(rows) < MINIMUM:
             why = f"{len(rows)} differently worded prompts (at least {MINIMUM} needed)"
             found |= {f"recall@{k}": NotMeasured(why, len(rows)) for k in RECALLS}
         else:
-            found |= recalls(seen[rows], told[rows])
+            found |= recalls(seen[rows], texts[rows])
         result[name] = found
     return size, result
 
@@ -101,8 +102,8 @@ def embed(
 
     def encode(items: range) -> dict[str, torch.Tensor]:
         seen = model.encode_images(images.images[slice(items.start, items.stop)])
-        told = model.encode_texts([prompts[k] for k in items])
-        return {"image": torch.from_numpy(seen), "text": torch.from_numpy(told)}
+        texts = model.encode_texts([prompts[k] for k in items])
+        return {"image": torch.from_numpy(seen), "text": torch.from_numpy(texts)}
 
     cache: Cache = open_cache(
         config.caches_folder / f"clip-{key}",
@@ -126,5 +127,5 @@ def _own_prompts(images: ImageSet) -> tuple[ImageSet, list[str]]:
 
 def _few(name: str, count: int) -> str:
     if name == CEILING_KEY:
-        return f"the prompts were made of {count} held-out films (at least {MINIMUM} needed)"
+        return f"the prompts were made of {count} held-out radiographs (at least {MINIMUM} needed)"
     return f"{count} images have a prompt (at least {MINIMUM} needed)"

@@ -8,10 +8,10 @@ from roentgen.setting_checks import require_range
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """A model that puts images and prompts into one space."""
+    """A model that embeds images and prompts in one space."""
 
     name: str
-    """What the report calls it: "CLIP", "BiomedCLIP"."""
+    """Its name in the report: "CLIP", "BiomedCLIP"."""
     model: str
     """Folder in open_clip's layout, or hf-hub:OWNER/NAME; if absent, the error says how to bring
     it."""
@@ -27,8 +27,8 @@ class AlignmentConfig:
     clip: tuple[ClipConfig, ...] = ()
     """Models for the cosine of image and prompt, and for finding an image's prompt among others."""
     pool: int = 1000
-    """An image's prompt is looked for among so many different ones, or fewer where a set has
-    fewer."""
+    """Number of different prompts among which an image's own is searched for; fewer if a set
+    has fewer."""
 
     def __post_init__(self) -> None:
         require_range(self, "alignment.pool", at_least=20)

@@ -18,7 +18,7 @@ from roentgen.vision.demographics import PROBE_METHODS, DemographicProbes, ages_
 DEMOGRAPHICS_METHODS = (
     f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
     "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
-    "the commonest sex of these radiographs, always their median age."
+    "the most common sex of these radiographs, always their median age."
 )
 
 

@@ -87,8 +87,8 @@ def tables(
     result.append(_of_findings(config, shown, "f1", "F1", False))
     result.append(_of_images(config, shown))
     for name, clip in agreements.items():
-        labels = {"score": "cosine with the own prompt", "floor": "with another prompt (floor)"}
-        labels |= {"gain": "own less other, paired"}
+        labels = {"score": "cosine with its own prompt", "floor": "with another prompt (floor)"}
+        labels |= {"gain": "own minus other (paired)"}
         labels |= {f"recall@{k}": f"recall@{k} of {clip.pool}" for k in RECALLS}
         sets = _shown(clip.sets)
         rows: list[tuple[Cell, ...]] = [
@@ -122,7 +122,7 @@ def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple
         line("Laterality accuracy", {k: s["laterality_accuracy"][ALL] for k, s in scores.items()})
     )
     lines += [
-        line(f"{name} cosine over its floor", {k: s["gain"] for k, s in clip.sets.items()})
+        line(f"{name} cosine above its floor", {k: s["gain"] for k, s in clip.sets.items()})
         for name, clip in agreements.items()
     ]
     return tuple(x for x in lines if any(e.value is not None for e in x.sets.values()))
@@ -132,7 +132,7 @@ def plots(scores: SetScores) -> tuple[Plot, ...]:
     """AUROC of each finding."""
     series = {name: {**s["auroc"], "mean": s["mean_auroc"]} for name, s in _shown(scores).items()}
     plot = dots(
-        series, "AUROC of requested findings, with 95 % intervals. Dashed: chance.", chance=0.5
+        series, "AUROC of requested findings, with 95% intervals. Dashed: chance.", chance=0.5
     )
     return (plot,) if plot else ()
 
@@ -167,9 +167,9 @@ def _of_images(config: ComparisonConfig, shown: SetScores) -> Table:
     rows = {
         "View accuracy": "view_accuracy",
         "Sex accuracy": "sex_accuracy",
-        "Sex, if always the commonest": "sex_floor",
-        "Age: mean absolute error (years)": "age_error",
-        "Age, if always the median": "age_floor",
+        "Sex, majority-class floor": "sex_floor",
+        "Age error (years)": "age_error",
+        "Age, median floor (years)": "age_floor",
     }
     cells: list[tuple[Cell, ...]] = [
         (label, *(s[key] for s in shown.values())) for label, key in rows.items()
@@ -184,7 +184,7 @@ def _of_images(config: ComparisonConfig, shown: SetScores) -> Table:
     return Table(
         name="alignment-patient",
         caption="View, demographics and laterality",
-        columns=("What", *shown),
+        columns=("Measure", *shown),
         rows=tuple(cells),
     )
 

@@ -56,7 +56,7 @@ class Alignment(Domain[AlignmentConfig]):
         training, validation = split_train(self.settings, config, sets)
         return PageSection(
             name="alignment",
-            title="Alignment: does it show what was requested?",
+            title="Alignment: do images match their prompts?",
             methods=methods(config, len(training), len(validation), networks, agreements),
             references=REFERENCES,
             numbers={

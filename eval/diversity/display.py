@@ -38,7 +38,7 @@ def methods(
         BOOTSTRAP.format(samples=samples, what="prompts, or of random pairs"),
         "Vendi score (Friedman and Dieng 2023): the exponential of the entropy of the "
         f"eigenvalues of the features' cosine similarities, at n = {vendi_images} images of each "
-        f"set: the effective number of different images; {extractor}. 95 % interval: 1.96 standard "
+        f"set: the effective number of different images; {extractor}. 95% interval: 1.96 standard "
         "deviations of a jackknife over 20 groups of patients or prompts.",
     )
 

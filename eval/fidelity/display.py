@@ -59,7 +59,7 @@ def methods(
         "the same held-out radiographs; FID of a larger set is the mean of "
         f"{settings.subsets} random subsets of n, all else is of the first subset. The floor is "
         "real radiographs of the train split, which share no patient with the held-out ones.",
-        f"95 % interval: 1.96 standard deviations over {settings.bootstrap} bootstrap resamples of "
+        f"95% interval: 1.96 standard deviations over {settings.bootstrap} bootstrap resamples of "
         "patients and prompts on both sides, paired between sets (resampling with replacement "
         "raises FID itself, so its spread is used and not its level).",
         "FID, extrapolated to infinitely many images on both sides: the bias falls as 1/n (Chong "
@@ -150,7 +150,7 @@ def plots(found: Numbers) -> tuple[Plot, ...]:
     made = (
         dots(
             {_label(name): {"FID": estimate} for name, estimate in first["fid"].items()},
-            "FID to held-out real radiographs, with 95 % intervals; lower is closer.",
+            "FID to held-out real radiographs, with 95% intervals; lower is closer.",
         ),
         lines(
             {

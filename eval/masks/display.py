@@ -56,7 +56,7 @@ def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[SummaryLine, ...]:
 
 def tables(numbers: Mapping[str, MaskFidelity], structures: Sequence[str]) -> tuple[Table, ...]:
     """One a measure: a structure a row and a set a column."""
-    shown = _labelled(numbers)
+    shown = _labeled(numbers)
 
     def table(name: str, caption: str, field: str) -> Table:
         rows = [
@@ -80,8 +80,8 @@ def tables(numbers: Mapping[str, MaskFidelity], structures: Sequence[str]) -> tu
 def plots(numbers: Mapping[str, MaskFidelity]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
-        {name: {**of.dice} for name, of in _labelled(numbers).items()},
-        "Dice of masks and segmented structures, with 95 % intervals. Held-out real radiographs "
+        {name: {**of.dice} for name, of in _labeled(numbers).items()},
+        "Dice of masks and segmented structures, with 95% intervals. Held-out real radiographs "
         "are the segmenter's ceiling.",
     )
     return (plot,) if plot is not None else ()
@@ -137,5 +137,5 @@ def _named(masks: NDArray[np.bool_], structures: Sequence[str]) -> Masks:
     return dict(zip(structures, masks, strict=True))
 
 
-def _labelled(numbers: Mapping[str, MaskFidelity]) -> dict[str, MaskFidelity]:
+def _labeled(numbers: Mapping[str, MaskFidelity]) -> dict[str, MaskFidelity]:
     return {(CEILING if name == "test" else name): of for name, of in numbers.items()}

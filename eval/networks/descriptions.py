@@ -15,8 +15,8 @@ def classifier_text(config: ComparisonConfig, size: int) -> str:
         resize = f"{size}x{size} to {c.resize}x{c.resize}, bilinear with antialiasing"
     return (
         f"Network: {network}, {c.steps} steps of {c.batch_size} images {start}, no flips; "
-        f"resize {resize}, pixels [-1, 1]. A finding that is uncertain is left out; one not "
-        f"mentioned is {'left out' if config.not_mentioned == 'ignore' else 'taken as absent'}."
+        f"resize {resize}, pixels [-1, 1]. A finding that is uncertain is excluded; one not "
+        f"mentioned is {'excluded' if config.not_mentioned == 'ignore' else 'taken as absent'}."
     )
 
 
@@ -25,7 +25,7 @@ def segmenter_text(config: ComparisonConfig) -> str:
     c = config.segmenter
     return (
         f"Network: U-Net of segmentation_models_pytorch with the encoder {c.encoder}, from "
-        f"scratch, {c.steps} steps of {c.batch_size} images, cross-entropy and soft Dice; shifted, "
-        "turned and scaled a little, never flipped. Pixels whose structure is not known bear on "
-        "nothing. A pixel is inside from a probability of 0.5 on."
+        f"scratch, {c.steps} steps of {c.batch_size} images, cross-entropy and soft Dice; "
+        "small random shifts, rotations and scalings, never flips. Pixels of unknown structure are "
+        "ignored. A pixel counts as inside at a probability of at least 0.5."
     )

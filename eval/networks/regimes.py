@@ -1,4 +1,4 @@
-"""What networks are trained on: real films, synthetic ones, mixes, one after the other."""
+"""Training regimes: real radiographs, synthetic ones, mixes, or synthetic first and then real."""
 
 import math
 from collections.abc import Sequence
@@ -29,20 +29,22 @@ class Regime:
     def name(self) -> str:
         """Such as "10 % of real + 2x synthetic"."""
         real = "real" if self.fraction == 1 else f"{100 * self.fraction:g} % of real"
-        made = "all synthetic" if self.multiple is None else f"{self.multiple:g}x synthetic"
+        synthetic_label = (
+            "all synthetic" if self.multiple is None else f"{self.multiple:g}x synthetic"
+        )
         match self.kind:
             case "real":
                 return real
             case "synthetic":
-                return made
+                return synthetic_label
             case "mixed":
-                return f"{real} + {made}"
+                return f"{real} + {synthetic_label}"
             case "pretrained":
-                return f"{made}, then {real}"
+                return f"{synthetic_label}, then {real}"
 
     @property
     def base(self) -> "Regime":
-        """The real films alone that it is compared with."""
+        """The real radiographs alone, which it is compared with."""
         return Regime(kind="real", fraction=self.fraction)
 
 
@@ -59,17 +61,17 @@ class Training:
 def regimes(
     kinds: Sequence[Kind], fractions: Sequence[float], multiples: Sequence[float | None]
 ) -> list[Regime]:
-    """All combinations, real alone first; synthetic alone is compared with all real films."""
-    wanted = []
+    """All combinations, real alone first; synthetic alone is compared with all real radiographs."""
+    requested = []
     for fraction in sorted(fractions, reverse=True):
-        wanted.append(Regime(kind="real", fraction=fraction))
-        wanted += [
+        requested.append(Regime(kind="real", fraction=fraction))
+        requested += [
             Regime(kind=kind, fraction=fraction, multiple=multiple)
             for kind in kinds
             if kind != "real" and (kind != "synthetic" or fraction == 1)
             for multiple in multiples
         ]
-    return wanted
+    return requested
 
 
 def hold_out(patients: Sequence[str], share: float, seed: int) -> tuple[Rows, Rows]:
@@ -79,17 +81,17 @@ def hold_out(patients: Sequence[str], share: float, seed: int) -> tuple[Rows, Ro
 
 
 def trainings(
-    wanted: Sequence[Regime], seeds: Sequence[int], patients: Sequence[str], synthetic: int
+    requested: Sequence[Regime], seeds: Sequence[int], patients: Sequence[str], synthetic: int
 ) -> tuple[list[Training], dict[Regime, NotMeasured]]:
     """Every network to train, and the regimes that have none.
 
     `patients` are those of the real images, `synthetic` is how many synthetic images there are.
     Each seed draws its own share of patients, the smaller within the larger, and its own synthetic
-    images; networks of different regimes but one seed have them in common.
+    images; networks of one seed share them, whatever their regime.
     """
     result: list[Training] = []
     not_measured: dict[Regime, NotMeasured] = {}
-    for regime in wanted:
+    for regime in requested:
         each = []
         for seed in seeds:
             chosen = _first(patients, regime.fraction, seed, "fraction")
@@ -101,10 +103,10 @@ def trainings(
                 )
                 break
             order = numpy_generator(seed, "synthetic").permutation(synthetic)
-            made = np.sort(order[:count])
+            synthetic_rows = np.sort(order[:count])
             if regime.kind == "synthetic":
                 real = real[:0]
-            each.append(Training(regime=regime, seed=seed, real=real, synthetic=made))
+            each.append(Training(regime=regime, seed=seed, real=real, synthetic=synthetic_rows))
         else:
             result += each
     return result, not_measured

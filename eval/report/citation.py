@@ -33,7 +33,7 @@ def citation(results: Mapping[str, Any], sections: Sequence[PageSection]) -> Cit
         f"{results['seed']}, against {test['n']} held-out real radiographs of {test['patients']} "
         f"patients (dataset {test['fingerprint']}, split {test['split']}); networks were trained "
         f"on {train['n']} radiographs of {train['patients']} other patients (split "
-        f"{train['split']}). Parentheses: 95 % intervals."
+        f"{train['split']}). Parentheses: 95% intervals."
     ]
     paragraph += [sentence for section in sections for sentence in _summary(section)]
     definitions = {

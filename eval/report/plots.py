@@ -191,10 +191,10 @@ def _value(estimate: Estimate | None) -> float | None:
 def _values_text(series: Mapping[str, Mapping[str, Estimate]], labels: Sequence[str]) -> str:
     texts = []
     for name, values in series.items():
-        labelled = [
+        labeled = [
             f"{label} {values[label].value:.3f}"
             for label in labels
             if _value(values.get(label)) is not None
         ]
-        texts.append(f"{name}: {', '.join(labelled)}")
+        texts.append(f"{name}: {', '.join(labeled)}")
     return "; ".join(texts)

@@ -128,7 +128,7 @@ def plots(trained: Mapping[str, Mapping[str, Any]]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
         {name: e["dice"] for name, e in trained.items() if "note" not in e},
-        "Dice on held-out real radiographs by training regime, with 95 % intervals.",
+        "Dice on held-out real radiographs by training regime, with 95% intervals.",
     )
     return (plot,) if plot is not None else ()
 

@@ -29,7 +29,7 @@ class SegmentationPlan:
 
     train: ImageSet
     """The real radiographs to train on."""
-    wanted: list[Regime]
+    requested: list[Regime]
     trainings: list[Training]
     not_measured: dict[Regime, NotMeasured]
 
@@ -55,15 +55,15 @@ class Segmentation(Domain[SegmentationConfig]):
     def plan(self) -> SegmentationPlan:
         """All segmenters of this evaluation, cached or not."""
         settings = self.settings
-        wanted = regimes(("mixed",), (1.0,), settings.multiples)
+        requested = regimes(("mixed",), (1.0,), settings.multiples)
         if settings.synthetic_alone:
-            wanted.append(Regime(kind="synthetic"))
+            requested.append(Regime(kind="synthetic"))
         rows, _ = hold_out(self.sets.train.patients, settings.fraction, self.config.seed)
         train = self.sets.train.take(rows).with_masks(settings.structures)
         synthetic = len(self.sets.synthetic[self.sets.main])
-        every, not_measured = trainings(wanted, settings.seeds, train.patients, synthetic)
+        every, not_measured = trainings(requested, settings.seeds, train.patients, synthetic)
         return SegmentationPlan(
-            train=train, wanted=wanted, trainings=every, not_measured=not_measured
+            train=train, requested=requested, trainings=every, not_measured=not_measured
         )
 
     def precompute(self) -> None:
@@ -79,7 +79,7 @@ class Segmentation(Domain[SegmentationConfig]):
         weights = resamples(test.patients, self.config.bootstrap, self.config.seed)
         dice: dict[Regime, dict[str, Score]] = {}
         false_positives: dict[Regime, dict[str, Score]] = {}
-        for regime in plan.wanted:
+        for regime in plan.requested:
             if regime not in plan.not_measured:
                 mine = [self._scores(each) for each in plan.trainings if each.regime == regime]
                 dice[regime], false_positives[regime] = (
@@ -99,12 +99,12 @@ class Segmentation(Domain[SegmentationConfig]):
             )
             if regime in dice
             else {"note": plan.not_measured[regime].note}
-            for regime in plan.wanted
+            for regime in plan.requested
         }
         gains = gains_over_real(dice)
         return PageSection(
             name="segmentation",
-            title="Segmentation: does training a segmenter on it help?",
+            title="Segmentation: does training a segmenter on synthetic images help?",
             methods=methods(
                 self.config,
                 settings,

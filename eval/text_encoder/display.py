@@ -85,7 +85,7 @@ def plots(findings: Sequence[FindingName], found: Found) -> tuple[Plot, ...]:
             name: {label: found["auroc"][label][name] for label in (*findings, MEAN)}
             for name in ("before", "after")
         },
-        "AUROC of findings read from report embeddings, with 95 % intervals. Dashed: chance.",
+        "AUROC of findings read from report embeddings, with 95% intervals. Dashed: chance.",
         chance=0.5,
     )
     return (plot,) if plot else ()

@@ -116,9 +116,9 @@ def entry(scores: RegimeScores, trainings: Sequence[Training]) -> Entry:
     }
 
 
-def summary(synthetic: str, wanted: Sequence[Regime], gains: Gains) -> tuple[SummaryLine, ...]:
+def summary(synthetic: str, requested: Sequence[Regime], gains: Gains) -> tuple[SummaryLine, ...]:
     """The gain of each regime with all real images, or none."""
-    full = [r.name for r in wanted if r.fraction == 1 and r.name in gains]
+    full = [r.name for r in requested if r.fraction == 1 and r.name in gains]
     return tuple(
         SummaryLine(
             measure=f"Gain in mean AUROC over real images alone, trained on {name}",
@@ -216,14 +216,14 @@ def tables(
     return tuple(parts)
 
 
-def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot, ...]:
+def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot, ...]:
     """AUROC by finding, by the number of real training images, and the reliability curves."""
-    known = [r for r in wanted if "note" not in trained[r.name]]
+    known = [r for r in requested if "note" not in trained[r.name]]
     full = [r.name for r in known if r.fraction == 1]
     result = [
         dots(
             {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in full},
-            "AUROC on held-out real radiographs by training regime, with 95 % intervals. Dashed: "
+            "AUROC on held-out real radiographs by training regime, with 95% intervals. Dashed: "
             "chance.",
             chance=0.5,
         )
@@ -246,7 +246,7 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
                     for name, each in series.items()
                 },
                 "Mean AUROC on held-out real radiographs by the number of real training images, "
-                "with 95 % intervals.",
+                "with 95% intervals.",
                 x_label="real training images",
                 y_label="mean AUROC",
                 log_x=True,
@@ -256,7 +256,7 @@ def plots(wanted: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot,
     result.append(
         lines(
             {n: (curve["predicted"], curve["present"]) for n, curve in curves.items()},
-            "Reliability: the share present by the mean predicted probability, with 95 % "
+            "Reliability: the share present by the mean predicted probability, with 95% "
             "intervals. Dotted: perfect calibration.",
             x_label="predicted probability",
             y_label="share present",

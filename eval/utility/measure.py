@@ -32,7 +32,7 @@ class UtilityPlan:
     validation: ImageSet
     """The real radiographs that operating points are chosen on: other patients."""
     synthetic: ImageSet
-    wanted: list[Regime]
+    requested: list[Regime]
     trainings: list[Training]
     not_measured: dict[Regime, NotMeasured]
     not_learned: dict[Regime, dict[FindingName, NotMeasured]]
@@ -64,10 +64,10 @@ class Utility(Domain[UtilityConfig]):
         synthetic = self.sets.synthetic[self.sets.main]
         held_out, rest = hold_out(self.sets.train.patients, settings.validation, config.seed)
         train = self.sets.train.take(rest)
-        wanted = regimes(settings.regimes, settings.fractions, settings.multiples)
-        every, not_measured = trainings(wanted, settings.seeds, train.patients, len(synthetic))
+        requested = regimes(settings.regimes, settings.fractions, settings.multiples)
+        every, not_measured = trainings(requested, settings.seeds, train.patients, len(synthetic))
         not_learned: dict[Regime, dict[FindingName, NotMeasured]] = {}
-        for regime in wanted:
+        for regime in requested:
             for each in (t for t in every if t.regime == regime):
                 labels = np.concatenate([train.labels[each.real], synthetic.labels[each.synthetic]])
                 missing = not_learnable(labels, config.findings, config.min_cases)
@@ -78,7 +78,7 @@ class Utility(Domain[UtilityConfig]):
             train=train,
             validation=self.sets.train.take(held_out),
             synthetic=synthetic,
-            wanted=wanted,
+            requested=requested,
             trainings=[t for t in every if t.regime not in not_measured],
             not_measured=not_measured,
             not_learned=not_learned,
@@ -106,7 +106,7 @@ class Utility(Domain[UtilityConfig]):
         )
         trainings_of = {
             regime: [each for each in plan.trainings if each.regime == regime]
-            for regime in plan.wanted
+            for regime in plan.requested
             if regime not in plan.not_measured
         }
         scores = {}
@@ -125,7 +125,7 @@ class Utility(Domain[UtilityConfig]):
             regime.name: entry(scores[regime], trainings_of[regime])
             if regime in scores
             else {"note": plan.not_measured[regime].note}
-            for regime in plan.wanted
+            for regime in plan.requested
         }
         counts = {
             "trained_on": len(plan.train),
@@ -134,7 +134,7 @@ class Utility(Domain[UtilityConfig]):
         }
         return PageSection(
             name="utility",
-            title="Utility: does training on it help?",
+            title="Utility: does training on synthetic images help?",
             methods=methods(
                 config,
                 self.settings,
@@ -150,9 +150,9 @@ class Utility(Domain[UtilityConfig]):
                 "trained": trained,
                 "gains": found_gains,
             },
-            summary=summary(plan.synthetic.name, plan.wanted, found_gains),
+            summary=summary(plan.synthetic.name, plan.requested, found_gains),
             tables=tables(config.findings, trained, found_gains, self.settings.seeds),
-            plots=plots(plan.wanted, trained),
+            plots=plots(plan.requested, trained),
         )
 
     def _predicted(self, training: Training) -> list[Floats]:

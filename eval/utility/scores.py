@@ -198,7 +198,7 @@ def _by_finding(
         n = int(known.sum())
         missing = (
             predictions.not_learned.get(name)
-            or too_few(test.labels[within, j], test.min_cases, "judge by")
+            or too_few(test.labels[within, j], test.min_cases, "evaluate on")
             or (without or {}).get(name)
         )
         if missing:

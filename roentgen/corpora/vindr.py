@@ -230,8 +230,8 @@ def _tables(split: str) -> tuple[str, ...]:
 def _rows(table: Path, columns: Sequence[str], scan: Scan) -> Iterator[dict[str, str]]:
     """Rows with an image's id and its reader."""
     consensus = "rad_id" not in column_names(table) and "test" in table.name
-    wanted = ["image_id", *columns, *(() if consensus else ("rad_id",))]
-    for place, row in scan.rows(table, wanted):
+    names = ["image_id", *columns, *(() if consensus else ("rad_id",))]
+    for place, row in scan.rows(table, names):
         if row["image_id"]:
             yield {"rad_id": _CONSENSUS} | row
         else:

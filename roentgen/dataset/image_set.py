@@ -88,12 +88,12 @@ class ImageSet:
         return replace(self, findings=tuple(findings), not_mentioned=not_mentioned)
 
     def with_masks(self, structures: Sequence[str]) -> Self:
-        """The radiographs of which a structure is known."""
-        shown = {split: annotated_structures(split) for split in self.splits}
+        """The radiographs with annotations of any of these structures."""
+        annotated = {split: annotated_structures(split) for split in self.splits}
         items = []
         for item, radiograph in enumerate(self.without_images()):
             split, row = self.place(item)
-            if is_any_known(radiograph, shown[split](row), structures):
+            if is_any_known(radiograph, annotated[split](row), structures):
                 items.append(item)
         return self.take(np.array(items, dtype=np.int64))
 
@@ -246,8 +246,8 @@ class ReadImages:
         result = np.empty((len(places), size, size), np.uint8)
         for owner in np.unique(owners):
             split, mine = self._set.splits[owner], np.flatnonzero(owners == owner)
-            wanted = places[mine].tolist()
-            for item, row, image in zip(mine, wanted, split.images(wanted), strict=True):
+            chosen = places[mine].tolist()
+            for item, row, image in zip(mine, chosen, split.images(chosen), strict=True):
                 check_size(image, size, split, row)
                 result[item] = image
         return result

@@ -59,7 +59,7 @@ def read_mask(encoded: bytes, size: int, where: str) -> NDArray[np.bool_]:
     if len(between):
         raise InputError(
             f"{where} has the value {between[0]}: a mask is 0 outside and 255 inside, resized by "
-            "the nearest neighbour"
+            "the nearest neighbor"
         )
     return np.asarray(pixels == 255)
 

@@ -74,9 +74,9 @@ def min_snr_weights(prediction: str, alpha_bar: Tensor, gamma: float) -> Tensor:
     raise ValueError(f"unknown prediction {prediction!r}; known: epsilon, v_prediction")
 
 
-def item_losses(predicted: Tensor, wanted: Tensor, weights: Tensor | None) -> Tensor:
+def item_losses(predicted: Tensor, expected: Tensor, weights: Tensor | None) -> Tensor:
     """Weighted mean squared error of each item, float32 [N]."""
-    losses = (predicted.float() - wanted.float()).square().flatten(1).mean(dim=1)
+    losses = (predicted.float() - expected.float()).square().flatten(1).mean(dim=1)
     return losses if weights is None else losses * weights
 
 
@@ -111,8 +111,8 @@ class DiffusionProcess:
         """
         alpha_bar = self.alpha_bars[timesteps]
         predicted = predict(add_noise(latents, noise, alpha_bar), timesteps)
-        wanted = target(self.prediction, latents, noise, alpha_bar)
+        expected = target(self.prediction, latents, noise, alpha_bar)
         weights = None
         if min_snr is not None:
             weights = min_snr_weights(self.prediction, alpha_bar, min_snr)
-        return item_losses(predicted, wanted, weights)
+        return item_losses(predicted, expected, weights)

@@ -53,7 +53,7 @@ def _to_black_and_white(source: Path | bytes) -> Image.Image:
     if len(between):
         raise InputError(
             f"mask {name} has the value {between[0]} between 0 and {top}: one file a structure, "
-            "resized by the nearest neighbour"
+            "resized by the nearest neighbor"
         )
     return Image.fromarray(np.where(pixels >= min(128, max(top, 1)), 255, 0).astype(np.uint8))
 

@@ -68,17 +68,17 @@ def _woven(starts: Sequence[int], ends: Sequence[int]) -> list[int]:
 
 def place_runs(
     texts: Sequence[str],
-    drawn_on: tuple[int, int],
+    annotated_size: tuple[int, int],
     image_size: tuple[int, int],
     size: int,
     fit: Fit,
 ) -> bytes | None:
     """Relative run-lengths as one PNG in the geometry of the prepared image; None if empty.
 
-    `drawn_on` and `image_size` are the (width, height) of the image that the runs count on, and of
-    the image given (a copy of the same shape). Raises InputError for a wrong run-length.
+    `annotated_size` and `image_size` are the (width, height) of the image that the runs count on,
+    and of the image given (a copy of the same shape). Raises InputError for a wrong run-length.
     """
-    width, height = drawn_on
+    width, height = annotated_size
     mask = np.zeros((height, width), bool)
     for text in texts:
         mask |= decode_run_length(text, height, width, relative=True)

@@ -14,12 +14,12 @@ Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
 _NOT_MEASURED = "not measured: "
 _Z = 1.959963984540054  # normal quantile of 0.975
-BOOTSTRAP = "95 % interval: percentiles of {samples} bootstrap resamples of {what}."  # in words
+BOOTSTRAP = "95% interval: percentiles of {samples} bootstrap resamples of {what}."  # in words
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval and sample size; without a value `note` gives the reason."""
+    """A number with its 95% interval and sample size; without a value `note` gives the reason."""
 
     value: float | None
     low: float | None = None

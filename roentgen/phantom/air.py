@@ -18,12 +18,12 @@ from roentgen.phantom.thorax import (
 )
 from roentgen.projection.rays import Array
 
-AP_TILT = 0.45  # radians a patient leans back for an AP film in bed; fluid follows gravity
+AP_TILT = 0.45  # radians a patient leans back for an AP radiograph in bed; fluid follows gravity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Air:
-    """Fields at points, each a share in 0..1 with the broadcast shape of x, y, z.
+    """Fields at given points, each a share in 0..1 with the broadcast shape of x, y, z.
 
     `aeration` is air as the beam meets it; `lung` the pleural space before any finding;
     `heart` the heart; `regions` the space that each finding takes.

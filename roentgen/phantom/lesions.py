@@ -1,4 +1,4 @@
-"""Findings of a phantom patient, drawn with side and severity, and their shapes."""
+"""Lesions of a phantom patient: findings with random side and severity, and their shapes."""
 
 from dataclasses import dataclass
 from typing import Literal

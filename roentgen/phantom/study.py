@@ -61,7 +61,7 @@ class Study:
 
 
 def draw_study(rng: np.random.Generator, views: Sequence[View], size: int) -> Study:
-    """Draw a patient and take films of size [size, size]; AP films are taken lying back."""
+    """Draw a patient and project radiographs [size, size]; AP ones semi-upright or supine."""
     thorax = draw_thorax(rng)
     lesions = draw_lesions(rng, thorax, supine="AP" in views)
     vessels = strands.vessels(rng)
@@ -109,11 +109,11 @@ def take_film(
         paths["support devices"] = metal
     masks = {name: path > MASK_PATH[name] for name, path in paths.items()}
     masks["lungs"] &= ~masks["heart"]
-    if view == "LATERAL":  # where the other lung hides it, so that no one would outline it
+    if view == "LATERAL":  # hidden by the other lung, so that no annotator would outline it
         masks.pop("pneumothorax", None)
-    if "pneumothorax" in masks:  # the part of the lungs outside the collapsed one
-        fallen = paths["lungs"] - paths["pneumothorax"] > MASK_PATH["lungs"]
-        hidden = fallen | masks.get("pleural effusion", False)
+    if "pneumothorax" in masks:  # the part of the lungs outside the collapsed lung
+        collapsed = paths["lungs"] - paths["pneumothorax"] > MASK_PATH["lungs"]
+        hidden = collapsed | masks.get("pleural effusion", False)
         masks["pneumothorax"] &= masks["lungs"] & ~hidden
     return Film(view, image, masks)
 

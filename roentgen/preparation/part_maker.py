@@ -30,7 +30,7 @@ from roentgen.preparation.postprocess import Postprocessing
 from roentgen.record.radiograph import Radiograph
 
 READING = "item"  # file with the part and place of the item that is being read
-_DEADLY = "reading it ended the process: memory ran out, or its decoder crashed"
+_CRASHED = "reading it ended the process: memory ran out, or its decoder crashed"
 
 
 class Job(NamedTuple):
@@ -48,7 +48,7 @@ class PartMaker:
     work: PreparationFolder
     reader: CorpusReader
     postprocess: Postprocessing
-    deadly: frozenset[str] = frozenset()  # ids of items that end the process that reads them
+    crashing: frozenset[str] = frozenset()  # ids of items that end the process that reads them
     stop: c_byte | None = None  # 1 when the run ends early
 
     def make(
@@ -107,8 +107,8 @@ class PartMaker:
 
     def read(self, item: Any, excluded: list[Exclusion]) -> list[Radiograph | Unmapped]:
         """The accepted radiographs of an item; the others go to `excluded`."""
-        if item_id(item) in self.deadly:
-            excluded.append(Exclusion(id=item_id(item), reason=_DEADLY))
+        if item_id(item) in self.crashing:
+            excluded.append(Exclusion(id=item_id(item), reason=_CRASHED))
             return []
         try:
             read = self.reader.read(item)

@@ -22,7 +22,7 @@ from roentgen.preparation.part_record import PreparationFolder, PreparedPart
 
 _AHEAD = 2  # parts a process may have before it
 _IMPORTED_ONCE = ["roentgen.config", "roentgen.preparation.config", "roentgen.preparation.assemble"]
-_DEADLY = 16  # items that may end a process; more likely mean that there is no memory at all
+_MOST_CRASHING = 16  # items that may end a process; more mean that memory is short anyway
 
 
 def make_parts(
@@ -56,12 +56,12 @@ def make_parts(
         try:
             yield from _by_workers(maker, jobs(), workers)
         except _DeathError as death:
-            deadly = {item_id(item) for item in death.reading if _is_deadly(maker, item)}
-            maker = replace(maker, deadly=maker.deadly | deadly)
-            if deadly and len(maker.deadly) <= _DEADLY:
-                names = ", ".join(sorted(deadly))
+            crashing = {item_id(item) for item in death.reading if _is_crashing(maker, item)}
+            maker = replace(maker, crashing=maker.crashing | crashing)
+            if crashing and len(maker.crashing) <= _MOST_CRASHING:
+                names = ", ".join(sorted(crashing))
                 report(f"a worker process died, and again when it read {names} alone: excluded")
-            elif not deadly and workers > 1:
+            elif not crashing and workers > 1:
                 workers //= 2
                 report(f"a worker process died, perhaps out of memory: {workers} continue")
             else:
@@ -121,7 +121,7 @@ def _take_reading(work: PreparationFolder, jobs: Iterable[Job]) -> list[Any]:
     return reading
 
 
-def _is_deadly(maker: PartMaker, item: Any) -> bool:
+def _is_crashing(maker: PartMaker, item: Any) -> bool:
     """Whether a process that reads only this item dies."""
     with _processes(maker, 1) as pool:
         try:

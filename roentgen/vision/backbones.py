@@ -15,7 +15,7 @@ from roentgen.weights import CLASSIFIERS
 
 OURS = "roentgen"  # the small network's name; all others are timm's
 FOLD = 4  # pixels of a 4x4 patch become channels: twice as fast as a stem of stride 2
-GROUPS = 8  # of channels that are normalised together, image by image, as fast as by batch
+GROUPS = 8  # of channels that are normalized together, image by image, as fast as by batch
 
 
 class Network(nn.Module):

@@ -224,7 +224,7 @@ def train_classifier(
             f"nothing to train a classifier on: {len(images)} images, no label, no view"
         )
     spec = _spec(images, findings, config)
-    network = start.network if start else _initialised(spec, config.pretrained, seed)
+    network = start.network if start else _initialized(spec, config.pretrained, seed)
     network.train().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -270,7 +270,7 @@ def _spec(
     )
 
 
-def _initialised(spec: ClassifierSpec, pretrained: str | None, seed: int) -> Network:
+def _initialized(spec: ClassifierSpec, pretrained: str | None, seed: int) -> Network:
     """Weights of one generator, or those that training starts from; heads are always new."""
     file = is_weights(pretrained)
     network = make_network(spec, pretrained if file else None, seed)

@@ -32,11 +32,11 @@ class HalfImages:
 
     def __getitem__(self, rows: slice | NDArray[np.integer], /) -> NDArray[np.uint8]:
         """In the order of `rows`; the other half is black."""
-        wanted = np.arange(len(self))[rows]
-        result = self._images[wanted // 2].copy()
+        halves = np.arange(len(self))[rows]
+        result = self._images[halves // 2].copy()
         middle = result.shape[2] // 2
-        result[wanted % 2 == 0, :, :middle] = 0
-        result[wanted % 2 == 1, :, middle:] = 0
+        result[halves % 2 == 0, :, :middle] = 0
+        result[halves % 2 == 1, :, middle:] = 0
         return result
 
 

@@ -178,7 +178,7 @@ def train_segmenter(
 ) -> Segmenter:
     """Train on (N, H, W) images and their masks; equal seeds, equal networks.
 
-    What is not known bears on nothing. `watch` is called with each step and its loss. Raises
+    Unknown pixels are ignored. `watch` is called with each step and its loss. Raises
     InputError if there is nothing to learn from.
     """
     if len(images) == 0 or len(images) != len(masks):
@@ -244,7 +244,7 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Shift, turn and scale images and masks alike, and change contrast; never a flip.
 
-    Masks by the nearest neighbour; what comes in from outside is not known.
+    Masks by the nearest neighbor; pixels from outside the image are unknown.
     """
     draws = (torch.rand(len(x), 6, generator=generator) * 2 - 1).to(x.device)  # in [-1, 1)
     angle = draws[:, 0] * math.radians(config.rotation)

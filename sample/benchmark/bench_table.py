@@ -106,7 +106,7 @@ def markdown_table(rows: Sequence[BenchRow], floor: Estimate) -> str:
     same += [f"batch {first.settings['batch_size']}", f"n = {first.n}"]
     same += [f"real radiographs against the same held-out ones: FID {_interval(floor, 2)}"]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    return f"{table}\n\n{'; '.join(same)}. In brackets: 95 % intervals.\n"
+    return f"{table}\n\n{'; '.join(same)}. In brackets: 95% intervals.\n"
 
 
 def _format(value: Any) -> str:
@@ -158,7 +158,7 @@ def plot(rows: Sequence[BenchRow], floor: Estimate) -> bytes:
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("UNet, GFLOP per image (numbers: steps; *: guidance interval or cache)")
-    axes.set_ylabel("FID to held-out radiographs, 95 % interval")
+    axes.set_ylabel("FID to held-out radiographs, 95% interval")
     axes.legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)

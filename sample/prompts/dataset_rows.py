@@ -34,13 +34,13 @@ def rows_from_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Itera
     Raises InputError for a structure of which the split has no mask, and where nothing is left.
     """
     dataset, split = _open(source, style)
-    wanted = set(source.structures or ())
+    requested = set(source.structures or ())
     if source.structures is not None:
         counts = dataset.manifest["counts"][source.split]
         check_structures(counts, source.structures, str(source.folder), source.split)
     structures_of = annotated_structures(split)
     found = (structures_of(row) for row in range(len(split)))
-    have = (bool(names & wanted if wanted else names) for names in found)
+    have = (bool(names & requested if requested else names) for names in found)
     with_masks = np.fromiter(have, dtype=np.bool_, count=len(split))
     selected = _select(split, source, with_masks, seed)
     for row, radiograph in enumerate(split.without_images()):

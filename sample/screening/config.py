@@ -17,18 +17,18 @@ class ReferenceConfig:
     folder: Path
     """A radiograph dataset, prepared as the one that the model was trained on."""
     train_split: str = "train"
-    """The split that the model was trained on: copies are looked up in it, networks learn from
-    it."""
+    """The split that the model was trained on: copies are searched in it and networks are
+    trained on it."""
     held_out_split: str = "validate"
-    """Other patients' radiographs, which train no network: every limit is set on them."""
+    """Other patients' radiographs, on which no network is trained: every limit is set on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceClassifierConfig:
-    """The network that says what an image shows, for `labels`, `view` and `demographics`."""
+    """Classifier that checks images against their prompts (`labels`, `view`, `demographics`)."""
 
     folder: Path | None = None
-    """A saved classifier; null: it is trained on `reference` and kept in `caches`."""
+    """A saved classifier; null: it is trained on `reference` and saved in `caches`."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """How networks are trained."""
     not_mentioned: NotMentioned = "ignore"
@@ -59,7 +59,7 @@ class LabelsConfig:
     findings: tuple[FindingName, ...] | None = None
     """The findings that are checked; null: all that prompts state."""
     false_alarms: float = 0.05
-    """Share at most of real, rightly labelled patients that would be dropped."""
+    """Maximum share of correctly labeled real patients that would be rejected."""
 
     def __post_init__(self) -> None:
         require_range(self, "labels.false_alarms", above=0, below=1)
@@ -73,7 +73,7 @@ class LateralityConfig:
     findings: tuple[FindingName, ...] | None = None
     """The findings that are checked; null: all that prompts request on one side."""
     false_alarms: float = 0.05
-    """Share at most of real patients that would be dropped."""
+    """Maximum share of real patients that would be rejected."""
 
     def __post_init__(self) -> None:
         require_range(self, "laterality.false_alarms", above=0, below=1)
@@ -85,7 +85,7 @@ class ViewConfig:
     """View, by the reference classifier."""
 
     false_alarms: float = 0.01
-    """Share at most of real patients that would be dropped."""
+    """Maximum share of real patients that would be rejected."""
 
     def __post_init__(self) -> None:
         require_range(self, "view.false_alarms", above=0, below=1)
@@ -93,13 +93,13 @@ class ViewConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityConfig:
-    """Blank, flat, saturated, smeared or grainy images, compared with real radiographs."""
+    """Blank, flat, saturated, blurred or noisy images, compared with real radiographs."""
 
     false_alarms: float = 0.01
-    """Share at most of real patients that lie beyond limits, before these are widened."""
+    """Maximum share of real patients outside the limits, before these are widened."""
     margin: float = 2.0
-    """Limits are so many times as far from the mean: a model's images may differ from real
-    ones in contrast, say, and not be spoilt."""
+    """Factor by which limits are moved away from the mean: a model's images may differ from real
+    ones, in contrast for example, and still be usable."""
 
     def __post_init__(self) -> None:
         require_range(self, "quality.false_alarms", above=0, below=1)
@@ -111,15 +111,15 @@ class OutliersConfig:
     """Images unlike any real radiograph, by the distance of features to the k-th nearest one."""
 
     extractor: ExtractorName = "roentgen"
-    """What turns images into features."""
+    """The feature extractor."""
     weights: str | None = None
     """Its weights, as evaluation's extractors have them; null: the shipped ones of roentgen."""
     neighbor: int = 5
-    """k."""
+    """k of the k-nearest-neighbor distance."""
     images: int = 20_000
-    """At most so many real radiographs to compare with, sampled at random."""
+    """Maximum number of real radiographs to compare with, sampled at random."""
     false_alarms: float = 0.01
-    """Share at most of real patients that would be dropped."""
+    """Maximum share of real patients that would be rejected."""
 
     def __post_init__(self) -> None:
         require_range(self, "outliers.false_alarms", above=0, below=1)
@@ -134,9 +134,9 @@ class CopiesConfig:
     shift: int = 4
     """Pixels, at a side of 128, by which a copy may be shifted."""
     false_alarms: float = 0.005
-    """Share at most of real patients that would be called copies. n held-out patients can vouch
-    for 1 / (n + 1): with fewer patients than
-    that takes, the limit lies beyond the most similar of them."""
+    """Maximum share of real patients that would be called copies. n held-out patients support
+    a share of 1 / (n + 1) or more; for a smaller one, the limit lies beyond the most similar of
+    them."""
 
     def __post_init__(self) -> None:
         require_range(self, "copies.false_alarms", above=0, below=1)
@@ -150,9 +150,9 @@ class DuplicatesConfig:
     shift: int = 4
     """Pixels, at a side of 128, by which a duplicate may be shifted."""
     false_alarms: float = 0.001
-    """Share at most of real patients who would be called duplicates of another patient."""
+    """Maximum share of real patients that would be called duplicates of another patient."""
     patients: int = 2_000
-    """At most so many real patients, sampled at random, whose similarity sets the limit."""
+    """Maximum number of real patients, sampled at random, whose similarity sets the limit."""
 
     def __post_init__(self) -> None:
         require_range(self, "duplicates.false_alarms", above=0, below=1)
@@ -165,7 +165,7 @@ class DemographicsConfig:
     """Sex and age, by linear probes of the reference classifier's features."""
 
     false_alarms: float = 0.05
-    """Share at most of real patients that would be dropped."""
+    """Maximum share of real patients that would be rejected."""
 
     def __post_init__(self) -> None:
         require_range(self, "demographics.false_alarms", above=0, below=1)
@@ -180,8 +180,8 @@ class ScreenConfig:
     reference: ReferenceConfig
     """Real radiographs."""
     output: Path
-    """The screened set, a dataset folder; beside it OUTPUT-dropped gets pictures of what was
-    dropped, in place of an earlier run's."""
+    """The screened set, a dataset folder; beside it OUTPUT-dropped gets pictures of the
+    rejected images and replaces that of an earlier run."""
     overwrite: bool = False
     """Replace the screened set if it exists."""
     caches: Path | None = None
@@ -189,7 +189,7 @@ class ScreenConfig:
     reference_classifier: ReferenceClassifierConfig = field(
         default_factory=ReferenceClassifierConfig
     )
-    """The network that says what an image shows."""
+    """Classifier that checks images against their prompts."""
     labels: LabelsConfig | None = field(default_factory=LabelsConfig)
     """Requested findings."""
     laterality: LateralityConfig | None = None
@@ -197,7 +197,7 @@ class ScreenConfig:
     view: ViewConfig | None = field(default_factory=ViewConfig)
     """Requested view."""
     quality: QualityConfig | None = field(default_factory=QualityConfig)
-    """Blank, flat, saturated, smeared or grainy images."""
+    """Blank, flat, saturated, blurred or noisy images."""
     outliers: OutliersConfig | None = field(default_factory=OutliersConfig)
     """Images unlike any real radiograph."""
     copies: CopiesConfig | None = field(default_factory=CopiesConfig)
@@ -236,13 +236,13 @@ class ScreenConfig:
 
     @property
     def dropped(self) -> Path:
-        """The folder with pictures of what was dropped."""
+        """The folder with pictures of the rejected images."""
         output = self.output.resolve()
         return output.with_name(f"{output.name}-dropped")
 
     @property
     def caches_folder(self) -> Path:
-        """Where trained networks lie."""
+        """The folder of trained networks."""
         return self.caches or self.output.resolve().parent / "caches"
 
 

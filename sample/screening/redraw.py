@@ -96,16 +96,16 @@ class Redraw:
         (work.folder / _ROUNDS).mkdir()
 
     def __call__(
-        self, work: WorkFolder[Part], wanted: Sequence[Pair]
+        self, work: WorkFolder[Part], requested: Sequence[Pair]
     ) -> tuple[list[Candidate], RadiographSplit]:
         """Draw (row, attempt) pairs, rows ascending, and give the split of all that were drawn."""
         candidates = [
-            Candidate(row, attempt, self._images + k) for k, (row, attempt) in enumerate(wanted)
+            Candidate(row, attempt, self._images + k) for k, (row, attempt) in enumerate(requested)
         ]
-        for number, pairs in self._cut(wanted).items():
+        for number, pairs in self._cut(requested).items():
             self._drop_other(work, number, pairs)
-        write_json(self._round_path(work), list(wanted))
-        self._draw(work, wanted)
+        write_json(self._round_path(work), list(requested))
+        self._draw(work, requested)
         files = [shard_file(DRAWN, number) for number in range(self._parts)]
         state = {"_data_files": [{"filename": Path(file).name} for file in files]}
         write_json(work.dataset / DRAWN / "state.json", state)
@@ -128,22 +128,24 @@ class Redraw:
             else:
                 self._draw(work, json.loads(pairs))
 
-    def _draw(self, work: WorkFolder[Part], wanted: Sequence[Pair]) -> None:
+    def _draw(self, work: WorkFolder[Part], requested: Sequence[Pair]) -> None:
         """Draw the next round with the other processes, each beginning with parts of its own."""
-        parts = self._cut(wanted)
+        parts = self._cut(requested)
         rank, ranks = self._launch.process_index, self._launch.num_processes
-        with tqdm(total=len(wanted), desc="drawing again", unit="image", disable=rank > 0) as bar:
+        with tqdm(
+            total=len(requested), desc="drawing again", unit="image", disable=rank > 0
+        ) as bar:
             for place in order_of_parts(len(parts), rank, ranks):
                 number = self._parts + place
                 work.make(number, lambda folder, n=number: self._write(folder, n, parts[n], bar))  # type: ignore[misc]
                 bar.update(sum(len(parts[n]) for n in work.finished() & parts.keys()) - bar.n)
         self._rounds, self._parts = self._rounds + 1, self._parts + len(parts)
-        self._images += len(wanted)
+        self._images += len(requested)
 
-    def _cut(self, wanted: Sequence[Pair]) -> dict[int, Sequence[Pair]]:
+    def _cut(self, requested: Sequence[Pair]) -> dict[int, Sequence[Pair]]:
         """The parts of the next round, by number."""
         size = -(-_PART // self._settings.batch_size) * self._settings.batch_size
-        cuts = (wanted[first : first + size] for first in range(0, len(wanted), size))
+        cuts = (requested[first : first + size] for first in range(0, len(requested), size))
         return dict(enumerate(cuts, self._parts))
 
     def _drop_other(self, work: WorkFolder[Part], number: int, pairs: Sequence[Pair]) -> None:
@@ -224,18 +226,17 @@ def sources_of_set(dataset: RadiographDataset) -> list[ConditionSource]:
 
 
 def _generation_config(dataset: RadiographDataset) -> dict[str, Any]:
-    """The configuration that a set was made by; empty if it does not say."""
+    """The configuration of a set's generation; empty if not recorded."""
     config: dict[str, Any] = dataset.manifest["provenance"].get("config", {})
     return config
 
 
 def plan_of(folder: Path, ids: Sequence[str]) -> PlanFile:
-    """The plan that lies in a set. Raises InputError if it is not there or not the set's."""
+    """The plan in a set's folder. Raises InputError if it is not there or not the set's."""
     path = folder / PLAN
     if not path.is_file():
         raise InputError(
-            f"{folder} has no {PLAN}, which tells what to draw again: attempts: 0 and best_of: 1 "
-            "draw nothing"
+            f"{folder} has no {PLAN}, which redrawing needs: set attempts: 0 and best_of: 1"
         )
     try:
         plan = PlanFile(path)

@@ -1,7 +1,7 @@
-"""What screening leaves: the screened set, a table of all scores, pictures of rejected images.
+"""Output of screening: the screened set, a table of all scores, pictures of rejected images.
 
-The pictures lie in a folder of their own: beside what is called a copy they show the training image
-that it is like, which must not be passed on with the set.
+The pictures are in a separate folder: beside a rejected copy they show the training image that it
+resembles, which must not be distributed with the set.
 """
 
 import csv
@@ -30,9 +30,9 @@ from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Outcome, Pool, Screening
 
 TABLE, SUMMARY, PAGE, SHORTFALL = "screening", "screening.json", "screening.md", "shortfall.csv"
-_ROWS = 10_000  # of the table that are written together
+_ROWS = 10_000  # of the table that are written at a time
 _COLUMNS = 6  # of a picture; pairs take two
-_SIDE = 256  # pixels to which images are enlarged, by a whole factor: to judge them, and for words
+_SIDE = 256  # pixels to which images are enlarged, by an integer factor, to be inspected
 
 
 def write_screened(

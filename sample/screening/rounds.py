@@ -217,15 +217,15 @@ def screen_rows(
     for number in range(attempts + 1):
         first = number * best_of
         left = screening.open_rows()
-        wanted = [
+        requested = [
             (row, attempt) for row in left for attempt in range(max(first, 1), first + best_of)
         ]
         if not left:
             break
         candidates = [Candidate(row, 0, row) for row in left] if number == 0 else []
-        if wanted:
+        if requested:
             assert draw is not None
-            drawn, split = draw(wanted)
+            drawn, split = draw(requested)
             pool = Pool(rows, split)
             candidates = sorted([*candidates, *drawn])
         screening.round(pool, candidates, "screening" if number == 0 else f"attempt {number}")

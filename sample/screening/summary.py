@@ -25,7 +25,7 @@ def limits_of(screener: Screener) -> dict[str, float]:
     return {name: limit.value for name, limit in _thresholds(screener).items()}
 
 
-def summarise(
+def summarize(
     config: ScreenConfig, screening: Screening, screener: Screener, notes: Sequence[str]
 ) -> dict[str, Any]:
     """The summary of a screened set, for screening.json."""
@@ -88,19 +88,19 @@ def doubts(config: ScreenConfig, screener: Screener) -> Iterator[str]:
         if limit.guaranteed <= requested:
             continue
         line = (
-            f"{name}: {limit.patients} real patients can vouch for {limit.guaranteed:.2%} of false "
-            f"alarms, not for {requested:.2%}"
+            f"{name}: {limit.patients} real patients support a false-alarm rate of "
+            f"{limit.guaranteed:.2%}, not {requested:.2%}"
         )
         if limit.expected is not None:
-            line += "; the limit lies beyond them, where their spread lets so few be expected"
+            line += "; the limit is extrapolated from their spread"
         yield line
     for filter_ in screener.filters:
         power = filter_.about().get("wrong labels found", {})
         blind = [k for k, v in power.items() if v["radiographs"] and v["share"] < _INEFFECTIVE]
         if blind:
             yield (
-                f"{filter_.name}: hardly detects {', '.join(blind)}: of real "
-                f"radiographs of which that is wrong fewer than {_INEFFECTIVE:.0%} fail; more real "
+                f"{filter_.name}: hardly detects {', '.join(blind)}: fewer than "
+                f"{_INEFFECTIVE:.0%} of real radiographs with a wrong value fail; more real "
                 "radiographs, or another classifier, may detect it"
             )
         planted = filter_.about().get("planted copies found")

@@ -1,4 +1,4 @@
-"""Reports are labelled faster than films are read."""
+"""Reports are labeled faster than films are read."""
 
 import importlib.util
 import time
@@ -16,7 +16,7 @@ PACKAGE = importlib.util.find_spec("torchxrayvision")
 @pytest.mark.skipif(PACKAGE is None, reason="torchxrayvision, which holds the reports, is absent")
 def test_five_hundred_reports_a_second_on_each_core() -> None:
     # Time of the processor, not of the clock: what else the machine does must not matter. Reports
-    # are labelled one by one in prepare's workers, so two cores do twice as many.
+    # are labeled one by one in prepare's workers, so two cores do twice as many.
     assert PACKAGE is not None
     assert PACKAGE.origin is not None
     source = Path(PACKAGE.origin).parent / "data" / "NLMCXR_reports.tgz"

@@ -135,7 +135,7 @@ def test_a_dataset_without_masks_is_refused_where_they_are_asked_for(tmp_path: P
 def test_two_folders_are_compared_in_one_call(tmp_path: Path) -> None:
     real = save_images(tmp_path / "real", range(12))
     synthetic = save_images(tmp_path / "synthetic", range(100, 110))
-    found = compare_images(real, synthetic, neighbours=3)
+    found = compare_images(real, synthetic, neighbors=3)
     assert (found.n_real, found.n_synthetic) == (12, 10)
     extractor = load_extractor("roentgen")
     a = extractor(np.stack([pixels_of(seed) for seed in range(12)]))
@@ -143,7 +143,7 @@ def test_two_folders_are_compared_in_one_call(tmp_path: Path) -> None:
     assert found.fid == pytest.approx(frechet_distance_of_features(a, b))
     assert found.extractor == extractor.definition
     assert 0 < found.ms_ssim_real < 0.2  # of noise
-    same = compare_images(real, real, neighbours=3)
+    same = compare_images(real, real, neighbors=3)
     assert same.fid == pytest.approx(0, abs=1e-3)
     assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
 

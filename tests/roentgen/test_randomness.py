@@ -55,7 +55,7 @@ def test_the_global_generators_are_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_neighbouring_items_are_uncorrelated() -> None:
+def test_neighboring_items_are_uncorrelated() -> None:
     draws = np.stack([numpy_generator(0, "item", i).normal(size=4000) for i in range(6)])
     correlation = np.corrcoef(draws) - np.eye(6)
     assert np.abs(correlation).max() < 5 / np.sqrt(4000)  # 5 standard deviations

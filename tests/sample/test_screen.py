@@ -148,7 +148,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
 
 
 def write_real(folder: Path, **told: Any) -> None:
-    """300 films to learn from and 200 held out, all as they are labelled."""
+    """300 films to learn from and 200 held out, all as they are labeled."""
     licenses = [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
     options = {"preparation": {"size": SIZE, "fit": "pad"}, **told}
     with DatasetWriter(folder, licenses=licenses, provenance={}, **options) as writer:

@@ -105,10 +105,10 @@ def units(denoiser: Denoiser) -> list[str]:
     They include the nets themselves, which previews call directly.
     """
     nets = (denoiser.unet, denoiser.text_encoder)
-    wanted = {type(net).__name__ for net in nets}
+    classes = {type(net).__name__ for net in nets}
     for net in nets:
-        wanted.update(getattr(net, "_no_split_modules", None) or [])
-    return sorted(wanted & {type(module).__name__ for module in denoiser.modules()})
+        classes.update(getattr(net, "_no_split_modules", None) or [])
+    return sorted(classes & {type(module).__name__ for module in denoiser.modules()})
 
 
 @torch.no_grad()

@@ -100,7 +100,8 @@ class DrawPlan:
         timesteps, variants = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         withheld = {k: np.empty((n, 1 + of.channels)) for k, of in settings.dropouts.items()}
         for i, place in enumerate(places):
-            # All is drawn, wanted or not, and what is new comes last: so no draw moves another.
+            # All values are drawn even if unused, and new ones are appended, so that existing draws
+            # do not change.
             generator = numpy_generator(settings.seed, "step", step, place)
             generator.random(out=chances[i])
             timesteps[i] = generator.integers(settings.timesteps)
@@ -181,7 +182,7 @@ def validation_draws(
     for i, name in enumerate(ids):
         numpy_generator(seed, "validate", name).standard_normal(out=noises[0, i], dtype=np.float32)
         numpy_generator(seed, "noise", name).standard_normal(out=noises[1, i], dtype=np.float32)
-    # A fixed shuffle, so that neighbours in the dataset do not share a range of timesteps.
+    # A fixed shuffle, so that neighbors in the dataset do not share a range of timesteps.
     order = numpy_generator(seed, "validate").permutation(n)
     spread = ((np.arange(n) + 0.5) / n * timesteps).astype(np.int64)
     return Draws(

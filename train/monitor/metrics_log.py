@@ -1,4 +1,4 @@
-"""Metrics log of a run: one JSON line a report, and the same numbers for TensorBoard."""
+"""Metrics log of a run: one JSON line per report, and the same numbers for TensorBoard."""
 
 import json
 import shutil
@@ -17,14 +17,14 @@ from train.setup import memory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-BOARD_BYTES = 2**22  # free disk space below which TensorBoard is not written
+BOARD_BYTES = 2**22  # free disk space below which TensorBoard is disabled
 
 
 class MetricsLog:
     """Appends to metrics.jsonl on the main process, and to TensorBoard below the run folder.
 
-    If the disk is full, lines are kept until there is room; TensorBoard, which does not recover
-    from an error, is not written until the next start.
+    If the disk is full, lines are held in memory until there is room; TensorBoard, which does not
+    recover from an error, is disabled until the next start.
     """
 
     def __init__(self, folder: Path, accelerator: "Accelerator", step: int) -> None:

@@ -65,18 +65,18 @@ def products(
 def coefficients(
     times: Sequence[int], widths: Sequence[float], time: int, width: float
 ) -> np.ndarray:
-    """Coefficients of the snapshots, float64 [n] of sum 1, for the wanted average (alg. 3)."""
+    """Coefficients of the snapshots, float64 [n] of sum 1, for the target average (alg. 3)."""
     at, gammas = np.array(times), np.array([exponent(w) for w in widths])
-    wanted, gamma = np.array([time]), np.array([exponent(width)])
+    target, gamma = np.array([time]), np.array([exponent(width)])
     gram = products(at, gammas, at, gammas)
-    solution = np.linalg.solve(gram, products(at, gammas, wanted, gamma))[:, 0]
+    solution = np.linalg.solve(gram, products(at, gammas, target, gamma))[:, 0]
     return np.asarray(solution / solution.sum())
 
 
 def misfit(
     times: Sequence[int], widths: Sequence[float], time: int, width: float, shares: np.ndarray
 ) -> float:
-    """Relative L2 error of the combined profile against the wanted one."""
+    """Relative L2 error of the combined profile against the target one."""
     at, gammas = np.array([*times, time]), np.array([exponent(w) for w in (*widths, width)])
     difference = np.append(shares, -1.0)
     gram = products(at, gammas, at, gammas)

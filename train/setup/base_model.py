@@ -72,20 +72,20 @@ def check_same_form(where: str, components: Components) -> None:
     """Raises InputError unless the ControlNet fits the UNet and the VAE."""
     assert components.controlnet is not None
     for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
-        own, wanted = (
+        own, required = (
             getattr(net.config, name) for net in (components.controlnet, components.unet)
         )
-        if own != wanted:
+        if own != required:
             raise InputError(
                 f"the ControlNet of {where} does not fit the UNet of the base: its {name} is "
-                f"{own}, not {wanted}"
+                f"{own}, not {required}"
             )
     own = len(components.controlnet.config.conditioning_embedding_out_channels)
-    wanted = len(components.vae.config.block_out_channels)
-    if own != wanted:
+    required = len(components.vae.config.block_out_channels)
+    if own != required:
         raise InputError(
             f"the ControlNet of {where} does not fit the VAE of the base: it halves masks "
-            f"{own - 1} times, not {wanted - 1}"
+            f"{own - 1} times, not {required - 1}"
         )
 
 

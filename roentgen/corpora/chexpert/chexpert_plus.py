@@ -51,9 +51,9 @@ class PlusRow(NamedTuple):
 
 def read_plus(table: Path, columns: PlusColumns) -> Iterator[tuple[int, PlusRow | None]]:
     """(place, row) of each image; None for a row with too few or many fields."""
-    wanted = [name for name in vars(columns).values() if name is not None]
+    names = [name for name in vars(columns).values() if name is not None]
     advice = "name it in chexpert.plus_columns, or set that to null"
-    for place, row in read_places(table, wanted, advice):
+    for place, row in read_places(table, names, advice):
         if row is None:
             yield place, None
             continue

@@ -33,8 +33,8 @@ def read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
             if header[:3] != _HEADER:
-                wanted = ",".join(_HEADER)
-                raise InputError(f"{table} begins with {','.join(header)[:60]!r}, not {wanted!r}")
+                expected = ",".join(_HEADER)
+                raise InputError(f"{table} begins with {','.join(header)[:60]!r}, not {expected!r}")
             for number, row in enumerate(rows, start=1):
                 if not row:
                     continue

@@ -24,7 +24,7 @@ def read_places(
         if column not in header:
             have = ", ".join(header)
             raise InputError(f"{path} has no column {column!r}: {advice}; it has: {have}")
-    wanted = [(column, header.index(column)) for column in columns]
+    indices = [(column, header.index(column)) for column in columns]
     with path.open("rb") as file:
         place = _skip_bom(file)
         lines = _Lines(file, path)
@@ -33,7 +33,7 @@ def read_places(
             for number, row in enumerate(reader):
                 if number and row:
                     complete = len(row) == len(header)
-                    yield place, {name: row[i] for name, i in wanted} if complete else None
+                    yield place, {name: row[i] for name, i in indices} if complete else None
                 place = lines.position
         except csv.Error as error:
             raise InputError(f"table {path} cannot be read: {error}") from None

@@ -49,11 +49,11 @@ def _check_columns(path: Path, columns: Sequence[str], have: Sequence[str]) -> N
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    wanted = list(dict.fromkeys(columns))
+    names = list(dict.fromkeys(columns))
     try:
         with pq.ParquetFile(path) as file:
-            _check_columns(path, wanted, file.schema_arrow.names)
-            for batch in file.iter_batches(_BATCH, columns=wanted):
+            _check_columns(path, names, file.schema_arrow.names)
+            for batch in file.iter_batches(_BATCH, columns=names):
                 for row in batch.to_pylist():
                     yield {k: "" if v is None else str(v) for k, v in row.items()}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -61,24 +61,24 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
-    wanted = list(dict.fromkeys(columns))
+    names = list(dict.fromkeys(columns))
     with _readable(path), _open_text(path) as file:
         reader = csv.reader(file, delimiter=_delimiter(path), strict=True)
         header = next(reader, [])
-        _check_columns(path, wanted, header)
-        places = [header.index(column) for column in wanted]
+        _check_columns(path, names, header)
+        places = [header.index(column) for column in names]
         for row in reader:
             if not row:
                 continue
             if len(row) != len(header):
                 yield None
                 continue
-            yield {column: row[i] for column, i in zip(wanted, places, strict=True)}
+            yield {column: row[i] for column, i in zip(names, places, strict=True)}
 
 
 def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
     """A line that is no JSON object of texts gives None; a key may be absent from some lines."""
-    wanted = list(dict.fromkeys(columns))
+    names = list(dict.fromkeys(columns))
     seen: dict[str, None] = {}
     with _readable(path), _open_text(path) as file:
         for line in file:
@@ -92,9 +92,9 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, s
                 yield None
                 continue
             seen.update(dict.fromkeys(row))
-            cells = {column: _cell(row.get(column)) for column in wanted}
+            cells = {column: _cell(row.get(column)) for column in names}
             yield cells if _is_text("".join(cells.values())) else None
-    _check_columns(path, wanted, list(seen))
+    _check_columns(path, names, list(seen))
 
 
 def _cell(value: Any) -> str:

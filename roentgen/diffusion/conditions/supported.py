@@ -16,10 +16,10 @@ def check_supported(conditions: Conditions, components: Components, images: int)
             case "masks":
                 check_masks_supported(components, ())
                 side = components.image_size
-                wanted = (images, len(components.structures), side, side)
-                if tensor.shape != wanted:
+                required = (images, len(components.structures), side, side)
+                if tensor.shape != required:
                     raise InputError(
-                        f"masks are {list(tensor.shape)}, the model takes {list(wanted)}: "
+                        f"masks are {list(tensor.shape)}, the model takes {list(required)}: "
                         f"{', '.join(components.structures)} of {side}x{side} pixels for each image"
                     )
             case _ if name not in components.other_conditions:

@@ -104,11 +104,11 @@ def swap_text_encoder(components: Components, model: str, *, max_tokens: int, se
         tokenizer,
         1,
     )
-    width, wanted = _width(components, model), components.unet.config.cross_attention_dim
-    if width == wanted:
+    width, required = _width(components, model), components.unet.config.cross_attention_dim
+    if width == required:
         components.projection = None
         return
-    components.projection = nn.Linear(width, wanted, bias=False)
+    components.projection = nn.Linear(width, required, bias=False)
     generator = torch.Generator().manual_seed(seed)
     # States keep their size.
     nn.init.normal_(components.projection.weight, std=width**-0.5, generator=generator)

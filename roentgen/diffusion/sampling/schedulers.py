@@ -9,9 +9,9 @@ from roentgen.errors import InputError
 SchedulerName = Literal[
     "PNDM", "DDIM", "DPM-Solver++", "DPM-Solver++ Karras", "UniPC", "UniPC Karras"
 ]
-# The noise schedule and the prediction type come from the model; what the solver adds stands here,
-# so that it does not hang on which scheduler the model was saved with. Latents are not pixels:
-# nothing is clipped.
+# The noise schedule and the prediction type come from the model; the solver's own settings
+# are here, so that they do not depend on the scheduler that the model was saved with. Latents are
+# not pixels and are not clipped.
 _DPM: dict[str, Any] = {
     "algorithm_type": "dpmsolver++",
     "solver_order": 2,

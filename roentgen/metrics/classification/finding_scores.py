@@ -65,7 +65,7 @@ def finding_scores(
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
         n = int(known.sum())
-        missing = not_measurable.get(name) or too_few(labels[:, j], min_cases, "judge by")
+        missing = not_measurable.get(name) or too_few(labels[:, j], min_cases, "evaluate on")
         if missing:
             scores[name] = NotMeasured(missing.reason, n)
             continue

@@ -54,7 +54,7 @@ class CopiesFilter:
         )
         least = float(again.similarity.min())
         if limit.guaranteed > config.false_alarms and least > limit.value:
-            # So few patients cannot vouch for their limit: midway to planted copies is farther off.
+            # So few patients do not support their limit: midway to planted copies is farther off.
             limit = replace(limit, value=(limit.value + least) / 2)
         self.limit = limit
         self._planted = {
@@ -69,7 +69,7 @@ class CopiesFilter:
         )
 
     def __call__(self, predicted: PredictedImages) -> FilterScores:
-        """Judge some images."""
+        """Score images."""
         found = self._finder.nearest(predicted.images)
         failure, reason = [""] * len(found.row), [""] * len(found.row)
         for row in np.flatnonzero(found.similarity > self.limit.value):

@@ -53,21 +53,20 @@ def duplicates_limit(
     return similarity_limit("duplicates", found.similarity, patients_too, config.false_alarms)
 
 
-def duplicates(kept: Images | None, images: Images, shift: int, limit: float) -> Duplicates:
-    """Which of `images` are duplicates of one of `kept`, or of one that comes before them.
+def duplicates(accepted: Images | None, images: Images, shift: int, limit: float) -> Duplicates:
+    """Which of `images` are duplicates of one of `accepted`, or of one that comes before them.
 
-    Places count through: those kept, then the images.
+    Indices run over the accepted images first, then over `images`.
     """
-    n, before = len(images), 0 if kept is None else len(kept)
+    n, before = len(images), 0 if accepted is None else len(accepted)
     similarity, of = np.full(n, np.nan), np.full(n, -1, np.int64)
-    if kept is not None and before and n:
-        found = CopyFinder(kept, shift=shift).nearest(images)
+    if accepted is not None and before and n:
+        found = CopyFinder(accepted, shift=shift).nearest(images)
         similarity = found.similarity.copy()
         of = np.where(found.similarity > limit, found.row, -1)
     staying = np.flatnonzero(of < 0)
-    while (
-        len(staying) > 1
-    ):  # an image is compared with its most similar, which may itself be dropped
+    # An image is compared with its most similar one, which may itself be rejected.
+    while len(staying) > 1:
         left = ImageRows(images, staying)
         found = CopyFinder(left, shift=shift).nearest(left, others=True)
         similarity[staying] = np.fmax(similarity[staying], found.similarity)

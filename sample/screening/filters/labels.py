@@ -23,8 +23,8 @@ from sample.screening.filters.checked_filter import (
 DEFINITION = (
     "For each finding that the prompt states, how far the classifier's log odds lie on the wrong "
     "side of those of held-out real radiographs with the same label, in standard deviations; the "
-    "score is that of the worst finding. What lies on the right side of the finding's prevalence "
-    "never fails."
+    "score is that of the worst finding. Log odds on the right side of the finding's "
+    "prevalence never fail."
 )
 
 

@@ -1,6 +1,6 @@
 """Outliers filter: the distance of features to the k-th nearest real radiograph.
 
-Deep nearest neighbours, Sun et al. 2022: features of length 1.
+Deep nearest neighbors, Sun et al. 2022: features of length 1.
 """
 
 import numpy as np

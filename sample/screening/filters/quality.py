@@ -1,4 +1,4 @@
-"""Quality filter: blank, flat, saturated, smeared or grainy images, by four statistics."""
+"""Quality filter: blank, flat, saturated, blurred or noisy images, by four statistics."""
 
 import math
 
@@ -41,8 +41,8 @@ def quality_filter(
         [
             Check(failure="blank or flat", unit="contrast", to_unit=lambda v: math.exp(-v)),
             Check(failure="saturated", unit="share of black and white", to_unit=math.exp),
-            Check(failure="smeared", unit="roughness", to_unit=lambda v: math.exp(-v)),
-            Check(failure="grainy", unit="roughness", to_unit=math.exp),
+            Check(failure="blurred", unit="roughness", to_unit=lambda v: math.exp(-v)),
+            Check(failure="noisy", unit="roughness", to_unit=math.exp),
             Check(failure="too dark", unit="mean", to_unit=lambda v: math.exp(-v)),
             Check(failure="too bright", unit="mean", to_unit=math.exp),
         ],

@@ -89,7 +89,7 @@ def test_unknown_labels_do_not_count_and_shortages_are_told() -> None:
     each, mean = finding_scores(weighted_auroc, scores, labels, weights, FINDINGS, FREE, 5)
     assert each["Pneumothorax"].value is None
     assert each["Pneumothorax"].note == (
-        "not measured: no negatives to judge by (at least 5 needed)"
+        "not measured: no negatives to evaluate on (at least 5 needed)"
     )
     assert "only" in str(each["Edema"].note)
     assert each["Edema"].n == 5

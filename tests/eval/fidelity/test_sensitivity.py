@@ -1,6 +1,6 @@
 """A tenth of a set spoilt is told from a clean set, by the metric that is meant for it.
 
-Of 500 images, 50 are labelled as others are, blurred, or copied from the training films with
+Of 500 images, 50 are labeled as others are, blurred, or copied from the training films with
 another contrast, a shift and grain; or no image shows one finding. The sets differ in nothing else.
 """
 
@@ -37,7 +37,7 @@ MISSING: FindingName = "Pleural Effusion"
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 Image = NDArray[np.uint8]
 Row = tuple[Radiograph, Image]
-Fault = Literal["clean", "mislabelled", "blurred", "copied", "missing"]
+Fault = Literal["clean", "mislabeled", "blurred", "copied", "missing"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 
@@ -56,7 +56,7 @@ def spoilt(fault: Fault, pool: list[Row], train: list[Row]) -> list[Row]:
     rows = pool[:N]
     generator = numpy_generator(0, "spoilt")
     chosen = generator.permutation(N)[:SPOILT].tolist()
-    if fault == "mislabelled":
+    if fault == "mislabeled":
         others = [rows[i][0].findings for i in (*chosen[1:], chosen[0])]
         for i, findings in zip(chosen, others, strict=True):
             rows[i] = replace(rows[i][0], findings=findings), rows[i][1]
@@ -180,10 +180,10 @@ def fidelity(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_wrong_labels_lower_what_is_as_asked(results: dict[str, Any]) -> None:
-    clean, spoiled = (results["alignment"][s]["mean_auroc"] for s in ("clean", "mislabelled"))
+    clean, spoiled = (results["alignment"][s]["mean_auroc"] for s in ("clean", "mislabeled"))
     assert spoiled["value"] < clean["low"]
     fid = fidelity(results)["fid"]
-    assert fid["mislabelled"]["value"] == fid["clean"]["value"]  # the images are the same
+    assert fid["mislabeled"]["value"] == fid["clean"]["value"]  # the images are the same
 
 
 def test_blurred_images_are_counted(results: dict[str, Any]) -> None:
@@ -191,7 +191,7 @@ def test_blurred_images_are_counted(results: dict[str, Any]) -> None:
     assert soft["clean"]["high"] < soft["blurred"]["low"]
     assert soft["blurred"]["low"] < SPOILT / N + soft["clean"]["value"]
     assert soft["blurred"]["high"] > SPOILT / N
-    for fault in ("mislabelled", "missing"):
+    for fault in ("mislabeled", "missing"):
         assert soft[fault]["value"] < soft["blurred"]["low"]
 
 
@@ -200,7 +200,7 @@ def test_copies_are_counted(results: dict[str, Any]) -> None:
     assert copies["clean"]["high"] < copies["copied"]["low"]
     assert copies["copied"]["low"] < SPOILT / N + copies["clean"]["value"]
     assert copies["copied"]["high"] > SPOILT / N
-    for fault in ("mislabelled", "blurred", "missing"):
+    for fault in ("mislabeled", "blurred", "missing"):
         assert copies[fault]["value"] < copies["copied"]["low"]
 
 

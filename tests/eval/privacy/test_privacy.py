@@ -129,7 +129,7 @@ def test_a_model_that_learnt_its_films_by_heart_tells_them_and_an_untrained_one_
     assert measured(components) > 0.95
 
 
-def test_a_films_loss_does_not_depend_on_its_neighbours(
+def test_a_films_loss_does_not_depend_on_its_neighbors(
     make_small_components: Callable[..., Components], films: np.ndarray
 ) -> None:
     components = make_small_components()

@@ -80,7 +80,7 @@ def test_mask_and_box_lie_on_the_bright_square(fit: str, shape: tuple[int, int],
     assert set(np.unique(placed)) == {0, 255}
     differ = (placed > 0) ^ prepared
     rows, columns = np.nonzero(prepared)
-    # Nearest neighbour and bicubic disagree on the rim only.
+    # Nearest neighbor and bicubic disagree on the rim only.
     assert not differ[rows.min() + 1 : rows.max(), columns.min() + 1 : columns.max()].any()
     assert differ.sum() <= 2 * (np.ptp(rows) + np.ptp(columns) + 4)
     box = place_box(SourceBox("s", 18, 12, 48, 42), (width, height), 32, fit)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ def test_shifted_brightened_and_noisy_copies_are_found(
     assert found.similarity.min() > strangers.similarity.max()
 
 
-def test_an_image_is_not_its_own_neighbour(originals: np.ndarray) -> None:
+def test_an_image_is_not_its_own_neighbor(originals: np.ndarray) -> None:
     images = np.stack([at(film) for film in originals])
     nearest = CopyFinder(images, shift=SHIFT).nearest(images, others=True)
     assert (nearest.row != np.arange(N)).all()

@@ -82,7 +82,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def labelled(count: int, seed: int, *, wrong: bool = False) -> GivenPredictions:
+def labeled(count: int, seed: int, *, wrong: bool = False) -> GivenPredictions:
     """Films with and without effusion whose log odds are normal around 3 and -3."""
     draws = np.random.default_rng(seed)
     present = draws.random(count) < 0.5
@@ -121,7 +121,7 @@ def test_the_worst_check_counts_and_none_is_none() -> None:
 
 
 def test_wrong_labels_are_dropped_and_right_ones_pass() -> None:
-    held_out = labelled(400, 0)
+    held_out = labeled(400, 0)
     requested = np.array([[1.0], [0.0]], np.float32)
     filter_ = labels_filter(
         LabelsConfig(false_alarms=0.05),
@@ -132,7 +132,7 @@ def test_wrong_labels_are_dropped_and_right_ones_pass() -> None:
         not_mentioned="ignore",
         min_cases=10,
     )
-    right, wrong = filter_(labelled(2000, 1)), filter_(labelled(2000, 2, wrong=True))
+    right, wrong = filter_(labeled(2000, 1)), filter_(labeled(2000, 2, wrong=True))
     dropped = np.mean([failure != "" for failure in right.failure])
     # What lies on the right side of even odds passes: the rest is 3 deviations away. 2,000 films.
     assert dropped == pytest.approx(0.00135, abs=4 * (0.00135 / 2000) ** 0.5)
@@ -216,9 +216,9 @@ def spoilt(image: np.ndarray, how: str) -> np.ndarray:
             levels = np.full_like(levels, 128)
         case "saturated":
             levels = np.where(levels > 128, 255, 0)
-        case "smeared":
+        case "blurred":
             levels = np.kron(levels[::32, ::32], np.ones((32, 32)))
-        case "grainy":
+        case "noisy":
             levels = levels + np.random.default_rng(1).normal(0, 40, levels.shape)
         case "too dark":
             levels = levels * 0.2
@@ -228,7 +228,7 @@ def spoilt(image: np.ndarray, how: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "how", ["blank or flat", "saturated", "smeared", "grainy", "too dark", "too bright"]
+    "how", ["blank or flat", "saturated", "blurred", "noisy", "too dark", "too bright"]
 )
 def test_spoilt_images_are_dropped(how: str) -> None:
     filter_ = quality_filter(QualityConfig(), shown(films(150, 0)), min_cases=10)
@@ -238,7 +238,7 @@ def test_spoilt_images_are_dropped(how: str) -> None:
     assert all(failure != "" for failure in judged.failure)
 
 
-def test_the_distance_to_the_kth_neighbour_is_that_of_the_whole_matrix() -> None:
+def test_the_distance_to_the_kth_neighbor_is_that_of_the_whole_matrix() -> None:
     draws = np.random.default_rng(0)
     x, y = draws.standard_normal((7, 5)), draws.standard_normal((20, 5))
     x, y = (a / np.linalg.norm(a, axis=1, keepdims=True) for a in (x, y))
@@ -294,7 +294,7 @@ def test_what_copies_cannot_be_told_by_is_said() -> None:
         independent_classifier=None,
     )
     few, sees = doubts(told, screener)
-    assert few.startswith("copies: 40 real patients can vouch for 2.44% of false alarms, not for")
+    assert few.startswith("copies: 40 real patients support a false-alarm rate of 2.44%, not")
     assert "copies: only 0% of 60 planted copies are found" in sees
     assert "held-out radiograph r39 has similarity 1.000 to the training image film-7" in sees
 
@@ -351,7 +351,7 @@ def test_another_sex_and_age_are_dropped() -> None:
 
 
 def test_agreement_counts_what_was_asked_for() -> None:
-    held_out = labelled(400, 0)
+    held_out = labeled(400, 0)
     agreement = LabelAgreement((EFFUSION,), (EFFUSION,), held_out, "ignore", 10)
     films = [radiograph(i, effusion(i < 6)) for i in range(10)]
     films[9] = replace(films[9], findings=(), view=None)
