@@ -328,6 +328,22 @@ def test_python_compiles_and_its_imports_exist(name: str) -> None:
                     importlib.import_module(alias.name)
 
 
+def test_the_python_of_the_readme_runs(small_model: Path, tmp_path: Path) -> None:
+    """The example that follows `make demo`, with a small model in place of the demo's."""
+    (tmp_path / "runs/demo/finetune").mkdir(parents=True)
+    (tmp_path / "runs/demo/finetune/model").symlink_to(small_model)
+    (script,) = blocks(read("README.md"), "python")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cardiomegaly, small left pleural effusion") == 2
+
+
 # The site
 
 

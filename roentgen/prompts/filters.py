@@ -94,7 +94,7 @@ class RadiographFilter:
         return None
 
 
-# RoentGen (Bluethgen, Chambon et al., Nature Biomedical Engineering 2024, arXiv 2211.12737): PA
+# RoentGen (Bluethgen, Chambon et al., Nature Biomedical Engineering 2025, arXiv 2211.12737): PA
 # radiographs whose impression has at least 7 characters and at most 77 tokens.
 # RoentGen-v2 (Moroianu et al. 2025, arXiv 2508.16783): prompts of
 # "{age} year old {race} {sex}. {impression}", so all three must be known and the entire prompt must

@@ -30,7 +30,7 @@ LICENSE = License(
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 # "Infiltration" was mined as a word of reports and names no single disease. It is an opacity, as in
 # the CheXpert labeler (Irvin et al. 2019: "infiltrate" is on the mention list of Lung Opacity); its
-# detail keeps the word, so that prompts can use it.
+# detail is "infiltrate", so that prompts can use it.
 MEANINGS: dict[str, Finding | None] = {
     "No Finding": Finding(name="No Finding"),
     "Atelectasis": Finding(name="Atelectasis"),
