@@ -1,5 +1,5 @@
-# make demo: the whole of Roentgen on made-up chest films, from nothing to a report, on any machine.
-# make demo-masks: a ControlNet of masks for the demo's model, and whether it is obeyed.
+# make demo: the full pipeline on simulated chest radiographs, from nothing to a report, on any machine.
+# make demo-masks: a ControlNet of masks for the demo model, and its mask fidelity.
 # make test: the tests.   make lint: linters and type checker.   make docs: the documentation site.
 # Each makes its own .venv first.
 
@@ -50,7 +50,7 @@ docs: .venv/installed
 clean:
 	rm -rf .venv runs/demo build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
-# Made anew when pyproject.toml changes; the stamp says that the installation came to its end.
+# Rebuilt when pyproject.toml changes; the stamp marks a completed installation.
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

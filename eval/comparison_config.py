@@ -19,7 +19,7 @@ RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "methods"}
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSetConfig:
-    """The real set."""
+    """The real dataset that synthetic sets are compared with."""
 
     folder: Path
     """A radiograph dataset."""
@@ -57,6 +57,7 @@ class ComparisonConfig:
     """Compare synthetic sets with a real one."""
 
     reference: ReferenceSetConfig
+    """The real dataset that synthetic sets are compared with."""
     synthetic: dict[str, Path]
     """Name -> radiograph dataset, in the order of the page ("before", "after")."""
     main: str | None = None
@@ -72,7 +73,7 @@ class ComparisonConfig:
     """Folder of cached features and trained networks, which evaluations may share; null:
     output/caches."""
     seed: int = 0
-    """Of subsets, resamples and pictures."""
+    """Seed of subsets, resamples and pictures."""
     bootstrap: int = 1000
     """Bootstrap resamples for intervals, unless a domain has its own setting."""
     min_cases: int = 5

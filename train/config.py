@@ -43,11 +43,11 @@ class RunConfig:
     steps: int
     """Optimizer steps."""
     batch_size: int
-    """Images a step, over all processes and accumulation slices."""
+    """Images per step, over all processes and accumulation slices."""
     gradient_accumulation: int = 1
     """Slices into which a process's share of a batch is cut to save memory."""
     seed: int = 0
-    """All randomness is a function of it and of the position in training."""
+    """Seed; all randomness is a function of it and of the position in training."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer and learning-rate schedule."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -59,7 +59,7 @@ class RunConfig:
     save_precision: Literal["fp32", "fp16"] = "fp32"
     """Precision of the weights in `model`; fp16 halves the folder."""
     gradient_checkpointing: bool = False
-    """Compute activations twice to save memory."""
+    """Recompute activations in the backward pass to save memory."""
     attention: Attention = "auto"
     """Attention kernel; auto leaves the choice to torch; one that cannot be used here is an error.
     xformers needs the extra of that name and a CUDA GPU."""
@@ -159,7 +159,7 @@ class FinetuneConfig(RunConfig):
     swap_text_encoder: SwapConfig | None = None
     """Another text encoder; null: the base's."""
     lora: LoraConfig | None = None
-    """Train adapters alone; null: all weights of the nets that train."""
+    """Train adapters alone; null: all weights of the networks that train."""
     learning_rate: LearningRates = field(default_factory=LearningRates)
     """Peak learning rates."""
     preview: PreviewConfig | None = None
@@ -229,7 +229,7 @@ class ControlnetConfig(RunConfig):
     mask_dropout: float = 0.1
     """Share of images that are trained without masks, so that prompts alone still work."""
     structure_dropout: float = 0.1
-    """Share of the other images' structures that are left out, each independently, so that any set
+    """Share of the other images' structures that are dropped, each independently, so that any set
     of structures may be given."""
     style: PromptStyle | None = None
     """Content and style of prompts; null: those that the base was trained with."""

@@ -56,8 +56,8 @@ class DataConfig:
     """Folder of latents and embeddings, which runs on the same images may share; null: the run
     folder's `caches`."""
     cache_text: bool = True
-    """Cache a frozen text encoder's states on disk, 118 KB a prompt at Stable Diffusion 1.5; false:
-    encode prompts at every step."""
+    """Cache a frozen text encoder's states on disk, 118 KB per prompt at Stable Diffusion 1.5;
+    false: encode prompts at every step."""
     augment: AugmentConfig | None = None
     """Variants of every image; null: the image as it is."""
 
@@ -74,14 +74,14 @@ class WeightedStyle:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRates:
-    """Peak learning rates of the nets; null freezes a net. With `lora`, of their adapters."""
+    """Peak learning rates of the networks, or of their adapters with `lora`; null: frozen."""
 
     unet: float | None = 1e-5
-    """The UNet's."""
+    """Learning rate of the UNet."""
     text_encoder: float | None = 1e-5
-    """The text encoder's."""
+    """Learning rate of the text encoder."""
     projection: float = 1e-4
-    """Of the projection that `swap_text_encoder` brings where widths differ."""
+    """Learning rate of the projection that `swap_text_encoder` adds where widths differ."""
 
     def __post_init__(self) -> None:
         nets = ("learning_rate.unet", "learning_rate.text_encoder")
@@ -94,8 +94,8 @@ class OptimizerConfig:
     """Optimizer and learning-rate schedule."""
 
     name: Literal["adamw", "adamw8bit", "adafactor"] = "adamw"
-    """AdamW; AdamW with 8-bit moments, which needs the extra bitsandbytes; or Adafactor. The last
-    two have a quarter of its state and synchronize with the device at every step."""
+    """adamw; adamw8bit, with 8-bit moments (extra bitsandbytes); or adafactor. The last two have a
+    quarter of AdamW's state and synchronize with the device at every step."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of AdamW's moments."""
     epsilon: float = 1e-8
@@ -103,14 +103,14 @@ class OptimizerConfig:
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices and kernels; embeddings, norms and biases have none."""
     clip: float | None = 1.0
-    """Largest norm of the gradient over all nets; null: no clipping."""
+    """Largest norm of the gradient over all networks; null: no clipping."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """The learning rate after warm-up: a half cosine to zero, or constant."""
     warmup: int = 0
     """Steps of linear warm-up."""
     max_skipped_steps: int = 10
-    """Steps with a non-finite loss or gradient are skipped and reported; so many in a row end the
-    run."""
+    """Steps with a non-finite loss or gradient are skipped and reported; this many in a row end
+    the run."""
 
     def __post_init__(self) -> None:
         require_range(self, "optimizer.max_skipped_steps", at_least=1)
@@ -170,7 +170,7 @@ class EmaConfig:
     """Exponential moving average of the trained weights, in float32."""
 
     decay: float = 0.9999
-    """The limit; early on min(decay, (1 + n) / (10 + n)) after n steps."""
+    """Decay rate; with warm-up: min(decay, (1 + n) / (10 + n)) after n steps."""
     start: int = 0
     """Steps before which the average is the weights themselves."""
     posthoc: PosthocConfig | None = None
@@ -216,7 +216,7 @@ class PreviewConfig:
     every: int = 1000
     """Steps between previews; the last step always has one."""
     count: int = 4
-    """Images of each prompt."""
+    """Images per prompt."""
     guidance_scale: float = 4.0
     """Classifier-free guidance scale."""
     steps: int = 20
@@ -231,7 +231,7 @@ class PreviewConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LoraConfig:
-    """Low-rank adapters in place of the nets' own weights, for one small GPU (Hu et al. 2021).
+    """Low-rank adapters in place of the networks' own weights, for one small GPU (Hu et al. 2021).
 
     `model` has them merged; `lora` beside it holds the adapters alone, in diffusers' format.
     """

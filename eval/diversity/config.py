@@ -10,7 +10,7 @@ class DiversityConfig:
     """Similarity of images: with the same prompt, with a finding, and in the whole set."""
 
     images_per_prompt: int = 4
-    """Maximum number of images of a prompt for MS-SSIM (4: all 6 pairs, as in RoentGen)."""
+    """Maximum number of images per prompt for MS-SSIM (4: all 6 pairs, as in RoentGen)."""
     prompts: int = 2000
     """Maximum number of prompts, sampled by the seed (2000, as in RoentGen)."""
     pairs: int = 1000

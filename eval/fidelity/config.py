@@ -10,7 +10,7 @@ class FidelityConfig:
     """Distances to held-out real radiographs."""
 
     bootstrap: int = 100
-    """Bootstrap resamples for intervals; each costs one eigenproblem a set."""
+    """Bootstrap resamples for intervals; each costs one eigendecomposition per set."""
     subsets: int = 10
     """Random subsets of n images over which FID of a larger set is averaged."""
     neighbors: int = 5

@@ -26,8 +26,7 @@ class ImageCorpusConfig:
     root: Path
     """Folder of the corpus."""
     complete: bool = False
-    """Whether all files should be here: a missing one is then a bad item. False: a partial copy,
-    whose missing files are only counted."""
+    """True: a missing file counts as a bad item. False: missing files are only counted."""
 
 
 class HasRoot(Protocol):

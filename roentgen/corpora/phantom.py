@@ -23,15 +23,18 @@ LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
 class PhantomConfig:
     """Number of phantom studies to simulate; one study is one patient."""
 
-    train: int  # studies
+    train: int
+    """Number of training studies."""
     validate: int
+    """Number of validation studies."""
     test: int
+    """Number of held-out test studies."""
     ap_share: float = 0.4
     """Share of studies taken at the bedside: one AP radiograph. The others: PA and lateral."""
     masks: bool = True
     """Keep the masks of lungs, heart and findings."""
     words: Literal["radiology", "plain", "generic"] = "radiology"
-    """Wording of the reports: a radiologist's; plain captions by laypeople ("huge white water level
+    """Wording of the reports: a radiologist's; captions in lay words ("huge white water level
     at the bottom on the left"); or "a chest radiograph" for all."""
 
     def __post_init__(self) -> None:

@@ -60,7 +60,7 @@ class PrepareConfig:
     seed: int = 0
     """Seed of the split of each patient, and of the phantoms."""
     workers: int | None = None
-    """Processes to work with; null: one a core. The result does not depend on it."""
+    """Number of processes; null: one per core. The result does not depend on it."""
     max_bad_share: float = 0.05
     """The share of items that may be bad; more and the run fails. Filtered rows do not count."""
     split: SplitRules | None = None
@@ -72,7 +72,8 @@ class PrepareConfig:
     reports: ReportRules | None = None
     """Processing of the reports; null: none."""
     filter: RadiographFilter | None = None
-    """Which radiographs enter the dataset, after that; the others are listed in excluded.csv."""
+    """Which radiographs enter the dataset, after report processing; the others are listed in
+    excluded.csv."""
     phantom: PhantomConfig | None = None
     """Corpus: phantoms, simulated when they are read."""
     table: TableConfig | None = None

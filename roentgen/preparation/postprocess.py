@@ -20,10 +20,10 @@ class ReportRules:
     """Processing of the reports."""
 
     clean: bool = True
-    """Join broken lines, drop list numbers and what de-identification left."""
+    """Join broken lines; remove list numbers and de-identification placeholders."""
     drop_prior: bool = False
-    """Drop what leans on an earlier study ("unchanged", "compared to"): a model of one image
-    cannot know it."""
+    """Remove sentences that compare with prior studies ("unchanged", "compared to"); a single image
+    does not show them."""
     label_findings: bool = False
     """Read findings from the report where the corpus gives none."""
 

@@ -15,8 +15,11 @@ class Fractions:
     """Shares of the patients, by hash; they add up to 1."""
 
     train: float
+    """Share of training patients."""
     validate: float
+    """Share of validation patients."""
     test: float
+    """Share of held-out test patients."""
 
     def __post_init__(self) -> None:
         shares = (self.train, self.validate, self.test)

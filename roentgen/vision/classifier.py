@@ -55,7 +55,7 @@ class ClassifierConfig:
     steps: int = 400
     """Optimizer steps, independent of the size of the training set."""
     batch_size: int = 32
-    """Images a step."""
+    """Images per step."""
     learning_rate: float = 3e-3
     """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
     weight_decay: float = 0.02

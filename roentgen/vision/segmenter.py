@@ -43,7 +43,7 @@ class SegmenterConfig:
     steps: int = 600
     """Optimizer steps, independent of the size of the training set."""
     batch_size: int = 16
-    """Images a step."""
+    """Images per step."""
     learning_rate: float = 2e-3
     """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
     weight_decay: float = 0.01

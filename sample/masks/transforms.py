@@ -58,16 +58,15 @@ class FindingTransforms:
     """Limits of how far findings move within the body, in addition to its own motion."""
 
     thickness: float = 0.3
-    """Effusions and pneumothoraces: higher or lower, wider or narrower, by at most this share. In
-    [0, 2]."""
+    """Maximum relative change of the height or width of effusions and pneumothoraces. In [0, 2]."""
     shift: float = 0.03
-    """Others, and devices: at most this share of the image side, either way. In [0, 0.25]."""
+    """Maximum shift of other findings and devices, as a share of the image side. In [0, 0.25]."""
     scale: float = 0.2
-    """Others: enlarged or reduced by at most this share. In [0, 1]."""
+    """Maximum relative change of size of other findings. In [0, 1]."""
     rotation: float = 10.0
-    """Others, and devices: at most so many degrees about their center. In [0, 90]."""
+    """Maximum rotation of other findings and devices about their center, in degrees. In [0, 90]."""
     elastic: float = 0.01
-    """Others: bent by at most this share of the image side. In [0, 0.1]."""
+    """Maximum elastic displacement of other findings, as a share of the image side. In [0, 0.1]."""
 
     def __post_init__(self) -> None:
         limits = {"thickness": 2, "shift": 0.25, "scale": 1, "rotation": 90, "elastic": 0.1}
@@ -80,18 +79,18 @@ class MaskTransforms:
     """Limits of random mask transforms; each amount is drawn uniformly up to its limit."""
 
     shift: float = 0.04
-    """At most this share of the image side, either way, across and down. In [0, 0.25]."""
+    """Maximum shift, horizontal and vertical, as a share of the image side. In [0, 0.25]."""
     scale: float = 0.1
-    """Enlarged or reduced by at most this share. In [0, 0.5]."""
+    """Maximum relative change of size. In [0, 0.5]."""
     rotation: float = 5.0
-    """At most so many degrees, either way. In [0, 45]."""
+    """Maximum rotation in degrees, either way. In [0, 45]."""
     shear: float = 4.0
-    """Vertical lines tilted by at most so many degrees, either way. In [0, 30]."""
+    """Maximum tilt of vertical lines in degrees, either way. In [0, 30]."""
     elastic: float = 0.015
-    """Bent smoothly by at most this share of the image side. In [0, 0.1]."""
+    """Maximum smooth elastic displacement, as a share of the image side. In [0, 0.1]."""
     elastic_width: float = 0.1
-    """Smoothness of the bending: its standard deviation, as a share of the image side. In [0.05,
-    0.5], and at least twice `elastic`, or masks would tear."""
+    """Smoothness of the elastic displacement: its standard deviation, as a share of the image
+    side. In [0.05, 0.5], and at least twice `elastic`, or masks would tear."""
     findings: FindingTransforms | None = field(default_factory=FindingTransforms)
     """Motion of findings within the body; null: none."""
     mirror: float = 0.0

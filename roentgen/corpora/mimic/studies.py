@@ -1,4 +1,4 @@
-"""Shared head of the readers of MIMIC-CXR and MIMIC-CXR-JPG: scan of the rows, and reading."""
+"""Base class of the readers of MIMIC-CXR and MIMIC-CXR-JPG: scan of the rows, and reading."""
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping

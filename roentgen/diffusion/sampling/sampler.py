@@ -35,34 +35,34 @@ class SamplerSettings:
     """How images are drawn from noise."""
 
     scheduler: SchedulerName = "DPM-Solver++ Karras"
-    """The solver: PNDM (as RoentGen), DDIM, DPM-Solver++ (2M) or UniPC (of order 2); the last two
-    with steps even in time or, "Karras", denser where little noise is left. A model whose noise
-    goes to zero signal needs even steps."""
+    """Solver: PNDM (as RoentGen), DDIM, DPM-Solver++ (2M) or UniPC (of order 2); the last two with
+    uniform timesteps or, "Karras", with steps that are denser at low noise. A model trained with
+    zero terminal SNR needs uniform timesteps."""
     steps: int = 15
-    """Its steps."""
+    """Number of sampling steps."""
     guidance_scale: float = 3.0
     """Classifier-free guidance scale; 1: none."""
     guidance_interval: tuple[float, float] | None = None
     """Guide only where low < sigma <= high, sigma being the noise's standard deviation beside a
     signal of scale 1 (Kynkäänniemi et al. 2024); elsewhere half the work. null: everywhere."""
     guidance_rescale: float | None = None
-    """How far, in (0, 1], a guided prediction gets back the spread of the one that is not guided,
-    against overexposure (Lin et al. 2023); null: not at all."""
+    """Degree, in (0, 1], to which a guided prediction is rescaled to the standard deviation of the
+    conditional one, against overexposure (Lin et al. 2023); null: not rescaled."""
     cache_interval: int = 1
-    """The UNet's blocks below full resolution are computed at every so many steps, in between they
-    are as they were (DeepCache, Ma et al. 2023): faster and a little less exact; 1: at each."""
+    """The UNet's blocks below full resolution are recomputed every N steps and reused in between
+    (DeepCache, Ma et al. 2023): faster and slightly less exact; 1: recomputed at every step."""
     conditioning_scale: float = 1.0
-    """How strongly a ControlNet's masks bear on the image; 0: not at all."""
+    """Scale of the ControlNet's outputs; 0: the masks have no effect."""
     conditioning_interval: tuple[float, float] = (0.0, 1.0)
-    """Between which shares of the steps they do, 0 being the first."""
+    """Start and end of ControlNet conditioning, as fractions of the steps."""
     batch_size: int = 16
     """Images drawn together."""
     decode_batch_size: int = 4
     """Images the VAE decodes together."""
     device: Literal["cpu", "cuda", "mps"] | None = None
-    """Where; null: a GPU if there is one."""
+    """Device; null: a GPU if there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of UNet and text encoder; the VAE stays float32."""
+    """Precision of the UNet and text encoder; the VAE stays float32."""
     compile: bool = False
     """Compile the UNet's repeated blocks (torch.compile): a start of a minute or two, faster steps
     on a GPU, hardly on a CPU."""
