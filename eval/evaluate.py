@@ -148,12 +148,12 @@ def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
     sampled = grid(real_first, config.findings, count=config.pictures, seed=config.seed)
     if config.alignment is None:
         return {"sampled": sampled}
-    judge = finding_classifier(config.alignment, config, sets)
-    judged = {
-        images.name: (images, judge.predict(images.images).findings)
+    classifier = finding_classifier(config.alignment, config, sets)
+    predicted = {
+        images.name: (images, classifier.predict(images.images).findings)
         for images in (sets.synthetic[sets.main], sets.test)
     }
-    return {"ranked": extremes(judged, config.findings, config.pictures), "sampled": sampled}
+    return {"ranked": extremes(predicted, config.findings, config.pictures), "sampled": sampled}
 
 
 def summary(sections: Sequence[PageSection]) -> str:

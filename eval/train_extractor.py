@@ -111,7 +111,7 @@ def _scores(
     config: TrainExtractorConfig, classifier: Classifier, train: ImageSet, held_out: ImageSet
 ) -> dict[str, float | str]:
     """AUROC of each finding and the view accuracy on held-out images, or why there is none."""
-    judged = alignment(
+    scores = alignment(
         classifier.predict(held_out.images),
         held_out.labels,
         held_out.views,
@@ -122,7 +122,7 @@ def _scores(
         samples=20,
         seed=config.seed,
     )
-    measured = {**judged["auroc"], "view accuracy": judged["view_accuracy"]}
+    measured = {**scores["auroc"], "view accuracy": scores["view_accuracy"]}
     return {
         name: estimate.note if estimate.value is None else estimate.value
         for name, estimate in measured.items()

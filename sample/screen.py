@@ -77,8 +77,8 @@ def screen(config: ScreenConfig) -> str:
                 config, dataset, reference, rows, screener, redraw, work, made_from, notes
             )
     except KeyboardInterrupt:
-        stay = f"{len(work.finished())} finished parts stay, and the same command resumes the run"
-        raise KeyboardInterrupt(f"interrupted: {stay} with them") from None
+        remaining = f"{len(work.finished())} finished parts remain, and the same command resumes"
+        raise KeyboardInterrupt(f"interrupted: {remaining} with them") from None
 
 
 def _screen(
@@ -104,10 +104,12 @@ def _screen(
     licenses = inherit_licenses(dataset.manifest, reference.manifest)
     train = reference.split(config.reference.train_split)
     write_pictures(config, screening, pool, train, licenses, made_from)
-    kept = [(row, screening.accepted[row].candidate.attempt) for row in sorted(screening.accepted)]
+    accepted = [
+        (row, screening.accepted[row].candidate.attempt) for row in sorted(screening.accepted)
+    ]
     plan = None
     if (dataset.folder / PLAN).is_file():
-        plan = planned(plan_of(dataset.folder, rows.ids), kept, config.seed)
+        plan = planned(plan_of(dataset.folder, rows.ids), accepted, config.seed)
     write_screened(
         config,
         dataset,
@@ -125,7 +127,7 @@ def _screen(
 
 
 def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[str, Any]:
-    """The manifests of what the set is made from; model and prompts stay its own."""
+    """The manifests of what the set is made from; model and prompts remaining its own."""
     made_from = dataset.manifest["provenance"].get("made_from", {})
     return {**made_from, "set": dataset.manifest, "reference": reference.manifest}
 

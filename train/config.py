@@ -31,7 +31,7 @@ from train.loading.training_conditions import TrainingCondition
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Settings that every training run has, whatever it trains."""
+    """Settings that all training runs share."""
 
     base: str
     """Base model: a pipeline folder, a repository id, which may end in @revision, or "tiny", which

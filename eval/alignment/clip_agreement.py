@@ -1,4 +1,4 @@
-"""How well images and prompts agree to CLIP models, with embeddings kept in the caches."""
+"""CLIP agreement of images and prompts, with cached embeddings."""
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def embed(
     prompts: list[str],
     processes: Processes,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Images and prompts, (N, d) each; made by all of `processes` unless kept."""
+    """Images and prompts, (N, d) each; computed by all of `processes` unless cached."""
     d = model.dimension
     if not prompts:
         return np.empty((0, d), np.float32), np.empty((0, d), np.float32)

@@ -1,4 +1,4 @@
-"""How alignment is shown: the tables, plots and words made of its numbers."""
+"""Alignment display: tables, plots and summary lines of its numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,16 +81,18 @@ def tables(
     config: ComparisonConfig, scores: SetScores, agreements: Mapping[str, ClipAgreement]
 ) -> tuple[Table, ...]:
     """One a metric of findings, one of view, patient and side, one a CLIP model."""
-    shown = _shown(scores)
-    result = [_of_findings(config, shown, "auroc", "AUROC, requested present against absent", True)]
-    result.append(_of_findings(config, shown, "auprc", "AUPRC", False))
-    result.append(_of_findings(config, shown, "f1", "F1", False))
-    result.append(_of_images(config, shown))
+    labeled = _labeled(scores)
+    result = [
+        _of_findings(config, labeled, "auroc", "AUROC, requested present against absent", True)
+    ]
+    result.append(_of_findings(config, labeled, "auprc", "AUPRC", False))
+    result.append(_of_findings(config, labeled, "f1", "F1", False))
+    result.append(_of_images(config, labeled))
     for name, clip in agreements.items():
         labels = {"score": "cosine with its own prompt", "floor": "with another prompt (floor)"}
         labels |= {"gain": "own minus other (paired)"}
         labels |= {f"recall@{k}": f"recall@{k} of {clip.pool}" for k in RECALLS}
-        sets = _shown(clip.sets)
+        sets = _labeled(clip.sets)
         rows: list[tuple[Cell, ...]] = [
             (label, *(s[key] for s in sets.values())) for key, label in labels.items()
         ]
@@ -130,7 +132,7 @@ def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple
 
 def plots(scores: SetScores) -> tuple[Plot, ...]:
     """AUROC of each finding."""
-    series = {name: {**s["auroc"], "mean": s["mean_auroc"]} for name, s in _shown(scores).items()}
+    series = {name: {**s["auroc"], "mean": s["mean_auroc"]} for name, s in _labeled(scores).items()}
     plot = dots(
         series, "AUROC of requested findings, with 95% intervals. Dashed: chance.", chance=0.5
     )
@@ -138,7 +140,7 @@ def plots(scores: SetScores) -> tuple[Plot, ...]:
 
 
 def _of_findings(
-    config: ComparisonConfig, shown: SetScores, metric: str, caption: str, counts: bool
+    config: ComparisonConfig, labeled: SetScores, metric: str, caption: str, counts: bool
 ) -> Table:
     def cells(scores: Mapping[str, Any], name: FindingName) -> tuple[Cell, ...]:
         cases = scores["cases"][name]
@@ -146,14 +148,14 @@ def _of_findings(
         return (scores[metric][name], counted) if counts else (scores[metric][name],)
 
     rows: list[tuple[Cell, ...]] = [
-        (name, *(cell for s in shown.values() for cell in cells(s, name)))
+        (name, *(cell for s in labeled.values() for cell in cells(s, name)))
         for name in config.findings
     ]
     means: list[Cell] = []
-    for s in shown.values():
+    for s in labeled.values():
         means += [s[f"mean_{metric}"], None] if counts else [s[f"mean_{metric}"]]
     columns: list[str] = []
-    for name in shown:
+    for name in labeled:
         columns += [name, f"{name}: present / absent"] if counts else [name]
     return Table(
         name="alignment" if metric == "auroc" else f"alignment-{metric}",
@@ -163,7 +165,7 @@ def _of_findings(
     )
 
 
-def _of_images(config: ComparisonConfig, shown: SetScores) -> Table:
+def _of_images(config: ComparisonConfig, labeled: SetScores) -> Table:
     rows = {
         "View accuracy": "view_accuracy",
         "Sex accuracy": "sex_accuracy",
@@ -172,24 +174,24 @@ def _of_images(config: ComparisonConfig, shown: SetScores) -> Table:
         "Age, median floor (years)": "age_floor",
     }
     cells: list[tuple[Cell, ...]] = [
-        (label, *(s[key] for s in shown.values())) for label, key in rows.items()
+        (label, *(s[key] for s in labeled.values())) for label, key in rows.items()
     ]
     cells += [
         (
             f"Laterality accuracy: {name}",
-            *(s["laterality_accuracy"][name] for s in shown.values()),
+            *(s["laterality_accuracy"][name] for s in labeled.values()),
         )
         for name in (ALL, *config.findings)
     ]
     return Table(
         name="alignment-patient",
         caption="View, demographics and laterality",
-        columns=("Measure", *shown),
+        columns=("Measure", *labeled),
         rows=tuple(cells),
     )
 
 
-def _shown(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _labeled(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {(CEILING if name == CEILING_KEY else name): item for name, item in scores.items()}
 
 

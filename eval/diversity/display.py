@@ -1,4 +1,4 @@
-"""How diversity is shown: its methods, tables and lines of the summary."""
+"""Diversity display: its methods, tables and summary lines."""
 
 from collections.abc import Mapping
 

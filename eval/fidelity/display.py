@@ -1,4 +1,4 @@
-"""How fidelity is shown: its methods, tables, plots and lines of the summary."""
+"""Fidelity display: its methods, tables, plots and summary lines."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

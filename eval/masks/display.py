@@ -1,4 +1,4 @@
-"""How mask fidelity is shown: its methods, tables, plots and pictures."""
+"""Mask fidelity display: its methods, tables, plots and pictures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -56,14 +56,14 @@ def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[SummaryLine, ...]:
 
 def tables(numbers: Mapping[str, MaskFidelity], structures: Sequence[str]) -> tuple[Table, ...]:
     """One a measure: a structure a row and a set a column."""
-    shown = _labeled(numbers)
+    labeled = _labeled(numbers)
 
     def table(name: str, caption: str, field: str) -> Table:
         rows = [
-            (structure, *(getattr(of, field)[structure] for of in shown.values()))
+            (structure, *(getattr(of, field)[structure] for of in labeled.values()))
             for structure in (*structures, MEAN)
         ]
-        return Table(name=name, caption=caption, columns=("Structure", *shown), rows=tuple(rows))
+        return Table(name=name, caption=caption, columns=("Structure", *labeled), rows=tuple(rows))
 
     return (
         table("masks-dice", "Dice of masks and segmented structures", "dice"),
@@ -106,7 +106,7 @@ def pictures(
     legend = ", ".join(f"{name} {color}" for name, color in color_names(structures).items())
     return [
         Pictures(
-            title=f"{images.name}, {how}: mask, image, and both with what is found ({legend})",
+            title=f"{images.name}, {how}: mask, image, and both with the segmentation ({legend})",
             strips=tuple(_triple(images, row, dice[row], segmenter) for row in chosen),
         )
         for how, chosen in rows.items()

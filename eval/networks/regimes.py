@@ -87,7 +87,7 @@ def trainings(
 
     `patients` are those of the real images, `synthetic` is how many synthetic images there are.
     Each seed draws its own share of patients, the smaller within the larger, and its own synthetic
-    images; networks of one seed share them, whatever their regime.
+    images; networks of one seed share them in all regimes.
     """
     result: list[Training] = []
     not_measured: dict[Regime, NotMeasured] = {}

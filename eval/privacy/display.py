@@ -1,4 +1,4 @@
-"""How privacy is shown: its methods, tables, plots and pictures."""
+"""Privacy display: its methods, tables, plots and pictures."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the text encoder's probes are shown: their methods, tables and plot."""
+"""Text encoder display: the probes' methods, tables and plot."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

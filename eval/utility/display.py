@@ -1,4 +1,4 @@
-"""How utility is shown: its methods, numbers, tables and plots."""
+"""Utility display: its methods, numbers, tables and plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

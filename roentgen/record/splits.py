@@ -77,7 +77,7 @@ class SplitRules:
 
 
 def split_of_patient(patient_id: str, seed: int, fractions: Fractions) -> Split:
-    """The split by the hash of patient and seed alone, whatever other patients there are."""
+    """The split by the hash of patient and seed, independent of other patients."""
     digest = hashlib.sha256(f"{seed}\x1f{patient_id}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     if draw < fractions.train:

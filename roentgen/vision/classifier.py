@@ -174,7 +174,7 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
 
 
 def settings_key(config: ClassifierConfig) -> list[Any]:
-    """The settings and, where training starts from files, what these hold: of a kept network."""
+    """The settings and, where training starts from files, what these hold: of a cached network."""
     files: list[Path] = []
     if config.pretrained is not None:
         place = shipped_or_path(config.pretrained, CLASSIFIERS)

@@ -103,7 +103,7 @@ class ClipModel:
 def load_clip(source: str, device: torch.device | str = "cpu") -> ClipModel:
     """A CLIP model from a folder or the hub ("hf-hub:OWNER/NAME").
 
-    Raises InputError that says how to bring what is absent. Only safetensors are read.
+    Raises InputError that says how to install a missing model. Only safetensors are read.
     """
     if source.startswith(HUB):
         folder, tower = _fetch(source.removeprefix(HUB))

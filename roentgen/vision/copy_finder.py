@@ -30,7 +30,7 @@ CANDIDATES = 8
 
 
 class CopyFinder:
-    """Looks images up among `originals`, of which only coarse descriptors are kept (1 kB each)."""
+    """Looks images up among `originals`, storing coarse descriptors only (1 kB each)."""
 
     def __init__(self, originals: Images, *, shift: int = 4) -> None:
         """`shift`: pixels, at a side of 128, by which a copy may be shifted."""

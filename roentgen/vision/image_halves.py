@@ -1,7 +1,7 @@
 """Image halves: the patient's left and right side of frontal radiographs, and the findings of each.
 
 A network that pools over the whole image loses where a finding is. It is therefore given each half
-by itself, the other one black, and learns what is present on that side.
+by itself, the other one black, and learns the findings on that side.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class HalfImages:
 
 @dataclass(frozen=True, kw_only=True)
 class LabeledHalves:
-    """Both halves of N frontal images, labeled with what is present on that side."""
+    """Both halves of N frontal images, labeled with the findings on that side."""
 
     images: HalfImages  # 2 N
     findings: tuple[FindingName, ...]

@@ -1,6 +1,6 @@
 """Drawing rows of a set again: with its own model and settings, and new seeds.
 
-Redrawn images are kept in parts in a work folder, so that a killed run resumes with them,
+Redrawn images are stored in parts in a work folder, so that a killed run resumes with them,
 and the processes of a launch share them out.
 """
 

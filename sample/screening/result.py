@@ -51,7 +51,7 @@ def write_screened(
     """Write the screened set with the table, the summary and the shortfall.
 
     `plan` is that of the accepted images, `limits` are the filters'. Raises
-    InputError if nothing is kept.
+    InputError if nothing is accepted.
     """
     with DatasetWriter(
         config.output,
@@ -122,9 +122,9 @@ def write_shortfall(path: Path, screening: Screening) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["patient_id", "prompt", "requested", "accepted", "missing"])
-        for (patient, prompt), (count, kept) in requested.items():
-            if kept < count:
-                writer.writerow([patient, prompt, count, kept, count - kept])
+        for (patient, prompt), (count, accepted) in requested.items():
+            if accepted < count:
+                writer.writerow([patient, prompt, count, accepted, count - accepted])
 
 
 def write_pictures(

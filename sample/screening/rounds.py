@@ -163,9 +163,9 @@ class Screening:
         assert limit is not None
         before = [self.accepted[row].candidate for row in sorted(self.accepted)]
         new = [outcome.candidate for outcome in chosen]
-        kept = pool.images(before) if before else None
+        accepted = pool.images(before) if before else None
         found = duplicates_filter.duplicates(
-            kept, pool.images(new), self._screener.shift, limit.value
+            accepted, pool.images(new), self._screener.shift, limit.value
         )
         for outcome, similarity, of in zip(
             chosen, found.similarity, found.of.tolist(), strict=True

@@ -31,30 +31,30 @@ def summarize(
     """The summary of a screened set, for screening.json."""
     notes = [*notes, *doubts(config, screener)]
     own = [outcome for outcome in screening.outcomes if outcome.candidate.attempt == 0]
-    kept = [screening.accepted[row] for row in sorted(screening.accepted)]
-    of_own = sum(outcome.candidate.attempt == 0 for outcome in kept)
+    accepted = [screening.accepted[row] for row in sorted(screening.accepted)]
+    of_own = sum(outcome.candidate.attempt == 0 for outcome in accepted)
     planned = len(screening.rows)
     result: dict[str, Any] = {
         "images": {
             "requested": planned,
-            "accepted": len(kept),
+            "accepted": len(accepted),
             "accepted of the set's own": of_own,
             "redrawn": len(screening.outcomes) - len(own),
-            "missing": planned - len(kept),
+            "missing": planned - len(accepted),
         },
         "filters": {
             name: _filter_summary(name, limit, screening.outcomes, screener)
             for name, limit in _thresholds(screener).items()
         },
-        "agreement": _agreement(config, screener.agreement, own, kept),
+        "agreement": _agreement(config, screener.agreement, own, accepted),
         "shortfall": _shortfall(screening),
         "notes": notes,
     }
     result["about"] = [
-        f"{len(kept)} of {planned} requested images were accepted, {of_own} of them the "
+        f"{len(accepted)} of {planned} requested images were accepted, {of_own} of them the "
         f"set's own and the others redrawn (at most {config.attempts} rounds, best of "
         f"{config.best_of}); "
-        f"{planned - len(kept)} are missing.",
+        f"{planned - len(accepted)} are missing.",
         *(
             f"{name}: rejected {filter_['failed of the set']} of the set's own images"
             for name, filter_ in result["filters"].items()
@@ -148,7 +148,7 @@ def _agreement(
     config: ScreenConfig,
     agreement: LabelAgreement | None,
     own: Sequence[Outcome],
-    kept: Sequence[Outcome],
+    accepted: Sequence[Outcome],
 ) -> dict[str, Any] | None:
     """Before, after, and of held-out real radiographs, which are the ceiling."""
     if agreement is None:
@@ -161,7 +161,7 @@ def _agreement(
             "the reference classifier itself, which overestimates agreement after screening"
         )
     result: dict[str, Any] = {"classifier": measured_by, "definition": DEFINITION}
-    for name, outcomes in (("before", own), ("after", kept)):
+    for name, outcomes in (("before", own), ("after", accepted)):
         if outcomes:
             calls = np.stack([outcome.calls for outcome in outcomes])
             result[name] = _plain(agreement.measure(calls[:, :-1], calls[:, -1]))
@@ -178,24 +178,24 @@ def _plain(value: Any) -> Any:
 def _shortfall(screening: Screening) -> dict[str, Any]:
     """Requested and accepted images, by finding and view."""
     requested: dict[str, Counter[str]] = {"findings": Counter(), "views": Counter()}
-    kept: dict[str, Counter[str]] = {"findings": Counter(), "views": Counter()}
+    accepted: dict[str, Counter[str]] = {"findings": Counter(), "views": Counter()}
     prompts: Counter[str] = Counter()
     missing: Counter[str] = Counter()
     for row, radiograph in enumerate(screening.rows.without_images()):
         present = {f.name for f in radiograph.findings if f.state == "present"}
-        is_kept = row in screening.accepted
+        is_accepted = row in screening.accepted
         for kind, names in (("findings", present), ("views", {radiograph.view or "none"})):
             requested[kind].update(names)
-            kept[kind].update(names if is_kept else ())
+            accepted[kind].update(names if is_accepted else ())
         prompts[radiograph.patient_id] += 1
-        missing[radiograph.patient_id] += not is_kept
+        missing[radiograph.patient_id] += not is_accepted
     return {
         "prompts": len(prompts),
         "prompts missing images": sum(n > 0 for n in missing.values()),
         "prompts without images": sum(missing[name] == n for name, n in prompts.items()),
         **{
             kind: {
-                name: {"requested": n, "accepted": kept[kind][name]}
+                name: {"requested": n, "accepted": accepted[kind][name]}
                 for name, n in sorted(counts.items())
             }
             for kind, counts in requested.items()

@@ -402,7 +402,7 @@ def test_parts_of_a_run_that_judged_otherwise_are_drawn_again(
     drawing.drawn.clear()
     drawing.dies_after = dies_after - 4
     judged = Screening.open_rows
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted: [1-9]\d* parts that were drawn"):
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted: [1-9]\d* finished parts remain"):
         screen(replace(config, attempts=1))
     drawing.dies_after = None
     # As on another machine, where one image more is dropped than before: parts shift.

@@ -110,7 +110,7 @@ def _processors(denoiser: Denoiser) -> set[str]:
 
 
 def _probe(denoiser: Denoiser, device: torch.device) -> None:
-    """One item through what steps run and back to the beginnings; no gradient is kept."""
+    """One item through what steps run and back to the beginnings; no gradient is stored."""
     config = denoiser.unet.config
     side = config.sample_size
     noisy = torch.zeros(1, config.in_channels, side, side, device=device, requires_grad=True)

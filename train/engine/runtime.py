@@ -47,7 +47,7 @@ class Runtime:
 
 @contextmanager
 def evaluating(denoiser: Denoiser) -> Iterator[None]:
-    """Within, the networks are in eval mode and no gradients are kept."""
+    """Within, the networks are in eval mode and no gradients are stored."""
     denoiser.eval()
     try:
         with torch.no_grad(), uncompiled(denoiser):

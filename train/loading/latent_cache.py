@@ -89,7 +89,7 @@ def plan_latents(images: ImageVariants, vae: "AutoencoderKL") -> LatentPlan:
 
 
 def cache_latents(caches: Path, plan: LatentPlan, accelerator: "Accelerator") -> LatentCache:
-    """Encode what is not yet encoded, each process its share, and open the cache.
+    """Encode the images not yet encoded, each process its share, and open the cache.
 
     Raises InputError for latents that are not finite, and as encoding does.
     """

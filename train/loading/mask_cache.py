@@ -87,7 +87,7 @@ class MaskCondition:
         return Conditions(masks=torch.zeros(count, len(self.structures), size, size))
 
     def cache(self, images: ImageVariants, folder: Path, accelerator: "Accelerator") -> MaskCache:
-        """Pack what is not yet packed; the images' size is a multiple of 8.
+        """Pack the masks not yet packed; the images' size is a multiple of 8.
 
         Raises InputError for a mask that does not fit its image.
         """

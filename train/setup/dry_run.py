@@ -65,7 +65,7 @@ def dry_run(
 def estimate(
     config: RunConfig, inputs: Inputs, denoiser: Denoiser, accelerator: "Accelerator"
 ) -> RunEstimate:
-    """Measure samples of a run's work. The nets cannot be used afterwards."""
+    """Measure samples of a run's work. The networks must not be used afterward."""
     device, vae = accelerator.device, inputs.components.vae
     vae.to(device, memory_format=_layout(config)).requires_grad_(False)
     trained = [weight for _, weight in denoiser.trained()]

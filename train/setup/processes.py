@@ -17,7 +17,7 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
-    check_engine()  # else accelerate asks for its package, or on a CPU goes on without it
+    check_engine()  # else accelerate requires its package, or continues without it on a CPU
     slices = config.gradient_accumulation
     settings: dict[str, Any] = {
         # Without it, accelerate does not join torchrun's processes on a machine without a GPU.

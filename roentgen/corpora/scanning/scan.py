@@ -1,4 +1,4 @@
-"""Scan of a corpus's tables: the items accepted, what is excluded, which values are lost."""
+"""Scan of a corpus's tables: items accepted, items excluded, values lost."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -16,7 +16,7 @@ TEXT = ("text", "text_mask", "pooled_text")  # what a prompt gives: dropped and 
 class Conditions:
     """The conditions of N images; the first axis of every tensor is the image.
 
-    None: the condition is not given. In all but the text, 0 stands for what is unknown.
+    None: the condition is not given. Except in the text, 0 means unknown.
     """
 
     text: Tensor | None = None  # token ids, int64 [N, L], or text encoder states, float [N, L, D]

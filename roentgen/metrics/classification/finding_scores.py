@@ -50,7 +50,7 @@ def thresholds_of(
 
 def finding_scores(
     metric: Metric,
-    said: NDArray[Any],
+    predictions: NDArray[Any],
     labels: Labels,
     weights: NDArray[Any],
     findings: Sequence[FindingName],
@@ -59,7 +59,7 @@ def finding_scores(
 ) -> tuple[dict[FindingName, Estimate], Estimate]:
     """A number for each finding over its known labels, and their mean.
 
-    `said` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients.
+    `predictions` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients.
     """
     scores: dict[FindingName, Score] = {}
     for j, name in enumerate(findings):
@@ -69,7 +69,7 @@ def finding_scores(
         if missing:
             scores[name] = NotMeasured(missing.reason, n)
             continue
-        values = metric(said[known, j], labels[known, j] == 1, weights[:, known])
+        values = metric(predictions[known, j], labels[known, j] == 1, weights[:, known])
         scores[name] = over_seeds([values], n)
     mean, note = mean_of(list(scores.values()))
     return {name: estimate(score) for name, score in scores.items()}, estimate(mean, note)
