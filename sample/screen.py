@@ -78,7 +78,7 @@ def screen(config: ScreenConfig) -> str:
             )
     except KeyboardInterrupt:
         remaining = f"{len(work.finished())} finished parts remain, and the same command resumes"
-        raise KeyboardInterrupt(f"interrupted: {remaining} with them") from None
+        raise KeyboardInterrupt(f"interrupted: {remaining}") from None
 
 
 def _screen(
@@ -127,7 +127,7 @@ def _screen(
 
 
 def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[str, Any]:
-    """The manifests of what the set is made from; model and prompts remaining its own."""
+    """The manifests of the set's sources, its own model and prompts among them."""
     made_from = dataset.manifest["provenance"].get("made_from", {})
     return {**made_from, "set": dataset.manifest, "reference": reference.manifest}
 
