@@ -153,7 +153,7 @@ class Generator:
         for image in images:
             found = (source.of(image, self.components) for source in self._sources)
             given = [condition for condition in found if condition is not None]
-            if image.mask_row is not None and not given:
+            if image.mask_row is not None and not any(isinstance(c, ImageMasks) for c in given):
                 raise InputError("the plan names masks: say where they are by prompts.masks")
             yield image, given
 

@@ -18,10 +18,12 @@ from roentgen.dataset.structure_masks import masks_of
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
+from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import decode
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
@@ -46,6 +48,29 @@ pytestmark = pytest.mark.filterwarnings(
 SIZE = 32
 STRUCTURES = ("lungs", "heart", "pleural effusion", "pneumothorax")
 SETTINGS = SamplerSettings(steps=2, batch_size=8, device="cpu")
+
+
+class OtherCondition:
+    """A condition that is no mask."""
+
+    def conditions(self, components: Components) -> Conditions:
+        return Conditions()
+
+    def radiograph_fields(self) -> dict[str, Any]:
+        return {}
+
+    def synthesis_fields(self, settings: SamplerSettings) -> dict[str, Any]:
+        return {}
+
+
+class OtherSource:
+    """Gives every image a condition that is no mask."""
+
+    def check(self, components: Components) -> None:
+        pass
+
+    def of(self, image: PlannedImage, components: Components) -> OtherCondition:
+        return OtherCondition()
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +274,9 @@ def test_models_and_datasets_that_do_not_fit_are_refused(
     plan = list(plan_for(Generator(config.model, SETTINGS), config.prompts))
     with pytest.raises(InputError, match="the plan names masks: say where they are"):
         list(Generator(config.model, SETTINGS).draw(plan))
+    other = OtherSource()  # a condition of another kind does not stand for the masks
+    with pytest.raises(InputError, match="the plan names masks: say where they are"):
+        list(Generator(config.model, SETTINGS, sources=[other]).draw(plan))
     sources = condition_sources(config.prompts)
     wrong = [replace(plan[0], mask_row=(plan[0].mask_row or 0) + 1)]
     with pytest.raises(InputError, match="the plan was made for another dataset"):
