@@ -182,6 +182,9 @@ def test_real_films_are_prepared(
 ) -> None:
     monkeypatch.chdir(ROOT)
     arguments = [f"configs/data/{name}.yaml", f"--output={tmp_path / name}", "--workers=1"]
+    arguments.append(f"--table.root={SHARED / name}")
+    if name == "films":
+        arguments.append(f"--table.masks.root={SHARED / 'masks'}")
     prepare(load_config(PrepareConfig, arguments))
     dataset = open_dataset(tmp_path / name)
     splits = [dataset.split(split) for split in dataset.splits]

@@ -157,7 +157,11 @@ def test_deepspeed_is_told_what_the_configuration_says(
         ({"DEEPSPEED_ZERO_STAGE": "3"}, [], "zero_stage 3: use configs/accelerate/fsdp.yaml"),
         ({"DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "cpu"}, [], "offload_param_device: set both none"),
         ({"DEEPSPEED_OFFLOAD_PARAM_DEVICE": "nvme"}, [], "offload_param_device: set both none"),
-        ({"GRADIENT_ACCUMULATION_STEPS": "4"}, [], "steps 4: leave it out, accumulation is 1"),
+        (
+            {"GRADIENT_ACCUMULATION_STEPS": "4"},
+            [],
+            "steps 4: leave it out, ours is 1",
+        ),
         ({"GRADIENT_CLIPPING": "0.1"}, [], "clipping 0.1: leave it out, optimizer.clip is 1.0"),
         ({"DEEPSPEED_CONFIG_FILE": "own.json"}, [], "deepspeed_config_file: leave it out"),
         ({}, ["--lora={rank: 4}"], "lora: use configs/accelerate/multi_gpu.yaml"),
