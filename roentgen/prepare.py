@@ -1,6 +1,6 @@
 """Program: prepare a corpus into a radiograph dataset.
 
-`python -m roentgen.prepare configs/data/films.yaml [--key=value ...]`
+`python -m roentgen.prepare configs/data/open_radiographs.yaml [--key=value ...]`
 
 A killed run resumes when it is started again in the same way. `accelerate launch` and `torchrun`
 share one preparation among processes and machines that see the same output folder.

@@ -176,14 +176,17 @@ def test_a_table_without_rows_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/cxr")
-@pytest.mark.parametrize(("name", "rows"), [("films", 393), ("films64", 746)])
-def test_real_films_are_prepared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, rows: int
+@pytest.mark.parametrize(
+    ("name", "images", "rows"),
+    [("open_radiographs", "films", 393), ("open_radiographs_64", "films64", 746)],
+)
+def test_open_radiographs_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, images: str, rows: int
 ) -> None:
     monkeypatch.chdir(ROOT)
     arguments = [f"configs/data/{name}.yaml", f"--output={tmp_path / name}", "--workers=1"]
-    arguments.append(f"--table.root={SHARED / name}")
-    if name == "films":
+    arguments.append(f"--table.root={SHARED / images}")
+    if name == "open_radiographs":
         arguments.append(f"--table.masks.root={SHARED / 'masks'}")
     prepare(load_config(PrepareConfig, arguments))
     dataset = open_dataset(tmp_path / name)

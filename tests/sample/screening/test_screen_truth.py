@@ -100,7 +100,7 @@ def test_planted_copies_of_phantoms_are_found_at_few_false_alarms(phantoms: Path
 
 @pytest.mark.skipif(not FILMS.exists(), reason="needs ../shared/cxr")
 def test_planted_copies_of_real_films_are_found_at_few_false_alarms(tmp_path: Path) -> None:
-    recipe = str(ROOT / "configs/data/films.yaml")
+    recipe = str(ROOT / "configs/data/open_radiographs.yaml")
     places = [f"--output={tmp_path / 'films'}", f"--table.root={FILMS}"]
     places.append(f"--table.masks.root={FILMS.parent / 'masks'}")
     prepare(load_config(PrepareConfig, [recipe, *places]))
