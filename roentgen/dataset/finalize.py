@@ -42,8 +42,10 @@ def finalize_dataset(
         raise InputError(
             f"dataset {name!r} would be empty; the most frequent reason: {most_frequent}"
         )
-    fingerprint = fingerprint_of({"rows": total.rows, "digests": f"{total.digests:064x}"})
     splits = [split for split in SPLITS if split in shards]
+    fingerprint = fingerprint_of(
+        [[split, counts[split].rows, f"{counts[split].digests:064x}"] for split in splits]
+    )
     for split in splits:
         info = {"citation": "", "description": "", "homepage": "", "license": ""}
         write_json(folder / split / "dataset_info.json", {**info, "features": schema.features()})

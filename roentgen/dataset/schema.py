@@ -136,7 +136,7 @@ def _synthesis(plain: Mapping[str, Any]) -> Synthesis:
 
 
 def digest(radiograph: Radiograph) -> int:
-    """SHA-256 of the radiograph's content as a number; sums of it ignore order and shards."""
+    """SHA-256 of the radiograph's content as a number."""
     row = to_row(radiograph)
     row["image"] = hashlib.sha256(radiograph.image).hexdigest()
     row["masks"] = {

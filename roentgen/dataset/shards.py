@@ -15,16 +15,22 @@ from roentgen.dataset import schema
 from roentgen.record.findings import states
 from roentgen.record.radiograph import Radiograph
 
+_PRIME = 2**255 - 19
+_BASE = 1_000_003
 _BATCH_ROWS = 100  # rows that one read of metadata touches together
 _BATCH_BYTES = 16_000_000
 
 
 @dataclass
 class RadiographCounts:
-    """Counts of some radiographs; those of shards add up to those of the dataset."""
+    """Counts of radiographs in their order; those of shards add up, in order, to the dataset's.
+
+    `digests` is a polynomial in _BASE modulo _PRIME whose coefficients are the rows' digests: it
+    depends on content and order, but not on where shards begin (Karp and Rabin 1987).
+    """
 
     rows: int = 0
-    digests: int = 0  # sum of the rows' digests modulo 2**256
+    digests: int = 0
     views: Counter[str] = field(default_factory=Counter)
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)  # (name, state)
     structures: Counter[str] = field(default_factory=Counter)  # of masks
@@ -35,7 +41,7 @@ class RadiographCounts:
     def add(self, radiograph: Radiograph) -> None:
         """Count one radiograph."""
         self.rows += 1
-        self.digests = (self.digests + schema.digest(radiograph)) % (1 << 256)
+        self.digests = (self.digests * _BASE + schema.digest(radiograph)) % _PRIME
         self.views[radiograph.view or "unknown"] += 1
         self.findings.update(states(radiograph.findings).items())
         self.structures.update(radiograph.masks.keys())
@@ -47,7 +53,7 @@ class RadiographCounts:
     def __add__(self, other: "RadiographCounts") -> "RadiographCounts":
         return RadiographCounts(
             rows=self.rows + other.rows,
-            digests=(self.digests + other.digests) % (1 << 256),
+            digests=(self.digests * pow(_BASE, other.rows, _PRIME) + other.digests) % _PRIME,
             views=self.views + other.views,
             findings=self.findings + other.findings,
             structures=self.structures + other.structures,

@@ -74,6 +74,8 @@ def test_each_image_is_encoded_once(place: Path, tmp_path: Path) -> None:
     other = Counting(weights="1")
     features_of(config, images, other)
     assert other.seen == 90  # other weights, other features
+    backwards = features_of(config, images.take(np.arange(90)[::-1]), Counting())
+    np.testing.assert_array_equal(backwards.features[:], expected[::-1])
     fewer = Counting()
     features_of(config, images.take(np.arange(10)), fewer)
     assert fewer.seen == 10

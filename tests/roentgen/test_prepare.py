@@ -88,6 +88,22 @@ def test_result_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None
     assert orders[0] == orders[1]
 
 
+def test_the_order_of_rows_is_part_of_the_identity(tmp_path: Path) -> None:
+    """What is cached by fingerprint and row number must not pass to the same rows reversed."""
+    config = corpus(tmp_path, 50)
+    table = tmp_path / "t.csv"
+    heading, *rows = table.read_text().splitlines()
+    found = {}
+    for name, lines in (("a", rows), ("same", rows), ("reversed", rows[::-1])):
+        table.write_text("\n".join([heading, *lines]) + "\n")
+        prepare(load_config(PrepareConfig, [str(config), f"--output={tmp_path / name}"]))
+        found[name] = open_dataset(tmp_path / name)
+    ids = {name: dataset.split("train").ids() for name, dataset in found.items()}
+    assert ids["reversed"] == ids["a"][::-1]
+    assert found["same"].fingerprint == found["a"].fingerprint
+    assert found["reversed"].fingerprint != found["a"].fingerprint
+
+
 def test_the_contact_sheet_is_full_also_where_many_are_excluded(tmp_path: Path) -> None:
     config = corpus(tmp_path, 60)
     for i in range(40):

@@ -100,6 +100,20 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(train))[2] == given[2]  # noqa: S301 (as workers do)
 
 
+def test_the_fingerprint_is_of_the_order_but_not_of_the_shards(tmp_path: Path) -> None:
+    rows = [full(0), radiograph(1), radiograph(2), full(3), radiograph(4, "test")]
+
+    def fingerprint(name: str, radiographs: list[Radiograph], shard_rows: int) -> str:
+        return open_dataset(write(tmp_path / name, radiographs, shard_rows=shard_rows)).fingerprint
+
+    whole = fingerprint("whole", rows, 100)
+    assert [fingerprint(f"by {n}", rows, n) for n in (1, 2, 3)] == [whole] * 3
+    assert fingerprint("splits interleaved", [rows[4], *rows[:4]], 2) == whole
+    swapped = fingerprint("swapped", [rows[1], rows[0], *rows[2:]], 100)
+    moved = fingerprint("moved", [*rows[:4], radiograph(4)], 100)
+    assert len({whole, swapped, moved, fingerprint("fewer", rows[1:], 100)}) == 4
+
+
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "d", [radiograph(0), radiograph(1, image=b"no picture")])
     with pytest.raises(InputError, match=r"radiograph 'r1' of .*cannot be decoded"):
