@@ -299,7 +299,7 @@ def _map_batches(folder: Path) -> Iterator[pa.RecordBatch]:
             with pa.ipc.open_stream(pa.memory_map(str(folder / file["filename"]))) as stream:
                 if not schema.is_readable(stream.schema):
                     raise InputError(f"{folder / file['filename']} has other columns than expected")
-                yield from stream
+                yield from map(schema.complete, stream)
     except (OSError, pa.ArrowException, json.JSONDecodeError) as error:
         raise InputError(f"dataset split {folder} is damaged: {error}; make it again") from None
 

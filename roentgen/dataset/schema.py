@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, Field, asdict, fields
 from typing import Any
 
 import pyarrow as pa
@@ -70,16 +70,32 @@ PIXEL_COLUMNS = ("image", "masks")
 
 
 def is_readable(found: pa.Schema) -> bool:
-    """Whether `from_row` reads rows of this schema: SCHEMA, or one older by fields of synthesis."""
-    if "synthesis" not in found.names or not pa.types.is_struct(found.field("synthesis").type):
-        return False
-    found_fields = {(field.name, field.type) for field in found.field("synthesis").type}
-    plain = SCHEMA.get_field_index("synthesis")
+    """Whether `complete` reads this schema: SCHEMA, or one that lacks what may be null."""
+    types = {field.name: field.type for field in found}
+    synthesis = types.get("synthesis", pa.struct([]))
+    ours = {field.name: field.type for field in SCHEMA} | {"synthesis": synthesis}
+    required = {field.name for field in fields(Radiograph) if _is_required(field)}
     return (
-        found.names == SCHEMA.names
-        and found.remove(plain) == SCHEMA.remove(plain)
-        and found_fields <= {(field.name, field.type) for field in _SYNTHESIS}
+        required <= types.keys()
+        and types.items() <= ours.items()
+        and pa.types.is_struct(synthesis)
+        and {(field.name, field.type) for field in synthesis}
+        <= {(field.name, field.type) for field in _SYNTHESIS}
     )
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def complete(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of a readable schema with all columns of SCHEMA; those that they lack are null."""
+    have = set(rows.schema.names)
+    columns = (
+        rows.column(field.name) if field.name in have else pa.nulls(len(rows), field.type)
+        for field in SCHEMA
+    )
+    return pa.RecordBatch.from_arrays(list(columns), SCHEMA.names)
 
 
 def features() -> dict[str, Any]:

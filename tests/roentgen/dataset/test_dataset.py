@@ -133,8 +133,26 @@ def test_sets_from_before_synthesis_named_its_origin_are_read() -> None:
     assert made.from_patient is None
     strange = pa.struct([*fields, pa.field("mood", pa.string())])
     assert not schema.is_readable(schema.SCHEMA.set(place, pa.field("synthesis", strange)))
-    for other in (schema.SCHEMA.remove(0), schema.SCHEMA.remove(place)):
+    unknown = pa.field("mood", pa.string())
+    for other in (schema.SCHEMA.remove(0), schema.SCHEMA.append(unknown)):
         assert not schema.is_readable(other)
+
+
+@pytest.mark.parametrize("name", ["view", "age", "findings", "masks", "boxes", "report"])
+def test_a_column_that_older_sets_lack_is_null(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    given, empty = full(0), radiograph(0)
+    newer = schema.SCHEMA
+    with monkeypatch.context() as older:
+        older.setattr(schema, "SCHEMA", newer.remove(newer.get_field_index(name)))
+        folder = write(tmp_path / "d", [given])
+    split = open_dataset(folder).split("train")
+    expected = replace(given, **{name: getattr(empty, name)})
+    assert list(split) == [expected]
+    assert list(split.without_images()) == [replace(expected, image=b"", masks={})]
+    assert split.records(np.array([0])) == [replace(expected, image=b"", masks={})]
+    assert split.column(name).to_pylist() == [None]
 
 
 def test_datasets_alone_opens_it(tmp_path: Path) -> None:
