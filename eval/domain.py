@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig
 from eval.report.section import PageSection
 from eval.sets import Sets
 

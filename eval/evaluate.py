@@ -20,12 +20,10 @@ from eval.leakage import Check, checks
 from eval.masks.measure import Masks
 from eval.privacy.measure import Privacy
 from eval.report.citation import citation
-from eval.report.extremes import extremes
-from eval.report.formatting import cell_text
 from eval.report.output import File, check_results, write_results
-from eval.report.pictures import grid
+from eval.report.pictures import extremes, grid
 from eval.report.render import render
-from eval.report.section import PageSection, Pictures, as_json
+from eval.report.section import PageSection, Pictures, as_json, cell_text
 from eval.report.tables import csv_text, latex_text
 from eval.segmentation.measure import Segmentation
 from eval.sets import Sets, describe_set, read_sets

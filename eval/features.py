@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes

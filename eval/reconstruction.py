@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.scores import alignment
-from eval.comparison_config import ReferenceSetConfig
-from eval.report.formatting import cell_text
+from eval.config import ReferenceSetConfig
 from eval.report.output import File, check_results, write_results
-from eval.report.section import as_json
+from eval.report.section import as_json, cell_text
 from eval.sets import read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import check_patients_disjoint, open_dataset

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig
 from roentgen.dataset.dataset import (
     RadiographDataset,
     check_patients_disjoint,

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.alignment.scores import alignment
-from eval.report.formatting import number
+from eval.report.section import number
 from eval.sets import read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import check_patients_disjoint, open_dataset

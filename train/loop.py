@@ -4,10 +4,11 @@ import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,17 +28,13 @@ from train.loading.batches import Batch, Examples, HeldOut
 from train.loading.draws import DrawPlan, share
 from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
-from train.monitor.live_model import LiveModel
 from train.monitor.mask_fidelity import MaskFidelityMonitor, save_if_best
 from train.monitor.metrics_log import MetricsLog, Throughput
-from train.monitor.previews import preview
+from train.monitor.previews import LiveModel, preview
 from train.monitor.validation import held_out_loss
 from train.optim.nonfinite import NonfiniteGuard, SkippedStep, skip_message, step_if_finite
 from train.optim.optimizer import rate_factor, set_rates
 from train.optim.posthoc_ema import save_snapshots
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 
 @dataclass(kw_only=True)
@@ -60,7 +57,7 @@ class TrainingRun:
     stop: StopSignals
 
     @property
-    def accelerator(self) -> "Accelerator":
+    def accelerator(self) -> Accelerator:
         """The accelerator of this process."""
         return self.runtime.accelerator
 

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.alignment.config import AlignmentConfig
-from eval.comparison_config import ComparisonConfig
+from eval.config import AlignmentConfig, ComparisonConfig
 from eval.sets import MINIMUM, Sets
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.image_set import ImageSet

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.alignment.clip_agreement import CEILING_KEY, CLIP_METHODS
-from eval.alignment.demographics import DEMOGRAPHICS_METHODS
-from eval.alignment.laterality import ALL
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
-from eval.comparison_config import ComparisonConfig
+from eval.alignment.scores import ALL, DEMOGRAPHICS_METHODS
+from eval.config import ComparisonConfig
 from eval.networks.descriptions import classifier_text
-from eval.report.formatting import CEILING, number
 from eval.report.plots import Plot, dots
-from eval.report.section import Cell, SummaryLine, Table
+from eval.report.section import CEILING, Cell, SummaryLine, Table, number
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured

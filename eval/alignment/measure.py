@@ -1,7 +1,6 @@
 """Alignment: agreement of images with their prompts."""
 
 from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
-from eval.alignment.config import AlignmentConfig
 from eval.alignment.display import (
     REFERENCES,
     ClipAgreement,
@@ -16,6 +15,7 @@ from eval.alignment.reference_networks import (
     reference_networks,
     split_train,
 )
+from eval.config import AlignmentConfig
 from eval.domain import Domain
 from eval.report.section import PageSection
 from roentgen.distributed import this_launch

@@ -5,11 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.alignment.config import AlignmentConfig
-from eval.alignment.demographics import demographic_accuracy
-from eval.alignment.laterality import laterality_accuracy
-from eval.alignment.scores import alignment
-from eval.comparison_config import ComparisonConfig
+from eval.alignment.scores import alignment, demographic_accuracy, laterality_accuracy
+from eval.config import AlignmentConfig, ComparisonConfig
 from eval.networks.regimes import hold_out
 from eval.sets import Sets
 from roentgen.dataset.image_set import ImageSet

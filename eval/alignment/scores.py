@@ -1,4 +1,4 @@
-"""Alignment scores: predictions of a reference classifier against the requests."""
+"""Alignment scores: findings, view, laterality and demographics of a set against its requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,9 +10,18 @@ from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.average_precision import weighted_average_precision
 from roentgen.metrics.classification.finding_scores import Labels, Metric, finding_scores, resamples
 from roentgen.metrics.classification.operating_points import weighted_f1
-from roentgen.metrics.estimates import NotMeasured
+from roentgen.metrics.estimates import (
+    Estimate,
+    Floats,
+    NotMeasured,
+    percentile_interval,
+    proportion,
+)
 from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Prediction
+from roentgen.vision.demographics import PROBE_METHODS, DemographicProbes, ages_of, males
+from roentgen.vision.image_halves import single_side
 from roentgen.vision.view_accuracy import view_accuracy
 
 
@@ -62,3 +71,88 @@ def alignment(
         for j, name in enumerate(findings)
     }
     return result
+
+
+ALL = "all findings"
+
+
+def laterality_accuracy(
+    probabilities: Floats,
+    labels: NDArray[np.float32],
+    findings: Sequence[FindingName],
+    not_learned: Mapping[FindingName, NotMeasured],
+    min_cases: int,
+) -> dict[str, Estimate]:
+    """The share of images requested with a finding on one side that have it rather on that side.
+
+    `probabilities` (N, findings, 2) are those of the left and the right half, `labels` are
+    `labels_by_side`.
+    """
+    requested = single_side(labels)
+    result: dict[str, Estimate] = {}
+    right = total = 0
+    for j, name in enumerate(findings):
+        missing = not_learned.get(name)
+        sided = requested[:, j] >= 0
+        n = int(sided.sum())
+        if not missing and n < min_cases:
+            missing = NotMeasured(
+                f"requested on one side in {n} images (at least {min_cases} needed)"
+            )
+        if missing:
+            result[name] = NotMeasured(missing.reason, n)
+            continue
+        found = probabilities[sided, j].argmax(axis=1)
+        hits = int((found == requested[sided, j]).sum())
+        result[name] = proportion(hits, n)
+        right, total = right + hits, total + n
+    missing = NotMeasured("no finding has enough images with one side")
+    return {ALL: proportion(right, total) if total else missing, **result}
+
+
+DEMOGRAPHICS_METHODS = (
+    f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
+    "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
+    "the most common sex of these radiographs, always their median age."
+)
+
+
+def demographic_accuracy(
+    probes: DemographicProbes,
+    features: NDArray[np.floating],
+    radiographs: Sequence[Radiograph],
+    weights: NDArray[np.integer],
+) -> dict[str, Estimate]:
+    """Sex accuracy and age error of a set with features (N, d), and their floors.
+
+    `weights` (1 + R, N) are ones and then resamples of patients.
+    """
+    odds = probes.read("sex", features, radiographs)
+    rows = np.flatnonzero(~np.isnan(odds))
+    sex: Estimate
+    sex_floor: Estimate
+    missing = probes.not_learned.get("sex")
+    if missing or not len(rows):
+        sex = sex_floor = missing or NotMeasured("no image has a sex")
+    else:
+        male = males(radiographs)[rows]
+        sex = proportion(int(((odds[rows] > 0) == male).sum()), len(rows))
+        sex_floor = proportion(int((male == (probes.commonest_sex == "M")).sum()), len(rows))
+    years, ages = probes.read("age", features, radiographs), ages_of(radiographs)
+    rows = np.flatnonzero(~np.isnan(years))
+    age: Estimate
+    age_floor: Estimate
+    missing = probes.not_learned.get("age")
+    if missing or not len(rows):
+        age = age_floor = missing or NotMeasured("no image has an age")
+    else:
+        age = _mean(np.abs(years - ages)[rows], weights[:, rows])
+        age_floor = _mean(np.abs(probes.median_age - ages)[rows], weights[:, rows])
+    return {"sex_accuracy": sex, "sex_floor": sex_floor, "age_error": age, "age_floor": age_floor}
+
+
+def _mean(values: Floats, weights: NDArray[np.integer]) -> Estimate:
+    total = weights.sum(axis=1)
+    means = np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
+    low, high = percentile_interval(means[1:])
+    return Estimate(value=float(means[0]), low=low, high=high, n=len(values))

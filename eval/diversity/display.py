@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from eval.diversity.config import DiversityConfig
-from eval.report.formatting import HELD_OUT
-from eval.report.section import SummaryLine, Table
+from eval.config import DiversityConfig
+from eval.report.section import HELD_OUT, SummaryLine, Table
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 from roentgen.metrics.images.ms_ssim import scale_weights
 

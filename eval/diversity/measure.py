@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 
-from eval.diversity.config import DiversityConfig
+from eval.config import DiversityConfig
 from eval.diversity.display import REFERENCES, methods, summary, tables
 from eval.diversity.scores import (
     matched_vendi,

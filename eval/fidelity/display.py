@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eval.fidelity.config import FidelityConfig
+from eval.config import FidelityConfig
 from eval.fidelity.scores import CURVE_PARTS, FLOOR
 from eval.fidelity.subgroup_distances import SubgroupDistances
 from eval.report.plots import Plot, dots, lines

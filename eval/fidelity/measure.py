@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from eval.config import FidelityConfig
 from eval.domain import Domain
 from eval.features import features_of
-from eval.fidelity.config import FidelityConfig
 from eval.fidelity.display import REFERENCES, methods, plots, summary, tables
 from eval.fidelity.scores import FLOOR, fidelity
 from eval.fidelity.sharpness import sharpness

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig
 from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
 from eval.networks.descriptions import segmenter_text
-from eval.report.formatting import CEILING
 from eval.report.plots import Plot, dots
-from eval.report.section import Pictures, Strip, SummaryLine, Table
+from eval.report.section import CEILING, Pictures, Strip, SummaryLine, Table
 from roentgen.dataset.image_set import ImageSet
 from roentgen.imaging.overlay import color_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats

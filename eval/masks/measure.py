@@ -1,7 +1,7 @@
 """Mask fidelity: agreement of images with the masks they were generated from."""
 
+from eval.config import MasksConfig
 from eval.domain import Domain
-from eval.masks.config import MasksConfig
 from eval.masks.display import methods, pictures, plots, summary, tables
 from eval.masks.scores import (
     ImageScores,

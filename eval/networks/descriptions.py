@@ -1,6 +1,6 @@
 """Descriptions of the networks that evaluation trains, for the page."""
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig
 from roentgen.vision.backbones import OURS
 
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.privacy.config import PrivacyConfig
+from eval.config import PrivacyConfig
 from eval.privacy.scores import NearestTraining
-from eval.report.formatting import HELD_OUT
 from eval.report.plots import Plot, histogram
-from eval.report.section import Cell, Pictures, Strip, SummaryLine, Table
+from eval.report.section import HELD_OUT, Cell, Pictures, Strip, SummaryLine, Table
 from eval.sets import Sets
 from roentgen.metrics.estimates import BOOTSTRAP
 

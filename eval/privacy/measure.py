@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.config import PrivacyConfig
 from eval.domain import Domain
 from eval.features import features_of
-from eval.privacy.config import PrivacyConfig
 from eval.privacy.display import (
     FALSE_POSITIVE_RATE,
     FEATURES,

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.report.formatting import cell_text
-from eval.report.section import PageSection
+from eval.report.section import PageSection, cell_text
 
 
 @dataclass(frozen=True, kw_only=True)

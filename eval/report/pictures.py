@@ -1,4 +1,4 @@
-"""Grids of real and synthetic images by finding and view; images as data URIs."""
+"""Pictures of the page: grids by finding and view, extremes by a classifier's loss, data URIs."""
 
 import base64
 import io
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval.report.formatting import HELD_OUT
-from eval.report.section import Pictures, Strip
+from eval.report.section import HELD_OUT, Pictures, Strip, number
 from roentgen.dataset.image_set import ImageSet
 from roentgen.randomness import numpy_generator
 from roentgen.record.findings import FindingName
@@ -94,3 +93,80 @@ def data_uri(images: NDArray[np.uint8], side: int) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+Floats = NDArray[np.float64]
+_LEAST = 1e-7  # of a probability, so that no logarithm is infinite
+
+
+def losses(probabilities: Floats, labels: NDArray[np.floating]) -> Floats:
+    """Mean binary cross-entropy (N,) of each image over its known findings; NaN without any.
+
+    (N, findings) each; labels are 1, 0 and NaN for unknown.
+    """
+    clipped = probabilities.clip(_LEAST, 1 - _LEAST)
+    terms = -np.where(labels == 1, np.log(clipped), np.log1p(-clipped))
+    known = ~np.isnan(labels)
+    total = np.where(known, terms, 0.0).sum(axis=1)
+    count = known.sum(axis=1)
+    result: Floats = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return result
+
+
+def ranks(loss: Floats, count: int) -> dict[str, NDArray[np.int64]]:
+    """Rows of the smallest, the middle and the largest losses that are known, `count` each.
+
+    With fewer than three times as many, some appear twice.
+    """
+    order = np.argsort(loss, kind="stable")[: int(np.isfinite(loss).sum())]
+    first = max(0, (len(order) - count) // 2)
+    return {
+        "Best": order[:count],
+        "Median": order[first : first + count],
+        "Worst": order[::-1][:count],
+    }
+
+
+def extremes(
+    predictions: Mapping[str, tuple[ImageSet, Floats]], findings: Sequence[FindingName], count: int
+) -> list[Pictures]:
+    """The images of each set at each rank, given the classifier's probabilities (N, findings)."""
+    found = {}
+    for name, (images, probabilities) in predictions.items():
+        loss = losses(probabilities, images.labels)
+        found[name] = loss, ranks(loss, count)
+    result = []
+    for rank in ("Best", "Median", "Worst"):
+        strips = tuple(
+            _ranked_strip(name, *predictions[name], found[name][0], row, findings, rank)
+            for name in predictions
+            for row in found[name][1][rank].tolist()
+        )
+        result.append(Pictures(title=rank, strips=strips))
+    return result
+
+
+def _ranked_strip(
+    name: str,
+    images: ImageSet,
+    probabilities: Floats,
+    loss: Floats,
+    row: int,
+    findings: Sequence[FindingName],
+    rank: str,
+) -> Strip:
+    """One image with its labels, and the finding with the largest error."""
+    labels, predicted = images.labels[row], probabilities[row]
+    present = ", ".join(f for f, label in zip(findings, labels, strict=True) if label == 1)
+    errors = [
+        abs(p - y) if not math.isnan(y) else -1.0 for p, y in zip(predicted, labels, strict=True)
+    ]
+    k = int(np.argmax(errors))
+    state = "present" if labels[k] == 1 else "absent"
+    is_real = name in ("test", "train")
+    caption = (
+        f"{HELD_OUT if is_real else name}: {'labeled' if is_real else 'requested'} "
+        f"{present or 'none of the findings'}; loss {number(float(loss[row]))}; largest error: "
+        f"{findings[k]}, {state}, predicted {number(float(predicted[k]))}"
+    )
+    return Strip(caption=caption, alt=f"{rank}: {caption}", images=images.images[np.array([row])])

@@ -7,9 +7,8 @@ from typing import Any
 import jinja2
 
 from eval.report.citation import Citation
-from eval.report.formatting import cell_text, number
 from eval.report.pictures import data_uri, side_for
-from eval.report.section import PageSection, Pictures
+from eval.report.section import PageSection, Pictures, cell_text, number
 from roentgen.config import config_to_yaml
 from roentgen.metrics.estimates import Estimate
 

@@ -4,8 +4,7 @@ import csv
 import io
 import re
 
-from eval.report.formatting import cell_text
-from eval.report.section import Cell, Table
+from eval.report.section import Cell, Table, cell_text
 from roentgen.metrics.estimates import Estimate
 
 _ESCAPES = {

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig, SegmentationConfig
 from eval.masks.display import DICE
 from eval.masks.scores import FALSE_POSITIVE_AREA
 from eval.networks.descriptions import segmenter_text
 from eval.networks.regimes import Training
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, SummaryLine, Table
-from eval.segmentation.config import SegmentationConfig
 from eval.utility.display import TESTS
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share

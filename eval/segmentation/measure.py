@@ -5,13 +5,13 @@ from functools import cached_property
 
 from tqdm import tqdm
 
+from eval.config import SegmentationConfig
 from eval.domain import Domain
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
 from eval.masks.scores import image_scores, structure_score
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
-from eval.segmentation.config import SegmentationConfig
 from eval.segmentation.display import entry, methods, plots, summary, tables
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch

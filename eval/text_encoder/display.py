@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eval.config import TextEncoderConfig
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, SummaryLine, Table
-from eval.text_encoder.config import TextEncoderConfig
 from eval.text_encoder.reports import Reports
 from eval.text_encoder.scores import STRENGTH
 from roentgen.metrics.estimates import BOOTSTRAP

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eval.config import TextEncoderConfig
 from eval.domain import Domain
 from eval.report.section import PageSection
-from eval.text_encoder.config import TextEncoderConfig
 from eval.text_encoder.display import REFERENCES, methods, plots, summary, tables
 from eval.text_encoder.reports import Reports, reports_of_open_i, reports_of_radiographs
 from eval.text_encoder.scores import (

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from eval.comparison_config import ComparisonConfig
+from eval.config import ComparisonConfig, UtilityConfig
 from eval.networks.descriptions import classifier_text
 from eval.networks.regimes import Regime, Training
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, SummaryLine, Table
-from eval.utility.config import UtilityConfig
 from eval.utility.scores import RegimeScores
 from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHODS
 from roentgen.metrics.classification.operating_points import F1_METHODS

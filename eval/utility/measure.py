@@ -6,12 +6,12 @@ from functools import cached_property
 import numpy as np
 from tqdm import tqdm
 
+from eval.config import UtilityConfig
 from eval.domain import Domain
 from eval.leakage import held_out_prompts, named_patients
 from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.subgroups import groups_of
-from eval.utility.config import UtilityConfig
 from eval.utility.display import REFERENCES, entry, methods, plots, summary, tables
 from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.dataset.image_set import ImageSet, join

@@ -14,8 +14,7 @@ import pytest
 import torch
 from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
-from eval.comparison_config import ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import EvaluateConfig, ReferenceSetConfig
 from eval.features import features_of
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset

@@ -38,13 +38,13 @@ from torchvision import transforms
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
-from train.assembly import assemble
 from train.checkpoints.saver import CheckpointSaver
 from train.checkpoints.stop_signals import StopSignals
 from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.finetune import choose_weights
 from train.loop import train
+from train.run import assemble
 from train.setup.networks import make_denoiser
 from train.setup.processes import make_accelerator
 from train.setup.run_folder import make_run_folder, origin_of

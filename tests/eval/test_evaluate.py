@@ -15,8 +15,8 @@ import yaml
 
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
-from eval.report.formatting import number
 from eval.report.output import check_results, write_results
+from eval.report.section import number
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from eval.comparison_config import ExtractorConfig, ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import EvaluateConfig, ExtractorConfig, FidelityConfig, ReferenceSetConfig
 from eval.evaluate import domains_of
 from eval.features import features_of
-from eval.fidelity.config import FidelityConfig
 from eval.fidelity.scores import fidelity
 from eval.sets import read_sets
 from roentgen.errors import InputError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.comparison_config import ReferenceSetConfig
+from eval.config import ReferenceSetConfig
 from eval.reconstruction import ReconstructionConfig, measure
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest

@@ -3,9 +3,9 @@
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
+from accelerate import Accelerator
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -13,9 +13,6 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config_sections import Attention
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -38,7 +35,7 @@ def attention_kernel(choice: Attention) -> Iterator[None]:
         yield
 
 
-def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: "Accelerator") -> None:
+def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: Accelerator) -> None:
     """Set the attention kernel of the nets, and try it on one item forward and backward.
 
     The nets are on the device, as they train. Raises InputError if the kernel is missing, does not

@@ -6,9 +6,9 @@ processes and are passed through.
 """
 
 import os
-from typing import TYPE_CHECKING
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule
 from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
@@ -19,16 +19,13 @@ from roentgen.errors import InputError
 from train.config import RunConfig
 from train.engine.deepspeed_zero import ShardedMoment, update_master_copy
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
-
-def is_sharding(accelerator: "Accelerator") -> bool:
+def is_sharding(accelerator: Accelerator) -> bool:
     """Whether weights will be sharded."""
     return str(accelerator.distributed_type.value) == "FSDP"
 
 
-def is_flattening(accelerator: "Accelerator") -> bool:
+def is_flattening(accelerator: Accelerator) -> bool:
     """Whether weights will be flattened for sharding, so that they must be contiguous."""
     return str(accelerator.distributed_type.value) in ("FSDP", "DEEPSPEED")
 
@@ -42,7 +39,7 @@ def check_engine() -> None:
         )
 
 
-def check_sharding(config: RunConfig, accelerator: "Accelerator") -> None:
+def check_sharding(config: RunConfig, accelerator: Accelerator) -> None:
     """Raises InputError if settings of the launcher or the run do not support sharded weights."""
     if not is_sharding(accelerator):
         return
@@ -64,7 +61,7 @@ def check_sharding(config: RunConfig, accelerator: "Accelerator") -> None:
         raise InputError(f"sharded weights (FSDP) do not go with {'; nor with '.join(wrong)}")
 
 
-def prepare_sharding(denoiser: Denoiser, accelerator: "Accelerator") -> None:
+def prepare_sharding(denoiser: Denoiser, accelerator: Accelerator) -> None:
     """Set how accelerate shards, if it does: unit by unit, in float32.
 
     Precision is left to autocast, as without sharding, or losses would differ.

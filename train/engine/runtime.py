@@ -1,33 +1,48 @@
-"""Runtime of networks: processes and device, attention kernel and memory layout."""
+"""Runtime of networks: processes and device, attention kernel, memory layout, compilation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from accelerate import Accelerator
 
 from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
 from train.config_sections import Attention
 from train.engine.attention import attention_kernel
-from train.engine.compiled_blocks import uncompiled
 from train.engine.fsdp import reshard
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+
+def compile_blocks(denoiser: Denoiser) -> None:
+    """Compile the transformer blocks, each at its first call.
+
+    Names and weights, and so checkpoints, do not change.
+    """
+    for net in denoiser.convolutional:
+        net.compile_repeated_blocks()
+
+
+@contextmanager
+def uncompiled(denoiser: Denoiser) -> Iterator[None]:
+    """Within, compiled blocks run eagerly, for batches of other sizes than in training."""
+    if not any(module._compiled_call_impl for module in denoiser.modules()):
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
     """How networks are run."""
 
-    accelerator: "Accelerator"
+    accelerator: Accelerator
     attention: Attention
     memory_format: torch.memory_format  # of images and latents
 
     @classmethod
-    def of(cls, config: RunConfig, accelerator: "Accelerator") -> "Runtime":
+    def of(cls, config: RunConfig, accelerator: Accelerator) -> "Runtime":
         """The runtime that a configuration chooses."""
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         return cls(accelerator=accelerator, attention=config.attention, memory_format=layout)

@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -34,11 +35,7 @@ from train.config import RunConfig
 from train.config_sections import MaskFidelityConfig
 from train.inputs import Inputs
 from train.loading.filtered_split import FilteredSplit
-from train.monitor.live_model import LiveModel
-from train.monitor.previews import PreviewImage
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from train.monitor.previews import LiveModel, PreviewImage
 
 BEST, SCORES = "best", "best.json"
 SHEET_IMAGES = 12
@@ -103,7 +100,7 @@ def prepare_mask_fidelity(
     measured: MaskFidelityConfig,
     inputs: Inputs,
     split: FilteredSplit,
-    accelerator: "Accelerator",
+    accelerator: Accelerator,
 ) -> MaskFidelityMonitor:
     """Choose prompts and masks of a held-out split, and train the segmenter unless it is cached.
 

@@ -5,17 +5,15 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
 from roentgen.storage import write_file
 from train.checkpoints.saver import warn_if_unwritable
 from train.setup import memory
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 BOARD_BYTES = 2**22  # free disk space below which TensorBoard is disabled
 
@@ -27,7 +25,7 @@ class MetricsLog:
     recover from an error, is disabled until the next start.
     """
 
-    def __init__(self, folder: Path, accelerator: "Accelerator", step: int) -> None:
+    def __init__(self, folder: Path, accelerator: Accelerator, step: int) -> None:
         self._path = folder / "metrics.jsonl"
         self._accelerator = accelerator
         self._waiting: list[str] = []  # lines not yet written

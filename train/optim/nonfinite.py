@@ -10,17 +10,15 @@ to all, and the check is on the norm of the gradient that they share.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
+from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor
 
 from roentgen.errors import InputError
 from train.engine.fsdp import gather_full
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-    from accelerate.optimizer import AcceleratedOptimizer
 
 MAX_NAMED = 4  # items in a line on the terminal; the log names all
 
@@ -52,7 +50,7 @@ def propagate_nonfinite(losses: Tensor) -> Tensor:
     return losses * (1 + (value - value))  # by 1 where finite, else by NaN
 
 
-def step_if_finite(optimizer: "AcceleratedOptimizer", finite: Tensor) -> None:
+def step_if_finite(optimizer: AcceleratedOptimizer, finite: Tensor) -> None:
     """Take an optimizer's step if `finite`, a float32 scalar on the device, is 1 and not 0.
 
     Fused AdamW skips the update, its own step count included, on the device. Other optimizers
@@ -69,7 +67,7 @@ def step_if_finite(optimizer: "AcceleratedOptimizer", finite: Tensor) -> None:
 class NonfiniteGuard:
     """Losses and gradient norms of the steps since the last report, kept on the device."""
 
-    def __init__(self, skips: SkipCounts, accelerator: "Accelerator") -> None:
+    def __init__(self, skips: SkipCounts, accelerator: Accelerator) -> None:
         self.skips = skips
         self._accelerator = accelerator
         self._losses: list[Tensor] = []  # of the current step, [N] a slice

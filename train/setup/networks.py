@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from roentgen.diffusion.denoiser import Denoiser
 from train.config import RunConfig
 from train.engine.attention import choose_attention
-from train.engine.compiled_blocks import compile_blocks
 from train.engine.fsdp import is_flattening
+from train.engine.runtime import compile_blocks
 from train.inputs import Inputs
 
 C = TypeVar("C", bound=RunConfig)

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.alignment.demographics import demographic_accuracy
+from eval.alignment.scores import demographic_accuracy
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.record.radiograph import Radiograph, Sex
 from roentgen.vision.demographics import fit_demographics

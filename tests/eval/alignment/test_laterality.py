@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eval.alignment.laterality import ALL, laterality_accuracy
+from eval.alignment.scores import ALL, laterality_accuracy
 from roentgen.record.findings import Finding, FindingName, Side
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.views import View

@@ -11,10 +11,8 @@ import pytest
 from safetensors.torch import save_file
 
 from eval.alignment.clip_agreement import prompted_sets
-from eval.alignment.config import AlignmentConfig, ClipConfig
 from eval.alignment.reference_networks import split_train
-from eval.comparison_config import ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import AlignmentConfig, ClipConfig, EvaluateConfig, ReferenceSetConfig
 from eval.evaluate import domains_of
 from eval.report.section import PageSection
 from eval.sets import Sets, read_sets

@@ -15,11 +15,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
-from eval.comparison_config import ExtractorConfig, ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import (
+    EvaluateConfig,
+    ExtractorConfig,
+    FidelityConfig,
+    PrivacyConfig,
+    ReferenceSetConfig,
+)
 from eval.evaluate import evaluate
-from eval.fidelity.config import FidelityConfig
-from eval.privacy.config import PrivacyConfig
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval.comparison_config import ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import EvaluateConfig, MasksConfig, ReferenceSetConfig, SegmentationConfig
 from eval.evaluate import domains_of, evaluate
-from eval.masks.config import MasksConfig
 from eval.masks.measure import Masks
 from eval.masks.scores import image_scores, shuffled_within_views
-from eval.segmentation.config import SegmentationConfig
 from eval.sets import read_sets
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError

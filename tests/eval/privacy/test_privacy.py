@@ -141,9 +141,7 @@ def test_a_films_loss_does_not_depend_on_its_neighbors(
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Callable[..., Any]:
     """The part, of sets of which a share are changed training images."""
-    from eval.comparison_config import ReferenceSetConfig
-    from eval.config import EvaluateConfig
-    from eval.privacy.config import PrivacyConfig
+    from eval.config import EvaluateConfig, PrivacyConfig, ReferenceSetConfig
     from eval.sets import read_sets
 
     folder = tmp_path_factory.mktemp("privacy")

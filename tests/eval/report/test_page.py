@@ -22,12 +22,10 @@ from torch.nn import functional
 
 from eval.fidelity.display import REFERENCES
 from eval.report.citation import Citation, citation
-from eval.report.extremes import extremes, losses, ranks
-from eval.report.formatting import cell_text, number
-from eval.report.pictures import data_uri, side_for
+from eval.report.pictures import data_uri, extremes, losses, ranks, side_for
 from eval.report.plots import COLORS, dots, histogram, lines
 from eval.report.render import render
-from eval.report.section import PageSection, Pictures, Strip, SummaryLine, Table
+from eval.report.section import PageSection, Pictures, Strip, SummaryLine, Table, cell_text, number
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from eval.comparison_config import ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import EvaluateConfig, ReferenceSetConfig, TextEncoderConfig
 from eval.evaluate import domains_of
 from eval.report.section import as_json
 from eval.sets import Sets, read_sets
-from eval.text_encoder.config import TextEncoderConfig
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png

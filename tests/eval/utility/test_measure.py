@@ -9,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from eval.comparison_config import ReferenceSetConfig
-from eval.config import EvaluateConfig
+from eval.config import EvaluateConfig, ReferenceSetConfig, UtilityConfig
 from eval.evaluate import domains_of
 from eval.sets import read_sets
-from eval.utility.config import UtilityConfig
 from eval.utility.measure import Utility
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.distributed import Launch

@@ -11,7 +11,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
-from train.engine.compiled_blocks import compile_blocks, uncompiled
+from train.engine.runtime import compile_blocks, uncompiled
 
 
 @pytest.mark.slow
