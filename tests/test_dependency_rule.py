@@ -34,16 +34,30 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def unsafe_reads(tree: ast.AST) -> Iterator[int]:
-    """Lines that could read a pickle: `load(...)` of torch or NumPy without its safe setting."""
+    """Lines that could run code from a file, for lack of a safe setting.
+
+    A pickle that torch or NumPy loads, code that transformers finds in a model's folder, a script
+    of `datasets`, and anything of `torch.hub`.
+    """
+    with_transformers = any(name.split(".")[0] == "transformers" for name in imports(tree))
     for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("torch.hub."):
+            yield node.lineno
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         module = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
         settings = {
             k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)
         }
-        if (module, node.func.attr) == ("torch", "load"):
+        if (module, node.func.attr) in (("torch", "load"), ("open_clip", "load_checkpoint")):
             if settings.get("weights_only") is not True:
+                yield node.lineno
+        elif node.func.attr == "from_pretrained":
+            local = settings.get("local_files_only") is True
+            if not local or (with_transformers and settings.get("trust_remote_code") is not False):
+                yield node.lineno
+        elif node.func.attr in ("load_dataset", "load_dataset_builder"):
+            if settings.get("trust_remote_code") is not False:
                 yield node.lineno
         elif (
             module in ("np", "numpy") and node.func.attr == "load" and settings.get("allow_pickle")
@@ -188,10 +202,15 @@ def test_no_global_seed_is_set() -> None:
 def test_the_checks_see_what_they_forbid() -> None:
     assert len(FILES) > 10
     bad = "import pickle as p\ntorch.load(x)\nnp.load(x, allow_pickle=True)\n"
-    bad += "torch.load(x, weights_only=False)"
-    assert list(unsafe_reads(ast.parse(bad))) == [2, 3, 4]
-    assert list(imports(ast.parse(bad))) == ["pickle"]
-    good = "torch.load(x, weights_only=True)\nnp.load(x)\ndatasets.load(x)"
+    bad += "torch.load(x, weights_only=False)\nimport transformers\nopen_clip.load_checkpoint(x)\n"
+    bad += "transformers.AutoModel.from_pretrained(x, local_files_only=True)\n"
+    bad += "y.from_pretrained(x, trust_remote_code=False)\ndatasets.load_dataset(x)\n"
+    bad += "torch.hub.load(x)"
+    assert sorted(set(unsafe_reads(ast.parse(bad)))) == [2, 3, 4, 6, 7, 8, 9, 10]
+    assert list(imports(ast.parse(bad))) == ["pickle", "transformers"]
+    good = "torch.load(x, weights_only=True)\nnp.load(x)\ndatasets.load(x)\n"
+    good += "import transformers\ny.from_pretrained(x, local_files_only=True, "
+    good += "trust_remote_code=False)"
     assert list(unsafe_reads(ast.parse(good))) == []
     assert circle({"a": {"b"}, "b": {"a"}}) is not None
     graph = {

@@ -5,7 +5,6 @@ its text tower is a model of transformers, the tokenizer's files lie beside them
 config.json in `text/`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -19,9 +18,12 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
+from roentgen.untrusted_files import read_json, refuse_code
 from roentgen.vision.published_weights import HUB
 
 CONFIG_FILE, TEXT_FOLDER = "open_clip_config.json", "text"
+# Of a tokenizer, in place of what its configuration may ask for.
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
 BRING = (
     "give a folder in open_clip's layout or hf-hub:OWNER/NAME, such as from: hf download "
     "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224 --local-dir biomedclip, and its text "
@@ -119,11 +121,11 @@ def load_clip(source: str, device: torch.device | str = "cpu") -> ClipModel:
             f"open_clip_pytorch_model.bin are converted there by: {_CONVERT}"
         )
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG_FILE)
         network, tokenizer = _build(folder, tower, config["model_cfg"])
         import open_clip
 
-        open_clip.load_checkpoint(network, str(files[0]))
+        open_clip.load_checkpoint(network, str(files[0]), weights_only=True)
         weights = fingerprint_of_files([*files, folder / CONFIG_FILE])
     except InputError:
         raise
@@ -151,9 +153,11 @@ def _build(folder: Path, tower: Path, config: dict[str, Any]) -> tuple[Any, Any]
                 f"{text['hf_model_name']} config.json --local-dir {tower}"
             )
         text |= {"hf_model_name": str(tower), "hf_model_pretrained": False}
+    for place in (folder, tower):
+        refuse_code(place)
     tokenizer: Any
     if "hf_tokenizer_name" in text:
-        options = text.get("tokenizer_kwargs", {})
+        options = text.get("tokenizer_kwargs", {}) | LOCAL
         mode = text.get("tokenizer_mode")
         tokenizer = HFTokenizer(str(folder), length, tokenizer_mode=mode, **options)
     else:
@@ -169,7 +173,7 @@ def _fetch(name: str) -> tuple[Path, Path]:
         folder = Path(
             hub.snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"])
         )
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG_FILE)
         tower = config["model_cfg"]["text_cfg"].get("hf_model_name")
         return folder, Path(hub.hf_hub_download(tower, "config.json")).parent if tower else folder
     except Exception as error:  # the hub, its network and its cache each have their own

@@ -1,7 +1,6 @@
 """Stable Diffusion 1.x and 2.x pipelines: find, load, extend with view tokens, save."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest, write_manifest
 from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
+from roentgen.untrusted_files import read_json, refuse_code
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 CONTROLNET = "controlnet"  # a component that some pipelines have in addition
+# The library of each component in model_index.json, and its class where there is one alone.
+CLASSES: dict[str, tuple[str, str | None]] = {
+    "vae": ("diffusers", "AutoencoderKL"),
+    "unet": ("diffusers", "UNet2DConditionModel"),
+    "text_encoder": ("transformers", None),
+    "tokenizer": ("transformers", None),
+    "scheduler": ("diffusers", None),
+    CONTROLNET: ("diffusers", "ControlNetModel"),
+}
 # Files fetched from a repository besides weights: configurations, never pickles.
 PATTERNS = ("model_index.json", *(f"{component}/*.json" for component in (*COMPONENTS, CONTROLNET)))
 PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
@@ -94,10 +103,7 @@ def load_components(base: str) -> Components:
 
     folder = find_model(base)
     index = _read_json(folder, "model_index.json")
-    scheduler = getattr(diffusers, index["scheduler"][1], None)
-    if scheduler is None:
-        raise InputError(f"{folder} names an unknown scheduler: {index['scheduler'][1]}")
-
+    scheduler = _scheduler_class(folder, index["scheduler"])
     readers: dict[str, Callable[[], Any]] = {
         "vae": lambda: _network(diffusers.AutoencoderKL, folder, "vae"),
         "unet": lambda: _network(diffusers.UNet2DConditionModel, folder, "unet"),
@@ -115,8 +121,27 @@ def load_components(base: str) -> Components:
 
 
 def _network(reader: Any, folder: Path, component: str) -> Any:
-    common = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    return reader.from_pretrained(folder / component, **common, **_variant(folder, component))
+    refuse_code(folder / component)
+    return reader.from_pretrained(
+        folder / component,
+        torch_dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        **_variant(folder, component),
+    )
+
+
+def _scheduler_class(folder: Path, named: Any) -> Any:
+    """The scheduler that an index names. Raises InputError unless it is one of diffusers."""
+    import diffusers
+
+    found = getattr(diffusers, str(named[1]), None)
+    if not (isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)):
+        raise InputError(
+            f"base model {folder} names {named} as its scheduler in model_index.json: a scheduler "
+            'of diffusers is needed, such as ["diffusers", "DDIMScheduler"]'
+        )
+    return found
 
 
 def _read(folder: Path, component: str, read: Callable[[], Any]) -> Any:
@@ -220,9 +245,16 @@ def _check_pipeline(folder: Path) -> None:
     if not (folder / "model_index.json").exists():
         raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json")
     index = _read_json(folder, "model_index.json")
-    for component in COMPONENTS:
-        if not isinstance(index.get(component), list) or len(index[component]) != 2:
+    for component in (*COMPONENTS, *(c for c in (CONTROLNET,) if c in index)):
+        named = index.get(component)
+        if not isinstance(named, list) or len(named) != 2:
             raise InputError(f"base model {folder} lacks {component} in model_index.json")
+        library, name = CLASSES[component]
+        if named[0] != library or name not in (None, named[1]):
+            raise InputError(
+                f"base model {folder} names {named} as its {component} in model_index.json: "
+                f"{name or 'a class'} of {library} is needed"
+            )
         if not (folder / component).is_dir():
             raise InputError(
                 f"base model {folder} has no {component}: a pipeline needs all of {COMPONENTS}"
@@ -243,7 +275,7 @@ def _check_pipeline(folder: Path) -> None:
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     """A configuration of a pipeline."""
     try:
-        return dict(json.loads((folder / name).read_text()))
+        return dict(read_json(folder / name))
     except OSError as error:
         reason = error.strerror or str(error)
     except (ValueError, TypeError):

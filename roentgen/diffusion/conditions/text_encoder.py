@@ -9,6 +9,7 @@ from torch import nn
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.errors import InputError
+from roentgen.untrusted_files import refuse_code
 
 # The kinds of which AutoModel would choose more than the text encoder.
 ENCODERS = {
@@ -27,11 +28,15 @@ def read_text_encoder(folder: Path, **options: Any) -> Any:
     """The text encoder of a folder, float32, in eval mode; it never draws dropout.
 
     A draw of dropout would not be the same after a restart or in another batch. Raises InputError
-    for a model with a decoder; what else goes wrong raises what the library raises.
+    for a model with a decoder or code of its own; what else goes wrong raises what the library
+    raises.
     """
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    refuse_code(folder)
+    config = transformers.AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False) and kind not in ENCODERS:
         raise InputError(f"a {kind} has a decoder too: give an encoder alone")
@@ -46,6 +51,7 @@ def read_text_encoder(folder: Path, **options: Any) -> Any:
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
+        trust_remote_code=False,
         **options,
     )
 
@@ -54,8 +60,9 @@ def read_tokenizer(folder: Path, kind: str) -> Any:
     """The tokenizer of a folder, for a text encoder of this kind (`model_type`)."""
     import transformers
 
+    refuse_code(folder)
     reader = transformers.CLIPTokenizer if kind in CLIP else transformers.AutoTokenizer
-    return reader.from_pretrained(folder, local_files_only=True)
+    return reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def find_text_model(model: str) -> Path:

@@ -1,6 +1,5 @@
 """Published feature networks, each with its layer and its pixel preparation."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
+from roentgen.untrusted_files import read_json, refuse_code
 from roentgen.vision.classifier import SPEC_FILE, WEIGHTS_FILE, load_classifier
 from roentgen.vision.features.network import FeatureNetwork
 from roentgen.vision.published_weights import (
@@ -125,12 +125,17 @@ def transformers_model(
     files = sorted(folder.glob("model*.safetensors"))
     if not files:  # weights in pickles are not read
         raise unreadable(name, folder, "it holds no safetensors")
+    refuse_code(folder)
     try:
         network: Any
         network, report = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-        settings = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+        settings = read_json(folder / "preprocessor_config.json")
         size = _side(settings.get("crop_size") or settings["size"])
         standardize = _Standardize(settings["image_mean"], settings["image_std"], 3, device)
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:

@@ -257,3 +257,45 @@ def test_fingerprints_tell_models_apart(
     assert model_fingerprint(tmp_path / "copy") == model_fingerprint(saved)
     one, same, other = (make_small_components(seed).unet for seed in (0, 0, 1))
     assert module_fingerprint(one) == module_fingerprint(same) != module_fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("component", "named"),
+    [
+        *[("scheduler", ["diffusers", name]) for name in ("loaders", "ConfigMixin", "UNet2DModel")],
+        ("scheduler", ["code", "DDIMScheduler"]),
+        ("scheduler", ["diffusers", ["DDIMScheduler"]]),
+        ("unet", ["diffusers", "UNet2DModel"]),
+        ("vae", ["code", "AutoencoderKL"]),
+        ("text_encoder", ["code", "CLIPTextModel"]),
+        ("controlnet", ["diffusers", "UNet2DConditionModel"]),
+    ],
+)
+def test_a_class_of_another_kind_in_the_index_is_refused(
+    component: str, named: list[object], saved: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    path = tmp_path / "model" / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {component: named}))
+    with pytest.raises(InputError, match=f"as its {component} in model_index.json") as error:
+        load_components(str(tmp_path / "model"))
+    assert str(named) in str(error.value)
+
+
+@pytest.mark.parametrize("component", ["unet", "text_encoder", "tokenizer"])
+def test_code_in_a_component_is_refused(component: str, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "model")
+    name = "tokenizer_config.json" if component == "tokenizer" else "config.json"
+    path = tmp_path / "model" / component / name
+    entry = {"auto_map": {"AutoModel": "code.Model"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | entry))
+    with pytest.raises(InputError, match=r"names code of its own"):
+        load_components(str(tmp_path / "model"))
+
+
+def test_safe_settings_of_reading_are_not_saved(saved: Path) -> None:
+    again = load_components(str(saved))
+    again.tokenizer.save_pretrained(saved.parent / "tokenizer")
+    again.text_encoder.save_pretrained(saved.parent / "text_encoder")
+    for path in (*saved.parent.glob("t*/*.json"), *saved.glob("*/*.json")):
+        assert "trust_remote_code" not in path.read_text(), path

@@ -273,3 +273,30 @@ def test_a_text_model_that_cannot_be_fetched_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"'nobody/nothing' .* cannot be fetched"):
         find_text_model("nobody/nothing")
+
+
+def plant_code(folder: Path, config: str, marker: Path) -> None:
+    """Make a model's configuration name a class in a file beside it, which would leave a marker."""
+    path = folder / config
+    content = json.loads(path.read_text()) if path.exists() else {}
+    names = ("AutoConfig", "AutoModel", "AutoTokenizer")
+    content |= {"model_type": "other", "auto_map": dict.fromkeys(names, "code.Other")}
+    path.write_text(json.dumps(content))
+    (folder / "code.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+
+
+@pytest.mark.parametrize("config", ["config.json", "tokenizer_config.json"])
+def test_code_of_a_text_model_is_refused_without_a_question(
+    config: str,
+    make_text_model: Callable[..., Path],
+    make_small_components: Callable[..., Components],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
+    folder = make_text_model(tmp_path / "text", "bert", 24)
+    plant_code(folder, config, tmp_path / "ran")
+    with pytest.raises(InputError, match=r"names code of its own \(auto_map") as error:
+        swap_text_encoder(make_small_components(), str(folder), max_tokens=24, seed=0)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "ran").exists()

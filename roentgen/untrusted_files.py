@@ -1,0 +1,88 @@
+"""Files from elsewhere: regular ones of bounded size, JSON of bounded depth, models without code.
+
+A folder of images may hold a link to an endless device or a pipe that nobody writes to: neither is
+read. All limits raise OSError or ValueError, as other files that cannot be read do.
+"""
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from roentgen.errors import InputError
+
+LARGEST_JSON = 1 << 26  # bytes; the vocabulary of a large tokenizer has 20 million
+# Entries of a model's configuration by which transformers fetches or runs code.
+_CODE = "auto_map"
+_KERNELS = ("attn_implementation", "_attn_implementation")  # "owner/name" is code from the hub
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file opened for reading. Raises OSError for anything but a regular file: a pipe, a device.
+
+    Links are followed. Opening never waits, as it would for a pipe.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is a pipe or a device, not a regular file", str(path))
+
+
+def read_bounded(path: Path, largest: int) -> bytes:
+    """The content of a regular file of at most `largest` bytes. Raises OSError for others."""
+    with open_regular(path) as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f"it is larger than {largest} bytes", str(path))
+    return data
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises OSError as `read_bounded` does, ValueError if not JSON."""
+    try:
+        return json.loads(read_bounded(path, LARGEST_JSON))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def refuse_code(folder: Path) -> None:
+    """Raises InputError for a model folder whose configuration names code to fetch or run.
+
+    It is checked before any library reads the folder: some of them ask on the terminal whether to
+    run the code. What cannot be read is left to the library's own error.
+    """
+    for path in sorted(folder.glob("*config*.json")):
+        try:
+            config = read_json(path)
+        except ValueError:
+            continue
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        for section in _sections(config):
+            named = [key for key in _KERNELS if "/" in str(section.get(key, ""))]
+            named += [_CODE] if section.get(_CODE) else []
+            if named:
+                raise InputError(
+                    f"{path} names code of its own ({named[0]}: {str(section[named[0]])[:60]}), "
+                    "which is never run: give a model whose classes transformers has, or remove "
+                    "the entry if it has them"
+                )
+
+
+def _sections(value: Any) -> list[dict[str, Any]]:
+    """The objects in a JSON value, itself among them; it is nested less deeply than a recursion."""
+    found, waiting = [], [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            found.append(value)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return found
