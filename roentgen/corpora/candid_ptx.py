@@ -3,19 +3,18 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
-from roentgen.corpora.scanning.image_files import FileIndex, optional_file, wrong_root
+from roentgen.corpora.scanning.image_files import optional_file
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
 from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs
 from roentgen.manifest import License
 from roentgen.record.findings import Finding, State
-from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.radiograph import Radiograph
 from roentgen.reports.sections import parse_report
 
 LICENSE = License(
@@ -49,18 +48,12 @@ class CandidPtxConfig(ImageCorpusConfig):
     """Folder of the images; null: dataset or chest_radiographs."""
 
 
-class CandidPtxItem(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CandidPtxItem(ImageItem):
     """One image."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    report: str
-    pneumothorax: tuple[str, ...] | None  # run-lengths; none: absent; None: not annotated
-    tubes: tuple[str, ...]
-    ribs: tuple[str, ...]
+    text: str  # of the report
+    runs: dict[str, tuple[str, ...]]  # run-lengths of the masks by structure
 
 
 @dataclass
@@ -96,10 +89,8 @@ class CandidPtxReader(ImageCorpusReader[CandidPtxConfig]):
         table = c.root / c.table
         if not table.is_file():
             raise self.wrong_root(c.table)
-        folder = optional_file(c.root, c.images, _FOLDERS) or c.root
-        files = FileIndex(c.root, folder, _SUFFIXES)
-        if not len(files):
-            raise wrong_root("candid_ptx.images", folder, "images named by SOPInstanceUID")
+        expected = "images named by SOPInstanceUID"
+        files = self.index_images(c.images, _FOLDERS, expected, _SUFFIXES)
         scan = Scan(complete=c.complete)
         found = self._rows_by_image(table, scan)
         tubes = _masks(optional_file(c.root, c.tubes, _TUBES), scan)
@@ -108,25 +99,24 @@ class CandidPtxReader(ImageCorpusReader[CandidPtxConfig]):
             with scan.excluding(name):
                 rows.check()
                 ((patient, study),) = rows.studies
-                runs = tuple(text for text in rows.runs if text != NO_MASK)
+                runs = {
+                    "pneumothorax": tuple(text for text in rows.runs if text != NO_MASK),
+                    "chest tube": tubes.get(name, ()),
+                    "rib fracture": ribs.get(name, ()),
+                }
                 item = CandidPtxItem(
                     id=name,
                     patient=patient,
                     study=study,
                     split=self.split_of(patient),
                     path=files.find(name),
-                    report=next(iter(rows.reports), ""),
-                    pneumothorax=runs if rows.runs else None,
-                    tubes=tubes.get(name, ()),
-                    ribs=ribs.get(name, ()),
+                    findings=_findings(runs, annotated=bool(rows.runs)),
+                    text=next(iter(rows.reports), ""),
+                    runs=runs,
                 )
                 no_report = [Unmapped("report", "", "the image is taken")]
                 scan.accept(item, () if rows.reports else no_report)
-        if scan.finds_no_file:
-            raise wrong_root("candid_ptx.images", folder, f"the images of {table.name}")
-        for name in files.others(found.keys()):
-            scan.exclude(name, f"not in {table.name}", expected=True)
-        return scan.plan()
+        return self.finish_plan(scan, files, table, found.keys())
 
     def _rows_by_image(self, table: Path, scan: Scan) -> dict[str, _ReportRows]:
         column = self.config.patient
@@ -152,37 +142,26 @@ class CandidPtxReader(ImageCorpusReader[CandidPtxConfig]):
         """Read one image."""
         path = self.path(item)
         image, header = self.image(item), read_radiograph_header(path)
-        runs = {
-            "pneumothorax": item.pneumothorax or (),
-            "chest tube": item.tubes,
-            "rib fracture": item.ribs,
-        }
         masks: dict[str, bytes] = {}
-        for structure, texts in runs.items():
+        for structure, texts in item.runs.items():
             if texts:
                 header.check_upright()
                 mask = place_runs(texts, _DRAWN_ON, image_size(path), self.size, self.fit)
                 masks |= {structure: mask} if mask else {}
-        radiograph = self.radiograph(
-            item,
-            image,
-            findings=_findings(item),
-            report=parse_report(item.report) if item.report else None,
-            masks=masks,
-            **header.known,
-        )
+        report = parse_report(item.text) if item.text else None
+        radiograph = self.radiograph(item, image, report=report, masks=masks, **header.known)
         return [radiograph, *header.unmapped]
 
 
-def _findings(item: CandidPtxItem) -> tuple[Finding, ...]:
+def _findings(runs: dict[str, tuple[str, ...]], *, annotated: bool) -> tuple[Finding, ...]:
     """Only pneumothorax was annotated everywhere; the others are present or not mentioned."""
     findings = []
-    if item.pneumothorax is not None:
-        state: State = "present" if item.pneumothorax else "absent"
+    if annotated:
+        state: State = "present" if runs["pneumothorax"] else "absent"
         findings.append(Finding(name="Pneumothorax", state=state))
-    if item.tubes:
+    if runs["chest tube"]:
         findings.append(Finding(name="Support Devices", detail="chest tube"))
-    if item.ribs:
+    if runs["rib fracture"]:
         findings.append(Finding(name="Fracture", detail="rib fracture"))
     return tuple(findings)
 

@@ -5,10 +5,10 @@ The labels were read from CT reports by a model: 0 means that the report does no
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan
 from roentgen.corpora.scanning.image_files import FileIndex, wrong_root
 from roentgen.corpora.scanning.scan import Scan
@@ -16,7 +16,7 @@ from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.radiograph import Split
 from roentgen.record.views import View
 
 LICENSE = License(
@@ -62,18 +62,6 @@ class DrrRateConfig(ImageCorpusConfig):
     """The views to take: AP, LATERAL."""
 
 
-class DrrRateItem(NamedTuple):
-    """One image."""
-
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    view: View
-    labels: str  # a digit for each of MEANINGS
-
-
 @dataclass(frozen=True)
 class DrrRateReader(ImageCorpusReader[DrrRateConfig]):
     """Reads DRR-RATE."""
@@ -109,37 +97,38 @@ class DrrRateReader(ImageCorpusReader[DrrRateConfig]):
             named.add(image)
             for view, index in files.items():
                 with scan.excluding(f"{image}-{view.lower()}"):
-                    item = self._item(part, image, view, row)
+                    name = _NAME.fullmatch(image)
+                    if name is None:
+                        raise InputError("ImageName is not as train_1_a_1")
+                    labels = "".join(_digit(row, word) for word in MEANINGS)
                     words = (word for word, meaning in MEANINGS.items() if meaning is None)
                     lost = (unmapped_finding(w, MEANINGS) for w in words if row[w] in ("1", "1.0"))
-                    scan.accept(item._replace(path=index.find(image)), lost)
+                    item = ImageItem(
+                        id=f"{image}-{view.lower()}",
+                        patient=name[1],
+                        study=image.rpartition("_")[0],
+                        split=self.split_of(name[1], _PARTS[part]),
+                        path=index.find(image),
+                        view=view,
+                        findings=_findings(labels),
+                    )
+                    scan.accept(item, lost)
         for view, index in files.items():
             for image in index.others(named):
                 scan.exclude(f"{image}-{view.lower()}", f"not in {table.name}", expected=True)
 
-    def _item(self, part: str, image: str, view: View, row: dict[str, str]) -> DrrRateItem:
-        name = _NAME.fullmatch(image)
-        if name is None:
-            raise InputError("ImageName is not as train_1_a_1")
-        states = {"0": "0", "0.0": "0", "1": "1", "1.0": "1"}
-        wrong = next((word for word in MEANINGS if row[word] not in states), None)
-        if wrong:
-            raise InputError(f"{wrong} is {row[wrong]!r}: expected 0 or 1")
-        return DrrRateItem(
-            id=f"{image}-{view.lower()}",
-            patient=name[1],
-            study=image.rpartition("_")[0],
-            split=self.split_of(name[1], _PARTS[part]),
-            path="",
-            view=view,
-            labels="".join(states[row[word]] for word in MEANINGS),
-        )
 
-    def read(self, item: DrrRateItem) -> list[Radiograph]:
-        """Read one image."""
-        findings = tuple(
-            meaning if label == "1" else Finding(name=meaning.name, state="absent")
-            for meaning, label in zip(MEANINGS.values(), item.labels, strict=True)
-            if meaning is not None
-        )
-        return [self.radiograph(item, self.image(item), view=item.view, findings=findings)]
+def _digit(row: dict[str, str], word: str) -> str:
+    if row[word] not in ("0", "0.0", "1", "1.0"):
+        raise InputError(f"{word} is {row[word]!r}: expected 0 or 1")
+    return row[word][0]
+
+
+@lru_cache(maxsize=1 << 15)
+def _findings(labels: str) -> tuple[Finding, ...]:
+    """Findings of labels with a digit for each of MEANINGS; few differ."""
+    return tuple(
+        meaning if label == "1" else Finding(name=meaning.name, state="absent")
+        for meaning, label in zip(MEANINGS.values(), labels, strict=True)
+        if meaning is not None
+    )

@@ -1,18 +1,22 @@
-"""Shared head of the readers of image corpora: settings, split, license, and an image's record."""
+"""Shared head of the readers of image corpora: settings, items, split, license and record."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.image_files import wrong_root
+from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
+from roentgen.corpora.scanning.image_files import IMAGES, FileIndex, optional_file, wrong_root
+from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
+from roentgen.imaging.boxes import SourceBox
 from roentgen.imaging.images import Fit, encode_png, prepare_image
 from roentgen.manifest import License
-from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Radiograph, Report, Sex, Split
 from roentgen.record.splits import SplitRules
+from roentgen.record.views import VIEWS, View
 
 _EXAMPLE = "as configs/data/mimic_cxr_jpg.yaml does"
 WITH_REPORTS = f"use a dataset that was prepared with reports ({_EXAMPLE})"
@@ -37,28 +41,54 @@ class HasRoot(Protocol):
         """The folder."""
 
 
-class ImageItem(Protocol):
-    """An accepted image. Items are NamedTuples, so that the plan of a large corpus stays small."""
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Settings of the corpora whose tables have a word for each view."""
 
-    @property
-    def id(self) -> str:
-        """Unique in the corpus."""
+    views: tuple[View, ...] = VIEWS
+    """The views to take."""
+    view_words: dict[str, View | None] = field(default_factory=dict)
+    """Meanings of further words in the column of views; null: excluded by name."""
+    accept_unknown_view: bool = False
+    """Take images whose view is not given; their view stays unknown."""
 
-    @property
-    def patient(self) -> str:
-        """The id that the split goes by."""
+    def view_of(self, word: str, published: Mapping[str, View | None]) -> View | None:
+        """The view that a word means; None for a blank one where unknown views are accepted.
 
-    @property
-    def study(self) -> str:
-        """The id of the study."""
+        `published` are the meanings of the corpus's own words. Raises UnwantedError for a view that
+        the settings exclude, InputError for an unknown word.
+        """
+        if not word:
+            if self.accept_unknown_view:
+                return None
+            raise UnwantedError("view not given")
+        try:
+            view = self.view_words[word] if word in self.view_words else published[word]
+        except KeyError:
+            raise InputError(f"unknown view {word!r}: give its meaning in view_words") from None
+        if view is None:
+            raise UnwantedError(f"view {word!r} is excluded by name")
+        if view not in self.views:
+            raise UnwantedError(f"view {view} is not in views")
+        return view
 
-    @property
-    def split(self) -> Split:
-        """The split of the patient."""
 
-    @property
-    def path(self) -> str:
-        """Path of the image below the root."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageItem:
+    """An accepted image; readers add what their corpus has. Slots keep the plan of many small."""
+
+    id: str  # unique in the corpus
+    patient: str  # the split goes by it
+    study: str
+    split: Split
+    path: str  # of the image, below the root
+    view: View | None = None
+    findings: tuple[Finding, ...] = ()
+    report: Report | None = None
+    boxes: tuple[SourceBox, ...] = ()  # as drawn
+    age: float | None = None  # years
+    sex: Sex | None = None
+    race: str | None = None
 
 
 Config = TypeVar("Config", bound=HasRoot)
@@ -94,9 +124,9 @@ class ImageCorpusReader(ABC, Generic[Config]):
     def plan(self) -> CorpusPlan:
         """A cheap scan. Raises InputError for a folder that is not the corpus."""
 
-    @abstractmethod
     def read(self, item: Any) -> Sequence[Radiograph | Unmapped]:
         """The radiograph of one item, and the values of its image file that are lost."""
+        return [self.radiograph(item, self.image(item))]
 
     def gives_section(self, section: str) -> bool:
         """Whether the reports have this section, with these settings."""
@@ -123,6 +153,37 @@ class ImageCorpusReader(ABC, Generic[Config]):
         """The error for a root folder that does not hold the corpus."""
         return wrong_root(f"{self.section}.root", self.config.root, expected)
 
+    def index_images(
+        self,
+        given: str | None,
+        published: Sequence[str],
+        expected: str,
+        suffixes: Collection[str] = IMAGES,
+    ) -> FileIndex:
+        """The images below the folder `given`, else the first of those published, else the root.
+
+        Raises InputError, with the `expected` content, if there are none.
+        """
+        root = self.config.root
+        files = FileIndex(root, optional_file(root, given, published) or root, suffixes)
+        if not len(files):
+            raise wrong_root(f"{self.section}.images", files.folder, expected)
+        return files
+
+    def finish_plan(
+        self, scan: Scan, files: FileIndex, table: Path, named: Collection[str]
+    ) -> CorpusPlan:
+        """The plan, with the images excluded that are not `named` in the table.
+
+        Raises InputError if none of those named is there.
+        """
+        if scan.finds_no_file:
+            expected = f"the images of {table.name}"
+            raise wrong_root(f"{self.section}.images", files.folder, expected)
+        for name in files.others(named):
+            scan.exclude(name, f"not in {table.name}", expected=True)
+        return scan.plan()
+
     def split_of(self, patient: str, published: Split | None = None) -> Split:
         """The split of a patient; `published` is its split in the published one."""
         return self.split.of_patient(patient, self.seed, published)
@@ -144,10 +205,11 @@ class ImageCorpusReader(ABC, Generic[Config]):
         license_name: str | None = None,
         **known: Any,
     ) -> Radiograph:
-        """The record of an item; `known` are its other fields.
+        """The record of an item; `known` are fields that replace its own or that it does not have.
 
         Source and license default to those of the corpus.
         """
+        names = ("view", "findings", "report", "age", "sex", "race")
         return Radiograph(
             id=item.id,
             patient_id=item.patient,
@@ -156,5 +218,5 @@ class ImageCorpusReader(ABC, Generic[Config]):
             image=image,
             source=self.source if source is None else source,
             license=self.license.name if license_name is None else license_name,
-            **known,
+            **{name: getattr(item, name) for name in names} | known,
         )

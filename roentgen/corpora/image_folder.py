@@ -87,7 +87,7 @@ class ImageFolderReader(TableReader):
                 if name in scan.items:
                     raise InputError("the id appears twice")
                 study = self._study(item.row, name)
-                scan.accept(item._replace(id=name, study=study, split=split, path=path))
+                scan.accept(replace(item, id=name, study=study, split=split, path=path))
 
 
 def _split_of_folder(path: str) -> Split:

@@ -9,12 +9,11 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
-from roentgen.corpora.scanning.image_files import FileIndex, optional_file, wrong_root
+from roentgen.corpora.scanning.image_files import optional_file
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
@@ -22,7 +21,7 @@ from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
 from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.radiograph import Radiograph
 
 LICENSE = License(
     name="RSNA Pneumonia Detection Challenge terms",
@@ -51,18 +50,6 @@ class RsnaConfig(ImageCorpusConfig):
     patients: str | None = None
     """RSNA's mapping to ChestX-ray14; null: pneumonia-challenge-dataset-mappings_2018.json if it
     is there, else each image counts as a patient."""
-
-
-class RsnaItem(NamedTuple):
-    """One image."""
-
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    boxes: tuple[SourceBox, ...]  # none: target 0
-    normal: bool
 
 
 @dataclass
@@ -109,9 +96,7 @@ class RsnaReader(ImageCorpusReader[RsnaConfig]):
         table = optional_file(c.root, c.table, _TABLES)
         if table is None:
             raise self.wrong_root(" or ".join(_TABLES))
-        files = FileIndex(c.root, optional_file(c.root, c.images, _FOLDERS) or c.root)
-        if not len(files):
-            raise wrong_root("rsna.images", files.folder, "<patientId>.dcm")
+        files = self.index_images(c.images, _FOLDERS, "<patientId>.dcm")
         scan = Scan(complete=c.complete)
         found = _rows_by_image(table, scan)
         classes = optional_file(c.root, c.classes, _CLASSES)
@@ -120,27 +105,23 @@ class RsnaReader(ImageCorpusReader[RsnaConfig]):
         patients = _patients(mapping) if mapping else {name: name for name in found}
         for name, rows in found.items():
             with scan.excluding(name):
-                rows.check(normal=name in normal)
+                is_normal = name in normal
+                rows.check(normal=is_normal)
                 if name not in patients:
                     raise InputError(f"no patient in {_PATIENTS[0]}")
-                scan.accept(
-                    RsnaItem(
-                        id=name,
-                        patient=patients[name],
-                        study=name,
-                        split=self.split_of(patients[name]),
-                        path=files.find(name),
-                        boxes=tuple(rows.boxes),
-                        normal=name in normal,
-                    )
+                item = ImageItem(
+                    id=name,
+                    patient=patients[name],
+                    study=name,
+                    split=self.split_of(patients[name]),
+                    path=files.find(name),
+                    findings=_findings(has_box=bool(rows.boxes), normal=is_normal),
+                    boxes=tuple(rows.boxes),
                 )
-        if scan.finds_no_file:
-            raise wrong_root("rsna.images", files.folder, f"the images of {table.name}")
-        for name in files.others(found.keys()):
-            scan.exclude(name, f"not in {table.name}", expected=True)
-        return scan.plan()
+                scan.accept(item)
+        return self.finish_plan(scan, files, table, found.keys())
 
-    def read(self, item: RsnaItem) -> list[Radiograph | Unmapped]:
+    def read(self, item: ImageItem) -> list[Radiograph | Unmapped]:
         """Read one image."""
         image, header = self.image(item), read_radiograph_header(self.path(item))
         if item.boxes:
@@ -149,13 +130,10 @@ class RsnaReader(ImageCorpusReader[RsnaConfig]):
             if width != height:
                 raise InputError(f"the image is {width}x{height}: its boxes were drawn on a square")
         boxes = place_boxes(item.boxes, _DRAWN_ON, self.size, self.fit)
-        radiograph = self.radiograph(
-            item, image, findings=_findings(item), boxes=boxes, **header.known
-        )
-        return [radiograph, *header.unmapped]
+        return [self.radiograph(item, image, boxes=boxes, **header.known), *header.unmapped]
 
 
-def _findings(item: RsnaItem) -> tuple[Finding, ...]:
+def _findings(*, has_box: bool, normal: bool) -> tuple[Finding, ...]:
     """With a box: Lung Opacity present, Pneumonia uncertain. Without: Pneumonia absent.
 
     The boxes are around opacities that a radiologist, without history or other images, found
@@ -164,10 +142,10 @@ def _findings(item: RsnaItem) -> tuple[Finding, ...]:
     determined to be absent; those of the class "No Lung Opacity / Not Normal" may have other
     opacities, so only in the class Normal is Lung Opacity absent.
     """
-    if item.boxes:
+    if has_box:
         return (Finding(name="Lung Opacity"), Finding(name="Pneumonia", state="uncertain"))
     pneumonia = Finding(name="Pneumonia", state="absent")
-    if not item.normal:
+    if not normal:
         return (pneumonia,)
     return (Finding(name="No Finding"), Finding(name="Lung Opacity", state="absent"), pneumonia)
 

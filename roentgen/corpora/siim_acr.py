@@ -7,12 +7,11 @@ as a patient, and an image of ChestX-ray14 may be the same.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
-from roentgen.corpora.scanning.image_files import FileIndex, optional_file, wrong_root
+from roentgen.corpora.scanning.image_files import optional_file
 from roentgen.corpora.scanning.rows import column_names
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
@@ -20,7 +19,7 @@ from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs
 from roentgen.manifest import License
 from roentgen.record.findings import Finding, State
-from roentgen.record.radiograph import Radiograph, Split
+from roentgen.record.radiograph import Radiograph
 
 LICENSE = License(
     name="SIIM-ACR Pneumothorax Segmentation challenge terms",
@@ -43,14 +42,10 @@ class SiimAcrConfig(ImageCorpusConfig):
     """Folder of the images, below `root`; null: dicom-images-train, stage_2_images or `root`."""
 
 
-class SiimAcrItem(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiimAcrItem(ImageItem):
     """One image."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
     masks: tuple[str, ...]  # run-lengths; none: no pneumothorax
 
 
@@ -68,39 +63,35 @@ class SiimAcrReader(ImageCorpusReader[SiimAcrConfig]):
         table = optional_file(c.root, c.table, _TABLES)
         if table is None:
             raise self.wrong_root(" or ".join(_TABLES))
-        files = FileIndex(c.root, optional_file(c.root, c.images, _FOLDERS) or c.root)
-        if not len(files):
-            raise wrong_root("siim_acr.images", files.folder, "<ImageId>.dcm in any folder")
+        files = self.index_images(c.images, _FOLDERS, "<ImageId>.dcm in any folder")
         scan = Scan(complete=c.complete)
         runs = _runs_by_image(table, scan)
         for name, texts in runs.items():
             with scan.excluding(name):
                 masks = _masks(texts)
-                split = self.split_of(name)
-                scan.accept(SiimAcrItem(name, name, name, split, files.find(name), masks))
-        if scan.finds_no_file:
-            raise wrong_root("siim_acr.images", files.folder, f"the images of {table.name}")
-        for name in files.others(runs.keys()):
-            scan.exclude(name, f"not in {table.name}", expected=True)
-        return scan.plan()
+                state: State = "present" if masks else "absent"
+                item = SiimAcrItem(
+                    id=name,
+                    patient=name,
+                    study=name,
+                    split=self.split_of(name),
+                    path=files.find(name),
+                    findings=(Finding(name="Pneumothorax", state=state),),
+                    masks=masks,
+                )
+                scan.accept(item)
+        return self.finish_plan(scan, files, table, runs.keys())
 
     def read(self, item: SiimAcrItem) -> list[Radiograph | Unmapped]:
         """Read one image."""
         path = self.path(item)
         image, header = self.image(item), read_radiograph_header(path)
-        mask = None
+        masks = {}
         if item.masks:
             header.check_upright()
             mask = place_runs(item.masks, _DRAWN_ON, image_size(path), self.size, self.fit)
-        state: State = "present" if item.masks else "absent"
-        radiograph = self.radiograph(
-            item,
-            image,
-            findings=(Finding(name="Pneumothorax", state=state),),
-            masks={"pneumothorax": mask} if mask else {},
-            **header.known,
-        )
-        return [radiograph, *header.unmapped]
+            masks = {"pneumothorax": mask} if mask else {}
+        return [self.radiograph(item, image, masks=masks, **header.known), *header.unmapped]
 
 
 def _runs_by_image(table: Path, scan: Scan) -> dict[str, list[str]]:

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, UnwantedError
-from roentgen.corpora.scanning.mask_table import MaskTable, read_mask_table
-from roentgen.corpora.scanning.row_filter import RowFilter, check_path
+from roentgen.corpora.scanning.image_files import check_path
+from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.corpora.scanning.value_mapping import (
     Meanings,
@@ -24,7 +23,7 @@ from roentgen.imaging.images import image_size
 from roentgen.imaging.masks import prepare_mask
 from roentgen.manifest import License
 from roentgen.record.findings import Finding, FindingName
-from roentgen.record.radiograph import Radiograph, Report, Split
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.views import View
 from roentgen.setting_checks import require
 
@@ -98,14 +97,10 @@ class TableConfig:
         )
 
 
-class TableItem(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableItem(ImageItem):
     """One row that passed the scan."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
     row: dict[str, str]
     masks: tuple[tuple[str, str], ...]  # (structure, path)
 

@@ -9,9 +9,8 @@ No file tells the patient of an image: each image counts as a patient.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
 from roentgen.corpora.scanning.image_files import FileIndex, first_of
@@ -90,18 +89,6 @@ class VindrConfig(ImageCorpusConfig):
     """PhysioNet: the folder with annotations/, train/ and test/. Kaggle: train.csv and train/."""
 
 
-class VindrItem(NamedTuple):
-    """One image."""
-
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    findings: tuple[Finding, ...]
-    boxes: tuple[SourceBox, ...]
-
-
 @dataclass
 class _Readings:
     """The readings of one image."""
@@ -166,21 +153,20 @@ class VindrReader(ImageCorpusReader[VindrConfig]):
             with scan.excluding(name):
                 if readings.wrong:
                     raise InputError(readings.wrong)
-                findings = merge_readings(readings.votes, listed)
-                item = VindrItem(
+                item = ImageItem(
                     id=name,
                     patient=name,
                     study=name,
                     split=self.split_of(name, split),
+                    findings=merge_readings(readings.votes, listed),
                     path=files.find(name),
-                    findings=findings,
                     boxes=tuple(readings.boxes),
                 )
                 scan.accept(item, readings.unmapped())
         for name in files.others(found.keys()):
             scan.exclude(name, f"not in {table.name}", expected=True)
 
-    def read(self, item: VindrItem) -> list[Radiograph | Unmapped]:
+    def read(self, item: ImageItem) -> list[Radiograph | Unmapped]:
         """Read one image."""
         path = self.path(item)
         image, header = self.image(item), read_radiograph_header(path, adults=True)
@@ -188,10 +174,7 @@ class VindrReader(ImageCorpusReader[VindrConfig]):
         if item.boxes:
             header.check_upright()
             boxes = place_boxes(item.boxes, image_size(path), self.size, self.fit)
-        radiograph = self.radiograph(
-            item, image, findings=item.findings, boxes=boxes, **header.known
-        )
-        return [radiograph, *header.unmapped]
+        return [self.radiograph(item, image, boxes=boxes, **header.known), *header.unmapped]
 
 
 def merge_readings(votes: Votes, listed: Sequence[str]) -> tuple[Finding, ...]:

@@ -9,7 +9,6 @@ from roentgen.record.radiograph import Report
 from roentgen.record.views import View
 
 SEVERITY_WORDS = {"small": "mild", "moderate": "moderate", "large": "severe"}
-DEGREE_FINDINGS: frozenset[FindingName] = frozenset({"Cardiomegaly", "Edema", "Atelectasis"})
 
 PRESENT: dict[FindingName, tuple[str, ...]] = {
     "Cardiomegaly": ("{degree} cardiomegaly", "The heart is enlarged, {degree} in degree"),

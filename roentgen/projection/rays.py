@@ -1,7 +1,7 @@
 """Projection: divergent rays from a point source through a field, onto a flat detector.
 
-One geometry serves the phantom, whose fields are evaluated on the rays themselves, its strands,
-which are projected as points, and a CT volume, which is interpolated on the rays.
+One geometry serves the phantom's fields, which are evaluated on the rays themselves, and its
+strands, which are projected as points.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from roentgen.record.views import View
 
@@ -137,29 +137,3 @@ class Geometry:
             image = gaussian_filter(flat.reshape(side, side), sigma, truncate=3.0)
             total += image[margin:-margin, margin:-margin].astype(np.float32)
         return total
-
-
-def project_volume(
-    attenuation: Array, spacing: tuple[float, float, float], geometry: Geometry
-) -> Array:
-    """Line integrals [H, W] through a voxel volume, e.g. a CT, centered on the origin.
-
-    `attenuation` [X, Y, Z] in 1/mm with axes along the patient's left, head and front;
-    `spacing` in mm. Beyond the volume there is air.
-    """
-    x, y, z, step = geometry.rays()
-    shape = np.broadcast_shapes(x.shape, y.shape, z.shape)
-    total = np.zeros(shape[:2], np.float32)
-    middle = [(n - 1) / 2 for n in attenuation.shape]
-    for k in range(shape[2]):  # one sheet of samples at a time keeps memory small
-        sheet = [
-            np.broadcast_to(axis[..., k], shape[:2]) / mm + center
-            for axis, mm, center in zip((x, y, z), spacing, middle, strict=True)
-        ]
-        total += map_coordinates(attenuation, sheet, order=1, cval=0.0, output=np.float32)
-    return total * step
-
-
-def hounsfield_to_attenuation(hounsfield: npt.NDArray[np.generic]) -> Array:
-    """Linear attenuation in 1/mm from Hounsfield units: water 0, air -1000."""
-    return np.clip(MU_WATER * (1 + hounsfield.astype(np.float32) / 1000), 0.0, None)

@@ -5,8 +5,8 @@
     63 year old woman with cardiomegaly and small left pleural effusion, without pneumothorax
 
 A view token, the patient, then a text: the findings in a fixed order and fixed words, as a list or
-as a sentence, or a section of the report. `parse_findings` (in `parser`) reads the written findings
-back exactly.
+as a sentence, or a section of the report. `parser.parse_prompt` reads the written findings back
+exactly.
 """
 
 from collections.abc import Iterable, Iterator

@@ -41,11 +41,6 @@ class PromptContent:
     findings: tuple[Finding, ...]
 
 
-def parse_findings(text: str) -> tuple[Finding, ...]:
-    """The findings in a text; see `parse_prompt`."""
-    return parse_prompt(text).findings
-
-
 def parse_prompt(text: str) -> PromptContent:
     """The contents of a prompt in the findings form, in the grammar's words or in common synonyms.
 

@@ -7,19 +7,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from roentgen.corpora.chexpert.chexpert_plus import PlusColumns, plus_report, read_plus
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import (
+    ImageCorpusConfig,
+    ImageCorpusReader,
+    ImageItem,
+    ViewSettings,
+)
 from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.corpora.scanning.image_files import FolderListing
-from roentgen.corpora.scanning.label_codes import NO_LABELS, decode_labels, encode_labels
-from roentgen.corpora.scanning.race import prompt_race
-from roentgen.corpora.scanning.row_filter import check_path
+from roentgen.corpora.scanning.image_files import FolderListing, check_path
 from roentgen.corpora.scanning.scan import WRONG_LENGTH, Scan
-from roentgen.corpora.scanning.value_mapping import parse_age, parse_sex
-from roentgen.corpora.scanning.view_settings import ViewSettings
+from roentgen.corpora.scanning.value_mapping import (
+    NO_LABELS,
+    decode_labels,
+    encode_labels,
+    parse_age,
+    parse_sex,
+    prompt_race,
+)
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.findings import FINDING_NAMES
-from roentgen.record.radiograph import Radiograph, Sex, Split
+from roentgen.record.radiograph import Radiograph, Split
 from roentgen.record.views import View
 from roentgen.setting_checks import require
 
@@ -85,20 +93,11 @@ class ChexpertRow(NamedTuple):
     has_report: bool = False
 
 
-class ChexpertItem(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChexpertItem(ImageItem):
     """One image that passed the scan."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    view: View | None
-    labels: str
-    age: float | None
-    sex: Sex | None
-    race: str | None
-    place: int | None
+    place: int | None  # of the report
 
 
 @dataclass(frozen=True)
@@ -130,13 +129,14 @@ class ChexpertReader(ImageCorpusReader[ChexpertConfig]):
         for row in _plus_rows(c, found, scan) if c.plus else _rows(found, scan):
             with scan.excluding(_name_of(row.path) or row.path):
                 lost: list[Unmapped] = []
-                item = self._plan_row(row, lost)
-                scan.accept(item._replace(path=find(item.path)), lost)
+                scan.accept(self._plan_row(row, find, lost), lost)
         if scan.finds_no_file:
             raise self.wrong_root("images as train/patient00001/study1/view1_frontal.jpg")
         return scan.plan()
 
-    def _plan_row(self, row: ChexpertRow, lost: list[Unmapped]) -> ChexpertItem:
+    def _plan_row(
+        self, row: ChexpertRow, find: Callable[[str], str], lost: list[Unmapped]
+    ) -> ChexpertItem:
         c = self.config
         path = _below_release(row.path)
         check_path(row.path)
@@ -165,13 +165,13 @@ class ChexpertReader(ImageCorpusReader[ChexpertConfig]):
             patient=patient,
             study=f"{patient}/{parts[3]}",
             split=self.split_of(patient, published),
-            path=path,
             view=view,
-            labels=NO_LABELS if row.labels is None else row.labels,
+            findings=decode_labels(NO_LABELS if row.labels is None else row.labels),
             age=age,
             sex=parse_sex(row.sex),
             race=race,
             place=row.place if row.has_report else None,
+            path=find(path),
         )
 
     def read(self, item: ChexpertItem) -> list[Radiograph]:
@@ -180,19 +180,8 @@ class ChexpertReader(ImageCorpusReader[ChexpertConfig]):
         report = None
         if c.plus is not None and item.place is not None:
             report = plus_report(c.plus, item.place, c.plus_columns)
-        return [
-            self.radiograph(
-                item,
-                self.image(item),
-                view=item.view,
-                findings=decode_labels(item.labels),
-                report=report,
-                age=item.age,
-                sex=item.sex,
-                race=item.race,
-                source="CheXpert Plus" if c.plus else None,
-            )
-        ]
+        source = "CheXpert Plus" if c.plus else None
+        return [self.radiograph(item, self.image(item), report=report, source=source)]
 
 
 def _below_release(path: str) -> str:

@@ -19,8 +19,7 @@ from roentgen.corpora.mimic.studies import (
     read_splits,
 )
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.image_files import FolderListing
-from roentgen.corpora.scanning.row_filter import check_path
+from roentgen.corpora.scanning.image_files import FolderListing, check_path
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError

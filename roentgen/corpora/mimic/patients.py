@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from roentgen.corpora.reader import Unmapped
-from roentgen.corpora.scanning.race import prompt_race
 from roentgen.corpora.scanning.scan import Scan
-from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
+from roentgen.corpora.scanning.value_mapping import parse_sex, prompt_race, years_between
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Sex
 

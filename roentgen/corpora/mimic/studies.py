@@ -6,20 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar, get_args
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import (
+    ImageCorpusConfig,
+    ImageCorpusReader,
+    ImageItem,
+    ViewSettings,
+)
 from roentgen.corpora.mimic.patients import Patient, Patients, age_at
 from roentgen.corpora.mimic.reports import ReportSource, read_report
 from roentgen.corpora.reader import Unmapped, UnwantedError
 from roentgen.corpora.scanning.image_files import FolderListing
-from roentgen.corpora.scanning.label_codes import NO_LABELS, decode_labels, encode_labels
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import Scan
-from roentgen.corpora.scanning.value_mapping import parse_split
-from roentgen.corpora.scanning.view_settings import ViewSettings
+from roentgen.corpora.scanning.value_mapping import (
+    NO_LABELS,
+    decode_labels,
+    encode_labels,
+    parse_split,
+)
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.findings import FINDING_NAMES, FindingName
-from roentgen.record.radiograph import Radiograph, Sex, Split
+from roentgen.record.radiograph import Radiograph, Split
 from roentgen.record.views import View
 from roentgen.reports.sections import parse_report
 
@@ -67,21 +75,13 @@ class MimicRow(NamedTuple):
     date: str | None  # YYYYMMDD, shifted; None where only the header has it
 
 
-class MimicItem(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MimicItem(ImageItem):
     """One image that passed the scan."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    view: View | None
-    date: str | None
-    labels: str
-    report: str | None
+    date: str | None  # YYYYMMDD, shifted
     birth_year: int | None
-    sex: Sex | None
-    race: str | None
+    place: str | None  # of the report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +191,18 @@ class MimicReader(ImageCorpusReader[Settings]):
                         lost.append(Unmapped("labels", "", "the study's images are taken"))
                 seen |= {row.subject, row.study}
                 item = MimicItem(
-                    *(row.id, row.subject, row.study, split, row.path),
-                    *(view, row.date, labels, report),
-                    *patient,
+                    id=row.id,
+                    patient=row.subject,
+                    study=row.study,
+                    split=split,
+                    path=row.path,
+                    view=view,
+                    findings=decode_labels(labels),
+                    sex=patient.sex,
+                    race=patient.race,
+                    date=row.date,
+                    birth_year=patient.birth_year,
+                    place=report,
                 )
                 scan.accept(item, lost)
 
@@ -213,19 +222,11 @@ class MimicReader(ImageCorpusReader[Settings]):
     ) -> Radiograph:
         """The record of an item. Raises InputError for a damaged image or report."""
         report = None
-        if item.report is not None:
+        if item.place is not None:
             assert reports is not None
-            report = parse_report(read_report(reports, item.report))
-        return self.radiograph(
-            item,
-            self.image(item),
-            view=view,
-            findings=decode_labels(item.labels),
-            report=report,
-            age=age_at(item.birth_year, date),
-            sex=item.sex,
-            race=item.race,
-        )
+            report = parse_report(read_report(reports, item.place))
+        age = age_at(item.birth_year, date)
+        return self.radiograph(item, self.image(item), view=view, report=report, age=age)
 
 
 def exclude_empty_studies(scan: Scan, named: Iterable[str], studies: Container[str]) -> None:

@@ -2,24 +2,27 @@
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import (
+    ImageCorpusConfig,
+    ImageCorpusReader,
+    ImageItem,
+    ViewSettings,
+)
 from roentgen.corpora.nih.boxes import DRAWN_ON, read_boxes
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.image_files import FolderListing, MissingFileError, optional_file
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.corpora.scanning.value_mapping import Meanings, parse_sex, years_of_age_string
-from roentgen.corpora.scanning.view_settings import ViewSettings
 from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
 from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Box, Radiograph, Sex, Split
+from roentgen.record.radiograph import Box, Radiograph, Split
 from roentgen.record.views import View
 
 LICENSE = License(
@@ -74,19 +77,11 @@ class NihConfig(ImageCorpusConfig, ViewSettings):
     """Finding labels with another meaning than ours; null: excluded by name."""
 
 
-class NihItem(NamedTuple):
-    """One image that passed the scan."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NihItem(ImageItem):
+    """One image; its labels are as in the table."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    view: View | None
     labels: str
-    age: float | None
-    sex: Sex | None
-    boxes: tuple[SourceBox, ...]
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ class NihReader(ImageCorpusReader[NihConfig]):
                 if image not in paths:
                     raise MissingFileError("file missing")
                 path, mine = f"{paths[image]}{image}", tuple(boxes.get(image, ()))
-                scan.accept(item._replace(path=path, boxes=mine), lost)
+                scan.accept(replace(item, path=path, boxes=mine), lost)
         if scan.finds_no_file:
             raise self.wrong_root(f"the images of {table.name}")
         return scan.plan()
@@ -149,24 +144,13 @@ class NihReader(ImageCorpusReader[NihConfig]):
             labels=row["Finding Labels"],
             age=_age(row["Patient Age"], lost),
             sex=parse_sex(next(row[name] for name in _SEX_COLUMNS if name in row)),
-            boxes=(),
         )
 
     def read(self, item: NihItem) -> list[Radiograph]:
         """Read one image and place its boxes."""
         image, boxes = self.image(item), self._boxes(item)
         findings = tuple(self._meanings.findings(item.labels))
-        return [
-            self.radiograph(
-                item,
-                image,
-                view=item.view,
-                findings=findings,
-                boxes=boxes,
-                age=item.age,
-                sex=item.sex,
-            )
-        ]
+        return [self.radiograph(item, image, findings=findings, boxes=boxes)]
 
     def _boxes(self, item: NihItem) -> tuple[Box, ...]:
         if not item.boxes:

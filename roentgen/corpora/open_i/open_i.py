@@ -6,9 +6,8 @@ report counts as a patient.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.open_i.mesh import findings_of, unmapped
 from roentgen.corpora.open_i.reports import OpenIReport, parse_xml, read_reports, report_files
 from roentgen.corpora.reader import CorpusPlan, Unmapped
@@ -17,8 +16,7 @@ from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
 from roentgen.manifest import License
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Report, Split
+from roentgen.record.radiograph import Report
 from roentgen.record.views import View
 
 __all__ = ["OpenIConfig", "OpenIReader", "OpenIReport", "read_reports"]
@@ -55,19 +53,6 @@ class OpenIConfig(ImageCorpusConfig):
     """Take the manual MeSH terms as findings."""
 
 
-class OpenIItem(NamedTuple):
-    """One image with its report."""
-
-    id: str
-    patient: str  # the report
-    study: str
-    split: Split
-    path: str
-    view: View | None
-    report: Report | None
-    findings: tuple[Finding, ...]
-
-
 @dataclass(frozen=True)
 class OpenIReader(ImageCorpusReader[OpenIConfig]):
     """Reads Open-i."""
@@ -83,9 +68,7 @@ class OpenIReader(ImageCorpusReader[OpenIConfig]):
         reports = optional_file(c.root, c.reports, _REPORTS)
         if reports is None:
             raise self.wrong_root("ecgen-radiology/ or NLMCXR_reports.tgz, and NLMCXR_png/")
-        files = FileIndex(c.root, optional_file(c.root, c.images, _IMAGES) or c.root)
-        if not len(files):
-            raise wrong_root("open_i.images", files.folder, "CXR1_1_IM-0001-3001.png and others")
+        files = self.index_images(c.images, _IMAGES, "CXR1_1_IM-0001-3001.png and others")
         scan = Scan(complete=c.complete)
         metadata = optional_file(c.root, c.metadata, _METADATA)
         views = _view_words(metadata, c.view_column) if metadata else {}
@@ -120,7 +103,7 @@ class OpenIReader(ImageCorpusReader[OpenIConfig]):
         for image in report.images:
             with scan.excluding(image):
                 word = views.get(image, "")
-                item = OpenIItem(
+                item = ImageItem(
                     id=image,
                     patient=report.id,
                     study=report.id,
@@ -134,13 +117,6 @@ class OpenIReader(ImageCorpusReader[OpenIConfig]):
                 unknown = [Unmapped("view", word, "no known view: left unknown")]
                 scan.accept(item, lost if word in _VIEWS else [*lost, *unknown])
                 lost = []  # counted once a report
-
-    def read(self, item: OpenIItem) -> list[Radiograph]:
-        """Read one image."""
-        image = self.image(item)
-        return [
-            self.radiograph(item, image, view=item.view, findings=item.findings, report=item.report)
-        ]
 
 
 def _view_words(metadata: Path, column: str) -> dict[str, str]:

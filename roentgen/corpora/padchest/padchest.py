@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader
+from roentgen.corpora.image_corpus import (
+    ImageCorpusConfig,
+    ImageCorpusReader,
+    ImageItem,
+    ViewSettings,
+)
 from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
 from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.corpora.scanning.image_files import FolderListing, optional_file
-from roentgen.corpora.scanning.row_filter import check_path
+from roentgen.corpora.scanning.image_files import FolderListing, check_path, optional_file
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
-from roentgen.corpora.scanning.view_settings import ViewSettings
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Report, Sex, Split
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.views import View
 
 LICENSE = License(
@@ -51,20 +53,13 @@ class PadchestConfig(ImageCorpusConfig, ViewSettings):
     """Take the reports: Spanish word stems, as the section "findings"."""
 
 
-class PadchestItem(NamedTuple):
-    """One image that passed the scan."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PadchestItem(ImageItem):
+    """One image; its labels, sides and report are as in the table, which takes less memory."""
 
-    id: str
-    patient: str
-    study: str
-    split: Split
-    path: str
-    view: View | None
     labels: str
     sides: str
-    report: str | None
-    age: float | None
-    sex: Sex | None
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -93,14 +88,14 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
             image = row["ImageID"]
             with scan.excluding(_id(image) or place):
                 lost: list[Unmapped] = []
-                item = self._plan_row(row, lost)
-                path = files.find(image, f"{row['ImageDir']}/{image}")
-                scan.accept(item._replace(path=path), lost)
+                scan.accept(self._plan_row(row, files, lost), lost)
         if scan.finds_no_file:
             raise self.wrong_root(f"the images of {table.name}")
         return scan.plan()
 
-    def _plan_row(self, row: dict[str, str], lost: list[Unmapped]) -> PadchestItem:
+    def _plan_row(
+        self, row: dict[str, str], files: FolderListing, lost: list[Unmapped]
+    ) -> PadchestItem:
         c = self.config
         image, patient = row["ImageID"], row["PatientID"]
         if not image or "/" in image or "/" in row["ImageDir"]:
@@ -125,30 +120,21 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
             patient=patient,
             study=row["StudyID"] or patient,
             split=self.split_of(patient),
-            path="",
             view=view,
             labels=row["Labels"],
             sides=row["LabelsLocalizationsBySentence"],
-            report=(report or None) if c.reports else None,
+            text=(report or None) if c.reports else None,
             age=_age(row["StudyDate_DICOM"], row["PatientBirth"], lost),
             sex=parse_sex(row["PatientSex_DICOM"]),
+            path=files.find(image, f"{row['ImageDir']}/{image}"),
         )
 
     def read(self, item: PadchestItem) -> list[Radiograph]:
         """Read one image."""
         labels, sides = parse_labels(item.labels), parse_sides(item.sides)
         findings, _ = to_findings(labels, sides, MEANINGS | self.config.meanings)
-        return [
-            self.radiograph(
-                item,
-                self.image(item),
-                view=item.view,
-                findings=findings,
-                report=Report(findings=item.report) if item.report else None,
-                age=item.age,
-                sex=item.sex,
-            )
-        ]
+        report = Report(findings=item.text) if item.text else None
+        return [self.radiograph(item, self.image(item), findings=findings, report=report)]
 
 
 def _id(image: str) -> str:

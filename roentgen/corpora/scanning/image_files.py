@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from roentgen.errors import InputError
 
@@ -123,3 +123,11 @@ class FileIndex:
             if paths:
                 return paths[0]
         raise MissingFileError("file missing")
+
+
+def check_path(path: str) -> None:
+    """Raises InputError for a path that could leave its root folder or cannot be a file name."""
+    if "\0" in path:
+        raise InputError(f"path {path!r} is not a file name")
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise InputError(f"path {path!r} leads out of the corpus folder")

@@ -1,9 +1,13 @@
-"""Row filter of a table, and check of its paths."""
+"""Row filter of a table, and the table of masks that joins it."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
+from typing import Literal
 
+from roentgen.corpora.reader import UnwantedError
+from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError
+from roentgen.imaging.images import Fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +32,53 @@ class RowFilter:
         return None
 
 
-def check_path(path: str) -> None:
-    """Raises InputError for a path that could leave its root folder or cannot be a file name."""
-    if "\0" in path:
-        raise InputError(f"path {path!r} is not a file name")
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise InputError(f"path {path!r} leads out of the corpus folder")
+@dataclass(frozen=True, kw_only=True)
+class MaskTable:
+    """A second table: one row a mask, joined on the image path."""
+
+    root: Path
+    """Folder that the mask paths start from."""
+    file: str
+    """The table, below `root`."""
+    image: str = "image"
+    """Column with the image path, equal to that of the first table."""
+    mask: str = "mask"
+    """Column with the mask path."""
+    structure: str = "structure"
+    """Column with the structure's name."""
+    where: tuple[RowFilter, ...] = ()
+    """Filters of the rows."""
+    valid_region: str | None = None
+    """Column with the region of the image that a mask covers: "full" or "center_square" (used with
+    fit: crop only)."""
+
+
+def read_mask_table(table: MaskTable, fit: Fit, scan: Scan) -> dict[str, dict[str, str]]:
+    """Mask paths by image and structure; the masks that cannot be used are excluded."""
+    found: dict[str, dict[str, str]] = {}
+    columns = [table.image, table.mask, table.structure, *(w.column for w in table.where)]
+    columns += [table.valid_region] if table.valid_region else []
+    for _, row in scan.rows(table.root / table.file, columns):
+        with scan.excluding(row[table.mask]):
+            refusal = next(filter(None, (w.refusal(row[w.column]) for w in table.where)), None)
+            if refusal is None and table.valid_region:
+                refusal = region_refusal(row[table.valid_region], fit)
+            if refusal is not None:
+                raise UnwantedError(f"mask excluded: {refusal}")
+            masks = found.setdefault(row[table.image], {})
+            if row[table.structure] in masks:
+                raise InputError(f"second mask of {row[table.structure]} for one image")
+            masks[row[table.structure]] = row[table.mask]
+    return found
+
+
+def region_refusal(region: str, fit: Fit) -> str | None:
+    """The reason why a mask that covers only `region` of its image does not go with `fit`."""
+    allowed: dict[str, tuple[Literal["pad", "crop"], ...]] = {
+        "full": ("pad", "crop"),
+        "center_square": ("crop",),
+        "centre_square": ("crop",),  # in tables that spell it so
+    }
+    if region not in allowed:
+        raise InputError(f"unknown valid region {region!r} of a mask: {', '.join(allowed)}")
+    return None if fit in allowed[region] else f"it covers the {region} only, but fit is {fit}"

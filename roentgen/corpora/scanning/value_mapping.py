@@ -1,12 +1,14 @@
 """Table cells as values of a radiograph; an unknown word raises InputError, which names it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast, get_args
 
 from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
-from roentgen.record.findings import Finding, FindingName, State
+from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, State
 from roentgen.record.radiograph import Sex, Split
 from roentgen.record.views import View, parse_view
 
@@ -121,3 +123,65 @@ def parse_sex(cell: str) -> Sex | None:
     if word not in sexes:
         raise InputError(f"unknown sex {cell!r}: expected F, M or blank")
     return sexes[word]
+
+
+# By first word: "WHITE - RUSSIAN", "BLACK/CAPE VERDEAN", "Asian, non-Hispanic". Other words (SOUTH
+# AMERICAN, PORTUGUESE, MULTIPLE RACE/ETHNICITY, OTHER) belong to no group by their name alone.
+_RACES = {
+    "white": "white",
+    "black": "black or african american",
+    "asian": "asian",
+    "hispanic": "hispanic or latino",
+    "american": "american indian or alaska native",
+    "native": "native hawaiian or other pacific islander",
+    "pacific": "native hawaiian or other pacific islander",
+}
+
+
+def prompt_race(text: str) -> str | None:
+    """The race in the words of prompts; None for a word that names none."""
+    return _RACES.get(re.split(r"[ /,-]", text.strip().lower(), maxsplit=1)[0])
+
+
+# Label codes: the 14 label columns of CheXpert as a short text, so that a corpus fits in memory.
+_MARKS: dict[State | None, str] = {"present": "+", "absent": "-", "uncertain": "?", None: "."}
+_STATES = {mark: state for state, mark in _MARKS.items()}
+_CELLS = {"": ".", "1.0": "+", "0.0": "-", "-1.0": "?", "1": "+", "0": "-", "-1": "?"}
+NO_LABELS = "." * len(FINDING_NAMES)
+
+
+def encode_labels(row: Mapping[str, str], columns: Mapping[FindingName, str]) -> str:
+    """A row's labels, a mark for each finding in the order of FINDING_NAMES.
+
+    `columns` names the column of each finding that the table has. Raises InputError for a cell
+    that is not 1, 0, -1 or blank, and for "No Finding" beside another finding than support
+    devices.
+    """
+    marks = []
+    for name in FINDING_NAMES:
+        column = columns.get(name)
+        cell = row[column] if column is not None else ""
+        mark = _CELLS.get(cell)
+        if mark is None:
+            assert column is not None
+            finding = finding_of_value(column, name, cell)
+            mark = _MARKS[finding.state if finding else None]
+        marks.append(mark)
+    code = "".join(marks)
+    _check(code)
+    return code
+
+
+@lru_cache(maxsize=1 << 16)
+def _check(code: str) -> None:
+    present = {name for name, mark in zip(FINDING_NAMES, code, strict=True) if mark == "+"}
+    others = sorted(present - {"No Finding", "Support Devices"})
+    if "No Finding" in present and others:
+        raise InputError(f"No Finding is present beside {others[0]}")
+
+
+@lru_cache(maxsize=1 << 16)
+def decode_labels(code: str) -> tuple[Finding, ...]:
+    """The findings of a text of `encode_labels`; few differ, so items share them."""
+    marked = ((name, _STATES[mark]) for name, mark in zip(FINDING_NAMES, code, strict=True))
+    return tuple(Finding(name=name, state=state) for name, state in marked if state is not None)

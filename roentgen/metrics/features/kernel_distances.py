@@ -22,7 +22,8 @@ def kernel_distance(a: Features, b: Features) -> float:
 
     Over all images at once; torch-fidelity and torchmetrics average random subsets of 1,000.
     """
-    return float(kernel_distances(a, b, _once(a), _once(b))[0])
+    once = (np.ones((1, len(features))) for features in (a, b))
+    return float(kernel_distances(a, b, *once)[0])
 
 
 def kernel_distances(
@@ -32,17 +33,13 @@ def kernel_distances(
     return squared_mmds(a, b, _cubic, weights_a, weights_b, unbiased=True)
 
 
-def cmmd(a: Features, b: Features) -> float:
-    """CMMD (Jayasumana et al. 2024): 1,000 times the squared MMD with a Gaussian kernel, sigma 10.
-
-    Meant for CLIP's image embeddings, which are normalized to length 1. As in the authors' code,
-    pairs of an image with itself are included: the distance of a small set is biased upwards.
-    """
-    return float(cmmds(a, b, _once(a), _once(b))[0])
-
-
 def cmmds(a: Features, b: Features, weights_a: NDArray[Any], weights_b: NDArray[Any]) -> Floats:
-    """CMMD (R,) under each row of weights (R, n) and (R, m)."""
+    """CMMD (R,) under each row of weights (R, n) and (R, m) (Jayasumana et al. 2024).
+
+    1,000 times the squared MMD with a Gaussian kernel, sigma 10, meant for CLIP's image embeddings,
+    which are normalized to length 1. As in the authors' code, pairs of an image with itself are
+    included: the distance of a small set is biased upwards.
+    """
     return CMMD_SCALE * squared_mmds(a, b, _gaussian, weights_a, weights_b, unbiased=False)
 
 
@@ -120,7 +117,3 @@ def _gaussian(x: Floats, y: Floats) -> Floats:
     squared = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1) - 2 * x @ y.T
     result: Floats = np.exp(-squared.clip(min=0) / (2 * CMMD_SIGMA**2))
     return result
-
-
-def _once(features: Features) -> Floats:
-    return np.ones((1, len(features)))

@@ -7,19 +7,12 @@ from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks
 
 
-def vendi_score(features: Features) -> float:
-    """Exp of the entropy of the eigenvalues of K / n, with K the cosine similarities of (n, d).
-
-    Between 1 (all equal) and n (all orthogonal). Raises ValueError without features or if one is
-    zero.
-    """
-    return vendi_jackknife(features, np.zeros(len(features), dtype=np.int64))[0]
-
-
 def vendi_jackknife(features: Features, group: NDArray[np.integer]) -> tuple[float, Floats]:
     """The score, and (G,) the score without each of the groups (n,) if there are several.
 
-    The eigenvalues are those of the smaller of the n x n and the d x d form; the latter is summed
+    Exp of the entropy of the eigenvalues of K / n, with K the cosine similarities of (n, d): from 1
+    (all equal) to n (all orthogonal). Raises ValueError without features or if one is zero. The
+    eigenvalues are those of the smaller of the n x n and the d x d form; the latter is summed
     block by block: memory does not grow with n.
     """
     n, d = features.shape

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_report_masks_and_patient(tmp_path: Path) -> None:
     plan = it.plan()
     assert not plan.excluded
     assert [item.patient for item in plan.items] == ["12", "12", "100"]
-    one = plan.items[0]._replace(tubes=(SQUARE,))
+    one = replace(plan.items[0], runs=plan.items[0].runs | {"chest tube": (SQUARE,)})
     a, b, c = films(it, (one, *plan.items[1:]))
     assert a.findings == (
         Finding(name="Pneumothorax"),
@@ -67,7 +68,7 @@ def test_report_masks_and_patient(tmp_path: Path) -> None:
     assert b.findings == (Finding(name="Pneumothorax", state="absent"),)
     assert (b.report, b.masks, c.findings) == (None, {}, ())
     assert a.split == b.split
-    assert plan.items[0].tubes == ("5 10",)
+    assert plan.items[0].runs["chest tube"] == ("5 10",)
     # A tube of a few pixels vanishes at 64 pixels: no mask rather than a black one.
     (thin,) = films(it, plan.items[:1])
     assert sorted(thin.masks) == ["pneumothorax"]

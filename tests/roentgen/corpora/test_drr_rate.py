@@ -10,6 +10,7 @@ from roentgen.corpora.drr_rate import MEANINGS, DrrRateConfig, DrrRateReader
 from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
+from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
@@ -65,6 +66,7 @@ def test_views_labels_and_splits(tmp_path: Path) -> None:
     }
     assert plan.unmapped == {Unmapped("finding", "Emphysema", "excluded by name"): 2}  # two films
     (film_read,) = it.read(plan.items[0])
+    assert isinstance(film_read, Radiograph)
     assert {(f.name, f.state, f.detail) for f in film_read.findings} == {
         ("Lung Lesion", "present", "nodule"),
         ("Support Devices", "present", None),

@@ -11,7 +11,7 @@ import pytest
 
 from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.corpora.reader import Unmapped
-from roentgen.corpora.scanning.mask_table import MaskTable
+from roentgen.corpora.scanning.row_filter import MaskTable
 from roentgen.corpora.table import ReportColumns
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png

@@ -116,7 +116,7 @@ def test_contradictions_are_excluded(tmp_path: Path) -> None:
         "e": "Target is '2': expected 0 or 1",
         "f": "the class is Normal, but there is a box",
     }
-    assert [(item.id, item.normal) for item in plan.items] == [("g", True)]
+    assert [(item.id, item.findings[0].name) for item in plan.items] == [("g", "No Finding")]
     with pytest.raises(InputError, match=r"g\.dcm"):
         it.read(plan.items[0])
 

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.mask_table import MaskTable
-from roentgen.corpora.scanning.row_filter import RowFilter
+from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter
 from roentgen.corpora.table import ReportColumns, TableConfig, TableReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png

@@ -6,7 +6,7 @@ import pytest
 
 from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, findings_text, phrase, prompt_of
-from roentgen.prompts.parser import parse_findings, parse_prompt, split_view
+from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES, PROMPT_PHRASES
 from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES, STATES, Finding
 from roentgen.record.radiograph import Radiograph, Report
@@ -47,8 +47,8 @@ def test_every_combination_is_read_back_exactly() -> None:
             STATES, (None, *SIDES), (None, *SEVERITIES), details
         ):
             finding = Finding(name=name, state=state, side=side, severity=severity, detail=detail)
-            assert parse_findings(phrase(finding)) == (finding,), phrase(finding)
-            assert parse_findings(phrase(finding).upper())[0].name == name
+            assert parse_prompt(phrase(finding)).findings == (finding,), phrase(finding)
+            assert parse_prompt(phrase(finding).upper()).findings[0].name == name
             count += 1
     assert count > 10_000
 
@@ -81,8 +81,8 @@ def test_a_sentence_is_read_back() -> None:
             for name in names
         }
         text = findings_text(findings, SENTENCE)
-        assert set(parse_findings(text)) == findings, text
-        assert len(parse_findings(text)) == len(findings)
+        assert set(parse_prompt(text).findings) == findings, text
+        assert len(parse_prompt(text).findings) == len(findings)
 
 
 @pytest.mark.parametrize("race", [None, "white", "black or african american", "White - Russian"])
@@ -101,7 +101,7 @@ def test_entities_are_what_the_report_tells() -> None:
     radiograph = replace(RADIOGRAPH, report=report, findings=())
     prompt = prompt_of(radiograph, PromptStyle(text="entities", view_token=False))
     assert "small left pleural effusion" in prompt
-    assert {f.name for f in parse_findings(prompt)} >= {"Pleural Effusion", "Pneumothorax"}
+    assert {f.name for f in parse_prompt(prompt).findings} >= {"Pleural Effusion", "Pneumothorax"}
     with pytest.raises(InputError, match="'r1' has no report that names a finding"):
         prompt_of(replace(RADIOGRAPH, report=None), PromptStyle(text="entities"))
 
@@ -177,12 +177,12 @@ def test_a_detail_that_could_not_be_read_back_is_refused(detail: str) -> None:
     ],
 )
 def test_words_and_orders_people_type(typed: str, written: str) -> None:
-    assert ", ".join(map(phrase, parse_findings(typed))) == written
+    assert ", ".join(map(phrase, parse_prompt(typed).findings)) == written
 
 
 def test_every_name_of_the_fourteen_is_understood() -> None:
     for name in FINDING_NAMES:
-        assert parse_findings(name) == (Finding(name=name),)
+        assert parse_prompt(name).findings == (Finding(name=name),)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_what_cannot_be_understood_is_named(typed: str, message: str) -> None:
 
 
 def test_a_comma_ends_a_negation() -> None:
-    assert [f.state for f in parse_findings("no edema, effusion")] == ["absent", "present"]
+    assert [f.state for f in parse_prompt("no edema, effusion").findings] == ["absent", "present"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png
 from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Report
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.splits import Fractions, SplitRules, split_of_patient
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 
@@ -67,7 +67,9 @@ def test_films_come_with_report_and_view(tmp_path: Path) -> None:
     plan = it.plan()
     assert not plan.excluded
     assert plan.unmapped == {Unmapped("view", "ODD", "no known view: left unknown"): 1}
-    one, two, other = (radiograph for item in plan.items for radiograph in it.read(item))
+    read = [one for item in plan.items for one in it.read(item)]
+    one, two, other = (one for one in read if isinstance(one, Radiograph))
+    assert len(read) == 3
     assert [r.id for r in (one, two, other)] == ["CXR1_1_IM-1", "CXR1_1_IM-2", "CXR2_IM-1"]
     assert [r.view for r in (one, two, other)] == ["PA", "LATERAL", None]
     assert {r.patient_id for r in (one, two)} == {r.study_id for r in (one, two)} == {"CXR1"}

@@ -7,7 +7,7 @@ import pytest
 from roentgen.labelers.rules.lexicon import LEXICON
 from roentgen.labelers.rules.rule_labeler import label_report
 from roentgen.prompts.grammar import phrase
-from roentgen.prompts.parser import parse_findings
+from roentgen.prompts.parser import parse_prompt
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES
 from roentgen.record.findings import FINDING_NAMES, Finding, states
 from roentgen.record.radiograph import Report
@@ -192,7 +192,7 @@ def test_labels_can_be_written_as_a_prompt_and_read_back() -> None:
         words = generator.choices(phrases, k=6)
         text = " ".join(" ".join(phrase) for phrase in words)
         for finding in label_report(Report(findings=text)):
-            assert parse_findings(phrase(finding)) == (finding,)
+            assert parse_prompt(phrase(finding)).findings == (finding,)
 
 
 def test_the_lexicon_fits_the_vocabulary() -> None:

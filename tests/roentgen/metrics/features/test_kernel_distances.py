@@ -3,11 +3,15 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from roentgen.metrics.features.kernel_distances import cmmd, kernel_distance, squared_mmds
+from roentgen.metrics.features.kernel_distances import cmmds, kernel_distance, squared_mmds
 
 
 def features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32) + shift
+
+
+def cmmd(a: np.ndarray, b: np.ndarray) -> float:
+    return float(cmmds(a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
 
 
 def test_kid_is_unbiased() -> None:
