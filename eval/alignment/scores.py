@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.classification.auroc import weighted_auroc
-from roentgen.metrics.classification.average_precision import weighted_average_precision
 from roentgen.metrics.classification.finding_scores import Labels, Metric, finding_scores, resamples
 from roentgen.metrics.classification.operating_points import weighted_f1
+from roentgen.metrics.classification.ranking import weighted_auroc, weighted_average_precision
 from roentgen.metrics.estimates import (
     Estimate,
     Floats,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from roentgen.dataset.image_set import Images
 from roentgen.metrics.estimates import Estimate, NotMeasured, normal_interval, percentile_interval
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_extrapolation import JACKKNIFE_GROUPS
+from roentgen.metrics.features.fid_at_n import JACKKNIFE_GROUPS
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
 from roentgen.randomness import numpy_generator

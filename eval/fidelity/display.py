@@ -9,7 +9,7 @@ from eval.fidelity.subgroup_distances import SubgroupDistances
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, SummaryLine, Table
 from roentgen.metrics.estimates import Estimate
-from roentgen.metrics.features.fid_extrapolation import JACKKNIFE_GROUPS, MOST_PARTS
+from roentgen.metrics.features.fid_at_n import JACKKNIFE_GROUPS, MOST_PARTS
 
 Numbers = Mapping[str, Mapping[str, Any]]  # by extractor
 REFERENCES = (

@@ -17,7 +17,7 @@ from eval.sets import Sets
 from eval.subgroups import groups_of, names_of
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
-from roentgen.metrics.features.fid_extrapolation import REFERENCE
+from roentgen.metrics.features.fid_at_n import REFERENCE
 from roentgen.record.findings import FindingName
 
 

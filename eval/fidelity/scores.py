@@ -23,8 +23,13 @@ from roentgen.metrics.estimates import (
     normal_interval,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance, random_subsets
-from roentgen.metrics.features.fid_extrapolation import distances_by_n, extrapolated
+from roentgen.metrics.features.fid_at_n import (
+    distances_by_n,
+    extrapolated,
+    fid_replicates,
+    matched_distance,
+    random_subsets,
+)
 from roentgen.metrics.features.frechet import Sample, sample_distance
 from roentgen.metrics.features.kernel_distances import cmmds, kernel_distances
 from roentgen.metrics.features.prdc import kth_distances, neighborhoods

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from eval.fidelity.scores import FLOOR, kernels
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_extrapolation import REFERENCE, jackknifed
+from roentgen.metrics.features.fid_at_n import REFERENCE, jackknifed
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.randomness import derive_seed, numpy_generator
 

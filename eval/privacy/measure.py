@@ -34,8 +34,8 @@ from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
-from roentgen.metrics.classification.auroc import auroc, weighted_auroc
 from roentgen.metrics.classification.operating_points import true_positive_rate
+from roentgen.metrics.classification.ranking import auroc, weighted_auroc
 from roentgen.metrics.conformal import calibrate
 from roentgen.metrics.estimates import (
     Estimate,

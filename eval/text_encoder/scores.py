@@ -15,8 +15,8 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     token_limit,
     tokenize_prompts,
 )
-from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.finding_scores import resamples, too_few
+from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.metrics.paired_scores import (
     Measured,

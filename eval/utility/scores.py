@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.subgroups import Groups, names_of
-from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.calibration import ece_floor, reliability, weighted_ece
 from roentgen.metrics.classification.finding_scores import too_few
 from roentgen.metrics.classification.operating_points import (
@@ -17,6 +16,7 @@ from roentgen.metrics.classification.operating_points import (
     weighted_f1,
     weighted_share,
 )
+from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
 from roentgen.metrics.paired_scores import (
     MEAN,

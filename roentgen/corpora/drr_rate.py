@@ -10,8 +10,7 @@ from pathlib import Path
 
 from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan
-from roentgen.corpora.scanning.image_files import FileIndex, wrong_root
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FileIndex, Scan, wrong_root
 from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
 from roentgen.manifest import License

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.corpora.scanning.image_files import IMAGES, FileIndex, optional_file, wrong_root
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import IMAGES, FileIndex, Scan, optional_file, wrong_root
 from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox
 from roentgen.imaging.images import Fit, encode_png, prepare_image

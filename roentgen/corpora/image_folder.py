@@ -7,8 +7,7 @@ may begin with the split's folder. The other columns are mapped like those of a 
 from dataclasses import dataclass, replace
 
 from roentgen.corpora.reader import CorpusPlan
-from roentgen.corpora.scanning.image_files import first_of
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import Scan, first_of
 from roentgen.corpora.table import TableConfig, TableReader
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Split

@@ -11,9 +11,8 @@ from pathlib import Path
 from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
-from roentgen.corpora.scanning.image_files import optional_file
 from roentgen.corpora.scanning.rows import column_names
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import Scan, optional_file
 from roentgen.errors import InputError
 from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs

@@ -7,9 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, UnwantedError
-from roentgen.corpora.scanning.image_files import check_path
 from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import Scan, check_path
 from roentgen.corpora.scanning.value_mapping import (
     Meanings,
     finding_of_value,

@@ -13,9 +13,8 @@ from pathlib import Path
 from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
-from roentgen.corpora.scanning.image_files import FileIndex, first_of
 from roentgen.corpora.scanning.rows import column_names
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FileIndex, Scan, first_of
 from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes

@@ -11,7 +11,7 @@ from roentgen.corpora.image_corpus import ImageCorpusReader
 from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.corpora.mimic.mimic_cxr import MimicCxrConfig, MimicCxrReader
 from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
-from roentgen.corpora.nih.nih import NihConfig, NihReader
+from roentgen.corpora.nih import NihConfig, NihReader
 from roentgen.corpora.open_i.open_i import OpenIConfig, OpenIReader
 from roentgen.corpora.padchest.padchest import PadchestConfig, PadchestReader
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from roentgen.dataset.label_arrays import label_matrix, view_indices
-from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.finding_scores import finding_scores, resamples
+from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import Estimate
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph

@@ -17,7 +17,7 @@ from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.imaging.images import decode
 from roentgen.manifest import read_manifest
-from roentgen.metrics.classification.auroc import auroc
+from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.record.findings import Finding
 from roentgen.record.radiograph import Radiograph

@@ -14,8 +14,7 @@ from roentgen.corpora.image_corpus import (
     ViewSettings,
 )
 from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.corpora.scanning.image_files import FolderListing, check_path
-from roentgen.corpora.scanning.scan import WRONG_LENGTH, Scan
+from roentgen.corpora.scanning.scan import WRONG_LENGTH, FolderListing, Scan, check_path
 from roentgen.corpora.scanning.value_mapping import (
     NO_LABELS,
     decode_labels,

@@ -19,9 +19,8 @@ from roentgen.corpora.mimic.studies import (
     read_splits,
 )
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.image_files import FolderListing, check_path
 from roentgen.corpora.scanning.rows import read_rows
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FolderListing, Scan, check_path
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.frame import read_header
 from roentgen.imaging.images import image_size

@@ -19,8 +19,7 @@ from roentgen.corpora.mimic.studies import (
     read_splits,
 )
 from roentgen.corpora.reader import CorpusPlan
-from roentgen.corpora.scanning.image_files import FolderListing, first_of
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FolderListing, Scan, first_of
 from roentgen.errors import InputError
 from roentgen.record.findings import FindingName
 from roentgen.record.radiograph import Radiograph

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from roentgen.corpora.scanning.image_files import FolderListing, first_of, wrong_root
+from roentgen.corpora.scanning.scan import FolderListing, first_of, wrong_root
 from roentgen.errors import InputError
 
 _LARGEST = 1 << 20  # bytes; a report has a few thousand

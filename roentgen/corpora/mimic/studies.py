@@ -15,9 +15,8 @@ from roentgen.corpora.image_corpus import (
 from roentgen.corpora.mimic.patients import Patient, Patients, age_at
 from roentgen.corpora.mimic.reports import ReportSource, read_report
 from roentgen.corpora.reader import Unmapped, UnwantedError
-from roentgen.corpora.scanning.image_files import FolderListing
 from roentgen.corpora.scanning.rows import read_rows
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FolderListing, Scan
 from roentgen.corpora.scanning.value_mapping import (
     NO_LABELS,
     decode_labels,

@@ -11,9 +11,8 @@ from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, 
 from roentgen.corpora.open_i.mesh import findings_of, unmapped
 from roentgen.corpora.open_i.reports import OpenIReport, parse_xml, read_reports, report_files
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.image_files import FileIndex, optional_file, wrong_root
 from roentgen.corpora.scanning.rows import read_rows
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FileIndex, Scan, optional_file, wrong_root
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.radiograph import Report

@@ -11,8 +11,7 @@ from roentgen.corpora.image_corpus import (
 )
 from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
 from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.corpora.scanning.image_files import FolderListing, check_path, optional_file
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FolderListing, Scan, check_path, optional_file
 from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
 from roentgen.errors import InputError
 from roentgen.manifest import License

@@ -1,9 +1,13 @@
-"""Lexicon of the rule labeler: every phrase it knows, with its meaning.
+"""Lexicon of the rule labeler: every phrase it knows, with its meaning, and their lookup.
 
 The terms for findings are in `terms`; here are the cues of negation and uncertainty, what ends a
-cue's scope, and sides, severities and places. The templates are written as in `terms`.
+cue's scope, and sides, severities and places. The templates are written as in `terms`. At each word
+of a sentence the longest phrase is taken, by dictionary lookup: the time is linear in the length of
+any text.
 """
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -50,6 +54,7 @@ class Meaning:
     place: str | None = None  # one of roentgen.prompts.vocabulary.PLACES
 
 
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|[,;:()/&]")
 _CUES: dict[PhraseKind, tuple[str, ...]] = {
     "enlarged": (
         "enlarged|enlargement|widened|prominent|increased|wide|big|globular|engorged|congested",
@@ -254,3 +259,44 @@ def _lexicon() -> dict[tuple[str, ...], Meaning]:
 
 
 LEXICON: dict[tuple[str, ...], Meaning] = _lexicon()
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseMatch:
+    """A phrase of the lexicon at words[start:end] of a sentence."""
+
+    meaning: Meaning
+    start: int
+    end: int
+
+
+def _lengths() -> dict[str, tuple[int, ...]]:
+    """The numbers of words of the phrases that begin with a word, the longest first."""
+    lengths: defaultdict[str, set[int]] = defaultdict(set)
+    for phrase in LEXICON:
+        lengths[phrase[0]].add(len(phrase))
+    return {word: tuple(sorted(counts, reverse=True)) for word, counts in lengths.items()}
+
+
+_LENGTHS = _lengths()
+
+
+def words_of(sentence: str) -> list[str]:
+    """The words, numbers and separators in lower case; a hyphen separates words."""
+    return _WORD.findall(sentence.lower())
+
+
+def find_phrases(words: list[str]) -> list[PhraseMatch]:
+    """The phrases of the lexicon in a sentence, in order, without overlap."""
+    matches: list[PhraseMatch] = []
+    i = 0
+    while i < len(words):
+        for length in _LENGTHS.get(words[i], ()):
+            meaning = LEXICON.get(tuple(words[i : i + length]))
+            if meaning:
+                matches.append(PhraseMatch(meaning, i, i + length))
+                i += length
+                break
+        else:
+            i += 1
+    return matches

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from roentgen.labelers.rules.lexicon import Meaning, PhraseKind
-from roentgen.labelers.rules.mentions import PhraseMatch
+from roentgen.labelers.rules.lexicon import Meaning, PhraseKind, PhraseMatch
 from roentgen.record.findings import FindingName, Severity, Side, State
 
 # The states that an adjective of a structure can imply for its finding: enlarged vessels are

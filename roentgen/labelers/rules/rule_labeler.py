@@ -9,7 +9,7 @@ uncertain and uncertain outweighs absent. A finding that no sentence names gets 
 
 from collections.abc import Sequence
 
-from roentgen.labelers.rules.mentions import find_phrases, words_of
+from roentgen.labelers.rules.lexicon import find_phrases, words_of
 from roentgen.labelers.rules.negation import Mention, read_sentence
 from roentgen.record.findings import (
     FINDING_NAMES,

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks
 
-Floats = NDArray[np.float64]
 _COLUMNS, _ROWS = 256, 4096  # processed together
 
 

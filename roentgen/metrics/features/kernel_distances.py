@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.feature_set import Features, blocks
 
-Floats = NDArray[np.float64]
 Kernel = Callable[[Floats, Floats], Floats]
 CMMD_SIGMA, CMMD_SCALE = 10.0, 1000.0
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.feature_set import Features, blocks
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,13 @@ import pytest
 
 from eval.alignment.scores import alignment
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
-from roentgen.metrics.classification.auroc import weighted_auroc
 from roentgen.metrics.classification.finding_scores import (
     finding_scores,
     not_learnable,
     resamples,
     thresholds_of,
 )
+from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.record.findings import FindingName
 from roentgen.vision.classifier import Prediction

@@ -6,8 +6,7 @@ import pytest
 from eval.fidelity.scores import fidelity, halves, kernels
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_at_n import random_subsets
-from roentgen.metrics.features.fid_extrapolation import distances_by_n, extrapolated
+from roentgen.metrics.features.fid_at_n import distances_by_n, extrapolated, random_subsets
 from roentgen.metrics.features.frechet import Sample, frechet_distance_of_features
 
 D = 8

@@ -5,7 +5,7 @@ from eval.fidelity.scores import FLOOR
 from eval.fidelity.subgroup_distances import by_subgroup
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
-from roentgen.metrics.features.fid_extrapolation import REFERENCE
+from roentgen.metrics.features.fid_at_n import REFERENCE
 
 D = 8
 

@@ -6,7 +6,7 @@ import pytest
 
 from eval.subgroups import Groups
 from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
-from roentgen.metrics.classification.auroc import auroc
+from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.metrics.paired_scores import Measured, Score
 from roentgen.record.findings import FindingName

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_auroc
 
-from roentgen.metrics.classification.auroc import auroc, weighted_auroc
+from roentgen.metrics.classification.ranking import auroc, weighted_auroc
 from roentgen.metrics.estimates import (
     bootstrap_weights,
     normal_interval,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from roentgen.metrics.classification.average_precision import weighted_average_precision
+from roentgen.metrics.classification.ranking import weighted_average_precision
 
 
 def test_agrees_with_scikit_learn_with_ties_and_weights() -> None:

@@ -1,4 +1,4 @@
-"""AUROC by ranks, under weights such as the counts of a bootstrap resample."""
+"""Ranking quality, AUROC and average precision, under weights such as bootstrap counts."""
 
 from typing import Any
 
@@ -25,4 +25,27 @@ def weighted_auroc(scores: Floats, positive: NDArray[np.bool_], weights: NDArray
     correct = (positives * (below + negatives / 2)).sum(axis=1)
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     result: Floats = np.divide(correct, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return result
+
+
+def weighted_average_precision(
+    scores: Floats, positive: NDArray[np.bool_], weights: NDArray[Any]
+) -> Floats:
+    """Area under the stepwise precision-recall curve (R,) under each row of weights (R, N).
+
+    The mean, over positives, of the precision at each one's score; ties share a threshold, as in
+    scikit-learn. Chance is the share of positives. NaN without a positive.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each tie
+    weights = weights[:, order].astype(np.float64)
+    true = np.add.reduceat(weights * positive[order], starts, axis=1)
+    predicted = np.cumsum(np.add.reduceat(weights, starts, axis=1), axis=1)
+    precision = np.divide(
+        np.cumsum(true, axis=1), predicted, out=np.zeros_like(predicted), where=predicted > 0
+    )
+    total = true.sum(axis=1)
+    area = (precision * true).sum(axis=1)
+    result: Floats = np.divide(area, total, out=np.full(len(weights), np.nan), where=total > 0)
     return result

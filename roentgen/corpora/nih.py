@@ -1,5 +1,7 @@
 """NIH ChestX-ray14 (Wang et al., CVPR 2017): PNGs, mined labels, boxes, an official split."""
 
+import csv
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,11 +13,9 @@ from roentgen.corpora.image_corpus import (
     ImageItem,
     ViewSettings,
 )
-from roentgen.corpora.nih.boxes import DRAWN_ON, read_boxes
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.image_files import FolderListing, MissingFileError, optional_file
 from roentgen.corpora.scanning.rows import read_rows
-from roentgen.corpora.scanning.scan import Scan
+from roentgen.corpora.scanning.scan import FolderListing, MissingFileError, Scan, optional_file
 from roentgen.corpora.scanning.value_mapping import Meanings, parse_sex, years_of_age_string
 from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
@@ -57,6 +57,18 @@ _VIEW_COLUMN = "View Position"
 _SEX_COLUMNS = ("Patient Gender", "Patient Sex")
 _FOLDERS = tuple(f"images_{number:03d}/images" for number in range(1, 13))
 _IMAGE = re.compile(r"(\d{8})_\d{3}\.png")
+_DRAWN_ON = 1024  # pixels a side of the images on which a radiologist drew the boxes
+_BOX_HEADER = ["Image Index", "Finding Label", "Bbox [x"]
+_STRUCTURES = {
+    "Atelectasis": "atelectasis",
+    "Cardiomegaly": "cardiomegaly",
+    "Effusion": "pleural effusion",
+    "Infiltrate": "infiltration",
+    "Mass": "mass",
+    "Nodule": "nodule",
+    "Pneumonia": "pneumonia",
+    "Pneumothorax": "pneumothorax",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +117,7 @@ class NihReader(ImageCorpusReader[NihConfig]):
         official = self.split.published == "official"
         published = _read_lists(c.root / c.train_list, c.root / c.test_list) if official else {}
         scan = Scan(complete=c.complete)
-        boxes = read_boxes(c.root / c.boxes, scan) if c.boxes is not None else {}
+        boxes = _read_boxes(c.root / c.boxes, scan) if c.boxes is not None else {}
         for place, row in scan.rows(table, (*_COLUMNS, _VIEW_COLUMN, _sex_column(table))):
             image = row["Image Index"]
             with scan.excluding(image.removesuffix(".png") or place):
@@ -156,7 +168,7 @@ class NihReader(ImageCorpusReader[NihConfig]):
         if not item.boxes:
             return ()
         size = width, height = image_size(self.path(item))
-        across, down = width / DRAWN_ON, height / DRAWN_ON
+        across, down = width / _DRAWN_ON, height / _DRAWN_ON
         boxes = [
             SourceBox(name, left * across, top * down, right * across, bottom * down)
             for name, left, top, right, bottom in item.boxes
@@ -212,3 +224,42 @@ def _age(cell: str, lost: list[Unmapped]) -> float | None:
     if age is None and cell.strip():
         lost.append(Unmapped("age", cell.strip(), "no age in years: left unknown"))
     return age
+
+
+def _read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
+    """The boxes of each image; a row that is no box is excluded.
+
+    The header "Bbox [x,y,w,h]" is four columns, and has three more that no row needs to have.
+    """
+    boxes: dict[str, list[SourceBox]] = {}
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            if header[:3] != _BOX_HEADER:
+                expected = ",".join(_BOX_HEADER)
+                raise InputError(f"{table} begins with {','.join(header)[:60]!r}, not {expected!r}")
+            for number, row in enumerate(rows, start=1):
+                if not row:
+                    continue
+                with scan.excluding(f"{table.name} row {number}"):
+                    boxes.setdefault(row[0], []).append(_box(row))
+    except FileNotFoundError:
+        raise InputError(f"no such table: {table}; set nih.boxes to null to do without") from None
+    except (OSError, csv.Error) as error:
+        raise InputError(f"table {table} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"table {table} is not text in UTF-8") from None
+    return boxes
+
+
+def _box(row: list[str]) -> SourceBox:
+    if len(row) < 6 or row[1] not in _STRUCTURES:
+        raise InputError(f"no box of a known finding: {','.join(row[1:6])!r}")
+    try:
+        left, top, width, height = map(float, row[2:6])
+    except ValueError:
+        raise InputError(f"a box is not four numbers: {','.join(row[2:6])!r}") from None
+    if not all(map(math.isfinite, (left, top, width, height))) or width <= 0 or height <= 0:
+        raise InputError(f"a box has no area: {','.join(row[2:6])!r}")
+    return SourceBox(_STRUCTURES[row[1]], left, top, left + width, top + height)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from roentgen.corpora.scanning.image_files import wrong_root
+from roentgen.corpora.scanning.scan import wrong_root
 
 
 def test_a_wrong_root_names_the_first_of_what_it_holds(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roentgen.corpora.nih.nih import NihConfig, NihReader
+from roentgen.corpora.nih import NihConfig, NihReader
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
