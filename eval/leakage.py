@@ -75,8 +75,15 @@ def _prompts(images: ImageSet, test: ImageSet) -> str:
         return f"none of the {len(sources)} patients whose prompts were used"
     return (
         f"{len(held_out)} of the {len(sources)} patients whose prompts were used: the set "
-        "uses their labels, not their pixels"
+        f"uses their {_used(images)}, not their pixels"
     )
+
+
+def _used(images: ImageSet) -> str:
+    """What of the patients a set was generated from."""
+    syntheses = [r.synthesis for r in images.radiographs if r.synthesis]
+    with_masks = any(synthesis.conditioning_scale is not None for synthesis in syntheses)
+    return "labels and masks" if with_masks else "labels"
 
 
 def _use(images: ImageSet, test: ImageSet) -> str:
@@ -86,8 +93,8 @@ def _use(images: ImageSet, test: ImageSet) -> str:
     if not count:
         return "it uses no held-out prompt"
     return (
-        f"it uses held-out prompts, of {count} patients (labels only, no pixels): the gain may "
-        "differ from that of a set generated from other prompts"
+        f"it uses held-out prompts, of {count} patients (their {_used(images)}, not their "
+        "pixels): the gain may differ from that of a set generated from other prompts"
     )
 
 

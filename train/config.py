@@ -100,7 +100,7 @@ class RunConfig:
         return self.data.caches or self.output / "caches"
 
     def rates(self) -> dict[str, float | None]:
-        """The peak learning rate of each net that may train; None: it is frozen."""
+        """The peak learning rate of each network that may train; None: it is frozen."""
         raise NotImplementedError
 
     def mixture(self) -> tuple[WeightedStyle, ...]:
@@ -140,7 +140,7 @@ class RunConfig:
         return None
 
     def adapters(self) -> LoraConfig | None:
-        """The adapters that train in place of whole nets, if any."""
+        """The adapters that train in place of whole networks, if any."""
         return None
 
 
@@ -175,7 +175,7 @@ class FinetuneConfig(RunConfig):
             rates.unet is not None
             or rates.text_encoder is not None
             or bool(self.swap_text_encoder),
-            "learning_rate: both nets are frozen; give one a learning rate",
+            "learning_rate: both networks are frozen; give one a learning rate",
         )
         require(
             self.swap_text_encoder is None or self.prompt_chunks == 1,

@@ -85,7 +85,7 @@ class LearningRates:
 
     def __post_init__(self) -> None:
         nets = ("learning_rate.unet", "learning_rate.text_encoder")
-        require_range(self, *nets, above=0, note="null freezes a net")
+        require_range(self, *nets, above=0, note="null freezes a network")
         require_range(self, "learning_rate.projection", above=0)
 
 

@@ -46,7 +46,7 @@ def choose_weights(config: FinetuneConfig, inputs: Inputs, denoiser: Denoiser) -
         adapt(denoiser, tokenizer, config.lora, seed=config.seed, dtype=held)
     if not any(denoiser.trained()):
         raise InputError(
-            "learning_rate: both nets are frozen, and states of this text encoder need no "
+            "learning_rate: both networks are frozen, and states of this text encoder need no "
             "projection; give one a learning rate"
         )
 

@@ -85,7 +85,7 @@ def methods(
     if held_out_prompts:
         result.append(
             f"{synthetic!r} was generated from the prompts of {held_out_prompts} held-out "
-            "patients: their labels, not their pixels."
+            "patients, not from their pixels."
         )
     return tuple(result)
 

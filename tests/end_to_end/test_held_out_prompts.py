@@ -1,6 +1,8 @@
-"""A set drawn for held-out patients' prompts is told as one, though its images are no patient's."""
+"""A set drawn for held-out patients' prompts is reported, though its images are no patient's."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,21 @@ from eval.sets import Sets, read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.record.radiograph import Synthesis
 from sample.config import GenerateConfig
 from sample.generate import generate
 from sample.prompts.config import DatasetPrompts, PromptsConfig
+
+SYNTHESIS = partial(
+    Synthesis,
+    prompt="",
+    negative_prompt=None,
+    seed=0,
+    guidance_scale=1,
+    steps=1,
+    scheduler="ddim",
+    model="",
+)
 
 
 def read(folder: Path, split: str) -> ImageSet:
@@ -28,12 +42,12 @@ def read(folder: Path, split: str) -> ImageSet:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_held_out_prompts_are_told(
+def test_held_out_prompts_are_reported(
     tmp_path: Path, small_model: Path, make_small_dataset: Callable[..., Path]
 ) -> None:
     real = make_small_dataset(tmp_path / "real", train=24, validate=20)
     train, test = read(real, "train"), read(real, "validate")
-    told: dict[str, dict[str, str]] = {}
+    results: dict[str, dict[str, str]] = {}
     for split in ("validate", "train"):
         prompts = PromptsConfig(dataset=DatasetPrompts(folder=real, split=split, limit=10), count=2)
         config = GenerateConfig(
@@ -45,11 +59,32 @@ def test_held_out_prompts_are_told(
         made = read(generate(config), "train")
         assert not set(made.patients) & set(test.patients)
         sets = Sets(train=train, test=test, synthetic={split: made}, main=split)
-        found = checks(sets, split)
-        told[split] = {check["check"]: check["result"] for check in found}
+        results[split] = {check["check"]: check["result"] for check in checks(sets, split)}
         assert len(held_out_prompts(made, test)) == (10 if split == "validate" else 0)
     used = "patients of the test split whose prompts were used"
-    assert told["validate"][f"validate: {used}"].startswith("10 of the 10 patients")
-    assert "held-out prompts, of 10 patients" in told["validate"]["validate: utility trains on it"]
-    assert told["train"][f"train: {used}"] == "none of the 10 patients whose prompts were used"
-    assert told["train"]["train: utility trains on it"] == "it uses no held-out prompt"
+    assert results["validate"][f"validate: {used}"].startswith("10 of the 10 patients")
+    use = results["validate"]["validate: utility trains on it"]
+    assert "held-out prompts, of 10 patients" in use
+    assert results["train"][f"train: {used}"] == "none of the 10 patients whose prompts were used"
+    assert results["train"]["train: utility trains on it"] == "it uses no held-out prompt"
+
+
+@pytest.mark.parametrize(("scale", "used"), [(None, "labels"), (1.0, "labels and masks")])
+def test_what_was_used_of_held_out_patients_is_named(
+    tmp_path: Path, make_small_dataset: Callable[..., Path], scale: float | None, used: str
+) -> None:
+    """A set drawn from masks shows where the patient's lesions are, not labels alone."""
+    real = make_small_dataset(tmp_path / "real", train=20, validate=20)
+    train, test = read(real, "train"), read(real, "validate")
+    radiographs = [
+        replace(image, id=f"synthetic {image.id}", patient_id=f"none {i}", synthesis=synthesis)
+        for i, image in enumerate(test.radiographs)
+        for synthesis in [SYNTHESIS(from_patient=image.patient_id, conditioning_scale=scale)]
+    ]
+    images = replace(test)
+    vars(images)["radiographs"] = radiographs
+    sets = Sets(train=train, test=test, synthetic={"drawn": images}, main="drawn")
+    found = {check["check"]: check["result"] for check in checks(sets, "drawn")}
+    prompts = found["drawn: patients of the test split whose prompts were used"]
+    assert prompts.endswith(f"the set uses their {used}, not their pixels")
+    assert f"(their {used}, not their pixels)" in found["drawn: utility trains on it"]

@@ -173,7 +173,7 @@ def test_a_mixture_of_styles_trains(write: Write) -> None:
         ("--batch_size=17", "batch_size 17 is larger than split 'train'"),
         ("--gradient_accumulation=3", "batch_size 4 cannot be cut"),
         ("--optimizer.klip=1", "unknown key optimizer.klip"),
-        ("--learning_rate={unet: null, text_encoder: null}", "both nets are frozen"),
+        ("--learning_rate={unet: null, text_encoder: null}", "both networks are frozen"),
         ("--objective.caption_dropout=1.5", r"objective\.caption_dropout is 1\.5"),
         ("--precision=fp16", "precision fp16 needs a GPU"),
         ("--attention=xformers", "attention=xformers needs a CUDA GPU and the package"),

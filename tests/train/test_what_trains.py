@@ -1,4 +1,4 @@
-"""Runs in which something else trains than both nets as they are."""
+"""Runs in which something else trains than both networks as they are."""
 
 import json
 from collections.abc import Callable
@@ -225,7 +225,7 @@ def test_another_text_encoder_trains_and_the_result_is_a_plain_pipeline(
 
 
 def changed_where_alike(one: Any, other: Any) -> list[str]:
-    """The names of the weights of one shape in both nets, whose values differ."""
+    """The names of the weights of one shape in both networks, whose values differ."""
     old, new = one.state_dict(), other.state_dict()
     return [
         name

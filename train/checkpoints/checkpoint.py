@@ -174,7 +174,7 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def load_checkpoint(path: Path, manifest: dict[str, Any], state: TrainingState) -> None:
-    """Load a saved state. Raises InputError if it is of other nets or another optimizer."""
+    """Load a saved state. Raises InputError if it is of other networks or another optimizer."""
     optimizer = type(state.optimizer).__name__
     saved = manifest["optimizer_name"]
     if saved != optimizer:

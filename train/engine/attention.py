@@ -1,4 +1,4 @@
-"""Attention kernel of the nets: chosen, and tried before any other work."""
+"""Attention kernel of the networks: chosen, and tried before any other work."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def attention_kernel(choice: Attention) -> Iterator[None]:
 
     It is not for the VAE, whose attention heads are too wide for most kernels.
     """
-    if choice not in KERNELS:  # auto: torch chooses; xformers: set in the nets
+    if choice not in KERNELS:  # auto: torch chooses; xformers: set in the networks
         yield
         return
     with sdpa_kernel(KERNELS[choice]):
@@ -36,10 +36,10 @@ def attention_kernel(choice: Attention) -> Iterator[None]:
 
 
 def choose_attention(denoiser: Denoiser, choice: Attention, accelerator: Accelerator) -> None:
-    """Set the attention kernel of the nets, and try it on one item forward and backward.
+    """Set the attention kernel of the networks, and try it on one item forward and backward.
 
-    The nets are on the device, as they train. Raises InputError if the kernel is missing, does not
-    support the nets' shapes and precision here, or would not be used.
+    The networks are on the device, as they train. Raises InputError if the kernel is missing, does
+    not support the networks' shapes and precision here, or would not be used.
     """
     if choice == "auto":
         return
@@ -80,7 +80,7 @@ def _use_xformers(denoiser: Denoiser) -> None:
 
 
 def _check_sdpa(denoiser: Denoiser, choice: Attention) -> None:
-    """Raises InputError unless the nets use torch's scaled_dot_product_attention.
+    """Raises InputError unless the networks use torch's scaled_dot_product_attention.
 
     A text encoder whose states are cached is not concerned.
     """

@@ -72,7 +72,7 @@ class TrainedRows(nn.Module):
 def trained_weights(
     components: Components, rates: Mapping[str, float | None], config: LoraConfig | None
 ) -> dict[str, int]:
-    """Number of parameters that would train, by net."""
+    """Number of parameters that would train, by network."""
     nets = {
         "unet": components.unet,
         "text_encoder": components.text_encoder,
@@ -102,7 +102,7 @@ def trained_weights(
 def adapt(
     denoiser: Denoiser, tokenizer: Any, config: LoraConfig, *, seed: int, dtype: torch.dtype
 ) -> None:
-    """Freeze the nets, add adapters to those that train, and cast frozen weights to `dtype`.
+    """Freeze the networks, add adapters to those that train, and cast frozen weights to `dtype`.
 
     Adapters are initialized as a function of `seed` and stay float32. A text encoder without
     adapters stays float32 too, as its states may be computed once, outside autocast. Raises
@@ -155,7 +155,7 @@ def _inject(net: nn.Module, projections: list[str], config: LoraConfig, *, seed:
 
 
 def _cast_frozen(net: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the frozen matrices and kernels of a net; norms stay float32."""
+    """Cast the frozen matrices and kernels of a network; norms stay float32."""
     for weight in net.parameters():
         if not weight.requires_grad and weight.ndim > 1:
             weight.data = weight.data.to(dtype)
@@ -163,9 +163,9 @@ def _cast_frozen(net: nn.Module, dtype: torch.dtype) -> None:
 
 @torch.no_grad()
 def merge(net: nn.Module, originals: Mapping[str, Tensor] | None = None) -> None:
-    """Merge a net's adapters into its float32 weights.
+    """Merge a network's adapters into its float32 weights.
 
-    `originals` are the base's float32 weights, for a net whose frozen weights were cast.
+    `originals` are the base's float32 weights, for a network whose frozen weights were cast.
     """
     for name, weight in net.named_parameters():
         plain = name.replace(".base_layer.", ".").replace(".base.", ".")
@@ -213,7 +213,7 @@ def save_adapters(
 
 
 def _adapters(net: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A net's adapters and peft's settings, rescaled so that alpha equals the rank.
+    """A network's adapters and peft's settings, rescaled so that alpha equals the rank.
 
     Readers that ignore alpha then scale them correctly.
     """

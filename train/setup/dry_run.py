@@ -34,7 +34,7 @@ SAMPLE = 2**24  # parameters on which the optimizer is timed
 class RunEstimate:
     """Estimated resources of a run."""
 
-    parameters: dict[str, tuple[int, int]]  # by net: total, trained
+    parameters: dict[str, tuple[int, int]]  # by network: total, trained
     memory: dict[str, int]  # bytes of each process during training, by purpose
     encoding_peak: int  # bytes of each process during encoding; 0: all is cached
     disk: dict[str, int]  # bytes, by purpose
@@ -96,7 +96,7 @@ def estimate(
 
 
 def parameters(components: Components) -> dict[str, tuple[int, int]]:
-    """Total and trained parameters of each net."""
+    """Total and trained parameters of each network."""
     nets = {"unet": components.unet, "text_encoder": components.text_encoder, "vae": components.vae}
     for name in ("projection", "controlnet"):
         if getattr(components, name) is not None:
