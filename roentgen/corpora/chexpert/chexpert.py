@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from roentgen.corpora.chexpert.chexpert_plus import PlusColumns, plus_report, read_plus
+from roentgen.corpora.chexpert.chexpert_plus import ChexpertRow, PlusColumns, plus_report, read_plus
 from roentgen.corpora.image_corpus import (
     ImageCorpusConfig,
     ImageCorpusReader,
@@ -77,19 +76,6 @@ class ChexpertConfig(ImageCorpusConfig, ViewSettings):
             self.plus is not None or not self.require_report,
             "chexpert.require_report needs chexpert.plus: CheXpert has no reports",
         )
-
-
-class ChexpertRow(NamedTuple):
-    """One image as a table has it."""
-
-    path: str
-    view: str
-    age: str
-    sex: str
-    labels: str | InputError | None  # None: no table has the image
-    race: str = ""
-    place: int | None = None  # of the report
-    has_report: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,20 +201,11 @@ def _plus_rows(c: ChexpertConfig, tables: Sequence[Path], scan: Scan) -> Iterato
     labels = {
         row.path.partition("/")[2].rpartition(".")[0]: row.labels for row in _rows(tables, scan)
     }
-    for number, (place, plus) in enumerate(read_plus(c.plus, c.plus_columns), start=1):
-        if plus is None:
+    for number, row in enumerate(read_plus(c.plus, c.plus_columns), start=1):
+        if row is None:
             scan.exclude(f"{c.plus.name} row {number}", WRONG_LENGTH)
-            continue
-        yield ChexpertRow(
-            plus.path,
-            plus.view,
-            plus.age,
-            plus.sex,
-            labels.get(plus.path.rpartition(".")[0]),
-            race=plus.race,
-            place=place,
-            has_report=plus.has_report,
-        )
+        else:
+            yield row._replace(labels=labels.get(row.path.rpartition(".")[0]))
 
 
 def _finder(files: FolderListing) -> Callable[[str], str]:

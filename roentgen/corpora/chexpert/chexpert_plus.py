@@ -43,37 +43,38 @@ class PlusColumns:
     """Race."""
 
 
-class PlusRow(NamedTuple):
-    """A row without its report."""
+class ChexpertRow(NamedTuple):
+    """One image as a table has it."""
 
     path: str
     view: str  # the word: Lateral, AP, PA or blank
     age: str
     sex: str
-    race: str
-    has_report: bool
+    labels: str | InputError | None  # None: no table has the image
+    race: str = ""
+    place: int | None = None  # of the report
+    has_report: bool = False
 
 
-def read_plus(table: Path, columns: PlusColumns) -> Iterator[tuple[int, PlusRow | None]]:
-    """(place, row) of each image; None for a row with too few or many fields."""
+def read_plus(table: Path, columns: PlusColumns) -> Iterator[ChexpertRow | None]:
+    """The row of each image, without labels; None for a row with too few or many fields."""
     names = [name for name in vars(columns).values() if name is not None]
     advice = "name it in chexpert.plus_columns, or set that to null"
     for place, row in read_places(table, names, advice):
         if row is None:
-            yield place, None
+            yield None
             continue
         lateral = row[columns.frontal_lateral].strip() == "Lateral"
         sections = (columns.findings, columns.impression)
-        yield (
-            place,
-            PlusRow(
-                path=row[columns.path],
-                view="Lateral" if lateral else _text(row[columns.ap_pa]),
-                age=row[columns.age] if columns.age else "",
-                sex=row[columns.sex] if columns.sex else "",
-                race=_text(row[columns.race]) if columns.race else "",
-                has_report=any(name is not None and _text(row[name]) for name in sections),
-            ),
+        yield ChexpertRow(
+            path=row[columns.path],
+            view="Lateral" if lateral else _text(row[columns.ap_pa]),
+            age=row[columns.age] if columns.age else "",
+            sex=row[columns.sex] if columns.sex else "",
+            labels=None,
+            race=_text(row[columns.race]) if columns.race else "",
+            place=place,
+            has_report=any(name is not None and _text(row[name]) for name in sections),
         )
 
 

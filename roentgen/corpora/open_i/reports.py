@@ -22,15 +22,11 @@ _DAMAGE = (
 
 @dataclass(frozen=True, kw_only=True)
 class OpenIReport:
-    """One report: its sections as written ("XXXX" where de-identified), its MeSH terms, its images.
-
-    `major` are terms given by annotators ("Cardiomegaly/mild"), `automatic` those of a program.
-    """
+    """One report: its sections as written ("XXXX" where de-identified), MeSH terms and images."""
 
     id: str  # "CXR1"
     report: Report
-    major: tuple[str, ...]
-    automatic: tuple[str, ...]
+    major: tuple[str, ...]  # terms given by annotators: "Cardiomegaly/mild"
     images: tuple[str, ...]  # "CXR1_1_IM-0001-3001"
 
 
@@ -98,6 +94,7 @@ def parse_xml(data: bytes, name: str) -> OpenIReport:
         text = "".join(element.itertext()).strip()
         if text:
             sections[element.get("Label", "")] = text
+    terms = ((element.text or "").strip() for element in root.iterfind("MeSH/major"))
     return OpenIReport(
         id=report_id,
         report=Report(
@@ -106,11 +103,6 @@ def parse_xml(data: bytes, name: str) -> OpenIReport:
             indication=sections.get("INDICATION"),
             comparison=sections.get("COMPARISON"),
         ),
-        major=_texts(root, "MeSH/major"),
-        automatic=_texts(root, "MeSH/automatic"),
+        major=tuple(term for term in terms if term),
         images=tuple(dict.fromkeys(e.get("id", "") for e in root.iter("parentImage"))),
     )
-
-
-def _texts(root: ElementTree.Element, path: str) -> tuple[str, ...]:
-    return tuple(e.text.strip() for e in root.iterfind(path) if e.text and e.text.strip())

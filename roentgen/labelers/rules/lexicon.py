@@ -240,7 +240,7 @@ def _expand(template: str) -> Iterator[tuple[str, ...]]:
 def _lexicon() -> dict[tuple[str, ...], Meaning]:
     """Every phrase with its meaning; of two meanings of a phrase the later one below holds."""
     rows: list[tuple[Meaning, Sequence[str]]] = [
-        (Meaning("subject", names), templates) for names, templates in STRUCTURE_TERMS
+        (Meaning("subject", names), templates) for names, templates in STRUCTURE_TERMS.items()
     ]
     rows += [(Meaning(kind), templates) for kind, templates in _CUES.items()]
     rows += [(Meaning("side", side=side), (words,)) for side, words in _SIDES.items()]
@@ -253,7 +253,10 @@ def _lexicon() -> dict[tuple[str, ...], Meaning]:
         (Meaning("place", side="left", place="mid zone"), ("left midlung",)),
         (Meaning("place", place="mid zone"), ("midlung|midzone",)),
     ]
-    rows += [(Meaning("finding", names, detail), texts) for names, detail, texts in FINDING_TERMS]
+    rows += [
+        (Meaning("finding", names, detail), templates)
+        for (names, detail), templates in FINDING_TERMS.items()
+    ]
     rows += [(Meaning("other"), _CUES["other"])]
     return {phrase: meaning for meaning, texts in rows for t in texts for phrase in _expand(t)}
 
