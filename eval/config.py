@@ -7,9 +7,8 @@ from typing import Literal
 import torch
 
 from roentgen.dataset.label_arrays import NotMentioned
-from roentgen.errors import InputError
-from roentgen.record.findings import FindingName
-from roentgen.setting_checks import require, require_distinct, require_range
+from roentgen.errors import InputError, require, require_distinct, require_range
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.features.extractor import ExtractorName, load_extractor
 from roentgen.vision.features.network import Extractor

@@ -23,8 +23,7 @@ from roentgen.corpora.open_i.reports import OpenIReport, read_reports
 from roentgen.errors import InputError, run_program
 from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
 from roentgen.manifest import fingerprint_of, provenance
-from roentgen.record.findings import FindingName, states
-from roentgen.record.radiograph import Report
+from roentgen.record.radiograph import FindingName, Report, states
 from roentgen.record.splits import Fractions, split_of_patient
 
 Half = Literal["development", "held_out"]

@@ -32,7 +32,7 @@ from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import provenance, read_manifest
 from roentgen.metrics.classification.finding_scores import not_learnable
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 from roentgen.storage import MANIFEST
 from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier
 

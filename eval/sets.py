@@ -17,7 +17,7 @@ from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 MINIMUM = 20  # images in a set, below which no number here means anything
 

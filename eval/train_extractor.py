@@ -15,7 +15,7 @@ from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import run_program
 from roentgen.manifest import fingerprint_of_files, provenance, write_manifest
 from roentgen.metrics.classification.finding_scores import not_learnable
-from roentgen.record.findings import FINDING_NAMES
+from roentgen.record.radiograph import FINDING_NAMES
 from roentgen.storage import atomic_folder, check_writable
 from roentgen.vision.classifier import (
     SPEC_FILE,

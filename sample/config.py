@@ -5,9 +5,9 @@ from pathlib import Path
 
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.errors import require, require_range
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Split
-from roentgen.setting_checks import require, require_range
 from sample.prompts.config import PromptsConfig
 
 

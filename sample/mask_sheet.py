@@ -14,15 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 from roentgen.config import load_config
 from roentgen.dataset.dataset import RadiographSplit, open_dataset
 from roentgen.dataset.structure_masks import check_structures, masks_of
-from roentgen.errors import InputError, run_program
+from roentgen.errors import InputError, require, require_distinct, require_range, run_program
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined, painted, structure_colors
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph, View
 from roentgen.record.structures import FINDING_OF, Masks
-from roentgen.record.views import View
-from roentgen.setting_checks import require, require_distinct, require_range
 from roentgen.storage import check_writable, write_file
 from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
 

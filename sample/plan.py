@@ -15,7 +15,7 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Finding
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 from sample.masks.transforms import is_mirrored
 from sample.prompts.config import MaskPrompts, PromptsConfig

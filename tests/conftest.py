@@ -28,9 +28,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Report, Split, Synthesis
-from roentgen.record.views import VIEWS
+from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Split, Synthesis
 
 SIZE = 32  # pixels; latents are 8x8
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}

@@ -26,10 +26,9 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.backbones.tiny import build_tiny
 from roentgen.diffusion.vae import Images, psnr, reconstruct
-from roentgen.errors import run_program
+from roentgen.errors import require, run_program
 from roentgen.manifest import provenance
 from roentgen.randomness import numpy_generator, torch_generator
-from roentgen.setting_checks import require
 from roentgen.storage import check_output
 
 

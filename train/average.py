@@ -16,9 +16,8 @@ from roentgen.diffusion.backbones.stable_diffusion import find_model, save_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
-from roentgen.errors import InputError, run_program
+from roentgen.errors import InputError, require_range, run_program
 from roentgen.manifest import provenance, read_manifest
-from roentgen.setting_checks import require_range
 from roentgen.storage import check_output
 from train.checks import choose_prediction
 from train.config import FinetuneConfig

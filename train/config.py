@@ -7,8 +7,8 @@ from typing import Literal
 from roentgen.diffusion.conditions.controlnet import NEW_LAYERS
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.errors import require, require_distinct, require_range
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.setting_checks import require, require_distinct, require_range
 from train.config_sections import (
     Attention,
     CheckpointConfig,

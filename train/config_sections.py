@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from roentgen.errors import require, require_range
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.setting_checks import require, require_range
 from roentgen.vision.segmenter import SegmenterConfig
 
 PredictionType = Literal["epsilon", "v_prediction"]

@@ -14,7 +14,7 @@ from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.clip_score import RECALLS, clip_scores, distinct, recalls
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.prompts.parser import split_view
-from roentgen.record.views import VIEW_WORDS
+from roentgen.record.radiograph import VIEW_WORDS
 from roentgen.vision.clip import ClipModel
 
 Prompted = dict[str, tuple[ImageSet, list[str]]]

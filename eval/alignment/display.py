@@ -14,7 +14,7 @@ from eval.report.section import CEILING, Cell, SummaryLine, Table, number
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 SetScores = Mapping[str, Mapping[str, Any]]  # by set
 REFERENCES = (

@@ -12,7 +12,7 @@ from eval.sets import Sets
 from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.classification.finding_scores import not_learnable, resamples, thresholds_of
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import Classifier
 from roentgen.vision.demographics import DemographicProbes, fit_demographics
 from roentgen.vision.image_halves import (

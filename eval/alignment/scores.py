@@ -16,8 +16,7 @@ from roentgen.metrics.estimates import (
     percentile_interval,
     proportion,
 )
-from roentgen.record.findings import FindingName
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.demographics import PROBE_METHODS, DemographicProbes, ages_of, males
 from roentgen.vision.image_halves import single_side

@@ -18,8 +18,7 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import this_launch
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.images.ms_ssim import scale_weights
-from roentgen.record.findings import FindingName
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph
 
 
 class Diversity(Domain[DiversityConfig]):

@@ -12,10 +12,8 @@ from PIL import Image
 from eval.report.section import HELD_OUT, Pictures, Strip, number
 from roentgen.dataset.image_set import ImageSet
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import FindingName
-from roentgen.record.findings import states as states_of
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.views import VIEWS
+from roentgen.record.radiograph import VIEWS, FindingName, Radiograph
+from roentgen.record.radiograph import states as states_of
 
 _GAP = 2  # pixels between images in a strip
 _QUALITY = 85  # JPEG

@@ -10,7 +10,7 @@ from eval.text_encoder.reports import Reports
 from eval.text_encoder.scores import STRENGTH
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 REFERENCES = ("Chambon et al., RoentGen, arXiv:2211.12737, 2022 (what the text encoder knows).",)
 Found = Mapping[str, Mapping[str, Mapping[str, Any]]]  # metric, finding or mean, what

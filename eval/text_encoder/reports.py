@@ -13,8 +13,7 @@ from roentgen.corpora.open_i.mesh import NOT_INDEXED, gold
 from roentgen.corpora.open_i.reports import OpenIReport, read_reports
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.errors import InputError
-from roentgen.record.findings import FindingName
-from roentgen.record.radiograph import Radiograph, Report
+from roentgen.record.radiograph import FindingName, Radiograph, Report
 
 Section = Literal["impression", "findings"]
 

@@ -30,7 +30,7 @@ from roentgen.metrics.paired_scores import (
     share,
     widest,
 )
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 Thresholds = list[float | None]
 Positive = NDArray[np.bool_]

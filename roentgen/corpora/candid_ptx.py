@@ -12,8 +12,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs
 from roentgen.manifest import License
-from roentgen.record.findings import Finding, State
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph, State
 from roentgen.reports.sections import parse_report
 
 LICENSE = License(

@@ -12,10 +12,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox
 from roentgen.imaging.images import Fit, encode_png, prepare_image
 from roentgen.manifest import License
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Report, Sex, Split
+from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Sex, Split, View
 from roentgen.record.splits import SplitRules
-from roentgen.record.views import VIEWS, View
 
 _EXAMPLE = "as configs/data/mimic_cxr_jpg.yaml does"
 WITH_REPORTS = f"use a dataset that was prepared with reports ({_EXAMPLE})"

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from roentgen.corpora.reader import CorpusPlan
 from roentgen.corpora.scanning.scan import Scan, first_of
 from roentgen.corpora.table import TableConfig, TableReader
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require
 from roentgen.record.radiograph import Split
 from roentgen.record.splits import Fractions, SplitRules
-from roentgen.setting_checks import require
 
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 # The names that `datasets` takes for a split's folder.

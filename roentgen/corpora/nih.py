@@ -21,9 +21,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Box, Radiograph, Split
-from roentgen.record.views import View
+from roentgen.record.radiograph import Box, Finding, Radiograph, Split, View
 
 LICENSE = License(
     name="NIH CC ChestX-ray14 terms: unrestricted use with attribution",

@@ -7,14 +7,13 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from roentgen.corpora.reader import CorpusPlan
+from roentgen.errors import require, require_range
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
 from roentgen.phantom.reports import plain_caption, write_report
 from roentgen.phantom.study import Film, Study, draw_study
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import Radiograph, Report, Split
-from roentgen.record.views import View
-from roentgen.setting_checks import require, require_range
+from roentgen.record.radiograph import Radiograph, Report, Split, View
 
 LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
 

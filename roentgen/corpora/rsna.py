@@ -19,8 +19,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph
 
 LICENSE = License(
     name="RSNA Pneumonia Detection Challenge terms",

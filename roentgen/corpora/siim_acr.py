@@ -17,8 +17,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs
 from roentgen.manifest import License
-from roentgen.record.findings import Finding, State
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph, State
 
 LICENSE = License(
     name="SIIM-ACR Pneumothorax Segmentation challenge terms",

@@ -17,14 +17,11 @@ from roentgen.corpora.scanning.value_mapping import (
     parse_split,
     view_of_cell,
 )
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require
 from roentgen.imaging.images import image_size
 from roentgen.imaging.masks import prepare_mask
 from roentgen.manifest import License
-from roentgen.record.findings import Finding, FindingName
-from roentgen.record.radiograph import Radiograph, Report
-from roentgen.record.views import View
-from roentgen.setting_checks import require
+from roentgen.record.radiograph import Finding, FindingName, Radiograph, Report, View
 
 
 @dataclass(frozen=True, kw_only=True)

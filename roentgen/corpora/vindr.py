@@ -20,8 +20,15 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
-from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, State
-from roentgen.record.radiograph import Box, Radiograph, Split
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    Box,
+    Finding,
+    FindingName,
+    Radiograph,
+    Split,
+    State,
+)
 
 LICENSE = License(
     name="PhysioNet Credentialed Health Data License 1.5.0",

@@ -14,8 +14,7 @@ from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indic
 from roentgen.dataset.structure_masks import UNKNOWN, annotated_structures, is_any_known, masks_of
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
-from roentgen.record.findings import FINDING_NAMES, FindingName
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
 
 Rows = NDArray[np.integer]
 _TOGETHER = 1024  # records that are read together

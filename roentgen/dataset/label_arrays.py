@@ -6,9 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.record.findings import FINDING_NAMES, FindingName, states
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.views import VIEWS
+from roentgen.record.radiograph import FINDING_NAMES, VIEWS, FindingName, Radiograph, states
 
 UNKNOWN_VIEW = -1
 NotMentioned = Literal["ignore", "absent"]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
+from roentgen.record.radiograph import Box, Finding, Radiograph, Report, Synthesis
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # datasets.Image()
 _REPORT = pa.struct(

@@ -12,8 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from roentgen.dataset import schema
-from roentgen.record.findings import states
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph, states
 
 _PRIME = 2**255 - 19
 _BASE = 1_000_003

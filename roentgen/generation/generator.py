@@ -18,7 +18,7 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require
 from roentgen.generation.image_conditions import (
     ConditionSource,
     ImageCondition,
@@ -36,10 +36,8 @@ from roentgen.generation.prompt_rows import (
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import inherit_licenses
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import Radiograph, Split, Synthesis
+from roentgen.record.radiograph import Radiograph, Split, Synthesis, View
 from roentgen.record.structures import Masks
-from roentgen.record.views import View
-from roentgen.setting_checks import require
 
 
 class Generator:

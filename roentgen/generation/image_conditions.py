@@ -12,7 +12,7 @@ from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
-from roentgen.record.findings import states
+from roentgen.record.radiograph import states
 from roentgen.record.structures import Masks, check_not_empty
 
 

@@ -8,9 +8,7 @@ from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow
 from roentgen.randomness import derive_seed
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Sex
-from roentgen.record.views import View
+from roentgen.record.radiograph import Finding, Sex, View
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, TooLong
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.record.views import VIEW_TOKENS
+from roentgen.record.radiograph import VIEW_TOKENS
 
 
 class PromptCheck:

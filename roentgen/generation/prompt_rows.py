@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, compose, findings_text, prompt_of, source_findings
 from roentgen.prompts.parser import parse_prompt, split_view
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Sex
-from roentgen.record.views import View
+from roentgen.record.radiograph import Finding, Radiograph, Sex, View
 
 Views = Sequence[View | None]
 

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from roentgen.record.findings import Finding, FindingName
-from roentgen.record.radiograph import Report
-from roentgen.record.views import View
+from roentgen.record.radiograph import Finding, FindingName, Report, View
 
 SEVERITY_WORDS = {"small": "mild", "moderate": "moderate", "large": "severe"}
 

@@ -21,7 +21,7 @@ from roentgen.phantom.thorax import (
 )
 from roentgen.projection.film import develop, draw_exposure
 from roentgen.projection.rays import MU_WATER, Array, Geometry, Strands
-from roentgen.record.views import View
+from roentgen.record.radiograph import View
 
 MU_BONE = 0.030  # 1/mm above soft tissue
 MU_METAL = 0.16  # 1/mm above soft tissue: barium stripes and thin metal

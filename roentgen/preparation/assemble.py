@@ -23,8 +23,7 @@ from roentgen.manifest import License
 from roentgen.preparation.bad_items import Reasons
 from roentgen.preparation.part_record import PreparationFolder, PreparedPart, TokenCounts
 from roentgen.prompts.token_lengths import TokenLengths
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph
 from roentgen.storage import write_file
 
 CONTACT_SHEET = "contact_sheet.png"

@@ -20,12 +20,11 @@ from roentgen.corpora.rsna import RsnaConfig, RsnaReader
 from roentgen.corpora.siim_acr import SiimAcrConfig, SiimAcrReader
 from roentgen.corpora.table import TableConfig, TableReader
 from roentgen.corpora.vindr import VindrConfig, VindrReader
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require_range
 from roentgen.imaging.images import Fit
 from roentgen.preparation.postprocess import ReportRules
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.splits import SplitRules
-from roentgen.setting_checks import require_range
 
 READERS: dict[str, type[ImageCorpusReader[Any]]] = {
     "table": TableReader,

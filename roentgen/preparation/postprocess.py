@@ -10,8 +10,7 @@ from roentgen.corpora.reader import Exclusion
 from roentgen.preparation.part_record import TokenCounts
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.token_lengths import REPORT_SECTIONS
-from roentgen.record.radiograph import Radiograph, Report
-from roentgen.record.views import VIEW_TOKENS
+from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report
 from roentgen.weights import TINY
 
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
 from roentgen.projection.rays import Array
-from roentgen.record.views import View
+from roentgen.record.radiograph import View
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from roentgen.record.views import View
+from roentgen.record.radiograph import View
 
 Array = npt.NDArray[Any]  # of float32: fields, coordinates, path lengths
 

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require, require_choice, require_range
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenCounter
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.views import VIEWS, View
-from roentgen.setting_checks import require, require_choice, require_range
+from roentgen.record.radiograph import VIEWS, Radiograph, View
 
 PresetName = Literal["roentgen", "roentgen_v2"]
 FilterSection = Literal["findings", "impression", "last_paragraph"]

@@ -14,12 +14,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
 
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require, require_choice
 from roentgen.prompts.vocabulary import DEGREES, DETAIL_NOUNS, GRADED, NOUNS, PLACES, RACES, SIZES
-from roentgen.record.findings import FINDING_NAMES, Finding, State
-from roentgen.record.radiograph import Radiograph, Report, Sex
-from roentgen.record.views import VIEW_TOKENS, View
-from roentgen.setting_checks import require, require_choice
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    VIEW_TOKENS,
+    Finding,
+    Radiograph,
+    Report,
+    Sex,
+    State,
+    View,
+)
 
 PromptText = Literal[
     "findings", "impression", "report_findings", "last_paragraph", "entities", "none"

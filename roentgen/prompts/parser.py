@@ -12,9 +12,7 @@ from typing import cast
 
 from roentgen.errors import InputError
 from roentgen.prompts.vocabulary import LONGEST_PHRASE, NOUNS, PROMPT_PHRASES, RACES, Modifier, Noun
-from roentgen.record.findings import Finding, Severity, Side, State
-from roentgen.record.radiograph import Sex
-from roentgen.record.views import VIEW_TOKENS, View
+from roentgen.record.radiograph import VIEW_TOKENS, Finding, Severity, Sex, Side, State, View
 
 _SEXES: dict[str, Sex | None] = {
     **dict.fromkeys(("woman", "female", "girl"), "F"),

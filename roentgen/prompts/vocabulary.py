@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from roentgen.record.findings import FindingName, Severity, Side, State
+from roentgen.record.radiograph import FindingName, Severity, Side, State
 
 # The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so
 # its noun is the opposite of its name.

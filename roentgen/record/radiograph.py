@@ -1,10 +1,87 @@
-"""Radiograph: the record that every stage reads and writes."""
+"""Radiograph: the record that every stage reads and writes, with its findings, view and report."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-from roentgen.record.findings import Finding
-from roentgen.record.views import View
+from roentgen.errors import InputError, require_choice
+
+View = Literal["PA", "AP", "LATERAL"]
+VIEWS: tuple[View, ...] = get_args(View)
+VIEW_TOKENS: dict[View, str] = {"PA": "<view-pa>", "AP": "<view-ap>", "LATERAL": "<view-lateral>"}
+# Words whose mean embedding initializes a new view token.
+VIEW_WORDS: dict[View, str] = {
+    "PA": "frontal chest x-ray standing",
+    "AP": "frontal chest x-ray supine",
+    "LATERAL": "side chest x-ray lateral",
+}
+
+
+def parse_view(text: str) -> View:
+    """The view of that name, in any case. Raises InputError for an unknown one."""
+    for view in VIEWS:
+        if text.strip().upper() == view:
+            return view
+    raise InputError(f"unknown view {text!r}; choose one of: {', '.join(VIEWS)}")
+
+
+FindingName = Literal[
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Enlarged Cardiomediastinum",
+    "Fracture",
+    "Lung Lesion",
+    "Lung Opacity",
+    "No Finding",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Pneumonia",
+    "Pneumothorax",
+    "Support Devices",
+]
+State = Literal["present", "absent", "uncertain"]  # not mentioned: no Finding of that name
+Side = Literal["left", "right", "bilateral"]
+Severity = Literal["small", "moderate", "large"]
+
+FINDING_NAMES: tuple[FindingName, ...] = get_args(FindingName)
+STATES: tuple[State, ...] = get_args(State)
+SIDES: tuple[Side, ...] = get_args(Side)
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One statement on a radiograph: a finding, its state, and side and severity if known.
+
+    `detail` is a free phrase for what the 14 names do not distinguish ("nodule", "endotracheal
+    tube", "right upper zone").
+    """
+
+    name: FindingName
+    state: State = "present"
+    side: Side | None = None
+    severity: Severity | None = None
+    detail: str | None = None
+
+    def __post_init__(self) -> None:
+        require_choice("finding", self.name, FINDING_NAMES)
+        require_choice("state", self.state, STATES)
+        if self.side is not None:
+            require_choice("side", self.side, SIDES)
+        if self.severity is not None:
+            require_choice("severity", self.severity, SEVERITIES)
+
+
+def states(findings: tuple[Finding, ...]) -> dict[FindingName, State]:
+    """The state of each finding mentioned; present outweighs uncertain, uncertain absent."""
+    order: tuple[State, ...] = ("absent", "uncertain", "present")
+    result: dict[FindingName, State] = {}
+    for finding in findings:
+        known = result.get(finding.name, "absent")
+        result[finding.name] = max(known, finding.state, key=order.index)
+    return result
+
 
 Split = Literal["train", "validate", "test"]
 Sex = Literal["F", "M"]

@@ -5,9 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require_range
 from roentgen.record.radiograph import Split
-from roentgen.setting_checks import require_range
 
 
 @dataclass(frozen=True, kw_only=True)

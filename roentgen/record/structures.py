@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.errors import InputError
-from roentgen.record.findings import FindingName, State
+from roentgen.record.radiograph import FindingName, State
 
 Masks = dict[str, NDArray[np.bool_] | None]  # by structure, bool [H, W]; None: unknown
 

@@ -23,12 +23,10 @@ from torch.nn import functional
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_set import Images
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require_range
 from roentgen.manifest import fingerprint_of_files
 from roentgen.randomness import derive_seed, torch_generator
-from roentgen.record.findings import FindingName
-from roentgen.record.views import VIEWS
-from roentgen.setting_checks import require_range
+from roentgen.record.radiograph import VIEWS, FindingName
 from roentgen.storage import write_file, write_json
 from roentgen.vision.backbones import (
     FOLD,

@@ -16,7 +16,7 @@ from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, to_tensor
 from roentgen.prompts.grammar import PromptStyle, prompt_of
-from roentgen.record.findings import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import FINDING_NAMES, FindingName
 
 
 class RadiographItem(TypedDict):
@@ -33,7 +33,7 @@ class RadiographItem(TypedDict):
     findings: Tensor
     """float32 (findings,): 1 present, 0 absent, NaN uncertain or not mentioned."""
     view: int
-    """Index into `roentgen.record.views.VIEWS`; -1 unknown."""
+    """Index into `roentgen.record.radiograph.VIEWS`; -1 unknown."""
     age: float
     """Years; NaN unknown."""
     prompt: str

@@ -22,9 +22,8 @@ from torch.nn import functional
 
 from roentgen.dataset.image_set import Images
 from roentgen.dataset.structure_masks import UNKNOWN
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require, require_range
 from roentgen.randomness import derive_seed, torch_generator
-from roentgen.setting_checks import require, require_range
 from roentgen.storage import write_file, write_json
 from roentgen.vision.classifier import schedule, to_input
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.sampling.schedulers import SchedulerName
-from roentgen.setting_checks import require, require_range
+from roentgen.errors import require, require_range
 from sample.prompts.config import DatasetPrompts
 
 

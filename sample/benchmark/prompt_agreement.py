@@ -6,8 +6,7 @@ from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.metrics.classification.finding_scores import finding_scores, resamples
 from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import Estimate
-from roentgen.record.findings import FindingName
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.view_accuracy import view_accuracy
 

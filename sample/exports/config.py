@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require, require_distinct, require_range
 from roentgen.record.radiograph import Split
-from roentgen.setting_checks import require, require_distinct, require_range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from roentgen.record.findings import states
-from roentgen.record.radiograph import Radiograph, Synthesis
+from roentgen.record.radiograph import Radiograph, Synthesis, states
 from sample.exports.config import DicomFormat
 from sample.exports.export_source import ExportSource
 from sample.exports.serialization import file_stem, open_csv, pixels

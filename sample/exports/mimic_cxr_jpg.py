@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from roentgen.imaging.images import image_size
-from roentgen.record.findings import FINDING_NAMES
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FINDING_NAMES, Radiograph
 from sample.exports.config import MimicCxrJpgFormat
 from sample.exports.export_source import ExportSource
 from sample.exports.numbering import IdentityNumbers

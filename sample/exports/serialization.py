@@ -14,8 +14,7 @@ from typing import Any
 
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_jpeg, encode_png
-from roentgen.record.findings import FINDING_NAMES, State, states
-from roentgen.record.radiograph import Radiograph, Report, Synthesis
+from roentgen.record.radiograph import FINDING_NAMES, Radiograph, Report, State, Synthesis, states
 
 _VALUES: dict[State, float] = {"present": 1.0, "absent": 0.0, "uncertain": -1.0}
 _LONGEST = 100  # characters of a file's stem

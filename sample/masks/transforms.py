@@ -21,11 +21,10 @@ import numpy as np
 from scipy.ndimage import label
 from scipy.stats import theilslopes
 
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require_range
 from roentgen.randomness import numpy_generator
+from roentgen.record.radiograph import View
 from roentgen.record.structures import FINDING_OF, Masks
-from roentgen.record.views import View
-from roentgen.setting_checks import require_range
 from sample.masks.mirroring import swap_sides_in_text
 from sample.masks.motion import (
     Coordinates,

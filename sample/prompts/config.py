@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.record.views import View
-from roentgen.setting_checks import require, require_distinct, require_range
+from roentgen.errors import require, require_distinct, require_range
+from roentgen.record.radiograph import View
 from sample.masks.transforms import MaskTransforms
 from sample.prompts.label_config import LabelPrompts
 

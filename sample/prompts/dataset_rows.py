@@ -14,8 +14,7 @@ from roentgen.generation.prompt_rows import PromptRow, row_from_radiograph
 from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.randomness import derive_seed
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph
 from roentgen.record.structures import FINDING_OF
 from sample.prompts.config import DatasetPrompts, MaskPrompts
 

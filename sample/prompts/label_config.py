@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require, require_range
 from roentgen.prompts.vocabulary import RACES
-from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES
-from roentgen.record.views import VIEWS
-from roentgen.setting_checks import require, require_range
+from roentgen.record.radiograph import FINDING_NAMES, SEVERITIES, SIDES, VIEWS
 
 OLDEST = 120  # years
 _KINDS = ("counts", "shares", "single", "balanced", "prevalence")

@@ -14,9 +14,7 @@ from roentgen.generation.prompt_rows import requested_findings
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import FINDING_NAMES, Finding, FindingName
-from roentgen.record.radiograph import Sex
-from roentgen.record.views import View
+from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Sex, View
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
 from sample.prompts.label_config import BalancedLabels, LabelPrompts
 

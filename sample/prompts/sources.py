@@ -13,7 +13,7 @@ from roentgen.generation.prompt_rows import (
     rows_from_text,
 )
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.views import parse_view
+from roentgen.record.radiograph import parse_view
 from sample.prompts.config import PromptsConfig, TablePrompts
 from sample.prompts.dataset_rows import rows_from_dataset, rows_from_masks
 from sample.prompts.label_rows import label_rows

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from roentgen.dataset.label_arrays import NotMentioned
-from roentgen.record.findings import FindingName
-from roentgen.setting_checks import require, require_distinct, require_range
+from roentgen.errors import require, require_distinct, require_range
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.features.extractor import ExtractorName
 

@@ -10,8 +10,7 @@ from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import FindingName
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.features.extractor import load_extractor
 from sample.screening.config import ScreenConfig
 from sample.screening.filters.checked_filter import PredictedImages, ScreeningFilter

@@ -21,7 +21,7 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")

@@ -8,7 +8,7 @@ from eval.labeler import LabelerConfig, half_of, measure
 from roentgen.corpora.open_i.mesh import COVERED, gold
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 GOLDEN = 0.926  # micro F1, measured once the rules were written
 PACKAGE = importlib.util.find_spec("torchxrayvision")

@@ -15,8 +15,7 @@ from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.preparation.assemble import caption
 from roentgen.prepare import PrepareConfig, prepare
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/cxr"

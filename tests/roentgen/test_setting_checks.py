@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from roentgen.errors import InputError
-from roentgen.setting_checks import require, require_choice, require_distinct, require_range
+from roentgen.errors import InputError, require, require_choice, require_distinct, require_range
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import derive_seed
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
-from roentgen.record.views import View
+from roentgen.record.radiograph import Box, Finding, Radiograph, Report, Synthesis, View
 from sample.export import export
 from sample.exports.config import ExportConfig
 

@@ -19,8 +19,7 @@ from roentgen.imaging.images import decode
 from roentgen.manifest import read_manifest
 from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.features.frechet import frechet_distance_of_features
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.features.extractor import load_extractor
 from sample.bench import bench

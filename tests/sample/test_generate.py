@@ -34,8 +34,7 @@ from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, Radiograph
 from sample.config import GenerateConfig
 from sample.generate import generate, main
 from sample.plan import plan_images

@@ -27,8 +27,7 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Split, Synthesis
+from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
 from sample import screen as screen_program
 from sample.plan import PLAN, PlanFile, write_plan

@@ -26,7 +26,7 @@ from roentgen.imaging.overlay import outlined
 from roentgen.metrics.images.dice import dice
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.findings import states
+from roentgen.record.radiograph import states
 from roentgen.record.structures import FINDING_OF, Masks
 from roentgen.storage import write_file, write_json
 from roentgen.vision.network_cache import NetworkCache

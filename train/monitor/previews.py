@@ -17,7 +17,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.prompts.parser import split_view
 from roentgen.randomness import derive_seed
-from roentgen.record.views import VIEW_TOKENS
+from roentgen.record.radiograph import VIEW_TOKENS
 from train.config_sections import PreviewConfig
 from train.engine.attention import attention_kernel
 from train.engine.runtime import Runtime, evaluating

@@ -23,7 +23,7 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, write_manifest
 from roentgen.randomness import torch_generator
-from roentgen.record.views import VIEW_TOKENS
+from roentgen.record.radiograph import VIEW_TOKENS
 from roentgen.storage import atomic_folder
 from train.config_sections import LoraConfig
 

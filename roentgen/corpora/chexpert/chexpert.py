@@ -22,12 +22,9 @@ from roentgen.corpora.scanning.value_mapping import (
     parse_sex,
     prompt_race,
 )
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require
 from roentgen.manifest import License
-from roentgen.record.findings import FINDING_NAMES
-from roentgen.record.radiograph import Radiograph, Split
-from roentgen.record.views import View
-from roentgen.setting_checks import require
+from roentgen.record.radiograph import FINDING_NAMES, Radiograph, Split, View
 
 LICENSE = License(
     name="Stanford University Dataset Research Use Agreement",

@@ -24,8 +24,7 @@ from roentgen.corpora.scanning.scan import FolderListing, Scan, check_path
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.frame import read_header
 from roentgen.imaging.images import image_size
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.views import View
+from roentgen.record.radiograph import Radiograph, View
 
 RECORD_COLUMNS = ("dicom_id", "subject_id", "study_id", "path")
 

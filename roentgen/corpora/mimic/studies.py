@@ -25,9 +25,7 @@ from roentgen.corpora.scanning.value_mapping import (
 )
 from roentgen.errors import InputError
 from roentgen.manifest import License
-from roentgen.record.findings import FINDING_NAMES, FindingName
-from roentgen.record.radiograph import Radiograph, Split
-from roentgen.record.views import View
+from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph, Split, View
 from roentgen.reports.sections import parse_report
 
 LICENSE = License(

@@ -36,7 +36,7 @@ term to findings named in passing.
 
 from collections.abc import Iterator, Sequence
 
-from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, Severity, Side, State
+from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Severity, Side, State
 
 COVERED: tuple[FindingName, ...] = tuple(name for name in FINDING_NAMES if name != "No Finding")
 

@@ -15,8 +15,7 @@ from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import FileIndex, Scan, optional_file, wrong_root
 from roentgen.errors import InputError
 from roentgen.manifest import License
-from roentgen.record.radiograph import Report
-from roentgen.record.views import View
+from roentgen.record.radiograph import Report, View
 
 __all__ = ["OpenIConfig", "OpenIReader", "OpenIReport", "read_reports"]
 

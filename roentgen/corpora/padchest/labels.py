@@ -7,7 +7,7 @@ from functools import lru_cache
 from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
-from roentgen.record.findings import Finding, FindingName, Side
+from roentgen.record.radiograph import Finding, FindingName, Side
 
 NORMAL = "normal"
 _SIDES: dict[str, Side] = {

@@ -15,9 +15,7 @@ from roentgen.corpora.scanning.scan import FolderListing, Scan, check_path, opti
 from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
 from roentgen.errors import InputError
 from roentgen.manifest import License
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Report
-from roentgen.record.views import View
+from roentgen.record.radiograph import Finding, Radiograph, Report, View
 
 LICENSE = License(
     name="PadChest Dataset Research Use Agreement",

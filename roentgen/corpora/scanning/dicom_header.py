@@ -9,8 +9,7 @@ from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.scanning.value_mapping import years_of_age_string
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.frame import read_header
-from roentgen.record.radiograph import Sex
-from roentgen.record.views import View
+from roentgen.record.radiograph import Sex, View
 
 _PLAIN = (b"\x89PNG", b"\xff\xd8\xff")  # copies as PNG or JPEG, without a header
 _VIEWS: dict[str, View] = {

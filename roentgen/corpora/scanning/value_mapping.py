@@ -8,9 +8,16 @@ from typing import cast, get_args
 
 from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
-from roentgen.record.findings import FINDING_NAMES, Finding, FindingName, State
-from roentgen.record.radiograph import Sex, Split
-from roentgen.record.views import View, parse_view
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    Finding,
+    FindingName,
+    Sex,
+    Split,
+    State,
+    View,
+    parse_view,
+)
 
 EXCLUDED_BY_NAME = "excluded by name"
 NO_MEANING = "no meaning is given"

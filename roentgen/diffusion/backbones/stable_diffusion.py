@@ -17,7 +17,7 @@ from roentgen.diffusion.conditions.text_encoder import (
 )
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest, write_manifest
-from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS
+from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
 from roentgen.untrusted_files import read_json, refuse_code
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path

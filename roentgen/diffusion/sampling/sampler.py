@@ -23,9 +23,8 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.objective import noise_level
 from roentgen.diffusion.sampling.schedulers import SchedulerName, make_scheduler
 from roentgen.diffusion.sampling.step_cache import StepCache, condition_layers, deep_blocks
-from roentgen.errors import InputError
+from roentgen.errors import InputError, require_range
 from roentgen.imaging.images import from_tensor
-from roentgen.setting_checks import require_range
 
 _CACHED_PROMPTS = 256  # whose states are held at a time; a plan has equal prompts side by side
 

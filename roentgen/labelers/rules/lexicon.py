@@ -14,7 +14,7 @@ from itertools import product
 from typing import Literal
 
 from roentgen.labelers.rules.terms import FINDING_TERMS, STRUCTURE_TERMS
-from roentgen.record.findings import FindingName, Severity, Side
+from roentgen.record.radiograph import FindingName, Severity, Side
 
 PhraseKind = Literal[
     "finding",  # names a finding: "effusion"

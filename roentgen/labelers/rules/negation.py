@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from roentgen.labelers.rules.lexicon import Meaning, PhraseKind, PhraseMatch
-from roentgen.record.findings import FindingName, Severity, Side, State
+from roentgen.record.radiograph import FindingName, Severity, Side, State
 
 # The states that an adjective of a structure can imply for its finding: enlarged vessels are
 # congestion, but normal ones do not exclude edema; "large lungs" are no opacity.

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from roentgen.labelers.rules.lexicon import find_phrases, words_of
 from roentgen.labelers.rules.negation import Mention, read_sentence
-from roentgen.record.findings import (
+from roentgen.record.radiograph import (
     FINDING_NAMES,
     SEVERITIES,
     Finding,
     FindingName,
+    Report,
     State,
 )
-from roentgen.record.radiograph import Report
 from roentgen.reports.sentences import sentences
 
 _ORDER: tuple[State, ...] = ("absent", "uncertain", "present")

@@ -5,7 +5,7 @@ are Lung Opacity, congestion and heart failure are Edema, nodular opacities are 
 as Lung Opacity. In a term "a|b" are alternatives and a trailing "?" marks an optional word.
 """
 
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 # By the findings they name and their detail, a noun of `vocabulary.DETAIL_NOUNS`.
 FINDING_TERMS: dict[tuple[tuple[FindingName, ...], str | None], tuple[str, ...]] = {

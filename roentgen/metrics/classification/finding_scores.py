@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from roentgen.metrics.classification.operating_points import best_threshold
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
 from roentgen.metrics.paired_scores import Score, estimate, mean_of, over_seeds
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
 

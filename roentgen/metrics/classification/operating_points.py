@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats, weighted_mean
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 NOT_PATHOLOGIES = ("No Finding", "Support Devices")
 F1_METHODS = (

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.label_arrays import view_indices
 from roentgen.metrics.estimates import Floats
-from roentgen.record.views import VIEWS
+from roentgen.record.radiograph import VIEWS
 from sample.screening.config import ViewConfig
 from sample.screening.filters.checked_filter import (
     Check,

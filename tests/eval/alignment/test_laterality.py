@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from eval.alignment.scores import ALL, laterality_accuracy
-from roentgen.record.findings import Finding, FindingName, Side
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.views import View
+from roentgen.record.radiograph import Finding, FindingName, Radiograph, Side, View
 from roentgen.vision.image_halves import (
     HalfImages,
     frontal_rows,

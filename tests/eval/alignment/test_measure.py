@@ -21,9 +21,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Split, Synthesis
-from roentgen.record.views import VIEW_TOKENS
+from roentgen.record.radiograph import VIEW_TOKENS, Finding, Radiograph, Split, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.clip import ClipModel
 

@@ -13,7 +13,7 @@ from roentgen.metrics.classification.finding_scores import (
 )
 from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import NotMeasured
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.view_accuracy import view_accuracy
 

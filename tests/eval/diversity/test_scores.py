@@ -14,8 +14,7 @@ from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Synthesis
+from roentgen.record.radiograph import Finding, Radiograph, Synthesis
 
 SIZE = 32
 

@@ -30,8 +30,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import FindingName, states
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph, states
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 from roentgen.weights import EXTRACTOR
 

@@ -17,8 +17,7 @@ from eval.sets import read_sets
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Split, Synthesis
+from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
 from roentgen.vision.segmenter import SegmenterConfig
 
 SIZE, WIDTH, SHIFT = 32, 12, 3

@@ -29,7 +29,7 @@ from eval.report.section import PageSection, Pictures, Strip, SummaryLine, Table
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured
-from roentgen.record.findings import FINDING_NAMES
+from roentgen.record.radiograph import FINDING_NAMES
 
 LONG = "Enlarged Cardiomediastinum with-a-word-that-is-longer-than-any-telephone-is-wide"
 SETS = ("before fine-tuning", "after", "a_third_set_with_a_long_name")

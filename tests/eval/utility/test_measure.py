@@ -16,7 +16,7 @@ from eval.utility.measure import Utility
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")

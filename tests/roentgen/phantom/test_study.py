@@ -10,7 +10,7 @@ from roentgen.phantom import strands
 from roentgen.phantom.lesions import Lesions, LungSide, draw_lesions
 from roentgen.phantom.study import Film, draw_study, take_film
 from roentgen.phantom.thorax import Thorax, draw_thorax
-from roentgen.record.views import View
+from roentgen.record.radiograph import View
 
 SIZE = 96
 Mask = npt.NDArray[np.bool_]

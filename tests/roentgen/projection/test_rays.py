@@ -6,7 +6,7 @@ from scipy.ndimage import map_coordinates
 
 from roentgen.phantom.strands import tube
 from roentgen.projection.rays import MU_WATER, SOURCE_DISTANCE, Array, Geometry
-from roentgen.record.views import VIEWS, View
+from roentgen.record.radiograph import VIEWS, View
 
 
 def _geometry(view: View, size: int = 48) -> Geometry:

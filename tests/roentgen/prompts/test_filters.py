@@ -10,8 +10,7 @@ from roentgen.preparation.postprocess import token_length
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenLengths
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Radiograph, Report
+from roentgen.record.radiograph import Finding, Radiograph, Report
 
 RADIOGRAPH = Radiograph(
     id="r1",

@@ -8,9 +8,17 @@ from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, findings_text, phrase, prompt_of
 from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES, PROMPT_PHRASES
-from roentgen.record.findings import FINDING_NAMES, SEVERITIES, SIDES, STATES, Finding
-from roentgen.record.radiograph import Radiograph, Report
-from roentgen.record.views import VIEW_TOKENS, VIEWS
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    SEVERITIES,
+    SIDES,
+    STATES,
+    VIEW_TOKENS,
+    VIEWS,
+    Finding,
+    Radiograph,
+    Report,
+)
 
 EFFUSION = Finding(name="Pleural Effusion", side="left", severity="small")
 RADIOGRAPH = Radiograph(

@@ -6,8 +6,7 @@ import pytest
 from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
-from roentgen.record.findings import Finding
-from roentgen.record.radiograph import Box, Radiograph
+from roentgen.record.radiograph import Box, Finding, Radiograph
 
 SIZE = 8
 

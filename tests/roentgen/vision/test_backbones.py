@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from roentgen.errors import InputError
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 from roentgen.vision.backbones import TimmNetwork
 from roentgen.vision.classifier import (
     ClassifierConfig,

@@ -7,8 +7,7 @@ import torch
 
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
 from roentgen.errors import InputError
-from roentgen.record.findings import Finding, FindingName
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Finding, FindingName, Radiograph
 from roentgen.vision.classifier import (
     Classifier,
     ClassifierConfig,

@@ -18,8 +18,7 @@ from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import decode
 from roentgen.manifest import License
-from roentgen.record.findings import FINDING_NAMES, states
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FINDING_NAMES, Radiograph, states
 from roentgen.record.splits import SplitRules
 
 # webdataset 1.0 and datasets 5.2 leave files to be closed by the garbage collector.

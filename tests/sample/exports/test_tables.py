@@ -16,8 +16,7 @@ from roentgen.corpora.chexpert.chexpert import ChexpertConfig, ChexpertReader
 from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
 from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import decode
-from roentgen.record.findings import states
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph, states
 from roentgen.record.splits import SplitRules
 
 VALUES = {"present": 1.0, "absent": 0.0, "uncertain": np.nan}

@@ -5,8 +5,7 @@ from roentgen.phantom.lesions import draw_lesions
 from roentgen.phantom.reports import write_report
 from roentgen.phantom.thorax import draw_thorax
 from roentgen.randomness import numpy_generator
-from roentgen.record.findings import Finding, Side
-from roentgen.record.radiograph import Report
+from roentgen.record.radiograph import Finding, Report, Side
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 
 SWAPPED = [

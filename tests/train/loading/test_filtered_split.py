@@ -11,7 +11,7 @@ from roentgen.errors import InputError
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
-from roentgen.record.findings import states
+from roentgen.record.radiograph import states
 from train.loading.filtered_split import excluded_summary, filter_split, write_excluded
 from train.loading.mask_cache import MaskCondition
 

@@ -18,7 +18,7 @@ from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.prompts.grammar import phrase
-from roentgen.record.findings import Finding
+from roentgen.record.radiograph import Finding
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 

@@ -21,7 +21,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
 from roentgen.errors import InputError
-from roentgen.record.views import VIEW_TOKENS
+from roentgen.record.radiograph import VIEW_TOKENS
 from roentgen.weights import PIPELINES, TINY
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}

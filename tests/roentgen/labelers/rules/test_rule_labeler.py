@@ -9,8 +9,7 @@ from roentgen.labelers.rules.rule_labeler import label_report
 from roentgen.prompts.grammar import phrase
 from roentgen.prompts.parser import parse_prompt
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES
-from roentgen.record.findings import FINDING_NAMES, Finding, states
-from roentgen.record.radiograph import Report
+from roentgen.record.radiograph import FINDING_NAMES, Finding, Report, states
 
 SHORT = {
     "A": "Atelectasis",

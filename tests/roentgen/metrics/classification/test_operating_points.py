@@ -10,7 +10,7 @@ from roentgen.metrics.classification.operating_points import (
     weighted_f1,
     weighted_share,
 )
-from roentgen.record.findings import FindingName
+from roentgen.record.radiograph import FindingName
 
 NAN = np.nan
 

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.record.findings import Finding, FindingName
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.views import VIEWS
+from roentgen.record.radiograph import VIEWS, Finding, FindingName, Radiograph
 from roentgen.vision.classifier import Prediction
 from sample.screening.config import (
     CopiesConfig,

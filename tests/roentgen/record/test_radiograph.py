@@ -3,8 +3,17 @@ import itertools
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.record.findings import FINDING_NAMES, STATES, Finding, State, states
-from roentgen.record.views import VIEW_TOKENS, VIEW_WORDS, VIEWS, parse_view
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    STATES,
+    VIEW_TOKENS,
+    VIEW_WORDS,
+    VIEWS,
+    Finding,
+    State,
+    parse_view,
+    states,
+)
 
 # The header of CheXpert's train.csv (Irvin et al. 2019), alphabetically.
 CHEXPERT = (
