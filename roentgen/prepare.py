@@ -57,7 +57,6 @@ def prepare(config: PrepareConfig) -> str:
 
     Raises InputError for bad input, KeyboardInterrupt naming the finished parts if interrupted.
     """
-    check_output(config.output, overwrite=config.overwrite)
     for folder in (*config.disjoint_from, *config.same_splits_as):
         open_dataset(folder)
     launch = this_launch()
@@ -71,6 +70,8 @@ def prepare(config: PrepareConfig) -> str:
 
 
 def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> str:
+    if launch.is_main_process:
+        check_output(config.output, overwrite=config.overwrite)
     reader = make_reader(config)
     plan = by_split(CorpusPlan(*reader.plan()))
     limit = BadItems(config.max_bad_share, plan)

@@ -1,32 +1,38 @@
-"""Atomic writing of files and folders, and checks of the output location."""
+"""Outputs: files and folders that are whole or absent, made by one process at a time.
 
+A folder is made as `.NAME.partial` beside its name and renamed. While a process makes an output, it
+holds `.NAME.lock`; what a killed process left is put back or removed when the output is made again.
+"""
+
+import ctypes
 import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from roentgen.errors import InputError
+from roentgen.file_lock import LockedError, is_locked, locked_file, process_lock
 
 MANIFEST = "roentgen.json"  # of a finished folder: its kind, fingerprint, licenses, provenance
+
+_RENAME_EXCHANGE, _AT_FDCWD = 2, -100  # of Linux
+_reserved: set[Path] = set()  # outputs that this process has locked
 
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file atomically: readers of `path` see the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+    temporary = _beside(path, "partial")
+    with locked_file(temporary, wait=True) as file:  # another run may write the same cache
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     _flush(path.parent)
 
 
@@ -36,25 +42,44 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
+def reserve_output(path: Path) -> Iterator[None]:
+    """Lock an output; first put back or remove what a killed process left beside it.
+
+    Outputs within one that this process has reserved are reserved too. Raises InputError if a
+    living process makes the output.
+    """
+    target = path.resolve()
+    lock = nullcontext() if _is_covered(target) else _lock(path, target)
+    with lock:
+        _recover(target)
+        yield
+
+
+def is_reserved(path: Path) -> bool:
+    """Whether a living process makes an output; also if the file system cannot answer."""
+    return is_locked(_beside(path.resolve(), "lock"))
+
+
+@contextmanager
 def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside `path`, renamed to `path` if the block ends without an error.
 
     After an error the temporary folder is removed and `path` is unchanged. Raises InputError before
-    the block, as `check_output` does.
+    the block, as `reserve_output` and `check_output` do.
     """
-    check_output(path, overwrite=overwrite)
-    target = path.resolve()
-    mark = uuid.uuid4().hex[:8]
-    temporary = target.with_name(f".{target.name}.{mark}.partial")
-    with _named_failure(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-    try:
-        yield temporary
-        install_folder(temporary, target, overwrite=overwrite)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with reserve_output(path):
+        check_output(path, overwrite=overwrite)
+        target = path.resolve()
+        temporary = _beside(target, "partial")
+        with _named_failure(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+        try:
+            yield temporary
+            install_folder(temporary, target, overwrite=overwrite)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def install_folder(finished: Path, target: Path, *, overwrite: bool) -> None:
@@ -65,18 +90,37 @@ def install_folder(finished: Path, target: Path, *, overwrite: bool) -> None:
     for inner in (finished, *finished.rglob("*")):
         _flush(inner)
     check_output(target, overwrite=overwrite)  # it may have been written in the meantime
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    if target.exists():
-        target.rename(old)
-    try:
+    replaced, old = _beside(target, "partial"), _beside(target, "old")
+    if not (target.exists() and any(target.iterdir())):
         finished.rename(target)
-    except OSError:
-        if old.exists():
+    elif _exchange(finished, target):
+        if finished != replaced:
+            finished.rename(replaced)
+    else:
+        target.rename(old)
+        try:
+            finished.rename(target)
+        except OSError:
             old.rename(target)
-        raise
+            raise
+        old.rename(replaced)  # a folder named .old is always whole
     _flush(target.parent)
-    if old.exists():
-        shutil.rmtree(old)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def discard_folder(folder: Path, target: Path) -> None:
+    """Remove a folder beside `target` at once: if interrupted, the rest is a killed run's."""
+    replaced = _beside(target.resolve(), "partial")
+    folder.rename(replaced)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove the files that killed processes were writing into a folder with `write_file`."""
+    for path in folder.glob(".*.partial"):
+        with suppress(LockedError), locked_file(path, wait=False):
+            pass
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
@@ -125,6 +169,59 @@ def _named_failure(path: Path) -> Iterator[None]:
             raise
         reason = error.strerror or str(error)
         raise InputError(f"output folder {path} cannot be created or written: {reason}") from None
+
+
+def _beside(path: Path, role: str) -> Path:
+    return path.with_name(f".{path.name}.{role}")
+
+
+def _is_covered(target: Path) -> bool:
+    return not _reserved.isdisjoint((target, *target.parents))
+
+
+@contextmanager
+def _lock(path: Path, target: Path) -> Iterator[None]:
+    """Hold the lock of an output. Raises InputError if another process does."""
+    with ExitStack() as stack:
+        with _named_failure(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(process_lock(_beside(target, "lock")))
+            except LockedError as holder:
+                raise InputError(
+                    f"another run is making {path} ({holder}): wait for it, or choose another "
+                    "output"
+                ) from None
+        _reserved.add(target)
+        stack.callback(_reserved.discard, target)
+        yield
+
+
+def _recover(target: Path) -> None:
+    """Put back the whole folder that a killed run was replacing, and remove what it left."""
+    partial, old = _beside(target, "partial"), _beside(target, "old")
+    if old.exists() and not target.exists():
+        old.rename(target)
+        _report(f"{target} is back: a killed run was replacing it")
+    left = [place for place in (partial, old) if place.exists()]
+    for place in left:
+        if place is old:
+            old.rename(partial)
+        shutil.rmtree(partial)
+    if left:
+        names = " and ".join(place.name for place in left)
+        _report(f"removed {names} in {target.parent}, which a killed run had left")
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Exchange two folders atomically; False where system or file system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    places = _AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b)
+    return rename is not None and rename(*places, _RENAME_EXCHANGE) == 0
 
 
 def _flush(path: Path) -> None:

@@ -59,7 +59,6 @@ def generate(config: GenerateConfig) -> Path:
     Raises InputError for what the user must change, KeyboardInterrupt with what remains of an
     interrupted run.
     """
-    check_output(config.output, overwrite=config.overwrite)
     launch = this_launch()
     work = WorkFolder(config.output, Part, launch.process_index, "generating")
     try:
@@ -76,6 +75,8 @@ def generate(config: GenerateConfig) -> Path:
 
 
 def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) -> None:
+    if launch.is_main_process:
+        check_output(config.output, overwrite=config.overwrite)
     inputs = _inputs(config)
     generator = make_generator(config, launch, inputs)
     inputs["model"] = generator.model

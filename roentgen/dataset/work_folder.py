@@ -10,10 +10,8 @@ several processes or machines work in it without communication:
       parts/       00012.json: the record of a finished part, written after its shards
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 import uuid
@@ -23,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import pyarrow as pa
 
@@ -31,7 +29,13 @@ from roentgen.dataset.schema import from_row
 from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Radiograph
-from roentgen.storage import check_writable, write_json
+from roentgen.storage import (
+    check_writable,
+    discard_folder,
+    is_reserved,
+    reserve_output,
+    write_json,
+)
 
 Doing = Literal["preparing", "generating", "screening"]
 
@@ -161,18 +165,15 @@ class WorkFolder(Generic[P]):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock out other runs; afterwards the folder remains only if it holds finished parts.
+        """Reserve the output; afterwards the folder remains only if it holds finished parts.
 
-        Raises InputError if another run makes this output; a killed run holds no lock.
+        Raises InputError if another run makes this output.
         """
         check_writable(self.target)
-        self.folder.mkdir(exist_ok=True)
-        with self._lock_path.open("w") as file:
-            if not (_lock(file, fcntl.LOCK_EX) and self._is_lock(file)):
-                raise InputError(
-                    f"another run is {self.doing} {self.target}: wait for it, or choose another "
-                    "output"
-                )
+        with reserve_output(self.target):
+            if self.folder.exists() and self.finished() and not self.dataset.exists():
+                self.remove()  # a run was killed after it had moved the dataset out
+            self.folder.mkdir(exist_ok=True)
             try:
                 yield
             finally:
@@ -181,21 +182,7 @@ class WorkFolder(Generic[P]):
 
     def is_abandoned(self) -> bool:
         """Whether the work exists, but not the first process, which would finish it."""
-        try:
-            with self._lock_path.open("r") as file:
-                return _lock(file, fcntl.LOCK_SH, without=False) and self._is_lock(file)
-        except FileNotFoundError:
-            return False
-
-    @property
-    def _lock_path(self) -> Path:
-        return self.folder / "lock"
-
-    def _is_lock(self, file: IO[str]) -> bool:
-        """Whether the lock's file still exists since it was opened."""
-        with suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(file.fileno()), self._lock_path.stat())
-        return False
+        return not is_reserved(self.target) and self.folder.exists()
 
     def open(self, identity: Mapping[str, Any], *, keep_other: bool = False) -> list[str]:
         """Resume with the finished parts of this work, or start over; returns notes for the user.
@@ -286,9 +273,7 @@ class WorkFolder(Generic[P]):
 
     def remove(self) -> None:
         """Remove it at once; a process that still works in it finds that it is gone."""
-        old = self.folder.with_name(f".{self.target.resolve().name}.{uuid.uuid4().hex[:8]}.old")
-        self.folder.rename(old)
-        shutil.rmtree(old, ignore_errors=True)
+        discard_folder(self.folder, self.target)
 
 
 def shard_file(split: str, number: int) -> str:
@@ -309,17 +294,6 @@ def read_row(shard: Path, row: int) -> Radiograph:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _lock(file: IO[str], kind: int, *, without: bool = True) -> bool:
-    """Whether the lock was acquired; `without`: the answer on a file system without locks."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return without
-    return True
 
 
 def _as_json(identity: Mapping[str, Any]) -> Any:

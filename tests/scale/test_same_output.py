@@ -9,7 +9,8 @@ from roentgen.config import load_config
 from roentgen.corpora.table import TableReader
 from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
-from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
+from roentgen.file_lock import process_lock
+from roentgen.preparation.part_record import PART_ITEMS
 from roentgen.prepare import PrepareConfig, prepare
 
 
@@ -54,7 +55,7 @@ def test_the_second_of_two_runs_is_told_before_the_scan(
     monkeypatch.setattr(TableReader, "plan", interrupt)
     config = load_config(PrepareConfig, [str(table), f"--output={tmp_path / 'out'}"])
     with (
-        preparation_folder(config.output).lock(),
-        pytest.raises(InputError, match="another run is prep"),
+        process_lock(tmp_path / ".out.lock"),
+        pytest.raises(InputError, match="another run is making"),
     ):
         prepare(config)

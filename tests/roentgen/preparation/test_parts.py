@@ -16,6 +16,7 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.work_folder import order_of_parts
 from roentgen.errors import InputError
+from roentgen.file_lock import process_lock
 from roentgen.imaging.images import encode_png
 from roentgen.preparation import part_maker as work_module
 from roentgen.preparation.part_maker import PartMaker
@@ -206,7 +207,7 @@ def test_a_rank_makes_what_dead_ranks_left(table: Path, tmp_path: Path) -> None:
         assert maker.make(0, items[:PART_ITEMS], frozenset()) is None  # it is there
         work.remove()
         assert maker.make(0, items[:PART_ITEMS], frozenset()) is None  # another has finished
-        assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_with_other_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,8 +223,8 @@ def test_a_process_with_other_work_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_two_runs_do_not_prepare_one_output(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with (
-        preparation_folder(out).lock(),
-        pytest.raises(InputError, match="another run is preparing"),
+        process_lock(tmp_path / ".out.lock"),
+        pytest.raises(InputError, match="another run is making"),
     ):
         run_here(table, out)
 

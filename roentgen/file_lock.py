@@ -1,0 +1,76 @@
+"""File locks: held while a process lives, on network file systems too, and free once it is dead."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+
+class LockedError(Exception):
+    """A living process holds the lock; the message names its process and machine."""
+
+
+@contextmanager
+def locked_file(path: Path, *, wait: bool) -> Iterator[IO[bytes]]:
+    """An empty, locked file at `path`; unless it was renamed, it is removed at the end.
+
+    What a dead process left there is used again. Unless `wait`, raises LockedError if the file is
+    locked. File systems without locks lock nothing.
+    """
+    while True:
+        file = path.open("a+b")
+        try:
+            if not _lock(file, fcntl.LOCK_EX, wait=wait):
+                file.seek(0)
+                raise LockedError(file.read().decode(errors="replace").strip() or "unknown process")
+            if _is_at(file, path):  # else its last holder has renamed or removed it
+                break
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+    try:
+        file.truncate(0)
+        yield file
+    finally:
+        if _is_at(file, path):
+            path.unlink()
+        file.close()
+
+
+@contextmanager
+def process_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which names this process; raises LockedError if another does."""
+    with locked_file(path, wait=False) as file:
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        file.flush()
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds a lock file; also if the file system cannot answer."""
+    try:
+        with path.open("rb") as file:
+            return not _lock(file, fcntl.LOCK_SH, without=False)
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: IO[bytes], kind: int, *, wait: bool = False, without: bool = True) -> bool:
+    """Whether the lock was acquired; `without`: the answer on a file system without locks."""
+    try:
+        fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return without
+    return True
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
