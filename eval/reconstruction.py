@@ -18,7 +18,7 @@ from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json, cell_text
 from eval.sets import read_set
 from roentgen.config import load_config
-from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
+from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.diffusion.backbones.stable_diffusion import (
@@ -74,18 +74,10 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     model = find_model(config.model)
     dataset = open_dataset(config.reference.folder)
     splits = config.reference.train_split, config.reference.test_split
-    trained_on, held_out = (dataset.split(name).patients() for name in splits)
-    check_patients_disjoint(trained_on, held_out, splits)
+    dataset.disjoint_splits(*splits)
+    findings, not_mentioned = config.findings, config.not_mentioned
     train, test = (
-        read_set(
-            name,
-            dataset,
-            [name],
-            findings=config.findings,
-            not_mentioned=config.not_mentioned,
-            max_images=None,
-            seed=config.seed,
-        )
+        read_set(name, dataset, [name], findings=findings, not_mentioned=not_mentioned)
         for name in splits
     )
     originals = test.images[:]

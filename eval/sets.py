@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from eval.config import ComparisonConfig
-from roentgen.dataset.dataset import (
-    RadiographDataset,
-    check_patients_disjoint,
-    check_preparation,
-    open_dataset,
-)
+from roentgen.dataset.dataset import RadiographDataset, check_preparation, open_dataset
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
@@ -43,8 +38,8 @@ def read_set(
     *,
     findings: Sequence[FindingName],
     not_mentioned: NotMentioned,
-    max_images: int | None,
-    seed: int,
+    max_images: int | None = None,
+    seed: int = 0,
 ) -> ImageSet:
     """Read splits of a dataset, or `max_images` of them drawn by the seed.
 
@@ -71,11 +66,7 @@ def read_sets(config: ComparisonConfig) -> Sets:
             reference, dataset, f"synthetic.{name}", allow_other_fit=config.allow_other_fit
         )
     train_split, test_split = config.reference.train_split, config.reference.test_split
-    check_patients_disjoint(
-        reference.split(train_split).patients(),
-        reference.split(test_split).patients(),
-        (f"{reference.folder}/{train_split}", f"{reference.folder}/{test_split}"),
-    )
+    reference.disjoint_splits(train_split, test_split)
 
     def read(name: str, dataset: RadiographDataset, splits: Sequence[str]) -> ImageSet:
         return read_set(

@@ -25,7 +25,8 @@ def groups_of(radiographs: Sequence[Radiograph]) -> Groups:
 
 def names_of(groups: NDArray[np.str_]) -> list[str]:
     """The known groups, in order."""
-    return sorted({str(name) for name in groups if name}, key=_order)
+    known = {str(name) for name in groups if name}
+    return sorted(known, key=lambda name: (not name.startswith("under"), name))
 
 
 def _age_band(age: float | None) -> str:
@@ -37,7 +38,3 @@ def _age_band(age: float | None) -> str:
     if len(above) == len(AGE_BANDS):
         return f"{AGE_BANDS[-1]} and over"
     return f"{above[-1]} to {AGE_BANDS[len(above)]}"
-
-
-def _order(name: str) -> tuple[bool, str]:
-    return not name.startswith("under"), name

@@ -9,7 +9,7 @@ from eval.alignment.scores import alignment
 from eval.report.section import number
 from eval.sets import read_set
 from roentgen.config import load_config
-from roentgen.dataset.dataset import check_patients_disjoint, open_dataset
+from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import run_program
@@ -55,25 +55,15 @@ def main() -> None:
     config = load_config(TrainExtractorConfig)
     check_writable(config.output)
     dataset = open_dataset(config.dataset)
-    splits = config.train_split, config.validate_split
-    patients = [dataset.split(split).patients() for split in splits]
-    check_patients_disjoint(patients[0], patients[1], splits)
-
-    def read(split: str) -> ImageSet:
-        return read_set(
-            split,
-            dataset,
-            [split],
-            findings=FINDING_NAMES,
-            not_mentioned=config.not_mentioned,
-            max_images=None,
-            seed=config.seed,
-        )
-
+    splits, not_mentioned = (config.train_split, config.validate_split), config.not_mentioned
+    dataset.disjoint_splits(*splits)
+    train, held_out = (
+        read_set(split, dataset, [split], findings=FINDING_NAMES, not_mentioned=not_mentioned)
+        for split in splits
+    )
     with atomic_folder(config.output, overwrite=config.overwrite) as folder:
-        train = read(config.train_split)
         classifier = _train(config, train)
-        scores = _scores(config, classifier, train, read(config.validate_split))
+        scores = _scores(config, classifier, train, held_out)
         classifier.save(folder)
         write_manifest(
             folder,

@@ -19,8 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
-from roentgen.dataset.dataset import RadiographDataset, check_patients_disjoint, open_dataset
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError, run_program
 from roentgen.generation.generator import Generator
@@ -33,24 +34,27 @@ from roentgen.manifest import (
     read_manifest,
     write_manifest,
 )
+from roentgen.metrics.classification.finding_scores import finding_scores, resamples
+from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import Estimate, normal_estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.storage import MANIFEST, check_writable, write_file, write_json
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
+from roentgen.vision.view_accuracy import view_accuracy
 from sample.benchmark.bench_table import BenchRow, csv_table, markdown_table, plot
 from sample.benchmark.config import BenchConfig
-from sample.benchmark.prompt_agreement import prompt_agreement
 from sample.plan import plan_for
 from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"
 MINIMUM = 20  # images; FID of fewer is meaningless
 _READ, _SUBSETS = 64, 10
+_LEAST_CASES = 10  # images with and without a finding to measure its AUROC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,18 +162,40 @@ def unet_gflop(sampler: Sampler, image: PlannedImage) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
+def prompt_agreement(
+    prediction: Prediction,
+    requested: Sequence[Radiograph],
+    patients: Sequence[str],
+    findings: Sequence[FindingName],
+    *,
+    samples: int,
+    seed: int,
+) -> tuple[Estimate, Estimate]:
+    """The view accuracy, and the mean AUROC of requested findings, by a classifier.
+
+    Findings with fewer than 10 images with or without them are excluded from the mean.
+    """
+    _, mean_auroc = finding_scores(
+        weighted_auroc,
+        prediction.findings,
+        label_matrix(requested, findings),
+        resamples(patients, samples, seed),
+        findings,
+        {},
+        _LEAST_CASES,
+    )
+    return view_accuracy(prediction.views, view_indices(requested)), mean_auroc
+
+
 def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     generator = Generator(config.model, config.sampler, seed=config.seed)
     images = list(plan_for(generator, PromptsConfig(dataset=config.prompts)))
     if len(images) < MINIMUM:
         raise InputError(f"{len(images)} prompts are too few for FID: at least {MINIMUM}")
     sources = {r.id: r for r in dataset.split(config.prompts.split).without_images()}
-    splits = (config.prompts.split, config.floor_split)
-    held_out_patients, floor_patients = (dataset.split(split).patients() for split in splits)
-    names = (f"{dataset.folder}/{splits[0]}", f"{dataset.folder}/{splits[1]}")
-    check_patients_disjoint(held_out_patients, floor_patients, names)
+    splits = dataset.disjoint_splits(config.prompts.split, config.floor_split)
     extractor = load_extractor("roentgen")
-    held_out, floor = (features_of(config, dataset, split, extractor) for split in splits)
+    held_out, floor = (features_of(config, split, extractor) for split in splits)
     return Bench(
         generator=generator,
         images=images,
@@ -183,20 +209,18 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     )
 
 
-def features_of(
-    config: BenchConfig, dataset: RadiographDataset, name: str, extractor: Extractor
-) -> FeatureSet:
+def features_of(config: BenchConfig, split: RadiographSplit, extractor: Extractor) -> FeatureSet:
     """The features of a split's radiographs of the views that are drawn.
 
     Raises InputError if there are too few, or if they differ in size or are not square.
     """
-    images, views = ImageSet.of(dataset.split(name)), config.prompts.views
+    images, views = ImageSet.of(split), config.prompts.views
     rows = [k for k, r in enumerate(images.without_images()) if views is None or r.view in views]
     images = images.take(np.array(rows, int))
     if len(images) < MINIMUM:
         raise InputError(
-            f"split {name!r} of {dataset.folder} has {len(images)} radiographs of these views: FID "
-            f"needs at least {MINIMUM}"
+            f"split {split.name!r} of {split.folder} has {len(images)} radiographs of these views: "
+            f"FID needs at least {MINIMUM}"
         )
     parts = [extractor(images.images[i : i + _READ]) for i in range(0, len(images), _READ)]
     return FeatureSet(features=np.concatenate(parts), patients=images.patients)

@@ -28,11 +28,7 @@ from roentgen.dataset.work_folder import (
     shard_file,
 )
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.diffusion.training_record import (
-    model_manifest,
-    trained_preparation,
-    trained_style,
-)
+from roentgen.diffusion.training_record import model_manifest, trained_preparation, trained_style
 from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.generator import Generator
@@ -45,7 +41,7 @@ from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.plan import PLAN, PlanFile, part_size, plan_for, plan_images, write_plan
 from sample.plan_sheet import plan_sheet
-from sample.prompts.dataset_rows import check_source
+from sample.prompts.sources import check_source
 
 SHEET = "contact_sheet.png"
 # Settings that do not change the set: a run may resume with other values.
@@ -206,10 +202,7 @@ def _part_size(work: WorkFolder[Part]) -> int:
 
 
 def _finish(
-    config: GenerateConfig,
-    work: WorkFolder[Part],
-    generator: Generator,
-    made_from: dict[str, Any],
+    config: GenerateConfig, work: WorkFolder[Part], generator: Generator, made_from: dict[str, Any]
 ) -> None:
     """Make a dataset of the finished parts, with the plan and a contact sheet."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
@@ -235,18 +228,16 @@ def _finish(
         provenance=made_from,
         preparation=trained_preparation(generator.model),
         patients={config.split: len(plan.starts())},
-        about={"How it was made": _about(config, generator, plan)},
+        about={
+            "How it was made": [
+                f"Synthetic: {len(plan)} images for {len(plan.starts())} prompts ({PLAN}); none "
+                "shows a patient, and none is for diagnosis.",
+                f"Model {generator.model['fingerprint']}; {config.sampler.scheduler}, "
+                f"{config.sampler.steps} steps, guidance {config.sampler.guidance_scale:g}; "
+                f"seed {config.seed}.",
+            ]
+        },
     )
-
-
-def _about(config: GenerateConfig, generator: Generator, plan: PlanFile) -> list[str]:
-    settings = config.sampler
-    return [
-        f"Synthetic: {len(plan)} images for {len(plan.starts())} prompts ({PLAN}); none shows a "
-        "patient, and none is for diagnosis.",
-        f"Model {generator.model['fingerprint']}; {settings.scheduler}, {settings.steps} steps, "
-        f"guidance {settings.guidance_scale:g}; seed {config.seed}.",
-    ]
 
 
 def dry_run(config: GenerateConfig) -> str:
@@ -271,6 +262,7 @@ def dry_run(config: GenerateConfig) -> str:
     started = time.perf_counter()
     size = sum(len(radiograph.image) for radiograph in generator.draw(first))
     seconds = (time.perf_counter() - started) / len(first) * images / launch.num_processes
+    duration = f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.1f} minutes"
     counts = [
         f"{name}: " + ", ".join(f"{value} {n}" for value, n in sorted(counter.items()))
         for name, counter in (("views", views), ("present", present))
@@ -280,15 +272,11 @@ def dry_run(config: GenerateConfig) -> str:
         [
             f"{images} images for {prompts} prompts",
             *counts,
-            f"time: {_duration(seconds)} with {launch.num_processes} running, "
+            f"time: {duration} with {launch.num_processes} running, "
             f"extrapolated from {len(first)} images",
             f"disk: {size / len(first) * images / 1e9:.2f} GB, from the same images",
         ]
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.1f} minutes"
 
 
 def main() -> None:

@@ -51,12 +51,15 @@ def screen(config: ScreenConfig) -> str:
     train, held_out = read_reference(reference, config.reference)
     check_one_size(train, held_out, rows)
     notes = check_model(config, dataset, reference)
-    check_free_space(config.output, config.best_of * _bytes_of(dataset))
+    size = sum(file.stat().st_size for file in dataset.folder.glob("*/*.arrow"))
+    check_free_space(config.output, config.best_of * size)  # it has no more images than the set
     launch = this_launch()
     redraw = None
     if config.attempts or config.best_of > 1:
         redraw = Redraw(config, dataset, rows.ids, launch)
-    made_from = provenance("sample.screen", config, _inputs(dataset, reference))
+    inputs = dataset.manifest["provenance"].get("made_from", {})  # its own model and prompts
+    inputs = {**inputs, "set": dataset.manifest, "reference": reference.manifest}
+    made_from = provenance("sample.screen", config, inputs)
     identity = _identity(config, made_from)
     work = WorkFolder(config.output, Part, launch.process_index, "screening")
     if not launch.is_main_process:
@@ -124,17 +127,6 @@ def _screen(
     )
     work.remove()
     return text
-
-
-def _inputs(dataset: RadiographDataset, reference: RadiographDataset) -> dict[str, Any]:
-    """The manifests of the set's sources, its own model and prompts among them."""
-    made_from = dataset.manifest["provenance"].get("made_from", {})
-    return {**made_from, "set": dataset.manifest, "reference": reference.manifest}
-
-
-def _bytes_of(dataset: RadiographDataset) -> int:
-    """Disk space of its images, which the screened set does not exceed."""
-    return sum(file.stat().st_size for file in dataset.folder.glob("*/*.arrow"))
 
 
 def _identity(config: ScreenConfig, made_from: dict[str, Any]) -> dict[str, Any]:

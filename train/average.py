@@ -1,6 +1,6 @@
 """Post-hoc EMA of any width: `python -m train.average CONFIG.yaml --run=RUN`.
 
-The snapshots that a run with ema.posthoc wrote into its `averages` (see train.optim.posthoc_ema)
+The snapshots that a run with ema.posthoc wrote into its `averages` (see train.optim.ema)
 are combined into the average of the requested width and saved as a pipeline folder.
 """
 
@@ -21,8 +21,8 @@ from roentgen.manifest import provenance, read_manifest
 from roentgen.storage import check_output
 from train.checks import choose_prediction
 from train.config import FinetuneConfig
+from train.optim.ema import Snapshot, coefficients, combine, find_snapshots, misfit
 from train.optim.lora import adapt, merge
-from train.optim.posthoc_ema import Snapshot, coefficients, combine, find_snapshots, misfit
 from train.setup.base_model import base_fingerprints, load_base
 
 

@@ -4,12 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from roentgen.config import config_to_dict
-from roentgen.dataset.dataset import (
-    RadiographDataset,
-    RadiographSplit,
-    check_patients_disjoint,
-    open_dataset,
-)
+from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import find_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
@@ -93,14 +88,10 @@ def check_inputs(config: RunConfig) -> Inputs:
 
 def open_splits(config: RunConfig, dataset: RadiographDataset) -> list[RadiographSplit]:
     """The training split and, unless validation is off, the held-out one; they share no patient."""
-    split = dataset.split(config.data.split)
-    check_batch(config, len(split))
+    check_batch(config, len(dataset.split(config.data.split)))
     if config.validation is None:
-        return [split]
-    held_out = dataset.split(config.data.validate_split)
-    names = config.data.split, config.data.validate_split
-    check_patients_disjoint(split.patients(), held_out.patients(), names)
-    return [split, held_out]
+        return [dataset.split(config.data.split)]
+    return [*dataset.disjoint_splits(config.data.split, config.data.validate_split)]
 
 
 def check_batch(config: RunConfig, radiographs: int, note: str = "") -> None:

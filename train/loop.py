@@ -23,7 +23,7 @@ from train.config import RunConfig
 from train.config_sections import PreviewConfig
 from train.engine.attention import attention_kernel
 from train.engine.fsdp import is_sharding
-from train.engine.runtime import Runtime
+from train.engine.runtime import Runtime, evaluating
 from train.loading.batches import Batch, Examples, HeldOut
 from train.loading.draws import DrawPlan, share
 from train.loading.filtered_split import FilteredSplit
@@ -31,10 +31,9 @@ from train.loading.prefetch import Prefetched, prefetched
 from train.monitor.mask_fidelity import MaskFidelityMonitor, save_if_best
 from train.monitor.metrics_log import MetricsLog, Throughput
 from train.monitor.previews import LiveModel, preview
-from train.monitor.validation import held_out_loss
+from train.optim.ema import save_snapshots
 from train.optim.nonfinite import NonfiniteGuard, SkippedStep, skip_message, step_if_finite
 from train.optim.optimizer import rate_factor, set_rates
-from train.optim.posthoc_ema import save_snapshots
 
 
 @dataclass(kw_only=True)
@@ -212,14 +211,36 @@ def validate(training: TrainingRun) -> dict[str, float]:
     slices = t.config.gradient_accumulation * t.accelerator.num_processes
     batch = max(1, t.config.batch_size // slices)
 
-    def loss() -> float:
-        return held_out_loss(t.state.denoiser, held_out, t.process, t.runtime, batch)
-
-    losses = {"held_out_loss": loss()}
+    losses = {"held_out_loss": held_out_loss(t, held_out, batch)}
     if t.state.ema:
         with t.state.ema.applied():
-            losses["held_out_loss_ema"] = loss()
+            losses["held_out_loss_ema"] = held_out_loss(t, held_out, batch)
     return losses
+
+
+def held_out_loss(training: TrainingRun, held_out: HeldOut, batch: int) -> float:
+    """The mean unweighted loss over all drawn items, shared out over the processes."""
+    t, accelerator, runtime = training, training.accelerator, training.runtime
+    total = torch.zeros(2, dtype=torch.float64)
+    count, rank, ranks = len(held_out.draws), accelerator.process_index, accelerator.num_processes
+    places = range(rank, count, ranks)
+    with evaluating(t.state.denoiser):
+        # As many batches on each process, as shards are gathered: the last may be empty.
+        for first in range(0, -(-count // ranks), batch):
+            mine = list(places[first : first + batch])
+            draws = held_out.draws[mine or [0]]
+            given = held_out.examples.batch(draws, runtime.memory_format).to(runtime.device)
+
+            def predict(noisy: Tensor, timesteps: Tensor, given: Batch = given) -> Tensor:
+                with runtime.precision_and_attention():
+                    predicted: Tensor = t.state.denoiser(noisy, timesteps, given.conditions)
+                return predicted
+
+            losses = t.process.losses(predict, given.latents, given.noise, given.timesteps)
+            losses = losses[: len(mine)].double().cpu()
+            total += torch.stack([losses.sum(), torch.tensor(float(len(losses))).double()])
+    summed: Tensor = accelerator.reduce(total.to(runtime.device), reduction="sum")
+    return float(summed[0] / summed[1])
 
 
 def measure_mask_fidelity(training: TrainingRun, log: MetricsLog) -> str:

@@ -25,9 +25,8 @@ from train.loading.latent_cache import cache_latents, plan_latents
 from train.loading.text_cache import cache_states
 from train.loop import TrainingRun, train
 from train.monitor.mask_fidelity import prepare_mask_fidelity
-from train.optim.ema import Ema
+from train.optim.ema import Ema, PosthocEma
 from train.optim.optimizer import build_optimizer
-from train.optim.posthoc_ema import PosthocEma
 from train.setup.dry_run import dry_run
 from train.setup.networks import make_denoiser, place_vae
 from train.setup.processes import make_accelerator
@@ -86,11 +85,7 @@ def assemble(
 
 
 def cached_examples(
-    config: RunConfig,
-    inputs: Inputs,
-    of: SplitInputs,
-    denoiser: Denoiser,
-    accelerator: Accelerator,
+    config: RunConfig, inputs: Inputs, of: SplitInputs, denoiser: Denoiser, accelerator: Accelerator
 ) -> Examples:
     """The examples of a split, its caches filled."""
     components, folder = inputs.components, config.caches

@@ -8,7 +8,7 @@ from eval.alignment.clip_agreement import CEILING_KEY, CLIP_METHODS
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
 from eval.alignment.scores import ALL, DEMOGRAPHICS_METHODS
 from eval.config import ComparisonConfig
-from eval.networks.descriptions import classifier_text
+from eval.networks import classifier_text
 from eval.report.plots import Plot, dots
 from eval.report.section import CEILING, Cell, SummaryLine, Table, number
 from roentgen.metrics.classification.operating_points import F1_METHODS
@@ -81,25 +81,22 @@ def tables(
     """One a metric of findings, one of view, patient and side, one a CLIP model."""
     labeled = _labeled(scores)
     result = [
-        _of_findings(config, labeled, "auroc", "AUROC, requested present against absent", True)
+        _of_findings(config, labeled, "auroc", "AUROC, requested present against absent", True),
+        _of_findings(config, labeled, "auprc", "AUPRC", False),
+        _of_findings(config, labeled, "f1", "F1", False),
+        _of_images(config, labeled),
     ]
-    result.append(_of_findings(config, labeled, "auprc", "AUPRC", False))
-    result.append(_of_findings(config, labeled, "f1", "F1", False))
-    result.append(_of_images(config, labeled))
     for name, clip in agreements.items():
         labels = {"score": "cosine with its own prompt", "floor": "with another prompt (floor)"}
         labels |= {"gain": "own minus other (paired)"}
         labels |= {f"recall@{k}": f"recall@{k} of {clip.pool}" for k in RECALLS}
         sets = _labeled(clip.sets)
-        rows: list[tuple[Cell, ...]] = [
-            (label, *(s[key] for s in sets.values())) for key, label in labels.items()
-        ]
         result.append(
             Table(
                 name=f"alignment-clip-{len(result) - 3}",
                 caption=f"{name}: image and prompt",
                 columns=("Measure", *sets),
-                rows=tuple(rows),
+                rows=tuple((label, *(s[k] for s in sets.values())) for k, label in labels.items()),
             )
         )
     return tuple(result)
@@ -107,24 +104,16 @@ def tables(
 
 def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple[SummaryLine, ...]:
     """The main numbers; what no set has is not among them."""
-
-    def line(measure: str, of: Mapping[str, Estimate]) -> SummaryLine:
-        sets = {name: value for name, value in of.items() if name != CEILING_KEY}
-        return SummaryLine(measure=measure, sets=sets, real=of.get(CEILING_KEY))
-
-    lines = [
-        line("View accuracy", {k: s["view_accuracy"] for k, s in scores.items()}),
-        line("Findings (mean AUROC)", {k: s["mean_auroc"] for k, s in scores.items()}),
-    ]
-    for measure, key in (("Sex accuracy", "sex_accuracy"), ("Age error (years)", "age_error")):
-        lines.append(line(measure, {k: s[key] for k, s in scores.items()}))
-    lines.append(
-        line("Laterality accuracy", {k: s["laterality_accuracy"][ALL] for k, s in scores.items()})
-    )
-    lines += [
-        line(f"{name} cosine above its floor", {k: s["gain"] for k, s in clip.sets.items()})
-        for name, clip in agreements.items()
-    ]
+    named: dict[str, dict[str, Estimate]] = {
+        "View accuracy": {k: s["view_accuracy"] for k, s in scores.items()},
+        "Findings (mean AUROC)": {k: s["mean_auroc"] for k, s in scores.items()},
+        "Sex accuracy": {k: s["sex_accuracy"] for k, s in scores.items()},
+        "Age error (years)": {k: s["age_error"] for k, s in scores.items()},
+        "Laterality accuracy": {k: s["laterality_accuracy"][ALL] for k, s in scores.items()},
+    }
+    for name, clip in agreements.items():
+        named[f"{name} cosine above its floor"] = {k: s["gain"] for k, s in clip.sets.items()}
+    lines = [SummaryLine.of(measure, values, CEILING_KEY) for measure, values in named.items()]
     return tuple(x for x in lines if any(e.value is not None for e in x.sets.values()))
 
 
@@ -140,26 +129,20 @@ def plots(scores: SetScores) -> tuple[Plot, ...]:
 def _of_findings(
     config: ComparisonConfig, labeled: SetScores, metric: str, caption: str, counts: bool
 ) -> Table:
-    def cells(scores: Mapping[str, Any], name: FindingName) -> tuple[Cell, ...]:
-        cases = scores["cases"][name]
-        counted = f"{cases['present']} / {cases['absent']}"
-        return (scores[metric][name], counted) if counts else (scores[metric][name],)
-
-    rows: list[tuple[Cell, ...]] = [
-        (name, *(cell for s in labeled.values() for cell in cells(s, name)))
-        for name in config.findings
-    ]
-    means: list[Cell] = []
-    for s in labeled.values():
-        means += [s[f"mean_{metric}"], None] if counts else [s[f"mean_{metric}"]]
-    columns: list[str] = []
-    for name in labeled:
+    columns: list[str] = ["Finding"]
+    rows: dict[str, list[Cell]] = {name: [name] for name in (*config.findings, "Mean")}
+    for name, s in labeled.items():
         columns += [name, f"{name}: present / absent"] if counts else [name]
+        for finding, value in {**s[metric], "Mean": s[f"mean_{metric}"]}.items():
+            rows[finding].append(value)
+            if counts:
+                cases = s["cases"].get(finding)
+                rows[finding].append(cases and f"{cases['present']} / {cases['absent']}")
     return Table(
         name="alignment" if metric == "auroc" else f"alignment-{metric}",
         caption=caption,
-        columns=("Finding", *columns),
-        rows=(*rows, ("Mean", *means)),
+        columns=tuple(columns),
+        rows=tuple(map(tuple, rows.values())),
     )
 
 
@@ -171,21 +154,17 @@ def _of_images(config: ComparisonConfig, labeled: SetScores) -> Table:
         "Age error (years)": "age_error",
         "Age, median floor (years)": "age_floor",
     }
-    cells: list[tuple[Cell, ...]] = [
-        (label, *(s[key] for s in labeled.values())) for label, key in rows.items()
-    ]
-    cells += [
-        (
-            f"Laterality accuracy: {name}",
-            *(s["laterality_accuracy"][name] for s in labeled.values()),
-        )
-        for name in (ALL, *config.findings)
-    ]
+    cells: dict[str, list[Cell]] = {
+        label: [s[key] for s in labeled.values()] for label, key in rows.items()
+    }
+    for name in (ALL, *config.findings):
+        sides = [s["laterality_accuracy"][name] for s in labeled.values()]
+        cells[f"Laterality accuracy: {name}"] = sides
     return Table(
         name="alignment-patient",
         caption="View, demographics and laterality",
         columns=("Measure", *labeled),
-        rows=tuple(cells),
+        rows=tuple((label, *of_sets) for label, of_sets in cells.items()),
     )
 
 

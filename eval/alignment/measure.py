@@ -1,14 +1,7 @@
 """Alignment: agreement of images with their prompts."""
 
 from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
-from eval.alignment.display import (
-    REFERENCES,
-    ClipAgreement,
-    methods,
-    plots,
-    summary,
-    tables,
-)
+from eval.alignment.display import REFERENCES, ClipAgreement, methods, plots, summary, tables
 from eval.alignment.reference_networks import (
     finding_classifier,
     laterality_classifier,

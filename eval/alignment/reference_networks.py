@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.alignment.scores import alignment, demographic_accuracy, laterality_accuracy
 from eval.config import AlignmentConfig, ComparisonConfig
-from eval.networks.regimes import hold_out
+from eval.networks import hold_out
 from eval.sets import Sets
 from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.classification.finding_scores import not_learnable, resamples, thresholds_of

@@ -62,10 +62,7 @@ def alignment(
         unset = {name: t for name, t in thresholds.items() if isinstance(t, NotMeasured)}
         add("f1", weighted_f1, prediction.findings >= limits, {**unset, **not_learned})
     result["cases"] = {
-        name: {
-            "present": int((labels[:, j] == 1).sum()),
-            "absent": int((labels[:, j] == 0).sum()),
-        }
+        name: {"present": int((labels[:, j] == 1).sum()), "absent": int((labels[:, j] == 0).sum())}
         for j, name in enumerate(findings)
     }
     return result
@@ -127,23 +124,17 @@ def demographic_accuracy(
     """
     odds = probes.read("sex", features, radiographs)
     rows = np.flatnonzero(~np.isnan(odds))
-    sex: Estimate
-    sex_floor: Estimate
-    missing = probes.not_learned.get("sex")
-    if missing or not len(rows):
-        sex = sex_floor = missing or NotMeasured("no image has a sex")
-    else:
+    sex: Estimate = probes.not_learned.get("sex") or NotMeasured("no image has a sex")
+    sex_floor = sex
+    if len(rows) and "sex" not in probes.not_learned:
         male = males(radiographs)[rows]
         sex = proportion(int(((odds[rows] > 0) == male).sum()), len(rows))
         sex_floor = proportion(int((male == (probes.commonest_sex == "M")).sum()), len(rows))
     years, ages = probes.read("age", features, radiographs), ages_of(radiographs)
     rows = np.flatnonzero(~np.isnan(years))
-    age: Estimate
-    age_floor: Estimate
-    missing = probes.not_learned.get("age")
-    if missing or not len(rows):
-        age = age_floor = missing or NotMeasured("no image has an age")
-    else:
+    age: Estimate = probes.not_learned.get("age") or NotMeasured("no image has an age")
+    age_floor = age
+    if len(rows) and "age" not in probes.not_learned:
         age = _mean(np.abs(years - ages)[rows], weights[:, rows])
         age_floor = _mean(np.abs(probes.median_age - ages)[rows], weights[:, rows])
     return {"sex_accuracy": sex, "sex_floor": sex_floor, "age_error": age, "age_floor": age_floor}

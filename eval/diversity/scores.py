@@ -63,7 +63,10 @@ def within_group(
     n = sum(math.comb(len(chosen), 2) for chosen in paired)
     if len(paired) < MIN_GROUPS:
         return NotMeasured(f"only {len(paired)} groups have two images of two patients", n)
-    means = [_mean_of_all_pairs(images[np.array(chosen)]) for chosen in paired]
+    means = []
+    for chosen in paired:
+        pairs = list(combinations(range(len(chosen)), 2))
+        means.append(ms_ssim_pairs(images[np.array(chosen)], pairs).mean())
     return _mean(np.array(means), n, samples, draws)
 
 
@@ -145,7 +148,3 @@ def _mean(
     resampled = values[draws.integers(len(values), size=(samples, len(values)))].mean(axis=1)
     low, high = percentile_interval(resampled)
     return Estimate(value=float(values.mean()), low=low, high=high, n=n)
-
-
-def _mean_of_all_pairs(images: NDArray[np.uint8]) -> float:
-    return float(ms_ssim_pairs(images, list(combinations(range(len(images)), 2))).mean())

@@ -93,33 +93,25 @@ def methods(
     )
 
 
-def summary(
-    found: Numbers, sharpness: Mapping[str, Any], names: Sequence[str]
-) -> tuple[SummaryLine, ...]:
+def summary(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[SummaryLine, ...]:
     """FID, KID, coverage and the share of the gap closed on the first extractor, and sharpness."""
     label, first = next(iter(found.items()))
-
-    def line(measure: str, values: Mapping[str, Estimate]) -> SummaryLine:
-        sets = {name: values[name] for name in names}
-        return SummaryLine(measure=measure, sets=sets, real=values[FLOOR])
-
-    result = [
-        line(f"FID on {label} (lower is closer)", first["fid"]),
-        line("KID (0 is as close as real radiographs)", first["kid"]),
-        line("Coverage of real radiographs (higher is better)", first["coverage"]),
-    ]
-    if first["gap_closed"]:
-        closed = first["gap_closed"]
-        result.append(SummaryLine(measure="Share of the first set's FID gap closed", sets=closed))
-    measure = "Less sharp than real radiographs (share)"
-    return (*result, line(measure, sharpness["share_below"]))
+    named = {
+        f"FID on {label} (lower is closer)": first["fid"],
+        "KID (0 is as close as real radiographs)": first["kid"],
+        "Coverage of real radiographs (higher is better)": first["coverage"],
+        "Share of the first set's FID gap closed": first["gap_closed"],  # empty with one set
+        "Less sharp than real radiographs (share)": sharpness["share_below"],
+    }
+    return tuple(SummaryLine.of(name, values, FLOOR) for name, values in named.items() if values)
 
 
 def tables(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[Table, ...]:
     """For each extractor: all distances, FID by n, subgroups; the halves of all, and sharpness."""
     result = []
     for k, (label, numbers) in enumerate(found.items()):
-        suffix = "" if k == 0 else f"-{_file(label)}"
+        in_file = "".join(letter if letter.isalnum() else "-" for letter in label.lower())
+        suffix = "" if k == 0 else f"-{in_file}"
         result += [
             _distances(f"fidelity{suffix}", label, numbers),
             _by_n(f"fidelity-by-n{suffix}", label, numbers),
@@ -223,8 +215,3 @@ def _rows(
 
 def _label(name: str) -> str:
     return FLOOR_LABEL if name == FLOOR else name
-
-
-def _file(label: str) -> str:
-    """A label as a part of a file name."""
-    return "".join(letter if letter.isalnum() else "-" for letter in label.lower())

@@ -9,8 +9,7 @@ from eval.config import FidelityConfig
 from eval.domain import Domain
 from eval.features import features_of
 from eval.fidelity.display import REFERENCES, methods, plots, summary, tables
-from eval.fidelity.scores import FLOOR, fidelity
-from eval.fidelity.sharpness import sharpness
+from eval.fidelity.scores import FLOOR, fidelity, sharpness
 from eval.fidelity.subgroup_distances import Members, by_subgroup
 from eval.report.section import PageSection
 from eval.sets import Sets
@@ -86,7 +85,7 @@ class Fidelity(Domain[FidelityConfig]):
             methods=methods(settings, found, detail, described, sets.test.size),
             references=REFERENCES,
             numbers={**found, "sharpness": detail},
-            summary=summary(found, detail, list(sets.synthetic)),
+            summary=summary(found, detail),
             tables=tables(found, detail),
             plots=plots(found),
         )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from eval.config import ComparisonConfig
 from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
-from eval.networks.descriptions import segmenter_text
+from eval.networks import segmenter_text
 from eval.report.plots import Plot, dots
 from eval.report.section import CEILING, Pictures, Strip, SummaryLine, Table
 from roentgen.dataset.image_set import ImageSet
@@ -44,13 +44,8 @@ def methods(config: ComparisonConfig, trained_on: int, held_out: int) -> tuple[s
 
 def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[SummaryLine, ...]:
     """The mean Dice."""
-    return (
-        SummaryLine(
-            measure="Mask fidelity (mean Dice; higher is better)",
-            sets={name: of.dice[MEAN] for name, of in numbers.items() if name != "test"},
-            real=numbers["test"].dice[MEAN],
-        ),
-    )
+    means = {name: of.dice[MEAN] for name, of in numbers.items()}
+    return (SummaryLine.of("Mask fidelity (mean Dice; higher is better)", means),)
 
 
 def tables(numbers: Mapping[str, MaskFidelity], structures: Sequence[str]) -> tuple[Table, ...]:

@@ -54,17 +54,11 @@ def methods(
 
 def summary(numbers: Numbers, members: Numbers) -> tuple[SummaryLine, ...]:
     """The share of near-duplicates, and membership inference."""
-    share = numbers[PIXELS]["near_duplicates"]
+    copies = "Near-duplicates of training images (share; pixels)"
+    aurocs = {name: of["auroc"] for name, of in members.items()}
     return (
-        SummaryLine(
-            measure="Near-duplicates of training images (share; pixels)",
-            sets={name: share[name] for name in members},
-            real=share["test"],
-        ),
-        SummaryLine(
-            measure="Membership inference (AUROC; 0.5 is chance)",
-            sets={name: of["auroc"] for name, of in members.items()},
-        ),
+        SummaryLine.of(copies, numbers[PIXELS]["near_duplicates"]),
+        SummaryLine.of("Membership inference (AUROC; 0.5 is chance)", aurocs),
     )
 
 

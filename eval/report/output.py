@@ -5,12 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from roentgen.errors import InputError
-from roentgen.manifest import (
-    fingerprint_of,
-    inherit_licenses,
-    read_manifest,
-    write_manifest,
-)
+from roentgen.manifest import fingerprint_of, inherit_licenses, read_manifest, write_manifest
 from roentgen.storage import MANIFEST, check_writable, write_file, write_json
 
 File = str | bytes | dict[str, Any]  # a dict is written as JSON

@@ -2,8 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -20,6 +19,7 @@ COLORS = ("#444444", "#b84a00", "#0069a5", "#00795a", "#a8447c", "#8a6100")
 MARKS = ("D", "o", "s", "^", "v", "P")  # so that color is not the only cue
 DASHES = ("-", "--", "-.", ":")
 _WIDTH = 5.6  # inches
+_STYLE = {"font.size": 11, "svg.hashsalt": "roentgen", "font.family": "DejaVu Sans"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ def dots(
     if not labels:
         return None
     step = 0.8 / len(series)
-    with _style():
+    with mpl.rc_context(_STYLE):
         height = 0.7 + _legend(len(series)) + max(0.5, 0.24 * len(series)) * len(labels)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.subplots()
@@ -81,7 +81,7 @@ def lines(
     if not any(measured.values()):
         return None
     values_text = []
-    with _style():
+    with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 3.2 + _legend(len(series))), layout="constrained")
         axes = figure.subplots()
         for k, (name, points) in enumerate(measured.items()):
@@ -117,7 +117,7 @@ def histogram(
     """Shares of values in common bins, one outline a series; `mark` is a vertical line."""
     everything = np.concatenate([np.asarray(v, dtype=float) for v in series.values()])
     edges = np.histogram_bin_edges(everything, bins=40)
-    with _style():
+    with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 2.8 + _legend(len(series) + 1)), layout="constrained")
         axes = figure.subplots()
         for k, (name, values) in enumerate(series.items()):
@@ -139,14 +139,6 @@ def histogram(
             for name, v in series.items()
         )
         return _finish(figure, 2, caption, values_text)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with mpl.rc_context(
-        {"font.size": 11, "svg.hashsalt": "roentgen", "font.family": "DejaVu Sans"}
-    ):
-        yield
 
 
 def _legend(entries: int) -> float:

@@ -52,6 +52,12 @@ class SummaryLine:
     sets: Mapping[str, Estimate]
     real: Estimate | None = None
 
+    @classmethod
+    def of(cls, measure: str, values: Mapping[str, Estimate], real: str = "test") -> "SummaryLine":
+        """The line of numbers by set, where `real` is the set of real images."""
+        sets = {name: value for name, value in values.items() if name != real}
+        return cls(measure=measure, sets=sets, real=values.get(real))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PageSection:

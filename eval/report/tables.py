@@ -31,18 +31,17 @@ def csv_text(table: Table) -> str:
     wide = [any(isinstance(cell, Estimate) for cell in column) for column in columns]
     header: list[str] = []
     for name, spread in zip(table.columns, wide, strict=True):
-        header += (
-            [name, *(f"{name} {x}" for x in ("low", "high", "n", "note"))] if spread else [name]
-        )
+        header.append(name)
+        header += [f"{name} {part}" for part in ("low", "high", "n", "note") if spread]
     writer.writerow(header)
     for row in table.rows:
-        writer.writerow(
-            [
-                x
-                for c, spread in zip(row, wide, strict=True)
-                for x in (_spread(c) if spread else [c])
-            ]
-        )
+        cells: list[Cell] = []
+        for cell, spread in zip(row, wide, strict=True):
+            if isinstance(cell, Estimate):
+                cells += [cell.value, cell.low, cell.high, cell.n, cell.note]
+            else:
+                cells += [cell, None, None, None, None] if spread else [cell]
+        writer.writerow(cells)
     return buffer.getvalue()
 
 
@@ -63,12 +62,6 @@ def latex_text(table: Table) -> str:
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _spread(cell: Cell) -> list[Cell]:
-    if isinstance(cell, Estimate):
-        return [cell.value, cell.low, cell.high, cell.n, cell.note]
-    return [cell, None, None, None, None]
 
 
 def _latex_row(cells: tuple[Cell, ...]) -> str:

@@ -1,13 +1,12 @@
 """Segmentation utility display: its methods, numbers, tables and plots."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.config import ComparisonConfig, SegmentationConfig
 from eval.masks.display import DICE
 from eval.masks.scores import FALSE_POSITIVE_AREA
-from eval.networks.descriptions import segmenter_text
-from eval.networks.regimes import Training
+from eval.networks import Training, segmenter_text
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, SummaryLine, Table
 from eval.utility.display import TESTS
@@ -96,11 +95,12 @@ def tables(
             Table(
                 name="segmentation-gains",
                 caption="Gain in Dice over real images alone",
-                columns=(
-                    "Trained on: structure",
-                    *("gain", "gain (seeds)", "p", "p, Bonferroni"),
+                columns=("Trained on: structure", *("gain", "gain (seeds)", "p", "p, Bonferroni")),
+                rows=tuple(
+                    (f"{regime}: {name}", one.estimate, one.seeds, one.p, one.p_corrected)
+                    for regime, of in gains.items()
+                    for name, one in of.items()
                 ),
-                rows=tuple(_gain_rows(gains)),
             )
         )
     result += [
@@ -130,9 +130,3 @@ def plots(trained: Mapping[str, Mapping[str, Any]]) -> tuple[Plot, ...]:
         "Dice on held-out real radiographs by training regime, with 95% intervals.",
     )
     return (plot,) if plot is not None else ()
-
-
-def _gain_rows(gains: Gains) -> Iterator[tuple[Cell, ...]]:
-    for regime, of in gains.items():
-        for name, one in of.items():
-            yield (f"{regime}: {name}", one.estimate, one.seeds, one.p, one.p_corrected)

@@ -10,7 +10,7 @@ from eval.domain import Domain
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
 from eval.masks.scores import image_scores, structure_score
-from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
+from eval.networks import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.segmentation.display import entry, methods, plots, summary, tables
 from roentgen.dataset.image_set import ImageSet, join

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from eval.config import ComparisonConfig, UtilityConfig
-from eval.networks.descriptions import classifier_text
-from eval.networks.regimes import Regime, Training
+from eval.networks import Regime, Training, classifier_text
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, SummaryLine, Table
 from eval.utility.scores import RegimeScores

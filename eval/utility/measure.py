@@ -9,7 +9,7 @@ from tqdm import tqdm
 from eval.config import UtilityConfig
 from eval.domain import Domain
 from eval.leakage import held_out_prompts, named_patients
-from eval.networks.regimes import Regime, Training, hold_out, regimes, trainings
+from eval.networks import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.subgroups import groups_of
 from eval.utility.display import REFERENCES, entry, methods, plots, summary, tables

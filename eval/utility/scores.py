@@ -215,9 +215,7 @@ def _auroc(_: int, scores: Sequence[Floats], positive: Positive, weights: Floats
 
 
 def _underdiagnosis(
-    test: HeldOutLabels,
-    no_finding: Sequence[NDArray[np.bool_] | None],
-    within: NDArray[np.bool_],
+    test: HeldOutLabels, no_finding: Sequence[NDArray[np.bool_] | None], within: NDArray[np.bool_]
 ) -> Score:
     """The share of radiographs with any pathology that are predicted to have none."""
     diseased = any_pathology(test.labels, test.findings) & within
@@ -231,9 +229,7 @@ def _underdiagnosis(
 
 
 def _by_subgroup(
-    predictions: Predictions,
-    test: HeldOutLabels,
-    no_finding: Sequence[NDArray[np.bool_] | None],
+    predictions: Predictions, test: HeldOutLabels, no_finding: Sequence[NDArray[np.bool_] | None]
 ) -> tuple[dict[str, dict[str, dict[str, Estimate]]], dict[str, dict[str, Estimate]]]:
     """Mean AUROC and underdiagnosis of each subgroup, and the gaps between the extremes."""
     subgroups: dict[str, dict[str, dict[str, Estimate]]] = {}

@@ -322,6 +322,13 @@ class RadiographDataset:
             raise InputError(f"dataset {self.folder} has no split {name!r}; it has: {have}")
         return RadiographSplit(self.folder, name, counts[name]["radiographs"], self)
 
+    def disjoint_splits(self, first: str, second: str) -> tuple[RadiographSplit, RadiographSplit]:
+        """Two splits. Raises InputError if one is absent or empty, or a patient is in both."""
+        one, two = self.split(first), self.split(second)
+        names = (f"{self.folder}/{first}", f"{self.folder}/{second}")
+        check_patients_disjoint(one.patients(), two.patients(), names)
+        return one, two
+
 
 def open_dataset(folder: Path | str) -> RadiographDataset:
     """The dataset in a folder.

@@ -150,7 +150,10 @@ def plot(rows: Sequence[BenchRow], floor: Estimate) -> bytes:
             capsize=2,
             label=None if kind in seen else f"{kind[0]}, guidance {kind[1]:g}",
         )
-        note = f" {row.settings['steps']}" + ("*" if _uses_interval_or_cache(row) else "")
+        steps, interval, cache = (
+            row.settings[key] for key in ("steps", "guidance_interval", "cache_interval")
+        )
+        note = f" {steps}" + ("*" if interval is not None or cache > 1 else "")
         axes.annotate(note, (row.gflop, value), fontsize=8)
         seen.add(kind)
     if floor.value is not None:
@@ -163,7 +166,3 @@ def plot(rows: Sequence[BenchRow], floor: Estimate) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
-
-
-def _uses_interval_or_cache(row: BenchRow) -> bool:
-    return row.settings["guidance_interval"] is not None or row.settings["cache_interval"] > 1

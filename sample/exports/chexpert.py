@@ -51,8 +51,10 @@ def write(radiographs: ExportSource, folder: Path, settings: ChexpertFormat) -> 
             if split not in tables:
                 tables[split] = stack.enter_context(open_csv(root / f"{split}.csv", COLUMNS))
             path = Path(settings.release, split, f"{path_of(radiograph)}.{settings.image}")
+            is_png, quality = settings.image == "png", settings.quality
+            encoded = as_png(radiograph) if is_png else as_jpeg(radiograph, quality)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(_encode(radiograph, settings))
+            (folder / path).write_bytes(encoded)
             tables[split].add(path.as_posix(), *_cells(radiograph))
             names = (radiograph.id, radiograph.patient_id, radiograph.study_id)
             identities.add(path.as_posix(), *names)
@@ -99,9 +101,3 @@ def _cells(radiograph: Radiograph) -> Iterable[object]:
         None if lateral else radiograph.view,
         *(labels[name] for name in _LABELS),
     )
-
-
-def _encode(radiograph: Radiograph, settings: ChexpertFormat) -> bytes:
-    if settings.image == "png":
-        return as_png(radiograph)
-    return as_jpeg(radiograph, settings.quality)

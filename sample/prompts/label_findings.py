@@ -16,7 +16,7 @@ from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Sex, View
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
-from sample.prompts.label_config import BalancedLabels, LabelPrompts
+from sample.prompts.config import BalancedLabels, LabelPrompts
 
 Findings = tuple[Finding, ...]
 T = TypeVar("T")

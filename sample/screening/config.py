@@ -62,7 +62,6 @@ class LabelsConfig:
     """Maximum share of correctly labeled real patients that would be rejected."""
 
     def __post_init__(self) -> None:
-        require_range(self, "labels.false_alarms", above=0, below=1)
         require_distinct(self, "labels.findings", note="or null for all")
 
 
@@ -76,7 +75,6 @@ class LateralityConfig:
     """Maximum share of real patients that would be rejected."""
 
     def __post_init__(self) -> None:
-        require_range(self, "laterality.false_alarms", above=0, below=1)
         require_distinct(self, "laterality.findings", note="or null for all")
 
 
@@ -86,9 +84,6 @@ class ViewConfig:
 
     false_alarms: float = 0.01
     """Maximum share of real patients that would be rejected."""
-
-    def __post_init__(self) -> None:
-        require_range(self, "view.false_alarms", above=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +97,6 @@ class QualityConfig:
     ones, in contrast for example, and still be usable."""
 
     def __post_init__(self) -> None:
-        require_range(self, "quality.false_alarms", above=0, below=1)
         require_range(self, "quality.margin", at_least=1)
 
 
@@ -122,7 +116,6 @@ class OutliersConfig:
     """Maximum share of real patients that would be rejected."""
 
     def __post_init__(self) -> None:
-        require_range(self, "outliers.false_alarms", above=0, below=1)
         most = "which is outliers.images"
         require_range(self, "outliers.neighbor", at_least=1, at_most=self.images, note=most)
 
@@ -139,7 +132,6 @@ class CopiesConfig:
     them."""
 
     def __post_init__(self) -> None:
-        require_range(self, "copies.false_alarms", above=0, below=1)
         require_range(self, "copies.shift", at_least=0, at_most=16)
 
 
@@ -155,7 +147,6 @@ class DuplicatesConfig:
     """Maximum number of real patients, sampled at random, whose similarity sets the limit."""
 
     def __post_init__(self) -> None:
-        require_range(self, "duplicates.false_alarms", above=0, below=1)
         require_range(self, "duplicates.shift", at_least=0, at_most=16)
         require_range(self, "duplicates.patients", at_least=20)
 
@@ -166,9 +157,6 @@ class DemographicsConfig:
 
     false_alarms: float = 0.05
     """Maximum share of real patients that would be rejected."""
-
-    def __post_init__(self) -> None:
-        require_range(self, "demographics.false_alarms", above=0, below=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +213,9 @@ class ScreenConfig:
             self.best_of == 1 or self.labels is not None,
             "best_of needs the score of labels: set labels, or best_of: 1",
         )
+        for name in FILTERS:
+            if section := getattr(self, name):
+                require_range(section, f"{name}.false_alarms", above=0, below=1)
         require(
             any(getattr(self, name) for name in FILTERS),
             f"every filter is null: set at least one of {', '.join(FILTERS)}",

@@ -12,6 +12,7 @@ from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.features.extractor import load_extractor
+from roentgen.vision.network_cache import NetworkCache
 from sample.screening.config import ScreenConfig
 from sample.screening.filters.checked_filter import PredictedImages, ScreeningFilter
 from sample.screening.filters.copies import CopiesFilter
@@ -27,13 +28,7 @@ from sample.screening.filters.outliers import outliers_filter
 from sample.screening.filters.quality import quality_filter
 from sample.screening.filters.view import view_filter
 from sample.screening.label_agreement import LabelAgreement
-from sample.screening.reference_classifiers import (
-    check_cases,
-    laterality_network,
-    reference_classifier,
-    split_by_patient,
-    trained,
-)
+from sample.screening.reference_classifiers import ReferenceClassifiers
 from sample.screening.rounds import Screener
 
 
@@ -54,35 +49,38 @@ def make_screener(
     Raises InputError for what a filter cannot check.
     """
     requested = distinct_requests(rows)
-    training, independent_images = split_by_patient(config.reference_classifier, train, config.seed)
+    reference = config.reference_classifier
+    classifiers = ReferenceClassifiers(
+        config=reference,
+        cache=NetworkCache(folder=config.caches_folder, progress=True),
+        seed=config.seed,
+    )
+    training, independent_images = classifiers.split_by_patient(train)
     findings = requested_findings(requested, config.labels.findings) if config.labels else ()
     check_requests(config, requested, findings)
     for images in (training, independent_images):
         if images is not None:
-            check_cases(config.reference_classifier, findings, images)
+            classifiers.check_cases(findings, images)
     classifier = independent_classifier = agreement = limit = None
     if config.labels or config.view or config.demographics:
-        caches, seed = config.caches_folder, config.seed
-        classifier = independent_classifier = reference_classifier(
-            config.reference_classifier, findings, training, caches, seed
-        )
+        classifier = independent_classifier = classifiers.reference(findings, training)
         if independent_images is not None:
-            independent_classifier = trained(
-                config.reference_classifier, findings, independent_images, caches, seed + 1
-            )
+            seed = config.seed + 1
+            independent_classifier = classifiers.trained(findings, independent_images, seed)
         agreement = LabelAgreement(
             findings,
             independent_classifier.spec.findings,
             PredictedImages(held_out.radiographs, held_out.images, independent_classifier),
-            config.reference_classifier.not_mentioned,
-            config.reference_classifier.min_cases,
+            reference.not_mentioned,
+            reference.min_cases,
         )
     if config.duplicates:
         limit = duplicates_limit(config.duplicates, train.images, train.patients, config.seed)
     predicted = PredictedImages(held_out.radiographs, held_out.images, classifier)
     print(f"screen: setting limits on {len(held_out.images)} held-out radiographs", flush=True)  # noqa: T201
+    filters = _filters(config, requested, findings, classifiers, training, train, predicted)
     return Screener(
-        filters=list(_filters(config, requested, findings, training, train, predicted)),
+        filters=list(filters),
         classifier=classifier,
         duplicates=limit,
         shift=config.duplicates.shift if config.duplicates else 0,
@@ -95,15 +93,14 @@ def _filters(
     config: ScreenConfig,
     requested: Sequence[Radiograph],
     findings: Sequence[FindingName],
+    classifiers: ReferenceClassifiers,
     training: ImageSet,
     train: ImageSet,
     held_out: PredictedImages,
 ) -> Iterator[ScreeningFilter]:
     """The filters of single images, in the order of FILTERS."""
-    min_cases, not_mentioned = (
-        config.reference_classifier.min_cases,
-        config.reference_classifier.not_mentioned,
-    )
+    min_cases = classifiers.config.min_cases
+    not_mentioned = classifiers.config.not_mentioned
     classifier = held_out.classifier
     if config.labels:
         assert classifier is not None
@@ -117,7 +114,16 @@ def _filters(
             min_cases=min_cases,
         )
     if config.laterality:
-        yield _laterality(config, requested, training, held_out)
+        lateralized = lateralized_findings(requested, config.laterality.findings)
+        yield laterality_filter(
+            config.laterality,
+            lateralized,
+            classifiers.laterality(lateralized, training),
+            requested_sides(requested, lateralized),
+            held_out,
+            not_mentioned=not_mentioned,
+            min_cases=min_cases,
+        )
     if config.view:
         yield view_filter(config.view, view_indices(requested), held_out, min_cases=min_cases)
     if config.quality:
@@ -135,27 +141,6 @@ def _filters(
         )
     if config.copies:
         yield CopiesFilter(config.copies, train.images, train.ids, held_out, config.seed)
-
-
-def _laterality(
-    config: ScreenConfig,
-    requested: Sequence[Radiograph],
-    training: ImageSet,
-    held_out: PredictedImages,
-) -> ScreeningFilter:
-    """The laterality filter with its network."""
-    assert config.laterality is not None
-    findings = lateralized_findings(requested, config.laterality.findings)
-    caches = config.caches_folder
-    return laterality_filter(
-        config.laterality,
-        findings,
-        laterality_network(config.reference_classifier, findings, training, caches, config.seed),
-        requested_sides(requested, findings),
-        held_out,
-        not_mentioned=config.reference_classifier.not_mentioned,
-        min_cases=config.reference_classifier.min_cases,
-    )
 
 
 def check_requests(

@@ -73,10 +73,7 @@ class LabelAgreement:
             "images with all findings as requested": share(complete),
             "view accuracy": share(view),
             "by finding": {
-                name: {
-                    "present": share(present[:, j]),
-                    "absent": share(absent[:, j]),
-                }
+                name: {"present": share(present[:, j]), "absent": share(absent[:, j])}
                 for j, name in enumerate(self.findings)
             },
         }

@@ -40,8 +40,6 @@ _PART = 64  # images, or a batch if that is more
 _PAUSE = 0.5  # seconds between looks for the next round
 _ROUNDS = "rounds"  # of the work folder: 00000.json, the pairs that the first round draws, ...
 _READ = 1024  # rows of the plan that are read together
-
-
 Pair = tuple[int, int]  # a row of the set and the attempt at it
 
 

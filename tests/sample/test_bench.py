@@ -22,10 +22,9 @@ from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.record.radiograph import Finding, Radiograph
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.features.extractor import load_extractor
-from sample.bench import bench
+from sample.bench import bench, prompt_agreement
 from sample.benchmark.bench_table import BenchRow
 from sample.benchmark.config import BenchConfig, Grid
-from sample.benchmark.prompt_agreement import prompt_agreement
 from sample.plan import plan_for
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 

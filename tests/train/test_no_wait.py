@@ -11,10 +11,9 @@ from accelerate import PartialState
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from train.loop import TrainingRun, train
-from train.optim.ema import Ema
+from train.optim.ema import Ema, PosthocEma
 from train.optim.nonfinite import NonfiniteGuard
 from train.optim.optimizer import build_optimizer
-from train.optim.posthoc_ema import PosthocEma
 
 META = torch.device("meta")  # shapes and types without data: reading a value is an error
 

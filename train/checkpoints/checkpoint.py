@@ -25,10 +25,9 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.storage import atomic_folder, write_json
 from train.engine.fsdp import copy_into, gather_full
-from train.optim.ema import Ema
+from train.optim.ema import Ema, PosthocEma
 from train.optim.nonfinite import SkipCounts
 from train.optim.optimizer import load_optimizer_state, optimizer_state
-from train.optim.posthoc_ema import PosthocEma
 from train.tensor_file import (
     FileLayout,
     bytes_of,

@@ -4,15 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from roentgen.errors import InputError
 from train.checkpoints.checkpoint import TrainingState, save_checkpoint
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 SECONDS_TO_RETRY = 60.0  # for the user to make room for the last checkpoint
 
@@ -21,7 +19,7 @@ class CheckpointSaver:
     """Saves checkpoints; a failure to save is reported and training continues."""
 
     def __init__(
-        self, folder: Path, identity: dict[str, Any], keep: int, accelerator: "Accelerator"
+        self, folder: Path, identity: dict[str, Any], keep: int, accelerator: Accelerator
     ) -> None:
         self.failed = 0  # number of checkpoints that could not be saved
         self._folder = folder

@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 
 from roentgen.distributed import this_launch
 from roentgen.storage import write_json
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 STOPPED = os.EX_TEMPFAIL  # 75, of sysexits.h: temporary, try again
 MARKER = "stopped.json"  # in the run folder until it is resumed
@@ -82,7 +80,7 @@ class StopSignals:
         """Whether this process has received a signal."""
         return self._received is not None
 
-    def end(self, step: int, accelerator: "Accelerator") -> NoReturn:
+    def end(self, step: int, accelerator: Accelerator) -> NoReturn:
         """End the run, which was saved after `step` steps. All processes must call it."""
         if accelerator.is_main_process:
             self._report(step)

@@ -29,6 +29,17 @@ def is_deepspeed_launch() -> bool:
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
 
 
+def not_shardable(config: RunConfig) -> dict[str, Any]:
+    """Settings that no sharding supports, each with what to do, and whether the run has them."""
+    return {
+        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
+        "a ControlNet: use configs/accelerate/multi_gpu.yaml": "controlnet" in config.rates(),
+        "precision fp16: choose bf16 or fp32": config.precision == "fp16",
+        "compile: set it false": config.compile,
+        f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
+    }
+
+
 def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
     """DeepSpeed's settings by the launcher and the configuration.
 
@@ -56,11 +67,7 @@ def zero_plugin(config: RunConfig) -> DeepSpeedPlugin:
         not in ("auto", ours),
         f"gradient_clipping {limit}: leave it out, optimizer.clip is {config.optimizer.clip}": limit
         not in ("auto", clip),
-        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
-        "a ControlNet: use configs/accelerate/multi_gpu.yaml": "controlnet" in config.rates(),
-        "precision fp16: choose bf16 or fp32": config.precision == "fp16",
-        "compile: set it false": config.compile,
-        f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
+        **not_shardable(config),
     }
     if wrong := [setting for setting, is_refused in refused.items() if is_refused]:
         raise InputError(f"DeepSpeed does not go with {'; nor with '.join(wrong)}")

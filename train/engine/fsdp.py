@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from train.config import RunConfig
-from train.engine.deepspeed_zero import ShardedMoment, update_master_copy
+from train.engine.deepspeed_zero import ShardedMoment, not_shardable, update_master_copy
 
 
 def is_sharding(accelerator: Accelerator) -> bool:
@@ -51,11 +51,7 @@ def check_sharding(config: RunConfig, accelerator: Accelerator) -> None:
         "fsdp_activation_checkpointing: set gradient_checkpointing=true in its place": (
             plugin.activation_checkpointing
         ),
-        "lora: use configs/accelerate/multi_gpu.yaml, adapters need no sharding": config.adapters(),
-        "a ControlNet: use configs/accelerate/multi_gpu.yaml": "controlnet" in config.rates(),
-        "precision fp16: choose bf16 or fp32": config.precision == "fp16",
-        "compile: set it false": config.compile,
-        f"optimizer.name {config.optimizer.name}: choose adamw": config.optimizer.name != "adamw",
+        **not_shardable(config),
     }
     if wrong := [setting for setting, is_refused in refused.items() if is_refused]:
         raise InputError(f"sharded weights (FSDP) do not go with {'; nor with '.join(wrong)}")

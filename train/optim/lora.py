@@ -139,10 +139,7 @@ def _embedding(text_encoder: Any) -> nn.Embedding:
 def _inject(net: nn.Module, projections: list[str], config: LoraConfig, *, seed: int) -> None:
     """Add adapters, which change nothing yet, to these projections and freeze all other weights."""
     settings = PeftConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        use_dora=config.dora,
-        target_modules=projections,
+        r=config.rank, lora_alpha=config.alpha, use_dora=config.dora, target_modules=projections
     )
     net.requires_grad_(False)
     inject_adapter_in_model(settings, net, adapter_name=ADAPTER)

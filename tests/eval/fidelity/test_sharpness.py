@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eval.fidelity.sharpness import sharpness
+from eval.fidelity.scores import sharpness
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 

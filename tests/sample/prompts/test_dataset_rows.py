@@ -10,7 +10,7 @@ from roentgen.prompts.grammar import PromptStyle
 from sample.config import GenerateConfig
 from sample.generate import dry_run, generate
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig
-from sample.prompts.dataset_rows import check_source
+from sample.prompts.sources import check_source
 
 IMPRESSIONS = PromptStyle(text="impression")
 

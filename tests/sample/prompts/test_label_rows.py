@@ -33,11 +33,17 @@ from roentgen.record.radiograph import (
 from sample.config import GenerateConfig
 from sample.plan import plan_images
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
-from sample.prompts.config import DatasetPrompts, PromptsConfig
-from sample.prompts.dataset_rows import rows_from_dataset
-from sample.prompts.label_config import BalancedLabels, DatasetLabels, LabelPrompts, SingleFindings
+from sample.prompts.config import (
+    BalancedLabels,
+    DatasetLabels,
+    DatasetPrompts,
+    LabelPrompts,
+    PromptsConfig,
+    SingleFindings,
+)
 from sample.prompts.label_findings import PATHOLOGIES, read_labels
 from sample.prompts.label_rows import label_rows
+from sample.prompts.sources import rows_from_dataset
 
 ROOT = Path(__file__).parents[3]
 STYLE = PromptStyle(demographics=True, race=True)
@@ -612,7 +618,7 @@ _MILLION = """
 import re, sys, time
 from pathlib import Path
 from roentgen.prompts.grammar import PromptStyle
-from sample.prompts.label_config import BalancedLabels, LabelPrompts
+from sample.prompts.config import BalancedLabels, LabelPrompts
 from sample.prompts.label_rows import label_rows
 
 labels = LabelPrompts(

@@ -18,14 +18,14 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from train.average import AverageConfig, average
-from train.optim.posthoc_ema import (
+from train.optim.ema import (
     PosthocEma,
     coefficients,
     combine,
-    decay_at,
     exponent,
     find_snapshots,
     misfit,
+    power_decay,
     products,
     save_snapshots,
 )
@@ -52,7 +52,7 @@ def profile(time: int, width: float) -> np.ndarray:
 def test_the_decays_make_a_power_function(width: float) -> None:
     weights, gamma = np.zeros(50), exponent(width)
     for time in range(1, 51):
-        decay = decay_at(time, gamma)
+        decay = power_decay(time, gamma)
         weights *= decay
         weights[time - 1] = 1 - decay
     np.testing.assert_allclose(weights, profile(50, width), rtol=1e-12, atol=1e-15)
@@ -171,7 +171,7 @@ def test_weights_combined_from_snapshots_are_those_of_a_direct_average(
             opened[0] -= 1
             self.file.__exit__(*arguments)
 
-    monkeypatch.setattr("train.optim.posthoc_ema.safe_open", Counted)
+    monkeypatch.setattr("train.optim.ema.safe_open", Counted)
     snapshots = find_snapshots(tmp_path)
     times, widths = [s.step for s in snapshots], [s.width for s in snapshots]
     for width in (0.05, 0.08, 0.15):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from eval.networks.regimes import Regime, hold_out, regimes, trainings
+from eval.networks import Regime, hold_out, regimes, trainings
 from eval.subgroups import groups_of, names_of
 from roentgen.record.radiograph import Radiograph
 
