@@ -20,7 +20,7 @@ _SEXES: dict[str, Sex | None] = {
     "patient": None,
 }
 _PATIENT = re.compile(
-    rf"\s*(?:(?P<age>\d+)[\s-]years?[\s-]old\s+(?:(?P<race>[a-z][a-z '/&-]*?)\s+)?"
+    rf"\s*(?:(?P<age>\d+)[\s-]years?[\s-]old\s+(?:(?P<race>[a-z][a-z '/&-]{{0,60}}?)\s+)?"
     rf"|(?P<known_race>{'|'.join(RACES)})\s+)?(?P<sex>{'|'.join(_SEXES)})\b\s*[,.;]?\s*",
     re.IGNORECASE,
 )

@@ -26,10 +26,10 @@ _TITLE = re.compile(
     # Within a line only titles that cannot be anything else.
     r"|(?<=[.\s])(?P<inline>FINDINGS AND IMPRESSION|IMPRESSION|FINDINGS|CONCLUSION|COMPARISON"
     r"|INDICATION):(?=\s|\Z)"
-    r"|^[ \t]*(?P<final>FINAL[ \t]+(?:REPORT|ADDENDUM)|WET[ \t]+READ\b[^\n]*?)[ \t]*:?[ \t]*$",
+    r"|^[ \t]*(?P<final>FINAL[ \t]+(?:REPORT|ADDENDUM)|WET[ \t]+READ\b[^\n]*+)[ \t]*+:?[ \t]*+$",
     re.MULTILINE,
 )
-_FINAL = re.compile(r"^[ \t]*FINAL[ \t]+REPORT[ \t]*:?[ \t]*$", re.MULTILINE)
+_FINAL = re.compile(r"^[ \t]*FINAL[ \t]+REPORT[ \t]*+:?[ \t]*+$", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _RULE = re.compile(r"^[ \t]*[_=*-]{10,}[ \t]*$", re.MULTILINE)  # a line across the page
 

@@ -17,15 +17,21 @@ _UNITS = frozenset(
 ) | {"a.m", "p.m", "am", "pm", "etc", "lat", "post", "ant", "sup", "inf", "bilat"}
 _BREAK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]+|\(?\d{1,2}[.)])\s)")
 # The last alternative is a missing space: "clear.The heart".
-_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-zX_\d)])[.](?=[A-Z][a-z]+\b)")
+_END = re.compile(r"(?<![.!?])[.!?]++[\"')\]]*+(?=\s|$)|(?<=[a-zX_\d)])[.](?=[A-Z][a-z]++\b)")
 _NUMBER = re.compile(r"(?:[-*•]+|\(?\d{1,2}[.)])\s+")
 # The number of a list item, alone or after its heading: "1", "Chest 1", "Left knee: 1".
 _LIST_NUMBER = re.compile(r"(?:[A-Za-z]+:?\s+){0,2}\(?\d{1,2}\)?$")
 _WORD = re.compile(r"\w")
+# Longer ones are no sentences: divided, they bound the time of every pattern that reads sentences.
+LONGEST_SENTENCE = 1000  # characters
+_LONGEST_WORD = 100  # characters that are looked at before a period
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences in order, on one line each, without list numbers and lines without words."""
+    """The sentences in order, on one line each, without list numbers and lines without words.
+
+    One of more than `LONGEST_SENTENCE` characters is divided between two words.
+    """
     found: list[str] = []
     for block in _BREAK.split(text):
         line = " ".join(block.split())
@@ -42,8 +48,14 @@ def _append(piece: str, found: list[str]) -> None:
     piece = piece.strip()
     if number := _NUMBER.match(piece):
         piece = piece[number.end() :]
-    if _WORD.search(piece):
-        found.append(piece)
+    start = 0
+    while start < len(piece):
+        end = start + LONGEST_SENTENCE
+        if end < len(piece):
+            end = piece.rfind(" ", start, end) + 1 or end
+        if _WORD.search(piece, start, end):
+            found.append(piece[start:end].rstrip())
+        start = end
 
 
 def _ends(line: str, start: int, stop: re.Match[str]) -> bool:
@@ -51,7 +63,7 @@ def _ends(line: str, start: int, stop: re.Match[str]) -> bool:
     if "." not in stop.group() or stop.end() == len(line):
         # A lone question mark precedes the suspected finding: "opacity ? pneumonia".
         return "." in stop.group() or stop.start() == 0 or line[stop.start() - 1] != " "
-    before = line[start : stop.start()].rstrip()
+    before = line[max(start, stop.start() - _LONGEST_WORD) : stop.start()].rstrip()
     word = before[before.rfind(" ") + 1 :].strip("(\"'").lower()
     following = line[stop.end() : stop.end() + 2].strip()
     if word in _ABBREVIATIONS:

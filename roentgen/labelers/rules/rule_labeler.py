@@ -22,7 +22,6 @@ from roentgen.record.radiograph import (
 from roentgen.reports.sentences import sentences
 
 _ORDER: tuple[State, ...] = ("absent", "uncertain", "present")
-LONGEST_SENTENCE = 500  # words; longer ones are no sentences, and are divided
 
 
 def label_report(report: Report) -> tuple[Finding, ...]:
@@ -51,11 +50,9 @@ def mentions_of(report: Report) -> tuple[list[Mention], bool]:
     for text in sections or [report.last_paragraph or ""]:
         for sentence in sentences(text):
             words = words_of(sentence)
-            for start in range(0, len(words), LONGEST_SENTENCE):
-                part = words[start : start + LONGEST_SENTENCE]
-                found, normal = read_sentence(part, find_phrases(part))
-                mentions += found
-                any_normal |= normal
+            found, normal = read_sentence(words, find_phrases(words))
+            mentions += found
+            any_normal |= normal
     return mentions, any_normal
 
 
