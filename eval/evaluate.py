@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 from eval.alignment.measure import Alignment
-from eval.alignment.reference_networks import finding_classifier
 from eval.config import EvaluateConfig
 from eval.diversity.measure import Diversity
 from eval.domain import Domain
@@ -146,7 +145,7 @@ def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
     sampled = grid(real_first, config.findings, count=config.pictures, seed=config.seed)
     if config.alignment is None:
         return {"sampled": sampled}
-    classifier = finding_classifier(config.alignment, config, sets)
+    classifier = Alignment(config.alignment, config, sets).finding_classifier()
     predicted = {
         images.name: (images, classifier.predict(images.images).findings)
         for images in (sets.synthetic[sets.main], sets.test)

@@ -68,8 +68,7 @@ class Bench:
     floor: FeatureSet
     extractor: Extractor
     classifier: Classifier | None
-    samples: int
-    seed: int
+    config: BenchConfig
 
     @property
     def n(self) -> int:
@@ -106,7 +105,7 @@ def bench(config: BenchConfig) -> list[BenchRow]:
         rows.append(row)
     floor = _fid(shared, shared.floor, "floor")[0]
     manifests = {"model": shared.generator.model, "dataset": dataset.manifest}
-    _write(config, rows, floor, shared, manifests)
+    _write(shared, rows, floor, manifests)
     return rows
 
 
@@ -137,9 +136,9 @@ def measure(shared: Bench, settings: SamplerSettings, name: str) -> BenchRow:
     if shared.classifier is not None:
         prediction = Prediction(*map(np.concatenate, zip(*predictions, strict=True)))
         findings = shared.classifier.spec.findings
-        requested, samples, seed = shared.requested, shared.samples, shared.seed
+        samples, seed = shared.config.samples, shared.config.seed
         view, auroc = prompt_agreement(
-            prediction, requested, patients, findings, samples=samples, seed=seed
+            prediction, shared.requested, patients, findings, samples=samples, seed=seed
         )
     return BenchRow(
         settings=config_to_dict(settings),
@@ -204,8 +203,7 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
         floor=floor,
         extractor=extractor,
         classifier=None if config.classifier is None else load_classifier(config.classifier),
-        samples=config.samples,
-        seed=config.seed,
+        config=config,
     )
 
 
@@ -228,7 +226,7 @@ def features_of(config: BenchConfig, split: RadiographSplit, extractor: Extracto
 
 def _fid(shared: Bench, features: FeatureSet, name: str) -> tuple[Estimate, NDArray[np.float64]]:
     """FID to the held-out radiographs at `n` images, and that of each resample."""
-    n, samples, seed = shared.n, shared.samples, shared.seed
+    n, samples, seed = shared.n, shared.config.samples, shared.config.seed
     value = matched_distance(features, Sample(shared.held_out.features), n, _SUBSETS, seed)
     replicates = fid_replicates({name: features}, shared.held_out, n, samples, seed)[name]
     return normal_estimate(value, replicates, n, least=0.0), replicates
@@ -251,12 +249,9 @@ def _read(path: Path) -> BenchRow | None:
 
 
 def _write(
-    config: BenchConfig,
-    rows: Sequence[BenchRow],
-    floor: Estimate,
-    shared: Bench,
-    manifests: dict[str, dict[str, Any]],
+    shared: Bench, rows: Sequence[BenchRow], floor: Estimate, manifests: dict[str, dict[str, Any]]
 ) -> None:
+    config = shared.config
     results = {
         "extractor": str(shared.extractor.definition),
         "n": shared.n,

@@ -17,7 +17,7 @@ from roentgen.dataset.dataset import (
 )
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.work_folder import Part, WorkFolder
-from roentgen.diffusion.training_record import model_manifest
+from roentgen.diffusion.training_record import model_manifest, trained_split
 from roentgen.distributed import sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import inherit_licenses, provenance
@@ -162,15 +162,13 @@ def check_model(
         f"searched in split {splits.train_split!r} of {reference.folder}."
     )
     try:
-        made = model_manifest(str(path))["provenance"] if path else {}
+        model = model_manifest(str(path)) if path else {"provenance": {}}
     except InputError:
         return [unknown]
-    sources = (made.get("made_from") or {}).values()
+    sources = (model["provenance"].get("made_from") or {}).values()
     if not any(source.get("fingerprint") == reference.fingerprint for source in sources):
         return [unknown]
-    settings = made.get("config") or {}
-    data = settings.get("data", settings)
-    split = data.get("split") or data.get("train_split") if isinstance(data, dict) else None
+    split = trained_split(model)
     if split == splits.held_out_split:
         raise InputError(
             f"the model of {dataset.folder} was trained on split {split!r} of {reference.folder}, "

@@ -1,19 +1,23 @@
 """Alignment: agreement of images with their prompts."""
 
+from functools import cached_property
+
 from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
 from eval.alignment.display import REFERENCES, ClipAgreement, methods, plots, summary, tables
-from eval.alignment.reference_networks import (
-    finding_classifier,
-    laterality_classifier,
-    reference_networks,
-    split_train,
-)
+from eval.alignment.reference_networks import SEED, ReferenceNetworks
 from eval.config import AlignmentConfig
 from eval.domain import Domain
+from eval.networks import hold_out
 from eval.report.section import PageSection
+from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import this_launch
+from roentgen.metrics.classification.finding_scores import not_learnable, thresholds_of
 from roentgen.metrics.estimates import Estimate
+from roentgen.vision.classifier import Classifier
 from roentgen.vision.clip import load_clip
+from roentgen.vision.demographics import fit_demographics
+from roentgen.vision.image_halves import labeled_halves, laterality_not_learnable
+from roentgen.vision.network_cache import NetworkCache
 
 
 class Alignment(Domain[AlignmentConfig]):
@@ -29,9 +33,9 @@ class Alignment(Domain[AlignmentConfig]):
     def precompute(self) -> None:
         """Train this process's share of the networks; make its share of the CLIP embeddings."""
         launch = this_launch()
-        for k, train in enumerate((finding_classifier, laterality_classifier)):
+        for k, train in enumerate((self.finding_classifier, self.laterality_classifier)):
             if k % launch.num_processes == launch.process_index:
-                train(self.settings, self.config, self.sets)
+                train()
         for chosen in self.settings.clip:
             model = load_clip(chosen.model, launch.device())
             for images, prompts in prompted_sets(self.sets).values():
@@ -40,13 +44,13 @@ class Alignment(Domain[AlignmentConfig]):
     def measure(self) -> PageSection:
         """Every set against its requests."""
         config, sets = self.config, self.sets
-        networks = reference_networks(self.settings, config, sets)
+        networks = self.networks()
         measured = {
             name: networks.measure(images)
             for name, images in (*sets.synthetic.items(), (CEILING_KEY, sets.test))
         }
         agreements = {model.name: self._agreement(model.model) for model in self.settings.clip}
-        training, validation = split_train(self.settings, config, sets)
+        training, validation = self.split
         return PageSection(
             name="alignment",
             title="Alignment: do images match their prompts?",
@@ -67,6 +71,43 @@ class Alignment(Domain[AlignmentConfig]):
             summary=summary(measured, agreements),
             tables=tables(config, measured, agreements),
             plots=plots(measured),
+        )
+
+    @cached_property
+    def split(self) -> tuple[ImageSet, ImageSet]:
+        """The radiographs to train on, and other patients' that thresholds are chosen on."""
+        train = self.sets.train
+        held_out, rest = hold_out(train.patients, self.settings.validation, self.config.seed)
+        return train.take(rest), train.take(held_out)
+
+    def finding_classifier(self) -> Classifier:
+        """The classifier of findings and views."""
+        cache = NetworkCache(folder=self.config.caches_folder)
+        return cache.classifier(self.split[0], self.config.classifier, SEED)
+
+    def laterality_classifier(self) -> Classifier | None:
+        """The classifier of image halves; None if no finding's side can be learned."""
+        config, halves = self.config, labeled_halves(self.split[0])
+        not_learned = laterality_not_learnable(halves.by_image, config.findings, config.min_cases)
+        if len(not_learned) == len(config.findings):
+            return None
+        return NetworkCache(folder=config.caches_folder).classifier(halves, config.classifier, SEED)
+
+    def networks(self) -> ReferenceNetworks:
+        """Both classifiers, thresholds, and probes of the first one's features."""
+        findings, least = self.config.findings, self.config.min_cases
+        (training, validation), network = self.split, self.finding_classifier()
+        scores = network.predict(validation.images).findings
+        by_side = labeled_halves(training).by_image
+        features = network.features(training.images)
+        return ReferenceNetworks(
+            config=self.config,
+            findings=network,
+            not_learned=not_learnable(training.labels, findings, least),
+            thresholds=thresholds_of(scores, validation.labels, findings, least),
+            laterality=self.laterality_classifier(),
+            laterality_not_learned=laterality_not_learnable(by_side, findings, least),
+            demographics=fit_demographics(features, training.radiographs, least),
         )
 
     def _agreement(self, source: str) -> ClipAgreement:

@@ -6,23 +6,18 @@ from typing import Any
 import numpy as np
 
 from eval.alignment.scores import alignment, demographic_accuracy, laterality_accuracy
-from eval.config import AlignmentConfig, ComparisonConfig
-from eval.networks import hold_out
-from eval.sets import Sets
+from eval.config import ComparisonConfig
 from roentgen.dataset.image_set import ImageSet
-from roentgen.metrics.classification.finding_scores import not_learnable, resamples, thresholds_of
+from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import Classifier
-from roentgen.vision.demographics import DemographicProbes, fit_demographics
+from roentgen.vision.demographics import DemographicProbes
 from roentgen.vision.image_halves import (
     frontal_rows,
-    labeled_halves,
     labels_by_side,
-    laterality_not_learnable,
     predict_by_side,
 )
-from roentgen.vision.network_cache import NetworkCache
 
 SEED = 0  # of their training
 
@@ -72,51 +67,3 @@ class ReferenceNetworks:
         return laterality_accuracy(
             probabilities, requested, c.findings, self.laterality_not_learned, c.min_cases
         )
-
-
-def split_train(
-    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
-) -> tuple[ImageSet, ImageSet]:
-    """The radiographs to train on, and other patients' that thresholds are chosen on."""
-    held_out, rest = hold_out(sets.train.patients, settings.validation, config.seed)
-    return sets.train.take(rest), sets.train.take(held_out)
-
-
-def finding_classifier(
-    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
-) -> Classifier:
-    """The classifier of findings and views."""
-    training, _ = split_train(settings, config, sets)
-    return NetworkCache(folder=config.caches_folder).classifier(training, config.classifier, SEED)
-
-
-def laterality_classifier(
-    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
-) -> Classifier | None:
-    """The classifier of image halves; None if no finding's side can be learned."""
-    halves = labeled_halves(split_train(settings, config, sets)[0])
-    not_learned = laterality_not_learnable(halves.by_image, config.findings, config.min_cases)
-    if len(not_learned) == len(config.findings):
-        return None
-    return NetworkCache(folder=config.caches_folder).classifier(halves, config.classifier, SEED)
-
-
-def reference_networks(
-    settings: AlignmentConfig, config: ComparisonConfig, sets: Sets
-) -> ReferenceNetworks:
-    """Both classifiers, thresholds, and probes of the first one's features."""
-    training, validation = split_train(settings, config, sets)
-    network = finding_classifier(settings, config, sets)
-    scores = network.predict(validation.images).findings
-    by_side = labeled_halves(training).by_image
-    return ReferenceNetworks(
-        config=config,
-        findings=network,
-        not_learned=not_learnable(training.labels, config.findings, config.min_cases),
-        thresholds=thresholds_of(scores, validation.labels, config.findings, config.min_cases),
-        laterality=laterality_classifier(settings, config, sets),
-        laterality_not_learned=laterality_not_learnable(by_side, config.findings, config.min_cases),
-        demographics=fit_demographics(
-            network.features(training.images), training.radiographs, config.min_cases
-        ),
-    )

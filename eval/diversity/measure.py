@@ -1,6 +1,6 @@
 """Diversity: similarity of images within a set."""
 
-from collections.abc import Callable, Hashable
+from functools import partial
 
 from eval.config import DiversityConfig
 from eval.diversity.display import REFERENCES, methods, summary, tables
@@ -14,11 +14,9 @@ from eval.diversity.scores import (
 from eval.domain import Domain
 from eval.features import features_of
 from eval.report.section import PageSection
-from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import this_launch
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.images.ms_ssim import scale_weights
-from roentgen.record.radiograph import FindingName, Radiograph
 
 
 class Diversity(Domain[DiversityConfig]):
@@ -42,19 +40,26 @@ class Diversity(Domain[DiversityConfig]):
         extractor = config.extractors[0].load()
         features = {n: features_of(config, images, extractor) for n, images in compared.items()}
         vendi = matched_vendi(features, config.seed)
+        samples, seed = config.bootstrap, config.seed
+        per_group, groups = self.settings.images_per_prompt, self.settings.prompts
+        within = partial(
+            within_group, per_group=per_group, max_groups=groups, samples=samples, seed=seed
+        )
+        paired = partial(random_pairs, pairs=self.settings.pairs, samples=samples, seed=seed)
         within_prompt = {
-            name: self._within(images, prompt_key)
+            name: within(images.images, images.radiographs, prompt_key)
             for name, images in compared.items()
             if any(r.synthesis for r in images.radiographs)
         }
         alike = {
-            name: self._within(images, view_and_findings_key) for name, images in compared.items()
+            name: within(images.images, images.radiographs, view_and_findings_key)
+            for name, images in compared.items()
         }
         within_finding: dict[str, dict[str, Estimate]] = {
-            finding: {name: self._random(images, finding) for name, images in compared.items()}
+            finding: {n: paired(s.images, s.radiographs, finding) for n, s in compared.items()}
             for finding in config.findings
         }
-        whole_set = {name: self._random(images, None) for name, images in compared.items()}
+        whole_set = {n: paired(s.images, s.radiographs, None) for n, s in compared.items()}
         columns: dict[str, dict[str, Estimate]] = {
             "Same prompt": within_prompt,
             "Same view and findings": alike,
@@ -81,25 +86,4 @@ class Diversity(Domain[DiversityConfig]):
             },
             summary=summary(alike, vendi),
             tables=tables(columns, vendi),
-        )
-
-    def _within(self, images: ImageSet, key: Callable[[Radiograph], Hashable]) -> Estimate:
-        return within_group(
-            images.images,
-            images.radiographs,
-            key,
-            per_group=self.settings.images_per_prompt,
-            max_groups=self.settings.prompts,
-            samples=self.config.bootstrap,
-            seed=self.config.seed,
-        )
-
-    def _random(self, images: ImageSet, finding: FindingName | None) -> Estimate:
-        return random_pairs(
-            images.images,
-            images.radiographs,
-            finding,
-            pairs=self.settings.pairs,
-            samples=self.config.bootstrap,
-            seed=self.config.seed,
         )

@@ -1,6 +1,6 @@
 """Fidelity display: its methods, tables, plots and summary lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.config import FidelityConfig
@@ -192,25 +192,20 @@ def _subgroups(name: str, label: str, numbers: Mapping[str, Any]) -> Table:
     sets = list(numbers["fid"])
     subgroups: Mapping[str, Mapping[str, SubgroupDistances]] = numbers["subgroups"]
     columns = [f"{measure}: {_label(item)}" for measure in ("FID", "KID") for item in sets]
+    rows: list[tuple[Cell, ...]] = []
+    for attribute, of in subgroups.items():
+        for group, found in of.items():
+            distances = (values[item] for values in (found.fid, found.kid) for item in sets)
+            rows.append((f"{attribute}: {group}", found.n, found.n_reference, *distances))
+        if not of:
+            blank = [None] * 2 * len(sets)
+            rows.append((f"{attribute}: not known of any held-out radiograph", 0, 0, *blank))
     return Table(
         name=name,
         caption=f"Distances within subgroups on {label}",
         columns=("Subgroup", "Images", "Held-out radiographs", *columns),
-        rows=tuple(
-            row for attribute, of in subgroups.items() for row in _rows(attribute, of, sets)
-        ),
+        rows=tuple(rows),
     )
-
-
-def _rows(
-    attribute: str, of: Mapping[str, SubgroupDistances], sets: Sequence[str]
-) -> Iterator[tuple[Cell, ...]]:
-    for name, found in of.items():
-        distances = (values[item] for values in (found.fid, found.kid) for item in sets)
-        yield f"{attribute}: {name}", found.n, found.n_reference, *distances
-    if not of:
-        blank = [None] * 2 * len(sets)
-        yield f"{attribute}: not known of any held-out radiograph", 0, 0, *blank
 
 
 def _label(name: str) -> str:

@@ -56,6 +56,13 @@ def trained_long_prompts(model: dict[str, Any]) -> TooLong:
     return "truncate" if found == "truncate" else "refuse"
 
 
+def trained_split(model: dict[str, Any]) -> str | None:
+    """The dataset split that a model was trained on; None if it is not recorded."""
+    config = model["provenance"].get("config") or {}
+    data = config.get("data", config)
+    return data.get("split") or data.get("train_split") if isinstance(data, dict) else None
+
+
 def trained_preparation(model: dict[str, Any]) -> dict[str, Any]:
     """The preparation ({"size", "fit"}) of the images a model was trained on; {} if unknown.
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 from eval.alignment.clip_agreement import prompted_sets
-from eval.alignment.reference_networks import split_train
+from eval.alignment.measure import Alignment
 from eval.config import AlignmentConfig, ClipConfig, EvaluateConfig, ReferenceSetConfig
 from eval.evaluate import domains_of
 from eval.report.section import PageSection
@@ -177,7 +177,7 @@ def test_networks_are_trained_on_some_patients_and_thresholds_set_on_others(
     config: EvaluateConfig, sets: Sets, part: PageSection
 ) -> None:
     assert config.alignment is not None
-    learnt, validation = split_train(config.alignment, config, sets)
+    learnt, validation = Alignment(config.alignment, config, sets).split
     assert (len(learnt), len(validation)) == (320, 80)
     assert not set(learnt.patients) & set(validation.patients)
     assert any("trained on 320 real radiographs" in line for line in part.methods)
