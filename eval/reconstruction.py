@@ -126,10 +126,7 @@ def _aurocs(
     return {
         name: alignment(
             classifier.predict(pixels),
-            test.labels,
-            test.views,
-            test.patients,
-            config.findings,
+            test,
             not_learnable(train.labels, config.findings, config.min_cases),
             min_cases=config.min_cases,
             samples=config.bootstrap,

@@ -103,10 +103,7 @@ def _scores(
     """AUROC of each finding and the view accuracy on held-out images, or why there is none."""
     scores = alignment(
         classifier.predict(held_out.images),
-        held_out.labels,
-        held_out.views,
-        held_out.patients,
-        FINDING_NAMES,
+        held_out,
         not_learnable(train.labels, FINDING_NAMES, _MIN_CASES),
         min_cases=_MIN_CASES,
         samples=20,

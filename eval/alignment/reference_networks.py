@@ -41,10 +41,7 @@ class ReferenceNetworks:
         c = self.config
         result = alignment(
             self.findings.predict(images.images),
-            images.labels,
-            images.views,
-            images.patients,
-            c.findings,
+            images,
             self.not_learned,
             thresholds=self.thresholds,
             min_cases=c.min_cases,

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.metrics.classification.finding_scores import Labels, Metric, finding_scores, resamples
+from roentgen.dataset.image_set import ImageSet
+from roentgen.metrics.classification.finding_scores import Metric, finding_scores, resamples
 from roentgen.metrics.classification.operating_points import weighted_f1
 from roentgen.metrics.classification.ranking import weighted_auroc, weighted_average_precision
 from roentgen.metrics.estimates import (
@@ -22,13 +23,17 @@ from roentgen.vision.demographics import PROBE_METHODS, DemographicProbes, ages_
 from roentgen.vision.image_halves import single_side
 from roentgen.vision.view_accuracy import view_accuracy
 
+ALL = "all findings"
+DEMOGRAPHICS_METHODS = (
+    f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
+    "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
+    "the most common sex of these radiographs, always their median age."
+)
+
 
 def alignment(
     prediction: Prediction,
-    labels: Labels,
-    views: NDArray[np.int64],
-    patients: Sequence[str],
-    findings: Sequence[FindingName],
+    images: ImageSet,
     not_learned: Mapping[FindingName, NotMeasured],
     *,
     thresholds: Mapping[FindingName, float | NotMeasured] | None = None,
@@ -36,12 +41,13 @@ def alignment(
     samples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Scores of one set: view accuracy; AUROC, AUPRC and (with thresholds) F1 of findings.
+    """Scores of `images`: view accuracy; AUROC, AUPRC and (with thresholds) F1 of their findings.
 
     `not_learned` are the findings that the classifier does not know; "mean_auroc" etc. are means.
     """
-    weights = resamples(patients, samples, seed)
-    result: dict[str, Any] = {"view_accuracy": view_accuracy(prediction.views, views)}
+    findings, labels = images.findings, images.labels
+    weights = resamples(images.patients, samples, seed)
+    result: dict[str, Any] = {"view_accuracy": view_accuracy(prediction.views, images.views)}
 
     def add(
         name: str,
@@ -66,9 +72,6 @@ def alignment(
         for j, name in enumerate(findings)
     }
     return result
-
-
-ALL = "all findings"
 
 
 def laterality_accuracy(
@@ -103,13 +106,6 @@ def laterality_accuracy(
         right, total = right + hits, total + n
     missing = NotMeasured("no finding has enough images with one side")
     return {ALL: proportion(right, total) if total else missing, **result}
-
-
-DEMOGRAPHICS_METHODS = (
-    f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
-    "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
-    "the most common sex of these radiographs, always their median age."
-)
 
 
 def demographic_accuracy(

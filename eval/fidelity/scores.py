@@ -44,6 +44,8 @@ Weights = NDArray[np.int32]
 Estimates = dict[str, Estimate]
 FLOOR = "floor"
 CURVE_PARTS, CURVE_LEAST = 8, 20  # of FID by n
+FALSE_ALARMS = 0.01  # of held-out patients whose least sharp radiograph may be below the threshold
+_BATCH = 256  # images read at once
 
 
 def fidelity(
@@ -213,10 +215,6 @@ def _gap_closed(
         shares = share - (excess_after - remaining * excess_before) / before
         result[name] = normal_estimate(share, shares, n, least=None)
     return result
-
-
-FALSE_ALARMS = 0.01  # of held-out patients whose least sharp radiograph may be below the threshold
-_BATCH = 256  # images read at once
 
 
 def sharpness(sets: Mapping[str, ImageSet], test: ImageSet) -> dict[str, Any]:

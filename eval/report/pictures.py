@@ -19,6 +19,8 @@ _GAP = 2  # pixels between images in a strip
 _QUALITY = 85  # JPEG
 _LARGEST, _SMALLEST = 256, 64  # pixels a side on the page
 _BUDGET = 6_000_000  # pixels on a page, about 2 MB of JPEG
+Floats = NDArray[np.float64]
+_LEAST = 1e-7  # of a probability, so that no logarithm is infinite
 
 
 def grid(
@@ -91,10 +93,6 @@ def data_uri(images: NDArray[np.uint8], side: int) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-Floats = NDArray[np.float64]
-_LEAST = 1e-7  # of a probability, so that no logarithm is infinite
 
 
 def losses(probabilities: Floats, labels: NDArray[np.floating]) -> Floats:

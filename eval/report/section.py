@@ -11,6 +11,8 @@ from eval.report.plots import Plot
 from roentgen.metrics.estimates import Estimate
 
 Cell = str | int | float | Estimate | None  # None: an empty cell
+HELD_OUT = "held-out real"  # the reference's test split
+CEILING = f"{HELD_OUT} (ceiling)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,6 @@ def as_json(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [as_json(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-HELD_OUT = "held-out real"  # the reference's test split
-CEILING = f"{HELD_OUT} (ceiling)"
 
 
 def cell_text(cell: Cell) -> str:

@@ -33,6 +33,8 @@ from train.tensor_file import (
     write_tensors,
 )
 
+MANIFEST = "average.json"
+
 
 def decay_at(step: int, decay: float, start: int = 0) -> float:
     """The decay at a step counted from 0, with TensorFlow's warm-up after `start`.
@@ -85,9 +87,6 @@ class Ema:
             own = parameter.clone()
             parameter.copy_(self.weights[name])
             self.weights[name].copy_(own)
-
-
-MANIFEST = "average.json"
 
 
 def exponent(width: float) -> float:

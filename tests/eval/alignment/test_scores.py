@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,16 @@ def labels_and_scores(n: int, wrong: float, share: float = 0.5) -> tuple[Any, An
     return (truth ^ noisy).astype(np.float32), scores, [str(i) for i in range(n)]
 
 
+def requests(labels: Any, views: Any, patients: list[str]) -> Any:
+    """What is read of an `ImageSet`."""
+    return SimpleNamespace(findings=FINDINGS, labels=labels, views=views, patients=patients)
+
+
 def judged(labels: Any, scores: Any, patients: list[str], **options: Any) -> dict[str, Any]:
     views = np.zeros(len(labels), np.int64)
     prediction = Prediction(scores, np.eye(3)[views])
     settings: dict[str, Any] = {"min_cases": 5, "samples": 200, "seed": 0, **options}
-    return alignment(prediction, labels, views, patients, FINDINGS, FREE, **settings)
+    return alignment(prediction, requests(labels, views, patients), FREE, **settings)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.1, 0.25])
@@ -103,10 +109,7 @@ def test_nothing_measured_is_said() -> None:
     assert why["Edema"].reason == "no positives to train on (at least 5 needed)"
     result = alignment(
         Prediction(np.zeros((30, 3)), np.zeros((30, 3))),
-        labels,
-        np.full(30, UNKNOWN_VIEW),
-        ["p"] * 30,
-        FINDINGS,
+        requests(labels, np.full(30, UNKNOWN_VIEW), ["p"] * 30),
         why,
         thresholds=thresholds_of(np.zeros((30, 3)), labels, FINDINGS, 5),
         min_cases=5,
