@@ -48,6 +48,7 @@ from roentgen.vision.features.network import Extractor
 from roentgen.vision.view_accuracy import view_accuracy
 from sample.benchmark.bench_table import BenchRow, csv_table, markdown_table, plot
 from sample.benchmark.config import BenchConfig
+from sample.condition_sources import condition_sources
 from sample.plan import plan_for
 from sample.prompts.config import PromptsConfig
 
@@ -187,8 +188,11 @@ def prompt_agreement(
 
 
 def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
-    generator = Generator(config.model, config.sampler, seed=config.seed)
-    images = list(plan_for(generator, PromptsConfig(dataset=config.prompts)))
+    prompts = PromptsConfig(dataset=config.prompts)
+    generator = Generator(
+        config.model, config.sampler, seed=config.seed, sources=condition_sources(prompts)
+    )
+    images = list(plan_for(generator, prompts))
     if len(images) < MINIMUM:
         raise InputError(f"{len(images)} prompts are too few for FID: at least {MINIMUM}")
     sources = {r.id: r for r in dataset.split(config.prompts.split).without_images()}

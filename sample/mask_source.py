@@ -9,7 +9,7 @@ from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.supported import check_masks_supported
 from roentgen.errors import InputError
-from roentgen.generation.image_conditions import ImageMasks
+from roentgen.generation.image_conditions import ImageConditions
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.record.radiograph import states
 from roentgen.record.structures import FINDING_OF, Masks
@@ -36,12 +36,12 @@ class MaskSource:
                 f"{required}x{required}: prepare the dataset with that size"
             )
 
-    def of(self, image: PlannedImage, components: Components) -> ImageMasks | None:
+    def of(self, image: PlannedImage, components: Components) -> ImageConditions:
         """See `ConditionSource`."""
         if image.mask_row is None:
-            return None
+            return ImageConditions()
         structures = self._config.structures or components.structures
-        return ImageMasks(self.masks(image, structures, components.image_size))
+        return ImageConditions(masks=self.masks(image, structures, components.image_size))
 
     def masks(self, image: PlannedImage, structures: Sequence[str], size: int) -> Masks:
         """Bool [H, W] by structure, as planned; masks of absent findings are empty.

@@ -14,7 +14,6 @@ import transformers
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import find_model, save_model
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, require_range, run_program
 from roentgen.manifest import provenance, read_manifest
@@ -64,15 +63,12 @@ def average(config: AverageConfig) -> None:
     components = base_of(trained, manifest["provenance"]["made_from"]["base"]["fingerprint"])
     components.unet.register_to_config(sample_size=snapshots[-1].sample_size)
     put_average(trained, components, snapshots, list(shares))
-    fold_projection(components)  # before anything is rounded
-    if config.save_precision == "fp16":
-        for net in (components.unet, components.vae, components.text_encoder):
-            net.half()
     save_model(
         config.output,
         components,
         licenses=manifest["licenses"],
         provenance=provenance("train.average", config, {"run": manifest}),
+        half=config.save_precision == "fp16",
         overwrite=config.overwrite,
     )
     error = misfit(steps, widths, steps[-1], config.width, shares)

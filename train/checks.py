@@ -44,7 +44,7 @@ def check_inputs(config: RunConfig) -> Inputs:
     dataset = open_dataset(config.data.folder)
     splits = open_splits(config, dataset)
     styles = [entry.style for entry in config.mixture()]
-    for condition in config.conditions():
+    for condition in config.training_conditions():
         for split in splits:
             condition.check(dataset, split.name)
     for split in splits:
@@ -112,7 +112,9 @@ def filtered_split(
     """
     styles = [entry.style for entry in config.mixture()]
     limit = PromptLimit(components.tokenizer, components.prompt_chunks)
-    return filter_split(split, config.data.filter, limit.count, styles, config.conditions())
+    return filter_split(
+        split, config.data.filter, limit.count, styles, config.training_conditions()
+    )
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:

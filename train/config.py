@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from roentgen.diffusion.conditions.condition_kinds import KINDS
 from roentgen.diffusion.conditions.controlnet import NEW_LAYERS
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
-from roentgen.errors import require, require_distinct, require_range
+from roentgen.errors import require, require_choice, require_distinct, require_range
 from roentgen.prompts.grammar import PromptStyle
 from train.config_sections import (
     Attention,
@@ -26,7 +27,7 @@ from train.config_sections import (
 )
 from train.loading.draws import Dropout
 from train.loading.mask_cache import MaskCondition
-from train.loading.training_conditions import TrainingCondition
+from train.loading.training_conditions import RecordCondition, TrainingCondition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ class RunConfig:
         """The structures whose masks condition a ControlNet; none without one."""
         return ()
 
-    def conditions(self) -> tuple[TrainingCondition, ...]:
+    def training_conditions(self) -> tuple[TrainingCondition, ...]:
         """The conditions besides prompts."""
         return ()
 
@@ -162,6 +163,9 @@ class FinetuneConfig(RunConfig):
     """Train adapters alone; null: all weights of the networks that train."""
     learning_rate: LearningRates = field(default_factory=LearningRates)
     """Peak learning rates."""
+    conditions: dict[str, float] = field(default_factory=dict)
+    """Conditions of the radiographs' records, by their names in
+    `roentgen.diffusion.conditions.condition_kinds`: the share of images whose value is withheld."""
     preview: PreviewConfig | None = None
     """Preview images; null: none."""
 
@@ -174,9 +178,12 @@ class FinetuneConfig(RunConfig):
         require(
             rates.unet is not None
             or rates.text_encoder is not None
-            or bool(self.swap_text_encoder),
+            or bool(self.swap_text_encoder or self.conditions),
             "learning_rate: both networks are frozen; give one a learning rate",
         )
+        for name, dropout in self.conditions.items():
+            require_choice("condition", name, KINDS)
+            require(0 <= dropout < 1, f"conditions.{name} is {dropout}: a share below 1")
         require(
             self.swap_text_encoder is None or self.prompt_chunks == 1,
             "prompt_chunks is for the base's text encoder: with swap_text_encoder set max_tokens",
@@ -209,6 +216,11 @@ class FinetuneConfig(RunConfig):
     def adapters(self) -> LoraConfig | None:
         """See `RunConfig`."""
         return self.lora
+
+    def training_conditions(self) -> tuple[TrainingCondition, ...]:
+        """See `RunConfig`."""
+        dropouts = self.conditions.items()
+        return tuple(RecordCondition(name=n, dropout=Dropout(rate=rate)) for n, rate in dropouts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +271,7 @@ class ControlnetConfig(RunConfig):
         """See `RunConfig`."""
         return self.structures
 
-    def conditions(self) -> tuple[TrainingCondition, ...]:
+    def training_conditions(self) -> tuple[TrainingCondition, ...]:
         """See `RunConfig`."""
         dropout = Dropout(
             rate=self.mask_dropout,

@@ -82,11 +82,14 @@ class LearningRates:
     """Learning rate of the text encoder."""
     projection: float = 1e-4
     """Learning rate of the projection that `swap_text_encoder` adds where widths differ."""
+    condition_networks: float = 1e-4
+    """Learning rate of the networks of `conditions`."""
 
     def __post_init__(self) -> None:
         nets = ("learning_rate.unet", "learning_rate.text_encoder")
         require_range(self, *nets, above=0, note="null freezes a network")
-        require_range(self, "learning_rate.projection", above=0)
+        added = ("learning_rate.projection", "learning_rate.condition_networks")
+        require_range(self, *added, above=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,17 +60,9 @@ def save_result(
         state.denoiser.load(weights)
         origin["provenance"]["mask_fidelity"] = best
         origin_of_weights = f"of step {best['step']}, mean Dice {best['score']:.3f}"
-    assert components.controlnet is not None
-    if config.save_precision == "fp16":
-        for net in (
-            components.unet,
-            components.vae,
-            components.text_encoder,
-            components.controlnet,
-        ):
-            net.half()
     folder = config.output / "model"
-    save_model(folder, components, **origin, overwrite=config.resume)
+    half = config.save_precision == "fp16"
+    save_model(folder, components, **origin, half=half, overwrite=config.resume)
     print(f"model: {folder} ({origin_of_weights})")  # noqa: T201
 
 

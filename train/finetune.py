@@ -14,7 +14,6 @@ import transformers
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import save_model
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, run_program
 from train.config import FinetuneConfig
@@ -67,14 +66,11 @@ def save_result(
         return
     if config.lora:
         result_of_adapters(config, denoiser, components, origin)
-    fold_projection(components)  # before anything is rounded
     for net in (components.unet, components.vae):
         net.to(memory_format=torch.contiguous_format)
-    if config.save_precision == "fp16":
-        for net in (components.unet, components.vae, components.text_encoder):
-            net.half()
     folder = config.output / "model"
-    save_model(folder, components, **origin, overwrite=config.resume)
+    half = config.save_precision == "fp16"
+    save_model(folder, components, **origin, half=half, overwrite=config.resume)
     print(f"model: {folder}")  # noqa: T201
 
 

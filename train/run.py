@@ -93,7 +93,9 @@ def cached_examples(
     text: TextSource = of.prompts
     if not denoiser.runs_text_encoder:
         text = cache_states(of.prompts, components, folder, accelerator)
-    conditions = [kind.cache(of.images, folder, accelerator) for kind in config.conditions()]
+    conditions = [
+        kind.cache(of.images, folder, accelerator) for kind in config.training_conditions()
+    ]
     return Examples(
         latents=latents,
         scaling_factor=components.vae.config.scaling_factor,
@@ -127,7 +129,7 @@ def draw_settings(config: RunConfig, inputs: Inputs, examples: Examples) -> Draw
         timestep_sampling=config.objective.timestep_sampling,
         offset_noise=config.objective.offset_noise,
         variants=inputs.training.images.count,
-        dropouts={condition.name: condition.dropout for condition in config.conditions()},
+        dropouts={condition.name: condition.dropout for condition in config.training_conditions()},
     )
 
 

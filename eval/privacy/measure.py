@@ -28,6 +28,7 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.condition_kinds import record_conditions
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
@@ -166,7 +167,7 @@ class Privacy(Domain[PrivacyConfig]):
 def conditions_of(
     images: ImageSet, manifest: dict[str, Any], components: Components
 ) -> Callable[[slice], Conditions]:
-    """The images' prompts, as the model was trained with, and their masks for its ControlNet.
+    """The images' prompts, as the model was trained with, and its other conditions.
 
     Raises InputError for prompts that are too long; the conditions do for unknown masks.
     """
@@ -185,6 +186,8 @@ def conditions_of(
             items = range(len(images))[rows]
             masks = (masks_of(images[item], structures, size) for item in items)
             given |= Conditions.joined([mask_conditions(some, structures) for some in masks])
+        records = images.radiographs[rows]
+        given |= Conditions.joined([record_conditions(record, components) for record in records])
         return given
 
     return of_rows

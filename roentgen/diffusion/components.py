@@ -1,6 +1,6 @@
 """The components of a diffusion pipeline: VAE, denoiser, text encoder, scheduler, ControlNet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +26,15 @@ class Components:
     projection: torch.nn.Linear | None = None  # of text encoder states, while it trains
     controlnet: "ControlNetModel | None" = None
     structures: tuple[str, ...] = ()  # the ControlNet's channels, in order
-    other_conditions: tuple[str, ...] = ()  # taken besides text and masks, by name
+    # Of the conditions that it takes besides text and masks, by name.
+    condition_networks: dict[str, torch.nn.Module] = field(default_factory=dict)
+
+    def networks(self) -> dict[str, Any]:
+        """All networks, by name."""
+        names = ("unet", "text_encoder", "vae", "projection", "controlnet")
+        nets = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        added = {"condition_networks": torch.nn.ModuleDict(self.condition_networks)}
+        return nets | (added if self.condition_networks else {})
 
     @property
     def image_size(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.condition_kinds import KINDS
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.diffusion.conditions.text_encoder import idle_weights
@@ -38,15 +39,21 @@ class Denoiser(nn.Module):
         self.text_encoder = components.text_encoder
         self.projection = components.projection
         self.controlnet = components.controlnet
+        self.condition_networks = nn.ModuleDict(components.condition_networks)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:
         """Prediction [N, C, H, W] for noisy latents [N, C, H, W] and timesteps [N], or one for all.
 
         Text may be token ids, or states that `encoded` made of them. Without masks the ControlNet
-        is not run.
+        is not run; other conditions that are not given are unknown.
         """
         states = self.encoded(conditions).text
         assert states is not None
+        for name, network in self.condition_networks.items():
+            values = conditions.added.get(name)
+            if values is None:
+                values = states.new_zeros(len(states), *KINDS[name].shape)
+            states = network(states, values)
         if self.projection is not None:
             states = self.projection(states)
         added = {}

@@ -7,24 +7,20 @@ for radiograph in generator("cardiomegaly, small left effusion", views=("PA",), 
 ...  # radiograph.image is a PNG; radiograph.synthesis records how it was made
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat, tee
 from typing import Any
 
-import numpy as np
 import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import load_components
+from roentgen.diffusion.conditions.condition_kinds import condition_fields
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
-from roentgen.errors import InputError, require
-from roentgen.generation.image_conditions import (
-    ConditionSource,
-    ImageCondition,
-    ImageMasks,
-    merged,
-)
+from roentgen.errors import InputError, require, require_choice
+from roentgen.generation.image_conditions import ConditionSource, ImageConditions
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.generation.prompt_check import PromptCheck
 from roentgen.generation.prompt_rows import (
@@ -88,19 +84,24 @@ class Generator:
         views: tuple[View, ...] = (),
         count: int = 1,
         masks: Masks | None = None,
+        record: Mapping[str, Any] | None = None,
     ) -> Iterator[Radiograph]:
-        """`count` radiographs of each text of findings in each view, all drawn to the same masks.
+        """`count` radiographs of each text of findings in each view, all of the same conditions.
 
-        These are bool [height, width] by structure; None or absent: nothing is known of it. Raises
-        InputError for words that the grammar does not know, texts that are too long, and masks that
-        the model does not take.
+        `masks` are bool [height, width] by structure; None or absent: nothing is known of it.
+        `record` has fields of `Radiograph`, on which other conditions of the model depend. Raises
+        InputError for words that the grammar does not know, texts that are too long, and conditions
+        that the model does not take.
         """
         require(len(findings) > 0, "no findings are given: give at least one text")
         require(count > 0, f"count is {count}: at least 1")
         if views:
             check_view_in_style("views", self.style)
         planned = self.plan(self._rows(findings, views or (None,)), count=count)
-        return self.draw(planned, None if masks is None else repeat(ImageMasks(masks)))
+        for name in record or ():
+            require_choice("condition of the record", name, condition_fields(self.components))
+        given = ImageConditions(masks=masks or {}, record=record or {})
+        return self.draw(planned, repeat(given) if masks or record else None)
 
     def _rows(self, findings: Sequence[str], views: Views) -> Iterator[PromptRow]:
         for number, text in enumerate(findings):
@@ -124,47 +125,44 @@ class Generator:
         return PromptCheck(self.components, self.long_prompts)(images)
 
     def draw(
-        self, images: Iterable[PlannedImage], masks: Iterable[ImageMasks] | None = None
+        self, images: Iterable[PlannedImage], given: Iterable[ImageConditions] | None = None
     ) -> Iterator[Radiograph]:
         """The radiographs of planned images, in order, `batch_size` drawn together.
 
-        `masks` are each image's; by default its conditions are those of the sources. Raises
+        `given` are each image's conditions; by default they are those of the sources. Raises
         InputError for conditions that the model does not take.
         """
-        images_to_draw, conditions, planned = tee(self._with_conditions(images, masks), 3)
+        images_to_draw, conditions, records = tee(self._with_conditions(images, given), 3)
         pixels = self.sampler.sample(
-            (image for image, _ in images_to_draw),
-            (merged(given, self.components) for _, given in conditions),
+            (image for image, _, _ in images_to_draw),
+            (own.tensors(record, self.components) for _, own, record in conditions),
         )
-        for picture, (image, given) in zip(pixels, planned, strict=False):  # may be endless
-            yield self.radiograph(image, given, picture)
+        for picture, (_, _, record) in zip(pixels, records, strict=False):  # may be endless
+            assert record.synthesis is not None
+            yield replace(record, image=encode_png(picture, record.synthesis.as_text()))
 
     def _with_conditions(
-        self, images: Iterable[PlannedImage], masks: Iterable[ImageMasks] | None
-    ) -> Iterator[tuple[PlannedImage, list[ImageCondition]]]:
-        """Each image with its conditions besides the prompt."""
-        if masks is not None:
-            for image, of_image in zip(images, masks, strict=False):  # may be endless
-                of_image.check_findings(image)
-                yield image, [of_image]
+        self, images: Iterable[PlannedImage], given: Iterable[ImageConditions] | None
+    ) -> Iterator[tuple[PlannedImage, ImageConditions, Radiograph]]:
+        """Each image with its conditions besides the prompt and the record that it will have."""
+        if given is not None:
+            for image, own in zip(images, given, strict=False):  # may be endless
+                own.check_findings(image)
+                yield image, own, self._record(image, own)
             return
         for image in images:
-            found = (source.of(image, self.components) for source in self._sources)
-            given = [condition for condition in found if condition is not None]
-            if image.mask_row is not None and not any(isinstance(c, ImageMasks) for c in given):
+            own = ImageConditions()
+            for source in self._sources:
+                own |= source.of(image, self.components)
+            if image.mask_row is not None and not own.masks:
                 raise InputError("the plan names masks: say where they are by prompts.masks")
-            yield image, given
+            yield image, own, self._record(image, own)
 
-    def radiograph(
-        self, planned: PlannedImage, given: Sequence[ImageCondition], pixels: np.ndarray
-    ) -> Radiograph:
-        """The radiograph of a planned image, `pixels` being uint8 [height, width]."""
+    def _record(self, planned: PlannedImage, given: ImageConditions) -> Radiograph:
+        """The radiograph of a planned image, but for its pixels."""
         settings = self.settings
-        of_synthesis: dict[str, Any] = {}
-        of_radiograph: dict[str, Any] = {}
-        for condition in given:
-            of_synthesis |= condition.synthesis_fields(settings)
-            of_radiograph |= condition.radiograph_fields()
+        stated = ("view", "findings", "age", "sex", "race")
+        record = {name: getattr(planned, name) for name in stated} | given.radiograph_fields()
         synthesis = Synthesis(
             prompt=planned.prompt,
             negative_prompt=planned.negative_prompt,
@@ -179,21 +177,16 @@ class Generator:
             guidance_rescale=settings.guidance_rescale,
             cache_interval=settings.cache_interval if settings.cache_interval > 1 else None,
             mask_seed=planned.mask_seed,
-            **of_synthesis,
+            **given.synthesis_fields(settings),
         )
         return Radiograph(
             id=planned.id,
             patient_id=planned.patient_id,
             study_id=planned.patient_id,
             split=self.split,
-            image=encode_png(pixels, synthesis.as_text()),
-            view=planned.view,
-            findings=planned.findings,
-            age=planned.age,
-            sex=planned.sex,
-            race=planned.race,
+            image=b"",
             source="synthetic",
             license="; ".join(str(item["name"]) for item in self.licenses),
             synthesis=synthesis,
-            **of_radiograph,
+            **record,
         )

@@ -1,49 +1,34 @@
 """Conditions of single images besides their prompts, as models take and results record them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.condition_kinds import record_conditions
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import states
+from roentgen.record.radiograph import Radiograph, states
 from roentgen.record.structures import Masks, check_not_empty
 
 
-class ImageCondition(Protocol):
-    """One kind of condition of one image."""
+@dataclass(frozen=True, kw_only=True)
+class ImageConditions:
+    """The conditions of one image besides its prompt; all are recorded with it."""
 
-    def conditions(self, components: Components) -> Conditions:
-        """The tensors that the model takes, N = 1. Raises InputError if it does not take them."""
+    masks: Masks = field(default_factory=dict)  # bool [H, W]; absent or None: nothing is known
+    record: Mapping[str, Any] = field(default_factory=dict)  # fields of the drawn radiograph's
 
-    def radiograph_fields(self) -> dict[str, Any]:
-        """What the drawn radiograph records of the condition."""
-
-    def synthesis_fields(self, settings: SamplerSettings) -> dict[str, Any]:
-        """What its synthesis records of the condition."""
-
-
-class ConditionSource(Protocol):
-    """Gives planned images their conditions of one kind, one image at a time as they are drawn."""
-
-    def check(self, components: Components) -> None:
-        """Raise InputError unless the model takes what the source gives."""
-
-    def of(self, image: PlannedImage, components: Components) -> ImageCondition | None:
-        """The condition of an image; None: it has none. Raises InputError if it cannot be read."""
-
-
-@dataclass(frozen=True)
-class ImageMasks:
-    """Masks of structures: bool [H, W] by name; None: nothing is known of the structure."""
-
-    masks: Masks
+    def __or__(self, other: "ImageConditions") -> "ImageConditions":
+        """These conditions and others of the same image, which take precedence."""
+        return ImageConditions(
+            masks={**self.masks, **other.masks}, record={**self.record, **other.record}
+        )
 
     def check_findings(self, image: PlannedImage) -> None:
         """Raise InputError for an empty mask of what the image must have."""
@@ -51,27 +36,35 @@ class ImageMasks:
             if mask is not None:
                 check_not_empty(mask, name, states(image.findings), f"the mask of {name!r}")
 
-    def conditions(self, components: Components) -> Conditions:
-        """See `ImageCondition`."""
-        return mask_conditions(self.masks, components.structures)
+    def tensors(self, radiograph: Radiograph, components: Components) -> Conditions:
+        """What the model is given, N = 1; `radiograph` is that to be drawn, with these fields.
+
+        Raises InputError for masks that the model does not take.
+        """
+        given = record_conditions(radiograph, components)
+        return given | mask_conditions(self.masks, components.structures) if self.masks else given
 
     def radiograph_fields(self) -> dict[str, Any]:
-        """See `ImageCondition`."""
+        """What the drawn radiograph records of them."""
         known = {name: mask for name, mask in self.masks.items() if mask is not None}
         pngs = {name: encode_png(255 * mask.astype(np.uint8)) for name, mask in known.items()}
-        return {"masks": pngs}
+        return {**self.record, "masks": pngs}
 
     def synthesis_fields(self, settings: SamplerSettings) -> dict[str, Any]:
-        """See `ImageCondition`."""
+        """What its synthesis records of them."""
+        if not self.masks:
+            return {}
         return {
             "conditioning_scale": settings.conditioning_scale,
             "conditioning_interval": settings.conditioning_interval,
         }
 
 
-def merged(parts: Iterable[ImageCondition], components: Components) -> Conditions:
-    """All conditions of one image."""
-    together = Conditions()
-    for part in parts:
-        together |= part.conditions(components)
-    return together
+class ConditionSource(Protocol):
+    """Gives planned images conditions, one image at a time as they are drawn."""
+
+    def check(self, components: Components) -> None:
+        """Raise InputError unless the model takes what the source gives."""
+
+    def of(self, image: PlannedImage, components: Components) -> ImageConditions:
+        """The conditions of an image. Raises InputError if they cannot be read."""

@@ -18,11 +18,11 @@ from roentgen.dataset.structure_masks import masks_of
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
+from roentgen.generation.image_conditions import ImageConditions
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import decode
 from roentgen.preparation.config import PrepareConfig
@@ -50,27 +50,14 @@ STRUCTURES = ("lungs", "heart", "pleural effusion", "pneumothorax")
 SETTINGS = SamplerSettings(steps=2, batch_size=8, device="cpu")
 
 
-class OtherCondition:
-    """A condition that is no mask."""
-
-    def conditions(self, components: Components) -> Conditions:
-        return Conditions()
-
-    def radiograph_fields(self) -> dict[str, Any]:
-        return {}
-
-    def synthesis_fields(self, settings: SamplerSettings) -> dict[str, Any]:
-        return {}
-
-
 class OtherSource:
     """Gives every image a condition that is no mask."""
 
     def check(self, components: Components) -> None:
         pass
 
-    def of(self, image: PlannedImage, components: Components) -> OtherCondition:
-        return OtherCondition()
+    def of(self, image: PlannedImage, components: Components) -> ImageConditions:
+        return ImageConditions()
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ class Examples:
         latents = (mean + std * draws.posterior_noise) * self.scaling_factor
         given = Conditions(text=self.text.text(self.prompts.rows(draws)))
         for cache in self.conditions:
-            given |= cache.conditions(draws)
+            given |= cache(draws)
         return Batch(
             items=draws.items,
             latents=latents.contiguous(memory_format=memory_format),

@@ -5,7 +5,7 @@ image is.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,9 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.manifest import fingerprint_of
 from roentgen.record.radiograph import Radiograph
 from train.loading.augment import move_mask
-from train.loading.draws import Draws, Dropout
+from train.loading.draws import Draws
 from train.loading.image_variants import ImageVariants
+from train.loading.training_conditions import TrainingCondition
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,7 +43,7 @@ class MaskCache:
         self._cache = cache
         self._images = images
 
-    def conditions(self, draws: Draws) -> Conditions:
+    def __call__(self, draws: Draws) -> Conditions:
         """See `ConditionCache`."""
         return Conditions(masks=self.masks(draws.items.tolist(), draws.variants.tolist()))
 
@@ -55,11 +56,10 @@ class MaskCache:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskCondition:
+class MaskCondition(TrainingCondition):
     """Masks of structures, a channel each; see `TrainingCondition`."""
 
     structures: tuple[str, ...]
-    dropout: Dropout = field(default_factory=Dropout)
     name: str = "masks"
 
     def check(self, dataset: RadiographDataset, split: str) -> None:

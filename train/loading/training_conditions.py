@@ -1,14 +1,20 @@
 """Training conditions: the kinds of conditions besides prompts, and their caches.
 
-A run's are listed by `RunConfig.conditions`. To add one, write a module beside `mask_cache`.
+A run's are listed by `RunConfig.training_conditions`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+import torch
 
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
+from roentgen.diffusion.conditions.condition_kinds import KINDS
 from roentgen.diffusion.conditions.conditions import Conditions
+from roentgen.errors import InputError
 from roentgen.record.radiograph import Radiograph
 from train.loading.draws import Draws, Dropout
 from train.loading.image_variants import ImageVariants
@@ -16,37 +22,21 @@ from train.loading.image_variants import ImageVariants
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-
-class ConditionCache(Protocol):
-    """One kind of condition of a split's items, made beforehand."""
-
-    def conditions(self, draws: Draws) -> Conditions:
-        """The drawn items' conditions of this kind, none dropped."""
+ConditionCache = Callable[[Draws], Conditions]  # the drawn items' of one kind, none dropped
 
 
-class TrainingCondition(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class TrainingCondition(ABC):
     """One kind of condition that a run trains with besides the prompt."""
 
-    @property
-    def name(self) -> str:
-        """The name of its tensor in `Conditions`."""
+    name: str  # of its tensor in `Conditions`
+    dropout: Dropout = field(default_factory=Dropout)  # how often it is withheld
 
-    @property
-    def dropout(self) -> Dropout:
-        """How often it is withheld."""
-
+    @abstractmethod
     def check(self, dataset: RadiographDataset, split: str) -> None:
         """Raises InputError unless a split of the dataset has such conditions."""
 
-    def exclusion(self, split: RadiographSplit) -> Callable[[int, Radiograph], str | None]:
-        """Why a row of the split, with this record, cannot be trained on; None if it can."""
-
-    def bytes_per_image(self, size: int) -> int:
-        """Bytes of the cache for each image or variant of `size` pixels a side."""
-
-    def example(self, count: int, size: int) -> Conditions:
-        """Conditions of the right shape for so many images, to try a step with."""
-
+    @abstractmethod
     def cache(
         self, images: ImageVariants, folder: Path, accelerator: "Accelerator"
     ) -> ConditionCache:
@@ -54,3 +44,36 @@ class TrainingCondition(Protocol):
 
         Raises InputError for a condition that cannot be read.
         """
+
+    def exclusion(self, split: RadiographSplit) -> Callable[[int, Radiograph], str | None]:
+        """Why a row of the split, with this record, cannot be trained on; None if it can."""
+        return lambda row, radiograph: None
+
+    def bytes_per_image(self, size: int) -> int:
+        """Bytes of the cache for each image or variant of `size` pixels a side."""
+        return 0
+
+    def example(self, count: int, size: int) -> Conditions:
+        """Conditions of the right shape for so many images, to try a step with."""
+        return Conditions()
+
+
+class RecordCondition(TrainingCondition):
+    """A condition of `KINDS`, whose values are held in memory."""
+
+    def check(self, dataset: RadiographDataset, split: str) -> None:
+        """Raises InputError unless the value of a radiograph of the split is known."""
+        records = dataset.split(split).without_images()
+        if not any(KINDS[self.name].value(radiograph).any() for radiograph in records):
+            raise InputError(
+                f"conditions: no radiograph of split {split!r} of {dataset.folder} has a known "
+                f"{self.name}"
+            )
+
+    def cache(
+        self, images: ImageVariants, folder: Path, accelerator: "Accelerator"
+    ) -> ConditionCache:
+        """The values of the radiographs, which their variants have too."""
+        kind = KINDS[self.name]
+        values = torch.stack([kind.value(record) for record in images.images.without_images()])
+        return lambda draws: Conditions(added={self.name: values[draws.items]})

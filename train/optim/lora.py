@@ -73,16 +73,11 @@ def trained_weights(
     components: Components, rates: Mapping[str, float | None], config: LoraConfig | None
 ) -> dict[str, int]:
     """Number of parameters that would train, by network."""
-    nets = {
-        "unet": components.unet,
-        "text_encoder": components.text_encoder,
-        "controlnet": components.controlnet,
-    }
     counts = {}
-    for name, net in nets.items():
-        if net is None or rates.get(name) is None:
+    for name, net in components.networks().items():
+        if rates.get(name) is None:
             continue
-        if config is None:
+        if config is None or name in ("projection", "condition_networks"):
             counts[name] = sum(weight.numel() for weight in net.parameters())
             continue
         kind = net.config.model_type if name == "text_encoder" else ""
@@ -94,8 +89,6 @@ def trained_weights(
         )
         if name == "text_encoder":
             counts[name] += len(_view_rows(components.tokenizer)) * _embedding(net).embedding_dim
-    if components.projection is not None:
-        counts["projection"] = components.projection.weight.numel()
     return counts
 
 

@@ -11,6 +11,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
     model_fingerprint,
 )
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.condition_kinds import new_network
 from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.conditions.text_encoder import find_text_model, swap_text_encoder
 from roentgen.errors import InputError
@@ -41,8 +42,20 @@ def change_base(config: RunConfig, components: Components) -> None:
     if swap := config.swapped():
         seed = derive_seed(config.seed, "projection")
         swap_text_encoder(components, swap.model, max_tokens=swap.max_tokens, seed=seed)
+        components.condition_networks = {}  # they fit the base's text encoder
+    add_condition_networks(config, components)
     if any(entry.style.view_token for entry in config.mixture()):
         add_view_tokens(components.tokenizer, components.text_encoder)
+
+
+def add_condition_networks(config: RunConfig, components: Components) -> None:
+    """Give the base the networks that it lacks. Raises InputError for one that is not named."""
+    networks = components.condition_networks
+    names = [condition.name for condition in config.training_conditions()]
+    if lost := ", ".join(name for name in networks if name not in names):
+        raise InputError(f"base model {config.base} is conditioned on {lost}: add to conditions")
+    for name in names:
+        networks[name] = networks.get(name) or new_network(name, components, config.seed)
 
 
 def add_controlnet(config: RunConfig, components: Components) -> None:

@@ -26,8 +26,8 @@ def space_needed(
     copies = 1 + bool(config.ema) + 2 * bool(posthoc) + moments[config.optimizer.name]
     snapshots = 2 * math.ceil(config.steps / posthoc.every) if posthoc else 0
     saved = min(config.checkpoint.keep + 1, math.ceil(config.steps / config.checkpoint.every))
-    nets = (components.unet, components.text_encoder, components.vae, components.controlnet)
-    weights = sum(weight.numel() for net in nets if net for weight in net.parameters())
+    nets = components.networks().values()
+    weights = sum(weight.numel() for net in nets for weight in net.parameters())
     side = size // 2 ** (len(components.vae.config.block_out_channels) - 1)
     caches = latents * 2 * components.vae.config.latent_channels * side**2 * 2  # two in float16
     if config.rates().get("text_encoder") is None and config.data.cache_text:
@@ -35,7 +35,7 @@ def space_needed(
         width = projection.in_features if projection else unet.config.cross_attention_dim
         tokens = components.prompt_chunks * components.tokenizer.model_max_length
         caches += prompts * tokens * width * 2  # in float16
-    caches += latents * sum(of.bytes_per_image(size) for of in config.conditions())
+    caches += latents * sum(of.bytes_per_image(size) for of in config.training_conditions())
     return {
         "checkpoints": int(trained * 4 * copies * saved),
         "averages": trained * 4 * snapshots,

@@ -97,16 +97,12 @@ def estimate(
 
 def parameters(components: Components) -> dict[str, tuple[int, int]]:
     """Total and trained parameters of each network."""
-    nets = {"unet": components.unet, "text_encoder": components.text_encoder, "vae": components.vae}
-    for name in ("projection", "controlnet"):
-        if getattr(components, name) is not None:
-            nets[name] = getattr(components, name)
     return {
         name: (
             sum(weight.numel() for weight in net.parameters()),
             sum(weight.numel() for weight in net.parameters() if weight.requires_grad),
         )
-        for name, net in nets.items()
+        for name, net in components.networks().items()
     }
 
 
@@ -151,7 +147,7 @@ def try_slice(
     noisy = torch.randn(shape).to(device, memory_format=_layout(config))
     steps = torch.zeros(n, dtype=torch.int64, device=device)
     conditions = Conditions(text=denoiser.example_text(n))
-    for condition in config.conditions():
+    for condition in config.training_conditions():
         conditions |= condition.example(n, inputs.size).to(device)
 
     def run() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from roentgen.diffusion.backbones.transformers4 import write_for_older_transformers
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.condition_kinds import new_network
 from roentgen.diffusion.conditions.text_encoder import (
     fold_projection,
     read_text_encoder,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 CONTROLNET = "controlnet"  # a component that some pipelines have in addition
+CONDITIONS = "conditions"  # the folder of the networks of other conditions, a file each
 # The library of each component in model_index.json, and its class where there is one alone.
 CLASSES: dict[str, tuple[str, str | None]] = {
     "vae": ("diffusers", "AutoencoderKL"),
@@ -87,7 +90,8 @@ def _fetch(base: str) -> Path:
 
 def _weights(names: Iterable[str]) -> list[str]:
     """The weight files: each component's plain ones, or the fp16 ones of a component without."""
-    names, chosen = list(names), []
+    names = list(names)
+    chosen = [name for name in names if re.fullmatch(rf"{CONDITIONS}/\w+\.safetensors", name)]
     for component in ("vae", "unet", "text_encoder", CONTROLNET):
         found = [name for name in names if re.fullmatch(f"{component}/{WEIGHTS}", name)]
         chosen += [name for name in found if ".fp16" not in name] or found
@@ -107,9 +111,7 @@ def load_components(base: str) -> Components:
     readers: dict[str, Callable[[], Any]] = {
         "vae": lambda: _network(diffusers.AutoencoderKL, folder, "vae"),
         "unet": lambda: _network(diffusers.UNet2DConditionModel, folder, "unet"),
-        "text_encoder": lambda: read_text_encoder(
-            folder / "text_encoder", **_variant(folder, "text_encoder")
-        ),
+        "text_encoder": lambda: _text_encoder(folder),
         "tokenizer": lambda: load_tokenizer(str(folder)),
         "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
     }
@@ -117,7 +119,12 @@ def load_components(base: str) -> Components:
         readers[CONTROLNET] = lambda: _network(diffusers.ControlNetModel, folder, CONTROLNET)
     loaded = {component: _read(folder, component, read) for component, read in readers.items()}
     structures = _structures(folder, loaded.get(CONTROLNET))
-    return Components(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
+    components = Components(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
+    for file in sorted((folder / CONDITIONS).glob("*.safetensors")):
+        network = new_network(file.stem, components)
+        _read(folder, CONDITIONS, lambda: network.load_state_dict(load_file(file)))  # noqa: B023
+        components.condition_networks[file.stem] = network
+    return components
 
 
 def _network(reader: Any, folder: Path, component: str) -> Any:
@@ -186,14 +193,12 @@ def load_text_encoder(base: str) -> tuple[Any, Any, int]:
     Raises InputError if it cannot be found or read.
     """
     folder = find_model(base)
-    try:
-        encoder = read_text_encoder(folder / "text_encoder", **_variant(folder, "text_encoder"))
-        return encoder, load_tokenizer(str(folder)), _prompt_chunks(folder)
-    except InputError:
-        raise
-    except Exception as error:  # each library has its own; all mean the folder cannot be read
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"cannot read the text encoder of model {folder}: {reason}") from error
+    encoder = _read(folder, "text_encoder", lambda: _text_encoder(folder))
+    return encoder, load_tokenizer(base), _prompt_chunks(folder)
+
+
+def _text_encoder(folder: Path) -> Any:
+    return read_text_encoder(folder / "text_encoder", **_variant(folder, "text_encoder"))
 
 
 def load_tokenizer(base: str) -> Any:
@@ -307,17 +312,24 @@ def save_model(
     *,
     licenses: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
+    half: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Save a plain diffusers pipeline folder plus roentgen.json, atomically.
 
     `StableDiffusionPipeline.from_pretrained(folder)` opens it without our code, in older
-    transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does. A projection is
-    folded into the UNet for good, in memory too.
+    transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does; networks of other
+    conditions it ignores. A projection is folded into the UNet and weights are rounded if
+    `half`, both in memory too.
     """
-    fold_projection(components)
+    fold_projection(components)  # before anything is rounded
+    for net in components.networks().values() if half else ():
+        net.half()
     with atomic_folder(folder, overwrite=overwrite) as partial:
         pipeline_of(components).save_pretrained(partial, safe_serialization=True)
+        for name, network in components.condition_networks.items():
+            (partial / CONDITIONS).mkdir(exist_ok=True)
+            save_file(network.state_dict(), partial / CONDITIONS / f"{name}.safetensors")
         write_for_older_transformers(partial, components.text_encoder, components.tokenizer)
         write_manifest(
             partial,
@@ -351,7 +363,9 @@ def pipeline_of(components: Components) -> Any:
 def _content_fingerprint(folder: Path) -> str:
     """Fingerprint of the files of a pipeline's components, ignoring other files in the folder."""
     components = [
-        component for component in (*COMPONENTS, CONTROLNET) if (folder / component).is_dir()
+        component
+        for component in (*COMPONENTS, CONTROLNET, CONDITIONS)
+        if (folder / component).is_dir()
     ]
     files = [
         path

@@ -22,8 +22,8 @@ def check_supported(conditions: Conditions, components: Components, images: int)
                         f"masks are {list(tensor.shape)}, the model takes {list(required)}: "
                         f"{', '.join(components.structures)} of {side}x{side} pixels for each image"
                     )
-            case _ if name not in components.other_conditions:
-                raise InputError(f"{name} is given, but the model does not take it")
+            case _ if name not in components.condition_networks:
+                raise InputError(f"{name} is given, but the model is not conditioned on it")
 
 
 def check_masks_supported(components: Components, structures: Iterable[str]) -> None:

@@ -196,11 +196,8 @@ class Sampler:
         self._states: dict[str, Tensor] = {}  # of prompts
         if live:
             return
+        self._denoiser.to(self.device, self.dtype).eval()
         nets = self._denoiser.convolutional
-        for net in (components.text_encoder, *nets):
-            net.to(self.device).eval()
-            if net.dtype != self.dtype:
-                net.to(self.dtype)
         components.vae.to(self.device).float().eval()
         for convolutional in (*nets, components.vae):
             convolutional.to(memory_format=torch.channels_last)

@@ -58,7 +58,9 @@ def condition_layers(denoiser: Denoiser) -> list[nn.Module]:
     """The layers whose input is a condition alone: exactly the same output at every step."""
     from diffusers.models.attention_processor import Attention
 
-    layers: list[nn.Module] = [] if denoiser.projection is None else [denoiser.projection]
+    layers: list[nn.Module] = [*denoiser.condition_networks.values()]
+    if denoiser.projection is not None:
+        layers.append(denoiser.projection)
     for net in denoiser.convolutional:
         for module in net.modules():
             if isinstance(module, Attention) and module.is_cross_attention:

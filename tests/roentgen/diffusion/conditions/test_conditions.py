@@ -97,9 +97,9 @@ def test_conditions_that_the_model_does_not_take_are_refused(
     components, text = make_small_components(), torch.zeros(3, 77, dtype=torch.int64)
     check_supported(Conditions(text=text), components, 3)
     given = Conditions(text=text, added={"age": torch.zeros(3)})
-    with pytest.raises(InputError, match="age is given, but the model does not take it"):
+    with pytest.raises(InputError, match="age is given, but the model is not conditioned on it"):
         check_supported(given, components, 3)
-    components.other_conditions = ("age",)
+    components.condition_networks = {"age": torch.nn.Identity()}
     check_supported(given, components, 3)
 
 
