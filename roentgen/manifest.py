@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from roentgen.checksums import FileSum, read_sealed, write_checksums, write_sealed
 from roentgen.config import config_to_dict
 from roentgen.errors import InputError
-from roentgen.storage import MANIFEST, write_json
+from roentgen.storage import MANIFEST
 
 Kind = Literal["dataset", "model", "results", "run", "adapter", "export"]
 
@@ -85,12 +86,22 @@ def write_manifest(
     fingerprint: str,
     licenses: Iterable[License | Mapping[str, Any]],
     provenance: Mapping[str, Any],
+    *,
+    files: Iterable[str] | None = None,
+    known: Mapping[str, FileSum] | None = None,
     **extra: Any,
 ) -> None:
-    """Write a folder's manifest, which must come last: it marks the folder as finished."""
+    """Write a folder's manifest, which must come last: it marks the folder as finished.
+
+    Beside it are the checksums of `files`, which are all files of the folder by default; those in
+    `known` are not read again. A run's folder, which grows, has none.
+    """
+    if kind != "run":
+        extra["checksums"] = write_checksums(folder, files, known)
     terms = [asdict(item) if isinstance(item, License) else dict(item) for item in licenses]
     manifest = {"kind": kind, "fingerprint": fingerprint, **extra}
-    write_json(folder / MANIFEST, manifest | {"licenses": terms, "provenance": dict(provenance)})
+    manifest |= {"licenses": terms, "provenance": dict(provenance)}
+    write_sealed(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
@@ -101,19 +112,15 @@ def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder} (expected a {kind} folder)")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_sealed(folder / MANIFEST)
     except FileNotFoundError:
         raise InputError(
             f"{folder} is not a finished {kind} folder: it has no {MANIFEST}; write it again"
         ) from None
-    except ValueError:
-        manifest = None
-    required = ("kind", "fingerprint", "licenses", "provenance")
-    if not isinstance(manifest, dict) or any(key not in manifest for key in required):
-        raise InputError(f"{folder / MANIFEST} is damaged: write the {kind} folder again")
     if manifest["kind"] != kind:
-        found = manifest["kind"] if manifest["kind"] in get_args(Kind) else "unknown kind of"
-        raise InputError(f"{folder} is a {found} folder, but a {kind} folder is expected here")
+        raise InputError(
+            f"{folder} is a {manifest['kind']} folder, but a {kind} folder is expected here"
+        )
     return manifest | {"path": str(folder)}
 
 

@@ -18,7 +18,7 @@ from roentgen.config import load_config
 from roentgen.corpora.reader import CorpusPlan, Exclusion
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
-from roentgen.dataset.finalize import SPLITS
+from roentgen.dataset.finalize import SPLITS, count_all
 from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import provenance
@@ -104,7 +104,7 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
     write_dataset(
         work,
         assembled,
-        patients=check_identities(assembled, checks),
+        patients=check_identities(assembled, work.dataset, checks),
         licenses=reader.licenses,
         provenance=origin,
         preparation={"size": config.size, "fit": config.fit},
@@ -177,9 +177,9 @@ def _check_limit(work: PreparationFolder, limit: BadItems, excluded: Iterable[Ex
 def _summary(output: Path, assembled: AssembledParts) -> str:
     lines = []
     for split in SPLITS:
-        if split not in assembled.counts:
+        if split not in assembled.shards:
             continue
-        counts = assembled.counts[split]
+        counts = count_all(assembled.shards[split])
         views = ", ".join(f"{view} {count}" for view, count in counts.views.most_common())
         found = [(name, n) for (name, state), n in counts.findings.items() if state == "present"]
         found.sort(key=lambda item: (-item[1], item[0]))

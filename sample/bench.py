@@ -4,7 +4,6 @@ Measures cost and quality of sampler settings, one row each, from the same promp
 killed benchmark resumes at its current row, and one with extended grids measures only new rows.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from roentgen.checksums import read_sealed, write_sealed
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.image_set import ImageSet
@@ -102,7 +102,7 @@ def bench(config: BenchConfig) -> list[BenchRow]:
         row = _read(path)
         if row is None:
             row = measure(shared, settings, f"row {number} of {len(config.rows())}")
-            write_json(path, row.to_json())
+            write_sealed(path, row.to_json())
         rows.append(row)
     floor = _fid(shared, shared.floor, "floor")[0]
     manifests = {"model": shared.generator.model, "dataset": dataset.manifest}
@@ -247,8 +247,8 @@ def _check_output(folder: Path) -> None:
 
 def _read(path: Path) -> BenchRow | None:
     """A row that was measured before; a damaged one is measured again."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        return BenchRow.from_json(json.loads(path.read_text(encoding="utf-8")))
+    with suppress(OSError, InputError):
+        return BenchRow.from_json(read_sealed(path))
     return None
 
 
@@ -264,12 +264,17 @@ def _write(
     }
     (config.output / MANIFEST).unlink(missing_ok=True)
     write_json(config.output / RESULTS, results)
-    write_file(config.output / "table.csv", csv_table(rows))
-    write_file(config.output / "table.md", markdown_table(rows, floor))
-    write_file(config.output / "plot.png", plot(rows, floor))
+    files: dict[str, str | bytes] = {
+        "table.csv": csv_table(rows),
+        "table.md": markdown_table(rows, floor),
+        "plot.png": plot(rows, floor),
+    }
+    for name, content in files.items():
+        write_file(config.output / name, content)
     made_from = provenance("sample.bench", config, manifests)
     licenses = inherit_licenses(*manifests.values())
-    write_manifest(config.output, "results", fingerprint_of(results), licenses, made_from)
+    prints, names = fingerprint_of(results), [RESULTS, *files]
+    write_manifest(config.output, "results", prints, licenses, made_from, files=names)
 
 
 def main() -> None:

@@ -93,7 +93,12 @@ def _export_format(
     fingerprint = fingerprint_of(
         {"format": name, "settings": settings, "digests": f"{total.digests:064x}"}
     )
-    extra = {"format": name, "settings": settings, "counts": counts, "excluded": excluded}
+    extra: dict[str, Any] = {
+        "format": name,
+        "settings": settings,
+        "counts": counts,
+        "excluded": excluded,
+    }
     write_manifest(folder, "export", fingerprint, dataset.licenses, made_from, **extra)
     number = sum(excluded.values())
     note = f"; {number} excluded (excluded.csv)" if number else ""

@@ -18,13 +18,12 @@ from tqdm import tqdm
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
 from roentgen.dataset.finalize import finalize_dataset
-from roentgen.dataset.shards import RadiographCounts, ShardWriter
+from roentgen.dataset.shards import ShardWriter
+from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.dataset.work_folder import (
     Part,
-    Shard,
     WorkFolder,
     order_of_parts,
-    read_row,
     shard_file,
 )
 from roentgen.diffusion.sampling.sampler import SamplerSettings
@@ -35,7 +34,6 @@ from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_check import PromptCheck
 from roentgen.manifest import provenance, read_manifest
-from roentgen.record.radiograph import Radiograph
 from roentgen.storage import check_free_space, check_output, install_folder, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
@@ -188,7 +186,7 @@ def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> 
             for radiograph in generator.draw(plan.read(rows)):
                 shard.add(radiograph)
                 bar.update()
-        written = Shard.of(shard, shard_file(generator.split, number))
+        written = shard.shard(shard_file(generator.split, number))
         return Part(number=number, items=len(rows), shards={generator.split: written})
 
     with bar:
@@ -207,22 +205,17 @@ def _finish(
     """Make a dataset of the finished parts, with the plan and a contact sheet."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
     parts = [work.read(number) for number in range(-(-len(plan) // size))]
-    shards = [work.dataset / part.shards[config.split].file for part in parts]
-
-    def read(row: int) -> Radiograph:
-        return read_row(shards[row // size], row % size)
-
-    write_file(work.dataset / SHEET, plan_sheet(plan, read, config.sheet_prompts))
+    shards = [part.shards[config.split] for part in parts]
+    drawn = VerifiedBatches(work.dataset, [shard.index for shard in shards])
+    assert drawn.rows == len(plan), (drawn.rows, len(plan))
+    write_file(work.dataset / SHEET, plan_sheet(plan, drawn.radiograph, config.sheet_prompts))
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
     with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerow(EXCLUDED_COLUMNS)
-    counts = sum((part.shards[config.split].counts for part in parts), RadiographCounts())
-    assert counts.rows == len(plan), (counts.rows, len(plan))
     finalize_dataset(
         work.dataset,
         name=config.output.name,
         shards={config.split: shards},
-        counts={config.split: counts},
         excluded={},
         licenses=generator.licenses,
         provenance=made_from,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from roentgen.checksums import read_checksums
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, read_manifest, write_manifest
 from roentgen.storage import MANIFEST, check_writable, write_file, write_json
@@ -55,9 +56,10 @@ def write_results(
 
 
 def _written(folder: Path) -> set[str]:
-    """The files below `folder` that its manifest lists."""
+    """The files below `folder` that its checksums name."""
     if not (folder / MANIFEST).exists():
         return set()
-    named = read_manifest(folder, "results").get("files", [])
+    read_manifest(folder, "results")
     root = folder.resolve()
-    return {str(name) for name in named if (folder / name).resolve().is_relative_to(root)}
+    named = read_checksums(folder)
+    return {name for name in named if (folder / name).resolve().is_relative_to(root)}

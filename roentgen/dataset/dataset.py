@@ -6,13 +6,10 @@ written last. Shards are memory-mapped: opening and random access take no memory
 """
 
 import csv
-import json
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -21,9 +18,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from roentgen.checksums import check_files, read_checksums, read_sealed
 from roentgen.dataset import schema
-from roentgen.dataset.finalize import SPLITS, finalize_dataset
-from roentgen.dataset.shards import RadiographCounts, ShardWriter
+from roentgen.dataset.finalize import CARD, SPLITS, finalize_dataset
+from roentgen.dataset.shard_index import INDEX, ShardIndex
+from roentgen.dataset.shards import Shard, ShardWriter
+from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import License, read_manifest
@@ -130,8 +130,7 @@ class DatasetWriter:
         self._shard_bytes = shard_bytes
         self._identities = Identities()
         self._open: dict[str, ShardWriter] = {}
-        self._shards: dict[str, list[Path]] = {}
-        self.counts: dict[str, RadiographCounts] = {}
+        self._shards: dict[str, list[Shard]] = {}
         self.excluded: Counter[str] = Counter()  # by reason
 
     def __enter__(self) -> Self:
@@ -168,8 +167,8 @@ class DatasetWriter:
         shard = self._open[split]
         shard.close()
         del self._open[split]
-        self._shards[split].append(shard.path)
-        self.counts[split] = self.counts.get(split, RadiographCounts()) + shard.counts
+        file = shard.path.relative_to(self.folder).as_posix()
+        self._shards[split].append(shard.shard(file))
 
     def __exit__(
         self,
@@ -188,7 +187,6 @@ class DatasetWriter:
                 self.folder,
                 name=self._target.name,
                 shards=self._shards,
-                counts=self.counts,
                 excluded=self.excluded,
                 licenses=self._licenses,
                 provenance=self._provenance,
@@ -213,13 +211,11 @@ class RadiographSplit(Sequence[Radiograph]):
         self.name = name
         self.dataset = dataset
         self._rows = rows
-        self._batches = list(_map_batches(folder / name))
-        self._ends = list(accumulate(batch.num_rows for batch in self._batches))
-        found = self._ends[-1] if self._ends else 0
-        if found != rows:
+        self._batches = VerifiedBatches(folder, _read_index(folder / name))
+        if self._batches.rows != rows:
             raise InputError(
-                f"split {name!r} of {folder} is damaged: it has {found} of {rows} radiographs; "
-                "make it again"
+                f"split {name!r} of {folder} is damaged: it has {self._batches.rows} of {rows} "
+                "radiographs; make it again"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -235,8 +231,7 @@ class RadiographSplit(Sequence[Radiograph]):
     def __getitem__(self, index: int | slice) -> Radiograph | list[Radiograph]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        batch, row = self._locate(index)
-        return schema.from_row(batch.slice(row, 1).to_pylist()[0])
+        return self._batches.radiograph(self._row(index))
 
     def images(self, indices: Iterable[int]) -> list[np.ndarray]:
         """The decoded images of these rows, each uint8 [height, width].
@@ -245,27 +240,28 @@ class RadiographSplit(Sequence[Radiograph]):
         """
         images = []
         for index in indices:
-            batch, row = self._locate(index)
+            batch, row = self._batches.locate(self._row(index))
+            image = batch.image(row)
             try:
-                images.append(decode(batch.column("image").field("bytes")[row].as_py()))
+                images.append(decode(bytes(image)))
             except InputError as error:
-                identity = batch.column("id")[row].as_py()
+                identity = batch.plain.column("id")[row].as_py()
                 raise InputError(f"radiograph {identity!r} of {self.folder}: {error}") from None
         return images
 
     def without_images(self) -> Iterator[Radiograph]:
         """All radiographs in order with image=b"" and masks={}: pixels are never read."""
         for batch in self._batches:
-            yield from map(schema.from_row, batch.select(_WITHOUT_PIXELS).to_pylist())
+            yield from map(schema.from_row, batch.plain.select(_WITHOUT_PIXELS).to_pylist())
 
     def records(self, rows: NDArray[np.integer]) -> list[Radiograph]:
         """The radiographs of these rows, in their order, without pixels."""
-        numbers = np.searchsorted(self._ends, rows, side="right")
+        numbers = np.searchsorted(self._batches.ends, rows, side="right")
         found: list[Any] = [None] * len(rows)
         for number in np.unique(numbers):
             places = np.flatnonzero(numbers == number)
-            first = self._ends[number - 1] if number else 0
-            batch = self._batches[number].select(_WITHOUT_PIXELS)
+            first = self._batches.ends[number - 1] if number else 0
+            batch = self._batches[int(number)].plain.select(_WITHOUT_PIXELS)
             plain = batch.take(pa.array(rows[places] - first)).to_pylist()
             for place, row in zip(places, plain, strict=True):
                 found[place] = schema.from_row(row)
@@ -280,28 +276,25 @@ class RadiographSplit(Sequence[Radiograph]):
         return set(self.column("patient_id").to_pylist())
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column of all radiographs, memory-mapped: no other is read."""
-        return pa.chunked_array([batch.column(name) for batch in self._batches])
+        """One column of all radiographs, memory-mapped. Pixels in it are not verified."""
+        return pa.chunked_array([batch.plain.column(name) for batch in self._batches])
 
-    def _locate(self, index: int) -> tuple[pa.RecordBatch, int]:
+    def _row(self, index: int) -> int:
         if not -self._rows <= index < self._rows:
             raise IndexError(f"radiograph {index} of {self._rows}")
-        index %= self._rows
-        number = bisect_right(self._ends, index)
-        return self._batches[number], index - (self._ends[number - 1] if number else 0)
+        return index % self._rows
 
 
-def _map_batches(folder: Path) -> Iterator[pa.RecordBatch]:
-    """The record batches of a split's shards, without reading their data."""
+def _read_index(folder: Path) -> list[ShardIndex]:
+    """The indices of a split's shards. Raises InputError if they are damaged."""
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        for file in state["_data_files"]:
-            with pa.ipc.open_stream(pa.memory_map(str(folder / file["filename"]))) as stream:
-                if not schema.is_readable(stream.schema):
-                    raise InputError(f"{folder / file['filename']} has other columns than expected")
-                yield from map(schema.complete, stream)
-    except (OSError, pa.ArrowException, json.JSONDecodeError) as error:
-        raise InputError(f"dataset split {folder} is damaged: {error}; make it again") from None
+        plain = read_sealed(folder / INDEX)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"dataset split {folder} is damaged: {INDEX} cannot be read ({reason}); make it again"
+        ) from None
+    return [ShardIndex.from_json(shard) for shard in plain["shards"]]
 
 
 class RadiographDataset:
@@ -333,7 +326,14 @@ class RadiographDataset:
 def open_dataset(folder: Path | str) -> RadiographDataset:
     """The dataset in a folder.
 
-    Raises InputError when the folder is absent, unfinished or of another kind.
+    The sizes of all files are verified here, and the checksums of all but the shards, which are
+    verified as they are read; of README.md, which may be edited, neither. Raises InputError when
+    the folder is absent, unfinished, damaged or of another kind.
     """
     folder = Path(folder)
-    return RadiographDataset(folder, read_manifest(folder, "dataset"))
+    manifest = read_manifest(folder, "dataset")
+    sums = read_checksums(folder, manifest["checksums"])
+    sums.pop(CARD, None)
+    shards = [name for name in sums if name.endswith(".arrow")]
+    check_files(folder, sums, "dataset", sizes_only=frozenset(shards))
+    return RadiographDataset(folder, manifest)

@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from roentgen.checksums import write_sealed
 from roentgen.dataset import schema
 from roentgen.dataset.card import dataset_card
-from roentgen.dataset.shards import RadiographCounts
+from roentgen.dataset.shard_index import INDEX
+from roentgen.dataset.shards import RadiographCounts, Shard
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Split
 from roentgen.storage import write_file, write_json
 
+CARD = "README.md"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -19,8 +22,7 @@ def finalize_dataset(
     folder: Path,
     *,
     name: str,
-    shards: Mapping[str, Sequence[Path]],
-    counts: Mapping[str, RadiographCounts],
+    shards: Mapping[str, Sequence[Shard]],
     excluded: Mapping[str, int],
     licenses: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -31,11 +33,11 @@ def finalize_dataset(
 ) -> None:
     """Make finished shards a dataset: the JSON files of `datasets`, the card, the manifest last.
 
-    `counts` and `patients` are by split, `excluded` by reason; `text_lengths` has the lengths of
+    `shards` and `patients` are by split, `excluded` by reason; `text_lengths` has the lengths of
     the report sections in tokens, `about` further sections of the card, lines by title.
     """
-    total = sum(counts.values(), RadiographCounts())
-    if total.rows == 0:
+    counts = {split: count_all(those) for split, those in shards.items()}
+    if not any(count.rows for count in counts.values()):
         most_frequent = max(
             excluded, key=lambda reason: excluded[reason], default="it was given nothing"
         )
@@ -50,7 +52,7 @@ def finalize_dataset(
         info = {"citation": "", "description": "", "homepage": "", "license": ""}
         write_json(folder / split / "dataset_info.json", {**info, "features": schema.features()})
         state: dict[str, Any] = {
-            "_data_files": [{"filename": shard.name} for shard in shards[split]],
+            "_data_files": [{"filename": Path(shard.index.file).name} for shard in shards[split]],
             "_fingerprint": fingerprint_of([fingerprint, split]),
             "_format_columns": None,
             "_format_kwargs": {},
@@ -59,6 +61,7 @@ def finalize_dataset(
             "_split": split,
         }
         write_json(folder / split / "state.json", state)
+        write_index(folder / split, shards[split])
     write_json(folder / "dataset_dict.json", {"splits": splits})
     by_split: dict[str, dict[str, Any]] = {
         split: {"patients": patients[split], **manifest_counts(counts[split])} for split in splits
@@ -73,8 +76,20 @@ def finalize_dataset(
     card = dataset_card(
         name, by_split, extra["excluded"], licenses, text_lengths or {}, about or {}
     )
-    write_file(folder / "README.md", card)
-    write_manifest(folder, "dataset", fingerprint, licenses, provenance, **extra)
+    write_file(folder / CARD, card)
+    known = {each.index.file: each.index.sum for split in splits for each in shards[split]}
+    write_manifest(folder, "dataset", fingerprint, licenses, provenance, known=known, **extra)
+
+
+def count_all(shards: Sequence[Shard]) -> RadiographCounts:
+    """The counts of all shards of a split, in their order."""
+    return sum((shard.counts for shard in shards), RadiographCounts())
+
+
+def write_index(folder: Path, shards: Sequence[Shard]) -> None:
+    """Write the index of a split's shards into its folder."""
+    plain = [shard.index.to_json() for shard in shards]
+    write_sealed(folder / INDEX, {"shards": plain}, indent=None)
 
 
 def manifest_counts(counts: RadiographCounts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Shard: an Arrow stream file of radiographs, written atomically, with their counts."""
+"""Shard: an Arrow stream file of radiographs, written atomically, with its index and counts."""
 
 import os
 from collections import Counter
@@ -10,12 +10,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import xxhash
 
+from roentgen.checksums import checksum
 from roentgen.dataset import schema
+from roentgen.dataset.shard_index import Batch, ShardIndex, describe_batch
 from roentgen.record.radiograph import Radiograph, states
 
 _PRIME = 2**255 - 19
 _BASE = 1_000_003
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 _BATCH_ROWS = 100  # rows that one read of metadata touches together
 _BATCH_BYTES = 16_000_000
 
@@ -87,6 +91,26 @@ class RadiographCounts:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A finished shard file."""
+
+    index: ShardIndex
+    counts: RadiographCounts
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        return {"index": self.index.to_json(), "counts": self.counts.to_json()}
+
+    @staticmethod
+    def from_json(plain: Mapping[str, Any]) -> "Shard":
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError for anything else."""
+        return Shard(
+            index=ShardIndex.from_json(plain["index"]),
+            counts=RadiographCounts.from_json(plain["counts"]),
+        )
+
+
 class ShardWriter:
     """Writes one shard file from radiographs in constant memory.
 
@@ -102,8 +126,11 @@ class ShardWriter:
         self._row_bytes = 0
         self._part = path.with_name(f".{path.name}.part")
         self._file = self._part.open("wb")
+        self._written = 0
+        self._digest = xxhash.xxh3_128()
         self._schema = schema.arrow_schema()
-        self._stream = pa.ipc.new_stream(self._file, self._schema)
+        self._head = self._schema.serialize()
+        self._batches: list[Batch] = []
 
     def add(self, radiograph: Radiograph) -> None:
         """Append one radiograph."""
@@ -114,15 +141,35 @@ class ShardWriter:
             self._write_batch()
 
     def _write_batch(self) -> None:
+        if not self._written:
+            self._write(self._head)
         if self._rows:
-            self._stream.write_batch(pa.RecordBatch.from_pylist(self._rows, self._schema))
+            message = pa.RecordBatch.from_pylist(self._rows, self._schema).serialize()
+            self._batches.append(describe_batch(message, self._schema, self._written))
+            self._write(message)
         self.bytes += self._row_bytes
         self._rows, self._row_bytes = [], 0
+
+    def _write(self, data: Any) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+        self._written += len(data)
+
+    def shard(self, file: str) -> Shard:
+        """The shard once it is closed; `file` is its path below the dataset folder."""
+        index = ShardIndex(
+            file=file,
+            bytes=self._written,
+            checksum=self._digest.hexdigest(),
+            frame=checksum(self._head, _END),
+            batches=tuple(self._batches),
+        )
+        return Shard(index=index, counts=self.counts)
 
     def close(self) -> None:
         """Complete the shard under its name."""
         self._write_batch()
-        self._stream.close()
+        self._write(_END)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

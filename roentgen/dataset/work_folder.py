@@ -10,7 +10,6 @@ several processes or machines work in it without communication:
       parts/       00012.json: the record of a finished part, written after its shards
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -23,12 +22,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
-import pyarrow as pa
-
-from roentgen.dataset.schema import from_row
-from roentgen.dataset.shards import RadiographCounts, ShardWriter
+from roentgen.checksums import file_sum, read_sealed, write_sealed
+from roentgen.dataset.shards import Shard
 from roentgen.errors import InputError
-from roentgen.record.radiograph import Radiograph
 from roentgen.storage import (
     check_writable,
     discard_folder,
@@ -44,20 +40,6 @@ _THREADS = 8  # of the verification; hashing releases the interpreter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shard:
-    """A finished shard file of one part and split."""
-
-    file: str  # below the dataset folder
-    sha256: str
-    counts: RadiographCounts
-
-    @staticmethod
-    def of(writer: ShardWriter, file: str) -> "Shard":
-        """Of a writer that is closed."""
-        return Shard(file=file, sha256=_sha256(writer.path), counts=writer.counts)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Part:
     """The record of a finished part."""
 
@@ -70,10 +52,7 @@ class Part:
         return {
             "number": self.number,
             "items": self.items,
-            "shards": {
-                split: {"file": s.file, "sha256": s.sha256, "counts": s.counts.to_json()}
-                for split, s in self.shards.items()
-            },
+            "shards": {split: shard.to_json() for split, shard in self.shards.items()},
         }
 
     @classmethod
@@ -87,14 +66,7 @@ class Part:
         return {
             "number": plain["number"],
             "items": plain["items"],
-            "shards": {
-                split: Shard(
-                    file=s["file"],
-                    sha256=s["sha256"],
-                    counts=RadiographCounts.from_json(s["counts"]),
-                )
-                for split, s in plain["shards"].items()
-            },
+            "shards": {split: Shard.from_json(shard) for split, shard in plain["shards"].items()},
         }
 
 
@@ -232,8 +204,8 @@ class WorkFolder(Generic[P]):
             part = write(making)
             for split, shard in part.shards.items():
                 (self.dataset / split).mkdir(exist_ok=True)
-                (making / f"{split}.arrow").replace(self.dataset / shard.file)
-            write_json(self.record_path(number), part.to_json())
+                (making / f"{split}.arrow").replace(self.dataset / shard.index.file)
+            write_sealed(self.record_path(number), part.to_json(), indent=None)
         except FileNotFoundError:
             if self.dataset.exists():
                 raise
@@ -246,7 +218,7 @@ class WorkFolder(Generic[P]):
         """The record of a part; raises InputError if it is damaged."""
         path = self.record_path(number)
         try:
-            part = self.record.from_json(json.loads(path.read_text(encoding="utf-8")))
+            part = self.record.from_json(read_sealed(path))
             if part.number != number:
                 raise ValueError(f"it is that of part {part.number}")
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -266,8 +238,8 @@ class WorkFolder(Generic[P]):
     def _is_intact(self, number: int) -> bool:
         """Whether the record and the shards of a part are as they were written."""
         try:
-            shards = self.read(number).shards.values()
-            return all(_sha256(self.dataset / shard.file) == shard.sha256 for shard in shards)
+            indices = [shard.index for shard in self.read(number).shards.values()]
+            return all(file_sum(self.dataset / index.file) == index.sum for index in indices)
         except (InputError, OSError):
             return False
 
@@ -279,21 +251,6 @@ class WorkFolder(Generic[P]):
 def shard_file(split: str, number: int) -> str:
     """Path of the shard of a part in the dataset."""
     return f"{split}/data-{number:05d}.arrow"
-
-
-def read_row(shard: Path, row: int) -> Radiograph:
-    """One radiograph of a shard. Raises InputError if it has none there."""
-    with pa.ipc.open_stream(pa.memory_map(str(shard))) as stream:
-        for batch in stream:
-            if row < batch.num_rows:
-                return from_row(batch.slice(row, 1).to_pylist()[0])
-            row -= batch.num_rows
-    raise InputError(f"{shard} is damaged: run it again")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_json(identity: Mapping[str, Any]) -> Any:

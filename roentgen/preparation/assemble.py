@@ -1,7 +1,6 @@
 """Assembly of finished parts to a dataset: the last step of a preparation."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,13 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from roentgen.corpora.reader import CorpusPlan, Exclusion, Unmapped
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, open_dataset
 from roentgen.dataset.finalize import SPLITS, finalize_dataset
-from roentgen.dataset.shards import RadiographCounts
-from roentgen.dataset.work_folder import read_row
+from roentgen.dataset.shards import Shard
+from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
@@ -37,8 +34,7 @@ _SAME_PATIENTS = {"MIMIC-CXR-JPG": "MIMIC-CXR", "CheXpert Plus": "CheXpert"}
 class AssembledParts:
     """The contents of all parts."""
 
-    shards: dict[str, list[Path]] = field(default_factory=dict)
-    counts: dict[str, RadiographCounts] = field(default_factory=dict)
+    shards: dict[str, list[Shard]] = field(default_factory=dict)
     planned: Sequence[Exclusion] = ()  # excluded before any work
     of_parts: list[Exclusion] = field(default_factory=list)  # excluded by the parts, in order
     on_sheet: list[Radiograph] = field(default_factory=list)
@@ -48,12 +44,12 @@ class AssembledParts:
     def add(self, part: PreparedPart, dataset: Path) -> None:
         """Add the next part, whose shards are in the folder `dataset`."""
         for split, shard in part.shards.items():
-            self.shards.setdefault(split, []).append(dataset / shard.file)
-            self.counts[split] = self.counts.get(split, RadiographCounts()) + shard.counts
+            self.shards.setdefault(split, []).append(shard)
         self.of_parts += part.excluded
         self.unmapped.update(part.unmapped)
         for split, row in part.on_sheet:
-            self.on_sheet.append(read_row(dataset / part.shards[split].file, row))
+            batches = VerifiedBatches(dataset, [part.shards[split].index])
+            self.on_sheet.append(batches.radiograph(row))
         for section, counts in part.lengths.items():
             self.lengths.setdefault(section, Counter()).update(counts)
 
@@ -76,9 +72,9 @@ def assemble_parts(work: PreparationFolder, plan: CorpusPlan, parts: int) -> Ass
 
 
 def check_identities(
-    assembled: AssembledParts, others: Mapping[str, Sequence[Path]]
+    assembled: AssembledParts, dataset: Path, others: Mapping[str, Sequence[Path]]
 ) -> Counter[str]:
-    """The number of patients by split.
+    """The number of patients by split; `dataset` is the folder with the shards.
 
     Raises InputError for a duplicate id, a patient in two splits, and a patient that a
     dataset in `others` has: anywhere ("disjoint_from") or in another split ("same_splits_as").
@@ -86,7 +82,8 @@ def check_identities(
     identities = Identities()
     split_of: dict[tuple[str, str], str] = {}  # (source, patient): split
     for split, shards in assembled.shards.items():
-        for name, patient, source in _identities(shards):
+        batches = VerifiedBatches(dataset, [shard.index for shard in shards])
+        for name, patient, source in batches.columns("id", "patient_id", "source"):
             identities.add(name, patient, split)
             if any(others.values()):
                 split_of[_SAME_PATIENTS.get(source, source), patient] = split
@@ -102,8 +99,8 @@ def _check_against(
     other = open_dataset(folder)
     shared: dict[tuple[str, str], str] = {}
     for split in other.splits:
-        files = json.loads((folder / split / "state.json").read_text())["_data_files"]
-        for _, patient, source in _identities(folder / split / f["filename"] for f in files):
+        columns = (other.split(split).column(name) for name in ("patient_id", "source"))
+        for patient, source in zip(*(column.to_pylist() for column in columns), strict=True):
             here = split_of.get((_SAME_PATIENTS.get(source, source), patient))
             if here is not None and (disjoint or here != split):
                 shared[source, patient] = f"{here} here and {split} there"
@@ -127,7 +124,7 @@ def write_dataset(
 ) -> None:
     """Make a dataset of the finished shards: tables, contact sheet, card and manifest."""
     folder = work.dataset
-    shards = {shard for split in assembled.shards.values() for shard in split}
+    shards = {folder / shard.index.file for split in assembled.shards.values() for shard in split}
     for path in list(folder.rglob("*")):  # left by a killed run
         if path.is_file() and path not in shards:
             path.unlink()
@@ -151,7 +148,6 @@ def write_dataset(
         folder,
         name=work.target.name,
         shards=assembled.shards,
-        counts=assembled.counts,
         excluded=assembled.reasons(),
         licenses=[asdict(item) for item in licenses],
         provenance=provenance,
@@ -179,15 +175,6 @@ def describe_lengths(lengths: TokenCounts) -> dict[str, dict[str, int]]:
 def by_count(item: tuple[Unmapped, int]) -> tuple[int, Unmapped]:
     """Sort key of words: the most frequent first."""
     return -item[1], item[0]
-
-
-def _identities(shards: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """(id, patient, source) of each radiograph."""
-    for shard in shards:
-        with pa.ipc.open_stream(pa.memory_map(str(shard))) as stream:
-            for batch in stream:
-                columns = (batch.column(name) for name in ("id", "patient_id", "source"))
-                yield from zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def caption(radiograph: Radiograph) -> str:

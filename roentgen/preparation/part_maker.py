@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion, Unmapped, UnwantedError
 from roentgen.dataset.finalize import SPLITS
-from roentgen.dataset.shards import ShardWriter
-from roentgen.dataset.work_folder import Shard, order_of_parts, shard_file
+from roentgen.dataset.shards import Shard, ShardWriter
+from roentgen.dataset.work_folder import order_of_parts, shard_file
 from roentgen.errors import InputError
 from roentgen.preparation.part_record import (
     PART_ITEMS,
@@ -91,7 +91,7 @@ class PartMaker:
                     writers[split].add(radiograph)
                 self.postprocess.count_tokens(radiographs, lengths)
         shards: dict[str, Shard] = {
-            split: Shard.of(writers[split], shard_file(split, number))
+            split: writers[split].shard(shard_file(split, number))
             for split in SPLITS
             if split in writers
         }

@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 from roentgen.config import config_from_dict
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
+from roentgen.dataset.finalize import write_index
 from roentgen.dataset.shards import ShardWriter
-from roentgen.dataset.work_folder import Part, Shard, WorkFolder, order_of_parts, shard_file
+from roentgen.dataset.verified_batches import VerifiedBatches
+from roentgen.dataset.work_folder import Part, WorkFolder, order_of_parts, shard_file
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import SINGLE_PROCESS, Launch
@@ -104,9 +106,7 @@ class Redraw:
             self._drop_other(work, number, pairs)
         write_json(self._round_path(work), list(requested))
         self._draw(work, requested)
-        files = [shard_file(DRAWN, number) for number in range(self._parts)]
-        state = {"_data_files": [{"filename": Path(file).name} for file in files]}
-        write_json(work.dataset / DRAWN / "state.json", state)
+        write_index(work.dataset / DRAWN, [work.read(n).shards[DRAWN] for n in range(self._parts)])
         return candidates, RadiographSplit(work.dataset, DRAWN, self._images)
 
     def follow(self, work: WorkFolder[Part]) -> None:
@@ -150,9 +150,9 @@ class Redraw:
         """Drop a part in which an earlier run, with other scores, drew other images."""
         if number not in work.finished():
             return
-        with pa.memory_map(str(work.dataset / shard_file(DRAWN, number))) as file:
-            found = pa.ipc.open_stream(file).read_all().column("id").to_pylist()
-        if found != [retry_id(self._ids[row], attempt) for row, attempt in pairs]:
+        drawn = VerifiedBatches(work.dataset, [work.read(number).shards[DRAWN].index])
+        expected = [retry_id(self._ids[row], attempt) for row, attempt in pairs]
+        if [name for (name,) in drawn.columns("id")] != expected:
             work.record_path(number).unlink()
 
     def _round_path(self, work: WorkFolder[Part]) -> Path:
@@ -165,7 +165,7 @@ class Redraw:
             for radiograph in self._loaded().draw(planned(self._plan, pairs, self._seed)):
                 shard.add(radiograph)
                 bar.update()
-        shards = {DRAWN: Shard.of(shard, shard_file(DRAWN, number))}
+        shards = {DRAWN: shard.shard(shard_file(DRAWN, number))}
         return Part(number=number, items=len(pairs), shards=shards)
 
     def _loaded(self) -> Generator:

@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 import roentgen.manifest
+from roentgen.checksums import CHECKSUMS, read_checksums
 from roentgen.errors import InputError
 from roentgen.manifest import (
     License,
@@ -120,7 +121,7 @@ def test_an_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with atomic_folder(tmp_path / "out") as folder:
         finished(folder)
-    assert names(tmp_path / "out") == [MANIFEST]
+    assert names(tmp_path / "out") == [CHECKSUMS, MANIFEST]
     assert names(tmp_path) == ["out"]
 
 
@@ -129,10 +130,10 @@ def test_overwriting_replaces_everything_and_a_failure_nothing(tmp_path: Path) -
     (target / "old").write_text("old")
     with pytest.raises(RuntimeError):
         write_and_fail(target, RuntimeError, overwrite=True)
-    assert names(target) == ["old", MANIFEST]
+    assert names(target) == [CHECKSUMS, "old", MANIFEST]
     with atomic_folder(target, overwrite=True) as folder:
         finished(folder)
-    assert names(target) == [MANIFEST]
+    assert names(target) == [CHECKSUMS, MANIFEST]
     assert names(tmp_path) == ["out"]
 
 
@@ -151,7 +152,7 @@ def test_a_failed_rename_puts_the_old_folder_back(
     monkeypatch.setattr("roentgen.storage._exchange", lambda a, b: False)
     with pytest.raises(OSError, match="broken disk"), atomic_folder(target, overwrite=True):
         pass
-    assert names(target) == [MANIFEST]
+    assert names(target) == [CHECKSUMS, MANIFEST]
     assert names(tmp_path) == ["out"]
 
 
@@ -222,7 +223,9 @@ def test_free_space_is_looked_up_where_the_folder_will_be(tmp_path: Path) -> Non
 
 def test_a_manifest_comes_back(tmp_path: Path) -> None:
     folder = finished(tmp_path / "data", counts={"train": 3})
-    assert read_manifest(folder, "dataset") == {
+    found = read_manifest(folder, "dataset")
+    assert read_checksums(folder, found.pop("checksums")) == {}
+    assert found == {
         "kind": "dataset",
         "fingerprint": "0123456789abcdef",
         "licenses": [{"name": "CC-BY-4.0", "data_use": None, "may_share": True}],
@@ -251,13 +254,21 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
         read_manifest(tmp_path, "dataset")
 
 
-def test_every_truncation_of_a_manifest_is_noticed(tmp_path: Path) -> None:
+def test_every_change_of_a_manifest_is_noticed(tmp_path: Path) -> None:
     path = finished(tmp_path / "data") / MANIFEST
-    whole = path.read_bytes().rstrip()
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(InputError, match="damaged"):
+    whole = path.read_bytes()
+    changed = [whole[:length] for length in range(len(whole))]
+    for place in range(len(whole)):
+        for bit in range(8):
+            flipped = bytes([whole[place] ^ 1 << bit])
+            changed.append(whole[:place] + flipped + whole[place + 1 :])
+    changed += [whole + b" ", whole.replace(b"CC-BY-4.0", b"CC-BY-3.0"), whole.replace(b"\n", b"")]
+    for data in changed:
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"roentgen\.json is damaged or was edited"):
             read_manifest(path.parent, "dataset")
+    path.write_bytes(whole)
+    assert read_manifest(path.parent, "dataset")["fingerprint"] == "0123456789abcdef"
 
 
 def test_licenses_are_inherited_once_each_in_order(tmp_path: Path) -> None:

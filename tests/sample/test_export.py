@@ -45,7 +45,7 @@ def test_each_format_says_what_it_is_and_under_which_terms(
     message = capsys.readouterr().out.splitlines()
     forbidden = "export: not to be shared, by the terms of Secret Terms 1.0: no sharing at all"
     assert message.count(forbidden) == 1
-    assert {path.name for path in out.iterdir()} == {*FORMATS, "roentgen.json"}
+    assert {path.name for path in out.iterdir()} == {*FORMATS, "checksums.json", "roentgen.json"}
     assert read_manifest(out, "export")["formats"] == list(FORMATS)
     dataset = open_dataset(set_to_export)
     for name in FORMATS:
@@ -141,7 +141,7 @@ def test_an_export_is_replaced_only_with_overwrite(exported: Callable[..., Path]
     with pytest.raises(InputError, match="is not empty"):
         exported(folder={})
     out = exported(folder={}, overwrite=True)
-    assert {path.name for path in out.iterdir()} == {"folder", "roentgen.json"}
+    assert {path.name for path in out.iterdir()} == {"folder", "checksums.json", "roentgen.json"}
 
 
 @pytest.mark.parametrize("damaged", [0, 2])

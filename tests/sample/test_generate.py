@@ -1,5 +1,4 @@
 import io
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from roentgen.checksums import read_sealed, write_sealed
 from roentgen.config import config_to_yaml, load_config
 from roentgen.dataset.dataset import RadiographDataset, open_dataset
 from roentgen.dataset.shards import ShardWriter
@@ -311,11 +311,11 @@ def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
 ) -> None:
     tuned = tmp_path / "tuned"
     shutil.copytree(small_model, tuned)
-    manifest = json.loads((tuned / "roentgen.json").read_text())
+    manifest = read_sealed(tuned / "roentgen.json")
     source = open_dataset(small_dataset)
     about = {"kind": "dataset", "fingerprint": source.fingerprint, "path": str(small_dataset)}
     manifest["provenance"] = {"made_from": {"dataset": about}}
-    (tuned / "roentgen.json").write_text(json.dumps(manifest))
+    write_sealed(tuned / "roentgen.json", manifest)
     prompts = PromptsConfig(dataset=DatasetPrompts(folder=small_dataset, split="validate", limit=2))
     made = open_dataset(generate(replace(config, model=str(tuned), prompts=prompts)))
     assert made.manifest["preparation"] == {"size": 32, "fit": "pad"}

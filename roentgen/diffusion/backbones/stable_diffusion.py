@@ -325,6 +325,9 @@ def save_model(
     fold_projection(components)  # before anything is rounded
     for net in components.networks().values() if half else ():
         net.half()
+    extra: dict[str, Any] = {"prompt_chunks": components.prompt_chunks}
+    if components.controlnet:
+        extra["structures"] = list(components.structures)
     with atomic_folder(folder, overwrite=overwrite) as partial:
         pipeline_of(components).save_pretrained(partial, safe_serialization=True)
         for name, network in components.condition_networks.items():
@@ -337,8 +340,7 @@ def save_model(
             _content_fingerprint(partial),
             list(licenses),
             dict(provenance),
-            prompt_chunks=components.prompt_chunks,
-            **({"structures": list(components.structures)} if components.controlnet else {}),
+            **extra,
         )
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from eval.report.output import write_results
 from eval.report.section import Table
 from eval.report.tables import csv_text, latex_text
+from roentgen.checksums import read_checksums
 from roentgen.metrics.estimates import Estimate, NotMeasured
 
 TABLE = Table(
@@ -61,13 +61,16 @@ def test_results_replace_their_own_files_and_no_others(tmp_path: Path) -> None:
     write_results(out, {"tables/old.csv": "1", "results.json": {"a": 1}}, 1, {}, {})
     (out / "tables" / "mine.csv").write_text("2")
     (tmp_path / "outside").touch()
-    manifest = json.loads((out / "roentgen.json").read_text())
-    assert manifest["files"] == ["results.json", "tables/old.csv"]
-    manifest["files"].append("../outside")
-    (out / "roentgen.json").write_text(json.dumps(manifest))
+    assert list(read_checksums(out)) == ["results.json", "tables/old.csv"]
     write_results(out, {"tables/new.csv": "3", "results.json": {"a": 2}}, 2, {}, {})
     found = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
-    written = ["out/results.json", "out/roentgen.json", "out/tables/mine.csv", "out/tables/new.csv"]
+    written = [
+        "out/checksums.json",
+        "out/results.json",
+        "out/roentgen.json",
+        "out/tables/mine.csv",
+        "out/tables/new.csv",
+    ]
     assert found == [*written, "outside"]
 
 
