@@ -19,7 +19,7 @@ from typing import Any, Literal
 from eval.report.output import check_results, write_results
 from roentgen.config import load_config
 from roentgen.corpora.open_i.mesh import COVERED, NOT_INDEXED, gold
-from roentgen.corpora.open_i.reports import OpenIReport, read_reports
+from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
 from roentgen.errors import InputError, run_program
 from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
 from roentgen.manifest import fingerprint_of, provenance

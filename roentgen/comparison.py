@@ -4,7 +4,6 @@
 for two folders.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,12 +169,8 @@ def mean_ms_ssim(images: Images, *, pairs: int, seed: int = 0) -> float:
     """Mean MS-SSIM of at most `pairs` random pairs, no image in two of them."""
     order = numpy_generator(seed, "ms-ssim pairs", "").permutation(len(images))
     rows = order[: 2 * min(pairs, len(images) // 2)]
-    values = [
-        ms_ssim_pairs(part := images[rows[start : start + 2 * _PAIRS]], _neighbors(len(part)))
-        for start in range(0, len(rows), 2 * _PAIRS)
-    ]
+    values = []
+    for start in range(0, len(rows), 2 * _PAIRS):
+        part = images[rows[start : start + 2 * _PAIRS]]
+        values.append(ms_ssim_pairs(part, [(i, i + 1) for i in range(0, len(part), 2)]))
     return float(np.concatenate(values).mean())
-
-
-def _neighbors(n: int) -> Sequence[tuple[int, int]]:
-    return [(i, i + 1) for i in range(0, n, 2)]

@@ -19,8 +19,7 @@ from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined, painted, structure_colors
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.radiograph import Radiograph, View
-from roentgen.record.structures import FINDING_OF, Masks
+from roentgen.record.radiograph import FINDING_OF, Masks, Radiograph, View
 from roentgen.storage import check_writable, write_file
 from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
 

@@ -7,8 +7,7 @@ import numpy as np
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined
-from roentgen.record.radiograph import Radiograph
-from roentgen.record.structures import Masks
+from roentgen.record.radiograph import Masks, Radiograph
 from sample.plan import PlanFile
 
 _COLUMNS = 8

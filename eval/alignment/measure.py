@@ -15,8 +15,8 @@ from roentgen.metrics.classification.finding_scores import not_learnable, thresh
 from roentgen.metrics.estimates import Estimate
 from roentgen.vision.classifier import Classifier
 from roentgen.vision.clip import load_clip
-from roentgen.vision.demographics import fit_demographics
 from roentgen.vision.image_halves import labeled_halves, laterality_not_learnable
+from roentgen.vision.linear_probe import fit_demographics
 from roentgen.vision.network_cache import NetworkCache
 
 

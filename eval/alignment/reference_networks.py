@@ -12,12 +12,12 @@ from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
 from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import Classifier
-from roentgen.vision.demographics import DemographicProbes
 from roentgen.vision.image_halves import (
     frontal_rows,
     labels_by_side,
     predict_by_side,
 )
+from roentgen.vision.linear_probe import DemographicProbes
 
 SEED = 0  # of their training
 

@@ -19,8 +19,8 @@ from roentgen.metrics.estimates import (
 )
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import Prediction
-from roentgen.vision.demographics import PROBE_METHODS, DemographicProbes, ages_of, males
 from roentgen.vision.image_halves import single_side
+from roentgen.vision.linear_probe import PROBE_METHODS, DemographicProbes, ages_of, males
 from roentgen.vision.view_accuracy import view_accuracy
 
 ALL = "all findings"

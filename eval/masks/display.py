@@ -15,7 +15,7 @@ from roentgen.imaging.overlay import color_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats
 from roentgen.metrics.paired_scores import MEAN
 from roentgen.randomness import numpy_generator
-from roentgen.record.structures import Masks
+from roentgen.record.radiograph import Masks
 from roentgen.vision.segmenter import Segmenter
 
 DICE = (

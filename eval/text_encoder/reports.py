@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.corpora.open_i.mesh import NOT_INDEXED, gold
-from roentgen.corpora.open_i.reports import OpenIReport, read_reports
+from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.errors import InputError
 from roentgen.record.radiograph import FindingName, Radiograph, Report

@@ -15,6 +15,7 @@ from roentgen.corpora.scanning.value_mapping import (
     parse_age,
     parse_sex,
     parse_split,
+    report_of_columns,
     view_of_cell,
 )
 from roentgen.errors import InputError, require
@@ -127,9 +128,7 @@ class TableReader(ImageCorpusReader[TableConfig]):
         c = self.config
         single = [c.image, c.patient_id, c.id, c.study_id, c.view, c.findings, c.age, c.sex]
         single += [c.source_column, c.license_column, self.split.column]
-        if c.report:
-            single += [c.report.findings, c.report.impression]
-            single += [c.report.indication, c.report.comparison]
+        single += vars(c.report).values() if c.report else ()
         named = [*(w.column for w in c.where), *c.finding_columns]
         return [column for column in [*single, *named] if column is not None]
 
@@ -226,16 +225,5 @@ class TableReader(ImageCorpusReader[TableConfig]):
 
     def _report(self, row: dict[str, str]) -> Report | None:
         columns = self.config.report
-        if columns is None:
-            return None
-
-        def section(column: str | None) -> str | None:
-            return (row[column].strip() or None) if column else None
-
-        report = Report(
-            findings=section(columns.findings),
-            impression=section(columns.impression),
-            indication=section(columns.indication),
-            comparison=section(columns.comparison),
-        )
+        report = Report() if columns is None else report_of_columns(row, vars(columns), str.strip)
         return None if report == Report() else report

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
-from roentgen.record.radiograph import Box, Radiograph, states
-from roentgen.record.structures import FINDING_OF, Masks, check_not_empty
+from roentgen.record.radiograph import FINDING_OF, Box, Masks, Radiograph, check_not_empty, states
 
 UNKNOWN = 255  # a mask's pixel of which it is not known whether it is inside
 

@@ -32,8 +32,7 @@ from roentgen.generation.prompt_rows import (
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import inherit_licenses
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import Radiograph, Split, Synthesis, View
-from roentgen.record.structures import Masks
+from roentgen.record.radiograph import Masks, Radiograph, Split, Synthesis, View
 
 
 class Generator:

@@ -13,8 +13,7 @@ from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Radiograph, states
-from roentgen.record.structures import Masks, check_not_empty
+from roentgen.record.radiograph import Masks, Radiograph, check_not_empty, states
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
-from roentgen.record.structures import Masks
+from roentgen.record.radiograph import Masks
 
 # Of Okabe and Ito's palette, which the color-blind can distinguish, those bright on black.
 _PALETTE = {

@@ -35,12 +35,11 @@ def tube(path: npt.ArrayLike, area: float, width: float) -> Strands:
 
 def bones(thorax: Thorax, arms_forward: bool) -> Strands:
     """Ribs, clavicles, spine, scapulae and sternum; `arms_forward` turns the scapulae aside."""
-    result = _spine(thorax) + _sternum(thorax)
+    parts = [_spine(thorax), _sternum(thorax)]
     for sign in (-1, 1):
-        for number in range(1, 11):
-            result = result + _rib(thorax, number, sign)
-        result = result + _clavicle(sign) + _scapula(thorax, sign, arms_forward)
-    return result
+        parts += [_rib(thorax, number, sign) for number in range(1, 11)]
+        parts += [_clavicle(sign), _scapula(thorax, sign, arms_forward)]
+    return Strands.joined(parts)
 
 
 def _rib(thorax: Thorax, number: int, sign: int) -> Strands:
@@ -85,7 +84,7 @@ def _spine(thorax: Thorax) -> Strands:
         for sign in (-1, 1):
             clouds.append(_cloud(np.array([(13.0 * sign, y + 3, z - 18)]), 260, 2.6))
         clouds.append(tube([(0, y - 2, z - 25), (0, y - 12, z - 38)], area=26, width=2.6))
-    return _join(clouds)
+    return Strands.joined(clouds)
 
 
 def _sternum(thorax: Thorax) -> Strands:
@@ -106,7 +105,7 @@ def _scapula(thorax: Thorax, sign: int, arms_forward: bool) -> Strands:
     keep = s + t <= 1
     blade = medial + s[keep, None] * (tip - medial) + t[keep, None] * (glenoid - medial)
     flip = np.array([sign, 1, 1])
-    return _join(
+    return Strands.joined(
         [
             _cloud(blade * flip, 9500, 2.4),
             tube(np.stack([glenoid, tip]) * flip, area=45, width=2.6),
@@ -147,13 +146,13 @@ def vessels(rng: np.random.Generator) -> Strands:
             direction = np.repeat(direction, 2, axis=0) + rng.normal(0, 0.32, (2 * n, 3))
             direction /= np.linalg.norm(direction, axis=1, keepdims=True)
             length, radius = 0.82 * length, 0.67 * radius
-    return _join(clouds)
+    return Strands.joined(clouds)
 
 
 def airways() -> Strands:
     """Trachea and main bronchi: air within the mediastinum (negative volume)."""
     carina = (2.0, 38.0, -14.0)
-    return _join(
+    return Strands.joined(
         [
             tube([(0, 215, -2), (0, 130, -4), carina], area=230, width=5.0),
             tube([carina, (-34, 14, -14)], area=120, width=4.0),
@@ -187,7 +186,7 @@ def devices(rng: np.random.Generator, thorax: Thorax, lesions: Lesions) -> Stran
                 wall = sign * (thorax.width + 22)
                 path = [(wall, -58, 0), (sign * thorax.width * 0.86, -30, 0)]
                 parts.append(tube([*path, (sign * (66 + wobble[6]), 82, -18)], 6.5, 1.9))
-    return _join(parts)
+    return Strands.joined(parts)
 
 
 def _box(center: tuple[float, float, float]) -> Strands:
@@ -204,12 +203,4 @@ def _cloud(points: npt.NDArray[np.floating], volume: float, width: float) -> Str
         points=points.astype(np.float32),
         volume=np.full(n, volume / n, np.float32),
         width=np.full(n, width, np.float32),
-    )
-
-
-def _join(parts: list[Strands]) -> Strands:
-    return Strands(
-        points=np.concatenate([p.points for p in parts]),
-        volume=np.concatenate([p.volume for p in parts]),
-        width=np.concatenate([p.width for p in parts]),
     )

@@ -37,9 +37,11 @@ def check_prompt_sources(
             )
         for known in rules.known or ():
             if not pc.any(pc.is_valid(split.column(known))).as_py():
+                reader = _reader(prepared)
+                remedy = WITH_PATIENTS if reader is None else reader.patient_remedy(known)
                 raise InputError(
-                    f"{name} needs the patient's {known}, but {where} has one: "
-                    f"{_patient_remedy(prepared, known)}, or set another data.filter"
+                    f"{name} needs the patient's {known}, but {where} has one: {remedy}, or set "
+                    "another data.filter"
                 )
     for style in styles:
         sections = [SECTIONS[style.text]] if style.text in SECTIONS else []
@@ -57,11 +59,6 @@ def report_remedy(prepared: Mapping[str, Any]) -> str:
     """What to do about missing reports; `prepared` is the configuration of the preparation."""
     reader = _reader(prepared)
     return WITH_REPORTS if reader is None else reader.report_remedy()
-
-
-def _patient_remedy(prepared: Mapping[str, Any], known: str) -> str:
-    reader = _reader(prepared)
-    return WITH_PATIENTS if reader is None else reader.patient_remedy(known)
 
 
 def _reader(prepared: Mapping[str, Any]) -> type[ImageCorpusReader[Any]] | None:

@@ -4,6 +4,7 @@ One geometry serves the phantom's fields, which are evaluated on the rays themse
 strands, which are projected as points.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,11 +30,13 @@ class Strands:
     volume: Array
     width: Array
 
-    def __add__(self, other: "Strands") -> "Strands":
-        return Strands(
-            points=np.concatenate([self.points, other.points]),
-            volume=np.concatenate([self.volume, other.volume]),
-            width=np.concatenate([self.width, other.width]),
+    @classmethod
+    def joined(cls, parts: Sequence["Strands"]) -> "Strands":
+        """All points of several strands."""
+        return cls(
+            points=np.concatenate([part.points for part in parts]),
+            volume=np.concatenate([part.volume for part in parts]),
+            width=np.concatenate([part.width for part in parts]),
         )
 
 

@@ -1,7 +1,11 @@
-"""Radiograph: the record that every stage reads and writes, with its findings, view and report."""
+"""Radiograph: the record that every stage reads and writes, with findings, report and masks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from roentgen.errors import InputError, require_choice
 
@@ -48,6 +52,19 @@ FINDING_NAMES: tuple[FindingName, ...] = get_args(FindingName)
 STATES: tuple[State, ...] = get_args(State)
 SIDES: tuple[Side, ...] = get_args(Side)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+Masks = dict[str, NDArray[np.bool_] | None]  # by structure, bool [H, W]; None: unknown
+# Structures that exist only where a finding is present.
+FINDING_OF: dict[str, FindingName] = {
+    "atelectasis": "Atelectasis",
+    "consolidation": "Consolidation",
+    "edema": "Edema",
+    "fracture": "Fracture",
+    "nodule": "Lung Lesion",
+    "pleural effusion": "Pleural Effusion",
+    "pneumonia": "Pneumonia",
+    "pneumothorax": "Pneumothorax",
+    "support devices": "Support Devices",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,3 +179,16 @@ class Radiograph:
     source: str
     license: str
     synthesis: Synthesis | None = None
+
+
+def check_not_empty(
+    mask: NDArray[np.bool_], structure: str, found: Mapping[FindingName, State], where: str
+) -> None:
+    """Raise InputError for a mask without a pixel, unless it is of a finding that is not present.
+
+    `found` are the states of the findings; `where` names the mask in the error.
+    """
+    finding = FINDING_OF.get(structure)
+    if not mask.any() and (finding is None or found.get(finding) == "present"):
+        must = f"{finding} is present" if finding else "every patient has it"
+        raise InputError(f"{where} is empty, but {must}: omit the mask where it is unknown")

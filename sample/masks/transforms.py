@@ -23,8 +23,7 @@ from scipy.stats import theilslopes
 
 from roentgen.errors import InputError, require_range
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import View
-from roentgen.record.structures import FINDING_OF, Masks
+from roentgen.record.radiograph import FINDING_OF, Masks, View
 from sample.masks.mirroring import swap_sides_in_text
 from sample.masks.motion import (
     Coordinates,

@@ -22,8 +22,7 @@ from roentgen.generation.prompt_rows import (
 from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.randomness import derive_seed
-from roentgen.record.radiograph import Finding, Radiograph, parse_view
-from roentgen.record.structures import FINDING_OF
+from roentgen.record.radiograph import FINDING_OF, Finding, Radiograph, parse_view
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig, TablePrompts
 from sample.prompts.label_rows import label_rows
 

@@ -26,8 +26,7 @@ from roentgen.imaging.overlay import outlined
 from roentgen.metrics.images.dice import dice
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.radiograph import states
-from roentgen.record.structures import FINDING_OF, Masks
+from roentgen.record.radiograph import FINDING_OF, Masks, states
 from roentgen.storage import write_file, write_json
 from roentgen.vision.network_cache import NetworkCache
 from roentgen.vision.segmenter import Segmenter

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from roentgen.corpora.scanning.value_mapping import report_of_columns
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Report
 
@@ -81,17 +82,8 @@ def read_plus(table: Path, columns: PlusColumns) -> Iterator[ChexpertRow | None]
 def plus_report(table: Path, place: int, columns: PlusColumns) -> Report:
     """The report of the row at a place."""
     row = read_row_at(table, place)
-
-    def section(name: str | None) -> str | None:
-        return (_text(row[name]) or None) if name else None
-
     try:
-        return Report(
-            findings=section(columns.findings),
-            impression=section(columns.impression),
-            indication=section(columns.indication),
-            comparison=section(columns.comparison),
-        )
+        return report_of_columns(row, vars(columns), _text)
     except KeyError:
         raise InputError(f"table {table} has changed since it was scanned") from None
 

@@ -1,7 +1,7 @@
 """Table cells as values of a radiograph; an unknown word raises InputError, which names it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast, get_args
@@ -12,6 +12,7 @@ from roentgen.record.radiograph import (
     FINDING_NAMES,
     Finding,
     FindingName,
+    Report,
     Sex,
     Split,
     State,
@@ -80,6 +81,15 @@ def view_of_cell(cell: str, views: Mapping[str, View | None]) -> View | None:
     if cell in views:
         return views[cell]
     return None if cell.strip().lower() in _BLANKS else parse_view(cell)
+
+
+def report_of_columns(
+    row: Mapping[str, str], columns: Mapping[str, str | None], text_of: Callable[[str], str]
+) -> Report:
+    """The report whose sections have these columns; None: without the section."""
+    given = {name: columns[name] for name in ("findings", "impression", "indication", "comparison")}
+    sections = {name: column and text_of(row[column]) for name, column in given.items()}
+    return Report(**{name: text or None for name, text in sections.items()})
 
 
 def parse_split(cell: str, words: Mapping[str, Split]) -> Split:

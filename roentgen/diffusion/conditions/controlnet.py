@@ -10,7 +10,7 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.supported import check_structures_known
 from roentgen.errors import InputError
 from roentgen.randomness import derive_seed
-from roentgen.record.structures import Masks
+from roentgen.record.radiograph import Masks
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel

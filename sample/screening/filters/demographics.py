@@ -10,7 +10,7 @@ import numpy as np
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.demographics import (
+from roentgen.vision.linear_probe import (
     PROBE_METHODS,
     VIEW_GROUPS,
     Attribute,

@@ -6,7 +6,7 @@ import pytest
 from eval.alignment.scores import demographic_accuracy
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.record.radiograph import Radiograph, Sex
-from roentgen.vision.demographics import fit_demographics
+from roentgen.vision.linear_probe import fit_demographics
 
 
 def radiographs(sexes: Any, ages: Any, views: Any = None) -> list[Radiograph]:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from roentgen.corpora.open_i.reports import parse_xml, read_reports
+from roentgen.corpora.open_i.open_i import parse_xml, read_reports
 from roentgen.errors import InputError
 from roentgen.reports.cleaning import clean_section
 from roentgen.reports.prior_studies import without_prior_comparisons

@@ -16,8 +16,7 @@ from roentgen.phantom.study import MASK_PATH
 from roentgen.phantom.thorax import draw_thorax
 from roentgen.projection.rays import Geometry
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import View
-from roentgen.record.structures import Masks
+from roentgen.record.radiograph import Masks, View
 from sample.masks.motion import affine, elastic, pixel_grid, sample_mask
 from sample.masks.transforms import (
     FindingTransforms,
