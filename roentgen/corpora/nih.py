@@ -3,7 +3,6 @@
 import csv
 import math
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from roentgen.corpora.image_corpus import (
     ViewSettings,
 )
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.rows import read_rows
+from roentgen.corpora.scanning.rows import column_names
 from roentgen.corpora.scanning.scan import FolderListing, MissingFileError, Scan, optional_file
 from roentgen.corpora.scanning.value_mapping import Meanings, parse_sex, years_of_age_string
 from roentgen.errors import InputError
@@ -52,7 +51,7 @@ MEANINGS: dict[str, Finding | None] = {
 _VIEW_WORDS: dict[str, View | None] = {"PA": "PA", "AP": "AP"}
 _COLUMNS = ("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age")
 _VIEW_COLUMN = "View Position"
-_SEX_COLUMNS = ("Patient Gender", "Patient Sex")
+_SEX_COLUMNS = ("Patient Sex", "Patient Gender")  # two names of one column
 _FOLDERS = tuple(f"images_{number:03d}/images" for number in range(1, 13))
 _IMAGE = re.compile(r"(\d{8})_\d{3}\.png")
 _DRAWN_ON = 1024  # pixels a side of the images on which a radiologist drew the boxes
@@ -116,7 +115,9 @@ class NihReader(ImageCorpusReader[NihConfig]):
         published = _read_lists(c.root / c.train_list, c.root / c.test_list) if official else {}
         scan = Scan(complete=c.complete)
         boxes = _read_boxes(c.root / c.boxes, scan) if c.boxes is not None else {}
-        for place, row in scan.rows(table, (*_COLUMNS, _VIEW_COLUMN, _sex_column(table))):
+        header = column_names(table)
+        sex = next((name for name in _SEX_COLUMNS if name in header), _SEX_COLUMNS[-1])
+        for place, row in scan.rows(table, (*_COLUMNS, _VIEW_COLUMN, sex)):
             image = row["Image Index"]
             with scan.excluding(image.removesuffix(".png") or place):
                 lost: list[Unmapped] = []
@@ -185,14 +186,6 @@ def _image_paths(root: Path) -> dict[str, str]:
             if name.endswith(".png"):
                 paths.setdefault(name, prefix)
     return paths
-
-
-def _sex_column(table: Path) -> str:
-    """The column of the sex, which has two names."""
-    with suppress(InputError):
-        next(read_rows(table, _SEX_COLUMNS[1:]), None)
-        return _SEX_COLUMNS[1]
-    return _SEX_COLUMNS[0]
 
 
 def _read_lists(train: Path, test: Path) -> dict[str, Split]:

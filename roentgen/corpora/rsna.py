@@ -98,7 +98,8 @@ class RsnaReader(ImageCorpusReader[RsnaConfig]):
         scan = Scan(complete=c.complete)
         found = _rows_by_image(table, scan)
         classes = optional_file(c.root, c.classes, _CLASSES)
-        normal = _normal_images(classes) if classes else frozenset()
+        classified = read_rows(classes, ["patientId", "class"]) if classes else ()
+        normal = {row["patientId"] for row in classified if row and row["class"] == "Normal"}
         mapping = optional_file(c.root, c.patients, _PATIENTS)
         patients = _patients(mapping) if mapping else {name: name for name in found}
         for name, rows in found.items():
@@ -156,11 +157,6 @@ def _rows_by_image(table: Path, scan: Scan) -> dict[str, _BoxRows]:
         else:
             scan.exclude(place, "patientId is blank")
     return found
-
-
-def _normal_images(table: Path) -> frozenset[str]:
-    rows = filter(None, read_rows(table, ["patientId", "class"]))
-    return frozenset(row["patientId"] for row in rows if row["class"] == "Normal")
 
 
 def _patients(mapping: Path) -> dict[str, str]:

@@ -81,7 +81,10 @@ _LISTED: dict[str, FindingName] = {
 _KAGGLE = ("Atelectasis", "Cardiomegaly", "Consolidation", "Pleural effusion", "Pneumothorax")
 _CONSENSUS = "agreed"  # the reader's name of the one consensus reading
 _EDGES = ("x_min", "y_min", "x_max", "y_max")
-_SPLITS: tuple[Split, ...] = ("train", "test")
+_TABLES: dict[Split, tuple[str, ...]] = {
+    "train": ("annotations/annotations_train.csv", "annotations_train.csv", "train.csv"),
+    "test": ("annotations/annotations_test.csv", "annotations_test.csv"),
+}
 _DICOM = (".dicom", ".dcm")  # boxes fit images of the original size only
 
 Votes = dict[str, set[str]]  # words by reader
@@ -135,7 +138,7 @@ class VindrReader(ImageCorpusReader[VindrConfig]):
         """The images that the tables name."""
         root = self.config.root
         scan = Scan(complete=self.config.complete)
-        tables = {split: first_of(root, _tables(split)) for split in _SPLITS}
+        tables = {split: first_of(root, names) for split, names in _TABLES.items()}
         if not any(tables.values()):
             raise self.wrong_root(
                 "annotations/annotations_train.csv (PhysioNet) or train.csv (Kaggle)"
@@ -209,11 +212,6 @@ def merge_readings(votes: Votes, listed: Sequence[str]) -> tuple[Finding, ...]:
         state: State = "present" if agreed else "uncertain"
         findings.append(Finding(name=name, state=state, detail=detail))
     return tuple(findings)
-
-
-def _tables(split: str) -> tuple[str, ...]:
-    names = (f"annotations/annotations_{split}.csv", f"annotations_{split}.csv")
-    return (*names, "train.csv") if split == "train" else names
 
 
 def _rows(table: Path, columns: Sequence[str], scan: Scan) -> Iterator[dict[str, str]]:

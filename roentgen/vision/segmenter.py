@@ -6,8 +6,7 @@ teach a segmenter.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -148,7 +147,8 @@ def make_network(spec: SegmenterSpec, seed: int = 0) -> nn.Module:
     import segmentation_models_pytorch as smp
 
     try:
-        with _own_randomness(seed):
+        with torch.random.fork_rng(devices=[]):  # the global generator is left as it was
+            torch.manual_seed(derive_seed(seed, "segmenter", "layers"))
             network: nn.Module = smp.Unet(
                 spec.encoder,
                 encoder_weights=None,
@@ -259,11 +259,3 @@ def augment(
     gain, offset = 1 + draws[:, 4] * config.contrast, draws[:, 5] * config.contrast
     changed = (moved * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)).clamp(-1, 1)
     return changed.contiguous(memory_format=torch.channels_last), UNKNOWN - moved_masks
-
-
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Let layers draw from a seed of ours; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "segmenter", "layers"))
-        yield

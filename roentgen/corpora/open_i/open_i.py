@@ -165,7 +165,8 @@ class OpenIReader(ImageCorpusReader[OpenIConfig]):
         files = self.index_images(c.images, _IMAGES, "CXR1_1_IM-0001-3001.png and others")
         scan = Scan(complete=c.complete)
         metadata = optional_file(c.root, c.metadata, _METADATA)
-        views = _view_words(metadata, c.view_column) if metadata else {}
+        rows = read_rows(metadata, ["imageid", c.view_column]) if metadata else ()
+        views = {row["imageid"]: row[c.view_column].strip().upper() for row in rows if row}
         named: set[str] = set()
         read: set[str] = set()
         for name, data in report_files(reports):
@@ -211,9 +212,3 @@ class OpenIReader(ImageCorpusReader[OpenIConfig]):
                 unknown = [Unmapped("view", word, "no known view: left unknown")]
                 scan.accept(item, lost if word in _VIEWS else [*lost, *unknown])
                 lost = []  # counted once a report
-
-
-def _view_words(metadata: Path, column: str) -> dict[str, str]:
-    """The word for the view of each image."""
-    rows = filter(None, read_rows(metadata, ["imageid", column]))
-    return {row["imageid"]: row[column].strip().upper() for row in rows}

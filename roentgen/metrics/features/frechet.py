@@ -68,7 +68,8 @@ class Sample:
     def __init__(self, features: Features, weights: NDArray[Any] | None = None) -> None:
         """Raises ValueError for fewer than 2 features."""
         if weights is not None:
-            features, weights = _nonzero(features, weights)
+            rows = np.flatnonzero(weights)
+            features, weights = SelectedRows(features, rows), weights[rows]
         self.n = len(features) if weights is None else int(weights.sum())
         if self.n < 2:
             raise ValueError(f"a covariance needs 2 features, not {self.n}")
@@ -149,9 +150,3 @@ def _congruent(scatter: Floats, root: Floats) -> Floats:
             rows = slice(first, first + _COLUMNS)
             np.matmul(root[first:, rows].T, part[first:], out=result[rows, columns])
     return result
-
-
-def _nonzero(features: Features, weights: NDArray[Any]) -> tuple[Features, NDArray[Any]]:
-    """The features of nonzero weight."""
-    rows = np.flatnonzero(weights)
-    return SelectedRows(features, rows), weights[rows]
