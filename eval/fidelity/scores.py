@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import Images, ImageSet
-from roentgen.metrics.conformal import calibrate
 from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     NotMeasured,
     bootstrap_weights,
+    calibrate,
     normal_estimate,
     normal_interval,
     proportion,

@@ -37,12 +37,12 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.operating_points import true_positive_rate
 from roentgen.metrics.classification.ranking import auroc, weighted_auroc
-from roentgen.metrics.conformal import calibrate
 from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     NotMeasured,
     bootstrap_weights,
+    calibrate,
     percentile_interval,
 )
 from roentgen.metrics.features.nearest import Nearest, nearest_by_cosine

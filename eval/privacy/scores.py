@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roentgen.metrics.conformal import Threshold, share_above
-from roentgen.metrics.estimates import Estimate, difference_of_proportions
+from roentgen.metrics.estimates import Estimate, Threshold, difference_of_proportions, share_above
 from roentgen.metrics.features.nearest import Nearest
 
 

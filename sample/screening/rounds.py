@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.image_set import Images, ImageSet
-from roentgen.metrics.conformal import Threshold
+from roentgen.metrics.estimates import Threshold
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
 from sample.screening.filters import duplicates as duplicates_filter

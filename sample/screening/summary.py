@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from roentgen.metrics.conformal import Threshold
-from roentgen.metrics.estimates import Estimate
+from roentgen.metrics.estimates import Estimate, Threshold
 from sample.screening.config import FILTERS, ScreenConfig
 from sample.screening.filters import duplicates
 from sample.screening.label_agreement import DEFINITION, MEAN, LabelAgreement

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import Images
 from roentgen.errors import InputError
-from roentgen.metrics.conformal import Threshold, calibrate
-from roentgen.metrics.estimates import Floats
+from roentgen.metrics.estimates import Floats, Threshold, calibrate
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier, Prediction
 

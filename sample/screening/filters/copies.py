@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import Images
 from roentgen.errors import InputError
-from roentgen.metrics.conformal import Threshold, calibrate_correlations
-from roentgen.metrics.estimates import Floats
+from roentgen.metrics.estimates import Floats, Threshold, calibrate_correlations
 from roentgen.randomness import numpy_generator
 from roentgen.vision.copy_finder import SIDE, CopyFinder
 from sample.screening.config import CopiesConfig

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import ImageRows, Images
-from roentgen.metrics.conformal import Threshold
-from roentgen.metrics.estimates import Floats
+from roentgen.metrics.estimates import Floats, Threshold
 from roentgen.metrics.features.nearest import Nearest
 from roentgen.randomness import numpy_generator
 from roentgen.vision.copy_finder import CopyFinder

@@ -14,8 +14,7 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.metrics.classification.operating_points import true_positive_rate
 from roentgen.metrics.classification.ranking import auroc
-from roentgen.metrics.conformal import calibrate, share_above
-from roentgen.metrics.estimates import difference_of_proportions
+from roentgen.metrics.estimates import calibrate, difference_of_proportions, share_above
 from roentgen.metrics.features.nearest import nearest_by_cosine
 from roentgen.randomness import numpy_generator
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from roentgen.metrics.conformal import calibrate, calibrate_correlations
+from roentgen.metrics.estimates import calibrate, calibrate_correlations
 
 
 def names(count: int) -> list[str]:
