@@ -17,7 +17,7 @@ from train.checkpoints.checkpoint import any_checkpoint, differences, newest_che
 from train.config import RunConfig
 from train.inputs import Inputs, SplitInputs
 from train.loading.augment import Augmenter
-from train.loading.filtered_split import FilteredSplit, filter_split
+from train.loading.filtered_split import filter_split
 from train.loading.image_variants import ImageVariants
 from train.loading.split_prompts import SplitPrompts
 from train.monitor.previews import check_preview
@@ -57,7 +57,11 @@ def check_inputs(config: RunConfig) -> Inputs:
     choose_prediction(config, components)
     if pictures := config.previews():
         check_preview(pictures, components)
-    filtered = [filtered_split(config, split, components) for split in splits]
+    limit = PromptLimit(components.tokenizer, components.prompt_chunks)
+    filtered = [  # of the tokens of the run's own prompts
+        filter_split(split, config.data.filter, limit.count, styles, config.training_conditions())
+        for split in splits
+    ]
     check_batch(config, len(filtered[0]), " that can be trained on")
     augment = config.data.augment
     augmenter = Augmenter(config=augment, seed=config.seed) if augment else None
@@ -101,20 +105,6 @@ def check_batch(config: RunConfig, radiographs: int, note: str = "") -> None:
             f"batch_size {config.batch_size} is larger than split {config.data.split!r} of "
             f"{config.data.folder}, which has {radiographs} radiographs{note}"
         )
-
-
-def filtered_split(
-    config: RunConfig, split: RadiographSplit, components: Components
-) -> FilteredSplit:
-    """The radiographs of a split that pass data.filter and have the run's conditions.
-
-    Tokens are those of the run's own prompts.
-    """
-    styles = [entry.style for entry in config.mixture()]
-    limit = PromptLimit(components.tokenizer, components.prompt_chunks)
-    return filter_split(
-        split, config.data.filter, limit.count, styles, config.training_conditions()
-    )
 
 
 def identity_of(config: RunConfig, dataset: str, bases: dict[str, str]) -> dict[str, Any]:

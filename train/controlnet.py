@@ -31,13 +31,10 @@ def main() -> None:
 
 def train_controlnet(config: ControlnetConfig) -> None:
     """Train as configured; see `train.run`."""
-    run("train.controlnet", with_prompts_told(config), choose_weights, save_result)
-
-
-def with_prompts_told(config: ControlnetConfig) -> ControlnetConfig:
-    """Prompts are as the base knows them: the model says so itself, for who samples it."""
     (entry,) = config.mixture()
-    return replace(config, style=entry.style, long_prompts=config.too_long())
+    # Prompts are as the base knows them; recorded in the model itself, for sampling.
+    recorded = replace(config, style=entry.style, long_prompts=config.too_long())
+    run("train.controlnet", recorded, choose_weights, save_result)
 
 
 def choose_weights(config: ControlnetConfig, inputs: Inputs, denoiser: Denoiser) -> None:
