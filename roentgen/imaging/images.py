@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.jpeg_codestream import check_complete
+from roentgen.imaging.gray_conversion import deep_jpeg_to_gray, to_gray
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ Fit = Literal["pad", "crop"]
 
 # Pillow would open more, some of them by running other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_BARE_DICOM = (b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\5\0")
+_BARE_DICOM = (b"\x02\0", b"\x08\0")  # the group of the first element
 _MAX_BYTES = 1 << 30
 # A large image is first reduced to no less than this many times the target size: compared with one
 # reduction, radiographs then agree to more than 50 dB (2.0 gives 3 dB more in 1.5 times the time).
@@ -65,17 +66,17 @@ def place(image: Image.Image, where: Placement, size: int, how: Image.Resampling
     return square
 
 
-def open_gray(source: Path | bytes) -> Image.Image:
+def open_gray(source: Path | bytes, white: int | None = None) -> Image.Image:
     """The image as mode "L", upright by its EXIF or DICOM orientation, at its own size.
 
-    More than 8 bits are scaled from the smallest bit depth that holds the brightest pixel, so 12
-    bits in a 16-bit file are not black; DICOM is displayed by its header (dicom/grayscale.py).
-    Transparent pixels become black.
+    8 bits stay as they are. Of more, 0 is black and `white` is white; if it is not given, the
+    range is measured (gray_range.py), so 12 bits in a 16-bit file are not black. DICOM is
+    displayed by its header (dicom/grayscale.py). Transparent pixels become black.
     Raises InputError naming the file when it is missing, empty, damaged, enormous or no image.
     """
     data = _read(source)
     with _named_errors(source):
-        return _open(data, lambda width, height: 1).image
+        return _open(data, lambda width, height: 1, white).image
 
 
 def image_size(source: Path | bytes) -> tuple[int, int]:
@@ -91,11 +92,14 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
             return (opened.height, opened.width) if sideways else opened.size
 
 
-def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarray:
+def prepare_image(
+    source: Path | bytes, size: int | None, fit: Fit, white: int | None = None
+) -> np.ndarray:
     """An image file as uint8 [size, size] gray, never distorted or flipped; None keeps its size.
 
-    Large images are decoded or averaged to a fraction of their size first, never below `_MARGIN`
-    times the target size. Raises InputError for an unreadable file or one without contrast.
+    `white` is as in `open_gray`. Large images are decoded or averaged to a fraction of their size
+    first, never below `_MARGIN` times the target size. Raises InputError for an unreadable file or
+    one without contrast.
     """
 
     def enough(width: int, height: int) -> int:
@@ -108,7 +112,7 @@ def prepare_image(source: Path | bytes, size: int | None, fit: Fit) -> np.ndarra
 
     data = _read(source)
     with _named_errors(source):
-        opened = _open(data, enough)
+        opened = _open(data, enough, white)
     image, shrink, start = opened.image, opened.shrink, opened.start
     low, high = image.getextrema()
     if low == high:
@@ -140,12 +144,15 @@ class _Opened:
     size: tuple[int, int]  # width, height of the full image
 
 
-def _open(data: bytes, enough: Callable[[int, int], int]) -> _Opened:
+def _open(data: bytes, enough: Callable[[int, int], int], white: int | None) -> _Opened:
     if _is_dicom(data):
         from roentgen.imaging.dicom.frame import read_frame
 
         frame = read_frame(data, enough)
         return _Opened(frame.image, frame.shrink, frame.start, frame.size)
+    deep = deep_jpeg_to_gray(data, white)
+    if deep is not None:
+        return _Opened(deep, 1, 0, deep.size)
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
         if getattr(opened, "is_animated", False) and opened.format != "MPO":
             raise InputError("has several frames: a radiograph has one")
@@ -158,40 +165,17 @@ def _open(data: bytes, enough: Callable[[int, int], int]) -> _Opened:
                     shrink = max(step for step in (1, 2, 4, 8) if step <= least)
                 # The decoder's own gray is the luminance that convert("L") would compute.
                 opened.draft("L", (size[0] // shrink, size[1] // shrink))
-        opened.load()
-        image = _to_gray(opened)
+        image = to_gray(opened, data, white)
+        image.getexif()[ExifTags.Base.Orientation] = opened.getexif().get(
+            ExifTags.Base.Orientation, 1
+        )
     ImageOps.exif_transpose(image, in_place=True)
     return _Opened(image, shrink, 0, size if shrink > 1 else image.size)
 
 
-def _to_gray(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise InputError("floating-point pixels have no known range; give 8- or 16-bit integers")
-    if image.mode.startswith("I"):
-        pixels = np.asarray(image)
-        if pixels.dtype != np.uint16:
-            pixels = pixels.clip(0, None)
-        full = (1 << max(8, int(pixels.max()).bit_length())) - 1
-        gray = pixels * np.float32(255 / full)
-        return _with_orientation(Image.fromarray(np.rint(gray, out=gray).astype(np.uint8)), image)
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        return _with_orientation(
-            Image.alpha_composite(black, image.convert("RGBA")).convert("L"), image
-        )
-    if image.mode == "P":
-        image = image.convert("RGB")
-    return image.convert("L")
-
-
-def _with_orientation(gray: Image.Image, original: Image.Image) -> Image.Image:
-    gray.getexif()[ExifTags.Base.Orientation] = original.getexif().get(ExifTags.Base.Orientation, 1)
-    return gray
-
-
 def _is_dicom(data: bytes) -> bool:
     """DICOM by its mark, or by its first element where the preamble is missing."""
-    return data[128:132] == b"DICM" or data[:4] in _BARE_DICOM
+    return data[128:132] == b"DICM" or data[:2] in _BARE_DICOM
 
 
 def _read(source: Path | bytes) -> bytes:

@@ -38,6 +38,7 @@ class Words(NamedTuple):
     words: np.ndarray
     shrink: int = 1
     start: float = 0
+    near: int = 0  # a near-lossless coder changed them by up to this
 
 
 def read_words(dataset: pydicom.Dataset, enough: int) -> Words:
@@ -62,10 +63,21 @@ def read_words(dataset: pydicom.Dataset, enough: int) -> Words:
     if syntax in _JPEG or syntax == uid.JPEGBaseline8Bit:
         check_complete(frame, stream.width * stream.height)
     if syntax in _PILLOW or (syntax == uid.JPEGExtended12Bit and stream.precision == 8):
-        return _decode_reduced(frame, stream, enough)
+        return _decode_reduced(frame, stream, enough if _is_plain(stream, dataset) else 1)
     if ours:
-        return Words(_decode_jpeg(frame, syntax))
+        return Words(_decode_jpeg(frame, syntax), near=stream.near)
     return Words(_decode_by_plugin(dataset, syntax))
+
+
+def _is_plain(stream: Codestream, dataset: pydicom.Dataset) -> bool:
+    """Whether the samples are the stored values, so that averages of them are averages of values.
+
+    Not where they hold overlay bits too, or signed values as unsigned samples.
+    """
+    stored = int(dataset.BitsStored)
+    return stream.precision == stored == int(
+        dataset.get("HighBit") or stored - 1
+    ) + 1 and stream.signed == (dataset.get("PixelRepresentation") == 1)
 
 
 def _check_stream(stream: Codestream, dataset: pydicom.Dataset) -> None:

@@ -22,7 +22,7 @@ from pydicom.filereader import read_dataset, read_preamble
 
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.decoding import read_words
-from roentgen.imaging.dicom.grayscale import needs_all_pixels, to_gray
+from roentgen.imaging.dicom.grayscale import has_window, needs_all_pixels, to_gray
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit for other images
 _MAX_INFLATED = 1 << 28  # bytes: more than the largest image has
@@ -59,6 +59,7 @@ class Frame:
     shrink: int
     start: float
     size: tuple[int, int]  # width, height of the full image
+    windowed: bool  # shown through the window or VOI LUT of the header
 
 
 def read_header(path: Path, keywords: Sequence[str]) -> dict[str, str]:
@@ -101,11 +102,11 @@ def read_frame(data: bytes, enough: Callable[[int, int], int]) -> Frame:
         # The edge of a rotated image would not be at a pixel boundary.
         full = turn is not None or needs_all_pixels(dataset)
         size = _upright_size(dataset, turn)
-        words, shrink, start = read_words(dataset, 1 if full else enough(*size))
-        image = Image.fromarray(to_gray(words, dataset))
+        words, shrink, start, near = read_words(dataset, 1 if full else enough(*size))
+        image = Image.fromarray(to_gray(words, dataset, near))
         if turn is not None:
             image = image.transpose(turn)
-        return Frame(image, shrink, start, size)
+        return Frame(image, shrink, start, size, has_window(dataset))
 
 
 @contextmanager
@@ -160,7 +161,7 @@ def _check(dataset: pydicom.Dataset) -> None:
     if "PixelData" not in dataset:
         raise InputError("is DICOM without pixels (no Pixel Data)")
     if "TransferSyntaxUID" not in dataset.file_meta:
-        raise InputError("names no transfer syntax (0002,0010): its pixels cannot be read")
+        _guess_syntax(dataset)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise InputError(f"has {frames} frames: a radiograph has one")
@@ -176,6 +177,20 @@ def _check(dataset: pydicom.Dataset) -> None:
     width, height = _size(dataset)
     if width * height > MAX_PIXELS:
         raise InputError(f"has {width}x{height} pixels: more than {MAX_PIXELS} are refused")
+
+
+def _guess_syntax(dataset: pydicom.Dataset) -> None:
+    """Name the transfer syntax of a file that names none, by its first elements.
+
+    Raises InputError unless the pixels have the length of uncompressed ones.
+    """
+    width, height = _size(dataset)
+    length = width * height * int(dataset.get("BitsAllocated") or 0) // 8
+    implicit, little_endian = dataset.original_encoding
+    if not little_endian or len(dataset.PixelData) != length + length % 2:
+        raise InputError("names no transfer syntax (0002,0010): its pixels cannot be read")
+    syntax = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = syntax
 
 
 def _size(dataset: pydicom.Dataset) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 Modality LUT or rescale, then VOI LUT or window, inversion and padding are all functions of one
 pixel. Evaluated once for each possible word and looked up, they cost little and are exact.
-PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.5.1.1.2 (padding).
+PS3.3 C.7.6.3 (image pixel), C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.5.1.1.2 (padding),
+C.11.6 (presentation LUT).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roentgen.errors import InputError
+from roentgen.imaging.gray_range import robust_range, sampled
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -17,22 +19,23 @@ if TYPE_CHECKING:
 _ROWS = 64  # looked up at a time: they stay in the processor's cache
 
 
-def to_gray(words: np.ndarray, dataset: "Dataset") -> np.ndarray:
+def to_gray(words: np.ndarray, dataset: "Dataset", near: int = 0) -> np.ndarray:
     """Stored words, uint8 or uint16 [H, W], as uint8 [H, W]: white is dense, padding black.
 
-    Without VOI LUT and window, gray runs from the smallest value in the image to the largest.
-    Raises InputError where the header contradicts itself.
+    Without VOI LUT and window, gray runs over the robust range of the image (gray_range.py). A
+    decoder changed the words by up to `near`. Raises InputError where the header contradicts
+    itself.
     """
-    stored = stored_values(dataset)
-    padding = _padding(stored, dataset)
+    stored = stored_values(dataset, whole=_exceeds_stored_bits(words, dataset))
+    padding = _padding(stored, dataset, near)
     values = _modality(stored, dataset)
     shares = _voi(values, dataset)
     if shares is None:
-        low, high = _extremes(words, values, padding)
+        low, high = robust_range(values[_unpadded(words, padding)])
         shares = ((values - low) / max(high - low, 1e-9)).clip(0, 1)
     if not np.isfinite(shares).all():
         raise InputError("its rescale or window is not a number")
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if _is_inverse(dataset):
         shares = 1 - shares
     table = np.rint(shares * 255).astype(np.uint8)
     table[padding] = 0
@@ -43,28 +46,82 @@ def to_gray(words: np.ndarray, dataset: "Dataset") -> np.ndarray:
     return gray
 
 
+def has_window(dataset: "Dataset") -> bool:
+    """Whether the header has a VOI LUT or a window."""
+    return bool(dataset.get("VOILUTSequence")) or _window(dataset) is not None
+
+
 def needs_all_pixels(dataset: "Dataset") -> bool:
     """Whether averaging the image beforehand would change its grayscale.
 
-    Padding would blend with tissue, and without VOI LUT and window the extremes would be others.
+    Padding would blend with tissue, and without VOI LUT and window the range would be another.
     """
-    if dataset.get("PixelPaddingValue") is not None:
-        return True
-    return not dataset.get("VOILUTSequence") and _window(dataset) is None
+    return dataset.get("PixelPaddingValue") is not None or not has_window(dataset)
 
 
-def stored_values(dataset: "Dataset") -> np.ndarray:
+def stored_values(dataset: "Dataset", *, whole: bool = False) -> np.ndarray:
     """The value, int64, of each word of the allocated size.
 
-    Bits outside the stored ones are dropped: older machines stored overlays there.
+    Bits above the stored ones are dropped, or belong to the value of a `whole` word.
     """
-    stored = int(dataset.BitsStored)
-    high = int(dataset.get("HighBit") or stored - 1)
-    words = np.arange(1 << int(dataset.BitsAllocated), dtype=np.int64)
-    values = (words >> max(high + 1 - stored, 0)) & ((1 << stored) - 1)
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    shift = max(_high_bit(dataset) + 1 - stored, 0)
+    if whole:
+        stored = allocated - shift
+    values = (np.arange(1 << allocated, dtype=np.int64) >> shift) & ((1 << stored) - 1)
     if dataset.get("PixelRepresentation") == 1:
         values = np.where(values >> (stored - 1), values - (1 << stored), values)
     return values
+
+
+def _high_bit(dataset: "Dataset") -> int:
+    return int(dataset.get("HighBit") or dataset.BitsStored - 1)
+
+
+def _exceeds_stored_bits(words: np.ndarray, dataset: "Dataset") -> bool:
+    """Whether the bits above the stored ones belong to the values, as BitsStored is too small.
+
+    Older machines stored overlays there. Values go on smoothly with these bits and wrap without
+    them; an overlay is a jump that disappears without it.
+    """
+    above, sample = _high_bit(dataset) + 1, words[:: max(1, len(words) // 128)]
+    if above == int(dataset.BitsAllocated) or int(sample.max()) < 1 << above:
+        return False
+    if dataset.get("PixelRepresentation") == 1:
+        signed = sample.view(f"i{words.itemsize}")
+        if -(1 << (above - 1)) <= int(signed.min()) and int(signed.max()) < 1 << (above - 1):
+            return False  # only the sign is repeated there
+    if any(
+        element.tag.group & 0xFF01 == 0x6000
+        and element.tag.element == 0x0102
+        and (element.value or 0) >= above
+        for element in dataset
+    ):
+        return False
+    variations = []
+    for whole in (True, False):
+        values = stored_values(dataset, whole=whole).astype(np.int32)[words]
+        variations.append(sum(int(abs(np.diff(values, axis=axis)).sum()) for axis in (0, 1)))
+    return variations[0] < variations[1]
+
+
+def _unpadded(words: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    """Words of the image without padding, enough to measure it, in ascending order."""
+    for some in (sampled(words), words):
+        ordered = np.sort(some, axis=None, kind="stable")
+        inside = ordered[~padding[ordered]] if padding.any() else ordered
+        if inside.size:
+            return inside
+    raise InputError("all of its pixels are padding")
+
+
+def _is_inverse(dataset: "Dataset") -> bool:
+    """Whether the lowest value is white: MONOCHROME1, or Presentation LUT Shape INVERSE.
+
+    With both it is inverted once: PS3.3 C.8.11.3.1.2 demands the one with the other.
+    """
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    return shape == "INVERSE" or dataset.PhotometricInterpretation == "MONOCHROME1"
 
 
 def window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
@@ -85,14 +142,17 @@ def window(values: np.ndarray, center: float, width: float, function: str) -> np
     return shares.clip(0, 1)
 
 
-def _padding(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Whether each word is Pixel Padding Value, or between it and Pixel Padding Range Limit."""
+def _padding(stored: np.ndarray, dataset: "Dataset", near: int) -> np.ndarray:
+    """Whether each word is Pixel Padding Value, or between it and Pixel Padding Range Limit.
+
+    `near` more than these, either way.
+    """
     value = _first(dataset.get("PixelPaddingValue"))
     if value is None:
         return np.zeros(stored.shape, bool)
     limit = _first(dataset.get("PixelPaddingRangeLimit"))
     ends = sorted(_signed(int(end), dataset) for end in (value, value if limit is None else limit))
-    return (stored >= ends[0]) & (stored <= ends[1])
+    return (stored >= ends[0] - near) & (stored <= ends[1] + near)
 
 
 def _signed(value: int, dataset: "Dataset") -> int:
@@ -155,27 +215,6 @@ def _looked_up(values: np.ndarray, table: "Dataset", dataset: "Dataset") -> np.n
     places = np.rint(values).astype(np.int64) - first
     looked_up: np.ndarray = entries[places.clip(0, count - 1)].astype(np.float64)
     return looked_up
-
-
-def _extremes(words: np.ndarray, values: np.ndarray, padding: np.ndarray) -> tuple[float, float]:
-    """The smallest and largest value in the image, padding aside."""
-    spanned = slice(int(words.min()), int(words.max()) + 1)
-    steps = np.diff(values[spanned])
-    if not padding[spanned].any() and ((steps >= 0).all() or (steps <= 0).all()):
-        used = values[spanned][[0, -1]]  # counting each word takes as long as all the rest
-    else:
-        used = values[_present(words, values.size) & ~padding]
-    if not used.size:
-        raise InputError("all of its pixels are padding")
-    return used.min(), used.max()
-
-
-def _present(words: np.ndarray, count: int) -> np.ndarray:
-    """Which of `count` words occur."""
-    times = np.zeros(count, np.int64)
-    for top in range(0, len(words), _ROWS):
-        times += np.bincount(words[top : top + _ROWS].ravel(), minlength=count)
-    return times > 0
 
 
 def _first(value: Any) -> Any:

@@ -7,8 +7,9 @@ from roentgen.errors import InputError
 
 _SIZ = b"\xff\x4f\xff\x51"  # JPEG 2000: start of codestream, then the image's size
 _COD = b"\xff\x52"
-# JPEG start-of-frame markers: C4, C8 and CC mean something else; F7 is JPEG-LS.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+# JPEG start-of-frame markers: C4, C8 and CC mean something else.
+_JPEG_LS = 0xF7
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}
 
 _PER_BYTE = 8 * 64  # pixels: a block of 8x8 takes a bit at least
 
@@ -23,6 +24,7 @@ class Codestream:
     precision: int  # bits
     signed: bool  # only in JPEG 2000
     levels: int  # wavelet levels; 0 outside JPEG 2000
+    near: int  # the greatest error of a sample in JPEG-LS; 0 elsewhere
 
 
 def parse_codestream(frame: bytes) -> Codestream:
@@ -57,6 +59,7 @@ def _parse_jpeg2000(frame: bytes, start: int) -> Codestream:
         precision=(depth & 0x7F) + 1,
         signed=bool(depth & 0x80),
         levels=frame[coding + 9] if coding >= 0 else 0,
+        near=0,
     )
 
 
@@ -77,6 +80,15 @@ def _parse_jpeg(frame: bytes) -> Codestream:
                 precision=precision,
                 signed=False,
                 levels=0,
+                near=_near(frame, place + 2 + length) if marker == _JPEG_LS else 0,
             )
         place += 2 + length
     raise InputError("its compressed pixels have no readable header")
+
+
+def _near(frame: bytes, place: int) -> int:
+    """NEAR of a JPEG-LS scan, ISO/IEC 14495-1 C.2.3; markers are read from `place`."""
+    while frame[place + 1] != 0xDA:
+        (length,) = struct.unpack_from(">H", frame, place + 2)
+        place += 2 + length
+    return frame[place + 5 + 2 * frame[place + 4]]

@@ -39,9 +39,11 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
-def png(width: int, height: int, chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A gray PNG of such a header."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+def png(
+    width: int, height: int, chunks: list[tuple[bytes, bytes]], depth: int = 8, color: int = 0
+) -> bytes:
+    """A PNG of such a header; gray by default."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(5000))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -99,6 +101,7 @@ def bombs(make_dicom: MakeDicom, lossless_jpeg: LosslessJpeg) -> dict[str, tuple
     return {
         "header.png": (png(20000, 10000, []), "exceeds limit"),
         "whole.png": (encoded_bits(20000, 10000), "exceeds limit"),
+        "channels.png": (png(9400, 9400, [], 16, 6), "has 9400x9400 pixels in color"),
         "text.png": (png(40, 48, [(b"zTXt", text)]), "[Dd]ecompressed data too large"),
         "profile.png": (png(40, 48, [(b"iCCP", profile)]), "[Dd]ecompressed|truncated|broken"),
         "size.jpg": (jpeg_of(20000, 10000), "exceeds limit"),

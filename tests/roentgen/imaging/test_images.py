@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -37,6 +38,76 @@ def test_deep_pixels_are_scaled_by_their_depth(top: int) -> None:
     expected = np.rint(pixels / top * 255)
     found = prepare_image(encoded(Image.fromarray(pixels)), None, "pad")
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("top", [1023, 2040, 2060, 4095, 30000])
+def test_deep_pixels_with_a_hot_pixel_or_marker(top: int) -> None:
+    plain = np.linspace(0, top, 4096).round().astype(np.uint16).reshape(64, 64)
+    expected = np.rint(plain / top * 255)
+    for value, place in ((4096, (5, 5)), (65535, (5, 5)), (65535, np.s_[20:26, 20:30])):
+        marked = plain.copy()
+        marked[place] = value
+        found = prepare_image(encoded(Image.fromarray(marked)), None, "pad").astype(float)
+        found[place] = expected[place]
+        assert abs(found - expected).max() <= 2
+        assert abs(found.mean() - expected.mean()) < 1
+
+
+def test_deep_pixels_of_a_known_range_are_scaled_by_it() -> None:
+    for top in (900, 4095, 65535):
+        pixels = np.linspace(100, top, 4096).round().astype(np.uint16).reshape(64, 64)
+        found = prepare_image(encoded(Image.fromarray(pixels)), None, "pad", white=65535)
+        assert np.array_equal(found, np.rint(pixels / 65535 * 255))
+    found = prepare_image(encoded(Image.fromarray(pixels)), None, "pad", white=4095)
+    assert np.array_equal(found, np.rint(pixels.clip(0, 4095) / 4095 * 255))
+    assert np.array_equal(
+        prepare_image(encode_png(ramp(9, 9)), None, "pad", white=65535), ramp(9, 9)
+    )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "big-endian TIFF", "white-is-zero TIFF", "signed"])
+def test_deep_gray_files(kind: str) -> None:
+    pixels = np.linspace(0, 4095, 4096).round().astype(np.uint16).reshape(64, 64)
+    expected = np.rint((pixels.clip(4, 4091) - 4.0) / 4087 * 255)
+    if kind == "signed":
+        words = (pixels.astype(np.int16) - 2000).view(np.uint16)
+        data = encoded(Image.fromarray(words), "TIFF", tiffinfo={339: 2})
+    elif kind == "big-endian TIFF":
+        data = encoded(Image.fromarray(pixels.astype(">u2")), "TIFF")
+    elif kind == "white-is-zero TIFF":
+        data = encoded(Image.fromarray(pixels), "TIFF", tiffinfo={262: 0})
+        expected = 255 - expected
+    else:
+        data = encoded(Image.fromarray(pixels), kind)
+    assert abs(prepare_image(data, None, "pad") - expected).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("top", [4095, 65535])
+def test_channels_of_16_bits_keep_their_depth(channels: int, top: int) -> None:
+    gray = np.linspace(0, top, 4096).round().astype(np.uint16).reshape(64, 64)
+    pixels = np.repeat(gray[..., None], channels, axis=2)
+    if channels in (2, 4):
+        pixels[..., -1] = 65535
+    data = bytes(imagecodecs.png_encode(pixels))
+    tail = np.round(top * 4 / 4095)
+    expected = ((gray - tail) / (top - 2 * tail)).clip(0, 1) * 255
+    assert abs(prepare_image(data, None, "pad") - expected).max() <= 1
+    assert abs(prepare_image(data, None, "pad", white=65535) - gray / 257).max() <= 0.51
+    if channels in (2, 4):
+        pixels[:9, :, -1] = 0
+        assert not prepare_image(bytes(imagecodecs.png_encode(pixels)), None, "pad")[:9].any()
+
+
+def test_a_jpeg_of_12_bits() -> None:
+    pixels = np.linspace(0, 4095, 4096).round().astype(np.uint16).reshape(64, 64)
+    data = bytes(imagecodecs.jpeg8_encode(pixels, level=100, bitspersample=12))
+    assert abs(prepare_image(data, None, "pad") - pixels / 4095 * 255).max() <= 2
+    with pytest.raises(InputError, match="truncated"):
+        prepare_image(data[: len(data) // 2], None, "pad")
+    color = bytes(imagecodecs.jpeg8_encode(np.stack([pixels] * 3, 2), level=90, bitspersample=12))
+    with pytest.raises(InputError, match="64x64 pixels of 3 components of 12 bits"):
+        prepare_image(color, None, "pad")
 
 
 def test_color_palette_and_alpha_become_the_same_gray() -> None:

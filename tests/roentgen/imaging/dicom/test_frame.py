@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom import Dataset, uid
+from pydicom.filebase import DicomIO
 from pydicom.pixels.decoders.base import get_decoder
 
 from roentgen.errors import InputError
@@ -38,9 +39,17 @@ def film(bits: int, *, signed: bool = False, height: int = 48, width: int = 40) 
 
 
 def gray(pixels: np.ndarray) -> np.ndarray:
-    """What film() looks like without a window."""
-    low, high = int(pixels.min()), int(pixels.max())
-    return np.rint((pixels.astype(float) - low) / (high - low) * 255)
+    """What film() looks like without a window: from the 0.1th to the 99.9th percentile."""
+    ordered, tail = np.sort(pixels, axis=None).astype(float), pixels.size // 1000
+    low, high = ordered[tail], ordered[-1 - tail]
+    levels: np.ndarray = np.rint(((pixels.astype(float) - low) / (high - low)).clip(0, 1) * 255)
+    return levels
+
+
+def as_little_endian(file: io.BytesIO, *, implicit: bool) -> DicomIO:
+    writer = DicomIO(file)
+    writer.is_little_endian, writer.is_implicit_VR = True, implicit
+    return writer
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -124,6 +133,37 @@ def test_a_reduced_decode_shows_the_same(
         for fit in ("pad", "crop"):
             found, expected = (prepare_image(one, 96, fit).astype(float) for one in (data, whole))
             assert ((found - expected) ** 2).mean() < 255**2 / 1e4  # 40 dB
+
+
+def test_a_reduced_decode_averages_values_only(make_dicom: MakeDicom) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    pixels = film(12, height=640, width=480)
+    drawn = np.random.default_rng(0).random(pixels.shape) < 0.01
+    overlaid = pixels | np.where(drawn, 0xF000, 0).astype(np.uint16)
+    frame = bytes(imagecodecs.jpeg2k_encode(overlaid, reversible=True, level=0))
+    expected = prepare_image(make_dicom(pixels, stored=12, **window), 96, "pad").astype(int)
+    syntax = uid.JPEG2000Lossless
+    data = make_dicom(overlaid, stored=12, syntax=syntax, frame=frame, **window)
+    assert abs(prepare_image(data, 96, "pad") - expected).max() <= 1
+    # Signed values by the header, unsigned samples in the stream: they wrap at 0.
+    signed = (film(12, height=640, width=480, signed=True)).astype(np.int16)
+    window["WindowCenter"] = 0
+    frame = bytes(
+        imagecodecs.jpeg2k_encode(
+            (signed & 0xFFF).astype(np.uint16), reversible=True, level=0, bitspersample=12
+        )
+    )
+    expected = prepare_image(make_dicom(signed, stored=12, **window), 96, "pad").astype(int)
+    data = make_dicom(signed, stored=12, syntax=syntax, frame=frame, **window)
+    assert abs(prepare_image(data, 96, "pad") - expected).max() <= 1
+    # The same in JPEG of 8 bits.
+    small = film(8, height=640, width=480, signed=True)
+    jpeg = encoded(Image.fromarray(small.view(np.uint8)), "JPEG", quality=100)
+    window = {"WindowCenter": 0, "WindowWidth": 256}
+    whole = np.asarray(Image.open(io.BytesIO(jpeg))).view(np.int8)
+    expected = prepare_image(make_dicom(whole, **window), 96, "pad").astype(int)
+    data = make_dicom(small, syntax=uid.JPEGBaseline8Bit, frame=jpeg, **window)
+    assert abs(prepare_image(data, 96, "pad") - expected).max() <= 1
 
 
 OPPOSITE = {"L": "R", "R": "L", "H": "F", "F": "H", "A": "P", "P": "A"}
@@ -242,13 +282,34 @@ def test_what_is_no_radiograph_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_no_transfer_syntax_is_refused(make_dicom: MakeDicom) -> None:
-    read = pydicom.dcmread(io.BytesIO(make_dicom(film(8))))
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_file_that_names_no_syntax_is_read_if_its_pixels_have_the_length(
+    make_dicom: MakeDicom, *, implicit: bool, bare: bool
+) -> None:
+    # 47 x 39 bytes: an odd number, padded to an even one.
+    pixels = film(8, height=47, width=39)
+    kinds = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian)
+    read = pydicom.dcmread(io.BytesIO(make_dicom(pixels, syntax=kinds[not implicit])))
     del read.file_meta.TransferSyntaxUID
-    file = io.BytesIO()
-    read.save_as(file, implicit_vr=False, little_endian=True)
+
+    def saved() -> bytes:
+        file = io.BytesIO()
+        if bare:  # elements from the first byte on
+            pydicom.filewriter.write_dataset(
+                as_little_endian(file, implicit=implicit), Dataset(dict(read))
+            )
+        else:
+            read.save_as(file, implicit_vr=implicit, little_endian=True)
+        return file.getvalue()
+
+    assert np.array_equal(prepare_image(saved(), None, "pad"), gray(pixels))
+    read.PixelData = read.PixelData[:-2]
     with pytest.raises(InputError, match=r"names no transfer syntax \(0002,0010\)"):
-        prepare_image(file.getvalue(), 32, "pad")
+        prepare_image(saved(), 32, "pad")
+
+
+def test_an_unknown_transfer_syntax_is_refused(make_dicom: MakeDicom) -> None:
     jpeg = encoded(Image.fromarray(film(8)), "JPEG")
     with pytest.raises(InputError, match=r"are MPEG2 .*, which pydicom cannot decode"):
         prepare_image(make_dicom(film(8), syntax=uid.MPEG2MPML, frame=jpeg), 32, "pad")

@@ -1,12 +1,20 @@
 """Gray levels of DICOM films against PS3.3, value by value."""
 
+import io
 import math
 from collections.abc import Callable
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 from pydicom import Dataset, uid
+from pydicom.pixels.processing import (
+    apply_modality_lut,
+    apply_presentation_lut,
+    apply_voi_lut,
+)
 
 from roentgen.errors import InputError
 from roentgen.imaging.images import prepare_image
@@ -18,6 +26,14 @@ RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)  # each value of 12 bits
 def gray(film: bytes) -> np.ndarray:
     """As prepared at its own size."""
     return prepare_image(film, None, "pad")
+
+
+def robust(values: np.ndarray) -> np.ndarray:
+    """Shares of the range from the 0.1th to the 99.9th percentile."""
+    ordered, tail = np.sort(values, axis=None).astype(float), values.size // 1000
+    low, high = ordered[tail], ordered[-1 - tail]
+    shares: np.ndarray = ((values - low) / (high - low)).clip(0, 1)
+    return shares
 
 
 def rounded(function: Callable[[float], float], values: np.ndarray) -> np.ndarray:
@@ -126,7 +142,7 @@ def test_each_depth_spans_black_to_white(make_dicom: MakeDicom, bits: int, *, si
     kind = ("i" if signed else "u") + str(1 if bits == 8 else 2)
     stored = (values - signed * 2 ** (bits - 1)).astype(kind)
     found = gray(make_dicom(stored, stored=bits))
-    assert np.array_equal(found, np.rint(values / (2**bits - 1) * 255))
+    assert np.array_equal(found, np.rint(robust(values) * 255))
 
 
 def test_without_a_window_gray_runs_from_the_smallest_value_to_the_largest(
@@ -141,11 +157,139 @@ def test_without_a_window_gray_runs_from_the_smallest_value_to_the_largest(
     assert np.array_equal(gray(falling), np.rint((1100 - pixels.astype(float)) / 800 * 255))
 
 
-def test_bits_above_the_stored_ones_are_overlays_and_dropped(make_dicom: MakeDicom) -> None:
-    overlaid = RAMP | np.where(np.arange(64) % 3 == 0, 0xF000, 0).astype(np.uint16)
-    assert np.array_equal(gray(make_dicom(overlaid, stored=12)), gray(make_dicom(RAMP, stored=12)))
+@pytest.mark.parametrize("value", [4095, 0, 2500])
+def test_a_hot_pixel_has_no_say_without_a_window(make_dicom: MakeDicom, value: int) -> None:
+    plain = np.clip(smooth(1800), 0, 1800).astype(np.uint16) + np.uint16(200)
+    hot = plain.copy()
+    hot[20, 20] = value
+    expected, found = gray(make_dicom(plain, stored=12)), gray(make_dicom(hot, stored=12))
+    expected[20, 20] = found[20, 20]
+    assert abs(found.astype(int) - expected).max() <= 1
+
+
+def smooth(top: int) -> np.ndarray:
+    """64x64 pixels from 0 to `top` that no row or column steps through."""
+    y, x = np.mgrid[:64, :64] / 64
+    shares: np.ndarray = (np.sin(5 * x) + np.cos(4 * y) + 2) / 4
+    shares = (shares - shares.min()) / (shares.max() - shares.min())
+    values: np.ndarray = np.rint(shares * top).astype(int)
+    return values
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("share", [0.01, 0.3])
+def test_overlay_bits_above_the_stored_ones_are_dropped(
+    make_dicom: MakeDicom, *, share: float, declared: bool
+) -> None:
+    plain = smooth(4095).astype(np.uint16)
+    drawn = np.random.default_rng(0).random(plain.shape) < share
+    overlaid = plain | np.where(drawn, 0xF000, 0).astype(np.uint16)
+    elements = {"WindowCenter": 2048, "WindowWidth": 4096}
+    data = make_dicom(overlaid, stored=12, **elements)
+    if declared:
+        read = pydicom.dcmread(io.BytesIO(data))
+        read.add_new(0x60000100, "US", 16)
+        read.add_new(0x60000102, "US", 12)
+        file = io.BytesIO()
+        read.save_as(file)
+        data = file.getvalue()
+    assert np.array_equal(gray(data), gray(make_dicom(plain, stored=12, **elements)))
     high = make_dicom((RAMP << 4).astype(np.uint16), stored=12, HighBit=15)
     assert np.array_equal(gray(high), gray(make_dicom(RAMP, stored=12)))
+
+
+@pytest.mark.parametrize(("lowest", "stored"), [(0, 10), (0, 11), (-2048, 10), (-2048, 11)])
+def test_values_beyond_their_stored_bits_do_not_wrap(
+    make_dicom: MakeDicom, lowest: int, stored: int
+) -> None:
+    values = (smooth(4095) + lowest).astype(np.int16 if lowest else np.uint16)
+    for window in ({}, {"WindowCenter": 2048 + lowest, "WindowWidth": 4096}):
+        found = gray(make_dicom(values, stored=stored, **window))
+        assert np.array_equal(found, gray(make_dicom(values, stored=12, **window)))
+
+
+def test_signed_values_may_repeat_their_sign_above_the_stored_bits(make_dicom: MakeDicom) -> None:
+    values = (smooth(4095) - 2048).astype(np.int16)
+    bare = (values & 0xFFF).astype(np.int16)
+    window = {"WindowCenter": 0, "WindowWidth": 4096}
+    expected = np.rint((values + 2048) / 4095 * 255)
+    for stored in (values, bare):
+        assert abs(gray(make_dicom(stored, stored=12, **window)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "inverse"),
+    [
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "INVERSE", True),  # the one implies the other: C.8.11.3.1.2
+        ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME2", " inverse", True),
+    ],
+)
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 1800, "WindowWidth": 1001}])
+def test_presentation_lut_shape(
+    make_dicom: MakeDicom, kind: str, shape: str, window: dict[str, Any], *, inverse: bool
+) -> None:
+    elements = {"PhotometricInterpretation": kind, "PresentationLUTShape": ("CS", shape)}
+    found = gray(make_dicom(RAMP, stored=12, **elements, **window)).astype(int)
+    plain = gray(make_dicom(RAMP, stored=12, **window))
+    assert abs(found - (255 - plain if inverse else plain)).max() <= 1
+    if kind == "MONOCHROME2":
+        read = pydicom.dcmread(io.BytesIO(make_dicom(RAMP, PresentationLUTShape=("CS", shape))))
+        shown = apply_presentation_lut(np.array([0, 255]), read)
+        assert (found.ravel()[0] > found.ravel()[-1]) == (shown[0] > shown[1])
+
+
+def voi_table() -> Dataset:
+    """A VOI LUT over all values."""
+    return table([n * n // 4096 for n in range(4096)], 0, 12)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"WindowCenter": [1500, 99], "WindowWidth": [2000, 9]},
+        {"WindowCenter": 1500, "WindowWidth": 2000, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowCenter": 1500, "WindowWidth": 900, "VOILUTFunction": "SIGMOID"},
+        {
+            **{"RescaleSlope": 0.5, "RescaleIntercept": -1000},
+            **{"WindowCenter": -200, "WindowWidth": 1500},
+        },
+        {"VOILUTSequence": [voi_table()]},
+        {"VOILUTSequence": [voi_table()], "WindowCenter": 9, "WindowWidth": 3},
+        {
+            "ModalityLUTSequence": [table([4095 - n for n in range(4096)], 0, 16)],
+            **{"WindowCenter": 2000, "WindowWidth": 3000},
+        },
+    ],
+    ids=lambda elements: "-".join(elements),
+)
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_gray_is_what_pydicom_computes(
+    make_dicom: MakeDicom, elements: dict[str, Any], kind: str, *, signed: bool
+) -> None:
+    tables = {"ModalityLUTSequence", "VOILUTSequence"} & elements.keys()
+    if signed and tables:
+        pytest.skip("these tables begin at 0")
+    pixels = smooth(4095).astype(np.uint16)
+    if signed:
+        pixels = (pixels.astype(np.int16) - 2048).astype(np.int16)
+    data = make_dicom(pixels, stored=12, PhotometricInterpretation=kind, **elements)
+    read = pydicom.dcmread(io.BytesIO(data))
+    shown = apply_voi_lut(apply_modality_lut(read.pixel_array, read), read).astype(float)
+    low, high = 0.0, 4095.0
+    if "VOILUTSequence" not in elements:  # pydicom's output runs over the stored range, rescaled
+        ends = np.array([-2048, 2047] if signed else [0, 4095], np.int16)
+        low, high = apply_modality_lut(ends, read).astype(float)
+        low, high = min(low, high), max(low, high)
+        if "ModalityLUTSequence" in elements:
+            low, high = 0.0, 65535.0  # of the bits that the table declares
+    expected = ((shown - low) / (high - low)).clip(0, 1) * 255
+    if kind == "MONOCHROME1":
+        expected = 255 - expected
+    assert abs(gray(data) - expected).max() <= 1
 
 
 def test_rescale_comes_before_the_window(make_dicom: MakeDicom) -> None:
@@ -236,6 +380,27 @@ def test_padding_is_black_and_has_no_say_in_the_levels(make_dicom: MakeDicom, ki
         assert np.array_equal(found[2:8, 2:8], expected)
         found[2:8, 2:8] = 0
         assert not found.any()
+
+
+@pytest.mark.parametrize("level", [0, 2, 4])
+def test_padding_that_a_near_lossless_coder_changed_is_black(
+    make_dicom: MakeDicom, level: int
+) -> None:
+    # Scattered tissue makes the coder change the padding beside it, up to the level it declares.
+    noise = np.random.default_rng(0).integers(0, 40, (64, 64))
+    words = (smooth(3000) + 1000 + noise).astype(np.uint16)
+    padding = smooth(100) % 10 < 3
+    words[padding] = 500
+    frame = bytes(imagecodecs.jpegls_encode(words, level=level))
+    assert (len(np.unique(imagecodecs.jpegls_decode(frame)[padding])) > 1) == (level > 0)
+    syntax = uid.JPEGLSNearLossless
+    found = gray(make_dicom(words, stored=12, syntax=syntax, frame=frame, PixelPaddingValue=500))
+    assert not found[padding].any()
+    ordered = np.sort(words[~padding])
+    tail = ordered.size // 1000
+    low, high = float(ordered[tail]), float(ordered[-1 - tail])
+    expected = ((words[~padding] - low) / (high - low)).clip(0, 1) * 255
+    assert abs(found[~padding] - expected).max() <= 1 + level * 255 / 3000
 
 
 def test_signed_padding_is_known_in_either_spelling(make_dicom: MakeDicom) -> None:
