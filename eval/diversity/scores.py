@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import Images
-from roentgen.metrics.estimates import Estimate, NotMeasured, normal_interval, percentile_interval
+from roentgen.metrics.estimates import Estimate, NotMeasured, normal_estimate, percentile_interval
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import JACKKNIFE_GROUPS
 from roentgen.metrics.features.vendi import vendi_jackknife
@@ -130,8 +130,8 @@ def matched_vendi(sets: dict[str, FeatureSet], seed: int) -> dict[str, Estimate]
             result[name] = Estimate(value=value, n=n)
             continue
         # The jackknife's variance is (g - 1)^2 / g times that among its g values.
-        low, high = normal_interval(value, without * (groups - 1) / math.sqrt(groups))
-        result[name] = Estimate(value=value, low=max(1.0, low), high=high, n=n)
+        replicates = without * (groups - 1) / math.sqrt(groups)
+        result[name] = normal_estimate(value, replicates, n, least=1.0, most=n)
     return result
 
 

@@ -75,7 +75,8 @@ def methods(
         "radiographs' neighborhoods, recall that of real radiographs within synthetic images'; "
         "density is the mean number of neighborhoods that contain an image, over k (1 for equal "
         "distributions), coverage the share of real neighborhoods that contain a synthetic image. "
-        "Their intervals fix the neighborhoods and resample the images that are counted.",
+        "Their intervals fix the neighborhoods and resample the images that are counted; those of "
+        "shares are Wilson's at the effective sample size (Korn and Graubard 1998).",
         "Halves: FID between halves of the held-out radiographs that share no patient, and of as "
         f"many train radiographs to such a half, means over {settings.subsets} splits. If the "
         "second is well above the first, the two splits differ and the floor is too high.",

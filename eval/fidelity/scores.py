@@ -9,6 +9,7 @@ as in any set. Halves of the held-out radiographs would give a floor at n / 2 on
 is compared; they test whether the two splits are alike (`halves`).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from roentgen.metrics.estimates import (
     normal_estimate,
     normal_interval,
     proportion,
+    share_estimate,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import (
@@ -103,7 +105,9 @@ def kernels(
         result["cmmd"][name] = NotMeasured("needs features of a CLIP model", len(item))
         for measure, distances in measures.items():
             values = distances(item.features, test.features, weights, held_out)
-            result[measure][name] = normal_estimate(values[0], values[1:], len(item), least=None)
+            # The squared distance of KID is unbiased, and below 0 for half of equal sets.
+            least = 0.0 if measure == "cmmd" else -math.inf
+            result[measure][name] = normal_estimate(values[0], values[1:], len(item), least=least)
     return result
 
 
@@ -163,7 +167,7 @@ def _fid(
         },
         "excess": {
             name: normal_estimate(
-                values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n, least=None
+                values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n
             )
             for name in names
         },
@@ -184,8 +188,12 @@ def _prdc(
         for measure, values in found.items():
             weights = synthetic if measure in ("precision", "density") else held_out
             replicates = (weights @ values) / weights.sum(axis=1)
-            one = normal_estimate(float(values.mean()), replicates, len(item), least=0.0)
-            result.setdefault(measure, {})[name] = one
+            value = float(values.mean())
+            result.setdefault(measure, {})[name] = (
+                normal_estimate(value, replicates, len(item), least=0.0)
+                if measure == "density"
+                else share_estimate(value, replicates, len(values))
+            )
     return result
 
 
@@ -213,7 +221,7 @@ def _gap_closed(
         # The ratio to first order: a resample with an excess near zero must not set the interval.
         share = 1 - remaining
         shares = share - (excess_after - remaining * excess_before) / before
-        result[name] = normal_estimate(share, shares, n, least=None)
+        result[name] = normal_estimate(share, shares, n)
     return result
 
 

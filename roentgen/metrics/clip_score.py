@@ -12,6 +12,7 @@ from roentgen.metrics.estimates import (
     percentile_interval,
     proportion,
 )
+from roentgen.metrics.finite import require_finite
 from roentgen.randomness import numpy_generator
 
 RECALLS = (1, 5, 10)
@@ -30,8 +31,9 @@ def clip_scores(
 
     Vectors have length 1; weights (1 + R, N) are ones and then resamples. The floor is the cosine
     with another image's prompt, sampled among prompts of a different wording; "gain" is the paired
-    difference.
+    difference. Raises InputError for a vector that is not finite.
     """
+    _check(images, texts)
     n = len(prompts)
     if len(set(prompts)) < 2:
         one = NotMeasured("all prompts are the same", n)
@@ -67,12 +69,18 @@ def distinct(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
 def recalls(images: NDArray[np.floating], texts: NDArray[np.floating]) -> dict[str, Estimate]:
     """Recall@1, 5, 10: the share of images (M, d) whose own prompt is among the k nearest of all M.
 
-    Ties count against the own prompt.
+    Ties count against the own prompt. Raises InputError for a vector that is not finite.
     """
+    _check(images, texts)
     cosine = images.astype(np.float64) @ texts.astype(np.float64).T
     own = np.diag(cosine)[:, None]
     rank = (cosine >= own).sum(axis=1)  # includes the own one: 1 is best
     return {f"recall@{k}": proportion(int((rank <= k).sum()), len(cosine)) for k in RECALLS}
+
+
+def _check(images: NDArray[np.floating], texts: NDArray[np.floating]) -> None:
+    require_finite(images, "embeddings of images")
+    require_finite(texts, "embeddings of prompts")
 
 
 def _mean(values: Floats, weights: NDArray[np.integer]) -> Estimate:

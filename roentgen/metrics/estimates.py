@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from roentgen.metrics.finite import require_finite
 from roentgen.randomness import numpy_generator
 
 Floats = NDArray[np.float64]
@@ -58,8 +59,12 @@ def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArr
 
 
 def weighted_mean(values: Floats, weights: NDArray[Any]) -> Floats:
-    """The mean (R,) of the values (N,) that are not NaN, under each row of weights (R, N)."""
+    """The mean (R,) of the values (N,) that are not NaN, under each row of weights (R, N).
+
+    Raises InputError for an infinite value.
+    """
     known = ~np.isnan(values)
+    require_finite(np.where(known, values, 0), "values")
     total = weights[:, known].sum(axis=1)
     sums = weights[:, known] @ values[known]
     result: Floats = np.divide(sums, total, out=np.full(len(weights), np.nan), where=total > 0)
@@ -79,14 +84,20 @@ def normal_interval(value: float, replicates: Floats) -> tuple[float, float]:
     return value - _Z * deviation, value + _Z * deviation
 
 
-def normal_estimate(value: float, replicates: Floats, n: int, least: float | None) -> Estimate:
-    """A number with its `normal_interval`, which does not reach below `least`."""
+def normal_estimate(
+    value: float, replicates: Floats, n: int, *, least: float = -math.inf, most: float = math.inf
+) -> Estimate:
+    """A number of a quantity between `least` and `most`, with its `normal_interval`.
+
+    An unbiased number beyond an end is that end. The part of an interval within the quantity's
+    range covers the truth as often as all of it.
+    """
+    value = min(most, max(least, float(value)))
     low, high = normal_interval(value, replicates)
-    low = low if least is None else max(least, low)
-    return Estimate(value=float(value), low=low, high=high, n=n)
+    return Estimate(value=value, low=max(least, low), high=min(most, high), n=n)
 
 
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float) -> tuple[float, float]:
     """Wilson's score interval of a proportion (1927); sensible at 0 and at n of n too."""
     share = successes / n
     center = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
@@ -99,6 +110,19 @@ def proportion(successes: int, n: int) -> Estimate:
     """A share with Wilson's interval."""
     low, high = wilson_interval(successes, n)
     return Estimate(value=successes / n, low=low, high=high, n=n)
+
+
+def share_estimate(value: float, replicates: Floats, n: int) -> Estimate:
+    """A share of n images that are not independent, with an interval within [0, 1].
+
+    Wilson's interval at the effective sample size, at which independent images have the variance
+    of the replicates (Korn and Graubard 1998); without spread, at n.
+    """
+    variance = float(np.nanvar(replicates, ddof=1))
+    size = value * (1 - value) / variance if variance > 0 else 0.0
+    size = size or float(n)
+    low, high = wilson_interval(value * size, size)
+    return Estimate(value=value, low=low, high=high, n=n)
 
 
 def difference_of_proportions(successes: tuple[int, int], sizes: tuple[int, int]) -> Estimate:
@@ -131,7 +155,9 @@ def calibrate(held_out: Floats, patients: Sequence[str], false_alarms: float) ->
     Split conformal prediction (Vovk et al. 2005): among n patients' largest values and one more
     that is exchangeable with them, that one is among the k largest with probability k / (n + 1).
     With too few patients for k >= 1, the largest is taken, which guarantees 1 / (n + 1).
+    Raises InputError for a value that is not finite.
     """
+    require_finite(held_out, "held-out values")
     ranked = sorted(_largest(held_out, patients), reverse=True)
     n = len(ranked)
     k = max(1, math.floor(false_alarms * (n + 1)))
@@ -167,5 +193,9 @@ def _largest(values: Floats, patients: Sequence[str]) -> list[float]:
 
 
 def share_above(values: Floats, threshold: Threshold) -> Estimate:
-    """The share of values above the threshold, with Wilson's interval."""
+    """The share of values above the threshold, with Wilson's interval.
+
+    Raises InputError for a value that is not finite.
+    """
+    require_finite(values, "values")
     return proportion(int((values > threshold.value).sum()), len(values))

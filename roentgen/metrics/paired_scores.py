@@ -109,7 +109,7 @@ def widest(groups: dict[str, Score]) -> tuple[Score, str | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """A difference to the base, with its tests."""
+    """A difference of shares (AUROC, F1, Dice) to the base, with its tests."""
 
     estimate: Estimate
     """Its interval covers the choice of held-out patients and, if there are several, of seeds."""
@@ -133,7 +133,19 @@ def gain(change: Score, tests: int, note: str | None = None) -> Gain:
     if len(change.by_seed) > 1:
         half = _half_width(change)
         both = replace(both, low=change.value - half, high=change.value + half)
-    return Gain(estimate=both, seeds=seeds, p=p, p_corrected=bonferroni(p, tests))
+    return Gain(
+        estimate=_within_range(both),
+        seeds=_within_range(seeds),
+        p=p,
+        p_corrected=bonferroni(p, tests),
+    )
+
+
+def _within_range(difference: Estimate) -> Estimate:
+    """The part of its interval that a difference of two shares can be in."""
+    if difference.low is None or difference.high is None:
+        return difference
+    return replace(difference, low=max(-1.0, difference.low), high=min(1.0, difference.high))
 
 
 def bonferroni(p: Estimate, tests: int) -> Estimate:

@@ -55,7 +55,7 @@ class BenchRow:
         assert self.fid.value is not None
         assert other.fid.value is not None
         gap = np.subtract(self.replicates, other.replicates)
-        return normal_estimate(self.fid.value - other.fid.value, gap, self.n, least=None)
+        return normal_estimate(self.fid.value - other.fid.value, gap, self.n)
 
 
 def csv_table(rows: Sequence[BenchRow]) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
+from roentgen.metrics.finite import require_probabilities
 from roentgen.randomness import numpy_generator
 
 BINS = 10
@@ -54,7 +55,11 @@ def reliability(
 
 
 def _membership(predicted: Floats) -> Floats:
-    """(N, bins): 1 in a probability's bin, 0 elsewhere; 1.0 belongs to the last bin."""
+    """(N, bins): 1 in a probability's bin, 0 elsewhere; 1.0 belongs to the last bin.
+
+    Raises InputError for what is no probability.
+    """
+    require_probabilities(predicted)
     bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
     result: Floats = np.eye(BINS)[bins]
     return result

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats, weighted_mean
+from roentgen.metrics.finite import require_finite
 from roentgen.record.radiograph import FindingName
 
 NOT_PATHOLOGIES = ("No Finding", "Support Devices")
@@ -19,8 +20,9 @@ F1_METHODS = (
 def best_threshold(scores: Floats, positive: NDArray[np.bool_]) -> float:
     """The operating point with the best F1, the highest of equals: positive at or above it.
 
-    There must be a positive.
+    There must be a positive. Raises InputError for a score that is not finite.
     """
+    require_finite(scores, "scores")
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     true = np.cumsum(positive[order])
@@ -49,8 +51,10 @@ def true_positive_rate(
     """The true positive rate at a false positive rate, and the threshold.
 
     Of scores (n,) and (m,). Membership inference is reported at a low false positive rate (Carlini
-    et al. 2022).
+    et al. 2022). Raises InputError for a score that is not finite.
     """
+    for scores in (positives, negatives):
+        require_finite(scores, "scores")
     allowed = math.floor(false_positive_rate * len(negatives))
     threshold = float(np.sort(negatives)[::-1][allowed])
     return float((positives > threshold).mean()), threshold
@@ -81,8 +85,10 @@ def predicted_no_finding(
 ) -> NDArray[np.bool_] | None:
     """(N,): whether "No Finding" is predicted or, without a threshold of it, no pathology.
 
-    A finding whose threshold is None is not predicted; None if that leaves no prediction.
+    A finding whose threshold is None is not predicted; None if that leaves no prediction. Raises
+    InputError for a score that is not finite.
     """
+    require_finite(scores, "scores")
     with_threshold = {
         name: (j, t)
         for j, (name, t) in enumerate(zip(findings, thresholds, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats
+from roentgen.metrics.finite import require_finite
 
 
 def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
@@ -14,7 +15,11 @@ def auroc(scores: Floats, positive: NDArray[np.bool_]) -> float:
 
 
 def weighted_auroc(scores: Floats, positive: NDArray[np.bool_], weights: NDArray[Any]) -> Floats:
-    """AUROC (R,) of scores (N,) under each row of weights (R, N), such as bootstrap counts."""
+    """AUROC (R,) of scores (N,) under each row of weights (R, N), such as bootstrap counts.
+
+    Raises InputError for a score that is not finite.
+    """
+    require_finite(scores, "scores")
     order = np.argsort(scores, kind="stable")
     ranked = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each tie
@@ -34,8 +39,10 @@ def weighted_average_precision(
     """Area under the stepwise precision-recall curve (R,) under each row of weights (R, N).
 
     The mean, over positives, of the precision at each one's score; ties share a threshold, as in
-    scikit-learn. Chance is the share of positives. NaN without a positive.
+    scikit-learn. Chance is the share of positives. NaN without a positive. Raises InputError for a
+    score that is not finite.
     """
+    require_finite(scores, "scores")
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each tie

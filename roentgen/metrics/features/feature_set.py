@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.metrics.finite import require_finite
+
 BLOCK = 1024  # rows processed together: memory does not grow with n
 
 
@@ -56,10 +58,20 @@ class FeatureSet:
 
 
 def blocks(features: Features, size: int = BLOCK) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Slices of rows with their features, in a buffer that is reused."""
+    """Slices of rows with their features, in a buffer that is reused.
+
+    Raises InputError where features are NaN or infinite.
+    """
     buffer = np.empty((min(size, len(features)), features.shape[1]))
     for start in range(0, len(features), size):
         rows = slice(start, min(start + size, len(features)))
         block = buffer[: rows.stop - start]
         np.copyto(block, features[rows])
+        require_finite(block, "features", first=start)
         yield rows, block
+
+
+def whole(features: Features) -> NDArray[np.float64]:
+    """All features (n, d) at once; n is at least 1. Raises InputError as `blocks`."""
+    _, values = next(blocks(features, len(features)))
+    return values

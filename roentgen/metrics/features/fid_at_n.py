@@ -18,7 +18,7 @@ from roentgen.metrics.estimates import (
     Floats,
     NotMeasured,
     bootstrap_weights,
-    normal_interval,
+    normal_estimate,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.frechet import Sample, sample_distance
@@ -86,9 +86,9 @@ def distances_by_n(
 def extrapolated(images: FeatureSet, reference: FeatureSet, seed: int, name: str) -> Estimate:
     """The distance of infinitely many images to infinitely many reference images.
 
-    The line holds while parts have at least as many images as the features have dimensions; with
-    fewer than two such parts it is not measured. Interval: 1.96 standard deviations of a jackknife
-    over 20 groups of patients on both sides.
+    The line, whose intercept is at least 0, holds while parts have at least as many images as the
+    features have dimensions; with fewer than two such parts it is not measured. Interval: 1.96
+    standard deviations of a jackknife over 20 groups of patients on both sides.
     """
     n, m, d = len(images), len(reference), images.features.shape[1]
     k = min(MOST_PARTS, n // d, m // d)
@@ -110,21 +110,19 @@ def jackknifed(
     seed: int,
     name: str,
 ) -> Estimate:
-    """A distance with its interval by a jackknife over 20 groups of patients."""
+    """A distance, at least 0, with its interval by a jackknife over 20 groups of patients."""
     value = distance(images, reference)
     if min(len(set(item.patients)) for item in (images, reference)) < JACKKNIFE_GROUPS:
         note = f"no interval: fewer than {JACKKNIFE_GROUPS} patients"
-        return Estimate(value=value, n=len(images), note=note)
+        return Estimate(value=max(0.0, value), n=len(images), note=note)
     one, other = _groups(images.patients, seed, name), _groups(reference.patients, seed, REFERENCE)
     left = [
         distance(images.take(np.flatnonzero(one != g)), reference.take(np.flatnonzero(other != g)))
         for g in range(JACKKNIFE_GROUPS)
     ]
     # The jackknife's variance is (g - 1)^2 / g times that among its g values.
-    low, high = normal_interval(
-        value, np.array(left) * (JACKKNIFE_GROUPS - 1) / JACKKNIFE_GROUPS**0.5
-    )
-    return Estimate(value=value, low=low, high=high, n=len(images))
+    replicates = np.array(left) * (JACKKNIFE_GROUPS - 1) / JACKKNIFE_GROUPS**0.5
+    return normal_estimate(value, replicates, len(images), least=0.0)
 
 
 def _groups(patients: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats
-from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks
+from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks, whole
 
 _COLUMNS, _ROWS = 256, 4096  # processed together
 
@@ -84,7 +84,7 @@ class Sample:
     @cached_property
     def factor(self) -> tuple[Floats, Floats]:
         """The mean (d,) and X (n, d) with X^T X the covariance: cheap for few features."""
-        x = self._features[:].astype(np.float64)
+        x = whole(self._features)
         counts = np.ones(len(x)) if self._weights is None else self._weights.astype(np.float64)
         mean = counts @ x / self.n
         return mean, (x - mean) * np.sqrt(counts / (self.n - 1))[:, None]

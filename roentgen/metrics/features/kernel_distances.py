@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.feature_set import Features, blocks
 
@@ -38,9 +39,12 @@ def cmmds(a: Features, b: Features, weights_a: NDArray[Any], weights_b: NDArray[
 
     1,000 times the squared MMD with a Gaussian kernel, sigma 10, meant for CLIP's image embeddings,
     which are normalized to length 1. As in the authors' code, pairs of an image with itself are
-    included: the distance of a small set is biased upwards.
+    included: the distance of a small set is biased upwards. Raises InputError for a feature of
+    length 0.
     """
-    return CMMD_SCALE * squared_mmds(a, b, _gaussian, weights_a, weights_b, unbiased=False)
+    squared = squared_mmds(a, b, _gaussian, weights_a, weights_b, unbiased=False)
+    result: Floats = CMMD_SCALE * squared.clip(min=0)  # below it by rounding alone
+    return result
 
 
 def squared_mmds(
@@ -54,11 +58,11 @@ def squared_mmds(
 ) -> Floats:
     """Squared maximum mean discrepancy of features (n, d) and (m, d) (Gretton et al. 2012).
 
-    `unbiased` excludes pairs of an image with itself, also if a resample contains it twice.
-    Raises ValueError below 2 features.
+    `unbiased` excludes pairs of an image with itself, also if a resample contains it twice; NaN
+    for a resample of one image. Raises InputError below 2 features, or if one is not finite.
     """
     if min(len(a), len(b)) < 2:
-        raise ValueError(f"a kernel distance needs 2 features, not {len(a)} and {len(b)}")
+        raise InputError(f"a kernel distance needs 2 features, not {len(a)} and {len(b)}")
     within = sum(
         _within(x, kernel, weights, unbiased=unbiased)
         for x, weights in ((a, weights_a), (b, weights_b))
@@ -82,7 +86,7 @@ def _within(x: Features, kernel: Kernel, weights: NDArray[Any], *, unbiased: boo
             total += share if columns == rows else 2 * share
     if unbiased:
         pairs -= np.einsum("rn,rn->r", weights, weights)
-    mean: Floats = total / pairs
+    mean: Floats = np.divide(total, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
     return mean
 
 
@@ -113,7 +117,10 @@ def _cubic(x: Floats, y: Floats) -> Floats:
 
 
 def _gaussian(x: Floats, y: Floats) -> Floats:
-    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y))
+    lengths = [np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y)]
+    if not all(length.all() for length in lengths):
+        raise InputError("CMMD needs features, none of them zero")
+    x, y = x / lengths[0], y / lengths[1]
     squared = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1) - 2 * x @ y.T
     result: Floats = np.exp(-squared.clip(min=0) / (2 * CMMD_SIGMA**2))
     return result

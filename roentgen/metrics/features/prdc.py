@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
 from roentgen.metrics.features.feature_set import Features, blocks
 
@@ -16,17 +17,16 @@ from roentgen.metrics.features.feature_set import Features, blocks
 class Neighborhoods:
     """Membership in neighborhoods, image by image: balls that reach to the k-th neighbor."""
 
-    inside: NDArray[np.int64]  # (m,) number of real neighborhoods that contain a synthetic image
+    density: Floats  # (m,) number of real neighborhoods around a synthetic image, over k
     recalled: NDArray[np.bool_]  # (n,) whether a synthetic neighborhood contains the real image
     covered: NDArray[np.bool_]  # (n,) whether the real neighborhood contains a synthetic image
-    k: int
 
     def per_image(self) -> dict[str, Floats]:
         """The values of which each measure is the mean, (m,) precision and density, (n,) others."""
         return {
-            "precision": (self.inside > 0).astype(np.float64),
+            "precision": (self.density > 0).astype(np.float64),
             "recall": self.recalled.astype(np.float64),
-            "density": self.inside / self.k,
+            "density": self.density,
             "coverage": self.covered.astype(np.float64),
         }
 
@@ -44,7 +44,10 @@ class Prdc:
 def prdc(real: Features, synthetic: Features, *, k: int) -> Prdc:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    Features are (n, d) and (m, d). Raises ValueError unless n and m are above k.
+    Features are (n, d) and (m, d). Neighborhoods are closed; one of radius 0, of an image with k
+    copies or more, counts k / (its copies and itself) in the density, which is its expectation if
+    ties are broken at random: so density is 1 for equal sets with copies too. Raises InputError
+    unless n and m are above k and all features are finite.
     """
     found = neighborhoods(real, synthetic, k=k).per_image()
     return Prdc(**{name: float(values.mean()) for name, values in found.items()})
@@ -55,24 +58,25 @@ def neighborhoods(
 ) -> Neighborhoods:
     """The neighborhoods of both sets, and the images within them.
 
-    `reach_real` are the real set's `kth_distances`, if known. Raises ValueError as `prdc` does.
+    `reach_real` are the real set's `kth_distances`, if known. Raises InputError as `prdc` does.
     """
     sizes = len(real), len(synthetic)
     if min(sizes) <= k:
-        raise ValueError(f"{k} neighbors need more than {k} images, not {sizes[0]}, {sizes[1]}")
+        raise InputError(f"{k} neighbors need more than {k} images, not {sizes[0]}, {sizes[1]}")
     reach_real = kth_distances(real, k) if reach_real is None else reach_real
     reach_synthetic = kth_distances(synthetic, k)
-    inside = np.zeros(len(synthetic), dtype=np.int64)
+    share = np.minimum(1 / k, 1 / _copies(real, reach_real))
+    density = np.zeros(len(synthetic))
     recalled, covered = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
     for rows, x in blocks(real):
         nearest = np.full(len(x), np.inf)
         for columns, y in blocks(synthetic):
             squared = squared_distances(x, y)
-            inside[columns] += (squared <= reach_real[rows, None]).sum(axis=0)
+            density[columns] += share[rows] @ (squared <= reach_real[rows, None])
             recalled[rows] |= (squared <= reach_synthetic[columns]).any(axis=1)
             np.minimum(nearest, squared.min(axis=1), out=nearest)
-        covered[rows] = nearest < reach_real[rows]
-    return Neighborhoods(inside=inside, recalled=recalled, covered=covered, k=k)
+        covered[rows] = nearest <= reach_real[rows]
+    return Neighborhoods(density=density, recalled=recalled, covered=covered)
 
 
 def kth_distances(x: Features, k: int) -> Floats:
@@ -91,10 +95,24 @@ def kth_distances(x: Features, k: int) -> Floats:
     return result
 
 
+def _copies(x: Features, reach: Floats) -> Floats:
+    """(n,): how many of (n, d) are equal to each whose k-th distance is 0, itself included."""
+    result = np.ones(len(x))
+    for rows, part in blocks(x):
+        within = np.flatnonzero(reach[rows] == 0)
+        if len(within):
+            counts = [(squared_distances(part[within], y) == 0).sum(axis=1) for _, y in blocks(x)]
+            result[rows.start + within] = np.sum(counts, axis=0)
+    return result
+
+
 def squared_distances(x: Floats, y: Floats) -> Floats:
-    """Squared Euclidean distances (n, m) of (n, d) to (m, d)."""
+    """Squared Euclidean distances (n, m) of (n, d) to (m, d); 0 within their rounding error."""
+    squares_x, squares_y = np.sum(x**2, axis=1)[:, None], np.sum(y**2, axis=1)
     squared = x @ y.T
     squared *= -2
-    squared += np.sum(x**2, axis=1)[:, None]
-    squared += np.sum(y**2, axis=1)
-    return squared.clip(min=0, out=squared)
+    squared += squares_x
+    squared += squares_y
+    rounding = x.shape[1] * np.finfo(np.float64).eps  # of a sum of d products, relative
+    squared[squared <= rounding * squares_x + rounding * squares_y] = 0
+    return squared

@@ -3,24 +3,25 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from roentgen.errors import InputError
 from roentgen.metrics.estimates import Floats
-from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks
+from roentgen.metrics.features.feature_set import Features, SelectedRows, blocks, whole
 
 
 def vendi_jackknife(features: Features, group: NDArray[np.integer]) -> tuple[float, Floats]:
     """The score, and (G,) the score without each of the groups (n,) if there are several.
 
     Exp of the entropy of the eigenvalues of K / n, with K the cosine similarities of (n, d): from 1
-    (all equal) to n (all orthogonal). Raises ValueError without features or if one is zero. The
-    eigenvalues are those of the smaller of the n x n and the d x d form; the latter is summed
-    block by block: memory does not grow with n.
+    (all equal) to n (all orthogonal). Raises InputError without features, or if one is zero or not
+    finite. The eigenvalues are those of the smaller of the n x n and the d x d form; the latter is
+    summed block by block: memory does not grow with n.
     """
     n, d = features.shape
     if n == 0:
-        raise ValueError("the Vendi score needs features")
+        raise InputError("the Vendi score needs features")
     groups = np.unique(group) if len(np.unique(group)) > 1 else np.array([], dtype=np.int64)
     if n <= d:
-        x = _unit(features[:])
+        x = _unit(whole(features))
         similar = x @ x.T
         others = [group != k for k in groups]
         without = [_score(similar[np.ix_(of, of)], int(of.sum())) for of in others]
@@ -42,14 +43,14 @@ def _sum(features: Features) -> Floats:
     return total
 
 
-def _unit(x: NDArray[np.floating]) -> Floats:
-    lengths = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
+def _unit(x: Floats) -> Floats:
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
     if (lengths == 0).any():
-        raise ValueError("the Vendi score needs features, none of them zero")
+        raise InputError("the Vendi score needs features, none of them zero")
     return np.asarray(x / lengths)
 
 
 def _score(similar: Floats, n: int) -> float:
     values = np.linalg.eigvalsh(similar / n)
     values = values[values > 0]
-    return float(np.exp(-np.sum(values * np.log(values))))
+    return float(np.clip(np.exp(-np.sum(values * np.log(values))), 1, n))

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from torchmetrics.functional.classification import binary_auroc
 from roentgen.metrics.classification.ranking import auroc, weighted_auroc
 from roentgen.metrics.estimates import (
     bootstrap_weights,
+    normal_estimate,
     normal_interval,
     percentile_interval,
     proportion,
+    share_estimate,
     wilson_interval,
 )
 
@@ -82,3 +85,40 @@ def test_wilson_known_answers() -> None:
     whole = proportion(20, 20)
     assert (whole.value, whole.high) == (1, 1)
     assert whole.low == pytest.approx(1 - 0.1611, abs=5e-5)
+
+
+def test_ranges_hold_in_the_estimate() -> None:
+    draws = np.random.default_rng(0)
+    replicates = 3 + 4 * draws.standard_normal(500)
+    found = normal_estimate(3.0, replicates, 9, least=0.0)
+    assert (found.value, found.low) == (3.0, 0.0)
+    assert found.high == pytest.approx(3 + 1.96 * 4, rel=0.1)
+    # An unbiased estimate below the range is the end of the range, its interval above it.
+    below = normal_estimate(-2.0, replicates - 5, 9, least=0.0)
+    assert (below.value, below.low) == (0.0, 0.0)
+    assert below.high == pytest.approx(1.96 * 4, rel=0.1)
+    above = normal_estimate(7.5, replicates, 9, least=1.0, most=7.0)
+    assert (above.value, above.low, above.high) == (7.0, 1.0, 7.0)
+
+
+def test_the_interval_of_a_share_of_independent_items_is_wilson() -> None:
+    # Replicates of 40 independent items have the variance p (1 - p) / 40.
+    draws = np.random.default_rng(1)
+    for p in (0.025, 0.5, 0.95):
+        found: Any = share_estimate(p, draws.binomial(40, p, 200_000) / 40, 40)
+        low, high = wilson_interval(round(40 * p), 40)
+        assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)
+        assert 0 <= found.low <= p <= found.high <= 1
+
+
+def test_the_interval_of_a_clustered_share_is_that_of_its_clusters() -> None:
+    # 10 patients of 8 equal images each are 10 observations.
+    draws = np.random.default_rng(2)
+    found = share_estimate(0.9, draws.binomial(10, 0.9, 200_000) / 10, 80)
+    assert (found.low, found.high) == pytest.approx(wilson_interval(9, 10), abs=0.002)
+
+
+def test_a_share_without_spread_has_an_interval_too() -> None:
+    for p in (0.0, 1.0):
+        found = share_estimate(p, np.full(100, p), 30)
+        assert (found.low, found.high) == wilson_interval(int(30 * p), 30)

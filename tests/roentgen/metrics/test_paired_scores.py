@@ -109,6 +109,14 @@ def test_the_interval_of_a_gain_covers_patients_and_seeds() -> None:
     assert gain(single, 1).estimate == estimate(single)
 
 
+def test_intervals_of_differences_of_shares_stay_within_theirs() -> None:
+    # Two seeds: Student's t of one degree of freedom is 12.7.
+    change = Measured(by_seed=np.array([0.2, 0.9]), replicates=np.array([0.5, 0.6]), n=9)
+    for one in (gain(change, 1).estimate, gain(change, 1).seeds):
+        assert one.value == pytest.approx(0.55)
+        assert (one.low, one.high) == (-1, 1)
+
+
 def test_what_is_lacking_stays_lacking() -> None:
     lacking = NotMeasured("no positives", 3)
     for change in (difference(lacking, constant(1)), difference(constant(1), lacking)):
