@@ -1,12 +1,9 @@
 """Leakage checks: held-out patients in sets, prompts and models, as far as manifests tell."""
 
-from pathlib import Path
-
 from eval.sets import Sets, fitted
 from roentgen.dataset.image_set import ImageSet
-from roentgen.diffusion.training_record import trained_split
+from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
 from roentgen.errors import InputError
-from roentgen.manifest import read_manifest
 
 Check = dict[str, str]
 
@@ -101,10 +98,12 @@ def _use(images: ImageSet, test: ImageSet) -> str:
 
 def _model_training(images: ImageSet, test: ImageSet) -> str:
     """The training split of the set's model, as far as manifests lead to it."""
-    model = images.dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
+    model = recorded_model(images.dataset.manifest["provenance"])
     try:
-        manifest = read_manifest(Path(model["path"]), "model")
-    except (InputError, KeyError, TypeError):
+        manifest = model_manifest(str(model)) if model else None
+    except InputError:
+        manifest = None
+    if manifest is None:
         return "unknown: the set does not lead to a model folder"
     sources = manifest["provenance"].get("made_from", {})
     prints = [s.get("fingerprint") for s in sources.values() if s.get("kind") == "dataset"]

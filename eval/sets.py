@@ -11,6 +11,7 @@ from roentgen.dataset.dataset import RadiographDataset, check_preparation, open_
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
+from roentgen.manifest import portable
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FindingName
 
@@ -96,7 +97,7 @@ def describe_set(images: ImageSet) -> dict[str, Any]:
     """What the report says of a set."""
     sources = sorted({(r.source, r.license) for r in images.radiographs})
     return {
-        "folder": str(images.dataset.folder),
+        "folder": portable(str(images.dataset.folder)),
         "split": " + ".join(split.name for split in images.splits),
         "n": len(images),
         "patients": len(set(images.patients)),

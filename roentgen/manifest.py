@@ -15,6 +15,7 @@ from roentgen.checksums import FileSum, read_sealed, write_checksums, write_seal
 from roentgen.config import config_to_dict
 from roentgen.errors import InputError
 from roentgen.storage import MANIFEST
+from roentgen.weights import CLASSIFIERS, CONTROLNETS, PIPELINES
 
 Kind = Literal["dataset", "model", "results", "run", "adapter", "export"]
 
@@ -55,21 +56,38 @@ def provenance(
 
     `config` is the program's dataclass (its `seed` is repeated at the top level) or a dict;
     `inputs` has the manifests from `read_manifest` of the folders it read, each under its role.
+    Paths are relative to the working directory, shipped weights named: nothing says where this
+    machine keeps its files beyond what leads from one folder to the other.
     """
-    settings = config_to_dict(config) if is_dataclass(config) else dict(config)
+    settings = portable(config_to_dict(config) if is_dataclass(config) else dict(config))
     result = {
         "program": program,
         "config": settings,
         "commit": _commit(),
         "versions": _versions(),
         "made_from": {
-            role: {key: manifest.get(key) for key in ("kind", "fingerprint", "path")}
+            role: {key: portable(manifest.get(key)) for key in ("kind", "fingerprint", "path")}
             for role, manifest in inputs.items()
         },
     }
     if "seed" in settings:
         result["seed"] = settings["seed"]
     return result
+
+
+def portable(value: Any) -> Any:
+    """JSON values with absolute paths relative to the working directory, shipped weights named."""
+    if isinstance(value, dict):
+        return {key: portable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [portable(item) for item in value]
+    if not isinstance(value, str) or not Path(value).is_absolute():
+        return value
+    for shipped in (PIPELINES, CONTROLNETS, CLASSIFIERS):
+        for name, path in shipped.items():
+            if value == str(path):
+                return name
+    return os.path.relpath(value)
 
 
 def inherit_licenses(*manifests: Mapping[str, Any]) -> list[dict[str, Any]]:

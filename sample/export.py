@@ -19,6 +19,7 @@ from roentgen.storage import atomic_folder, check_free_space, check_output, writ
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
 from sample.exports.config import ExportConfig
 from sample.exports.export_source import ExclusionReason, ExportSource
+from sample.exports.lineage import LineageFilter, lineage_of
 
 SET_CARD = "SET.md"  # the exported dataset's own card
 _WRITERS: dict[str, Callable[[ExportSource, Path, Any], list[str]]] = {
@@ -45,11 +46,19 @@ def export(config: ExportConfig) -> Path:
     splits = [split for split in SPLITS if split in (config.splits or dataset.splits)]
     check_free_space(config.output, _bytes_needed(config, dataset, splits))
     made_from = provenance("sample.export", config, {"dataset": dataset.manifest})
+    lineage = LineageFilter(lineage_of(config.lineage, dataset.licenses))
     for line in sharing_lines(dataset.licenses):
         _print(line)
+    if withheld := lineage.withheld():
+        _print(f"{withheld}; lineage=full writes all")
     with atomic_folder(config.output, overwrite=config.overwrite) as folder:
         fingerprints = {
-            name: _export_format(name, config, dataset, splits, folder / name, made_from)
+            name: _export_format(
+                name,
+                config,
+                ExportSource(dataset, splits, folder / name, _EXCLUSIONS.get(name), lineage),
+                made_from,
+            )
             for name in config.formats
         }
         whole = fingerprint_of(fingerprints)
@@ -59,16 +68,11 @@ def export(config: ExportConfig) -> Path:
 
 
 def _export_format(
-    name: str,
-    config: ExportConfig,
-    dataset: RadiographDataset,
-    splits: Sequence[str],
-    folder: Path,
-    made_from: dict[str, Any],
+    name: str, config: ExportConfig, source: ExportSource, made_from: dict[str, Any]
 ) -> str:
     """Write one format with its card and manifest; returns its fingerprint."""
+    dataset, folder = source.dataset, source.folder
     folder.mkdir()
-    source = ExportSource(dataset, splits, folder, _EXCLUSIONS.get(name, lambda radiograph: None))
     how_to_read = _WRITERS[name](source, folder, getattr(config, name))
     total = sum(source.counts.values(), RadiographCounts())
     if not total.rows:
@@ -96,6 +100,7 @@ def _export_format(
     extra: dict[str, Any] = {
         "format": name,
         "settings": settings,
+        "lineage": source.lineage.lineage,
         "counts": counts,
         "excluded": excluded,
     }
@@ -127,6 +132,8 @@ def _origin(dataset: RadiographDataset, source: ExportSource, total: int) -> lis
         )
     if real:
         lines.append(f"{real} images are not synthetic, and are not marked as such.")
+    if withheld := source.lineage.withheld():
+        lines.append(f"{withheld[0].upper()}{withheld[1:]}.")
     return lines
 
 

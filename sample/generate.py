@@ -5,7 +5,6 @@ killed run after its finished parts. Under `accelerate launch` and `torchrun`, t
 machines that see the output folder divide the parts among them; the set is that of one process.
 """
 
-import csv
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -16,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
+from roentgen.csv_table import CsvTable
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
 from roentgen.dataset.finalize import finalize_dataset
 from roentgen.dataset.shards import ShardWriter
@@ -211,7 +211,7 @@ def _finish(
     write_file(work.dataset / SHEET, plan_sheet(plan, drawn.radiograph, config.sheet_prompts))
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
     with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(EXCLUDED_COLUMNS)
+        CsvTable(file, EXCLUDED_COLUMNS)
     finalize_dataset(
         work.dataset,
         name=config.output.name,

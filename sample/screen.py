@@ -17,7 +17,7 @@ from roentgen.dataset.dataset import (
 )
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.work_folder import Part, WorkFolder
-from roentgen.diffusion.training_record import model_manifest, trained_split
+from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
 from roentgen.distributed import sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import inherit_licenses, provenance
@@ -155,8 +155,7 @@ def check_model(
     memorized images would raise the limits.
     """
     splits = config.reference
-    named = dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
-    path = config.model or named.get("path")
+    path = config.model or recorded_model(dataset.manifest["provenance"])
     unknown = (
         "It is not recorded which radiographs the model was trained on, so copies are only "
         f"searched in split {splits.train_split!r} of {reference.folder}."

@@ -1,7 +1,6 @@
 """Privacy: near-duplicates of training images, and membership inference against the model."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,12 @@ from roentgen.diffusion.conditions.condition_kinds import record_conditions
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
-from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.diffusion.training_record import (
+    model_manifest,
+    recorded_model,
+    trained_long_prompts,
+    trained_style,
+)
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.operating_points import true_positive_rate
@@ -119,15 +123,14 @@ class Privacy(Domain[PrivacyConfig]):
         """AUROC of the loss of the set's model: train radiographs against held-out ones."""
         if self.settings.membership_images is None:
             return _no_membership("privacy.membership_images is null")
-        source = images.dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
-        path = source.get("path")
-        if not path or not Path(path).is_dir():
+        path = recorded_model(images.dataset.manifest["provenance"])
+        if path is None:
             return _no_membership("the set does not lead to a model folder")
         train, test = self.sets.train, self.sets.test
         n = min(self.settings.membership_images, len(train), len(test))
         try:
-            manifest = model_manifest(path)
-            components = load_components(path)
+            manifest = model_manifest(str(path))
+            components = load_components(str(path))
             losses = {s.name: self._losses(s, manifest, components, n) for s in (train, test)}
         except InputError as error:
             return _no_membership(str(error))

@@ -1,10 +1,10 @@
 """Tables as CSV and LaTeX."""
 
-import csv
 import io
 import re
 
 from eval.report.section import Cell, Table, cell_text
+from roentgen.csv_table import CsvTable
 from roentgen.metrics.estimates import Estimate
 
 _ESCAPES = {
@@ -26,14 +26,13 @@ def csv_text(table: Table) -> str:
     A column that holds estimates becomes five: value, low, high, n and note.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
     wide = [any(isinstance(cell, Estimate) for cell in column) for column in columns]
     header: list[str] = []
     for name, spread in zip(table.columns, wide, strict=True):
         header.append(name)
         header += [f"{name} {part}" for part in ("low", "high", "n", "note") if spread]
-    writer.writerow(header)
+    written = CsvTable(buffer, header)
     for row in table.rows:
         cells: list[Cell] = []
         for cell, spread in zip(row, wide, strict=True):
@@ -41,7 +40,7 @@ def csv_text(table: Table) -> str:
                 cells += [cell.value, cell.low, cell.high, cell.n, cell.note]
             else:
                 cells += [cell, None, None, None, None] if spread else [cell]
-        writer.writerow(cells)
+        written.add(*cells)
     return buffer.getvalue()
 
 

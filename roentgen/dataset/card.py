@@ -1,8 +1,10 @@
 """Dataset card: the contents of a dataset, and its terms of use."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+SIMULATED = ("phantom", "synthetic")  # sources whose images show no patient
 _SIZES = ("radiographs", "patients")
 
 
@@ -20,11 +22,13 @@ def dataset_card(
     `about`: further sections, the lines of each by its title; `opening`: what this folder is.
     """
     splits = list(counts)
-    lines = [f"# {name}", "", opening]
+    lines = [f"# {plain(name)}", "", opening]
+    if notice := patients_notice(counts, licenses):
+        lines += ["", f"**{notice}**"]
     lines += ["", "## Licenses and data use", ""]
     for item in licenses:
-        sharing = "may be passed on" if item["may_share"] else "must not be passed on"
-        lines.append(f"- {item['name']}: {sharing}. {item['data_use'] or ''}".rstrip())
+        terms = f"- {item['name']}: {sharing([item])}. {item['data_use'] or ''}"
+        lines.append(plain(terms).rstrip())
     for title, section in about.items():
         lines += ["", f"## {title}", "", *(f"- {line}" for line in section)]
     sources = [
@@ -58,8 +62,40 @@ def dataset_card(
     if text_lengths:
         lines += ["", "## Length of reports", "", *map(length_line, text_lengths.items())]
     lines += ["", "## Excluded", ""]
-    lines += [f"- {number}: {reason}" for reason, number in excluded.items()] or ["Nothing."]
+    lines += [f"- {number}: {plain(reason)}" for reason, number in excluded.items()] or ["Nothing."]
     return "\n".join(lines) + "\n"
+
+
+def patients_notice(
+    counts: Mapping[str, Mapping[str, Any]], licenses: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """Notice that a folder holds patients' images or words; None where there are none.
+
+    `counts` are those of a dataset's manifest, by split.
+    """
+    images = sum(
+        source["radiographs"]
+        for split in counts.values()
+        for source in split["sources"]
+        if source["source"] not in SIMULATED
+    )
+    if not images:
+        return None
+    reports = " and words of their reports" if any(s["reports"] for s in counts.values()) else ""
+    return f"This holds {images} radiographs of patients{reports}: it {sharing(licenses)}."
+
+
+def sharing(licenses: Iterable[Mapping[str, Any]]) -> str:
+    """Whether what these licenses cover may be passed on, in words."""
+    if all(terms["may_share"] for terms in licenses):
+        return "may be passed on"
+    return "must not be passed on"
+
+
+def plain(text: str) -> str:
+    """A foreign text on one line of Markdown, without HTML, links or code."""
+    line = " ".join(text.split())
+    return re.sub(r"[`\[\]<>&]", lambda sign: f"&#{ord(sign[0])};", line)
 
 
 def length_line(section: tuple[str, Mapping[str, Any]]) -> str:
@@ -79,5 +115,5 @@ def _table(cells: Sequence[tuple[str, str, int]], splits: Sequence[str]) -> list
     lines = [f"| | {' | '.join(splits)} |", f"|---|{'---:|' * len(splits)}"]
     for row in rows:
         values = " | ".join(str(numbers.get((row, split), 0)) for split in splits)
-        lines.append(f"| {row.replace('|', '/')} | {values} |")
+        lines.append(f"| {plain(row).replace('|', '/')} | {values} |")
     return lines

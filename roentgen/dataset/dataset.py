@@ -5,7 +5,6 @@ without our code; beside it are excluded.csv, README.md (the dataset card) and r
 written last. Shards are memory-mapped: opening and random access take no memory that grows.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from roentgen.checksums import check_files, read_checksums, read_sealed
+from roentgen.csv_table import CsvTable
 from roentgen.dataset import schema
 from roentgen.dataset.finalize import CARD, SPLITS, finalize_dataset
 from roentgen.dataset.shard_index import INDEX, ShardIndex
@@ -140,8 +140,7 @@ class DatasetWriter:
             stack.callback(self._discard_open_shards)
             file = (self.folder / EXCLUDED).open("w", newline="", encoding="utf-8")
             self._excluded_file = stack.enter_context(file)
-            self._excluded = csv.writer(file)
-            self._excluded.writerow(EXCLUDED_COLUMNS)
+            self._excluded = CsvTable(file, EXCLUDED_COLUMNS)
             self._stack = stack.pop_all()
         return self
 
@@ -160,7 +159,7 @@ class DatasetWriter:
 
     def exclude(self, id: str, reason: str) -> None:  # noqa: A002 (the record's own word)
         """List something that does not enter the dataset, and why."""
-        self._excluded.writerow([id, reason, "no"])
+        self._excluded.add(id, reason, "no")
         self.excluded[reason] += 1
 
     def _finish_shard(self, split: str) -> None:

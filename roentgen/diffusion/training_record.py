@@ -1,5 +1,6 @@
 """Training record of a model, which sampling follows: prompt style, prompt length, preparation."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import License, read_manifest
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.storage import MANIFEST
+from roentgen.weights import PIPELINES, shipped_or_path
 
 
 def model_manifest(model: str) -> dict[str, Any]:
@@ -29,6 +31,14 @@ def model_manifest(model: str) -> dict[str, Any]:
         "provenance": {},
         "path": str(folder),
     }
+
+
+def recorded_model(provenance: Mapping[str, Any]) -> Path | None:
+    """The folder of the model that a provenance names, if it is there."""
+    source = (provenance.get("made_from") or {}).get("model") or {}
+    path = source.get("path")
+    folder = shipped_or_path(str(path), PIPELINES) if path else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def trained_style(model: dict[str, Any]) -> PromptStyle:

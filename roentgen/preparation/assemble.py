@@ -1,6 +1,5 @@
 """Assembly of finished parts to a dataset: the last step of a preparation."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from roentgen.corpora.reader import CorpusPlan, Exclusion, Unmapped
+from roentgen.csv_table import CsvTable
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, open_dataset
 from roentgen.dataset.finalize import SPLITS, finalize_dataset
 from roentgen.dataset.shards import Shard
@@ -195,6 +195,6 @@ def _words(finding: Finding) -> str:
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+        table = CsvTable(file, header)
+        for row in rows:
+            table.add(*row)

@@ -151,7 +151,7 @@ class Synthesis:
         return {"Description": "synthetic chest radiograph, not of a patient"} | {
             key.replace("_", " ").capitalize(): str(value)
             for key, value in vars(self).items()
-            if value is not None and not key.startswith("from_")
+            if value not in (None, "") and not key.startswith("from_")
         }
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+from roentgen.csv_table import CsvTable
 from roentgen.record.radiograph import Radiograph
 from sample.exports.config import ChexpertFormat
 from sample.exports.export_source import ExportSource
 from sample.exports.numbering import IdentityNumbers
 from sample.exports.serialization import (
-    CsvTable,
     as_jpeg,
     as_png,
     contradiction,

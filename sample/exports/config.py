@@ -6,6 +6,7 @@ from typing import Literal
 
 from roentgen.errors import InputError, require, require_distinct, require_range
 from roentgen.record.radiograph import Split
+from sample.exports.lineage import Lineage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,11 @@ class ExportConfig:
     """Replace the output folder if it exists."""
     splits: tuple[Split, ...] | None = None
     """The splits to write; null: all."""
+    lineage: Lineage | None = None
+    """Identifiers and texts that leave. full: all. none: real radiographs and patients are
+    numbered; reports, prompts that quote them, and the radiograph and patient that a synthetic
+    image was drawn for are removed. hashed: as none, with keyed hashes for identifiers. null: none
+    where a license forbids sharing, else full."""
     folder: FolderFormat | None = None
     """An image folder with metadata."""
     webdataset: WebDatasetFormat | None = None

@@ -10,6 +10,7 @@ from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, Rad
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import RadiographCounts
 from roentgen.record.radiograph import Radiograph
+from sample.exports.lineage import LineageFilter
 from sample.exports.serialization import open_csv
 
 ExclusionReason = Callable[[Radiograph], str | None]
@@ -18,7 +19,9 @@ ExclusionReason = Callable[[Radiograph], str | None]
 class ExportSource:
     """The radiographs of some splits of a dataset; iterating writes excluded.csv into `folder`.
 
-    `exclusion_reason` gives why a radiograph cannot be written, None if it can.
+    `exclusion_reason` gives why a radiograph cannot be written, None if it can (None:
+    all can); `lineage` removes
+    what may not leave of its identifiers and texts.
     """
 
     def __init__(
@@ -26,14 +29,16 @@ class ExportSource:
         dataset: RadiographDataset,
         splits: Sequence[str],
         folder: Path,
-        exclusion_reason: ExclusionReason,
+        exclusion_reason: ExclusionReason | None,
+        lineage: LineageFilter,
     ) -> None:
+        self.dataset, self.folder, self.lineage = dataset, folder, lineage
         self.fingerprint = dataset.fingerprint
         masks = [set(dataset.manifest["counts"][split]["masks"]) for split in splits]
         self.structures = sorted(set().union(*masks))  # of masks
         self.structures_everywhere = set.intersection(*masks)  # those that every split has
         self.images = ImageSet.of(*map(dataset.split, splits))
-        self._folder, self._exclusion_reason = folder, exclusion_reason
+        self._exclusion_reason = exclusion_reason
         self._identities = Identities()
         self.counts: dict[str, RadiographCounts] = {}
         self.excluded: Counter[str] = Counter()  # by reason
@@ -42,12 +47,12 @@ class ExportSource:
 
     def __iter__(self) -> Iterator[Radiograph]:
         with (
-            open_csv(self._folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
-            tqdm(total=len(self.images), desc=self._folder.name, unit="image") as bar,
+            open_csv(self.folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
+            tqdm(total=len(self.images), desc=self.folder.name, unit="image") as bar,
         ):
             for item in range(len(self.images)):
-                radiograph = self.images[item]
-                reason = self._exclusion_reason(radiograph)
+                radiograph = self.lineage(self.images[item])
+                reason = self._exclusion_reason(radiograph) if self._exclusion_reason else None
                 if reason is None:
                     yield radiograph
                     self.counts.setdefault(radiograph.split, RadiographCounts()).add(radiograph)
@@ -57,6 +62,10 @@ class ExportSource:
                     excluded.add(radiograph.id, reason, "no")
                     self.excluded[reason] += 1
                 bar.update()
+
+    def records(self) -> Iterator[Radiograph]:
+        """All radiographs without pixels, also those that cannot be written."""
+        return map(self.lineage, self.images.without_images())
 
     def patients(self) -> Counter[str]:
         """The number of patients written in each split."""

@@ -36,7 +36,7 @@ class _RowWriter(Protocol):
 
 def write(radiographs: ExportSource, folder: Path, settings: FolderFormat) -> list[str]:
     """Write the folder; returns the lines for its card."""
-    use = _FieldUse(radiographs.images.without_images())
+    use = _FieldUse(radiographs.records())
     masks = {name: f"{_plain(name)}_mask_file_name" for name in radiographs.structures}
     columns = ["file_name", *use.columns, *masks.values()]
     with ExitStack() as stack:
@@ -58,7 +58,7 @@ def write(radiographs: ExportSource, folder: Path, settings: FolderFormat) -> li
         "Findings are columns of 1 present, 0 absent, -1 uncertain, blank not mentioned; `findings`"
         " has them with sides and severities, as JSON.",
         "PNGs of synthetic images are marked in their text chunks, with prompt, seed and model; "
-        "from_radiograph and from_patient name the radiograph whose prompt was used.",
+        "from_radiograph and from_patient, if any, name the radiograph whose prompt was used.",
     ]
 
 

@@ -1,6 +1,5 @@
 """Serialization of radiographs for all formats: fields, labels, file names and image metadata."""
 
-import csv
 import gzip
 import hashlib
 import json
@@ -12,6 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from roentgen.csv_table import CsvTable
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_jpeg, encode_png
 from roentgen.record.radiograph import FINDING_NAMES, Radiograph, Report, State, Synthesis, states
@@ -115,20 +115,6 @@ def pixels(radiograph: Radiograph) -> Any:
         return decode(radiograph.image)
     except InputError as error:
         raise InputError(f"radiograph {radiograph.id!r}: {error}") from None
-
-
-class CsvTable:
-    """A CSV file that is written row by row."""
-
-    def __init__(self, file: Any, columns: Sequence[str]) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(columns)
-        self.rows = 0
-
-    def add(self, *cells: object) -> None:
-        """Write a row; None is a blank cell."""
-        self._writer.writerow(cells)
-        self.rows += 1
 
 
 @contextmanager

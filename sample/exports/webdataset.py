@@ -37,7 +37,7 @@ def write(radiographs: ExportSource, folder: Path, settings: WebDatasetFormat) -
         + "; shards.csv has the images and bytes of each.",
         "KEY.png is the image, KEY.json all its fields, KEY.txt the prompt (of synthetic "
         "images only), KEY.STRUCTURE.mask.png a mask of 0 and 255.",
-        "from_radiograph and from_patient name the radiograph whose prompt was used.",
+        "from_radiograph and from_patient, if any, name the radiograph whose prompt was used.",
         "Samples are in the order of the set, those of one prompt next to each other: shuffle.",
     ]
 

@@ -23,7 +23,7 @@ from roentgen.dataset.shards import ShardWriter
 from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.dataset.work_folder import Part, WorkFolder, order_of_parts, shard_file
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.diffusion.training_record import model_manifest
+from roentgen.diffusion.training_record import model_manifest, recorded_model
 from roentgen.distributed import SINGLE_PROCESS, Launch
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
@@ -185,10 +185,15 @@ class Redraw:
 def model_of(config: ScreenConfig, dataset: RadiographDataset) -> dict[str, Any]:
     """The manifest of the model that made a set. Raises InputError if it is not there."""
     made_by = dataset.manifest["provenance"].get("made_from", {}).get("model") or {}
-    path = config.model or made_by.get("path")
+    path = config.model or recorded_model(dataset.manifest["provenance"])
     way_out = "attempts: 0 and best_of: 1 draw nothing"
-    if not path or not made_by.get("fingerprint"):
+    if not made_by.get("fingerprint"):
         raise InputError(f"{dataset.folder} does not say which model made it; {way_out}")
+    if not path:
+        raise InputError(
+            f"the model that made {dataset.folder} is not at {made_by.get('path')}: set model to "
+            f"where it is now; {way_out}"
+        )
     try:
         manifest = model_manifest(str(path))
     except InputError as error:

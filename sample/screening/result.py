@@ -4,7 +4,6 @@ The pictures are in a separate folder: beside a rejected copy they show the trai
 resembles, which must not be distributed with the set.
 """
 
-import csv
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from roentgen.csv_table import CsvTable
 from roentgen.dataset.dataset import DatasetWriter, RadiographDataset, RadiographSplit
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.contact_sheet import contact_sheet
@@ -120,11 +120,10 @@ def write_shortfall(path: Path, screening: Screening) -> None:
         counts[0] += 1
         counts[1] += row in screening.accepted
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["patient_id", "prompt", "requested", "accepted", "missing"])
+        table = CsvTable(file, ["patient_id", "prompt", "requested", "accepted", "missing"])
         for (patient, prompt), (count, accepted) in requested.items():
             if accepted < count:
-                writer.writerow([patient, prompt, count, accepted, count - accepted])
+                table.add(patient, prompt, count, accepted, count - accepted)
 
 
 def write_pictures(

@@ -149,7 +149,8 @@ def exported(set_to_export: Path, tmp_path: Path) -> Callable[..., Path]:
     """`exported(folder={...}, ...)`: exports the set in these formats and returns the folder."""
 
     def run(**formats: Any) -> Path:
-        values = {"dataset": str(set_to_export), "output": str(tmp_path / "out"), **formats}
+        places = {"dataset": str(set_to_export), "output": str(tmp_path / "out")}
+        values = {**places, "lineage": "full", **formats}
         recipe = tmp_path / "export.yaml"
         recipe.write_text(yaml.safe_dump(values))
         return export(load_config(ExportConfig, [str(recipe)]))

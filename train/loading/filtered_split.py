@@ -1,6 +1,5 @@
 """Filtered split: the radiographs of a split that are trained on, and those that are excluded."""
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from roentgen.csv_table import CsvTable
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.image_set import ImageSet
 from roentgen.errors import InputError
@@ -71,9 +71,9 @@ def filter_split(
 def write_excluded(path: Path, excluded: Iterable[ExcludedRadiograph]) -> None:
     """Writes a CSV table: split, id, reason."""
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["split", "id", "reason"])
-    table.writerows((item.split, item.id, item.reason) for item in excluded)
+    table = CsvTable(text, ["split", "id", "reason"])
+    for item in excluded:
+        table.add(item.split, item.id, item.reason)
     write_file(path, text.getvalue())
 
 

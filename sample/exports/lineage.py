@@ -1,0 +1,94 @@
+"""Lineage in exports: which identifiers and report texts leave with the images."""
+
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from roentgen.errors import InputError
+from roentgen.prompts.parser import parse_prompt
+from roentgen.record.radiograph import Radiograph, Synthesis
+
+Lineage = Literal["none", "hashed", "full"]
+
+
+def lineage_of(requested: Lineage | None, licenses: Sequence[Mapping[str, Any]]) -> Lineage:
+    """The lineage of an export: none of data whose license forbids sharing, unless requested."""
+    return requested or ("full" if all(terms["may_share"] for terms in licenses) else "none")
+
+
+class LineageFilter:
+    """Radiographs with what a lineage lets out of identifiers and texts.
+
+    full: everything. none: real radiographs, their studies and patients are numbered in the order
+    of the export; reports, report prompts and pointers to source radiographs are removed. hashed:
+    as none, but identifiers and pointers are replaced by keyed hashes (HMAC-SHA-256, 16 hexadecimal
+    digits), equal for equal identifiers; the key is drawn for each export and not kept.
+    """
+
+    def __init__(self, lineage: Lineage) -> None:
+        self.lineage = lineage
+        self._key = secrets.token_bytes(32)
+        self._numbers: dict[str, dict[str, int]] = {"image": {}, "patient": {}, "study": {}}
+
+    def withheld(self) -> str | None:
+        """What does not leave, in words; None if everything does."""
+        if self.lineage == "full":
+            return None
+        ids = "numbered" if self.lineage == "none" else "replaced by keyed hashes"
+        sources = " and the radiographs that images were drawn for" * (self.lineage == "none")
+        return (
+            f"lineage {self.lineage}: without reports, prompts that quote them{sources}; "
+            f"identifiers are {ids}"
+        )
+
+    def __call__(self, radiograph: Radiograph) -> Radiograph:
+        """The radiograph as it leaves; its pixels and labels are unchanged."""
+        if self.lineage == "full":
+            return radiograph
+        synthesis = radiograph.synthesis
+        if synthesis is not None:
+            synthesis = self._synthesis(radiograph, synthesis)
+            return replace(radiograph, report=None, synthesis=synthesis)
+        return replace(
+            radiograph,
+            report=None,
+            id=self._name("image", radiograph.id),
+            patient_id=self._name("patient", radiograph.patient_id),
+            study_id=self._name("study", radiograph.study_id),
+        )
+
+    def _synthesis(self, radiograph: Radiograph, synthesis: Synthesis) -> Synthesis:
+        sources = (synthesis.from_radiograph, synthesis.from_patient)
+        image, patient = (
+            self._hash(source) if source is not None and self.lineage == "hashed" else None
+            for source in sources
+        )
+        from_report = any(sources) and not _says_only_labels(radiograph, synthesis.prompt)
+        prompt = "" if from_report else synthesis.prompt
+        return replace(synthesis, prompt=prompt, from_radiograph=image, from_patient=patient)
+
+    def _name(self, kind: str, identifier: str) -> str:
+        if self.lineage == "hashed":
+            return self._hash(identifier)
+        numbers = self._numbers[kind]
+        return f"{kind}-{numbers.setdefault(identifier, len(numbers) + 1):07d}"
+
+    def _hash(self, identifier: str) -> str:
+        return hmac.digest(self._key, identifier.encode(), "sha256").hex()[:16]
+
+
+def _says_only_labels(radiograph: Radiograph, prompt: str) -> bool:
+    """Whether a prompt has the radiograph's labels in the grammar's words, and nothing else."""
+    try:
+        content = parse_prompt(prompt)
+    except InputError:
+        return False
+    labels = {(f.name, f.state, f.side, f.severity) for f in radiograph.findings}
+    return (
+        {(f.name, f.state, f.side, f.severity) for f in content.findings} <= labels
+        and content.age in (None, radiograph.age)
+        and content.sex in (None, radiograph.sex)
+        and content.race in (None, radiograph.race)
+    )
