@@ -1,19 +1,27 @@
-"""Files from elsewhere: regular ones of bounded size, JSON of bounded depth, models without code.
+"""Files from elsewhere: regular ones, JSON, XML and tar within bounds, models without code.
 
 A folder of images may hold a link to an endless device or a pipe that nobody writes to: neither is
 read. All limits raise OSError or ValueError, as other files that cannot be read do.
 """
 
 import errno
+import gzip
 import json
 import os
 import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
 
 from roentgen.errors import InputError
 
 LARGEST_JSON = 1 << 26  # bytes; the vocabulary of a large tokenizer has 20 million
+DEEPEST_XML = 32  # elements within one another; a report of Open-i has 6
+LARGEST_TAR = 1 << 27  # bytes unpacked; the reports of Open-i have 13 million
+_LARGEST_TAR_HEADER = 1 << 20  # bytes that tarfile reads at once, such as a member's long name
 # Entries of a model's configuration by which transformers fetches or runs code.
 _CODE = "auto_map"
 _KERNELS = ("attn_implementation", "_attn_implementation")  # "owner/name" is code from the hub
@@ -49,6 +57,69 @@ def read_json(path: Path) -> Any:
         return json.loads(read_bounded(path, LARGEST_JSON))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def parse_elements(data: bytes) -> ElementTree.Element:
+    """The root of an XML document in any encoding.
+
+    Raises ValueError for nesting deeper than `DEEPEST_XML` and for a document type, whose
+    entities may unfold or name files; ElementTree.ParseError and LookupError for what is no XML.
+    """
+    return ElementTree.fromstring(data, ElementTree.XMLParser(target=_BoundedBuilder()))
+
+
+class _BoundedBuilder(ElementTree.TreeBuilder):
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: Any, attributes: Any) -> Any:
+        self._depth += 1
+        if self._depth > DEEPEST_XML:
+            raise ValueError(f"it has more than {DEEPEST_XML} elements within one another")
+        return super().start(tag, attributes)
+
+    def end(self, tag: Any) -> Any:
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, *_: object) -> None:
+        raise ValueError("it has a document type definition")
+
+
+@contextmanager
+def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar file, gzipped or plain, to be read in order.
+
+    Reading raises ValueError past `LARGEST_TAR` bytes unpacked and for a header that is too large.
+    """
+    with open_regular(path) as raw:
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        unpacked: Any = _BoundedTar(gzip.GzipFile(fileobj=raw) if gzipped else raw)
+        # Not "r|": as a stream, an archive cut off between two members would seem complete.
+        with tarfile.open(fileobj=unpacked, mode="r:") as archive:
+            yield archive
+
+
+class _BoundedTar:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > _LARGEST_TAR_HEADER:
+            raise ValueError("it has a header that is too large")
+        self._check(self.tell())
+        return bytes(self._file.read(size))
+
+    def seek(self, place: int) -> None:
+        self._check(place)
+        self._file.seek(place)
+
+    def _check(self, place: int) -> None:
+        if place > LARGEST_TAR:
+            raise ValueError(f"it unpacks to more than {LARGEST_TAR} bytes")
 
 
 def refuse_code(folder: Path) -> None:

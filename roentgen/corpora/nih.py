@@ -13,7 +13,7 @@ from roentgen.corpora.image_corpus import (
     ViewSettings,
 )
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.rows import column_names
+from roentgen.corpora.scanning.rows import column_names, csv_rows, open_text
 from roentgen.corpora.scanning.scan import FolderListing, MissingFileError, Scan, optional_file
 from roentgen.corpora.scanning.value_mapping import Meanings, parse_sex, years_of_age_string
 from roentgen.errors import InputError
@@ -21,12 +21,14 @@ from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
 from roentgen.record.radiograph import Box, Finding, Radiograph, Split, View
+from roentgen.untrusted_files import read_bounded
 
 LICENSE = License(
     name="NIH CC ChestX-ray14 terms: unrestricted use with attribution",
     data_use="Name the NIH Clinical Center and cite Wang et al., CVPR 2017.",
     may_share=True,
 )
+_LARGEST_LIST = 1 << 26  # bytes; the published ones have 2 million
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 # "Infiltration" was mined as a word of reports and names no single disease. It is an opacity, as in
 # the CheXpert labeler (Irvin et al. 2019: "infiltrate" is on the mention list of Lung Opacity); its
@@ -194,7 +196,7 @@ def _read_lists(train: Path, test: Path) -> dict[str, Split]:
     lists: tuple[tuple[Path, Split], ...] = ((train, "train"), (test, "test"))
     for path, split in lists:
         try:
-            names = path.read_text(encoding="utf-8-sig").split()
+            names = read_bounded(path, _LARGEST_LIST).decode("utf-8-sig").split()
         except OSError as error:
             raise InputError(
                 f"cannot read the official split's {path}: {error.strerror}; "
@@ -224,8 +226,8 @@ def _read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
     """
     boxes: dict[str, list[SourceBox]] = {}
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
+        with open_text(table) as file:
+            rows = csv_rows(file.readline)
             header = next(rows, [])
             if header[:3] != _BOX_HEADER:
                 expected = ",".join(_BOX_HEADER)

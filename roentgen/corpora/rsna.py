@@ -5,7 +5,6 @@ names the image of ChestX-ray14, and with it the patient. Without it a patient's
 several splits.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
 from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.untrusted_files import read_json
 
 LICENSE = License(
     name="RSNA Pneumonia Detection Challenge terms",
@@ -162,9 +162,9 @@ def _rows_by_image(table: Path, scan: Scan) -> dict[str, _BoxRows]:
 def _patients(mapping: Path) -> dict[str, str]:
     """The ChestX-ray14 patient of each image, as the NIH reader names patients."""
     try:
-        entries = json.loads(mapping.read_bytes())
+        entries = read_json(mapping)
         names = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         raise InputError(
             f"{mapping} cannot be read: expected a JSON list with subset_img_id and img_id"
         ) from None

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem
 from roentgen.corpora.reader import CorpusPlan, UnwantedError
 from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
-from roentgen.corpora.scanning.scan import Scan, check_path
+from roentgen.corpora.scanning.scan import Scan, check_path, id_of_path
 from roentgen.corpora.scanning.value_mapping import (
     Meanings,
     finding_of_value,
@@ -142,7 +142,7 @@ class TableReader(ImageCorpusReader[TableConfig]):
         meanings = Meanings(c.meanings, c.separator)
         table = c.root / c.file
         for place, row in scan.rows(table, self._columns):
-            name = row[c.id] if c.id else str(PurePosixPath(row[c.image]).with_suffix(""))
+            name = row[c.id] if c.id else id_of_path(row[c.image])
             with scan.excluding(name if name and row[c.image] else place):
                 item = self._plan_row(name, row, masks)
                 if name in scan.items:
@@ -157,7 +157,7 @@ class TableReader(ImageCorpusReader[TableConfig]):
         """Raises InputError for a row that cannot be used."""
         c = self.config
         image, patient = row[c.image], row[c.patient_id]
-        if not name or not image:
+        if not image or (c.id and not name):
             raise InputError(f"the row has no {'image' if not image else 'id'}")
         for where in c.where:
             refusal = where.refusal(row[where.column])

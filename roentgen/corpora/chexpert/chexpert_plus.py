@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from roentgen.corpora.scanning.rows import csv_rows
 from roentgen.corpora.scanning.value_mapping import report_of_columns
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Report
@@ -111,9 +112,8 @@ def read_places(
     with path.open("rb") as file:
         place = _skip_bom(file)
         lines = _Lines(file, path)
-        reader = csv.reader(lines, strict=True)
         try:
-            for number, row in enumerate(reader):
+            for number, row in enumerate(csv_rows(lines.readline)):
                 if number and row:
                     complete = len(row) == len(header)
                     yield place, {name: row[i] for name, i in indices} if complete else None
@@ -128,7 +128,7 @@ def read_row_at(path: Path, place: int) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             file.seek(place)
-            row = next(csv.reader(_Lines(file, path), strict=True), [])
+            row = next(csv_rows(_Lines(file, path).readline), [])
     except (OSError, csv.Error) as error:
         raise InputError(f"table {path} cannot be read: {error}") from None
     if len(row) != len(header):
@@ -145,7 +145,7 @@ def read_header_row(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             _skip_bom(file)
-            return next(csv.reader(_Lines(file, path), strict=True), [])
+            return next(csv_rows(_Lines(file, path).readline), [])
     except (OSError, csv.Error) as error:
         raise InputError(f"table {path} cannot be read: {error}") from None
 
@@ -169,15 +169,11 @@ class _Lines:
         self.path = path
         self.position = file.tell()
 
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self.file.readline()
-        if not line:
-            raise StopIteration
+    def readline(self, limit: int) -> str:
+        """A line of at most `limit` bytes."""
+        line = self.file.readline(limit)
         self.position += len(line)
-        try:
-            return line.decode("utf-8")
+        try:  # a line that is cut is refused for its length
+            return line.decode("utf-8", "replace" if len(line) == limit else "strict")
         except UnicodeDecodeError:
             raise InputError(f"table {self.path} is not text in UTF-8") from None

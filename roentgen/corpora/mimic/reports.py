@@ -9,6 +9,7 @@ from typing import Protocol
 
 from roentgen.corpora.scanning.scan import FolderListing, first_of, wrong_root
 from roentgen.errors import InputError
+from roentgen.untrusted_files import read_bounded
 
 _LARGEST = 1 << 20  # bytes; a report has a few thousand
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -92,15 +93,13 @@ def read_report(source: Path, place: str) -> str:
     """The text of a report. Raises InputError for one that cannot be read."""
     try:
         if source.is_dir():
-            with (source / place).open("rb") as file:
-                data = file.read(_LARGEST + 1)
+            data = read_bounded(source / place, _LARGEST)
         else:
             data = _unzip(source, *map(int, place.split(",")))
-        if len(data) > _LARGEST:
-            raise InputError("the report is larger than 1 MB")
         return data.decode("utf-8-sig")
     except (OSError, zlib.error, struct.error, EOFError) as error:
-        raise InputError(f"the report cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"the report cannot be read: {reason}") from None
     except UnicodeDecodeError:
         raise InputError("the report is not text in UTF-8") from None
 
@@ -115,6 +114,8 @@ def _unzip(source: Path, offset: int, size: int, method: int, checksum: int) -> 
         data = file.read(size)
     if method == zipfile.ZIP_DEFLATED:
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _LARGEST + 1)
-    if mark != b"PK\x03\x04" or (len(data) <= _LARGEST and zlib.crc32(data) != checksum):
+    if len(data) > _LARGEST:
+        raise InputError(f"the report is larger than {_LARGEST} bytes")
+    if mark != b"PK\x03\x04" or zlib.crc32(data) != checksum:
         raise InputError("the report's zip entry is damaged")
     return data

@@ -4,14 +4,13 @@ A report is of one study; the collection does not tell whether two are of one pa
 report counts as a patient.
 """
 
-import lzma
 import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import ParseError
 
 from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
 from roentgen.corpora.open_i.mesh import findings_of, unmapped
@@ -21,6 +20,7 @@ from roentgen.corpora.scanning.scan import FileIndex, Scan, optional_file, wrong
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.radiograph import Report, View
+from roentgen.untrusted_files import open_regular, open_tar, parse_elements
 
 LICENSE = License(
     name="CC-BY-NC-ND-4.0",
@@ -37,7 +37,7 @@ _VIEWS: dict[str, View | None] = {
 }
 _LARGEST = 4 << 20  # bytes; the largest report of the collection has 20 kB
 _DAMAGE = (
-    *(tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError),
+    *(tarfile.TarError, OSError, EOFError, zlib.error),
     *(struct.error, ValueError, OverflowError),
 )
 
@@ -75,7 +75,7 @@ def report_files(source: Path) -> Iterator[tuple[str, bytes]]:
 def _content(path: Path) -> bytes:
     """Content of a file; empty if it cannot be read, which `parse_xml` reports."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(_LARGEST + 1)
     except OSError:
         return b""
@@ -83,8 +83,7 @@ def _content(path: Path) -> bytes:
 
 def _archived(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        # Not "r|*": as a stream, an archive cut off between two members would seem complete.
-        with tarfile.open(source) as archive:
+        with open_tar(source) as archive:
             for member in archive:
                 if member.isfile() and member.name.endswith(".xml"):
                     file = archive.extractfile(member)
@@ -101,12 +100,10 @@ def parse_xml(data: bytes, name: str) -> OpenIReport:
         raise InputError(f"{name} is empty or cannot be read")
     if len(data) > _LARGEST:
         raise InputError(f"{name} is larger than {_LARGEST} bytes: too large for a report")
-    if b"<!DOCTYPE" in data:
-        raise InputError(f"{name} has a document type definition: no Open-i report has one")
     try:
-        root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{name} is not well-formed XML: {error}") from None
+        root = parse_elements(data)
+    except (ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{name} cannot be read as XML: {error}") from None
     identity = root.find("uId")
     report_id = "" if identity is None else identity.get("id", "")
     if not report_id:

@@ -1,7 +1,7 @@
 """PadChest (Bustos et al., 2020): 16-bit PNGs, 174 finding labels, reports in Spanish."""
 
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from roentgen.corpora.image_corpus import (
     ImageCorpusConfig,
@@ -11,7 +11,13 @@ from roentgen.corpora.image_corpus import (
 )
 from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
 from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.corpora.scanning.scan import FolderListing, Scan, check_path, optional_file
+from roentgen.corpora.scanning.scan import (
+    FolderListing,
+    Scan,
+    check_path,
+    id_of_path,
+    optional_file,
+)
 from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
 from roentgen.errors import InputError
 from roentgen.manifest import License
@@ -83,7 +89,7 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
         scan = Scan(complete=c.complete)
         for place, row in scan.rows(table, (*_COLUMNS, *_MORE)):
             image = row["ImageID"]
-            with scan.excluding(_id(image) or place):
+            with scan.excluding(id_of_path(image) or place):
                 lost: list[Unmapped] = []
                 scan.accept(self._plan_row(row, files, lost), lost)
         if scan.finds_no_file:
@@ -113,7 +119,7 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
         if c.reports and not report:
             lost.append(Unmapped("report", "", "the image is taken"))
         return PadchestItem(
-            id=_id(image),
+            id=id_of_path(image),
             patient=patient,
             study=row["StudyID"] or patient,
             split=self.split_of(patient),
@@ -132,10 +138,6 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
         findings, _ = to_findings(labels, sides, MEANINGS | self.config.meanings)
         report = Report(findings=item.text) if item.text else None
         return [self.radiograph(item, self.image(item), findings=findings, report=report)]
-
-
-def _id(image: str) -> str:
-    return str(PurePosixPath(image).with_suffix("")) if image else ""
 
 
 def _age(date: str, birth: str, lost: list[Unmapped]) -> float | None:

@@ -10,6 +10,7 @@ from roentgen.corpora.scanning.value_mapping import years_of_age_string
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.frame import read_header
 from roentgen.record.radiograph import Sex, View
+from roentgen.untrusted_files import open_regular
 
 _PLAIN = (b"\x89PNG", b"\xff\xd8\xff")  # copies as PNG or JPEG, without a header
 _VIEWS: dict[str, View] = {
@@ -66,7 +67,7 @@ def read_radiograph_header(path: Path, *, adults: bool = False) -> RadiographHea
 
 
 def _is_plain(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open_regular(path) as file:
         return file.read(4).startswith(_PLAIN)
     return False
 

@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,8 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roentgen.errors import InputError
+from roentgen.untrusted_files import open_regular
 
 _BATCH = 4096  # rows of a Parquet file that are held at a time
+LONGEST_ROW = 1 << 22  # characters; no row of a corpus has more than 100,000
+_LARGEST_BATCH = 1 << 28  # bytes
+_LARGEST_COLUMN = 1 << 31  # bytes of a column in a row group, unpacked
+_PARQUET_LIMITS = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_limit": 1 << 20}
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
@@ -38,8 +43,29 @@ def column_names(path: Path) -> list[str]:
     """The header of a CSV or TSV (also gzipped). Raises InputError as `read_rows` does."""
     if not path.is_file():
         raise InputError(f"no such table: {path}")
-    with _readable(path), _open_text(path) as file:
-        return next(csv.reader(file, delimiter=_delimiter(path), strict=True), [])
+    with _readable(path), open_text(path) as file:
+        return next(csv_rows(file.readline, _delimiter(path)), [])
+
+
+def csv_rows(readline: Callable[[int], str], delimiter: str = ",") -> Iterator[list[str]]:
+    """The rows of a CSV, blank lines among them as []; `readline` takes the most characters.
+
+    Raises csv.Error for a damaged row, a field of more than 131,072 characters and a row of more
+    than `LONGEST_ROW`, before more of it is read.
+    """
+    left = LONGEST_ROW
+
+    def lines() -> Iterator[str]:
+        nonlocal left
+        while line := readline(left + 1):
+            left -= len(line)
+            if left < 0:
+                raise csv.Error(f"a row has more than {LONGEST_ROW} characters")
+            yield line
+
+    for row in csv.reader(lines(), delimiter=delimiter, strict=True):
+        left = LONGEST_ROW
+        yield row
 
 
 def _check_columns(path: Path, columns: Sequence[str], have: Sequence[str]) -> None:
@@ -51,19 +77,36 @@ def _check_columns(path: Path, columns: Sequence[str], have: Sequence[str]) -> N
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     names = list(dict.fromkeys(columns))
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **_PARQUET_LIMITS) as file:
             _check_columns(path, names, file.schema_arrow.names)
+            _check_sizes(path, names, file.metadata)
             for batch in file.iter_batches(_BATCH, columns=names):
+                batch.validate(full=True)
+                if batch.nbytes > _LARGEST_BATCH:
+                    raise InputError(f"table {path} has cells that are too long to read")
                 for row in batch.to_pylist():
                     yield {k: "" if v is None else str(v) for k, v in row.items()}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"table {path} cannot be read: {' '.join(str(error).split())}") from None
 
 
+def _check_sizes(path: Path, names: Sequence[str], metadata: pq.FileMetaData) -> None:
+    """Raises InputError if a column that is read unpacks to more than memory should hold."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for column in (group.column(i) for i in range(group.num_columns)):
+            size = column.total_uncompressed_size
+            if column.path_in_schema.split(".")[0] in names and size > _LARGEST_COLUMN:
+                raise InputError(
+                    f"table {path}: column {column.path_in_schema} unpacks to {size} bytes, more "
+                    f"than {_LARGEST_COLUMN}: write it in smaller row groups"
+                )
+
+
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
     names = list(dict.fromkeys(columns))
-    with _readable(path), _open_text(path) as file:
-        reader = csv.reader(file, delimiter=_delimiter(path), strict=True)
+    with _readable(path), open_text(path) as file:
+        reader = csv_rows(file.readline, _delimiter(path))
         header = next(reader, [])
         _check_columns(path, names, header)
         places = [header.index(column) for column in names]
@@ -80,19 +123,19 @@ def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, s
     """A line that is no JSON object of texts gives None; a key may be absent from some lines."""
     names = list(dict.fromkeys(columns))
     seen: dict[str, None] = {}
-    with _readable(path), _open_text(path) as file:
-        for line in file:
+    with _readable(path), open_text(path) as file:
+        while line := file.readline(LONGEST_ROW + 1):
+            if len(line) > LONGEST_ROW:
+                raise csv.Error(f"a line has more than {LONGEST_ROW} characters")
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
+                cells = {column: _cell(row.get(column)) for column in names}
+            except (ValueError, AttributeError, RecursionError):
                 yield None
                 continue
             seen.update(dict.fromkeys(row))
-            cells = {column: _cell(row.get(column)) for column in names}
             yield cells if _is_text("".join(cells.values())) else None
     _check_columns(path, names, list(seen))
 
@@ -137,8 +180,9 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[TextIO]:
-    with path.open("rb") as raw:
+def open_text(path: Path) -> Iterator[TextIO]:
+    """A table in UTF-8, unpacked if its name ends in .gz. Raises OSError if no regular file."""
+    with open_regular(path) as raw:
         binary = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
         with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
             yield text

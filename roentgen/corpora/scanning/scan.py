@@ -138,7 +138,7 @@ class FileIndex:
 
 def check_path(path: str) -> None:
     """Raises InputError for a path that could leave its root folder or cannot be a file name."""
-    if "\0" in path:
+    if "\0" in path or not PurePosixPath(path).name:  # such as "." and "/"
         raise InputError(f"path {path!r} is not a file name")
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise InputError(f"path {path!r} leads out of the corpus folder")
@@ -221,3 +221,8 @@ class Scan:
     def plan(self) -> CorpusPlan:
         """All that was gathered."""
         return CorpusPlan(list(self.items.values()), self.excluded, self.unmapped)
+
+
+def id_of_path(path: str) -> str:
+    """The id of an image that is named by its path, which loses its suffix; "" for no file name."""
+    return str(PurePosixPath(path).with_suffix("")) if PurePosixPath(path).name else ""

@@ -338,3 +338,20 @@ def small_tree(root: Path) -> CorpusTree:
         corpus.add(f"a/{number}", f"a/{number}.png", [f"a/{number}.png", f"p{number}", "PA"])
     (root / "recipe.yaml").write_text(TREE_RECIPE)
     return corpus
+
+
+@pytest.mark.parametrize("cell", [".", "/", "./", "..", "//.", "", "a\0b", "../a.png", "a" * 5000])
+def test_a_cell_that_names_no_image_is_a_bad_row(cell: str, tmp_path: Path) -> None:
+    config = corpus(tmp_path, [{"image": "a.png", "patient": "p1"}])
+    for rows, column in (("image,patient\n{},p2\n", None), ("image,patient,id\n{},p2,x\n", "id")):
+        good = "a.png,p1" + (",y" if column else "") + "\n"
+        (tmp_path / "t.csv").write_text(rows.format(cell) + good)
+        found = reader(replace(config, id=column))
+        plan = found.plan()
+        bad = [item for item in plan.items if item.path == cell]  # one that is only absent
+        assert len(plan.excluded) + len(bad) == 1
+        assert len(plan.items) - len(bad) == 1
+        assert all("\n" not in exclusion.reason for exclusion in plan.excluded)
+        for item in bad:
+            with pytest.raises(InputError):
+                found.read(item)
