@@ -70,8 +70,8 @@ class ComparisonConfig:
     overwrite: bool = False
     """Replace the results in the output folder."""
     caches: Path | None = None
-    """Folder of cached features and trained networks, which evaluations may share; null:
-    output/caches."""
+    """Folder of cached features and trained networks, which runs may share; null:
+    caches, beside the output."""
     seed: int = 0
     """Seed of subsets, resamples and pictures."""
     bootstrap: int = 1000
@@ -125,7 +125,7 @@ class ComparisonConfig:
     @property
     def caches_folder(self) -> Path:
         """The folder of cached features and trained networks."""
-        return self.caches or self.output / "caches"
+        return self.caches or self.output.resolve().parent / "caches"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ training of networks.
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +32,8 @@ from eval.utility.measure import Utility
 from roentgen.config import load_config
 from roentgen.distributed import this_launch
 from roentgen.errors import run_program
-from roentgen.manifest import inherit_licenses, provenance
+from roentgen.manifest import check_unchanged, inherit_licenses, provenance
+from roentgen.storage import reserve_output
 
 DOMAINS: dict[str, type[Domain[Any]]] = {  # by section of the configuration, in the page's order
     "alignment": Alignment,
@@ -51,13 +53,14 @@ def main() -> None:
     started = time.monotonic()
     launch = this_launch()
     launch.wait_for_everyone(timeout=timedelta(days=1))  # shares are uneven
-    sets, domains, known = prepare(config)
-    precompute(domains)
-    launch.wait_for_everyone()
-    if launch.is_main_process:
-        _, sections = measure(config, sets, domains, known, started)
-        print(summary(sections))  # noqa: T201
-        print(config.output / "report.html")  # noqa: T201
+    with reserve_output(config.output) if launch.is_main_process else nullcontext():
+        sets, domains, known = prepare(config)
+        precompute(domains)
+        launch.wait_for_everyone()
+        if launch.is_main_process:
+            _, sections = measure(config, sets, domains, known, started)
+            print(summary(sections))  # noqa: T201
+            print(config.output / "report.html")  # noqa: T201
 
 
 def evaluate(config: EvaluateConfig) -> tuple[dict[str, Any], list[PageSection]]:
@@ -135,7 +138,9 @@ def measure(
     for table in (table for section in sections for table in section.tables):
         files[f"tables/{table.name}.csv"] = csv_text(table)
         files[f"tables/{table.name}.tex"] = latex_text(table)
-    write_results(config.output, files, numbers, inputs, results["provenance"])
+    check_unchanged(*inputs.values())
+    origin, overwrite = results["provenance"], config.overwrite
+    write_results(config.output, files, numbers, inputs, origin, overwrite=overwrite)
     return results, sections
 
 

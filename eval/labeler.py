@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.report.output import check_results, write_results
+from eval.report.output import File, check_results, write_results
 from roentgen.config import load_config
 from roentgen.corpora.open_i.mesh import COVERED, NOT_INDEXED, gold
 from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
@@ -25,6 +25,7 @@ from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
 from roentgen.manifest import fingerprint_of, provenance
 from roentgen.record.radiograph import FindingName, Report, states
 from roentgen.record.splits import Fractions, split_of_patient
+from roentgen.storage import reserve_output
 
 Half = Literal["development", "held_out"]
 _LICENSE = {"name": "CC-BY-NC-ND-4.0", "data_use": None, "may_share": True}
@@ -75,7 +76,9 @@ class ErrorCounts:
 
 def main() -> None:
     """Measure and print."""
-    measure(load_config(LabelerConfig))
+    config = load_config(LabelerConfig)
+    with reserve_output(config.output):
+        measure(config)
 
 
 def measure(config: LabelerConfig) -> dict[str, Any]:
@@ -95,7 +98,8 @@ def measure(config: LabelerConfig) -> dict[str, Any]:
     }
     inputs = {"reports": source}
     origin = provenance("eval.labeler", config, inputs)
-    write_results(config.output, {"labeler.json": results}, results, inputs, origin)
+    files: dict[str, File] = {"labeler.json": results}
+    write_results(config.output, files, results, inputs, origin, overwrite=config.overwrite)
     print(table(results))  # noqa: T201
     return results
 

@@ -33,7 +33,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.manifest import provenance, read_manifest
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.record.radiograph import FindingName
-from roentgen.storage import MANIFEST
+from roentgen.storage import MANIFEST, reserve_output
 from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier
 
 
@@ -65,7 +65,9 @@ class ReconstructionConfig:
 
 def main() -> None:
     """Measure and print."""
-    measure(load_config(ReconstructionConfig))
+    config = load_config(ReconstructionConfig)
+    with reserve_output(config.output):
+        measure(config)
 
 
 def measure(config: ReconstructionConfig) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
         of_model = read_manifest(model, "model")
     inputs = {"reference": dataset.manifest, "model": {"licenses": []} | of_model}
     made_by = provenance("eval.reconstruction", config, inputs)
-    write_results(config.output, files, results, inputs, made_by)
+    write_results(config.output, files, results, inputs, made_by, overwrite=config.overwrite)
     print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201
     for name, value in numbers.get("auroc", {}).items():
         print(f"mean AUROC on {name}: {cell_text(value['mean_auroc'])}")  # noqa: T201

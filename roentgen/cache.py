@@ -9,27 +9,24 @@ grow with the number of items.
 import hashlib
 import json
 import os
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
 from roentgen.distributed import Processes
 from roentgen.errors import InputError
+from roentgen.storage import remove_partial_files, write_file
 
 SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, encoded again in a minute or two
 THREADS = 8  # of verification; hashing releases the GIL
-ABANDONED = 24 * 3600  # seconds after which a partial file is no longer being written
 
 Encode = Callable[[range], Mapping[str, Tensor]]
 
@@ -94,7 +91,7 @@ def open_cache(
     """
     folder.mkdir(parents=True, exist_ok=True)
     if processes.is_main_process:
-        _remove_abandoned(folder)
+        remove_partial_files(folder)
     rank, ranks = processes.process_index, processes.num_processes
     # Fixed shares: shards that another process finishes in the meantime change nothing.
     mine = list(enumerate(contents.shards()))[rank::ranks]
@@ -182,19 +179,4 @@ def _encode(
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     """Write a shard atomically, even if another process writes the same one."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        save_file(tensors, partial, metadata=header)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove partial files that a killed run left, but not those that another run is writing."""
-    for partial in folder.glob(".*.partial"):
-        with suppress(FileNotFoundError):  # its writer has renamed it
-            if time.time() - partial.stat().st_mtime > ABANDONED:
-                partial.unlink()
+    write_file(path, save(tensors, metadata=header))

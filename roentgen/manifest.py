@@ -142,6 +142,21 @@ def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
     return manifest | {"path": str(folder)}
 
 
+def check_unchanged(*manifests: Mapping[str, Any]) -> None:
+    """Raises InputError if a folder is no longer the one whose manifest was read."""
+    for manifest in manifests:
+        path, kind = manifest["path"], manifest["kind"]
+        try:
+            now = read_manifest(Path(path), kind)["fingerprint"]
+        except InputError as error:
+            now = str(error)
+        if now != manifest["fingerprint"]:
+            raise InputError(
+                f"{kind} folder {path} changed while it was read: its fingerprint was "
+                f"{manifest['fingerprint']}, then {now}; nothing is written, start again"
+            )
+
+
 def fingerprint_of(value: Any) -> str:
     """Hash of a JSON value, 16 hexadecimal digits; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

@@ -43,7 +43,7 @@ from roentgen.preparation.part_record import (
 )
 from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
-from roentgen.storage import check_free_space, check_output, install_folder
+from roentgen.storage import check_free_space, check_output
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
 
@@ -109,8 +109,7 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
         provenance=origin,
         preparation={"size": config.size, "fit": config.fit},
     )
-    install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
-    work.remove()
+    work.install(work.dataset, overwrite=config.overwrite)
     return _summary(config.output, assembled)
 
 

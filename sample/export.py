@@ -4,7 +4,9 @@ Each format is a folder below the output, with a card (README.md) that explains 
 its license terms, excluded.csv, and roentgen.json.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,17 @@ from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.card import dataset_card
 from roentgen.dataset.dataset import RadiographDataset, open_dataset
 from roentgen.dataset.finalize import SPLITS, manifest_counts
+from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import RadiographCounts
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import fingerprint_of, provenance, write_manifest
-from roentgen.storage import atomic_folder, check_free_space, check_output, write_file
+from roentgen.manifest import check_unchanged, fingerprint_of, provenance, write_manifest
+from roentgen.storage import (
+    atomic_folder,
+    check_free_space,
+    check_output,
+    reserve_output,
+    write_file,
+)
 from sample.exports import chexpert, dicom, image_folder, mimic_cxr_jpg, webdataset
 from sample.exports.config import ExportConfig
 from sample.exports.export_source import ExclusionReason, ExportSource
@@ -41,10 +50,19 @@ def export(config: ExportConfig) -> Path:
 
     Raises InputError for what the user must change.
     """
-    check_output(config.output, overwrite=config.overwrite)
+    with reserve_output(config.output):
+        check_output(config.output, overwrite=config.overwrite)
+        _export(config)
+    return config.output
+
+
+def _export(config: ExportConfig) -> None:
     dataset = open_dataset(config.dataset)
     splits = [split for split in SPLITS if split in (config.splits or dataset.splits)]
     check_free_space(config.output, _bytes_needed(config, dataset, splits))
+    images = ImageSet.of(*map(dataset.split, splits))
+    check_formats(config, images)
+    card = (dataset.folder / "README.md").read_bytes()
     made_from = provenance("sample.export", config, {"dataset": dataset.manifest})
     lineage = LineageFilter(lineage_of(config.lineage, dataset.licenses))
     for line in sharing_lines(dataset.licenses):
@@ -52,11 +70,14 @@ def export(config: ExportConfig) -> Path:
     if withheld := lineage.withheld():
         _print(f"{withheld}; lineage=full writes all")
     with atomic_folder(config.output, overwrite=config.overwrite) as folder:
+        for name in config.formats:
+            (folder / name).mkdir()
+            write_file(folder / name / SET_CARD, card)
         fingerprints = {
             name: _export_format(
                 name,
                 config,
-                ExportSource(dataset, splits, folder / name, _EXCLUSIONS.get(name), lineage),
+                ExportSource(dataset, images, folder / name, _EXCLUSIONS.get(name), lineage),
                 made_from,
             )
             for name in config.formats
@@ -64,7 +85,20 @@ def export(config: ExportConfig) -> Path:
         whole = fingerprint_of(fingerprints)
         formats = list(config.formats)
         write_manifest(folder, "export", whole, dataset.licenses, made_from, formats=formats)
-    return config.output
+        check_unchanged(dataset.manifest)
+
+
+def check_formats(config: ExportConfig, images: ImageSet) -> None:
+    """Raise InputError for a format that can hold none of the radiographs."""
+    for name in config.formats:
+        reason = _EXCLUSIONS.get(name, lambda radiograph: None)
+        records = chain.from_iterable(split.without_images() for split in images.splits)
+        reasons = Counter(map(reason, records))
+        if None not in reasons:
+            most_frequent = reasons.most_common(1)[0][0]
+            raise InputError(
+                f"{name} can hold none of the radiographs: {most_frequent}; take it out of formats"
+            )
 
 
 def _export_format(
@@ -72,12 +106,8 @@ def _export_format(
 ) -> str:
     """Write one format with its card and manifest; returns its fingerprint."""
     dataset, folder = source.dataset, source.folder
-    folder.mkdir()
     how_to_read = _WRITERS[name](source, folder, getattr(config, name))
     total = sum(source.counts.values(), RadiographCounts())
-    if not total.rows:
-        reason, _ = source.excluded.most_common(1)[0]
-        raise InputError(f"{name} can hold none of the radiographs: {reason}")
     for note in source.notes:
         _print(f"{name}: {note}")
     patients = source.patients()
@@ -92,7 +122,6 @@ def _export_format(
         f"{dataset.folder.name}: {name}", counts, excluded, dataset.licenses, {}, about, opening
     )
     write_file(folder / "README.md", card)
-    write_file(folder / SET_CARD, (dataset.folder / "README.md").read_bytes())
     settings = config_to_dict(getattr(config, name))
     fingerprint = fingerprint_of(
         {"format": name, "settings": settings, "digests": f"{total.digests:064x}"}

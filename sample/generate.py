@@ -33,8 +33,8 @@ from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_check import PromptCheck
-from roentgen.manifest import provenance, read_manifest
-from roentgen.storage import check_free_space, check_output, install_folder, write_file
+from roentgen.manifest import check_unchanged, provenance, read_manifest
+from roentgen.storage import check_free_space, check_output, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.plan import PLAN, PlanFile, part_size, plan_for, plan_images, write_plan
@@ -87,8 +87,8 @@ def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) ->
     draw_parts(generator, work, launch)
     if launch.is_main_process:
         _finish(config, work, generator, made_from)
-        install_folder(work.dataset, config.output.resolve(), overwrite=config.overwrite)
-        work.remove()
+        check_unchanged(*inputs.values())
+        work.install(work.dataset, overwrite=config.overwrite)
     elif work.is_abandoned():
         raise InputError("the first process ended early: start all processes again to resume")
 

@@ -6,6 +6,7 @@ command resumes a killed run with the images that it had drawn; the set is the s
 that see the output folder draw.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 from roentgen.config import config_to_dict, load_config
@@ -18,9 +19,9 @@ from roentgen.dataset.dataset import (
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
-from roentgen.distributed import sigterm_as_interrupt, this_launch
+from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import inherit_licenses, provenance
+from roentgen.manifest import check_unchanged, inherit_licenses, provenance
 from roentgen.storage import check_free_space, check_output
 from sample.plan import PLAN
 from sample.screening.config import ScreenConfig
@@ -42,8 +43,20 @@ def screen(config: ScreenConfig) -> str:
     Raises InputError for what the user must change, KeyboardInterrupt with what remains
     of an interrupted run.
     """
-    check_output(config.output, overwrite=config.overwrite)
-    check_output(config.dropped, overwrite=True)  # it goes with the output
+    launch = this_launch()
+    work = WorkFolder(config.output, Part, launch.process_index, "screening")
+    try:
+        with work.lock() if launch.is_main_process else nullcontext():
+            return _screen(config, work, launch)
+    except KeyboardInterrupt:
+        remaining = f"{len(work.finished())} finished parts remain, and the same command resumes"
+        raise KeyboardInterrupt(f"interrupted: {remaining}") from None
+
+
+def _screen(config: ScreenConfig, work: WorkFolder[Part], launch: Launch) -> str:
+    if launch.is_main_process:
+        check_output(config.output, overwrite=config.overwrite)
+        check_output(config.dropped, overwrite=True)  # it goes with the output
     dataset, reference = open_dataset(config.dataset), open_dataset(config.reference.folder)
     rows = ImageSet.of(*map(dataset.split, dataset.splits), name="dataset")
     check_synthetic(dataset, rows)
@@ -53,7 +66,6 @@ def screen(config: ScreenConfig) -> str:
     notes = check_model(config, dataset, reference)
     size = sum(file.stat().st_size for file in dataset.folder.glob("*/*.arrow"))
     check_free_space(config.output, config.best_of * size)  # it has no more images than the set
-    launch = this_launch()
     redraw = None
     if config.attempts or config.best_of > 1:
         redraw = Redraw(config, dataset, rows.ids, launch)
@@ -61,30 +73,22 @@ def screen(config: ScreenConfig) -> str:
     inputs = {**inputs, "set": dataset.manifest, "reference": reference.manifest}
     made_from = provenance("sample.screen", config, inputs)
     identity = _identity(config, made_from)
-    work = WorkFolder(config.output, Part, launch.process_index, "screening")
     if not launch.is_main_process:
         launch.wait_for_everyone()
         if redraw is not None:
             work.join(identity)
             redraw.follow(work)
         return ""
-    try:
-        with work.lock():
-            for note in work.open(identity):
-                print(f"screen: {note}", flush=True)  # noqa: T201
-            if redraw is not None:
-                redraw.begin(work)
-            launch.wait_for_everyone()
-            screener = make_screener(config, rows, train, held_out)
-            return _screen(
-                config, dataset, reference, rows, screener, redraw, work, made_from, notes
-            )
-    except KeyboardInterrupt:
-        remaining = f"{len(work.finished())} finished parts remain, and the same command resumes"
-        raise KeyboardInterrupt(f"interrupted: {remaining}") from None
+    for note in work.open(identity):
+        print(f"screen: {note}", flush=True)  # noqa: T201
+    if redraw is not None:
+        redraw.begin(work)
+    launch.wait_for_everyone()
+    screener = make_screener(config, rows, train, held_out)
+    return _write(config, dataset, reference, rows, screener, redraw, work, made_from, notes)
 
 
-def _screen(
+def _write(
     config: ScreenConfig,
     dataset: RadiographDataset,
     reference: RadiographDataset,
@@ -113,8 +117,9 @@ def _screen(
     plan = None
     if (dataset.folder / PLAN).is_file():
         plan = planned(plan_of(dataset.folder, rows.ids), accepted, config.seed)
+    folder = work.folder / "result" / config.output.name
     write_screened(
-        config,
+        folder,
         dataset,
         screening,
         pool,
@@ -125,7 +130,8 @@ def _screen(
         summary=summary,
         summary_text=text,
     )
-    work.remove()
+    check_unchanged(dataset.manifest, reference.manifest)
+    work.install(folder, overwrite=config.overwrite)
     return text
 
 

@@ -29,7 +29,7 @@ from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import require, run_program
 from roentgen.manifest import provenance
 from roentgen.randomness import numpy_generator, torch_generator
-from roentgen.storage import check_output
+from roentgen.storage import check_output, reserve_output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,15 @@ class AutoencoderConfig:
 
 
 def main() -> None:
-    """Train on a dataset and report the reconstruction of its test split."""
+    """Read the configuration, train, and report the reconstruction of the test split."""
     config = load_config(AutoencoderConfig)
-    check_output(config.output, overwrite=False)
+    with reserve_output(config.output):
+        check_output(config.output, overwrite=False)
+        print(make_autoencoder(config))  # noqa: T201
+
+
+def make_autoencoder(config: AutoencoderConfig) -> str:
+    """Train, measure and write the pipeline folder; returns a line of the result."""
     dataset = open_dataset(config.data)
     train = np.stack(dataset.split("train").images(range(len(dataset.split("train")))))
     test = np.stack(dataset.split("test").images(range(min(len(dataset.split("test")), 500))))
@@ -80,7 +86,7 @@ def main() -> None:
         licenses=dataset.licenses,
         provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}),
     )
-    print(f"{config.output}: PSNR {decibel:.2f} dB on {len(test)} held-out images")  # noqa: T201
+    return f"{config.output}: PSNR {decibel:.2f} dB on {len(test)} held-out images"
 
 
 def train_autoencoder(vae: AutoencoderKL, images: Images, config: AutoencoderConfig) -> None:

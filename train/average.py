@@ -17,7 +17,7 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, require_range, run_program
 from roentgen.manifest import provenance, read_manifest
-from roentgen.storage import check_output
+from roentgen.storage import check_output, reserve_output
 from train.checks import choose_prediction
 from train.config import FinetuneConfig
 from train.optim.ema import Snapshot, coefficients, combine, find_snapshots, misfit
@@ -49,7 +49,9 @@ class AverageConfig:
 def main() -> None:
     """Read the configuration and average."""
     transformers.utils.logging.disable_progress_bar()
-    average(load_config(AverageConfig))
+    config = load_config(AverageConfig)
+    with reserve_output(config.output):
+        average(config)
 
 
 def average(config: AverageConfig) -> None:

@@ -30,7 +30,7 @@ from train.optim.optimizer import build_optimizer
 from train.setup.dry_run import dry_run
 from train.setup.networks import make_denoiser, place_vae
 from train.setup.processes import make_accelerator
-from train.setup.run_folder import make_run_folder, origin_of
+from train.setup.run_folder import make_run_folder, origin_of, reserved_run
 
 
 def assemble(
@@ -149,19 +149,21 @@ def run(
     """
     with StopSignals(config.output) as stop:
         accelerator = make_accelerator(config)
-        inputs = check_inputs(config)
-        denoiser = make_denoiser(config, inputs, accelerator, choose)
-        if config.dry_run:
-            dry_run(config, inputs, denoiser, accelerator)
-            return
-        origin = origin_of(program, config, inputs)
-        make_run_folder(config, inputs, origin, accelerator)
-        training = assemble(config, inputs, denoiser, accelerator, stop)
-        if inputs.checkpoint:
-            load_checkpoint(*inputs.checkpoint, training.state)
-        train(training)
-        training.state.optimizer.state.clear()  # it is saved; writing the result needs the memory
-        save(config, inputs, training, origin)
-        accelerator.wait_for_everyone()
-        with warn_if_unwritable("the end of TensorBoard's log"):
-            accelerator.end_training()  # last: it takes the processes apart
+        with reserved_run(config, accelerator):
+            inputs = check_inputs(config)
+            denoiser = make_denoiser(config, inputs, accelerator, choose)
+            if config.dry_run:
+                dry_run(config, inputs, denoiser, accelerator)
+                return
+            origin = origin_of(program, config, inputs)
+            make_run_folder(config, inputs, origin, accelerator)
+            training = assemble(config, inputs, denoiser, accelerator, stop)
+            if inputs.checkpoint:
+                load_checkpoint(*inputs.checkpoint, training.state)
+            train(training)
+            # It is saved; writing the result needs the memory.
+            training.state.optimizer.state.clear()
+            save(config, inputs, training, origin)
+            accelerator.wait_for_everyone()
+            with warn_if_unwritable("the end of TensorBoard's log"):
+                accelerator.end_training()  # last: it takes the processes apart

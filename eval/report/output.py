@@ -1,29 +1,20 @@
-"""Results folder of an evaluation: checked before any work, its manifest written last."""
+"""Results folder of an evaluation: checked before any work, written whole."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roentgen.checksums import read_checksums
-from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, read_manifest, write_manifest
-from roentgen.storage import MANIFEST, check_writable, write_file, write_json
+from roentgen.storage import MANIFEST, atomic_folder, check_output, write_file, write_json
 
 File = str | bytes | dict[str, Any]  # a dict is written as JSON
 
 
 def check_results(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError unless results may be written to `folder`, which may hold other files.
-
-    Existing results are replaced only if `overwrite`; a dataset or model never is.
-    """
+    """Raise InputError as `check_output` does; a dataset or model is never replaced."""
+    check_output(folder, overwrite=overwrite)
     if (folder / MANIFEST).exists():
         read_manifest(folder, "results")
-        if not overwrite:
-            raise InputError(
-                f"output {folder} holds results: choose another, or set overwrite=true"
-            )
-    check_writable(folder)
 
 
 def write_results(
@@ -32,34 +23,20 @@ def write_results(
     numbers: Any,
     inputs: Mapping[str, Mapping[str, Any]],
     provenance: Mapping[str, Any],
+    *,
+    overwrite: bool,
 ) -> None:
-    """Write the files, then the manifest; the old manifest is removed first.
+    """Write the folder atomically, of files whose names may include folders ("tables/x.csv").
 
-    Names may include folders ("tables/fidelity.csv"). Files of earlier results that these do not
-    have are removed. The fingerprint is that of `numbers`; licenses are those of `inputs`, which
-    are manifests.
+    The fingerprint is that of `numbers`; licenses are those of `inputs`, which are manifests.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    old = _written(folder)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, dict):
-            write_json(folder / name, content)
-        else:
-            write_file(folder / name, content)
-    for name in old - set(files):
-        (folder / name).unlink(missing_ok=True)
-    licenses = inherit_licenses(*inputs.values())
-    prints = fingerprint_of(numbers)
-    write_manifest(folder, "results", prints, licenses, provenance, files=sorted(files))
-
-
-def _written(folder: Path) -> set[str]:
-    """The files below `folder` that its checksums name."""
-    if not (folder / MANIFEST).exists():
-        return set()
-    read_manifest(folder, "results")
-    root = folder.resolve()
-    named = read_checksums(folder)
-    return {name for name in named if (folder / name).resolve().is_relative_to(root)}
+    with atomic_folder(folder, overwrite=overwrite) as new:
+        for name, content in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, dict):
+                write_json(new / name, content)
+            else:
+                write_file(new / name, content)
+        licenses = inherit_licenses(*inputs.values())
+        prints = fingerprint_of(numbers)
+        write_manifest(new, "results", prints, licenses, provenance)

@@ -26,10 +26,13 @@ from roentgen.checksums import file_sum, read_sealed, write_sealed
 from roentgen.dataset.shards import Shard
 from roentgen.errors import InputError
 from roentgen.storage import (
+    MANIFEST,
     check_writable,
     discard_folder,
+    install_folder,
     is_reserved,
     reserve_output,
+    write_file,
     write_json,
 )
 
@@ -143,8 +146,8 @@ class WorkFolder(Generic[P]):
         """
         check_writable(self.target)
         with reserve_output(self.target):
-            if self.folder.exists() and self.finished() and not self.dataset.exists():
-                self.remove()  # a run was killed after it had moved the dataset out
+            if self._is_installed():
+                self.remove()
             self.folder.mkdir(exist_ok=True)
             try:
                 yield
@@ -242,6 +245,22 @@ class WorkFolder(Generic[P]):
             return all(file_sum(self.dataset / index.file) == index.sum for index in indices)
         except (InputError, OSError):
             return False
+
+    def install(self, finished: Path, *, overwrite: bool) -> None:
+        """Install a finished folder within this one as the output, and remove this one."""
+        write_file(self._result, (finished / MANIFEST).read_bytes())
+        install_folder(finished, self.target.resolve(), overwrite=overwrite)
+        self.remove()
+
+    def _is_installed(self) -> bool:
+        """Whether the output is made: a run was killed before it removed its work."""
+        with suppress(OSError):
+            return self._result.read_bytes() == (self.target / MANIFEST).read_bytes()
+        return False
+
+    @property
+    def _result(self) -> Path:
+        return self.folder / "result.json"  # the output's manifest, while it is installed
 
     def remove(self) -> None:
         """Remove it at once; a process that still works in it finds that it is gone."""

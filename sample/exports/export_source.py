@@ -1,7 +1,7 @@
 """Source of an export format: the radiographs to write, with counts and a list of the excluded."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,7 +17,7 @@ ExclusionReason = Callable[[Radiograph], str | None]
 
 
 class ExportSource:
-    """The radiographs of some splits of a dataset; iterating writes excluded.csv into `folder`.
+    """The radiographs of a dataset to write; iterating writes excluded.csv into `folder`.
 
     `exclusion_reason` gives why a radiograph cannot be written, None if it can (None:
     all can); `lineage` removes
@@ -27,17 +27,17 @@ class ExportSource:
     def __init__(
         self,
         dataset: RadiographDataset,
-        splits: Sequence[str],
+        images: ImageSet,
         folder: Path,
         exclusion_reason: ExclusionReason | None,
         lineage: LineageFilter,
     ) -> None:
         self.dataset, self.folder, self.lineage = dataset, folder, lineage
         self.fingerprint = dataset.fingerprint
-        masks = [set(dataset.manifest["counts"][split]["masks"]) for split in splits]
+        masks = [set(dataset.manifest["counts"][split.name]["masks"]) for split in images.splits]
         self.structures = sorted(set().union(*masks))  # of masks
         self.structures_everywhere = set.intersection(*masks)  # those that every split has
-        self.images = ImageSet.of(*map(dataset.split, splits))
+        self.images = images
         self._exclusion_reason = exclusion_reason
         self._identities = Identities()
         self.counts: dict[str, RadiographCounts] = {}

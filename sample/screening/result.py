@@ -5,7 +5,6 @@ resembles, which must not be distributed with the set.
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -24,7 +23,7 @@ from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Radiograph
-from roentgen.storage import atomic_folder, write_file, write_json
+from roentgen.storage import atomic_folder, discard_folder, write_file, write_json
 from sample.plan import PLAN, write_plan
 from sample.screening.config import ScreenConfig
 from sample.screening.rounds import Outcome, Pool, Screening
@@ -36,7 +35,7 @@ _SIDE = 256  # pixels to which images are enlarged, by an integer factor, to be 
 
 
 def write_screened(
-    config: ScreenConfig,
+    folder: Path,
     dataset: RadiographDataset,
     screening: Screening,
     pool: Pool,
@@ -54,12 +53,12 @@ def write_screened(
     InputError if nothing is accepted.
     """
     with DatasetWriter(
-        config.output,
+        folder,
         licenses=licenses,
         provenance=provenance,
         preparation=dataset.manifest.get("preparation"),
         about={"How it was screened": summary["about"]},
-        overwrite=config.overwrite,
+        overwrite=True,
     ) as writer:
         for outcome in screening.outcomes:
             if not outcome.accepted:
@@ -145,7 +144,7 @@ def write_pictures(
             by_filter.setdefault(filter_, []).append(outcome)
     if not by_filter:
         if config.dropped.exists():  # an earlier run's, which this one replaces
-            shutil.rmtree(config.dropped)
+            discard_folder(config.dropped, config.dropped)
         return
     with atomic_folder(config.dropped, overwrite=True) as folder:
         for filter_, outcomes in by_filter.items():

@@ -15,12 +15,13 @@ import yaml
 
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
-from eval.report.output import check_results, write_results
+from eval.report.output import File, check_results, write_results
 from eval.report.section import number
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
+from roentgen.manifest import write_manifest
 from roentgen.record.radiograph import FindingName
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 
@@ -69,8 +70,6 @@ def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
 @pytest.fixture(scope="session")
 def output(place: Path) -> Path:
     folder = place / "results"
-    folder.mkdir()
-    (folder / "something else").touch()
     evaluate(config_of(place, folder))
     return folder
 
@@ -105,7 +104,6 @@ def test_the_set_that_is_right_is_told_from_the_one_that_is_wrong(results: dict[
 
 
 def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[str, Any]) -> None:
-    assert (output / "something else").exists()
     manifest = json.loads((output / "roentgen.json").read_text())
     assert manifest["kind"] == "results"
     assert results["sets"]["after"]["licenses"] == manifest["licenses"]
@@ -119,17 +117,27 @@ def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[s
 
 def test_results_are_replaced_only_if_told(place: Path, output: Path) -> None:
     before = (output / "results.json").read_bytes()
-    with pytest.raises(InputError, match="holds results: choose another, or set overwrite=true"):
+    with pytest.raises(InputError, match="is not empty: choose another, or set overwrite=true"):
         evaluate(config_of(place, output))
     with pytest.raises(InputError, match="a dataset folder, but a results folder"):
         evaluate(config_of(place, place / "real", overwrite=True))
     assert (output / "results.json").read_bytes() == before
 
-    write_results(output / "part", {"a.json": {"old": 1}}, 1, {}, {"program": "test"})
-    check_results(output / "part", overwrite=True)
+
+def test_results_are_replaced_whole_and_by_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    files: dict[str, File] = {"a.json": {"old": 1}, "tables/old.csv": "old"}
+    write_results(folder, files, 1, {}, {"program": "test"}, overwrite=False)
     with pytest.raises(ValueError, match="JSON compliant"):
-        write_results(output / "part", {"a.json": {"new": float("nan")}}, 2, {}, {})
-    assert not (output / "part" / "roentgen.json").exists()  # what is half-new has no manifest
+        write_results(folder, {"a.json": {"new": float("nan")}}, 2, {}, {}, overwrite=True)
+    assert json.loads((folder / "a.json").read_text()) == {"old": 1}
+    write_results(folder, {"a.json": {"new": 2}}, 2, {}, {}, overwrite=True)
+    assert sorted(path.name for path in folder.rglob("*")) == ["a.json", "roentgen.json"]
+    with pytest.raises(InputError, match="is not empty"):
+        check_results(folder, overwrite=False)
+    write_manifest(tmp_path / "out", "model", "0", [], {})
+    with pytest.raises(InputError, match="is a model folder, but a results folder"):
+        check_results(folder, overwrite=True)
 
 
 class Page(HTMLParser):

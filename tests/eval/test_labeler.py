@@ -109,7 +109,7 @@ def test_scores_come_out_as_counted_by_hand(
     assert "secretword" not in printed + written
     manifest = read_manifest(config.output, "results")
     assert manifest["licenses"][0]["name"] == "CC-BY-NC-ND-4.0"
-    with pytest.raises(InputError, match="holds results"):
+    with pytest.raises(InputError, match="is not empty"):
         measure(config)
 
 

@@ -26,6 +26,6 @@ def test_what_a_vae_keeps_is_measured_and_signed(
     manifest = read_manifest(config.output, "results")
     assert [terms["name"] for terms in manifest["licenses"]] == ["CC0-1.0"]
     assert manifest["provenance"]["made_from"]["model"]["fingerprint"] == results["model"]
-    with pytest.raises(InputError, match="holds results"):
+    with pytest.raises(InputError, match="is not empty"):
         measure(config)
     assert measure(replace(config, overwrite=True)) == results

@@ -1,4 +1,3 @@
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from roentgen import cache
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.distributed import SINGLE_PROCESS, Launch, Processes
 from roentgen.errors import InputError
+from roentgen.file_lock import locked_file
 
 CONTENTS = CacheContents(
     key="k", items=10, tensors={"a": (torch.float16, (2, 3)), "n": (torch.int64, (1,))}
@@ -168,12 +168,10 @@ def test_what_is_not_finite_is_told_by_its_item(tmp_path: Path, value: float) ->
 
 
 def test_leftovers_go_but_not_what_another_run_writes(tmp_path: Path) -> None:
-    for name, age in (("old", 2 * cache.ABANDONED), ("new", 0)):
-        path = tmp_path / f".{name}.partial"
-        path.write_text("")
-        os.utime(path, (path.stat().st_mtime - age,) * 2)
-    opened(tmp_path, truth)
-    assert {path.name for path in tmp_path.glob(".*")} == {".new.partial"}
+    (tmp_path / ".dead.partial").write_text("half")
+    with locked_file(tmp_path / ".alive.partial", wait=False):
+        opened(tmp_path, truth)
+        assert {path.name for path in tmp_path.glob(".*")} == {".alive.partial"}
 
 
 def test_a_whole_cache_that_may_not_be_written_to_is_read(

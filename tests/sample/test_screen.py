@@ -386,7 +386,6 @@ def test_a_helper_whose_first_process_died_says_so(config: ScreenConfig, place: 
     helper = redraw.Redraw(config, dataset, dataset.split("train").ids(), Launch(1, 2))
     work = WorkFolder(config.output, Part, 1, "screening")
     work.folder.mkdir()
-    (work.folder / "lock").touch()  # which nobody holds
     with pytest.raises(InputError, match="the first process ended early"):
         helper.follow(work)
 

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
-from roentgen.storage import atomic_folder, write_json
+from roentgen.storage import atomic_folder, discard_folder, write_json
 from train.engine.fsdp import copy_into, gather_full
 from train.optim.ema import Ema, PosthocEma
 from train.optim.nonfinite import SkipCounts
@@ -120,9 +120,7 @@ def _prune(folder: Path, step: int, keep: int) -> None:
 def _remove(path: Path) -> None:
     """Remove a checkpoint atomically: an interruption leaves no damaged one."""
     if path.exists():
-        doomed = path.with_name(f".{path.name}.old.partial")
-        path.rename(doomed)
-        shutil.rmtree(doomed)
+        discard_folder(path, path)
 
 
 def _folders(folder: Path) -> list[Path]:

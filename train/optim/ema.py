@@ -7,7 +7,6 @@ squares between the profiles.
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.storage import atomic_folder, write_json
+from roentgen.storage import atomic_folder, discard_folder, write_json
 from train.engine.fsdp import gather_full
 from train.tensor_file import (
     FileLayout,
@@ -194,7 +193,7 @@ def _write(
     whole: Iterator[Tensor],
 ) -> None:
     if path.exists():
-        shutil.rmtree(path)
+        discard_folder(path, path)
     with atomic_folder(path) as partial:
         files: dict[str, Any] = {}
         for (name, layout), width in zip(layouts.items(), posthoc.averages, strict=True):

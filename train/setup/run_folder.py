@@ -1,15 +1,18 @@
 """Run folder: its manifest, configuration, and reports about the training data."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from roentgen.config import config_to_yaml
+from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
-from roentgen.storage import MANIFEST, write_file
+from roentgen.storage import MANIFEST, atomic_folder, reserve_output, write_file
 from train.checkpoints.stop_signals import MARKER as STOP_MARKER
 from train.config import RunConfig
 from train.inputs import Inputs
@@ -27,6 +30,22 @@ def origin_of(program: str, config: RunConfig, inputs: Inputs) -> dict[str, Any]
     }
 
 
+@contextmanager
+def reserved_run(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
+    """Reserve the run folder. Raises InputError in all processes if another run has it."""
+    with ExitStack() as stack:
+        refusal = None
+        if accelerator.is_main_process and not config.dry_run:
+            try:
+                stack.enter_context(reserve_output(config.output))
+            except InputError as error:
+                refusal = str(error)
+        (refusal,) = broadcast_object_list([refusal])
+        if refusal:
+            raise InputError(refusal)
+        yield
+
+
 def make_run_folder(
     config: RunConfig, inputs: Inputs, origin: Mapping[str, Any], accelerator: Accelerator
 ) -> None:
@@ -37,9 +56,9 @@ def make_run_folder(
     folder = config.output
     accelerator.wait_for_everyone()  # all have checked it before it is changed
     if accelerator.is_main_process:
-        if config.overwrite and folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        if config.overwrite or not folder.exists() or not any(folder.iterdir()):
+            with atomic_folder(folder, overwrite=True) as new:
+                write_manifest(new, "run", fingerprint_of(inputs.identity), **origin)
         (folder / STOP_MARKER).unlink(missing_ok=True)
         if not inputs.checkpoint or not (folder / MANIFEST).exists():
             write_manifest(folder, "run", fingerprint_of(inputs.identity), **origin)

@@ -3,14 +3,11 @@
 import csv
 import io
 import re
-from pathlib import Path
 
 import pytest
 
-from eval.report.output import write_results
 from eval.report.section import Table
 from eval.report.tables import csv_text, latex_text
-from roentgen.checksums import read_checksums
 from roentgen.metrics.estimates import Estimate, NotMeasured
 
 TABLE = Table(
@@ -54,24 +51,6 @@ def test_latex_escapes_what_latex_reads() -> None:
     assert all(len(re.findall(r"(?<!\\)&", row)) == 2 for row in rows)
     begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
     assert begun == ended[::-1] == ["table", "tabular"]
-
-
-def test_results_replace_their_own_files_and_no_others(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    write_results(out, {"tables/old.csv": "1", "results.json": {"a": 1}}, 1, {}, {})
-    (out / "tables" / "mine.csv").write_text("2")
-    (tmp_path / "outside").touch()
-    assert list(read_checksums(out)) == ["results.json", "tables/old.csv"]
-    write_results(out, {"tables/new.csv": "3", "results.json": {"a": 2}}, 2, {}, {})
-    found = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
-    written = [
-        "out/checksums.json",
-        "out/results.json",
-        "out/roentgen.json",
-        "out/tables/mine.csv",
-        "out/tables/new.csv",
-    ]
-    assert found == [*written, "outside"]
 
 
 def test_a_row_has_as_many_cells_as_there_are_columns() -> None:
