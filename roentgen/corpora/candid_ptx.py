@@ -4,7 +4,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
+from roentgen.corpora.image_corpus import (
+    ImageCorpusConfig,
+    ImageCorpusReader,
+    ImageItem,
+    visible_masks,
+)
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
 from roentgen.corpora.scanning.scan import Scan, optional_file
@@ -140,15 +145,16 @@ class CandidPtxReader(ImageCorpusReader[CandidPtxConfig]):
         """Read one image."""
         path = self.path(item)
         image, header = self.image(item), read_radiograph_header(path)
-        masks: dict[str, bytes] = {}
+        masks: dict[str, bytes | None] = {}
         for structure, texts in item.runs.items():
             if texts:
                 header.check_upright()
                 mask = place_runs(texts, _DRAWN_ON, image_size(path), self.size, self.fit)
-                masks |= {structure: mask} if mask else {}
+                masks[structure] = mask
         report = parse_report(item.text) if item.text else None
-        radiograph = self.radiograph(item, image, report=report, masks=masks, **header.known)
-        return [radiograph, *header.unmapped]
+        shown, empty = visible_masks(masks)
+        radiograph = self.radiograph(item, image, report=report, masks=shown, **header.known)
+        return [radiograph, *header.unmapped, *empty]
 
 
 def _findings(runs: dict[str, tuple[str, ...]], *, annotated: bool) -> tuple[Finding, ...]:

@@ -217,3 +217,15 @@ class ImageCorpusReader(ABC, Generic[Config]):
             license=self.license.name if license_name is None else license_name,
             **{name: getattr(item, name) for name in names} | known,
         )
+
+
+def visible_masks(
+    masks: Mapping[str, bytes | None],
+) -> tuple[dict[str, bytes], list[Unmapped]]:
+    """The masks with pixels in the prepared image, and the others (None) to be counted."""
+    empty = [name for name, mask in masks.items() if mask is None]
+    why = "no pixel in the prepared image: left unknown"
+    return (
+        {name: mask for name, mask in masks.items() if mask is not None},
+        [Unmapped("mask", name, why) for name in empty],
+    )

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roentgen.corpora.image_corpus import ImageCorpusConfig, ImageCorpusReader, ImageItem
+from roentgen.corpora.image_corpus import (
+    ImageCorpusConfig,
+    ImageCorpusReader,
+    ImageItem,
+    visible_masks,
+)
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
 from roentgen.corpora.scanning.rows import column_names
@@ -84,12 +89,14 @@ class SiimAcrReader(ImageCorpusReader[SiimAcrConfig]):
         """Read one image."""
         path = self.path(item)
         image, header = self.image(item), read_radiograph_header(path)
-        masks = {}
+        masks: dict[str, bytes | None] = {}
         if item.masks:
             header.check_upright()
             mask = place_runs(item.masks, _DRAWN_ON, image_size(path), self.size, self.fit)
-            masks = {"pneumothorax": mask} if mask else {}
-        return [self.radiograph(item, image, masks=masks, **header.known), *header.unmapped]
+            masks = {"pneumothorax": mask}
+        shown, empty = visible_masks(masks)
+        radiograph = self.radiograph(item, image, masks=shown, **header.known)
+        return [radiograph, *header.unmapped, *empty]
 
 
 def _runs_by_image(table: Path, scan: Scan) -> dict[str, list[str]]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem
-from roentgen.corpora.reader import CorpusPlan, UnwantedError
+from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem, visible_masks
+from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
 from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
 from roentgen.corpora.scanning.scan import Scan, check_path, id_of_path
 from roentgen.corpora.scanning.value_mapping import (
@@ -189,16 +189,17 @@ class TableReader(ImageCorpusReader[TableConfig]):
         column = self.config.study_id
         return row[column] if column and row[column] else name
 
-    def read(self, item: TableItem) -> list[Radiograph]:
+    def read(self, item: TableItem) -> list[Radiograph | Unmapped]:
         """Read one row's image and masks."""
         c, row = self.config, item.row
         image = self.image(item)
-        masks = {}
+        masks: dict[str, bytes | None] = {}
         for structure, file in item.masks:
             assert c.masks is not None
             check_path(file)
             size = image_size(self.path(item))
             masks[structure] = prepare_mask(c.masks.root / file, size, self.size, self.fit)
+        shown, empty = visible_masks(masks)
         return [
             self.radiograph(
                 item,
@@ -206,12 +207,13 @@ class TableReader(ImageCorpusReader[TableConfig]):
                 view=view_of_cell(row[c.view], c.views) if c.view else None,
                 findings=tuple(self._findings(row)),
                 report=self._report(row),
-                masks=masks,
+                masks=shown,
                 age=parse_age(row[c.age]) if c.age else None,
                 sex=parse_sex(row[c.sex]) if c.sex else None,
                 source=row[c.source_column] if c.source_column else c.source or c.root.name,
                 license_name=row[c.license_column] if c.license_column else c.licenses[0].name,
-            )
+            ),
+            *empty,
         ]
 
     def _findings(self, row: dict[str, str]) -> Iterator[Finding]:

@@ -56,16 +56,6 @@ def placement(width: int, height: int, size: int, fit: Fit) -> Placement:
     return Placement(box=(0, 0, width, height), inner=inner, offset=offset)
 
 
-def place(image: Image.Image, where: Placement, size: int, how: Image.Resampling) -> Image.Image:
-    """The gray image in its square."""
-    part = image.resize(where.inner, how, box=where.box)
-    if where.inner == (size, size):
-        return part
-    square = Image.new("L", (size, size), 0)
-    square.paste(part, where.offset)
-    return square
-
-
 def open_gray(source: Path | bytes, white: int | None = None) -> Image.Image:
     """The image as mode "L", upright by its EXIF or DICOM orientation, at its own size.
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from roentgen.errors import InputError
-from roentgen.imaging.images import Fit, decode, encode_png
+from roentgen.imaging.images import Fit, encode_png
 from roentgen.imaging.masks import prepare_mask
 
 NO_MASK = "-1"
@@ -84,5 +84,4 @@ def place_runs(
         mask |= decode_run_length(text, height, width, relative=True)
     if not mask.any():
         return None
-    placed = prepare_mask(encode_png(255 * mask.astype(np.uint8)), image_size, size, fit)
-    return placed if decode(placed).any() else None
+    return prepare_mask(encode_png(255 * mask.astype(np.uint8)), image_size, size, fit)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from roentgen.imaging.masks import resize_mask
 from roentgen.randomness import numpy_generator
 from train.config_sections import AugmentConfig
 
@@ -71,23 +72,35 @@ def move(image: np.ndarray, change: Change) -> np.ndarray:
 
 
 def move_mask(mask: np.ndarray, change: Change) -> np.ndarray:
-    """A mask bool [H, W] moved as its image is; what comes in is outside."""
+    """A mask bool [H, W] moved as its image is; what comes in is outside.
+
+    It is sampled twice as finely and then reduced by area, so that thin structures stay whole.
+    """
     levels = 255 * mask.astype(np.uint8)
-    return np.asarray(_moved(levels, change, Image.Resampling.NEAREST, 0) == 255)
+    fine = _moved(levels, change, Image.Resampling.NEAREST, 0, fineness=2) == 255
+    return resize_mask(fine, mask.shape[::-1], (0, 0, *fine.shape[::-1]))
 
 
 def _moved(
-    image: np.ndarray, change: Change, resample: Image.Resampling, background: int
+    image: np.ndarray,
+    change: Change,
+    resample: Image.Resampling,
+    background: int,
+    *,
+    fineness: int = 1,
 ) -> np.ndarray:
+    """A square image [S, S] moved, as [S * fineness, S * fineness]."""
     side = image.shape[0]
     center = side / 2
-    cosine, sine = (f(math.radians(change.angle)) / change.scale for f in (math.cos, math.sin))
+    unit = 1 / fineness / change.scale
+    cosine, sine = (unit * f(math.radians(change.angle)) for f in (math.cos, math.sin))
     x, y = (center + share * side for share in change.shift)  # of the center, moved
+    x, y = fineness * x, fineness * y
     # Pillow wants the way back: from a place in the result to its source.
     across = cosine, -sine, center - cosine * x + sine * y
     down = sine, cosine, center - sine * x - cosine * y
     moved = Image.fromarray(image).transform(
-        (side, side),
+        (side * fineness, side * fineness),
         Image.Transform.AFFINE,
         across + down,
         resample=resample,

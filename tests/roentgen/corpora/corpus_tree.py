@@ -5,12 +5,15 @@ import gzip
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from roentgen.corpora.reader import CorpusReader
+from roentgen.record.radiograph import Radiograph
 
 IMAGES = 12
 HALVES = "--split={fractions: {train: 0.5, validate: 0.0, test: 0.5}}"
@@ -83,3 +86,8 @@ def write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
     data = text.getvalue().encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def radiographs_of(reader: CorpusReader, item: Any) -> list[Radiograph]:
+    """Those of one item, without its unmapped values."""
+    return [one for one in reader.read(item) if isinstance(one, Radiograph)]

@@ -68,9 +68,10 @@ def test_report_masks_and_patient(tmp_path: Path) -> None:
     assert (b.report, b.masks, c.findings) == (None, {}, ())
     assert a.split == b.split
     assert plan.items[0].runs["chest tube"] == ("5 10",)
-    # A tube of a few pixels vanishes at 64 pixels: no mask rather than a black one.
+    # A tube of a few pixels is one at 64 pixels.
     (thin,) = films(it, plan.items[:1])
-    assert sorted(thin.masks) == ["pneumothorax"]
+    assert sorted(thin.masks) == ["chest tube", "pneumothorax"]
+    assert (decode(thin.masks["chest tube"]) > 0).sum() == 1
     assert {item.patient for item in reader(tmp_path, patient=None).plan().items} == {
         *("9.1", "9.2", "9.3")
     }

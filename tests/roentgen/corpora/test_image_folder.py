@@ -18,7 +18,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
 from roentgen.record.radiograph import Finding
 from roentgen.record.splits import Fractions, SplitRules
-from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree, radiographs_of
 
 FOLDERS = SplitRules(published="folders")
 CC0 = License(name="CC0-1.0", data_use=None, may_share=True)
@@ -62,7 +62,7 @@ def test_a_folder_a_split(tmp_path: Path, name: str) -> None:
         ("validation/0", "validate"),
         ("test/a/0", "test"),
     ]
-    (one,), (two,), (three,) = (it.read(item) for item in plan.items)
+    (one,), (two,), (three,) = (radiographs_of(it, item) for item in plan.items)
     assert (one.id, one.split, one.patient_id) == ("train/0", "train", "1")
     assert one.report is not None
     assert (one.report.impression, two.report) == ("Clear.", None)
@@ -112,7 +112,7 @@ def test_json_values_become_cells(tmp_path: Path) -> None:
         "train/metadata.jsonl row 4",
     ]
     assert plan.unmapped == {Unmapped("finding", "Odd", "no meaning is given"): 1}
-    (one,), (two,) = (it.read(item) for item in plan.items)
+    (one,), (two,) = (radiographs_of(it, item) for item in plan.items)
     assert [(f.name, f.state) for f in one.findings] == [
         ("Lung Lesion", "present"),
         ("Edema", "present"),

@@ -20,7 +20,7 @@ from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import License
 from roentgen.record.radiograph import Finding, Radiograph, Report
 from roentgen.record.splits import Fractions, SplitRules, split_of_patient
-from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
+from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree, radiographs_of
 
 SHARED = Path(__file__).parents[3] / "../shared/cxr"
 HALVES = SplitRules(fractions=Fractions(train=0.5, validate=0, test=0.5))
@@ -54,7 +54,7 @@ def reader(config: TableConfig, split: SplitRules = HALVES, **changes: Any) -> T
 
 def read_all(config: TableConfig, split: SplitRules = HALVES) -> list[Radiograph]:
     it = reader(config, split)
-    return [radiograph for item in it.plan().items for radiograph in it.read(item)]
+    return [radiograph for item in it.plan().items for radiograph in radiographs_of(it, item)]
 
 
 def reasons(plan: CorpusPlan) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ def test_finding_columns_keep_all_four_states(tmp_path: Path) -> None:
     config = replace(corpus(tmp_path, rows), finding_columns={"E": "Edema"})
     it = reader(config)
     items = it.plan().items
-    found = [it.read(item)[0].findings for item in items[:4]]
+    found = [radiographs_of(it, item)[0].findings for item in items[:4]]
     assert [f[0].state if f else None for f in found] == ["present", "absent", "uncertain", None]
     with pytest.raises(InputError, match="E is '2': expected 1, 0, -1 or blank"):
         it.read(items[4])
@@ -274,7 +274,7 @@ def test_masks_join_and_follow_the_image(tmp_path: Path) -> None:
         "second mask of lungs for one image",
         "mask excluded: it covers the centre_square only, but fit is pad",
     ]
-    (a,) = it.read(plan.items[0])
+    (a,) = radiographs_of(it, plan.items[0])
     expected = np.zeros((8, 8), np.uint8)
     expected[1:7, :4] = 255
     assert list(a.masks) == ["lungs"]
@@ -284,8 +284,16 @@ def test_masks_join_and_follow_the_image(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leads out of the corpus folder"):
         it.read(plan.items[2])
     cropped = reader(replace(config, masks=masks), fit="crop")
-    (a,) = cropped.read(cropped.plan().items[0])
+    (a,) = radiographs_of(cropped, cropped.plan().items[0])
     assert sorted(a.masks) == ["heart", "lungs"]
+    # A mask at the edge is cropped away: its radiograph stays, and it is counted.
+    edge = np.zeros((12, 16), np.uint8)
+    edge[:, 0] = 255
+    (tmp_path / "m.png").write_bytes(encode_png(edge))
+    one, *lost = cropped.read(plan.items[0])
+    assert isinstance(one, Radiograph)
+    assert not one.masks
+    assert lost == [Unmapped("mask", "lungs", "no pixel in the prepared image: left unknown")]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/cxr")
@@ -310,7 +318,7 @@ def test_real_masks_cover_the_dark_lungs() -> None:
     assert len(masked) == 66
     darker = 0
     for item in masked[::3]:
-        (film,) = it.read(item)
+        (film,) = radiographs_of(it, item)
         inside = decode(film.masks["lungs"]) >= 128
         image = decode(film.image)
         darker += image[inside].mean() < image[16:48, 28:36].mean()  # than the mediastinum

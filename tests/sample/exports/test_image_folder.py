@@ -20,6 +20,7 @@ from roentgen.imaging.images import decode
 from roentgen.manifest import License
 from roentgen.record.radiograph import FINDING_NAMES, Radiograph, states
 from roentgen.record.splits import SplitRules
+from tests.roentgen.corpora.corpus_tree import radiographs_of
 
 # webdataset 1.0 and datasets 5.2 leave files to be closed by the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
@@ -128,7 +129,7 @@ def test_our_reader_reads_the_folder(
     assert plan.excluded == []
     assert len(plan.items) == len(truth)
     for item in plan.items:
-        (film,) = reader.read(item)
+        (film,) = radiographs_of(reader, item)
         radiograph = truth[film.id]
         found = states(radiograph.findings)
         wanted = {name: found[name] for name in ("Pleural Effusion", "Edema") if name in found}
