@@ -28,6 +28,8 @@ from roentgen.storage import remove_partial_files, write_file
 SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, encoded again in a minute or two
 THREADS = 8  # of verification; hashing releases the GIL
 
+_ENTRY = "key, items, number, sha256"  # of a shard's header
+
 Encode = Callable[[range], Mapping[str, Tensor]]
 
 
@@ -130,11 +132,30 @@ def _name(number: int) -> str:
 
 def _header(contents: CacheContents, number: int, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """The header of a shard: one entry, as safetensors does not keep the order of several."""
+    return {_ENTRY: json.dumps([contents.key, contents.items, number, _digest(tensors)])}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors: their names, types, shapes and values."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(tensors[name].flatten().view(torch.uint8).numpy().data)
-    entry = [contents.key, contents.items, number, digest.hexdigest()]
-    return {"key, items, number, sha256": json.dumps(entry)}
+        tensor = tensors[name]
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def shard_damage(path: Path) -> list[str]:
+    """What is wrong with a shard of a cache whose folder's name ends with its key, a line."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            key, _, number, digest = json.loads(file.metadata()[_ENTRY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return [f"{path.name} cannot be read"]
+    if path.name != _name(number) or not path.absolute().parent.name.endswith(key):
+        return [f"{path.name} is shard {number} of cache {key}"]
+    return [] if _digest(tensors) == digest else [f"{path.name} has changed since it was written"]
 
 
 def _is_intact(folder: Path, contents: CacheContents, number: int, items: range) -> bool:
@@ -143,7 +164,7 @@ def _is_intact(folder: Path, contents: CacheContents, number: int, items: range)
         with safe_open(folder / _name(number), framework="pt") as file:
             header = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, TypeError, ValueError):
         return False
     found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
     expected = {n: (dtype, (len(items), *shape)) for n, (dtype, shape) in contents.tensors.items()}

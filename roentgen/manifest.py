@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from roentgen.checksums import FileSum, read_sealed, write_checksums, write_sealed
+from roentgen.checksums import (
+    CHECKSUMS,
+    FileSum,
+    check_files,
+    read_checksums,
+    read_sealed,
+    write_checksums,
+    write_sealed,
+)
 from roentgen.config import config_to_dict
 from roentgen.errors import InputError
 from roentgen.storage import MANIFEST
@@ -155,6 +163,21 @@ def check_unchanged(*manifests: Mapping[str, Any]) -> None:
                 f"{kind} folder {path} changed while it was read: its fingerprint was "
                 f"{manifest['fingerprint']}, then {now}; nothing is written, start again"
             )
+
+
+def verify_files(folder: Path, kind: Kind, *inner: str) -> None:
+    """Compare files of a folder with their checksums; of one that is not ours nothing is known.
+
+    `inner` are the files and inner folders to verify, by default all. Raises InputError that names
+    the first that is damaged.
+    """
+    if not any((folder / name).exists() for name in (MANIFEST, CHECKSUMS)):
+        return
+    sums = read_checksums(folder, read_manifest(folder, kind)["checksums"])
+    of_inner = {
+        n: s for n, s in sums.items() if not inner or n in inner or n.partition("/")[0] in inner
+    }
+    check_files(folder, of_inner, kind)
 
 
 def fingerprint_of(value: Any) -> str:

@@ -12,13 +12,32 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from roentgen.checksums import checksum
 from roentgen.dataset import schema
 from roentgen.dataset.shard_index import Batch, Pixels, ShardIndex, checksum_without, pixels_of
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Radiograph
+
+
+class VerifiedPixels:
+    """The images, or the masks, of a batch; each row is verified when it is first read."""
+
+    def __init__(self, pixels: Pixels, digits: str) -> None:
+        """`digits`: the checksums of all rows, 16 hexadecimal digits each."""
+        self._pixels = pixels
+        self._expected: list[int] = np.frombuffer(bytes.fromhex(digits), ">u8").tolist()
+        self._is_verified = bytearray(len(self._expected))
+
+    def is_intact(self, row: int) -> bool:
+        """Whether the bytes of a row are as they were written."""
+        if not self._is_verified[row]:
+            self._is_verified[row] = self._pixels.checksum(row) == self._expected[row]
+        return bool(self._is_verified[row])
+
+    def __getitem__(self, row: int) -> memoryview:
+        """The bytes of a row, whether they are intact or not."""
+        return self._pixels[row]
 
 
 class VerifiedBatch:
@@ -28,32 +47,27 @@ class VerifiedBatch:
         self.plain = batch
         self._place = place
         images, masks = pixels_of(batch)
-        self._images = images, _numbers(index.images)
-        self._masks = masks, _numbers(index.masks)
+        self._images = VerifiedPixels(images, index.images)
+        self._masks = VerifiedPixels(masks, index.masks)
 
     def image(self, row: int) -> memoryview:
         """The encoded image of a row. Raises InputError if it is damaged."""
-        return self._verified(row, "image", *self._images)
+        if not self._images.is_intact(row):
+            raise self._damaged(row, "another image")
+        return self._images[row]
 
     def check_pixels(self, row: int) -> None:
         """Raises InputError if the image or the masks of a row are damaged."""
-        self._verified(row, "image", *self._images)
-        self._verified(row, "masks", *self._masks)
+        self.image(row)
+        if not self._masks.is_intact(row):
+            raise self._damaged(row, "other masks")
 
-    def _verified(
-        self, row: int, what: str, pixels: Pixels, expected: NDArray[np.uint64]
-    ) -> memoryview:
-        if pixels.checksum(row) != expected[row]:
-            name = self.plain.column("id")[row].as_py()
-            raise InputError(
-                f"{self._place} is damaged: radiograph {name!r} has other {what} than were "
-                "written; make the dataset again"
-            )
-        return pixels[row]
-
-
-def _numbers(digits: str) -> NDArray[np.uint64]:
-    return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
+    def _damaged(self, row: int, what: str) -> InputError:
+        name = self.plain.column("id")[row].as_py()
+        return InputError(
+            f"{self._place} is damaged: radiograph {name!r} has {what} than was written; make the "
+            "dataset again"
+        )
 
 
 class VerifiedBatches(Sequence[VerifiedBatch]):

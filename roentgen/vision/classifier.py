@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from roentgen.checksums import check_files, read_checksums, write_checksums
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_set import Images
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
@@ -130,12 +131,13 @@ class Classifier:
         )
 
     def save(self, folder: Path) -> None:
-        """Weights as safetensors, then the specification as JSON, which makes them whole."""
+        """Weights as safetensors, the specification as JSON, and last the checksums of both."""
         folder.mkdir(parents=True, exist_ok=True)
         layers = self.network.state_dict()
         state = {name: tensor.cpu().contiguous() for name, tensor in layers.items()}
         write_file(folder / WEIGHTS_FILE, save(state))
         write_json(folder / SPEC_FILE, asdict(self.spec))
+        write_checksums(folder)
 
     def _run(self, function: Callable[[Tensor], T], images: Images, batch_size: int) -> list[T]:
         result = []
@@ -157,6 +159,7 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
     for name in (SPEC_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise InputError(f"no classifier in {folder}: {name} is missing")
+    check_files(folder, read_checksums(folder), "classifier")
     try:
         content = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from tqdm import tqdm
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_set import ImageSet, LabeledImages
 from roentgen.distributed import this_launch
+from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
-from roentgen.storage import atomic_folder, write_file
+from roentgen.storage import atomic_folder, discard_folder, write_file
 from roentgen.vision.classifier import (
     Classifier,
     ClassifierConfig,
@@ -26,6 +28,8 @@ from roentgen.vision.classifier import (
     train_classifier,
 )
 from roentgen.vision.segmenter import Segmenter, SegmenterConfig, load_segmenter, train_segmenter
+
+N = TypeVar("N", Classifier, Segmenter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +53,11 @@ class NetworkCache:
         """The classifier that learns the labels of these images."""
         phase = Phase(images=images, steps=config.steps, learning_rate=config.learning_rate)
         folder = self.folder / f"classifier-{classifier_key([phase], config, seed)}"
-        if not folder.exists():
-            network = self._train_classifier([phase], config, seed)
-            with atomic_folder(folder) as partial:
-                network.save(partial)
-        return load_classifier(folder, self.device)
+
+        def train() -> Classifier:
+            return self._train_classifier([phase], config, seed)
+
+        return self._network(folder, load_classifier, train)
 
     def probabilities(
         self, phases: Sequence[Phase], config: ClassifierConfig, seed: int, sets: Sequence[ImageSet]
@@ -75,11 +79,26 @@ class NetworkCache:
     ) -> Segmenter:
         """The segmenter that learns these structures from the images of which one is known."""
         folder = self.folder / f"segmenter-{segmenter_key(images, structures, config, seed)}"
-        if not folder.exists():
-            network = self.train_segmenter(images, structures, config, seed)
-            with atomic_folder(folder) as partial:
-                network.save(partial)
-        return load_segmenter(folder, self.device)
+
+        def train() -> Segmenter:
+            return self.train_segmenter(images, structures, config, seed)
+
+        return self._network(folder, load_segmenter, train)
+
+    def _network(
+        self, folder: Path, load: Callable[[Path, torch.device], N], train: Callable[[], N]
+    ) -> N:
+        """The network in a folder; trained if it is absent or damaged."""
+        if folder.exists():
+            try:
+                return load(folder, self.device)
+            except InputError as error:
+                print(f"trained again, as {error}")  # noqa: T201
+                discard_folder(folder, folder)
+        network = train()
+        with atomic_folder(folder) as partial:
+            network.save(partial)
+        return load(folder, self.device)
 
     def train_segmenter(
         self, images: ImageSet, structures: Sequence[str], config: SegmenterConfig, seed: int
@@ -111,7 +130,7 @@ class NetworkCache:
             found = make()
             arrays = {str(i): np.ascontiguousarray(each) for i, each in enumerate(found)}
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_file(file, save(arrays, metadata={"sha256": _digest(found)}))
+            write_file(file, save(arrays, metadata={"sha256": _digest(found, name)}))
         return found
 
     def _train_classifier(
@@ -154,18 +173,31 @@ def segmenter_key(
 
 
 def _read(file: Path, count: int) -> list[Floats] | None:
-    """The arrays of a file; None if it is absent or not as it was written."""
+    """The arrays of a file; None if it is absent or not as it was written under its name."""
     try:
         with safe_open(file, framework="np") as opened:
             arrays = [opened.get_tensor(str(i)) for i in range(count)]
             digest = (opened.metadata() or {}).get("sha256")
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, TypeError, ValueError):
         return None
-    return arrays if digest == _digest(arrays) else None
+    return arrays if digest == _digest(arrays, file.stem) else None
 
 
-def _digest(arrays: Sequence[NDArray[np.floating]]) -> str:
-    digest = hashlib.sha256()
+def arrays_damage(file: Path) -> list[str]:
+    """What is wrong with a file of `NetworkCache.arrays`, a line; none if it is as written."""
+    try:
+        with safe_open(file, framework="np") as opened:
+            count = len(opened.keys())
+    except (OSError, SafetensorError):
+        return [f"{file.name} cannot be read"]
+    is_intact = _read(file, count) is not None
+    return [] if is_intact else [f"{file.name} has changed since it was written"]
+
+
+def _digest(arrays: Sequence[NDArray[np.floating]], name: str = "") -> str:
+    """Checksum of a name and of arrays: of their types, shapes and values."""
+    digest = hashlib.sha256(name.encode())
     for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

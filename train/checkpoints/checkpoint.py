@@ -5,7 +5,6 @@ A checkpoint is a folder `step-00000500`: weights, averages and optimizer in saf
 """
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,10 +19,11 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.optim import Optimizer
 
+from roentgen.checksums import read_sealed, write_sealed
+from roentgen.chunk_checksums import find_chunk_damage
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of
-from roentgen.storage import atomic_folder, discard_folder, write_json
+from roentgen.storage import atomic_folder, discard_folder
 from train.engine.fsdp import copy_into, gather_full
 from train.optim.ema import Ema, PosthocEma
 from train.optim.nonfinite import SkipCounts
@@ -31,7 +31,6 @@ from train.optim.optimizer import load_optimizer_state, optimizer_state
 from train.tensor_file import (
     FileLayout,
     bytes_of,
-    find_damage,
     in_file_order,
     layout_of,
     write_tensors,
@@ -107,8 +106,7 @@ def _write(
         for name, layout in layouts.items():
             file = partial / f"{name}.safetensors"
             files[file.name] = write_tensors(file, layout, islice(whole, len(layout)))
-        manifest = manifest | {"files": files}
-        write_json(partial / MANIFEST, manifest | {"fingerprint": fingerprint_of(manifest)})
+        write_sealed(partial / MANIFEST, manifest | {"files": files})
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
@@ -149,7 +147,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         manifest, wrong = _read_manifest(path)
         if not wrong:
             share = processes.process_index, processes.num_processes
-            wrong = gather_object(find_damage(path, manifest["files"], *share))
+            wrong = gather_object(find_chunk_damage(path, manifest["files"], *share))
         if not wrong:
             return path, manifest
         if processes.is_main_process:
@@ -161,13 +159,11 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 def _read_manifest(path: Path) -> tuple[dict[str, Any], list[str]]:
     """A checkpoint's manifest and descriptions of its damage."""
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
-        intact = manifest.pop("fingerprint") == fingerprint_of(manifest)
+        return read_sealed(path / MANIFEST), []
     except OSError as error:
         return {}, [f"{MANIFEST}: {error.strerror}"]
-    except (ValueError, KeyError, AttributeError, TypeError):
-        intact = False
-    return (manifest, []) if intact else ({}, [f"{MANIFEST} has changed since it was written"])
+    except InputError:
+        return {}, [f"{MANIFEST} has changed since it was written"]
 
 
 def load_checkpoint(path: Path, manifest: dict[str, Any], state: TrainingState) -> None:

@@ -6,7 +6,6 @@ as snapshots; an average of any other width is a combination of the snapshots, f
 squares between the profiles.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from roentgen.checksums import read_sealed, write_sealed
+from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.storage import atomic_folder, discard_folder, write_json
+from roentgen.storage import atomic_folder, discard_folder
 from train.engine.fsdp import gather_full
 from train.tensor_file import (
     FileLayout,
-    FileRecord,
-    find_damage,
     in_file_order,
     layout_of,
     write_tensors,
@@ -201,7 +200,7 @@ def _write(
             record = write_tensors(partial / file, layout, islice(whole, len(layout)))
             files[file] = {"width": width, "record": record}
         size = posthoc.denoiser.unet.config.sample_size
-        write_json(partial / MANIFEST, {"step": step, "sample_size": size, "files": files})
+        write_sealed(partial / MANIFEST, {"step": step, "sample_size": size, "files": files})
 
 
 def find_snapshots(folder: Path) -> list[Snapshot]:
@@ -209,17 +208,15 @@ def find_snapshots(folder: Path) -> list[Snapshot]:
     found = []
     for path in sorted(folder.glob("step-*")):
         try:
-            manifest = json.loads((path / MANIFEST).read_text())
-            step, size = manifest["step"], manifest["sample_size"]
-            for name, entry in manifest["files"].items():
-                width, record = entry["width"], entry["record"]
-                found.append(
-                    Snapshot(
-                        step=step, width=width, path=path / name, record=record, sample_size=size
-                    )
-                )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            manifest = read_sealed(path / MANIFEST)
+        except (OSError, InputError):
             raise InputError(f"{path / MANIFEST} is damaged: remove {path}") from None
+        step, size = manifest["step"], manifest["sample_size"]
+        for name, entry in manifest["files"].items():
+            width, record = entry["width"], entry["record"]
+            found.append(
+                Snapshot(step=step, width=width, path=path / name, record=record, sample_size=size)
+            )
     return found
 
 
@@ -235,7 +232,7 @@ def combine(denoiser: Denoiser, snapshots: Sequence[Snapshot], shares: Sequence[
         parameter.zero_()
     for snapshot, share in zip(snapshots, shares, strict=True):
         path = snapshot.path
-        if wrong := find_damage(path.parent, {path.name: snapshot.record}):
+        if wrong := find_chunk_damage(path.parent, {path.name: snapshot.record}):
             raise InputError(f"{path.parent} is damaged ({wrong[0]}): remove it")
         with safe_open(path, framework="pt") as file:
             if set(file.keys()) != weights.keys():

@@ -18,7 +18,7 @@ from roentgen.diffusion.conditions.text_encoder import (
     read_tokenizer,
 )
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of_files, read_manifest, write_manifest
+from roentgen.manifest import fingerprint_of_files, read_manifest, verify_files, write_manifest
 from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
 from roentgen.untrusted_files import read_json, refuse_code
@@ -152,7 +152,8 @@ def _scheduler_class(folder: Path, named: Any) -> Any:
 
 
 def _read(folder: Path, component: str, read: Callable[[], Any]) -> Any:
-    """A component of a pipeline. Raises InputError, naming it, if it cannot be read."""
+    """A component of a pipeline, verified first. Raises InputError, naming it, if it is damaged."""
+    verify_files(folder, "model", component)
     try:
         return read()
     except Exception as error:  # each library has its own; all mean the folder cannot be read
@@ -204,6 +205,7 @@ def _text_encoder(folder: Path) -> Any:
 def load_tokenizer(base: str) -> Any:
     """The tokenizer of a pipeline alone."""
     folder = find_model(base)
+    verify_files(folder, "model", "text_encoder/config.json", "tokenizer")
     kind = _read_json(folder, "text_encoder/config.json").get("model_type", "")
     return read_tokenizer(folder / "tokenizer", kind)
 
@@ -249,6 +251,7 @@ def _check_pipeline(folder: Path) -> None:
     """Raise InputError unless a folder looks like a Stable Diffusion 1.x or 2.x pipeline."""
     if not (folder / "model_index.json").exists():
         raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json")
+    verify_files(folder, "model", "model_index.json", "unet/config.json")
     index = _read_json(folder, "model_index.json")
     for component in (*COMPONENTS, *(c for c in (CONTROLNET,) if c in index)):
         named = index.get(component)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from roentgen.checksums import write_sealed
+from roentgen.chunk_checksums import find_chunk_damage
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
-from roentgen.storage import write_json
 from train.checkpoints.checkpoint import (
     TrainingState,
     differences,
@@ -22,7 +23,6 @@ from train.checkpoints.checkpoint import (
 from train.config_sections import LearningRates, OptimizerConfig
 from train.optim.ema import Ema
 from train.optim.optimizer import build_optimizer
-from train.tensor_file import find_damage
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def no_room_to_write(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("moment", ["write_tensors", "write_json"])
+@pytest.mark.parametrize("moment", ["write_tensors", "write_sealed"])
 def test_a_failed_save_leaves_the_old_ones(
     state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -138,10 +138,10 @@ def test_the_manifest_comes_last_and_the_name_after_it(
 
     def noted(path: Path, value: dict[str, Any]) -> None:
         seen.append((names(path.parent), names(tmp_path)))
-        assert find_damage(path.parent, value["files"]) == []
-        write_json(path, value)
+        assert find_chunk_damage(path.parent, value["files"]) == []
+        write_sealed(path, value)
 
-    monkeypatch.setattr("train.checkpoints.checkpoint.write_json", noted)
+    monkeypatch.setattr("train.checkpoints.checkpoint.write_sealed", noted)
     save(tmp_path, state, 5)
     ((files, folders),) = seen
     assert files == ["ema.safetensors", "optimizer.safetensors", "weights.safetensors"]

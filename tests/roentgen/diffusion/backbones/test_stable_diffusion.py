@@ -27,6 +27,9 @@ from roentgen.weights import PIPELINES, TINY
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 
 
+OURS = shutil.ignore_patterns("roentgen.json", "checksums.json")  # without them it is a plain one
+
+
 @pytest.fixture(scope="module")
 def components(make_small_components: Callable[..., Components]) -> Components:
     made = make_small_components(prediction_type="v_prediction")
@@ -72,7 +75,7 @@ def test_half_precision_files_load_as_float32(
 def test_a_folder_with_fp16_files_alone_loads(
     saved: Path, components: Components, tmp_path: Path
 ) -> None:
-    shutil.copytree(saved, tmp_path / "model")
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
     for path in (tmp_path / "model").glob("*/*.safetensors"):
         path.rename(path.with_suffix(".fp16.safetensors"))
     again = load_components(str(tmp_path / "model"))
@@ -130,14 +133,14 @@ def test_older_transformers_find_their_keys_and_files(saved: Path) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_missing_part_is_named(saved: Path, tmp_path: Path, component: str) -> None:
-    shutil.copytree(saved, tmp_path / "model")
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
     shutil.rmtree(tmp_path / "model" / component)
     with pytest.raises(InputError, match=f"has no {component}:"):
         find_model(str(tmp_path / "model"))
 
 
 def test_a_damaged_part_is_named(saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(saved, tmp_path / "model")
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
     weights = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot read the unet of") as error:
@@ -185,7 +188,7 @@ def test_the_shipped_base_is_named_when_absent(
 def test_other_kinds_of_models_are_refused(
     saved: Path, tmp_path: Path, file: str, change: dict[str, object], message: str
 ) -> None:
-    shutil.copytree(saved, tmp_path / "model")
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
     path = tmp_path / "model" / file
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InputError, match=message) as error:
@@ -274,7 +277,7 @@ def test_fingerprints_tell_models_apart(
 def test_a_class_of_another_kind_in_the_index_is_refused(
     component: str, named: list[object], saved: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(saved, tmp_path / "model")
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
     path = tmp_path / "model" / "model_index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {component: named}))
     with pytest.raises(InputError, match=f"as its {component} in model_index.json") as error:
@@ -284,7 +287,7 @@ def test_a_class_of_another_kind_in_the_index_is_refused(
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder", "tokenizer"])
 def test_code_in_a_component_is_refused(component: str, saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(saved, tmp_path / "model")
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
     name = "tokenizer_config.json" if component == "tokenizer" else "config.json"
     path = tmp_path / "model" / component / name
     entry = {"auto_map": {"AutoModel": "code.Model"}}

@@ -1,0 +1,142 @@
+"""Program: verify every byte of a folder that a program of this project wrote.
+
+    python -m roentgen.verify FOLDER
+
+It verifies datasets, models, adapters, runs with their checkpoints and averages, results, exports
+and caches, and the folders in them, and follows no link out of the folder. It ends with 0 if all is
+as it was written, else with 1 after a line for each damage.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from roentgen.cache import shard_damage
+from roentgen.checksums import CHECKSUMS, FileSum, find_damage, read_checksums, read_sealed
+from roentgen.chunk_checksums import FileRecord, find_chunk_damage
+from roentgen.errors import InputError, run_program
+from roentgen.storage import MANIFEST
+from roentgen.vision.network_cache import arrays_damage
+
+CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
+_CACHED = {"shard-*.safetensors": shard_damage, "*-*.safetensors": arrays_damage}
+
+
+class Check(NamedTuple):
+    """A file and what finds its damage."""
+
+    path: Path
+    bytes: int
+    find: Callable[[], list[str]]  # lines without the folder
+
+
+@dataclass(kw_only=True)
+class Verification:
+    """What was verified in a folder."""
+
+    files: int = 0
+    bytes: int = 0
+    damaged: list[str] = field(default_factory=list)  # a line each
+    unknown: list[Path] = field(default_factory=list)  # files without a checksum
+
+
+def verify(folder: Path) -> Verification:
+    """Verify all files below a folder. Raises InputError for one without any checksum."""
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}")
+    result = Verification()
+    checks: dict[Path, Check] = {}
+    for place in (folder, *sorted(path for path in folder.rglob("*") if path.is_dir())):
+        try:
+            checks |= {check.path: check for check in _checks(place)}
+        except InputError as error:
+            result.damaged.append(str(error))
+        except OSError as error:
+            result.damaged.append(f"{error.filename or place} cannot be read: {error.strerror}")
+    inside = {path for path, check in checks.items() if _is_inside(path, folder)}
+    result.damaged += [f"{path} is a link out of the folder" for path in checks.keys() - inside]
+    total = sum(checks[path].bytes for path in inside)
+    with tqdm(total=total, desc="verify", unit="B", unit_scale=True, disable=None) as bar:
+        for path in sorted(inside):
+            check = checks[path]
+            result.damaged += [f"{path.parent}: {line}" for line in check.find()]
+            result.files, result.bytes = result.files + 1, result.bytes + check.bytes
+            bar.update(check.bytes)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    result.unknown = [path for path in files if path not in checks]
+    if not checks and not result.damaged:
+        raise InputError(f"{folder} holds nothing that has checksums")
+    return result
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _checks(place: Path) -> Iterator[Check]:
+    """The checks of what is in one folder; inner folders have their own.
+
+    Raises InputError if that which vouches for its files is damaged.
+    """
+    sums, records = _vouched(place)
+    for name, expected in sums.items():
+        yield Check(
+            place / name,
+            expected.bytes,
+            lambda n=name, e=expected: list(find_damage(place, {n: e})),  # type: ignore[misc]
+        )
+    for name, record in records.items():
+        yield Check(
+            place / name,
+            record["bytes"],
+            lambda n=name, r=record: find_chunk_damage(place, {n: r}),  # type: ignore[misc]
+        )
+    for name in (MANIFEST, CHECKSUMS, CHECKPOINT, AVERAGE):
+        if (place / name).is_file():
+            yield Check(place / name, (place / name).stat().st_size, list)  # it was read above
+    known = {*sums, *records}
+    for pattern, find in _CACHED.items():
+        for path in place.glob(pattern):
+            if path.name not in known:
+                known.add(path.name)
+                yield Check(path, path.stat().st_size, lambda p=path, f=find: f(p))  # type: ignore[misc]
+
+
+def _vouched(place: Path) -> tuple[dict[str, FileSum], dict[str, FileRecord]]:
+    """The files of a folder that have a checksum, and those that have one for each chunk."""
+    sums: dict[str, FileSum] = {}
+    records: dict[str, FileRecord] = {}
+    manifest = read_sealed(place / MANIFEST) if (place / MANIFEST).exists() else {}
+    if "checksums" in manifest or (place / CHECKSUMS).exists():
+        sums = read_checksums(place, manifest.get("checksums"))
+    if (place / CHECKPOINT).exists():
+        records |= read_sealed(place / CHECKPOINT)["files"]
+    if (place / AVERAGE).exists():
+        files = read_sealed(place / AVERAGE)["files"]
+        records |= {name: entry["record"] for name, entry in files.items()}
+    return sums, records
+
+
+def main() -> None:
+    """Verify the folder that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m roentgen.verify", description="Verify every byte of a folder."
+    )
+    parser.add_argument("folder", type=Path, help="of any program: a dataset, model, run, results")
+    result = verify(parser.parse_args().folder)
+    for line in result.damaged:
+        print(f"damaged: {line}")  # noqa: T201
+    if result.unknown:
+        print(f"without a checksum: {len(result.unknown)} files, as {result.unknown[0]}")  # noqa: T201
+    found = f"{len(result.damaged)} damaged" if result.damaged else "all as they were written"
+    print(f"{result.files} files, {result.bytes / 1e9:.2f} GB: {found}")  # noqa: T201
+    sys.exit(1 if result.damaged else 0)
+
+
+if __name__ == "__main__":
+    run_program(main)
