@@ -7,7 +7,9 @@ machines that see the output folder divide the parts among them; the set is that
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,22 @@ _FREE = ("output", "overwrite", "sheet_prompts", "dry_run")
 _FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnPart(Part):
+    """The record of a finished part of a synthetic set."""
+
+    redrawn: tuple[str, ...] = ()  # ids of images that were not finite, and drawn in float32
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that JSON holds."""
+        return super().to_json() | {"redrawn": list(self.redrawn)}
+
+    @classmethod
+    def values(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a record."""
+        return super().values(plain) | {"redrawn": tuple(plain["redrawn"])}
+
+
 def generate(config: GenerateConfig) -> Path:
     """Make the synthetic set of a configuration and return its folder.
 
@@ -54,7 +72,7 @@ def generate(config: GenerateConfig) -> Path:
     interrupted run.
     """
     launch = this_launch()
-    work = WorkFolder(config.output, Part, launch.process_index, "generating")
+    work = WorkFolder(config.output, DrawnPart, launch.process_index, "generating")
     try:
         with work.lock() if launch.is_main_process else nullcontext():
             _generate(config, work, launch)
@@ -68,7 +86,7 @@ def generate(config: GenerateConfig) -> Path:
     return config.output
 
 
-def _generate(config: GenerateConfig, work: WorkFolder[Part], launch: Launch) -> None:
+def _generate(config: GenerateConfig, work: WorkFolder[DrawnPart], launch: Launch) -> None:
     if launch.is_main_process:
         check_output(config.output, overwrite=config.overwrite)
     inputs = _inputs(config)
@@ -144,7 +162,10 @@ def _identity(config: GenerateConfig, made_from: dict[str, Any]) -> dict[str, An
 
 
 def _open(
-    config: GenerateConfig, work: WorkFolder[Part], generator: Generator, identity: dict[str, Any]
+    config: GenerateConfig,
+    work: WorkFolder[DrawnPart],
+    generator: Generator,
+    identity: dict[str, Any],
 ) -> list[str]:
     """Make the plan and open the work folder with it; returns notes for the user."""
     new_plan = work.folder / f".{PLAN}.part"
@@ -172,7 +193,7 @@ def _open(
     return notes
 
 
-def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> None:
+def draw_parts(generator: Generator, work: WorkFolder[DrawnPart], launch: Launch) -> None:
     """Draw the missing parts; the progress bar counts the images of all processes."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
     rank, ranks = launch.process_index, launch.num_processes
@@ -180,14 +201,19 @@ def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> 
     done = min(len(plan), len(work.finished()) * size)
     bar = tqdm(total=len(plan), initial=done, desc=name, unit="image", disable=rank > 0)
 
-    def write(folder: Path, number: int) -> Part:
+    def write(folder: Path, number: int) -> DrawnPart:
         rows = range(number * size, min((number + 1) * size, len(plan)))
+        planned = list(plan.read(rows))
         with ShardWriter(folder / f"{generator.split}.arrow") as shard:
-            for radiograph in generator.draw(plan.read(rows)):
+            for radiograph in generator.draw(planned):
                 shard.add(radiograph)
                 bar.update()
+        again = set(generator.sampler.redrawn)
+        redrawn = tuple(image.id for image in planned if image.seed in again)
         written = shard.shard(shard_file(generator.split, number))
-        return Part(number=number, items=len(rows), shards={generator.split: written})
+        return DrawnPart(
+            number=number, items=len(rows), shards={generator.split: written}, redrawn=redrawn
+        )
 
     with bar:
         for number in order_of_parts(-(-len(plan) // size), rank, ranks):
@@ -195,17 +221,29 @@ def draw_parts(generator: Generator, work: WorkFolder[Part], launch: Launch) -> 
             bar.update(min(len(plan), len(work.finished()) * size) - bar.n)
 
 
-def _part_size(work: WorkFolder[Part]) -> int:
+def _part_size(work: WorkFolder[DrawnPart]) -> int:
     return int((work.identity() or {})["part_size"])
 
 
 def _finish(
-    config: GenerateConfig, work: WorkFolder[Part], generator: Generator, made_from: dict[str, Any]
+    config: GenerateConfig,
+    work: WorkFolder[DrawnPart],
+    generator: Generator,
+    made_from: dict[str, Any],
 ) -> None:
     """Make a dataset of the finished parts, with the plan and a contact sheet."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
     parts = [work.read(number) for number in range(-(-len(plan) // size))]
     shards = [part.shards[config.split] for part in parts]
+    made_from["redrawn"] = [name for part in parts for name in part.redrawn]
+    if made_from["redrawn"]:
+        note = (
+            f"{len(made_from['redrawn'])} images were not finite in {config.sampler.dtype} and "
+            f"were drawn again in float32: {', '.join(made_from['redrawn'][:5])}"
+            + (" ... (all in the manifest)" if len(made_from["redrawn"]) > 5 else "")
+        )
+        print(f"generate: {note}", flush=True)  # noqa: T201
+        made_from["notes"] = [*made_from["notes"], note]
     drawn = VerifiedBatches(work.dataset, [shard.index for shard in shards])
     assert drawn.rows == len(plan), (drawn.rows, len(plan))
     write_file(work.dataset / SHEET, plan_sheet(plan, drawn.radiograph, config.sheet_prompts))

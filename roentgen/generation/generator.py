@@ -128,6 +128,9 @@ class Generator:
     ) -> Iterator[Radiograph]:
         """The radiographs of planned images, in order, `batch_size` drawn together.
 
+        An image that is not finite is drawn again in float32 (`sampler.redrawn` has its seed);
+        raises InputError, naming it, if it is not finite then.
+
         `given` are each image's conditions; by default they are those of the sources. Raises
         InputError for conditions that the model does not take.
         """

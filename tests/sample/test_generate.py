@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from roentgen.checksums import read_sealed, write_sealed
 from roentgen.config import config_to_yaml, load_config
 from roentgen.dataset.dataset import RadiographDataset, open_dataset
 from roentgen.dataset.shards import ShardWriter
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.training_record import (
     model_manifest,
     trained_long_prompts,
@@ -101,6 +102,33 @@ def test_batch_and_repetition_do_not_change_the_set(config: GenerateConfig, tmp_
     assert np.abs(pixels(first) - pixels(single)).max() <= 1
     other = open_dataset(generate(replace(config, output=tmp_path / "seed", seed=1)))
     assert np.abs(pixels(first) - pixels(other)).max() > 1
+
+
+def test_images_that_are_not_finite_are_drawn_again_and_named(
+    config: GenerateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(config, sampler=replace(config.sampler, dtype="bfloat16"))
+    latents = Sampler.latents
+
+    def overflow(self: Sampler, batch: Any, conditions: Any = None) -> torch.Tensor:
+        found = latents(self, batch, conditions).clone()
+        if self.dtype != torch.float32:
+            found[1] = torch.inf
+        return found
+
+    plain = pixels(open_dataset(generate(half)))
+    monkeypatch.setattr(Sampler, "latents", overflow)
+    dataset = open_dataset(generate(replace(half, output=tmp_path / "redrawn")))
+    made_from = dataset.manifest["provenance"]
+    assert made_from["redrawn"] == [list(dataset.split("train"))[1].id]
+    assert made_from["redrawn"][0] in made_from["notes"][-1]
+    found = pixels(dataset)
+    np.testing.assert_array_equal(found[[0, 2, 3]], plain[[0, 2, 3]])
+    assert 0 < np.abs(found[1] - plain[1]).mean() < 10  # the same image, less rounded
+    monkeypatch.setattr(Sampler, "latents", lambda *a: latents(*a) * torch.nan)
+    with pytest.raises(InputError, match="is not finite, in float32 too"):
+        generate(replace(half, output=tmp_path / "broken"))
+    assert not (tmp_path / "broken").exists()
 
 
 def test_two_processes_make_the_same_set(config: GenerateConfig, tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """Images drawn while training, by the weights of that moment; previews of fixed prompts."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, repeat
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from roentgen.diffusion.components import Components
@@ -39,20 +38,21 @@ class LiveModel:
         settings: SamplerSettings,
         conditions: Iterable[Conditions] | None = None,
     ) -> NDArray[np.uint8]:
-        """Images [N, H, W], drawn from prompts and from each one's other conditions."""
+        """Images [N, H, W], drawn from prompts and from each one's other conditions.
+
+        Raises InputError for an image that is not finite, without autocast too.
+        """
+        settings = replace(settings, decode_batch_size=1)
         sampler = Sampler(self.components, settings, self.runtime.device, live=True)
-        given = None if conditions is None else iter(conditions)
+        given = repeat(Conditions()) if conditions is None else iter(conditions)
         pixels: list[np.ndarray] = []
         with evaluating(self.denoiser), self.runtime.accelerator.autocast():
             for first in range(0, len(images), BATCH):
                 batch = images[first : first + BATCH]
-                joined = None
-                if given is not None:
-                    joined = Conditions.joined(list(islice(given, len(batch))))
+                of_batch = list(islice(given, len(batch)))
                 with attention_kernel(self.runtime.attention):
-                    latents = sampler.latents(batch, joined)
-                for latent in torch.split(latents, 1):
-                    pixels.extend(sampler.decode(latent))
+                    latents = sampler.latents(batch, Conditions.joined(of_batch))
+                pixels.extend(sampler.pictures(latents, batch, of_batch))
         return np.stack(pixels)
 
 

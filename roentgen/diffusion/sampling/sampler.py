@@ -6,13 +6,15 @@ in (but for the last bits of float arithmetic). diffusers' own pipeline draws it
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from math import inf
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from roentgen.diffusion.components import Components
@@ -194,6 +196,8 @@ class Sampler:
         deep = deep_blocks(components.unet) if settings.cache_interval > 1 else []
         self._deep_cache = StepCache(deep)
         self._states: dict[str, Tensor] = {}  # of prompts
+        self._live = live
+        self.redrawn: list[int] = []  # seeds of the images that were drawn again in float32
         if live:
             return
         self._denoiser.to(self.device, self.dtype).eval()
@@ -215,17 +219,56 @@ class Sampler:
     ) -> Iterator[np.ndarray]:
         """The images in order, each uint8 [height, width], drawn `batch_size` at a time.
 
-        `conditions` are each image's besides its prompt.
+        `conditions` are each image's besides its prompt. Raises InputError as `pictures`.
         """
         remaining = iter(images)
-        given = None if conditions is None else iter(conditions)
+        given = repeat(Conditions()) if conditions is None else iter(conditions)
         while batch := list(islice(remaining, self.settings.batch_size)):
-            joined = None
-            if given is not None:
-                joined = Conditions.joined(list(islice(given, len(batch))))
-            latents = self.latents(batch, joined)
-            for part in torch.split(latents, self.settings.decode_batch_size):
-                yield from self.decode(part)
+            of_batch = list(islice(given, len(batch)))
+            latents = self.latents(batch, Conditions.joined(of_batch))
+            yield from self.pictures(latents, batch, of_batch)
+
+    def pictures(
+        self, latents: Tensor, batch: Sequence[Drawable], conditions: Sequence[Conditions]
+    ) -> Iterator[np.ndarray]:
+        """The images, each uint8 [height, width], of latents [N, 4, h, w] of a batch.
+
+        One that is not finite, as half precision may overflow, is drawn again alone, in float32.
+        Raises InputError, naming it, if it is not finite then.
+        """
+        size = self.settings.decode_batch_size
+        for first in range(0, len(batch), size):
+            pixels, finite = self.decode(latents[first : first + size])
+            for place, picture in enumerate(pixels):
+                image, given = batch[first + place], conditions[first + place]
+                yield picture if finite[place] else self._drawn_again(image, given)
+
+    def _drawn_again(self, image: Drawable, given: Conditions) -> np.ndarray:
+        if self.dtype != torch.float32 or torch.is_autocast_enabled(self.device.type):
+            with self._float32():
+                pixels, finite = self.decode(self.latents([image], given))
+            if finite[0]:
+                self.redrawn.append(image.seed)
+                return np.asarray(pixels[0])
+        raise InputError(
+            f"the image of {image.prompt!r} with seed {image.seed} is not finite, in float32 too: "
+            "the model's weights are damaged, or its training diverged"
+        )
+
+    @contextmanager
+    def _float32(self) -> Iterator[None]:
+        """Networks and prompts' states in float32; live networks stay as they are."""
+        before = self.dtype, self._states
+        self.dtype, self._states = torch.float32, {}
+        try:
+            if not self._live:
+                self._denoiser.float()
+            with torch.autocast(self.device.type, enabled=False):
+                yield
+        finally:
+            self.dtype, self._states = before
+            if not self._live:
+                self._denoiser.to(self.dtype)
 
     @torch.inference_mode()
     def latents(self, batch: Sequence[Drawable], conditions: Conditions | None = None) -> Tensor:
@@ -281,12 +324,17 @@ class Sampler:
         return found
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> np.ndarray:
-        """Latents [N, 4, h, w] as uint8 [N, height, width], in float32: these VAEs overflow."""
+    def decode(self, latents: Tensor) -> tuple[np.ndarray, NDArray[np.bool_]]:
+        """Latents [N, 4, h, w] as uint8 [N, height, width], and whether all is finite (N,).
+
+        In float32: these VAEs overflow.
+        """
         vae = self.components.vae
         scaled = (latents / vae.config.scaling_factor).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, enabled=False):
-            return from_tensor(vae.decode(scaled).sample.clamp(-1, 1))
+            decoded = vae.decode(scaled).sample
+        finite = [values.isfinite().flatten(1).all(dim=1) for values in (latents, decoded)]
+        return from_tensor(decoded.nan_to_num().clamp(-1, 1)), (finite[0] & finite[1]).cpu().numpy()
 
     def _noise(self, batch: Sequence[Drawable]) -> Tensor:
         """Each image's own noise, drawn on the CPU so that devices agree; float32 [N, 4, h, w]."""

@@ -364,3 +364,78 @@ def test_schedulers_are_refused_in_one_line(make_components: MakeComponents) -> 
             Sampler(components, replace(SETTINGS, scheduler=name))
     with pytest.raises(InputError, match="1000 levels of noise"):
         Sampler(make_components("epsilon"), replace(SETTINGS, steps=1000))
+
+
+def overflowing(sampler: Sampler, net: torch.nn.Module, rows: Callable[[int], list[int]]) -> None:
+    """Let a network's output be NaN in these rows of so many, but not in float32."""
+
+    def spoil(_module: Any, _inputs: Any, output: Any) -> None:
+        tensor = output[0] if isinstance(output, tuple) else output.last_hidden_state
+        if sampler.dtype != torch.float32:
+            tensor[rows(len(tensor))] = torch.nan
+
+    net.register_forward_hook(spoil)
+
+
+def in_float32(components: Components) -> np.ndarray:
+    """Drawn in float32 with the weights of half precision."""
+    for net in (components.unet, components.text_encoder):
+        net.to(torch.bfloat16).float()
+    return drawn(components, SETTINGS)
+
+
+@pytest.mark.parametrize("network", ["unet", "text_encoder"])
+def test_an_image_that_is_not_finite_is_drawn_again_and_the_others_stay_as_they_are(
+    make_components: MakeComponents, network: str
+) -> None:
+    half = replace(SETTINGS, dtype="bfloat16", batch_size=3)
+    images = IMAGES[:3]
+    plain = drawn(make_components("epsilon"), half, images)
+    expected = in_float32(make_components("epsilon"))
+    sampler = Sampler(make_components("epsilon"), half)
+    # UNet: the second image's halves; text encoder: the last of all new prompts, two images'.
+    rows = {"unet": lambda n: [1, 4] if n == 6 else [], "text_encoder": lambda n: [n - 1]}[network]
+    bad = [1] if network == "unet" else [1, 2]
+    overflowing(sampler, getattr(sampler.components, network), rows)
+    found = np.stack(list(sampler.sample(images)))
+    assert sampler.redrawn == [images[k].seed for k in bad]
+    for k in range(3):
+        if k in bad:
+            assert difference(found[k], expected[k]) <= 1
+            assert found[k].std() > 1
+        else:
+            np.testing.assert_array_equal(found[k], plain[k])
+
+
+def test_half_precision_that_overflows_is_drawn_again(make_components: MakeComponents) -> None:
+    components = make_components("epsilon")
+    with torch.no_grad():
+        components.unet.conv_in.weight.mul_(2e4)  # normalized after, so that float32 is finite
+    sampler = Sampler(components, replace(SETTINGS, dtype="float16", steps=2))
+    found = np.stack(list(sampler.sample(IMAGES[:2])))
+    assert sampler.redrawn == [1, 2]
+    assert sampler.components.unet.dtype == torch.float16
+    expected = Sampler(components, replace(SETTINGS, steps=2))
+    assert difference(found, np.stack(list(expected.sample(IMAGES[:2])))) <= 1
+    assert not expected.redrawn
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("network", ["unet", "vae", "text_encoder"])
+def test_a_broken_network_is_named_and_draws_no_black_image(
+    make_components: MakeComponents, network: str, dtype: Any
+) -> None:
+    components = make_components("epsilon")
+    net = getattr(components, network)
+    weight = {
+        "unet": lambda: net.conv_out.bias,
+        "vae": lambda: net.decoder.conv_out.bias,
+        "text_encoder": lambda: net.get_input_embeddings().weight,
+    }[network]()
+    with torch.no_grad():
+        weight[0] = torch.nan  # of the text encoder: token 0
+        if network == "text_encoder":
+            weight.fill_(torch.nan)
+    sampler = Sampler(components, replace(SETTINGS, dtype=dtype, steps=2))
+    with pytest.raises(InputError, match=r"'<view-pa> cardiomegaly' with seed 1 is not finite"):
+        list(sampler.sample(IMAGES[:1]))
