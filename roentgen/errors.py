@@ -21,6 +21,10 @@ class InputError(ValueError):
     """An input that cannot be used; the message names it, its value and the remedy."""
 
 
+class UnwantedError(InputError):
+    """The configuration excludes an item: a filter, not damage."""
+
+
 def require(condition: bool, message: str) -> None:
     """Raises InputError with this message unless the condition holds."""
     if not condition:

@@ -30,6 +30,7 @@ from roentgen.preparation.assemble import (
     by_count,
     check_identities,
     describe_lengths,
+    light_lines,
     write_dataset,
 )
 from roentgen.preparation.bad_items import BadItems
@@ -185,6 +186,8 @@ def _summary(output: Path, assembled: AssembledParts) -> str:
         findings = ", ".join(f"{name} {count}" for name, count in found) or "none"
         lines.append(f"{split}: {counts.rows} radiographs; views: {views}; present: {findings}")
     lines += map(length_line, describe_lengths(assembled.lengths).items())
+    lines.append("light:")
+    lines += [f"  {line}" for line in light_lines(assembled.light)]
     reasons = assembled.reasons()
     lines.append(f"excluded: {reasons.total()} ({EXCLUDED})")
     lines += [f"  {count}: {reason}" for reason, count in reasons.most_common(10)]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.scan import IMAGES, FileIndex, Scan, optional_file, wrong_root
-from roentgen.errors import InputError
+from roentgen.errors import InputError, UnwantedError
 from roentgen.imaging.boxes import SourceBox
-from roentgen.imaging.images import Fit, encode_png, prepare_image
+from roentgen.imaging.images import Fit, Prepared, encode_png, read_prepared
 from roentgen.manifest import License
 from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Sex, Split, View
 from roentgen.record.splits import SplitRules
@@ -28,6 +28,8 @@ class ImageCorpusConfig:
     """Folder of the corpus."""
     complete: bool = False
     """True: a missing file counts as a bad item. False: missing files are only counted."""
+    chest_only: bool = True
+    """Exclude DICOM files whose Modality or BodyPartExamined is not that of a chest radiograph."""
 
 
 class HasRoot(Protocol):
@@ -36,6 +38,10 @@ class HasRoot(Protocol):
     @property
     def root(self) -> Path:
         """The folder."""
+
+    @property
+    def chest_only(self) -> bool:
+        """Whether DICOM files of other modalities and body parts are excluded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,18 +191,29 @@ class ImageCorpusReader(ABC, Generic[Config]):
         """The split of a patient; `published` is its split in the published one."""
         return self.split.of_patient(patient, self.seed, published)
 
+    @property
+    def white(self) -> int | None:
+        """The stored value that is white in images of more than 8 bits, where it is known."""
+        return None
+
     def path(self, item: ImageItem) -> Path:
         """The image file of an item."""
         return self.config.root / item.path
 
-    def image(self, item: ImageItem) -> bytes:
-        """The prepared image as a PNG. Raises InputError for one that cannot be used."""
-        return encode_png(prepare_image(self.path(item), self.size, self.fit))
+    def image(self, item: ImageItem) -> Prepared:
+        """The prepared image.
+
+        Raises InputError for one that cannot be used, UnwantedError for one of no chest.
+        """
+        return read_prepared(
+            *(self.path(item), self.size, self.fit, self.white),
+            chest_only=self.config.chest_only,
+        )
 
     def radiograph(
         self,
         item: ImageItem,
-        image: bytes,
+        image: Prepared,
         *,
         source: str | None = None,
         license_name: str | None = None,
@@ -212,7 +229,8 @@ class ImageCorpusReader(ABC, Generic[Config]):
             patient_id=item.patient,
             study_id=item.study,
             split=item.split,
-            image=image,
+            image=encode_png(image.pixels),
+            light=image.light,
             source=self.source if source is None else source,
             license=self.license.name if license_name is None else license_name,
             **{name: getattr(item, name) for name in names} | known,

@@ -5,13 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.record.radiograph import Radiograph
-
-
-class UnwantedError(InputError):
-    """The configuration excludes an item: a filter, not damage."""
 
 
 @dataclass(frozen=True, kw_only=True)

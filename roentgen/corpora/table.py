@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem, visible_masks
-from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
 from roentgen.corpora.scanning.scan import Scan, check_path, id_of_path
 from roentgen.corpora.scanning.value_mapping import (
@@ -18,7 +18,7 @@ from roentgen.corpora.scanning.value_mapping import (
     report_of_columns,
     view_of_cell,
 )
-from roentgen.errors import InputError, require
+from roentgen.errors import InputError, UnwantedError, require
 from roentgen.imaging.images import image_size
 from roentgen.imaging.masks import prepare_mask
 from roentgen.manifest import License
@@ -85,6 +85,11 @@ class TableConfig:
     """Which rows to take; the others are listed in excluded.csv."""
     masks: MaskTable | None = None
     """Masks of the images."""
+    white: int | None = None
+    """The stored value that is white in images of more than 8 bits, such as 65535; null: the gray
+    range of each image is measured."""
+    chest_only: bool = True
+    """Exclude DICOM files whose Modality or BodyPartExamined is not that of a chest radiograph."""
 
     def __post_init__(self) -> None:
         require(len(self.licenses) > 0, "table.licenses is empty: name the terms of the images")
@@ -184,6 +189,11 @@ class TableReader(ImageCorpusReader[TableConfig]):
             row=row,
             masks=tuple(sorted(masks.get(image, {}).items())),
         )
+
+    @property
+    def white(self) -> int | None:
+        """As the settings state it."""
+        return self.config.white
 
     def _study(self, row: dict[str, str], name: str) -> str:
         column = self.config.study_id

@@ -12,6 +12,11 @@ _STRIP = 64  # rows that are converted together
 _PHOTOMETRIC, _BITS_PER_SAMPLE = 262, 258  # TIFF tags
 
 
+def is_deep(image: Image.Image, data: bytes) -> bool:
+    """Whether a pixel has more than 8 bits, so that its range is to be known or measured."""
+    return image.mode.startswith("I") or _has_deep_channels(image, data)
+
+
 def to_gray(image: Image.Image, data: bytes, white: int | None) -> Image.Image:
     """An image that Pillow opened, and its file, as mode "L"; black and white as in `open_gray`.
 

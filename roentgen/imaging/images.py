@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -15,7 +15,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from roentgen.errors import InputError
 from roentgen.imaging.dicom.jpeg_codestream import check_complete
-from roentgen.imaging.gray_conversion import deep_jpeg_to_gray, to_gray
+from roentgen.imaging.gray_conversion import deep_jpeg_to_gray, is_deep, to_gray
+from roentgen.imaging.light import LightNote, light_notes
 
 if TYPE_CHECKING:
     import torch
@@ -87,9 +88,32 @@ def prepare_image(
 ) -> np.ndarray:
     """An image file as uint8 [size, size] gray, never distorted or flipped; None keeps its size.
 
+    See `read_prepared`.
+    """
+    return read_prepared(source, size, fit, white).pixels
+
+
+class Prepared(NamedTuple):
+    """A prepared image."""
+
+    pixels: np.ndarray  # uint8 [size, size]
+    light: tuple[LightNote, ...]
+
+
+def read_prepared(
+    source: Path | bytes,
+    size: int | None,
+    fit: Fit,
+    white: int | None = None,
+    *,
+    chest_only: bool = False,
+) -> Prepared:
+    """As `prepare_image`, with the notes on the image's light.
+
     `white` is as in `open_gray`. Large images are decoded or averaged to a fraction of their size
     first, never below `_MARGIN` times the target size. Raises InputError for an unreadable file or
-    one without contrast.
+    one without contrast; UnwantedError, with `chest_only`, for DICOM of another modality or body
+    part.
     """
 
     def enough(width: int, height: int) -> int:
@@ -102,23 +126,28 @@ def prepare_image(
 
     data = _read(source)
     with _named_errors(source):
-        opened = _open(data, enough, white)
+        opened = _open(data, enough, white, chest_only=chest_only)
     image, shrink, start = opened.image, opened.shrink, opened.start
     low, high = image.getextrema()
     if low == high:
-        raise InputError(f"{_name(source)} has no contrast: all pixels are equal")
+        cause = " in the window of its header" if opened.windowed else ""
+        raise InputError(f"{_name(source)} has no contrast: all pixels are equal{cause}")
+    how = {"windowed": opened.windowed, "measured": opened.measured}
     if size is None:
-        return np.array(image)
+        pixels = np.array(image)
+        return Prepared(pixels, light_notes(pixels, **how))
     where = placement(*opened.size, size, fit)
     further = enough(*opened.size) // shrink
     if further > 1:
         image, shrink, start = image.reduce(further), shrink * further, start / further
     left, top, right, bottom = (side / shrink + start for side in where.box)
-    part = image.resize(where.inner, Image.Resampling.BICUBIC, (left, top, right, bottom))
+    part = np.asarray(
+        image.resize(where.inner, Image.Resampling.BICUBIC, (left, top, right, bottom))
+    )
     square = np.zeros((size, size), np.uint8)
     x, y = where.offset
-    square[y : y + where.inner[1], x : x + where.inner[0]] = np.asarray(part)
-    return square
+    square[y : y + where.inner[1], x : x + where.inner[0]] = part
+    return Prepared(square, light_notes(part, **how))
 
 
 @dataclass(frozen=True)
@@ -132,17 +161,29 @@ class _Opened:
     shrink: int
     start: float
     size: tuple[int, int]  # width, height of the full image
+    windowed: bool = False  # gray by a window or VOI LUT of the header
+    measured: bool = False  # gray by the range of the image
 
 
-def _open(data: bytes, enough: Callable[[int, int], int], white: int | None) -> _Opened:
+def _open(
+    data: bytes,
+    enough: Callable[[int, int], int],
+    white: int | None,
+    *,
+    chest_only: bool = False,
+) -> _Opened:
     if _is_dicom(data):
         from roentgen.imaging.dicom.frame import read_frame
 
-        frame = read_frame(data, enough)
-        return _Opened(frame.image, frame.shrink, frame.start, frame.size)
+        frame = read_frame(data, enough, chest_only=chest_only)
+        return _Opened(
+            *(frame.image, frame.shrink, frame.start, frame.size),
+            windowed=frame.windowed,
+            measured=not frame.windowed,
+        )
     deep = deep_jpeg_to_gray(data, white)
     if deep is not None:
-        return _Opened(deep, 1, 0, deep.size)
+        return _Opened(deep, 1, 0, deep.size, measured=white is None)
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
         if getattr(opened, "is_animated", False) and opened.format != "MPO":
             raise InputError("has several frames: a radiograph has one")
@@ -155,12 +196,13 @@ def _open(data: bytes, enough: Callable[[int, int], int], white: int | None) -> 
                     shrink = max(step for step in (1, 2, 4, 8) if step <= least)
                 # The decoder's own gray is the luminance that convert("L") would compute.
                 opened.draft("L", (size[0] // shrink, size[1] // shrink))
+        measured = white is None and is_deep(opened, data)
         image = to_gray(opened, data, white)
         image.getexif()[ExifTags.Base.Orientation] = opened.getexif().get(
             ExifTags.Base.Orientation, 1
         )
     ImageOps.exif_transpose(image, in_place=True)
-    return _Opened(image, shrink, 0, size if shrink > 1 else image.size)
+    return _Opened(image, shrink, 0, size if shrink > 1 else image.size, measured=measured)
 
 
 def _is_dicom(data: bytes) -> bool:
@@ -201,7 +243,7 @@ def _named_errors(source: Path | bytes) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
     except Exception as error:  # decoders of untrusted bytes raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):

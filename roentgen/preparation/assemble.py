@@ -16,6 +16,7 @@ from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
+from roentgen.imaging.light import LightNote
 from roentgen.manifest import License
 from roentgen.preparation.bad_items import Reasons
 from roentgen.preparation.part_record import PreparationFolder, PreparedPart, TokenCounts
@@ -40,6 +41,7 @@ class AssembledParts:
     on_sheet: list[Radiograph] = field(default_factory=list)
     lengths: TokenCounts = field(default_factory=dict)
     unmapped: Counter[Unmapped] = field(default_factory=Counter)
+    light: Counter[str] = field(default_factory=Counter)
 
     def add(self, part: PreparedPart, dataset: Path) -> None:
         """Add the next part, whose shards are in the folder `dataset`."""
@@ -47,6 +49,7 @@ class AssembledParts:
             self.shards.setdefault(split, []).append(shard)
         self.of_parts += part.excluded
         self.unmapped.update(part.unmapped)
+        self.light.update(part.light)
         for split, row in part.on_sheet:
             batches = VerifiedBatches(dataset, [part.shards[split].index])
             self.on_sheet.append(batches.radiograph(row))
@@ -154,7 +157,13 @@ def write_dataset(
         preparation=preparation,
         patients=patients,
         text_lengths=describe_lengths(assembled.lengths),
+        about={"Light": light_lines(assembled.light)},
     )
+
+
+def light_lines(light: Counter[str]) -> list[str]:
+    """Numbers of images by note on their light, all of them."""
+    return [f"{light[note]} {note}" for note in LightNote]
 
 
 def describe_lengths(lengths: TokenCounts) -> dict[str, dict[str, int]]:

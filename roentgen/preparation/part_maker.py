@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion, Unmapped, UnwantedError
+from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion, Unmapped
 from roentgen.dataset.finalize import SPLITS
 from roentgen.dataset.shards import Shard, ShardWriter
 from roentgen.dataset.work_folder import order_of_parts, shard_file
-from roentgen.errors import InputError
+from roentgen.errors import InputError, UnwantedError
 from roentgen.preparation.part_record import (
     PART_ITEMS,
     PreparationFolder,
@@ -65,6 +65,7 @@ class PartMaker:
     ) -> PreparedPart:
         excluded: list[Exclusion] = []
         unmapped: Counter[Unmapped] = Counter()
+        light: Counter[str] = Counter()
         places: list[tuple[str, int]] = []
         lengths: TokenCounts = {}
         due = 0  # places of the contact sheet: an excluded item passes its place on
@@ -89,6 +90,7 @@ class PartMaker:
                         places.append((split, writers[split].counts.rows))
                         due -= 1
                     writers[split].add(radiograph)
+                    light.update(radiograph.light)
                 self.postprocess.count_tokens(radiographs, lengths)
         shards: dict[str, Shard] = {
             split: writers[split].shard(shard_file(split, number))
@@ -101,6 +103,7 @@ class PartMaker:
             shards=shards,
             excluded=tuple(excluded),
             unmapped=unmapped,
+            light=light,
             on_sheet=tuple(places),
             lengths=lengths,
         )

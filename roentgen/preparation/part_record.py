@@ -22,6 +22,7 @@ class PreparedPart(Part):
 
     excluded: tuple[Exclusion, ...] = ()
     unmapped: Mapping[Unmapped, int] = field(default_factory=dict)  # of the image files
+    light: Mapping[str, int] = field(default_factory=dict)  # images by note
     on_sheet: tuple[tuple[str, int], ...] = ()  # (split, row) of images of the contact sheet
     lengths: TokenCounts = field(default_factory=dict)
 
@@ -30,6 +31,7 @@ class PreparedPart(Part):
         return super().to_json() | {
             "excluded": [[item.id, item.reason, item.expected] for item in self.excluded],
             "unmapped": [[*lost, count] for lost, count in self.unmapped.items()],
+            "light": dict(sorted(self.light.items())),
             "on_sheet": [list(place) for place in self.on_sheet],
             "lengths": {name: sorted(counts.items()) for name, counts in self.lengths.items()},
         }
@@ -42,6 +44,7 @@ class PreparedPart(Part):
                 Exclusion(id=i, reason=r, expected=e) for i, r, e in plain["excluded"]
             ),
             "unmapped": {Unmapped(f, word, why): n for f, word, why, n in plain["unmapped"]},
+            "light": dict(plain["light"]),
             "on_sheet": tuple((split, row) for split, row in plain["on_sheet"]),
             "lengths": {name: Counter(dict(counts)) for name, counts in plain["lengths"].items()},
         }

@@ -179,6 +179,7 @@ class Radiograph:
     source: str
     license: str
     synthesis: Synthesis | None = None
+    light: tuple[str, ...] = field(default=(), compare=False)  # notes of a preparation; not stored
 
 
 def check_not_empty(

@@ -1,12 +1,15 @@
 """The program that prepares a corpus, from the command line and in process."""
 
 import csv
+import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
@@ -72,6 +75,42 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
         assert list(csv.reader(file))[1:] == [["finding", "Odd", "15", "no meaning is given"]]
     sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
     assert sheet.shape[1] > 8 * 160
+
+
+def test_light_is_counted_and_images_of_no_chest_are_excluded(
+    tmp_path: Path, make_dicom: Callable[..., bytes]
+) -> None:
+    config = corpus(tmp_path, 8)
+    noise = np.random.default_rng(0).integers(0, 30, (40, 40)).astype(np.uint16)
+    halves = np.repeat(np.array([[0, 20]], np.uint16), 8, axis=1).repeat(16, axis=0)
+    deep = io.BytesIO()
+    Image.fromarray(noise * np.uint16(100)).save(deep, "PNG")
+    for name, data in (
+        ("1", make_dicom(noise, Modality="CT")),
+        ("2", encode_png(noise.astype(np.uint8))),
+        ("3", deep.getvalue()),
+        ("4", make_dicom(halves, WindowCenter=4, WindowWidth=2)),
+        ("5", make_dicom(noise, BodyPartExamined="HAND")),
+    ):
+        (tmp_path / f"images/{name}.png").write_bytes(data)
+    summary = prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0"]))
+    lines = (
+        *("1 saturated: ", "1 nearly black: ", "0 look inverted: "),
+        *("1 window far from the values: ", "1 gray range measured: "),
+    )
+    card = (tmp_path / "out/README.md").read_text()
+    for line in lines:
+        assert f"\n  {line}" in summary
+        assert f"\n- {line}" in card
+    with (tmp_path / "out/excluded.csv").open(newline="") as file:
+        assert sorted(list(csv.reader(file))[1:]) == [
+            [f"images/{n}", f"{n}.png: is no chest radiograph: its {reason}", "yes"]
+            for n, reason in ((1, "Modality is CT"), (5, "BodyPartExamined is HAND"))
+        ]
+    again = [str(config), f"--output={tmp_path / 'all'}", "--table.chest_only=false"]
+    assert "excluded: 0 " in prepare(load_config(PrepareConfig, again))
+    known = [str(config), f"--output={tmp_path / 'known'}", "--table.white=65535"]
+    assert "0 gray range measured" in prepare(load_config(PrepareConfig, known))
 
 
 def test_result_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from roentgen.corpora.image_corpus import (
     ImageItem,
     ViewSettings,
 )
-from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.scan import WRONG_LENGTH, FolderListing, Scan, check_path
 from roentgen.corpora.scanning.value_mapping import (
     NO_LABELS,
@@ -22,7 +22,7 @@ from roentgen.corpora.scanning.value_mapping import (
     parse_sex,
     prompt_race,
 )
-from roentgen.errors import InputError, require
+from roentgen.errors import InputError, UnwantedError, require
 from roentgen.manifest import License
 from roentgen.record.radiograph import FINDING_NAMES, Radiograph, Split, View
 

@@ -14,7 +14,7 @@ from roentgen.corpora.image_corpus import (
 )
 from roentgen.corpora.mimic.patients import Patient, Patients, age_at
 from roentgen.corpora.mimic.reports import ReportSource, read_report
-from roentgen.corpora.reader import Unmapped, UnwantedError
+from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import FolderListing, Scan
 from roentgen.corpora.scanning.value_mapping import (
@@ -23,7 +23,7 @@ from roentgen.corpora.scanning.value_mapping import (
     encode_labels,
     parse_split,
 )
-from roentgen.errors import InputError
+from roentgen.errors import InputError, UnwantedError
 from roentgen.manifest import License
 from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph, Split, View
 from roentgen.reports.sections import parse_report

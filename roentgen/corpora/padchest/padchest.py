@@ -10,7 +10,7 @@ from roentgen.corpora.image_corpus import (
     ViewSettings,
 )
 from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
-from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.scan import (
     FolderListing,
     Scan,
@@ -19,7 +19,7 @@ from roentgen.corpora.scanning.scan import (
     optional_file,
 )
 from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
-from roentgen.errors import InputError
+from roentgen.errors import InputError, UnwantedError
 from roentgen.manifest import License
 from roentgen.record.radiograph import Finding, Radiograph, Report, View
 
@@ -131,6 +131,11 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
             sex=parse_sex(row["PatientSex_DICOM"]),
             path=files.find(image, f"{row['ImageDir']}/{image}"),
         )
+
+    @property
+    def white(self) -> int:
+        """The maximum of 16 bits."""
+        return 65535
 
     def read(self, item: PadchestItem) -> list[Radiograph]:
         """Read one image."""

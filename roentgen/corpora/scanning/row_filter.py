@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.corpora.reader import UnwantedError
 from roentgen.corpora.scanning.scan import Scan
-from roentgen.errors import InputError
+from roentgen.errors import InputError, UnwantedError
 from roentgen.imaging.images import Fit
 
 

@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from roentgen.corpora.reader import CorpusPlan, Exclusion, Unmapped, UnwantedError
+from roentgen.corpora.reader import CorpusPlan, Exclusion, Unmapped
 from roentgen.corpora.scanning.rows import read_rows
-from roentgen.errors import InputError
+from roentgen.errors import InputError, UnwantedError
 
 IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 WRONG_LENGTH = "the row has not as many fields as the header"

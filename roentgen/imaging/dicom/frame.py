@@ -21,6 +21,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset, read_preamble
 
 from roentgen.errors import InputError
+from roentgen.imaging.dicom.chest import check_chest
 from roentgen.imaging.dicom.decoding import read_words
 from roentgen.imaging.dicom.grayscale import has_window, needs_all_pixels, to_gray
 
@@ -87,16 +88,21 @@ def read_size(data: bytes) -> tuple[int, int]:
         return _upright_size(dataset, _turn(dataset))
 
 
-def read_frame(data: bytes, enough: Callable[[int, int], int]) -> Frame:
+def read_frame(
+    data: bytes, enough: Callable[[int, int], int], *, chest_only: bool = False
+) -> Frame:
     """The frame, decoded at a reduced size where the syntax can.
 
     `enough` gives the largest divisor of an upright width and height.
 
     Raises InputError without naming the file: no pixels, color, several frames, enormous,
-    damaged, or a header that contradicts the pixels.
+    damaged, or a header that contradicts the pixels; UnwantedError, with `chest_only`, for another
+    modality or body part.
     """
     with _one_line_errors(None):
         dataset = _parse(data, header_only=False)
+        if chest_only:
+            check_chest(_text(dataset, "Modality"), _text(dataset, "BodyPartExamined"))
         _check(dataset)
         turn = _turn(dataset)
         # The edge of a rotated image would not be at a pixel boundary.
@@ -118,7 +124,7 @@ def _one_line_errors(name: str | None) -> Iterator[None]:
             warnings.simplefilter("ignore")  # of odd values that we do not use
             yield
     except InputError as error:
-        raise InputError(f"{before}{_one_line(error)}") from None
+        raise type(error)(f"{before}{_one_line(error)}") from None
     except Exception as error:  # almost anything
         raise InputError(f"{before}cannot be decoded as DICOM: {_one_line(error)}") from None
 

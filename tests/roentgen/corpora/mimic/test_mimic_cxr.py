@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.mimic.mimic_cxr import MimicCxrConfig, MimicCxrReader
-from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.errors import InputError
+from roentgen.corpora.reader import CorpusPlan, Unmapped
+from roentgen.errors import InputError, UnwantedError
 from roentgen.imaging.images import decode
 from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import SplitRules

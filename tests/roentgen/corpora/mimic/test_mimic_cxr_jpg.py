@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
-from roentgen.corpora.reader import CorpusPlan, Unmapped, UnwantedError
-from roentgen.errors import InputError
+from roentgen.corpora.reader import CorpusPlan, Unmapped
+from roentgen.errors import InputError, UnwantedError
 from roentgen.imaging.images import encode_png
 from roentgen.record.radiograph import FINDING_NAMES, Finding
 from roentgen.record.splits import Fractions, SplitRules
