@@ -3,6 +3,7 @@
 import ast
 import difflib
 import inspect
+import os
 import re
 import sys
 import textwrap
@@ -16,8 +17,14 @@ import draccus
 import yaml
 
 from roentgen.errors import InputError
+from roentgen.untrusted_files import read_bounded
 
 T = TypeVar("T")
+LARGEST_CONFIG = 1 << 20  # bytes
+_DEEPEST = 32  # sections within one another
+_LONGEST_VALUE = 1 << 16  # characters
+_LONGEST_NUMBER = 100  # characters
+_LONGEST_NAME = 230  # bytes of a file name: systems take 255, and locks stand beside outputs
 
 SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: allowed types in YAML, description
     bool: ((bool,), "true or false"),
@@ -163,15 +170,26 @@ def _split_arguments(cls: Any, arguments: list[str]) -> tuple[Path, dict[str, An
             if text.startswith("--"):
                 raise InputError(f"--{key} has no value: write --{key}=VALUE")
         try:
-            overrides[key] = yaml.load(text, Loader=_Loader) if text else ""
-        except yaml.YAMLError:
-            raise InputError(f"--{key}={text}: the value is not YAML; put it in quotes") from None
+            overrides[key] = yaml.load(_as_utf8(text), Loader=_Loader) if text else ""
+        except UnicodeDecodeError:
+            raise InputError(f"--{key}={text!a} is not text in UTF-8: rename the file") from None
+        except (yaml.YAMLError, ValueError) as error:
+            reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+            given = " ".join(text.split())[:80]
+            raise InputError(
+                f"--{key}={given}: the value is not YAML ({reason}); put it in quotes"
+            ) from None
     if len(files) != 1:
         given = f", not {len(files)}: {' '.join(files)}" if files else ""
         raise InputError(
             f"give one config file{given} (CONFIG.yaml [--section.key=value ...]; --help lists all)"
         )
     return Path(files[0]), overrides
+
+
+def _as_utf8(argument: str) -> str:
+    """An argument whose bytes are UTF-8, in any locale. Raises UnicodeDecodeError for others."""
+    return os.fsencode(argument).decode("utf-8")
 
 
 def _field_of(kind: Any, key: str) -> tuple[str, Any]:
@@ -192,7 +210,7 @@ def _field_of(kind: Any, key: str) -> tuple[str, Any]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        values = yaml.load(read_bounded(path, LARGEST_CONFIG).decode("utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise InputError(f"no such config file: {path}") from None
     except OSError as error:
@@ -202,7 +220,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"config file {path}{line} is not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of 5000 digits is a ValueError
         reason = str(error).splitlines()[0]
         raise InputError(f"config file {path} is not valid YAML: {reason}") from None
     if values is None:
@@ -259,6 +277,20 @@ def _check(kind: Any, value: Any, key: str) -> None:
                 "; put it in quotes" if kind is str and not isinstance(value, dict | list) else ""
             )
             raise InputError(f"{wrong}{hint}")
+        if isinstance(value, str):
+            _check_text(kind, value, key)
+
+
+def _check_text(kind: Any, text: str, key: str) -> None:
+    """Raises InputError for a text that no file can hold, or a path that no file can have."""
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"{key} is {text[:80]!a}: it has a character that no file can hold")
+    for name in Path(text).parts if kind is Path else ():
+        if len(name.encode()) > _LONGEST_NAME:
+            raise InputError(
+                f"{key} has the name {name[:20]}... of {len(name.encode())} bytes: give one of at "
+                f"most {_LONGEST_NAME}"
+            )
 
 
 def _check_union(union: Any, value: Any, key: str, wrong: InputError) -> None:
@@ -329,15 +361,44 @@ def _to_yaml(value: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `1e-4` as a number and `None` as null and refuses duplicate keys."""
+    """SafeLoader of plain values, within bounds: no tags, no aliases, no duplicate keys.
+
+    It reads `1e-4` as a number, `None` as null and a date as text.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse("an alias (*): write the value out", event)
+        elif getattr(event, "tag", None) is not None:
+            self._refuse(f"a tag ({event.tag}): leave it away", event)
+        elif len(getattr(event, "value", "")) > _LONGEST_VALUE:
+            self._refuse(f"a value of more than {_LONGEST_VALUE} characters", event)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            self._refuse(f"more than {_DEEPEST} sections or lists within one another", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        text = len(event.value) if isinstance(event, yaml.ScalarEvent) else 0
+        if text > _LONGEST_NUMBER and node and node.tag != "tag:yaml.org,2002:str":
+            self._refuse(f"a number of more than {_LONGEST_NUMBER} characters", event)
+        return node
+
+    @staticmethod
+    def _refuse(what: str, event: Any) -> None:
+        raise yaml.composer.ComposerError(problem=what, problem_mark=event.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"duplicate key {key!r}", problem_mark=node.start_mark
+                    problem=f"duplicate key {key.value!r}", problem_mark=node.start_mark
                 )
+            if isinstance(key.value, str):
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -345,6 +406,10 @@ class _Dumper(yaml.SafeDumper):
     """SafeDumper that quotes strings that `_Loader` would read as another type."""
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":timestamp", ":value"))]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 for _yaml in (_Loader, _Dumper):
     _exponent = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
     _yaml.add_implicit_resolver("tag:yaml.org,2002:float", _exponent, list("-+0123456789"))

@@ -2,11 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from roentgen.errors import InputError
@@ -126,18 +123,3 @@ def this_launch() -> Launch:
 
 def _number(*names: str, default: int) -> int:
     return next((int(os.environ[name]) for name in names if os.environ.get(name)), default)
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Within, SIGTERM, by which schedulers and launchers end a process, is a KeyboardInterrupt."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -7,14 +7,19 @@ writes it ("ema.decay"); its last word is the attribute.
 import errno
 import operator
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
+from types import FrameType
+from typing import Any, TextIO
 
 import roentgen.name_conflict  # noqa: F401
 
 FIRST_PROCESS_SECONDS = 10
 _INTERRUPTED = 130
+_BROKEN_PIPE = 141  # as of a process that SIGPIPE ends
 
 
 class InputError(ValueError):
@@ -87,10 +92,23 @@ def require_choice(what: str, value: object, choices: Iterable[object]) -> None:
 def run_program(main: Callable[[], None]) -> None:
     """Run a program's main; an InputError or a full disk ends it with one line and exit code 2.
 
-    Ctrl-C ends it with exit code 130. Any other exception is a bug and keeps its traceback.
+    Ctrl-C and SIGTERM end it with one line and exit code 130, a reader of its output that has gone
+    with 141. Any other exception is a bug and keeps its traceback.
     """
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        main()
+        with redirect_stdout(_StandardOutput(sys.stdout)):
+            try:
+                main()
+            except SystemExit:
+                sys.stdout.flush()
+                raise
+            sys.stdout.flush()
+    except _OutputError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        if error.cause.errno == errno.EPIPE:  # `program | head` has enough
+            raise SystemExit(_BROKEN_PIPE) from None
+        _end(f"error: standard output cannot be written: {error.cause.strerror}", 2)
     except InputError as error:
         # From a worker process the message comes after a traceback.
         line = (
@@ -108,6 +126,44 @@ def run_program(main: Callable[[], None]) -> None:
             raise
         where = getattr(full, "filename", None) or "the output folder"
         _end(f"error: no space left on the disk that holds {where}: free some", 2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM, by which schedulers and launchers end a process, is an interrupt; a second kills."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt("terminated")
+
+
+class _OutputError(Exception):
+    """Standard output cannot be written: no disk of ours is full."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class _StandardOutput:
+    """Standard output whose errors are told from those of other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise _OutputError(error) from error
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _OutputError(error) from error
 
 
 def _end(line: str, code: int) -> None:

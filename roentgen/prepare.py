@@ -19,7 +19,7 @@ from roentgen.corpora.reader import CorpusPlan, Exclusion
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
 from roentgen.dataset.finalize import SPLITS, count_all
-from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
+from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import provenance
 from roentgen.preparation.assemble import (
@@ -203,8 +203,7 @@ def _summary(output: Path, assembled: AssembledParts) -> str:
 
 def main() -> None:
     """Prepare a corpus by the command line."""
-    with sigterm_as_interrupt():
-        summary = prepare(load_config(PrepareConfig))
+    summary = prepare(load_config(PrepareConfig))
     if summary:
         print(summary)  # noqa: T201
 

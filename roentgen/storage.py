@@ -124,7 +124,16 @@ def remove_partial_files(folder: Path) -> None:
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Raises InputError unless `folder` is absent, empty, or one of ours and `overwrite` is set."""
+    """Raises InputError unless `folder` is absent, empty, or one of ours and `overwrite` is set.
+
+    A link is not overwritten, nor is the current folder or one that holds it ever an output.
+    """
+    check_place(folder)
+    if overwrite and folder.is_symlink():
+        raise InputError(
+            f"output {folder} is a link, which overwrite=true does not replace: give the folder "
+            f"{folder.resolve()} itself"
+        )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output {folder} is a file, not a folder: choose another")
     if not folder.exists() or not any(folder.iterdir()):
@@ -154,9 +163,25 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise InputError(
-            f"the disk of {folder} has {free / 1e9:.2f} GB free, but {needed_bytes / 1e9:.2f} GB"
-            " are needed: free some or choose another output folder"
+            f"the disk of {folder} has {_size(free)} free, but {_size(needed_bytes)} are needed: "
+            "free some or choose another output folder"
         )
+
+
+def check_place(output: Path) -> None:
+    """Raises InputError for an output that is the current folder or holds it."""
+    if output.resolve() in (current := Path.cwd(), *current.parents):
+        raise InputError(
+            f"output {output} is the current folder or holds it: give a folder of its own"
+        )
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit in which they are at least 1."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.2f} {name}"
+    return f"{count} bytes"
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
 from roentgen.record.radiograph import FindingName, Radiograph
-from roentgen.storage import MANIFEST, check_writable, write_file, write_json
+from roentgen.storage import MANIFEST, check_place, check_writable, write_file, write_json
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
@@ -238,6 +238,7 @@ def _fid(shared: Bench, features: FeatureSet, name: str) -> tuple[Estimate, NDAr
 
 def _check_output(folder: Path) -> None:
     """Raises InputError unless the folder is new, empty, or that of a benchmark."""
+    check_place(folder)
     if (folder / MANIFEST).exists():
         read_manifest(folder, "results")
     elif folder.is_dir() and any(folder.iterdir()) and not (folder / ROWS).is_dir():

@@ -30,7 +30,7 @@ from roentgen.dataset.work_folder import (
 )
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_preparation, trained_style
-from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
+from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
@@ -314,11 +314,10 @@ def main() -> None:
     """Read the command line, generate, and print the output folder."""
     config = load_config(GenerateConfig)
     launch = this_launch()
-    with sigterm_as_interrupt():
-        if config.dry_run:
-            message = dry_run(config) if launch.is_main_process else ""
-        else:
-            message = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
+    if config.dry_run:
+        message = dry_run(config) if launch.is_main_process else ""
+    else:
+        message = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
     if launch.is_main_process:
         print(message)  # noqa: T201
 

@@ -19,7 +19,7 @@ from roentgen.dataset.dataset import (
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.work_folder import Part, WorkFolder
 from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
-from roentgen.distributed import Launch, sigterm_as_interrupt, this_launch
+from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import check_unchanged, inherit_licenses, provenance
 from roentgen.storage import check_free_space, check_output
@@ -187,8 +187,7 @@ def check_model(
 def main() -> None:
     """Read the command line, screen, and print the summary."""
     config = load_config(ScreenConfig)
-    with sigterm_as_interrupt():
-        text = screen(config)
+    text = screen(config)
     if not text:  # not the first process
         return
     print(text)  # noqa: T201

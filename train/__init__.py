@@ -1,0 +1,1 @@
+import roentgen.early_interrupt  # noqa: F401

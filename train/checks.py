@@ -12,7 +12,7 @@ from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from roentgen.preparation.prompt_sources import check_prompt_sources
-from roentgen.storage import MANIFEST, check_writable
+from roentgen.storage import MANIFEST, check_place, check_writable
 from train.checkpoints.checkpoint import any_checkpoint, differences, newest_checkpoint
 from train.config import RunConfig
 from train.inputs import Inputs, SplitInputs
@@ -39,6 +39,7 @@ FREE |= {"mask_fidelity"}
 def check_inputs(config: RunConfig) -> Inputs:
     """Open everything that the configuration names; nothing is written. Raises InputError."""
     if not config.dry_run:
+        check_place(config.output)
         check_writable(config.output)
     check_optimizer(config.optimizer)
     dataset = open_dataset(config.data.folder)

@@ -138,12 +138,18 @@ def _processes(maker: PartMaker, workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of worker processes; at the end they stop at the next item and are waited for."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_IMPORTED_ONCE)
-    # Not an Event: its lock stays locked when a process dies while it checks.
-    stop = context.RawValue("b", 0)
-    maker = replace(maker, stop=stop)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(maker,)
-    )
+    try:
+        # Not an Event: its lock stays locked when a process dies while it checks.
+        stop = context.RawValue("b", 0)
+        maker = replace(maker, stop=stop)
+        pool = ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start_worker, initargs=(maker,)
+        )
+    except OSError as error:
+        raise InputError(
+            f"worker processes cannot share memory ({error.strerror}): make /dev/shm writable, or "
+            "set workers=1"
+        ) from None
     try:
         yield pool
     finally:

@@ -13,7 +13,7 @@ from sample.exports.lineage import Lineage
 class FolderFormat:
     """An image folder as Hugging Face's `imagefolder` has it: PNGs and a table of all fields."""
 
-    metadata: Literal["csv", "parquet"] = "csv"
+    metadata: Literal["csv", "parquet"] = "parquet"
     """The table in each split's folder. A CSV does not give the type of a column that is blank
     throughout a split; where that prevents `datasets` from reading it, the export prints a note."""
 

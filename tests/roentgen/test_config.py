@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -308,3 +309,76 @@ def test_help_lists_every_field_with_its_words(capsys: pytest.CaptureFixture[str
         "--output  (a path; required)\n        Where the result goes.",
     ):
         assert words in text
+
+
+NESTED = "{a: " * 3000 + "1" + "}" * 3000
+BLOCKS = "\n".join(" " * depth + "a:" for depth in range(500))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (NESTED, "more than 32 sections or lists"),
+        (BLOCKS, "more than 32 sections or lists"),
+        ("a: " + "[" * 3000 + "]" * 3000, "more than 32 sections or lists"),
+        ("a: " + "- " * 3000, ""),
+        ("a: &x [1, 1]\nb: &y [*x, *x]\nc: [*y, *y]", "an alias"),
+        ("a: &x [*x]", "an alias"),
+        ("a: !!python/name:os.system x", "a tag"),
+        ("a: !!int x", "a tag"),
+        ("a: !!timestamp x", "a tag"),
+        ("a: !!binary x", "a tag"),
+        ("a: !x y", "a tag"),
+        ("a: " + "9" * 5000, "a number of more than 100 characters"),
+        ("a: " + "9" * 70_000, "a value of more than 65536 characters"),
+        ("a: " + "1:" * 30_000 + "1", "a number of more than 100 characters"),
+        ("? [a]\n: 1", ""),
+        ("? {a: 1}\n: 1", ""),
+        ("<<: 1", ""),
+        ("=: 1", "unknown key ="),
+        ("note: 2026-13-45", "optimizer is missing"),  # a text, as the right date is
+        ("# " + "x" * (1 << 20), "larger than 1048576 bytes"),
+        ("".join(f"k{n}: 1\n" for n in range(50_000)), "unknown key k0"),
+    ],
+    ids=lambda value: value[:14],
+)
+def test_hostile_yaml_is_one_line_at_once(file: Path, text: str, words: str) -> None:
+    started = time.process_time()
+    file.write_text(text)
+    for arguments in ([str(file)], [str(file), f"--note={text}"]):
+        with pytest.raises(InputError) as error:
+            load_config(Config, arguments)
+        assert len(arguments) > 1 or words in str(error.value)
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < 400
+    assert time.process_time() - started < 15
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a\\0b", "has a character that no file can hold"),
+        ("a\\ud800b", "has a character that no file can hold"),
+        ("x" * 250, "has the name xxxxxxxxxxxxxxxxxxxx... of 250 bytes"),
+        ("runs/" + "\u00fc" * 120 + "/a", "of 240 bytes"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(file: Path, name: str, words: str) -> None:
+    file.write_text("optimizer: {learning_rate: 0.1}\noutput: a")
+    with pytest.raises(InputError, match=f"output .*{words}"):
+        load_config(Config, [str(file), f'--output="{name}"'])
+    assert read(file, f"--output={'x' * 230}").output == Path("x" * 230)
+    assert read(file, f"--note={'x' * 250}").note == "x" * 250
+
+
+def test_arguments_in_utf8_are_read_in_any_locale(file: Path) -> None:
+    file.write_text("optimizer: {learning_rate: 0.1}\noutput: a")
+    as_ascii = "runs/\u00e9".encode().decode("ascii", "surrogateescape")  # as LC_ALL=C can give it
+    assert read(file, f"--output={as_ascii}").output == Path("runs/\u00e9")
+    with pytest.raises(InputError, match="is not text in UTF-8"):
+        read(file, "--output=runs/\udce9")
+
+
+def test_a_pipe_or_an_endless_device_is_no_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be read: it is a pipe or a device"):
+        load_config(Config, ["/dev/zero"])

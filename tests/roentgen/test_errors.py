@@ -1,6 +1,10 @@
 import errno
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import SafetensorError
@@ -82,3 +86,80 @@ def test_importing_roentgen_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PROGRAM = """
+import os, signal, sys, time
+from roentgen.errors import run_program
+
+def main():
+    print("begun", file=sys.stderr, flush=True)
+    {body}
+
+run_program(main)
+"""
+
+
+def started(body: str, **options: Any) -> subprocess.Popen[str]:
+    code = PROGRAM.format(body=body)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+unbuffered_or_not = pytest.mark.parametrize("unbuffered", ["", "1"])
+
+
+@unbuffered_or_not
+@pytest.mark.parametrize("body", ["print('x' * 100_000)", "print('x'); raise SystemExit(0)"])
+def test_a_reader_that_has_gone_ends_a_program_without_a_word(body: str, unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = started(body, stdout=writing, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    os.close(writing)
+    assert program.communicate()[1] == "begun\n"
+    assert program.returncode == 141
+
+
+@unbuffered_or_not
+@pytest.mark.parametrize("body", ["print('x' * 100_000)", "print('x')"])
+def test_a_full_standard_output_is_not_taken_for_the_output_folder(
+    body: str, unbuffered: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        program = started(body, stdout=full, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+        text = program.communicate()[1].removeprefix("begun\n")
+    assert text == "error: standard output cannot be written: No space left on device\n"
+    assert program.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "line"), [(signal.SIGTERM, "terminated\n"), (signal.SIGINT, "interrupted\n")]
+)
+def test_a_signal_ends_a_program_with_one_line(number: int, line: str) -> None:
+    program = started("time.sleep(60)")
+    assert program.stderr is not None
+    assert program.stderr.readline() == "begun\n"
+    program.send_signal(number)
+    assert program.communicate()[1] == line
+    assert program.returncode == 130
+
+
+def test_ctrl_c_while_a_program_imports_is_no_traceback(tmp_path: Path) -> None:
+    # The package of a program is imported first, as train, sample, eval and roentgen are.
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage" / "__init__.py").write_text("import roentgen.early_interrupt\n")
+    slow = "import sys, time\nprint('begun', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "stage" / "program.py").write_text(slow)
+    places = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    program = subprocess.Popen(
+        [sys.executable, "-m", "stage.program"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": places},
+    )
+    assert program.stderr is not None
+    assert program.stderr.readline() == "begun\n"
+    program.send_signal(signal.SIGINT)
+    assert program.communicate()[1] == "interrupted\n"
+    assert program.returncode == -signal.SIGINT

@@ -211,6 +211,36 @@ def test_too_little_space_is_told_in_numbers(
     with pytest.raises(InputError, match=r"1\.50 GB free, but 2\.00 GB") as error:
         check_free_space(tmp_path / "not" / "yet", 2_000_000_000)
     assert "not/yet" in str(error.value)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=999))
+    for needed, words in (
+        (1000, r"999 bytes free, but 1\.00 kB are"),
+        (5_250_000, r"but 5\.25 MB"),
+        (2 * 10**12, r"but 2000\.00 GB"),
+    ):
+        with pytest.raises(InputError, match=words):
+            check_free_space(tmp_path, needed)
+
+
+@pytest.mark.parametrize("place", [".", "..", "/", "./", "inner/.."])
+def test_the_current_folder_is_never_an_output(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="is the current folder or holds it"):
+        check_output(Path(place), overwrite=True)
+    check_output(Path("inner"), overwrite=False)
+    check_output(Path("../other"), overwrite=False)
+
+
+def test_a_link_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / MANIFEST).write_text("{}")
+    for name, target in (("link", tmp_path / "real"), ("dangling", tmp_path / "gone")):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(InputError, match=f"{name} is a link.*give the folder {target} itself"):
+            check_output(tmp_path / name, overwrite=True)
+    check_output(tmp_path / "real", overwrite=True)
 
 
 def test_free_space_is_looked_up_where_the_folder_will_be(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def test_too_little_space_is_told_before_any_work(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=2_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"0\.00 GB free, but 0\.0\d GB are needed"):
+    with pytest.raises(InputError, match=r"2\.00 MB free, but \d+\.\d+ MB are needed"):
         run(write())
     assert not (tmp_path / "run").exists()
 

@@ -59,5 +59,10 @@ def make_scheduler(name: SchedulerName, trained: Any) -> Any:
             f"{name} cannot start from zero signal, as this model's noise does: choose one of "
             f"{', '.join(_FROM_ZERO_SIGNAL)}"
         )
+    if trained.config.get("beta_schedule") == "squaredcos_cap_v2" and name.endswith("Karras"):
+        raise InputError(
+            f"{name} cannot space its steps over this model's noise, whose schedule is a cosine "
+            f"(squaredcos_cap_v2): choose {name.removesuffix(' Karras')}"
+        )
     solver, options = SCHEDULERS[name]
     return solver.from_config(trained.config, **options)

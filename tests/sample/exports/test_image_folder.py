@@ -96,15 +96,26 @@ def test_datasets_reads_the_folder(
 def test_a_csv_that_datasets_cannot_read_is_reported(
     exported: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    out = exported(folder={}) / "folder"
+    out = exported(folder={"metadata": "csv"}) / "folder"
     message = capsys.readouterr().out
     blank = "sex, race, report_findings, report_impression"
     assert f"cannot infer from metadata.csv that {blank}" in message
     assert "that seed, steps is an integer" in message
     with pytest.raises(ValueError, match="have different features"):
         datasets.load_dataset("imagefolder", data_dir=str(out), cache_dir=str(tmp_path / "cache"))
-    exported(folder={}, splits=["validate"], overwrite=True)
+    exported(folder={"metadata": "csv"}, splits=["validate"], overwrite=True)
     assert "cannot infer" not in capsys.readouterr().out
+
+
+def test_datasets_reads_a_folder_without_settings(
+    exported: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = exported(folder={}) / "folder"  # columns are blank in one split and not in another
+    assert "cannot infer" not in capsys.readouterr().out
+    loaded = datasets.load_dataset(
+        "imagefolder", data_dir=str(out), cache_dir=str(tmp_path / "cache")
+    )
+    assert sum(split.num_rows for split in loaded.values()) == 11
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler
 
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, pipeline_of
 from roentgen.diffusion.components import Components
@@ -439,3 +439,20 @@ def test_a_broken_network_is_named_and_draws_no_black_image(
     sampler = Sampler(components, replace(SETTINGS, dtype=dtype, steps=2))
     with pytest.raises(InputError, match=r"'<view-pa> cardiomegaly' with seed 1 is not finite"):
         list(sampler.sample(IMAGES[:1]))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_each_solver_follows_a_schedule_or_refuses_it(name: SchedulerName, schedule: str) -> None:
+    trained = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule=schedule)
+    if name.endswith("Karras") and schedule == "squaredcos_cap_v2":
+        with pytest.raises(InputError, match=f"cosine .*choose {re.escape(name.split()[0])}$"):
+            make_scheduler(name, trained)
+        return
+    for steps in (1, 5, 20):
+        scheduler = make_scheduler(name, trained)
+        scheduler.set_timesteps(steps)
+        latents = torch.zeros(1, 4, 4, 4)
+        for step in scheduler.timesteps:
+            latents = scheduler.step(torch.ones_like(latents), step, latents).prev_sample
+        assert torch.isfinite(latents).all()
