@@ -7,8 +7,7 @@ programs that need one JSON file do not wait for torch. `__init__.pyi` gives the
 from importlib import import_module
 from typing import Any
 
-import roentgen.early_interrupt
-import roentgen.name_conflict  # noqa: F401
+import roentgen.errors  # noqa: F401
 
 __version__ = "0.1.0"
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, TextIO
 
 import roentgen.name_conflict  # noqa: F401
@@ -186,3 +186,17 @@ def is_full_disk(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "No space left on device" in str(error) or "quota exceeded" in str(error)
+
+
+def _report_early_interrupt(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """One line for Ctrl-C while a program still imports; Python then ends it by SIGINT."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)  # noqa: T201
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if sys.argv[:1] == ["-m"]:  # `python -m program`, until its own module runs
+    sys.excepthook = _report_early_interrupt

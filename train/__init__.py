@@ -1,1 +1,1 @@
-import roentgen.early_interrupt  # noqa: F401
+import roentgen.errors  # noqa: F401

@@ -148,7 +148,7 @@ def test_a_signal_ends_a_program_with_one_line(number: int, line: str) -> None:
 def test_ctrl_c_while_a_program_imports_is_no_traceback(tmp_path: Path) -> None:
     # The package of a program is imported first, as train, sample, eval and roentgen are.
     (tmp_path / "stage").mkdir()
-    (tmp_path / "stage" / "__init__.py").write_text("import roentgen.early_interrupt\n")
+    (tmp_path / "stage" / "__init__.py").write_text("import roentgen.errors\n")
     slow = "import sys, time\nprint('begun', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
     (tmp_path / "stage" / "program.py").write_text(slow)
     places = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
