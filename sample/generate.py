@@ -7,7 +7,7 @@ machines that see the output folder divide the parts among them; the set is that
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +36,23 @@ from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_check import PromptCheck
 from roentgen.manifest import check_unchanged, provenance, read_manifest
+from roentgen.preparation.filtered_split import (
+    ExcludedRadiograph,
+    FilteredSplit,
+    excluded_summary,
+)
 from roentgen.storage import check_free_space, check_output, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
-from sample.plan import PLAN, PlanFile, part_size, plan_for, plan_images, write_plan
+from sample.plan import (
+    PLAN,
+    PlanFile,
+    part_size,
+    passing_radiographs,
+    plan_for,
+    plan_images,
+    write_plan,
+)
 from sample.plan_sheet import plan_sheet
 from sample.prompts.sources import check_source
 
@@ -94,8 +107,12 @@ def _generate(config: GenerateConfig, work: WorkFolder[DrawnPart], launch: Launc
     inputs["model"] = generator.model
     made_from = provenance("sample.generate", config, inputs)
     identity = _identity(config, made_from)
+    filtered = None
     if launch.is_main_process:
-        notes = _open(config, work, generator, identity)
+        filtered = passing_radiographs(generator, config.prompts)
+        notes = _open(config, work, generator, identity, filtered)
+        if filtered is not None and (summary := excluded_summary(filtered)):
+            notes.append(summary)
         for note in notes:
             print(f"generate: {note}", flush=True)  # noqa: T201
         made_from["notes"] = notes
@@ -104,7 +121,7 @@ def _generate(config: GenerateConfig, work: WorkFolder[DrawnPart], launch: Launc
         work.join(identity)
     draw_parts(generator, work, launch)
     if launch.is_main_process:
-        _finish(config, work, generator, made_from)
+        _finish(config, work, generator, made_from, filtered.excluded if filtered else ())
         check_unchanged(*inputs.values())
         work.install(work.dataset, overwrite=config.overwrite)
     elif work.is_abandoned():
@@ -166,11 +183,12 @@ def _open(
     work: WorkFolder[DrawnPart],
     generator: Generator,
     identity: dict[str, Any],
+    filtered: FilteredSplit | None,
 ) -> list[str]:
     """Make the plan and open the work folder with it; returns notes for the user."""
     new_plan = work.folder / f".{PLAN}.part"
     check = PromptCheck(generator.components, generator.long_prompts)
-    images = plan_images(config.prompts, generator.style, config.sampler, config.seed)
+    images = plan_images(config.prompts, generator.style, config.sampler, config.seed, filtered)
     fingerprint = write_plan(new_plan, check(images))
     earlier = work.identity() or {}
     count = len(PlanFile(new_plan))
@@ -230,6 +248,7 @@ def _finish(
     work: WorkFolder[DrawnPart],
     generator: Generator,
     made_from: dict[str, Any],
+    excluded: Sequence[ExcludedRadiograph],
 ) -> None:
     """Make a dataset of the finished parts, with the plan and a contact sheet."""
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
@@ -249,12 +268,14 @@ def _finish(
     write_file(work.dataset / SHEET, plan_sheet(plan, drawn.radiograph, config.sheet_prompts))
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
     with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
-        CsvTable(file, EXCLUDED_COLUMNS)
+        table = CsvTable(file, EXCLUDED_COLUMNS)
+        for item in excluded:
+            table.add(item.id, item.reason, "yes")
     finalize_dataset(
         work.dataset,
         name=config.output.name,
         shards={config.split: shards},
-        excluded={},
+        excluded=Counter(item.reason for item in excluded),
         licenses=generator.licenses,
         provenance=made_from,
         preparation=trained_preparation(generator.model),

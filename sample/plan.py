@@ -11,15 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
+from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Finding
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 from sample.masks.transforms import is_mirrored
 from sample.prompts.config import MaskPrompts, PromptsConfig
-from sample.prompts.sources import rows_from_config
+from sample.prompts.sources import filter_prompts, rows_from_config
 
 PLAN = "plan.parquet"
 _PARTS = 256  # into which a plan is divided, unless it is small or very large
@@ -27,14 +29,19 @@ _LARGEST = 1024  # images of a part
 
 
 def plan_images(
-    prompts: PromptsConfig, style: PromptStyle, sampler: SamplerSettings, seed: int
+    prompts: PromptsConfig,
+    style: PromptStyle,
+    sampler: SamplerSettings,
+    seed: int,
+    filtered: FilteredSplit | None = None,
 ) -> Iterator[PlannedImage]:
     """The images of a configuration, with the seeds of their masks' transforms.
 
+    `filtered` are the radiographs that pass the configuration's filter, if it has one.
     Raises InputError for prompts that cannot be read.
     """
     images = images_from_rows(
-        rows_from_config(prompts, style, seed),
+        rows_from_config(prompts, style, seed, filtered),
         sampler,
         seed,
         count=prompts.count,
@@ -43,9 +50,16 @@ def plan_images(
     return images if prompts.masks is None else _with_transforms(images, prompts.masks)
 
 
+def passing_radiographs(generator: Generator, prompts: PromptsConfig) -> FilteredSplit | None:
+    """The radiographs that pass the configuration's filter; None without one."""
+    count_tokens = PromptLimit(generator.components.tokenizer).count
+    return filter_prompts(prompts, generator.style, count_tokens)
+
+
 def plan_for(generator: Generator, prompts: PromptsConfig) -> Iterator[PlannedImage]:
     """The images of a configuration for a generator. Raises InputError for unusable prompts."""
-    images = plan_images(prompts, generator.style, generator.settings, generator.seed)
+    filtered = passing_radiographs(generator, prompts)
+    images = plan_images(prompts, generator.style, generator.settings, generator.seed, filtered)
     return generator.checked(images)
 
 

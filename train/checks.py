@@ -11,13 +11,13 @@ from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
+from roentgen.preparation.filtered_split import filter_split
 from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.storage import MANIFEST, check_place, check_writable
 from train.checkpoints.checkpoint import any_checkpoint, differences, newest_checkpoint
 from train.config import RunConfig
 from train.inputs import Inputs, SplitInputs
 from train.loading.augment import Augmenter
-from train.loading.filtered_split import filter_split
 from train.loading.image_variants import ImageVariants
 from train.loading.split_prompts import SplitPrompts
 from train.monitor.previews import check_preview
@@ -60,7 +60,13 @@ def check_inputs(config: RunConfig) -> Inputs:
         check_preview(pictures, components)
     limit = PromptLimit(components.tokenizer, components.prompt_chunks)
     filtered = [  # of the tokens of the run's own prompts
-        filter_split(split, config.data.filter, limit.count, styles, config.training_conditions())
+        filter_split(
+            split,
+            config.data.filter,
+            limit.count,
+            styles,
+            [condition.exclusion(split) for condition in config.training_conditions()],
+        )
         for split in splits
     ]
     check_batch(config, len(filtered[0]), " that can be trained on")

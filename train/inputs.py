@@ -6,7 +6,7 @@ from typing import Any
 
 from roentgen.dataset.dataset import RadiographDataset
 from roentgen.diffusion.components import Components
-from train.loading.filtered_split import FilteredSplit
+from roentgen.preparation.filtered_split import FilteredSplit
 from train.loading.image_variants import ImageVariants
 from train.loading.split_prompts import SplitPrompts
 

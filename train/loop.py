@@ -15,6 +15,7 @@ from tqdm import tqdm
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.objective import DiffusionProcess
 from roentgen.imaging.images import encode_png
+from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.storage import write_file
 from train.checkpoints.checkpoint import TrainingState
 from train.checkpoints.saver import CheckpointSaver, warn_if_unwritable
@@ -26,7 +27,6 @@ from train.engine.fsdp import is_sharding
 from train.engine.runtime import Runtime, evaluating
 from train.loading.batches import Batch, Examples, HeldOut
 from train.loading.draws import DrawPlan, share
-from train.loading.filtered_split import FilteredSplit
 from train.loading.prefetch import Prefetched, prefetched
 from train.monitor.mask_fidelity import MaskFidelityMonitor, save_if_best
 from train.monitor.metrics_log import MetricsLog, Throughput

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from roentgen.errors import InputError, require, require_choice, require_range
-from roentgen.prompts.grammar import PromptStyle, prompt_of
+from roentgen.errors import require, require_choice, require_range
+from roentgen.prompts.grammar import PromptStyle, has_text, prompt_of
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.record.radiograph import VIEWS, Radiograph, View
 
@@ -81,10 +81,9 @@ class RadiographFilter:
         if self.max_tokens is None:
             return None
         for style in styles or ((self.prompt,) if self.prompt else ()):
-            try:
-                text = prompt_of(radiograph, style)
-            except InputError:
+            if not has_text(radiograph, style):
                 return f"there is no text for a prompt of {style.text}"
+            text = prompt_of(radiograph, style)
             if count_tokens(text) > self.max_tokens:
                 return f"prompt is longer than {self.max_tokens} tokens"
         if not (styles or self.prompt) and count_tokens(text) > self.max_tokens:

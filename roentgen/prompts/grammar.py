@@ -121,6 +121,15 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
     )
 
 
+def has_text(radiograph: Radiograph, style: PromptStyle) -> bool:
+    """Whether a radiograph has the text that its prompt is made of."""
+    try:
+        prompt_of(radiograph, style)
+    except InputError:
+        return False
+    return True
+
+
 def source_findings(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
     """The findings that a prompt is made from: the radiograph's own, or those its report states.
 

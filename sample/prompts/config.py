@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from roentgen.errors import InputError, require, require_distinct, require_range
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.vocabulary import RACES
 from roentgen.record.radiograph import FINDING_NAMES, SEVERITIES, SIDES, VIEWS, View
 from sample.masks.transforms import MaskTransforms
@@ -215,6 +216,8 @@ class MaskPrompts:
     these masks are skipped. null: all structures of the model."""
     views: tuple[View, ...] | None = None
     """Only radiographs of these views; null: all."""
+    filter: RadiographFilter | None = None
+    """Rules that radiographs must pass, as `prompts.dataset.filter`; null: all pass."""
     limit: int | None = None
     """At most this many radiographs, sampled at random; null: all."""
     prompt: Literal["radiograph", "single disease"] = "radiograph"
@@ -245,6 +248,9 @@ class DatasetPrompts:
     """Its split."""
     views: tuple[View, ...] | None = None
     """Only radiographs of these views; null: all."""
+    filter: RadiographFilter | None = None
+    """Rules that radiographs must pass, as `data.filter` of the training; the others are listed in
+    excluded.csv. Tokens are counted on the prompts of this run. null: all pass."""
     limit: int | None = None
     """At most this many radiographs, sampled at random; null: all."""
 

@@ -19,16 +19,37 @@ from roentgen.generation.prompt_rows import (
     rows_from_findings,
     rows_from_text,
 )
+from roentgen.preparation.filtered_split import FilteredSplit, filter_split
 from roentgen.preparation.prompt_sources import check_prompt_sources
-from roentgen.prompts.grammar import PromptStyle
+from roentgen.prompts.grammar import SECTIONS, PromptStyle, has_text
+from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.randomness import derive_seed
 from roentgen.record.radiograph import FINDING_OF, Finding, Radiograph, parse_view
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig, TablePrompts
 from sample.prompts.label_rows import label_rows
 
 
-def rows_from_config(prompts: PromptsConfig, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
-    """The rows of a configuration; `seed` draws the sample for a dataset's `limit`."""
+def filter_prompts(
+    prompts: PromptsConfig, style: PromptStyle, count_tokens: TokenCounter
+) -> FilteredSplit | None:
+    """The radiographs of a dataset that pass the filter; None without a filter.
+
+    Raises InputError if none does.
+    """
+    source = prompts.dataset or prompts.masks
+    if source is None or source.filter is None:
+        return None
+    key = "prompts.dataset.filter" if prompts.dataset else "prompts.masks.filter"
+    return filter_split(_open(source, style)[1], source.filter, count_tokens, [style], key=key)
+
+
+def rows_from_config(
+    prompts: PromptsConfig, style: PromptStyle, seed: int, filtered: FilteredSplit | None = None
+) -> Iterator[PromptRow]:
+    """The rows of a configuration; `seed` draws the sample for a dataset's `limit`.
+
+    `filtered` are the radiographs of `filter_prompts`.
+    """
     views: Views = prompts.views or (None,)
     column = prompts.table.view_column if prompts.table else None
     if prompts.views or column:
@@ -41,13 +62,13 @@ def rows_from_config(prompts: PromptsConfig, style: PromptStyle, seed: int) -> I
         for number, text in enumerate(prompts.texts):
             yield from rows_from_text(text, style, views, f"prompts.texts[{number}]")
     elif prompts.dataset is not None:
-        yield from rows_from_dataset(prompts.dataset, style, seed)
+        yield from rows_from_dataset(prompts.dataset, style, seed, filtered)
     elif prompts.table is not None:
         yield from rows_from_table(prompts.table, style, views)
     elif prompts.labels is not None:
         yield from label_rows(prompts.labels, style, seed)
     elif prompts.masks is not None:
-        yield from rows_from_masks(prompts.masks, style, seed)
+        yield from rows_from_masks(prompts.masks, style, seed, filtered)
 
 
 def rows_from_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:
@@ -80,15 +101,53 @@ def rows_from_table(source: TablePrompts, style: PromptStyle, views: Views) -> I
         raise InputError(f"{source.file} has no row below its header")
 
 
-def rows_from_dataset(source: DatasetPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
-    """The prompts of a dataset's radiographs, in their order; one radiograph is held at a time."""
+def rows_from_dataset(
+    source: DatasetPrompts, style: PromptStyle, seed: int, filtered: FilteredSplit | None = None
+) -> Iterator[PromptRow]:
+    """The prompts of a dataset's radiographs, in their order; one radiograph is held at a time.
+
+    Raises InputError, with their number, where radiographs have no text for a prompt.
+    """
     split = _open(source, style)[1]
-    selected = _select(split, source, np.ones(len(split), dtype=np.bool_), seed)
+    selected = _select(split, source, _passing(split, filtered), seed)
+    _check_texts(split, selected, style, "prompts.dataset.filter")
     for radiograph in compress(split.without_images(), selected.tolist()):
         yield row_from_radiograph(radiograph, style)
 
 
-def rows_from_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
+def _passing(split: RadiographSplit, filtered: FilteredSplit | None) -> NDArray[np.bool_]:
+    """(radiographs,): whether each passes the filter."""
+    passing = np.ones(len(split), dtype=np.bool_)
+    if filtered is not None:
+        passing[:] = False
+        passing[filtered.rows] = True
+    return passing
+
+
+def _check_texts(
+    split: RadiographSplit, selected: NDArray[np.bool_], style: PromptStyle, key: str
+) -> None:
+    """Raise InputError where selected radiographs have no text for a prompt."""
+    if style.text in ("findings", "none"):
+        return
+    without = [
+        radiograph.id
+        for radiograph in compress(split.without_images(), selected.tolist())
+        if not has_text(radiograph, style)
+    ]
+    if without:
+        section = SECTIONS.get(style.text)
+        remedy = f"exclude them by {key}.section={section}, or " if section else ""
+        raise InputError(
+            f"{len(without)} of {int(selected.sum())} radiographs of split {split.name!r} have no "
+            f"text for a prompt of {style.text}, the first {without[0]!r}: {remedy}choose another "
+            "style.text"
+        )
+
+
+def rows_from_masks(
+    source: MaskPrompts, style: PromptStyle, seed: int, filtered: FilteredSplit | None = None
+) -> Iterator[PromptRow]:
     """The prompts of a split's masks, in its order; one radiograph is held at a time.
 
     Raises InputError for a structure of which the split has no mask, and where nothing is left.
@@ -102,7 +161,9 @@ def rows_from_masks(source: MaskPrompts, style: PromptStyle, seed: int) -> Itera
     found = (structures_of(row) for row in range(len(split)))
     have = (bool(names & requested if requested else names) for names in found)
     with_masks = np.fromiter(have, dtype=np.bool_, count=len(split))
-    selected = _select(split, source, with_masks, seed)
+    selected = _select(split, source, with_masks & _passing(split, filtered), seed)
+    if source.prompt == "radiograph":
+        _check_texts(split, selected, style, "prompts.masks.filter")
     for row, radiograph in enumerate(split.without_images()):
         if not selected[row]:
             continue

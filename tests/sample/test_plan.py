@@ -251,7 +251,7 @@ def test_a_bad_dataset_is_refused(dataset: Path, tmp_path: Path) -> None:
         plan(DatasetPrompts(folder=tmp_path / "none"))
     with pytest.raises(InputError, match="no split 'train'; it has: test"):
         plan(DatasetPrompts(folder=dataset, split="train"))
-    with pytest.raises(InputError, match="'r0' has no report section 'impression'"):
+    with pytest.raises(InputError, match=r"1 of 12 .* the first 'r0': exclude"):
         plan(DatasetPrompts(folder=dataset), PromptStyle(text="impression"))
 
 

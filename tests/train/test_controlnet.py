@@ -31,6 +31,7 @@ from roentgen.diffusion.training_record import model_manifest, trained_long_prom
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from roentgen.preparation.config import PrepareConfig
+from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prepare import prepare
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.weights import TINY_CONTROLNET
@@ -39,7 +40,6 @@ from train.config_sections import AugmentConfig
 from train.controlnet import train_controlnet
 from train.loading.augment import Augmenter
 from train.loading.draws import DrawPlan, DrawSettings, Dropout
-from train.loading.filtered_split import FilteredSplit
 from train.loading.image_variants import ImageVariants
 from train.loading.mask_cache import MaskCondition
 from train.monitor.mask_fidelity import read_best, save_if_best

@@ -13,10 +13,10 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     token_counts,
     tokenize_prompts,
 )
+from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenLengths
 from train.loading.draws import Draws
-from train.loading.filtered_split import FilteredSplit
 
 EMPTY = 0  # the row of the empty prompt
 

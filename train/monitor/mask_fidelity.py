@@ -24,6 +24,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.overlay import outlined
 from roentgen.metrics.images.dice import dice
+from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import FINDING_OF, Masks, states
@@ -33,7 +34,6 @@ from roentgen.vision.segmenter import Segmenter
 from train.config import RunConfig
 from train.config_sections import MaskFidelityConfig
 from train.inputs import Inputs
-from train.loading.filtered_split import FilteredSplit
 from train.monitor.previews import LiveModel, PreviewImage
 
 BEST, SCORES = "best", "best.json"

@@ -12,11 +12,11 @@ from accelerate.utils import broadcast_object_list
 from roentgen.config import config_to_yaml
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
+from roentgen.preparation.filtered_split import excluded_summary, write_excluded
 from roentgen.storage import MANIFEST, atomic_folder, reserve_output, write_file
 from train.checkpoints.stop_signals import MARKER as STOP_MARKER
 from train.config import RunConfig
 from train.inputs import Inputs
-from train.loading.filtered_split import excluded_summary, write_excluded
 from train.setup.base_model import base_manifests
 
 

@@ -1,17 +1,29 @@
 """Prompts of a dataset's reports are refused where it has none, before a model is loaded."""
 
+import csv
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
+from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.errors import InputError
+from roentgen.manifest import License
+from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.radiograph import Report
 from sample.config import GenerateConfig
 from sample.generate import dry_run, generate
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig
-from sample.prompts.sources import check_source
+from sample.prompts.sources import check_source, filter_prompts, rows_from_dataset
 
+# diffusers' DPM-Solver++ hands a tensor to np.array.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 IMPRESSIONS = PromptStyle(text="impression")
 
 
@@ -50,3 +62,44 @@ def test_single_disease_prompts_need_no_report(without_reports: Path, small_data
     check_source(masks, IMPRESSIONS)
     check_source(DatasetPrompts(folder=small_dataset, split="validate"), IMPRESSIONS)
     check_source(DatasetPrompts(folder=without_reports), PromptStyle(text="findings"))
+
+
+def test_radiographs_without_a_text_are_counted_and_can_be_excluded(
+    tmp_path: Path, small_dataset: Path, model: Path
+) -> None:
+    split = open_dataset(small_dataset).split("train")
+    radiographs = [
+        replace(r, report=None) if row % 4 == 1 else replace(r, report=Report(impression="Edema."))
+        for row, r in enumerate(islice(split, 10))
+    ]
+    folder = tmp_path / "set"
+    license_ = License(name="CC0-1.0", data_use=None, may_share=True)
+    with DatasetWriter(folder, licenses=[license_], provenance={"made_from": {}}) as writer:
+        for radiograph in radiographs:
+            writer.add(radiograph)
+    source = DatasetPrompts(folder=folder, split="train")
+    message = (
+        "^3 of 10 radiographs of split 'train' have no text for a prompt of impression, the first "
+        f"'{radiographs[1].id}': exclude them by prompts.dataset.filter.section=impression"
+    )
+    with pytest.raises(InputError, match=message):
+        list(rows_from_dataset(source, IMPRESSIONS, 0))
+    config = GenerateConfig(
+        model=str(model),
+        prompts=PromptsConfig(
+            dataset=replace(source, filter=RadiographFilter(section="impression"), limit=6)
+        ),
+        style=IMPRESSIONS,
+        sampler=SamplerSettings(steps=2, device="cpu"),
+        output=tmp_path / "drawn",
+    )
+    made = open_dataset(generate(config))
+    assert len(made.split("train")) == 6
+    assert made.manifest["excluded"] == {"report has no impression": 3}
+    text = (tmp_path / "drawn" / "excluded.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row["id"] for row in rows] == [radiographs[k].id for k in (1, 5, 9)]
+    assert "train: 7 used, 3 excluded" in made.manifest["provenance"]["notes"][-1]
+    nothing = replace(source, filter=RadiographFilter(section="findings"))
+    with pytest.raises(InputError, match=r"prompts\.dataset\.filter leaves nothing of split"):
+        filter_prompts(PromptsConfig(dataset=nothing), IMPRESSIONS, len)

@@ -10,9 +10,9 @@ from accelerate.state import AcceleratorState
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
+from roentgen.preparation.filtered_split import FilteredSplit
 from train.config_sections import AugmentConfig
 from train.loading.augment import Augmenter
-from train.loading.filtered_split import FilteredSplit
 from train.loading.image_variants import ImageVariants
 from train.loading.latent_cache import LatentCache, cache_latents, plan_latents
 

@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 
 from roentgen.corpora.phantom import PhantomConfig
-from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.dataset import RadiographSplit, open_dataset
 from roentgen.errors import InputError
 from roentgen.preparation.config import PrepareConfig
+from roentgen.preparation.filtered_split import (
+    FilteredSplit,
+    excluded_summary,
+    filter_split,
+    write_excluded,
+)
 from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.radiograph import states
-from train.loading.filtered_split import excluded_summary, filter_split, write_excluded
 from train.loading.mask_cache import MaskCondition
 
 
@@ -54,13 +59,17 @@ def masks_of(*structures: str) -> tuple[MaskCondition]:
     return (MaskCondition(structures=structures),)
 
 
+def with_masks_of(split: RadiographSplit, conditions: tuple[MaskCondition, ...]) -> FilteredSplit:
+    return filter_split(split, None, count, (), [c.exclusion(split) for c in conditions])
+
+
 def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Path) -> None:
     config = PhantomConfig(train=40, validate=0, test=0)
     prepare(PrepareConfig(phantom=config, size=32, output=tmp_path / "phantoms", workers=1))
     split = open_dataset(tmp_path / "phantoms").split("train")
     both = masks_of("lungs", "pneumothorax")
-    assert len(filter_split(split, None, count, (), both)) == len(split)
-    kept = filter_split(split, None, count, (), masks_of("pneumothorax"))
+    assert len(with_masks_of(split, both)) == len(split)
+    kept = with_masks_of(split, masks_of("pneumothorax"))
     expected = [
         r.id
         for r in split
@@ -69,5 +78,5 @@ def test_of_what_no_structure_is_known_a_controlnet_does_not_learn(tmp_path: Pat
     assert [r.id for r in kept.without_images()] == expected
     assert {item.reason for item in kept.excluded} == {"no mask of pneumothorax"}
     assert len(kept) + len(kept.excluded) == len(split)
-    with pytest.raises(InputError, match=r"nothing can be trained on of split 'train'"):
-        filter_split(split, None, count, (), masks_of("liver"))
+    with pytest.raises(InputError, match=r"nothing can be used of split 'train'"):
+        with_masks_of(split, masks_of("liver"))

@@ -1,8 +1,8 @@
-"""Filtered split: the radiographs of a split that are trained on, and those that are excluded."""
+"""Filtered split: the radiographs of a split that are used, and those that are excluded."""
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from roentgen.errors import InputError
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.token_lengths import TokenCounter
+from roentgen.record.radiograph import Radiograph
 from roentgen.storage import write_file
-from train.loading.training_conditions import TrainingCondition
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExcludedRadiograph:
-    """A radiograph that is not trained on, and why."""
+    """A radiograph that is not used, and why."""
 
     split: str
     id: str
@@ -30,7 +30,7 @@ class ExcludedRadiograph:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilteredSplit(ImageSet):
-    """The radiographs of a split that are trained on, in its order, and those that are not."""
+    """The radiographs of a split that are used, in its order, and those that are not."""
 
     excluded: tuple[ExcludedRadiograph, ...] = ()
 
@@ -40,15 +40,16 @@ def filter_split(
     rules: RadiographFilter | None,
     count_tokens: TokenCounter,
     styles: Sequence[PromptStyle],
-    conditions: Sequence[TrainingCondition] = (),
+    exclusions: Sequence[Callable[[int, Radiograph], str | None]] = (),
+    *,
+    key: str = "data.filter",
 ) -> FilteredSplit:
-    """The radiographs that pass the filter and have all conditions.
+    """The radiographs that pass the filter, set by `key`, and that no other exclusion excludes.
 
-    Raises InputError if there is none.
+    An exclusion gives the reason by row and radiograph, or None. Raises InputError if none is left.
     """
-    if rules is None and not conditions:
+    if rules is None and not exclusions:
         return FilteredSplit.of(split)
-    exclusions = [condition.exclusion(split) for condition in conditions]
     rows, excluded = [], []
     for row, radiograph in enumerate(split.without_images()):
         reason = rules.exclusion_reason(radiograph, count_tokens, styles) if rules else None
@@ -61,7 +62,7 @@ def filter_split(
     if not rows:
         commonest = Counter(item.reason for item in excluded).most_common(3)
         listed = "; ".join(f"{reason} ({n})" for reason, n in commonest) or "the split is empty"
-        what = "data.filter leaves nothing" if rules else "nothing can be trained on"
+        what = f"{key} leaves nothing" if rules else "nothing can be used"
         raise InputError(f"{what} of split {split.name!r}: {listed}")
     return FilteredSplit(
         splits=(split,), rows=np.array(rows), name=split.name, excluded=tuple(excluded)
