@@ -46,24 +46,24 @@ def file_sum(path: Path) -> FileSum:
 
 
 def write_sealed(path: Path, value: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Write a JSON object atomically, with the checksum of its text as its first key.
+    """Write a JSON object atomically; its first key is the checksum of the file's name and text.
 
     Raises ValueError for NaN and infinity, which JSON does not allow.
     """
     assert value, "an empty object has nothing to seal"
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     sealed = f",{text[1:]}\n".encode()
-    write_file(path, _HEAD + checksum(sealed).encode() + b'"' + sealed)
+    write_file(path, _HEAD + checksum(path.name.encode(), sealed).encode() + b'"' + sealed)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
     """The object in a file of `write_sealed`.
 
-    Raises InputError if it has been damaged or edited, OSError if it cannot be read.
+    Raises InputError if it has been damaged, edited or renamed, OSError if it cannot be read.
     """
     data = path.read_bytes()
     found, sealed = data[len(_HEAD) :][:_DIGITS], data[len(_HEAD) + _DIGITS + 1 :]
-    if data != _HEAD + checksum(sealed).encode() + b'"' + sealed:
+    if data != _HEAD + checksum(path.name.encode(), sealed).encode() + b'"' + sealed:
         is_sealed = data.startswith(_HEAD) and found.isalnum()
         what = "its checksum differs" if is_sealed else "it has no checksum"
         raise InputError(
@@ -78,18 +78,20 @@ def write_checksums(
     folder: Path,
     files: Iterable[str] | None = None,
     known: Mapping[str, FileSum] | None = None,
+    *,
+    has_manifest: bool = False,
 ) -> str:
     """Write the checksums of a folder; returns that of the file with them.
 
     `files` are names below the folder, by default all; of an inner folder with a manifest only that
-    is listed, as it vouches for the others. Those in `known` are not read.
+    is listed, as it vouches for the others. Those in `known` are not read. `has_manifest`: a
+    manifest belongs to the folder, and is written after them.
     """
     known = known or {}
     names = sorted(_files_below(folder) if files is None else files)
     sums = {name: known.get(name) or file_sum(folder / name) for name in names}
-    write_sealed(
-        folder / CHECKSUMS, {"files": {name: each._asdict() for name, each in sums.items()}}
-    )
+    plain = {name: each._asdict() for name, each in sums.items()}
+    write_sealed(folder / CHECKSUMS, {"has_manifest": has_manifest, "files": plain})
     return file_sum(folder / CHECKSUMS).checksum
 
 
@@ -118,6 +120,8 @@ def read_checksums(folder: Path, expected: str | None = None) -> dict[str, FileS
         ) from None
     if not is_ours:
         raise InputError(f"{path} is of another folder: restore its own, or make the folder again")
+    if content["has_manifest"] and not (folder / MANIFEST).exists():
+        raise InputError(f"{folder} lacks its {MANIFEST}: restore it, or make the folder again")
     sums = {name: FileSum(**values) for name, values in content["files"].items()}
     for name in sums:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

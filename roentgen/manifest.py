@@ -123,7 +123,7 @@ def write_manifest(
     `known` are not read again. A run's folder, which grows, has none.
     """
     if kind != "run":
-        extra["checksums"] = write_checksums(folder, files, known)
+        extra["checksums"] = write_checksums(folder, files, known, has_manifest=True)
     terms = [asdict(item) if isinstance(item, License) else dict(item) for item in licenses]
     manifest = {"kind": kind, "fingerprint": fingerprint, **extra}
     manifest |= {"licenses": terms, "provenance": dict(provenance)}

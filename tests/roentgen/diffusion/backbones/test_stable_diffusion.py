@@ -1,9 +1,11 @@
 import json
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -302,3 +304,48 @@ def test_safe_settings_of_reading_are_not_saved(saved: Path) -> None:
     again.text_encoder.save_pretrained(saved.parent / "text_encoder")
     for path in (*saved.parent.glob("t*/*.json"), *saved.glob("*/*.json")):
         assert "trust_remote_code" not in path.read_text(), path
+
+
+ODD: list[Any] = [
+    None,
+    -1,
+    0,
+    2**40,
+    1.5,
+    "x",
+    [],
+    {},
+    [1],
+    {"a": 1},
+    True,
+    "../../etc",
+    ["a", None],
+]
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(300, marks=pytest.mark.slow)])
+def test_odd_configurations_of_a_plain_pipeline_are_refused_in_one_line(
+    saved: Path, tmp_path: Path, count: int
+) -> None:
+    """A value of any JSON file is replaced or lost, or a byte: it loads, or is refused."""
+    folder = tmp_path / "model"
+    shutil.copytree(saved, folder, ignore=OURS)
+    files = sorted(path for path in folder.rglob("*.json") if path.parent.name != "tokenizer")
+    for seed in range(count):
+        draws = random.Random(seed)
+        file = draws.choice(files)
+        whole = file.read_bytes()
+        value = json.loads(whole)
+        key = draws.choice(sorted(value))
+        if draws.random() < 0.3:
+            changed = bytearray(whole)
+            changed[draws.randrange(len(whole))] = draws.randrange(256)
+        else:
+            value[key] = draws.choice(ODD)
+            changed = bytearray(json.dumps(value).encode())
+        file.write_bytes(changed)
+        try:
+            load_components(str(folder))
+        except InputError as error:
+            assert "\n" not in str(error), (seed, file)  # noqa: PT017
+        file.write_bytes(whole)
