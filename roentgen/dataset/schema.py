@@ -151,11 +151,17 @@ def _synthesis(plain: Mapping[str, Any]) -> Synthesis:
 
 
 def digest(radiograph: Radiograph) -> int:
-    """SHA-256 of the radiograph's content as a number."""
+    """SHA-256 of the radiograph's content as a number; a column that is null does not change it."""
     row = to_row(radiograph)
     row["image"] = hashlib.sha256(radiograph.image).hexdigest()
     row["masks"] = {
         structure: hashlib.sha256(mask).hexdigest() for structure, mask in radiograph.masks.items()
     }
-    text = json.dumps(row, sort_keys=True, ensure_ascii=True)
+    text = json.dumps(_without_nulls(row), sort_keys=True, ensure_ascii=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import load_components
-from roentgen.diffusion.conditions.condition_kinds import condition_fields
+from roentgen.diffusion.conditions.condition_kinds import check_condition_fields
 from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
-from roentgen.errors import InputError, require, require_choice
+from roentgen.errors import InputError, require
 from roentgen.generation.image_conditions import ConditionSource, ImageConditions
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.generation.prompt_check import PromptCheck
@@ -97,8 +97,7 @@ class Generator:
         if views:
             check_view_in_style("views", self.style)
         planned = self.plan(self._rows(findings, views or (None,)), count=count)
-        for name in record or ():
-            require_choice("condition of the record", name, condition_fields(self.components))
+        check_condition_fields(record or (), self.components)
         given = ImageConditions(masks=masks or {}, record=record or {})
         return self.draw(planned, repeat(given) if masks or record else None)
 

@@ -60,14 +60,12 @@ class LineageFilter:
         )
 
     def _synthesis(self, radiograph: Radiograph, synthesis: Synthesis) -> Synthesis:
-        sources = (synthesis.from_radiograph, synthesis.from_patient)
-        image, patient = (
-            self._hash(source) if source is not None and self.lineage == "hashed" else None
-            for source in sources
-        )
-        from_report = any(sources) and not _says_only_labels(radiograph, synthesis.prompt)
-        prompt = "" if from_report else synthesis.prompt
-        return replace(synthesis, prompt=prompt, from_radiograph=image, from_patient=patient)
+        sources = {name: v for name, v in vars(synthesis).items() if name.startswith("from_") and v}
+        hashed = self.lineage == "hashed"
+        changes: dict[str, Any] = {n: self._hash(v) if hashed else None for n, v in sources.items()}
+        if sources and not _says_only_labels(radiograph, synthesis.prompt):
+            changes["prompt"] = ""
+        return replace(synthesis, **changes)
 
     def _name(self, kind: str, identifier: str) -> str:
         if self.lineage == "hashed":

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from roentgen.csv_table import CsvTable
 from roentgen.errors import InputError
@@ -21,17 +21,32 @@ _LONGEST = 100  # characters of a file's stem
 _SYNTHESIS = tuple(Synthesis.__dataclass_fields__)
 _SECTIONS = {f"report_{name}": name for name in Report.__dataclass_fields__}
 
+_RECORD = tuple(each.name for each in fields(Radiograph) if each.compare)  # all that is stored
+# Fields of the record that are written otherwise: as files, columns or other fields.
+_OTHERWISE = {"image", "masks", "report", "synthesis"}
+_FIRST = ("prompt", "view", *FINDING_NAMES, "findings")
+_MIDDLE = ("id", "patient_id", "study_id", "split", "age", "sex", "race", *_SECTIONS, "boxes")
+_LAST = ("source", "license", "synthetic", *(name for name in _SYNTHESIS if name != "prompt"))
+_MORE = tuple(sorted({*_RECORD} - {*_FIRST, *_MIDDLE, *_LAST, *_OTHERWISE}))
+FIELDS = (*_FIRST, *_MIDDLE, *_MORE, *_LAST)
+
+
+def _number_type(hint: Any) -> type | None:
+    """Int or float of a hint such as `float | None`; None for others."""
+    return next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
+
+
 # The types of those fields that are not text.
 FIELD_TYPES: dict[str, type] = {
-    **dict.fromkeys(("seed", "steps", "cache_interval", "mask_seed"), int),
-    **dict.fromkeys(("age", *FINDING_NAMES, "guidance_scale", "guidance_rescale"), float),
-    **{"synthetic": bool, "conditioning_scale": float},
+    **{
+        name: kind
+        for record in (Radiograph, Synthesis)
+        for name, hint in get_type_hints(record).items()
+        if (kind := _number_type(hint))
+    },
+    **dict.fromkeys(FINDING_NAMES, float),
+    "synthetic": bool,
 }
-FIELDS = (
-    *("prompt", "view", *FINDING_NAMES, "findings"),
-    *("id", "patient_id", "study_id", "split", "age", "sex", "race", *_SECTIONS, "boxes"),
-    *("source", "license", "synthetic", *(name for name in _SYNTHESIS if name != "prompt")),
-)
 
 
 def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Condition kinds: what a model may be given of a radiograph's record besides prompt and masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ class ConditionKind:
 
     fields: tuple[str, ...]  # of the record, all that the value depends on
     shape: tuple[int, ...]  # of a value; () is a number
-    value: Callable[[Radiograph], Tensor]  # float32 of that shape; 0 is unknown
+    value: Callable[[Radiograph], Tensor]  # float32 of that shape; 0 is unknown, and nothing else
     # A new one for a model: forward(states [N, L, D], values [N, *shape]) gives states [N, M, D].
     network: Callable[[Components], nn.Module]
 
@@ -45,7 +45,33 @@ def condition_fields(components: Components) -> set[str]:
     return {field for name in components.condition_networks for field in KINDS[name].fields}
 
 
+def check_condition_fields(fields: Iterable[str], components: Components) -> None:
+    """Raise InputError for fields of the record on which no condition of a model depends."""
+    known = sorted(condition_fields(components))
+    if unknown := sorted(set(fields) - set(known)):
+        depends = f"depends on: {', '.join(known)}" if known else "is conditioned on none"
+        raise InputError(f"unknown condition of the record {unknown[0]!r}; the model {depends}")
+
+
 def record_conditions(radiograph: Radiograph, components: Components) -> Conditions:
-    """The conditions that a model takes of a radiograph's record, N = 1; no pixel is read."""
-    values = {name: KINDS[name].value(radiograph)[None] for name in components.condition_networks}
-    return Conditions(added=values)
+    """The conditions that a model takes of a radiograph's record, N = 1; no pixel is read.
+
+    Raises InputError for a record of which a value cannot be made.
+    """
+    return Conditions(
+        added={name: _value(name, radiograph)[None] for name in components.condition_networks}
+    )
+
+
+def _value(name: str, radiograph: Radiograph) -> Tensor:
+    kind = KINDS[name]
+    try:
+        value = kind.value(radiograph)
+        if not value.isfinite().all():
+            raise ValueError("it is not finite")
+    except (TypeError, ValueError) as error:
+        of = ", ".join(f"{field}={getattr(radiograph, field)!r}" for field in kind.fields)
+        raise InputError(
+            f"radiograph {radiograph.id!r}: no condition {name!r} of {of}: {error}"
+        ) from None
+    return value

@@ -155,6 +155,19 @@ def test_a_column_that_older_sets_lack_is_null(
     assert split.column(name).to_pylist() == [None]
 
 
+@pytest.mark.parametrize("name", ["age", "report"])
+def test_a_null_column_does_not_change_the_fingerprint(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A dataset that is prepared again once the record has a new column is still the same."""
+    null, known = radiograph(0), full(0)
+    with_column = schema.digest(null), schema.digest(known)
+    newer = schema.SCHEMA
+    monkeypatch.setattr(schema, "SCHEMA", newer.remove(newer.get_field_index(name)))
+    assert schema.digest(null) == with_column[0]
+    assert schema.digest(known) != with_column[1]
+
+
 def test_datasets_alone_opens_it(tmp_path: Path) -> None:
     write(tmp_path / "d", [full(0), radiograph(1), radiograph(2, "test")], shard_rows=1)
     code = """
@@ -347,10 +360,11 @@ with t.DatasetWriter(Path(sys.argv[1]), licenses=[t.CC0], provenance={}, shard_r
     process.wait()
     process.stdout.close()
     assert not (tmp_path / "d").exists()
-    (rest,) = tmp_path.iterdir()
+    assert {path.name for path in tmp_path.iterdir()} == {".d.partial", ".d.lock"}
     with pytest.raises(InputError, match="not a finished dataset"):
-        open_dataset(rest)
+        open_dataset(tmp_path / ".d.partial")
     assert len(open_dataset(write(tmp_path / "d", [radiograph(1)])).split("train")) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
 def test_400_000_radiographs_open_at_once(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from PIL import Image
 from roentgen.corpora.chexpert.chexpert import ChexpertConfig, ChexpertReader
 from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgReader
 from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.schema import SCHEMA
 from roentgen.imaging.images import decode
-from roentgen.record.radiograph import Radiograph, states
+from roentgen.record.radiograph import FINDING_NAMES, Radiograph, states
 from roentgen.record.splits import SplitRules
+from sample.exports.serialization import FIELD_TYPES, FIELDS
 
 VALUES = {"present": 1.0, "absent": 0.0, "uncertain": np.nan}
 EXCLUDED = ("patient/4", "patient/5")
@@ -226,3 +228,16 @@ def test_jpegs_say_that_they_are_synthetic(
             assert said["Prompt"] == radiograph.synthesis.prompt
             assert said["Seed"] == str(radiograph.synthesis.seed)
             assert said["Model"] == "0123456789abcdef"
+
+
+def test_every_field_of_the_record_is_exported_with_its_type() -> None:
+    record = set(SCHEMA.names) - {"image", "masks", "report", "synthesis"}
+    assert record < set(FIELDS)
+    assert len(set(FIELDS)) == len(FIELDS)
+    numbers = {name: kind for name, kind in FIELD_TYPES.items() if name not in FINDING_NAMES}
+    assert numbers == {
+        **dict.fromkeys(("seed", "steps", "cache_interval", "mask_seed"), int),
+        **dict.fromkeys(("age", "guidance_scale", "guidance_rescale", "conditioning_scale"), float),
+        "synthetic": bool,
+    }
+    assert {FIELD_TYPES[name] for name in FINDING_NAMES} == {float}

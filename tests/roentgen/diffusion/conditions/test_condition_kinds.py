@@ -78,6 +78,8 @@ AGE = ConditionKind(fields=("age",), shape=(), value=age_of, network=network)
 @pytest.fixture(scope="module")
 def aged() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(KINDS):
+            patch.delitem(KINDS, name)
         patch.setitem(KINDS, "age", AGE)
         yield
 
@@ -258,7 +260,7 @@ def test_a_model_without_it_refuses(
     aged: None, trained: Trained, small_model: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     plain = Generator(str(small_model), SETTINGS)
-    with pytest.raises(InputError, match=r"unknown condition of the record 'age'"):
+    with pytest.raises(InputError, match=r"record 'age'; the model is conditioned on none"):
         plain("edema", record={"age": 50})
     (image,) = plain.plan([PromptRow(prompt="edema")])
     sampler = Sampler(load_components(str(small_model)), SETTINGS)
@@ -270,6 +272,16 @@ def test_a_model_without_it_refuses(
         configured(small_model, phantoms, tmp_path, conditions={"mood": 0.1})
     with pytest.raises(InputError, match=r"conditions.age is 1.0: a share below 1"):
         configured(small_model, phantoms, tmp_path, conditions={"age": 1.0})
+
+
+@pytest.mark.parametrize("age", [float("nan"), float("inf"), "old"])
+def test_a_record_that_gives_no_value_is_refused(aged: None, trained: Trained, age: object) -> None:
+    generator = Generator(str(trained.model), SETTINGS)
+    reason = rf"no condition 'age' of age={age!r}: "
+    with pytest.raises(InputError, match=reason):
+        next(generator("edema", record={"age": age}))
+    with pytest.raises(InputError, match=r"record 'dose'; the model depends on: age"):
+        generator("edema", record={"dose": 1})
 
 
 def test_a_dataset_without_ages_is_refused(
