@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from roentgen.distributed import Processes
 from roentgen.errors import InputError
-from roentgen.storage import remove_partial_files, write_file
+from roentgen.storage import remove_partials, write_file
 
 SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, encoded again in a minute or two
 THREADS = 8  # of verification; hashing releases the GIL
@@ -93,7 +93,7 @@ def open_cache(
     """
     folder.mkdir(parents=True, exist_ok=True)
     if processes.is_main_process:
-        remove_partial_files(folder)
+        remove_partials(folder)
     rank, ranks = processes.process_index, processes.num_processes
     # Fixed shares: shards that another process finishes in the meantime change nothing.
     mine = list(enumerate(contents.shards()))[rank::ranks]

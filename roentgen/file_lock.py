@@ -42,9 +42,9 @@ def locked_file(path: Path, *, wait: bool) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def process_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which names this process; raises LockedError if another does."""
-    with locked_file(path, wait=False) as file:
+def process_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`, which names this process; see `locked_file`."""
+    with locked_file(path, wait=wait) as file:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         file.flush()
         yield

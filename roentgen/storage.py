@@ -42,14 +42,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def reserve_output(path: Path) -> Iterator[None]:
+def reserve_output(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock an output; first put back or remove what a killed process left beside it.
 
-    Outputs within one that this process has reserved are reserved too. Raises InputError if a
-    living process makes the output.
+    Outputs within one that this process has reserved are reserved too. Unless `wait`, raises
+    InputError if a living process makes the output.
     """
     target = path.resolve()
-    lock = nullcontext() if _is_covered(target) else _lock(path, target)
+    lock = nullcontext() if _is_covered(target) else _lock(path, target, wait)
     with lock:
         _recover(target)
         yield
@@ -116,10 +116,13 @@ def discard_folder(folder: Path, target: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove the files that killed processes were writing into a folder with `write_file`."""
-    for path in folder.glob(".*.partial"):
-        with suppress(LockedError), locked_file(path, wait=False):
+def remove_partials(folder: Path) -> None:
+    """Remove the files and folders that killed processes were writing into a folder of caches."""
+    for lock in folder.glob(".*.lock"):
+        with suppress(LockedError, OSError), process_lock(lock):
+            shutil.rmtree(lock.with_suffix(".partial"), ignore_errors=True)
+    for file in folder.glob(".*.partial"):
+        with suppress(LockedError, OSError), locked_file(file, wait=False):
             pass
 
 
@@ -205,13 +208,13 @@ def _is_covered(target: Path) -> bool:
 
 
 @contextmanager
-def _lock(path: Path, target: Path) -> Iterator[None]:
-    """Hold the lock of an output. Raises InputError if another process does."""
+def _lock(path: Path, target: Path, wait: bool) -> Iterator[None]:
+    """Hold the lock of an output. Raises InputError if another process does, unless `wait`."""
     with ExitStack() as stack:
         with _named_failure(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                stack.enter_context(process_lock(_beside(target, "lock")))
+                stack.enter_context(process_lock(_beside(target, "lock"), wait=wait))
             except LockedError as holder:
                 raise InputError(
                     f"another run is making {path} ({holder}): wait for it, or choose another "

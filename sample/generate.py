@@ -110,12 +110,7 @@ def _generate(config: GenerateConfig, work: WorkFolder[DrawnPart], launch: Launc
     filtered = None
     if launch.is_main_process:
         filtered = passing_radiographs(generator, config.prompts)
-        notes = _open(config, work, generator, identity, filtered)
-        if filtered is not None and (summary := excluded_summary(filtered)):
-            notes.append(summary)
-        for note in notes:
-            print(f"generate: {note}", flush=True)  # noqa: T201
-        made_from["notes"] = notes
+        made_from["notes"] = _open(config, work, generator, identity, filtered)
     launch.wait_for_everyone()
     if not launch.is_main_process:
         work.join(identity)
@@ -185,7 +180,10 @@ def _open(
     identity: dict[str, Any],
     filtered: FilteredSplit | None,
 ) -> list[str]:
-    """Make the plan and open the work folder with it; returns notes for the user."""
+    """Make the plan and open the work folder with it; returns notes on the set's prompts.
+
+    Prints them with what an earlier run left, which is no part of the set's provenance.
+    """
     new_plan = work.folder / f".{PLAN}.part"
     check = PromptCheck(generator.components, generator.long_prompts)
     images = plan_images(config.prompts, generator.style, config.sampler, config.seed, filtered)
@@ -195,19 +193,24 @@ def _open(
     size = earlier.get("part_size") or part_size(count, config.sampler.batch_size)
     full_identity = identity | {"plan": fingerprint, "part_size": size}
     try:
-        notes = check.notes(config.model) + work.open(full_identity, keep_other=True)
+        notes = check.notes(config.model)
+        progress = work.open(full_identity, keep_other=True)
     except InputError:
         new_plan.unlink()
         raise
     new_plan.replace(work.folder / PLAN)
     finished = len(work.finished())
     if finished:
-        notes.append(
+        progress.append(
             f"resuming with {finished} of {-(-count // size)} parts that an earlier run finished"
         )
     # A PNG takes less than a byte per pixel.
     missing = max(0, count - finished * size)
     check_free_space(config.output, missing * generator.components.image_size**2)
+    if filtered is not None and (summary := excluded_summary(filtered)):
+        notes.append(summary)
+    for note in notes + progress:
+        print(f"generate: {note}", flush=True)  # noqa: T201
     return notes
 
 

@@ -185,6 +185,7 @@ class WorkFolder(Generic[P]):
             folder.mkdir(exist_ok=True, parents=True)
         write_json(self.folder / "work.json", dict(identity))
         dropped = self._drop_damaged()
+        self._remove_all_but_shards()
         if dropped:
             notes.append(f"{dropped} parts are damaged and made again")
         return notes
@@ -237,6 +238,14 @@ class WorkFolder(Generic[P]):
         for number in damaged:
             self.record_path(number).unlink()
         return len(damaged)
+
+    def _remove_all_but_shards(self) -> None:
+        """Remove what a killed run had added to the finished parts."""
+        records = [self.read(number).shards for number in self.finished()]
+        shards = {self.dataset / s.index.file for record in records for s in record.values()}
+        for path in self.dataset.rglob("*"):
+            if path.is_file() and path not in shards:
+                path.unlink()
 
     def _is_intact(self, number: int) -> bool:
         """Whether the record and the shards of a part are as they were written."""

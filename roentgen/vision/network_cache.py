@@ -19,7 +19,13 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
-from roentgen.storage import atomic_folder, discard_folder, write_file
+from roentgen.storage import (
+    atomic_folder,
+    discard_folder,
+    remove_partials,
+    reserve_output,
+    write_file,
+)
 from roentgen.vision.classifier import (
     Classifier,
     ClassifierConfig,
@@ -88,16 +94,22 @@ class NetworkCache:
     def _network(
         self, folder: Path, load: Callable[[Path, torch.device], N], train: Callable[[], N]
     ) -> N:
-        """The network in a folder; trained if it is absent or damaged."""
+        """The network in a folder, trained if absent or damaged; another run's is awaited."""
+        remove_partials(self.folder)
+        damaged = False
         if folder.exists():
             try:
                 return load(folder, self.device)
             except InputError as error:
                 print(f"trained again, as {error}")  # noqa: T201
+                damaged = True
+        with reserve_output(folder, wait=True):
+            if damaged and folder.exists():
                 discard_folder(folder, folder)
-        network = train()
-        with atomic_folder(folder) as partial:
-            network.save(partial)
+            if not folder.exists():
+                network = train()
+                with atomic_folder(folder) as partial:
+                    network.save(partial)
         return load(folder, self.device)
 
     def train_segmenter(

@@ -15,6 +15,7 @@ from roentgen.checksums import CHECKSUMS, read_checksums
 from roentgen.errors import InputError
 from roentgen.manifest import (
     License,
+    check_unchanged,
     fingerprint_of,
     fingerprint_of_files,
     inherit_licenses,
@@ -299,6 +300,17 @@ def test_every_change_of_a_manifest_is_noticed(tmp_path: Path) -> None:
             read_manifest(path.parent, "dataset")
     path.write_bytes(whole)
     assert read_manifest(path.parent, "dataset")["fingerprint"] == "0123456789abcdef"
+
+
+def test_a_folder_that_changed_since_its_manifest_was_read_is_named(tmp_path: Path) -> None:
+    a, b = (read_manifest(finished(tmp_path / name), "dataset") for name in "ab")
+    check_unchanged(a, b)
+    write_manifest(tmp_path / "b", "dataset", "fedcba9876543210", [FREE], {})
+    with pytest.raises(InputError, match=r"/b changed .* was 0123456789abcdef, then fedcba98"):
+        check_unchanged(a, b)
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(InputError, match=r"/b changed .* no such folder"):
+        check_unchanged(a, b)
 
 
 def test_licenses_are_inherited_once_each_in_order(tmp_path: Path) -> None:

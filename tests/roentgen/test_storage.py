@@ -15,7 +15,7 @@ from roentgen.storage import (
     MANIFEST,
     atomic_folder,
     is_reserved,
-    remove_partial_files,
+    remove_partials,
     reserve_output,
     write_file,
 )
@@ -186,8 +186,11 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
-def test_files_of_living_writers_stay(tmp_path: Path) -> None:
+def test_what_living_processes_write_into_a_cache_stays(tmp_path: Path) -> None:
     (tmp_path / ".dead.partial").write_text("half")
-    with locked_file(tmp_path / ".alive.partial", wait=False):
-        remove_partial_files(tmp_path)
-        assert tree(tmp_path) == {".alive.partial": ""}
+    (tmp_path / ".killed.partial").mkdir()
+    (tmp_path / ".killed.lock").touch()
+    with locked_file(tmp_path / ".alive.partial", wait=False), atomic_folder(tmp_path / "made"):
+        remove_partials(tmp_path)
+        alive = {".alive.partial", ".made.partial", ".made.lock"}
+        assert {path.name for path in tmp_path.iterdir()} == alive

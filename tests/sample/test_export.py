@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import sample.export
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.errors import InputError
@@ -134,6 +135,41 @@ def test_what_cannot_be_done_is_one_line(
         exported(folder={}, dicom={}, dataset=str(real))
     assert {path.name for path in tmp_path.iterdir()} == {"full", "real", "export.yaml"}
     assert (tmp_path / "full/mine.txt").read_text() == "mine"
+
+
+def test_a_format_without_a_radiograph_is_refused_before_the_first_is_written(
+    exported: Callable[..., Path],
+    make_small_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = make_small_dataset(tmp_path / "real", train=3, validate=0)
+    written: list[str] = []
+    monkeypatch.setattr("sample.export.write_file", lambda path, _: written.append(path.name))
+    with pytest.raises(InputError, match=r"^dicom can hold none .*: not synthetic.* of formats"):
+        exported(folder={}, webdataset={}, chexpert={}, dicom={}, dataset=str(real))
+    assert written == []
+
+
+def test_a_set_that_is_exchanged_while_it_is_exported_is_noticed(
+    exported: Callable[..., Path],
+    make_small_dataset: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = make_small_dataset(tmp_path / "first", train=3, validate=0)
+    make_small_dataset(tmp_path / "second", train=4, validate=0)
+    write = sample.export._WRITERS["folder"]
+
+    def exchange(*arguments: Any) -> list[str]:
+        first.rename(tmp_path / "away")
+        (tmp_path / "second").rename(first)
+        return write(*arguments)
+
+    monkeypatch.setitem(sample.export._WRITERS, "folder", exchange)
+    with pytest.raises(InputError, match=r"first changed while it was read: .* start again"):
+        exported(folder={}, webdataset={}, dataset=str(first))
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "away", "export.yaml"}
 
 
 def test_an_export_is_replaced_only_with_overwrite(exported: Callable[..., Path]) -> None:

@@ -15,6 +15,7 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.errors import InputError
+from roentgen.file_lock import process_lock
 from roentgen.manifest import read_manifest
 from train.checkpoints.checkpoint import save_checkpoint
 from train.checks import check_inputs
@@ -221,6 +222,32 @@ def test_an_output_that_is_in_use_is_refused(write: Write, tmp_path: Path) -> No
     with pytest.raises(InputError, match="is a model folder, but a run folder is expected"):
         run(path, f"--output={folder / 'model'}", "--overwrite=true")
     assert (folder / "model" / "unet").exists()
+
+
+def test_a_second_run_beside_a_living_one_is_refused_and_harms_nothing(
+    write: Write, tmp_path: Path
+) -> None:
+    path = write()
+    folder = run(path)
+    before = {file: file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    with process_lock(tmp_path / ".run.lock"):  # as a job does that a scheduler has requeued
+        for override in ("--resume=true", "--overwrite=true"):
+            with pytest.raises(InputError, match=r"another run is making .*/run \(process \d+ on "):
+                run(path, override)
+    assert {file: file.read_bytes() for file in before} == before
+    assert sorted(file for file in folder.rglob("*") if file.is_file()) == list(before)
+
+
+def test_a_run_killed_while_its_folder_is_made_begins_again(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".run.partial").mkdir()
+    (tmp_path / ".run.partial" / "half").touch()
+    (tmp_path / ".run.lock").touch()
+    folder = run(write())
+    assert (folder / "model" / "roentgen.json").exists()
+    assert not list(tmp_path.glob(".*"))
+    assert f"removed .run.partial in {tmp_path}" in capsys.readouterr().err
 
 
 def test_the_run_folder_says_what_it_is_from_the_start(
