@@ -66,6 +66,12 @@ def read_sets(config: ComparisonConfig) -> Sets:
         check_preparation(
             reference, dataset, f"synthetic.{name}", allow_other_fit=config.allow_other_fit
         )
+    for name, dataset in synthetic.items():
+        if dataset.fingerprint == reference.fingerprint:
+            raise InputError(
+                f"synthetic.{name} ({dataset.folder}) is the reference dataset itself, so every "
+                "number would be of a set compared with itself: give a synthetic set"
+            )
     train_split, test_split = config.reference.train_split, config.reference.test_split
     reference.disjoint_splits(train_split, test_split)
 

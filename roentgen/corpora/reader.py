@@ -13,12 +13,19 @@ from roentgen.record.radiograph import Radiograph
 class Exclusion:
     """Something that does not enter the dataset, and why.
 
-    `expected`: the configuration excludes it (a filter, a partial copy); the others count as bad.
+    `expected`: the configuration excludes it; `missing`: a partial copy does not hold it. The
+    others count as bad.
     """
 
     id: str
     reason: str
     expected: bool = False
+    missing: bool = False
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it counts as bad."""
+        return not (self.expected or self.missing)
 
     def __post_init__(self) -> None:
         for name in ("id", "reason"):  # names of files need not be text

@@ -1,6 +1,7 @@
 """Table corpus: image paths plus columns that the configuration maps."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem, visible_masks
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
-from roentgen.corpora.scanning.scan import Scan, check_path, id_of_path
+from roentgen.corpora.scanning.rows import read_rows
+from roentgen.corpora.scanning.scan import IMAGES, FolderListing, Scan, check_path, id_of_path
 from roentgen.corpora.scanning.value_mapping import (
     Meanings,
     finding_of_value,
@@ -47,8 +49,9 @@ class TableConfig:
     """Folder that the image paths start from."""
     file: str
     """The table, below `root`."""
-    licenses: tuple[License, ...]
-    """The terms of every license that the rows name."""
+    licenses: tuple[License, ...] = ()
+    """The terms of the images' license, or of those that `license_column` names; a name in the
+    column without terms here has terms that do not allow to share."""
     image: str
     """Column with the image's path."""
     patient_id: str
@@ -92,7 +95,16 @@ class TableConfig:
     """Exclude DICOM files whose Modality or BodyPartExamined is not that of a chest radiograph."""
 
     def __post_init__(self) -> None:
-        require(len(self.licenses) > 0, "table.licenses is empty: name the terms of the images")
+        require(
+            self.license_column is not None or len(self.licenses) > 0,
+            "table.licenses is empty: name the terms of the images, or set table.license_column",
+        )
+        for word in self.meanings:
+            require(
+                self.findings is None or self.separator not in word,
+                f"table.meanings has {word!r}, which is never found, for cells are divided at "
+                f"{self.separator!r}: give each part a meaning of its own",
+            )
         require(
             self.license_column is not None or len(self.licenses) == 1,
             "table.licenses has several entries: set table.license_column",
@@ -119,10 +131,17 @@ class TableReader(ImageCorpusReader[TableConfig]):
         if self.split.column is None:
             super().__post_init__()
 
-    @property
+    @cached_property
     def licenses(self) -> Sequence[License]:
-        """All licenses that rows may name."""
-        return self.config.licenses
+        """Those of the configuration, and others that rows name, which do not allow to share."""
+        c = self.config
+        if c.license_column is None:
+            return c.licenses
+        rows = read_rows(c.root / c.file, [c.license_column])
+        found = sorted({row[c.license_column] for row in rows if row} - {""})
+        known = {terms.name for terms in c.licenses}
+        others = [License(name=n, data_use=None, may_share=False) for n in found if n not in known]
+        return (*c.licenses, *others)
 
     def gives_section(self, section: str) -> bool:
         """Whether the section has a column."""
@@ -146,7 +165,9 @@ class TableReader(ImageCorpusReader[TableConfig]):
         masks = read_mask_table(c.masks, self.fit, scan) if c.masks else {}
         meanings = Meanings(c.meanings, c.separator)
         table = c.root / c.file
+        named = set()
         for place, row in scan.rows(table, self._columns):
+            named.add(row[c.image])
             name = row[c.id] if c.id else id_of_path(row[c.image])
             with scan.excluding(name if name and row[c.image] else place):
                 item = self._plan_row(name, row, masks)
@@ -154,7 +175,30 @@ class TableReader(ImageCorpusReader[TableConfig]):
                     raise InputError("the id appears twice in the table")
                 scan.accept(item, meanings.unmapped(row[c.findings]) if c.findings else ())
         scan.check_splits(str(table))
+        scan.count_patient_spellings()
+        self._exclude_others(scan, named, masks)
         return scan.plan()
+
+    def _exclude_others(
+        self, scan: Scan, named: Collection[str], masks: dict[str, dict[str, str]]
+    ) -> None:
+        """List the images beside those of the table that no row names; masks are none."""
+        c = self.config
+        files = FolderListing(c.root)
+        images = {os.path.normpath(path) for path in named}
+        paths: set[str] = set()
+        if c.masks is not None:
+            below = Path(os.path.relpath(c.masks.root, c.root))
+            of_images = (path for of_image in masks.values() for path in of_image.values())
+            paths = {os.path.normpath(below / path) for path in of_images}
+        known = images | paths
+        for folder in sorted({path.rpartition("/")[0] for path in images}):
+            if folder.startswith(("/", "..")):
+                continue
+            for name in sorted(files.names(folder)):
+                path = f"{folder}/{name}" if folder else name
+                if name.lower().endswith(IMAGES) and path not in known:
+                    scan.exclude(path, f"not in {c.file}", expected=True)
 
     def _plan_row(
         self, name: str, row: dict[str, str], masks: dict[str, dict[str, str]]
@@ -171,11 +215,8 @@ class TableReader(ImageCorpusReader[TableConfig]):
         check_path(image)
         if not patient:
             raise InputError(f"{c.patient_id} is blank: the split needs the patient")
-        known = [item.name for item in c.licenses]
-        if c.license_column and row[c.license_column] not in known:
-            raise InputError(
-                f"license {row[c.license_column]!r} is not in table.licenses: {', '.join(known)}"
-            )
+        if c.license_column and not row[c.license_column]:
+            raise InputError(f"{c.license_column} is blank: the terms of the image are not known")
         if self.split.column is not None:
             split = parse_split(row[self.split.column], self.split.words)
         else:

@@ -31,7 +31,8 @@ from roentgen.record.radiograph import Radiograph
 from roentgen.storage import atomic_folder
 
 EXCLUDED = "excluded.csv"
-EXCLUDED_COLUMNS = ("id", "reason", "expected")  # expected: the configuration excludes it
+# expected: yes (the configuration excludes it), missing (of a partial copy) or no (bad)
+EXCLUDED_COLUMNS = ("id", "reason", "expected")
 _WITHOUT_PIXELS = [name for name in schema.SCHEMA.names if name not in schema.PIXEL_COLUMNS]
 _SHARD_ROWS = 20_000
 _SHARD_BYTES = 512_000_000

@@ -137,7 +137,10 @@ def write_dataset(
     _write_table(
         folder / EXCLUDED,
         EXCLUDED_COLUMNS,
-        ((item.id, item.reason, "yes" if item.expected else "no") for item in assembled.excluded),
+        (
+            (item.id, item.reason, "missing" if item.missing else "yes" if item.expected else "no")
+            for item in assembled.excluded
+        ),
     )
     unmapped = sorted(assembled.unmapped.items(), key=by_count)
     rows = ((about, word, count, why) for (about, word, why), count in unmapped)

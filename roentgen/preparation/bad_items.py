@@ -55,7 +55,7 @@ class BadItems:
 
     def add(self, excluded: Iterable[Exclusion]) -> None:
         """Count those that the configuration does not expect."""
-        self.reasons.add(item.reason for item in excluded if not item.expected)
+        self.reasons.add(item.reason for item in excluded if item.is_bad)
 
     def most_frequent(self) -> str:
         """The most frequent reasons, "" if there is none."""

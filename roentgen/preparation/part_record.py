@@ -62,5 +62,5 @@ def drop_bad(work: PreparationFolder) -> None:
     """Drop the parts with bad items: they may be repaired before the next run."""
     for number in work.finished():
         with suppress(InputError):  # another rank drops it too
-            if any(not item.expected for item in work.read(number).excluded):
+            if any(item.is_bad for item in work.read(number).excluded):
                 work.record_path(number).unlink(missing_ok=True)

@@ -255,6 +255,7 @@ def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     refused(place, "hf download microsoft/rad-dino", extractors=[{"name": "rad-dino"}])
     refused(place, "min_cases is 0", min_cases=0)
     refused(place, "the report uses this name", synthetic={"reference": str(place / "after")})
+    refused(place, "is the reference dataset itself", synthetic={"same": str(place / "real")})
     few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)
     refused(place, "set 'few'.*has 7 images.*at least 20", synthetic={"few": str(few)})
     large = write_drawn(place / "large", {"train": 30}, 6, synthetic=True, size=64)

@@ -166,7 +166,7 @@ def test_an_item_that_ends_its_process_is_excluded(tmp_path: Path) -> None:
     items[7], items[270] = deadly("first"), deadly("second")
     excluded, rows, told = made_of(items, tmp_path)
     assert {item.id for item in excluded} == {"first", "second"}
-    assert all("it ended the process" in item.reason and not item.expected for item in excluded)
+    assert all("it ended the process" in item.reason and item.is_bad for item in excluded)
     assert rows == len(items) - 2
     assert all("alone: excluded" in line for line in told)
     assert {word for line in told for word in re.findall("first|second", line)} == {

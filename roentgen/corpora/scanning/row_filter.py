@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from roentgen.corpora.scanning.scan import Scan
-from roentgen.errors import InputError, UnwantedError
+from roentgen.errors import InputError, UnwantedError, require
 from roentgen.imaging.images import Fit
 
 
@@ -19,6 +19,14 @@ class RowFilter:
     """Accept a row if its cell has one of these words ("" for an empty cell)."""
     none_of: tuple[str, ...] = ()
     """Exclude a row if its cell has one of these words."""
+
+    def __post_init__(self) -> None:
+        for word in (*(self.any_of or ()), *self.none_of):
+            require(
+                ";" not in word and word == word.strip(),
+                f"where: the word {word!r} of column {self.column!r} is never found, for cells are "
+                'divided at ";" and stripped: give each part as a word of its own',
+            )
 
     def refusal(self, cell: str) -> str | None:
         """Why a row with this cell is excluded, None if it is accepted."""

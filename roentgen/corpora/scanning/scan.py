@@ -4,6 +4,7 @@ Rows become items accepted, items excluded and values lost.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from roentgen.errors import InputError, UnwantedError
 IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 WRONG_LENGTH = "the row has not as many fields as the header"
 _NO_OBJECT = "the row is not a JSON object of texts"
+_NUMBER = re.compile(r"0*(\d+?)(?:\.0+)?")
 _CONFLICT = "the id appears twice, with different rows"
 
 
@@ -184,13 +186,16 @@ class Scan:
         except InputError as error:
             self.exclude(name, str(error), expected=isinstance(error, UnwantedError))
 
-    def exclude(self, name: str, reason: str, *, expected: bool = False) -> None:
+    def exclude(
+        self, name: str, reason: str, *, expected: bool = False, missing: bool = False
+    ) -> None:
         """List something as excluded."""
-        self.excluded.append(Exclusion(id=name, reason=reason, expected=expected))
+        item = Exclusion(id=name, reason=reason, expected=expected, missing=missing)
+        self.excluded.append(item)
 
     def exclude_optional(self, name: str, reason: str) -> None:
         """List something as excluded that only a complete corpus must have."""
-        self.exclude(name, reason, expected=not self._complete)
+        self.exclude(name, reason, missing=not self._complete)
 
     def accept(self, item: Any, unmapped: Iterable[Unmapped] = ()) -> None:
         """Add an item, which has an `id`; the values it loses count if it is added."""
@@ -206,6 +211,17 @@ class Scan:
             del self.items[item.id]
             self.exclude(item.id, _CONFLICT)
             self.exclude(item.id, _CONFLICT)
+
+    def count_patient_spellings(self) -> None:
+        """Count patients whose ids differ in zeros alone, such as 7, 007 and 7.0."""
+        spellings: dict[str, set[str]] = {}
+        for item in self.items.values():
+            if number := _NUMBER.fullmatch(item.patient):
+                spellings.setdefault(number[1], set()).add(item.patient)
+        for same in spellings.values():
+            if len(same) > 1:
+                why = "ids that differ in zeros alone are different patients: are zeros lost?"
+                self.unmapped[Unmapped("patient", ", ".join(sorted(same)), why)] += len(same)
 
     def check_splits(self, where: str) -> None:
         """Raise InputError, beginning with `where`, for a patient in two splits."""

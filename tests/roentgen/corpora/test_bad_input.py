@@ -291,7 +291,7 @@ def test_a_path_out_of_the_corpus_in_a_report_is_not_followed(
     report.write_text(report.read_text().replace("</eCitation>", image))
     ended = prepare(corpus)
     ended.check()
-    assert ended.excluded == {"../secret": ("file missing", "yes")}
+    assert ended.excluded == {"../secret": ("file missing", "missing")}
     assert ended.radiographs.keys() == corpus.films.keys()
 
 
@@ -388,7 +388,7 @@ def test_studies_of_mimic_that_lack_something(
         films[0]: ("report has no impression", "yes"),
         films[1]: ("the study has no report", "yes"),
         films[2]: damaged,
-        "s59999999": ("study without images", "yes"),
+        "s59999999": ("study without images", "missing"),
     }
     whole = (f"--{name}.complete=true", f"--{name}.require_report=false", "--filter=null")
     ended = prepare(corpus, limit, "--overwrite=true", *whole)
@@ -421,7 +421,7 @@ def test_reports_and_films_of_open_i_that_lack_something(
         **dict.fromkeys(films[1:4], no_report),
         "2.xml": (ended.excluded["2.xml"][0], "no"),
         "3.xml": ("3.xml is empty or cannot be read", "no"),
-        "CXR77": ("report without images", "yes"),
+        "CXR77": ("report without images", "missing"),
     }
     assert ended.excluded["2.xml"][0].startswith("2.xml cannot be read as XML: ")
     archive = corpus.root / "NLMCXR_reports.tgz"
@@ -450,7 +450,7 @@ def test_images_of_chexpert_plus_that_lack_something(make_corpus: Make, prepare:
     assert ended.excluded == {
         films[1]: ("report has no impression", "yes"),
         films[2]: ("report has no impression", "yes"),
-        "train/patient99999/study1/view1_frontal": ("file missing", "yes"),
+        "train/patient99999/study1/view1_frontal": ("file missing", "missing"),
         "plus.csv row 6": ("the row has not as many fields as the header", "no"),
     }
     assert ended.unmapped == {("report", ""): 1}

@@ -58,7 +58,7 @@ def test_views_labels_and_splits(tmp_path: Path) -> None:
         ("valid_1_a_1-lateral", "validate", "LATERAL", "valid_1_a"),
     ]
     assert {item.patient for item in plan.items} == {"train_1", "valid_1"}
-    assert {(item.id, item.reason, item.expected) for item in plan.excluded} == {
+    assert {(item.id, item.reason, not item.is_bad) for item in plan.excluded} == {
         ("train_1_b_1-lateral", "file missing", True),
         ("valid_2_a_1-ap", "file missing", True),
         ("valid_2_a_1-lateral", "file missing", True),

@@ -121,12 +121,49 @@ def test_report_sex_and_licences_are_taken(tmp_path: Path) -> None:
         license_column="l",
         licenses=(CC0, terms),
     )
-    (only,) = read_all(config)
-    assert only.report == Report(impression="Clear.")
-    assert (only.sex, only.license) == ("F", "X")
-    ((name, reason),) = reasons(reader(config).plan())
-    assert name == "b"
-    assert "license 'Y' is not in table.licenses: CC0-1.0, X" in reason
+    one, other = read_all(config)
+    assert one.report == Report(impression="Clear.")
+    assert (one.sex, one.license, other.license) == ("F", "X", "Y")
+    # A name without terms has the strictest.
+    own = License(name="Y", data_use=None, may_share=False)
+    assert reader(config).licenses == (CC0, terms, own)
+    assert [t.name for t in reader(replace(config, licenses=())).licenses] == ["X", "Y"]
+    blank = corpus(tmp_path, [row, row | {"image": "c.png", "l": ""}])
+    plan = reader(replace(blank, license_column="l")).plan()
+    assert ("c", "l is blank: the terms of the image are not known") in reasons(plan)
+    with pytest.raises(InputError, match=r"table\.licenses is empty"):
+        replace(config, license_column=None, licenses=())
+
+
+def test_patients_that_differ_in_zeros_alone_are_counted(tmp_path: Path) -> None:
+    patients = ["001", "1", "01", "1.0", "10", "100", "A1", "a01", "2"]
+    rows = [{"image": f"{k}.png", "patient": name} for k, name in enumerate(patients)]
+    plan = reader(corpus(tmp_path, rows)).plan()
+    why = "ids that differ in zeros alone are different patients: are zeros lost?"
+    assert plan.unmapped == {Unmapped("patient", "001, 01, 1, 1.0", why): 4}
+
+
+@pytest.mark.parametrize("word", ["dark;distorted", " dark", "dark "])
+def test_a_word_that_no_cell_can_hold_is_refused(tmp_path: Path, word: str) -> None:
+    for rule in ({"any_of": (word,)}, {"none_of": (word,)}):
+        with pytest.raises(InputError, match="is never found"):
+            RowFilter(column="quality", **rule)
+    config = corpus(tmp_path, [{"image": "a.png", "patient": "1", "said": "a"}])
+    with pytest.raises(InputError, match=r"table\.meanings has 'a;b', which is never found"):
+        replace(config, findings="said", meanings={"a;b": None})
+
+
+def test_images_without_a_row_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    for name in ("x/a.png", "x/extra.png", "x/notes.txt", "x/mask.png", "extra.PNG"):
+        (tmp_path / name).write_bytes(encode_png(np.zeros((12, 16), np.uint8)))
+    rows = [{"image": "x/a.png", "patient": "1"}, {"image": "b.png", "patient": "2"}]
+    config = corpus(tmp_path, rows)
+    (tmp_path / "m.csv").write_text("image,mask,structure\nx/a.png,x/mask.png,lungs\n")
+    plan = reader(replace(config, masks=MaskTable(root=tmp_path, file="m.csv"))).plan()
+    assert [item.id for item in plan.items] == ["x/a", "b"]
+    assert reasons(plan) == [("extra.PNG", "not in t.csv"), ("x/extra.png", "not in t.csv")]
+    assert not any(item.is_bad for item in plan.excluded)
 
 
 def test_bad_cells_are_bad_items(tmp_path: Path) -> None:

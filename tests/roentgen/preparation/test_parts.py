@@ -340,7 +340,8 @@ def test_reports_are_finished_and_filtered(table: Path, tmp_path: Path) -> None:
     assert rows[1].report is not None
     assert "nchanged" not in (rows[1].report.impression or "")
     with (tmp_path / "out/excluded.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1:] == [
+        rows_of = [row for row in csv.reader(file) if row[1] != "not in few.csv"]
+        assert rows_of[1:] == [
             ["p2", "impression is shorter than 7 characters", "yes"],
             ["p3", "report has no impression", "yes"],
         ]

@@ -71,7 +71,7 @@ def reader(config: ChexpertConfig, split: SplitRules = OFFICIAL) -> ChexpertRead
 
 
 def reasons(plan: CorpusPlan) -> Counter[tuple[str, bool]]:
-    return Counter((item.reason, item.expected) for item in plan.excluded)
+    return Counter((item.reason, not item.is_bad) for item in plan.excluded)
 
 
 def test_real_rows_become_radiographs(

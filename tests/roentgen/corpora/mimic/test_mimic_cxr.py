@@ -84,7 +84,7 @@ def films(it: MimicCxrReader, items: Iterable[Any]) -> list[Radiograph]:
 
 
 def reasons(plan: CorpusPlan) -> list[tuple[str, str, bool]]:
-    return [(item.id, item.reason, item.expected) for item in plan.excluded]
+    return [(item.id, item.reason, not item.is_bad) for item in plan.excluded]
 
 
 def test_views_come_from_the_headers(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_everything_excluded_is_listed(tmp_path: Path) -> None:
     (folder / "9.xml").write_bytes(b"<eCitation/>")
     film(tmp_path / "NLMCXR_png" / "CXR9_IM-1.png")
     plan = reader(tmp_path).plan()
-    told = {item.id: (item.reason, item.expected) for item in plan.excluded}
+    told = {item.id: (item.reason, not item.is_bad) for item in plan.excluded}
     assert told["CXR3"] == ("report without images", True)
     assert told["CXR4_IM-1"] == ("file missing", True)
     assert "cannot be read as XML" in told["5.xml"][0]
@@ -106,7 +106,7 @@ def test_everything_excluded_is_listed(tmp_path: Path) -> None:
     assert told["CXR9_IM-1"] == ("no report names the image", False)
     assert len(told) == 8
     assert len(plan.items) == 3
-    whole = {i.id: i.expected for i in reader(tmp_path, complete=True).plan().excluded}
+    whole = {i.id: not i.is_bad for i in reader(tmp_path, complete=True).plan().excluded}
     assert whole["CXR4_IM-1"] is whole["CXR3"] is False
 
 
@@ -232,7 +232,7 @@ def test_the_real_views_join(tmp_path: Path) -> None:
         "CXR1000_IM-0003-2001": "PA",
         "CXR1_1_IM-0001-3001": None,
     }
-    reasons = Counter((item.reason, item.expected) for item in plan.excluded)
+    reasons = Counter((item.reason, not item.is_bad) for item in plan.excluded)
     assert reasons == {("file missing", True): 7468, ("report without images", True): 104}
 
 

@@ -55,7 +55,7 @@ def reader(config: PadchestConfig, split: SplitRules = HALVES) -> PadchestReader
 
 
 def reasons(plan: CorpusPlan) -> Counter[tuple[str, bool]]:
-    return Counter((item.reason, item.expected) for item in plan.excluded)
+    return Counter((item.reason, not item.is_bad) for item in plan.excluded)
 
 
 @pytest.mark.parametrize("flat", [True, False])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from roentgen.corpora.scanning.scan import wrong_root
+from roentgen.corpora.scanning.scan import Scan, wrong_root
 
 
 def test_a_wrong_root_names_the_first_of_what_it_holds(tmp_path: Path) -> None:
@@ -13,3 +13,11 @@ def test_a_wrong_root_names_the_first_of_what_it_holds(tmp_path: Path) -> None:
     assert told.endswith(", ...")
     assert len(told.partition("found ")[2].split(", ")) == 7
     assert str(wrong_root("nih.root", tmp_path / "0001", "a")).endswith("0001 is not a folder")
+
+
+def test_a_missing_file_of_a_partial_copy_is_neither_expected_nor_bad() -> None:
+    for complete in (False, True):
+        scan = Scan(complete=complete)
+        scan.exclude_optional("a", "file missing")
+        (item,) = scan.excluded
+        assert (item.expected, item.missing, item.is_bad) == (False, not complete, complete)
