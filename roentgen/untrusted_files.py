@@ -20,6 +20,7 @@ from roentgen.errors import InputError
 
 LARGEST_JSON = 1 << 26  # bytes; the vocabulary of a large tokenizer has 20 million
 DEEPEST_XML = 32  # elements within one another; a report of Open-i has 6
+LARGEST_FILE = 1 << 30  # bytes of an image or a DICOM file
 LARGEST_TAR = 1 << 27  # bytes unpacked; the reports of Open-i have 13 million
 _LARGEST_TAR_HEADER = 1 << 20  # bytes that tarfile reads at once, such as a member's long name
 # Entries of a model's configuration by which transformers fetches or runs code.
@@ -45,8 +46,9 @@ def open_regular(path: Path) -> BinaryIO:
 def read_bounded(path: Path, largest: int) -> bytes:
     """The content of a regular file of at most `largest` bytes. Raises OSError for others."""
     with open_regular(path) as file:
-        data = file.read(largest + 1)
-    if len(data) > largest:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size, largest) + 1)
+    if len(data) > min(size, largest):
         raise OSError(errno.EFBIG, f"it is larger than {largest} bytes", str(path))
     return data
 

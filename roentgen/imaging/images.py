@@ -1,5 +1,6 @@
 """Image files to gray 8-bit pixels at a size, and pixels to PNG, JPEG and tensors."""
 
+import errno
 import io
 import warnings
 import zlib
@@ -17,6 +18,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.dicom.jpeg_codestream import check_complete
 from roentgen.imaging.gray_conversion import deep_jpeg_to_gray, is_deep, to_gray
 from roentgen.imaging.light import LightNote, light_notes
+from roentgen.untrusted_files import LARGEST_FILE, read_bounded
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +28,6 @@ Fit = Literal["pad", "crop"]
 # Pillow would open more, some of them by running other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _BARE_DICOM = (b"\x02\0", b"\x08\0")  # the group of the first element
-_MAX_BYTES = 1 << 30
 # A large image is first reduced to no less than this many times the target size: compared with one
 # reduction, radiographs then agree to more than 50 dB (2.0 gives 3 dB more in 1.5 times the time).
 _MARGIN = 1.4
@@ -215,12 +216,12 @@ def _read(source: Path | bytes) -> bytes:
         data = source
     else:
         try:
-            if source.stat().st_size > _MAX_BYTES:
-                raise InputError(
-                    f"{_name(source)} is larger than {_MAX_BYTES >> 20} MiB: no radiograph is"
-                )
-            data = source.read_bytes()
+            data = read_bounded(source, LARGEST_FILE)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise InputError(
+                    f"{_name(source)} is larger than {LARGEST_FILE >> 20} MiB: no radiograph is"
+                ) from None
             raise InputError(f"cannot read image {source!s}: {error.strerror}") from None
     if not data:
         raise InputError(f"{_name(source)} is empty (0 bytes)")

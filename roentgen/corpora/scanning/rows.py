@@ -19,7 +19,7 @@ from roentgen.untrusted_files import open_regular
 _BATCH = 4096  # rows of a Parquet file that are held at a time
 LONGEST_ROW = 1 << 22  # characters; no row of a corpus has more than 100,000
 _LARGEST_BATCH = 1 << 28  # bytes
-_LARGEST_COLUMN = 1 << 31  # bytes of a column in a row group, unpacked
+_LARGEST_GROUP = 1 << 32  # bytes of a row group, unpacked
 _PARQUET_LIMITS = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_limit": 1 << 20}
 
 
@@ -79,7 +79,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
     try:
         with pq.ParquetFile(path, **_PARQUET_LIMITS) as file:
             _check_columns(path, names, file.schema_arrow.names)
-            _check_sizes(path, names, file.metadata)
+            _check_sizes(path, file.metadata)
             for batch in file.iter_batches(_BATCH, columns=names):
                 batch.validate(full=True)
                 if batch.nbytes > _LARGEST_BATCH:
@@ -90,17 +90,18 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
         raise InputError(f"table {path} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _check_sizes(path: Path, names: Sequence[str], metadata: pq.FileMetaData) -> None:
-    """Raises InputError if a column that is read unpacks to more than memory should hold."""
+def _check_sizes(path: Path, metadata: pq.FileMetaData) -> None:
+    """Raises InputError for a row group that unpacks to more than memory should hold.
+
+    Its columns are not looked at: of a damaged footer pyarrow ends the process there.
+    """
     for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for column in (group.column(i) for i in range(group.num_columns)):
-            size = column.total_uncompressed_size
-            if column.path_in_schema.split(".")[0] in names and size > _LARGEST_COLUMN:
-                raise InputError(
-                    f"table {path}: column {column.path_in_schema} unpacks to {size} bytes, more "
-                    f"than {_LARGEST_COLUMN}: write it in smaller row groups"
-                )
+        size = metadata.row_group(number).total_byte_size
+        if size > _LARGEST_GROUP:
+            raise InputError(
+                f"table {path}: row group {number} unpacks to {size} bytes, more than "
+                f"{_LARGEST_GROUP}: write it in smaller row groups"
+            )
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:

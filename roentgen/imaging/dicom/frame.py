@@ -24,6 +24,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.dicom.chest import check_chest
 from roentgen.imaging.dicom.decoding import read_words
 from roentgen.imaging.dicom.grayscale import has_window, needs_all_pixels, to_gray
+from roentgen.untrusted_files import LARGEST_FILE, read_bounded
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit for other images
 _MAX_INFLATED = 1 << 28  # bytes: more than the largest image has
@@ -73,7 +74,7 @@ def read_header(path: Path, keywords: Sequence[str]) -> dict[str, str]:
         if tag_for_keyword(keyword) is None:
             raise ValueError(f"{keyword!r} is no DICOM keyword")
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, LARGEST_FILE)
     except OSError as error:
         raise InputError(f"cannot read {path!s}: {error.strerror}") from None
     with _one_line_errors(path.name):

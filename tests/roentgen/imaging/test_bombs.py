@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -14,6 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import uid
+
+from roentgen.errors import InputError
+from roentgen.imaging.dicom.frame import read_header
+from roentgen.imaging.images import image_size, open_gray
 
 MakeDicom = Callable[..., bytes]
 LosslessJpeg = Callable[[np.ndarray, int], bytes]
@@ -164,3 +169,16 @@ def test_bombs_are_refused_fast_and_in_little_memory(
         assert re.search(bombs[name][1], messages[0]), (name, messages)
         assert all(message.startswith(name) and "\n" not in message for message in messages)
         assert seconds < SECONDS, name
+
+
+@pytest.mark.parametrize(
+    "read", [image_size, open_gray, lambda path: read_header(path, ["Modality"])]
+)
+def test_an_endless_device_and_a_pipe_are_refused(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    (tmp_path / "link.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("link.png", "pipe.png"):
+        with pytest.raises(InputError, match=f"{name}: "):
+            read(tmp_path / name)
