@@ -200,7 +200,8 @@ def test_a_program_makes_a_model_of_any_width(
     assert len(made.tokenizer) == 49411
     assert made.unet.config.sample_size == 8
     manifest = read_manifest(tmp_path / "averaged", "model")
-    assert manifest["provenance"]["made_from"]["run"]["path"] == str(run.folder)
+    of_run = manifest["provenance"]["made_from"]["run"]["path"]
+    assert Path(of_run).resolve() == run.folder.resolve()
     assert manifest["licenses"] == read_manifest(run.folder, "run")["licenses"]
 
     def refused(message: str, **changes: Any) -> None:
