@@ -108,7 +108,8 @@ def remove(target: Target, folder: Path, draws: Draws) -> None:
 
 def edit_json(target: Target, folder: Path, draws: Draws) -> None:
     """Another value in a JSON file, as a person edits it; in a cache, the header of a shard."""
-    jsons = [path for path in files_of(target, folder) if path.suffix == ".json"]
+    files = files_of(target, folder)
+    jsons = [path for path in files if path.suffix == ".json" and path.stat().st_size > 5]
     if not jsons:
         (path,) = draws.choice(np.array(files_of(target, folder)), 1)
         data = path.read_bytes()
