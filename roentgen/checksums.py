@@ -45,27 +45,27 @@ def file_sum(path: Path) -> FileSum:
     return FileSum(size, digest.hexdigest())
 
 
-def write_sealed(path: Path, value: Mapping[str, Any], *, indent: int | None = 2) -> None:
+def write_checked_json(path: Path, value: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Write a JSON object atomically; its first key is the checksum of the file's name and text.
 
     Raises ValueError for NaN and infinity, which JSON does not allow.
     """
-    assert value, "an empty object has nothing to seal"
+    assert value, "an empty object has nothing to check"
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    sealed = f",{text[1:]}\n".encode()
-    write_file(path, _HEAD + checksum(path.name.encode(), sealed).encode() + b'"' + sealed)
+    content = f",{text[1:]}\n".encode()
+    write_file(path, _HEAD + checksum(path.name.encode(), content).encode() + b'"' + content)
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """The object in a file of `write_sealed`.
+def read_checked_json(path: Path) -> dict[str, Any]:
+    """The object in a file of `write_checked_json`.
 
     Raises InputError if it has been damaged, edited or renamed, OSError if it cannot be read.
     """
     data = path.read_bytes()
-    found, sealed = data[len(_HEAD) :][:_DIGITS], data[len(_HEAD) + _DIGITS + 1 :]
-    if data != _HEAD + checksum(path.name.encode(), sealed).encode() + b'"' + sealed:
-        is_sealed = data.startswith(_HEAD) and found.isalnum()
-        what = "its checksum differs" if is_sealed else "it has no checksum"
+    found, content = data[len(_HEAD) :][:_DIGITS], data[len(_HEAD) + _DIGITS + 1 :]
+    if data != _HEAD + checksum(path.name.encode(), content).encode() + b'"' + content:
+        has_checksum = data.startswith(_HEAD) and found.isalnum()
+        what = "its checksum differs" if has_checksum else "it has no checksum"
         raise InputError(
             f"{path} is damaged or was edited ({what}): restore it, or make its folder again"
         )
@@ -91,7 +91,7 @@ def write_checksums(
     names = sorted(_files_below(folder) if files is None else files)
     sums = {name: known.get(name) or file_sum(folder / name) for name in names}
     plain = {name: each._asdict() for name, each in sums.items()}
-    write_sealed(folder / CHECKSUMS, {"has_manifest": has_manifest, "files": plain})
+    write_checked_json(folder / CHECKSUMS, {"has_manifest": has_manifest, "files": plain})
     return file_sum(folder / CHECKSUMS).checksum
 
 
@@ -111,7 +111,7 @@ def read_checksums(folder: Path, expected: str | None = None) -> dict[str, FileS
     """
     path = folder / CHECKSUMS
     try:
-        content = read_sealed(path)
+        content = read_checked_json(path)
         is_ours = expected is None or file_sum(path).checksum == expected
     except OSError as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else error.strerror

@@ -15,10 +15,10 @@ from roentgen.checksums import (
     CHECKSUMS,
     FileSum,
     check_files,
+    read_checked_json,
     read_checksums,
-    read_sealed,
+    write_checked_json,
     write_checksums,
-    write_sealed,
 )
 from roentgen.config import config_to_dict
 from roentgen.errors import InputError
@@ -127,7 +127,7 @@ def write_manifest(
     terms = [asdict(item) if isinstance(item, License) else dict(item) for item in licenses]
     manifest = {"kind": kind, "fingerprint": fingerprint, **extra}
     manifest |= {"licenses": terms, "provenance": dict(provenance)}
-    write_sealed(folder / MANIFEST, manifest)
+    write_checked_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def read_manifest(folder: Path, kind: Kind) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder} (expected a {kind} folder)")
     try:
-        manifest = read_sealed(folder / MANIFEST)
+        manifest = read_checked_json(folder / MANIFEST)
     except FileNotFoundError:
         raise InputError(
             f"{folder} is not a finished {kind} folder: it has no {MANIFEST}; write it again"

@@ -1,6 +1,6 @@
 """Files from elsewhere: regular ones, JSON, XML and tar within bounds, models without code.
 
-A folder of images may hold a link to an endless device or a pipe that nobody writes to: neither is
+A folder of images may hold a link to an endless device or a pipe without a writer: neither is
 read. All limits raise OSError or ValueError, as other files that cannot be read do.
 """
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from roentgen.cache import shard_damage
-from roentgen.checksums import CHECKSUMS, FileSum, find_damage, read_checksums, read_sealed
+from roentgen.checksums import CHECKSUMS, FileSum, find_damage, read_checked_json, read_checksums
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
 from roentgen.storage import MANIFEST
@@ -111,13 +111,13 @@ def _vouched(place: Path) -> tuple[dict[str, FileSum], dict[str, FileRecord]]:
     """The files of a folder that have a checksum, and those that have one for each chunk."""
     sums: dict[str, FileSum] = {}
     records: dict[str, FileRecord] = {}
-    manifest = read_sealed(place / MANIFEST) if (place / MANIFEST).exists() else {}
+    manifest = read_checked_json(place / MANIFEST) if (place / MANIFEST).exists() else {}
     if "checksums" in manifest or (place / CHECKSUMS).exists():
         sums = read_checksums(place, manifest.get("checksums"))
     if (place / CHECKPOINT).exists():
-        records |= read_sealed(place / CHECKPOINT)["files"]
+        records |= read_checked_json(place / CHECKPOINT)["files"]
     if (place / AVERAGE).exists():
-        files = read_sealed(place / AVERAGE)["files"]
+        files = read_checked_json(place / AVERAGE)["files"]
         records |= {name: entry["record"] for name, entry in files.items()}
     return sums, records
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from roentgen.checksums import read_sealed, write_sealed
+from roentgen.checksums import read_checked_json, write_checked_json
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.image_set import ImageSet
@@ -102,7 +102,7 @@ def bench(config: BenchConfig) -> list[BenchRow]:
         row = _read(path)
         if row is None:
             row = measure(shared, settings, f"row {number} of {len(config.rows())}")
-            write_sealed(path, row.to_json())
+            write_checked_json(path, row.to_json())
         rows.append(row)
     floor = _fid(shared, shared.floor, "floor")[0]
     manifests = {"model": shared.generator.model, "dataset": dataset.manifest}
@@ -249,7 +249,7 @@ def _check_output(folder: Path) -> None:
 def _read(path: Path) -> BenchRow | None:
     """A row that was measured before; a damaged one is measured again."""
     with suppress(OSError, InputError):
-        return BenchRow.from_json(read_sealed(path))
+        return BenchRow.from_json(read_checked_json(path))
     return None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from roentgen.checksums import check_files, read_checksums, read_sealed
+from roentgen.checksums import check_files, read_checked_json, read_checksums
 from roentgen.csv_table import CsvTable
 from roentgen.dataset import schema
 from roentgen.dataset.finalize import CARD, SPLITS, finalize_dataset
@@ -288,7 +288,7 @@ class RadiographSplit(Sequence[Radiograph]):
 def _read_index(folder: Path) -> list[ShardIndex]:
     """The indices of a split's shards. Raises InputError if they are damaged."""
     try:
-        plain = read_sealed(folder / INDEX)
+        plain = read_checked_json(folder / INDEX)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from roentgen.checksums import write_sealed
+from roentgen.checksums import write_checked_json
 from roentgen.dataset import schema
 from roentgen.dataset.card import dataset_card
 from roentgen.dataset.shard_index import INDEX
@@ -89,7 +89,7 @@ def count_all(shards: Sequence[Shard]) -> RadiographCounts:
 def write_index(folder: Path, shards: Sequence[Shard]) -> None:
     """Write the index of a split's shards into its folder."""
     plain = [shard.index.to_json() for shard in shards]
-    write_sealed(folder / INDEX, {"shards": plain}, indent=None)
+    write_checked_json(folder / INDEX, {"shards": plain}, indent=None)
 
 
 def manifest_counts(counts: RadiographCounts) -> dict[str, Any]:

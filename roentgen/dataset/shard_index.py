@@ -15,7 +15,7 @@ INDEX = "index.json"  # of a split: the indices of its shards
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class BatchIndex:
     """One record batch of a shard."""
 
     start: int  # byte of the shard
@@ -35,7 +35,7 @@ class ShardIndex:
     bytes: int
     checksum: str  # of the whole file
     frame: str  # checksum of the bytes before and after the batches
-    batches: Sequence[Batch]
+    batches: Sequence[BatchIndex]
 
     @property
     def sum(self) -> FileSum:
@@ -49,7 +49,7 @@ class ShardIndex:
     @staticmethod
     def from_json(plain: Mapping[str, Any]) -> "ShardIndex":
         """The inverse of `to_json`; raises KeyError or TypeError for anything else."""
-        batches = tuple(Batch(**batch) for batch in plain["batches"])
+        batches = tuple(BatchIndex(**batch) for batch in plain["batches"])
         return ShardIndex(**{**plain, "batches": batches})
 
 
@@ -84,7 +84,7 @@ def pixels_of(batch: pa.RecordBatch) -> tuple[Pixels, Pixels]:
     return images, Pixels(encoded, np.frombuffer(masks.offsets.buffers()[1], np.int32))
 
 
-def describe_batch(message: pa.Buffer, schema: pa.Schema, start: int) -> Batch:
+def describe_batch(message: pa.Buffer, schema: pa.Schema, start: int) -> BatchIndex:
     """The index of a serialized record batch that begins at a byte of its shard."""
     batch = pa.ipc.read_record_batch(message, schema)
     both = pixels_of(batch)
@@ -93,7 +93,7 @@ def describe_batch(message: pa.Buffer, schema: pa.Schema, start: int) -> Batch:
     images, masks = (
         "".join(f"{one.checksum(row):016x}" for row in range(batch.num_rows)) for one in both
     )
-    return Batch(
+    return BatchIndex(
         start=start,
         bytes=message.size,
         rows=batch.num_rows,

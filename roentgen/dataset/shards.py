@@ -14,7 +14,7 @@ import xxhash
 
 from roentgen.checksums import checksum
 from roentgen.dataset import schema
-from roentgen.dataset.shard_index import Batch, ShardIndex, describe_batch
+from roentgen.dataset.shard_index import BatchIndex, ShardIndex, describe_batch
 from roentgen.record.radiograph import Radiograph, states
 
 _PRIME = 2**255 - 19
@@ -130,7 +130,7 @@ class ShardWriter:
         self._digest = xxhash.xxh3_128()
         self._schema = schema.arrow_schema()
         self._head = self._schema.serialize()
-        self._batches: list[Batch] = []
+        self._batches: list[BatchIndex] = []
 
     def add(self, radiograph: Radiograph) -> None:
         """Append one radiograph."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from roentgen.checksums import checksum
 from roentgen.dataset import schema
-from roentgen.dataset.shard_index import Batch, Pixels, ShardIndex, checksum_without, pixels_of
+from roentgen.dataset.shard_index import BatchIndex, Pixels, ShardIndex, checksum_without, pixels_of
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Radiograph
 
@@ -43,7 +43,7 @@ class VerifiedPixels:
 class VerifiedBatch:
     """A record batch whose bytes, but the pixels, are as they were written."""
 
-    def __init__(self, batch: pa.RecordBatch, index: Batch, place: str) -> None:
+    def __init__(self, batch: pa.RecordBatch, index: BatchIndex, place: str) -> None:
         self.plain = batch
         self._place = place
         images, masks = pixels_of(batch)
@@ -119,7 +119,7 @@ class VerifiedBatches(Sequence[VerifiedBatch]):
         for batch in self:
             yield from zip(*(batch.plain.column(name).to_pylist() for name in names), strict=True)
 
-    def _load(self, shard: ShardIndex, index: Batch) -> VerifiedBatch:
+    def _load(self, shard: ShardIndex, index: BatchIndex) -> VerifiedBatch:
         data, plain = self._mapped.get(shard.file) or self._map(shard)
         message = data.slice(index.start, index.bytes)
         place = self._folder / shard.file
@@ -147,7 +147,7 @@ class VerifiedBatches(Sequence[VerifiedBatch]):
         return data, plain
 
 
-def frame_checksum(data: pa.Buffer, batches: Sequence[Batch]) -> str:
+def frame_checksum(data: pa.Buffer, batches: Sequence[BatchIndex]) -> str:
     """Checksum of the bytes of a shard before and after its batches."""
     view = memoryview(data)
     start, end = (batches[0].start, batches[-1].start + batches[-1].bytes) if batches else (0, 0)

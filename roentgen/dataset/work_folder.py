@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from roentgen.checksums import file_sum, read_sealed, write_sealed
+from roentgen.checksums import file_sum, read_checked_json, write_checked_json
 from roentgen.dataset.shards import Shard
 from roentgen.errors import InputError
 from roentgen.storage import (
@@ -209,7 +209,7 @@ class WorkFolder(Generic[P]):
             for split, shard in part.shards.items():
                 (self.dataset / split).mkdir(exist_ok=True)
                 (making / f"{split}.arrow").replace(self.dataset / shard.index.file)
-            write_sealed(self.record_path(number), part.to_json(), indent=None)
+            write_checked_json(self.record_path(number), part.to_json(), indent=None)
         except FileNotFoundError:
             if self.dataset.exists():
                 raise
@@ -222,7 +222,7 @@ class WorkFolder(Generic[P]):
         """The record of a part; raises InputError if it is damaged."""
         path = self.record_path(number)
         try:
-            part = self.record.from_json(read_sealed(path))
+            part = self.record.from_json(read_checked_json(path))
             if part.number != number:
                 raise ValueError(f"it is that of part {part.number}")
         except (OSError, KeyError, TypeError, ValueError) as error:

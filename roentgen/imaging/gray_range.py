@@ -1,4 +1,4 @@
-"""Gray range: the values of an image that become black and white where nobody states them.
+"""Gray range: the values of an image that become black and white where none are stated.
 
 They are the 0.1th and the 99.9th percentile once burned-in markers are disregarded, so neither a
 hot pixel nor a marker at the top of the file's depth darkens the image. A marker is a plateau at

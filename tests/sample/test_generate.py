@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from roentgen.checksums import read_sealed, write_sealed
+from roentgen.checksums import read_checked_json, write_checked_json
 from roentgen.config import config_to_yaml, load_config
 from roentgen.dataset.dataset import RadiographDataset, open_dataset
 from roentgen.dataset.shards import ShardWriter
@@ -339,11 +339,11 @@ def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
 ) -> None:
     tuned = tmp_path / "tuned"
     shutil.copytree(small_model, tuned)
-    manifest = read_sealed(tuned / "roentgen.json")
+    manifest = read_checked_json(tuned / "roentgen.json")
     source = open_dataset(small_dataset)
     about = {"kind": "dataset", "fingerprint": source.fingerprint, "path": str(small_dataset)}
     manifest["provenance"] = {"made_from": {"dataset": about}}
-    write_sealed(tuned / "roentgen.json", manifest)
+    write_checked_json(tuned / "roentgen.json", manifest)
     prompts = PromptsConfig(dataset=DatasetPrompts(folder=small_dataset, split="validate", limit=2))
     made = open_dataset(generate(replace(config, model=str(tuned), prompts=prompts)))
     assert made.manifest["preparation"] == {"size": 32, "fit": "pad"}

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 # The network is replaced by noise, so that 50,000 images take minutes and not hours; planning,
-# prompts, embeddings, encoding, parts, shards and sealing are the real ones.
+# prompts, embeddings, encoding, parts, shards and finishing are the real ones.
 PROGRAM = """
 import json, resource, sys
 import numpy as np

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.optim import Optimizer
 
-from roentgen.checksums import read_sealed, write_sealed
+from roentgen.checksums import read_checked_json, write_checked_json
 from roentgen.chunk_checksums import find_chunk_damage
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
@@ -106,7 +106,7 @@ def _write(
         for name, layout in layouts.items():
             file = partial / f"{name}.safetensors"
             files[file.name] = write_tensors(file, layout, islice(whole, len(layout)))
-        write_sealed(partial / MANIFEST, manifest | {"files": files})
+        write_checked_json(partial / MANIFEST, manifest | {"files": files})
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
@@ -159,7 +159,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 def _read_manifest(path: Path) -> tuple[dict[str, Any], list[str]]:
     """A checkpoint's manifest and descriptions of its damage."""
     try:
-        return read_sealed(path / MANIFEST), []
+        return read_checked_json(path / MANIFEST), []
     except OSError as error:
         return {}, [f"{MANIFEST}: {error.strerror}"]
     except InputError:

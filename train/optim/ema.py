@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from roentgen.checksums import read_sealed, write_sealed
+from roentgen.checksums import read_checked_json, write_checked_json
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
@@ -200,7 +200,7 @@ def _write(
             record = write_tensors(partial / file, layout, islice(whole, len(layout)))
             files[file] = {"width": width, "record": record}
         size = posthoc.denoiser.unet.config.sample_size
-        write_sealed(partial / MANIFEST, {"step": step, "sample_size": size, "files": files})
+        write_checked_json(partial / MANIFEST, {"step": step, "sample_size": size, "files": files})
 
 
 def find_snapshots(folder: Path) -> list[Snapshot]:
@@ -208,7 +208,7 @@ def find_snapshots(folder: Path) -> list[Snapshot]:
     found = []
     for path in sorted(folder.glob("step-*")):
         try:
-            manifest = read_sealed(path / MANIFEST)
+            manifest = read_checked_json(path / MANIFEST)
         except (OSError, InputError):
             raise InputError(f"{path / MANIFEST} is damaged: remove {path}") from None
         step, size = manifest["step"], manifest["sample_size"]

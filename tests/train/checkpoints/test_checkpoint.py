@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from roentgen.checksums import write_sealed
+from roentgen.checksums import write_checked_json
 from roentgen.chunk_checksums import find_chunk_damage
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
@@ -119,7 +119,7 @@ def no_room_to_write(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("moment", ["write_tensors", "write_sealed"])
+@pytest.mark.parametrize("moment", ["write_tensors", "write_checked_json"])
 def test_a_failed_save_leaves_the_old_ones(
     state: TrainingState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -139,9 +139,9 @@ def test_the_manifest_comes_last_and_the_name_after_it(
     def noted(path: Path, value: dict[str, Any]) -> None:
         seen.append((names(path.parent), names(tmp_path)))
         assert find_chunk_damage(path.parent, value["files"]) == []
-        write_sealed(path, value)
+        write_checked_json(path, value)
 
-    monkeypatch.setattr("train.checkpoints.checkpoint.write_sealed", noted)
+    monkeypatch.setattr("train.checkpoints.checkpoint.write_checked_json", noted)
     save(tmp_path, state, 5)
     ((files, folders),) = seen
     assert files == ["ema.safetensors", "optimizer.safetensors", "weights.safetensors"]
