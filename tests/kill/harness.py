@@ -130,13 +130,16 @@ def kills_of(name: str, folder: Path, sample: int | None, overwrite: bool) -> It
     hidden = [path for path in right if "/." in f"/{path}"]
     assert not hidden, hidden
     before = None
+    older: Tree = {}
     if overwrite:
         before = folder / "before"
         shutil.rmtree(before, ignore_errors=True)
         shutil.copytree(kills.root, before)
         kills.begin(before)
+        older = below_out(tree_of(kills.root, kills.program))
         first = kills.run_first(overwrite=True)
-        assert tree_of(kills.root, kills.program) == right
+        right = tree_of(kills.root, kills.program)  # its configuration says overwrite
+        assert _OLD not in right
     count = len(first.events)
     wanted = count if sample is None else min(sample, count)
     for number in (count * (i + 1) // wanted - 1 for i in range(wanted)):
@@ -149,7 +152,7 @@ def kills_of(name: str, folder: Path, sample: int | None, overwrite: bool) -> It
         where = f"{name} at event {number} ({event})"
         if end.code != -signal.SIGKILL:
             yield f"{where}: ended with {end.code}: {end.lines}"
-        elif not kills._resumes and not _is_whole(state, right, overwrite):
+        elif not kills._resumes and state not in (older, below_out(right)):
             yield f"{where}: half an output: {_difference(state, below_out(right))}"
         elif after != right:
             yield f"{where}: then {_difference(after, right)}; {again.lines[-500:]}"
@@ -166,12 +169,6 @@ def kills_needed(name: str, folder: Path) -> Iterator[Path]:
     for needed in PROGRAMS[name].needs:
         yield from kills_needed(needed, folder)
     yield Kills(name, folder).make()
-
-
-def _is_whole(state: Tree, right: Tree, overwrite: bool) -> bool:
-    new = below_out(right)
-    old = {_OLD: hashlib.sha256(b"old").hexdigest()}
-    return state in ([new, new | old] if overwrite else [{}, new])
 
 
 def _difference(found: Tree, right: Tree) -> str:
