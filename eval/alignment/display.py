@@ -56,7 +56,9 @@ def methods(
         f"A reference classifier trained on {training} real radiographs of the train split (seed "
         f"{SEED}) scores each set against its requests; its score on held-out real radiographs is "
         "the ceiling. AUROC: requested present against absent, 0.5 is chance. AUPRC: average "
-        "precision; the share present is chance.",
+        "precision; the share present is chance. A number is noted where the interval of the AUROC "
+        "(of sides: of the accuracy) on held-out real radiographs includes 0.5: the classifier is "
+        "at chance there, and its number says nothing of the images.",
         f"{F1_METHODS} The validation set is {validation} radiographs of other patients of "
         "the train split. "
         f"Thresholds: {_thresholds(networks.thresholds)}.",

@@ -5,6 +5,7 @@ from functools import cached_property
 from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
 from eval.alignment.display import REFERENCES, ClipAgreement, methods, plots, summary, tables
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
+from eval.alignment.scores import mark_chance
 from eval.config import AlignmentConfig
 from eval.domain import Domain
 from eval.networks import hold_out
@@ -45,10 +46,10 @@ class Alignment(Domain[AlignmentConfig]):
         """Every set against its requests."""
         config, sets = self.config, self.sets
         networks = self.networks()
-        measured = {
-            name: networks.measure(images)
-            for name, images in (*sets.synthetic.items(), (CEILING_KEY, sets.test))
-        }
+        each = (*sets.synthetic.items(), (CEILING_KEY, sets.test))
+        measured = mark_chance(
+            {name: networks.measure(images) for name, images in each}, CEILING_KEY
+        )
         agreements = {model.name: self._agreement(model.model) for model in self.settings.clip}
         training, validation = self.split
         return PageSection(

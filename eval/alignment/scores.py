@@ -1,6 +1,7 @@
 """Alignment scores: findings, view, laterality and demographics of a set against its requests."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from roentgen.vision.linear_probe import PROBE_METHODS, DemographicProbes, ages_
 from roentgen.vision.view_accuracy import view_accuracy
 
 ALL = "all findings"
+CHANCE = 0.5  # of AUROC and of laterality accuracy
+AT_CHANCE = "reference classifier at chance"
 DEMOGRAPHICS_METHODS = (
     f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
     "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
@@ -72,6 +75,33 @@ def alignment(
         for j, name in enumerate(findings)
     }
     return result
+
+
+def mark_chance(scores: Mapping[str, dict[str, Any]], real: str) -> dict[str, dict[str, Any]]:
+    """The scores by set, with a note on each by a classifier at chance on the set `real`.
+
+    It is at chance if the interval there includes 0.5 or less: of the AUROC of a finding, for its
+    AUROC, AUPRC and F1, and of its laterality accuracy, for that.
+    """
+    marked = {name: dict(own) for name, own in scores.items()}
+    for metric, measure in (
+        *((name, "auroc") for name in ("auprc", "f1", "auroc")),
+        *((f"mean_{name}", "mean_auroc") for name in ("auprc", "f1", "auroc")),
+        ("laterality_accuracy", "laterality_accuracy"),
+    ):
+        for own in marked.values():
+            if metric in own:
+                own[metric] = _noted(own[metric], scores[real][measure])
+    return marked
+
+
+def _noted(values: Any, on_real: Any) -> Any:
+    """An estimate, or those by finding, noted where the same one on real radiographs is chance."""
+    if not isinstance(values, Estimate):
+        return {name: _noted(value, on_real[name]) for name, value in values.items()}
+    if values.value is None or on_real.value is None or on_real.low > CHANCE:
+        return values
+    return replace(values, note="; ".join(filter(None, (values.note, AT_CHANCE))))
 
 
 def laterality_accuracy(
