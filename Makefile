@@ -19,7 +19,7 @@ demo: .venv/installed
 	$(BIN)/python -m sample.generate configs/sample/demo_base.yaml
 	$(BIN)/python -m sample.generate configs/sample/demo.yaml
 	$(BIN)/python -m eval.evaluate configs/eval/demo.yaml
-	@echo "$(CURDIR)/runs/demo/report.html"
+	@echo "$(CURDIR)/runs/demo/report/report.html"
 
 demo-masks: .venv/installed runs/demo/finetune/model
 	rm -rf runs/demo/masks runs/demo/masks_report \

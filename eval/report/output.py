@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, read_manifest, write_manifest
 from roentgen.storage import MANIFEST, atomic_folder, check_output, write_file, write_json
 
@@ -11,10 +12,15 @@ File = str | bytes | dict[str, Any]  # a dict is written as JSON
 
 
 def check_results(folder: Path, *, overwrite: bool) -> None:
-    """Raise InputError as `check_output` does; a dataset or model is never replaced."""
+    """Raise InputError as `check_output` does; only results, and nothing else, are replaced."""
     check_output(folder, overwrite=overwrite)
-    if (folder / MANIFEST).exists():
-        read_manifest(folder, "results")
+    if not (folder / MANIFEST).exists():
+        return
+    read_manifest(folder, "results")
+    for inner in folder.glob(f"*/{MANIFEST}"):
+        raise InputError(
+            f"output {folder} would be replaced, but holds {inner.parent}: choose another output"
+        )
 
 
 def write_results(

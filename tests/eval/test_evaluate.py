@@ -131,6 +131,11 @@ def test_results_are_replaced_whole_and_by_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_results(folder, {"a.json": {"new": float("nan")}}, 2, {}, {}, overwrite=True)
     assert json.loads((folder / "a.json").read_text()) == {"old": 1}
+    (folder / "set").mkdir()
+    (folder / "set" / "roentgen.json").write_text("{}")
+    with pytest.raises(InputError, match=r"would be replaced, but holds .*set: choose another"):
+        check_results(folder, overwrite=True)
+    shutil.rmtree(folder / "set")
     write_results(folder, {"a.json": {"new": 2}}, 2, {}, {}, overwrite=True)
     assert sorted(path.name for path in folder.rglob("*")) == ["a.json", "roentgen.json"]
     with pytest.raises(InputError, match="is not empty"):
