@@ -29,7 +29,12 @@ from roentgen.dataset.work_folder import (
     shard_file,
 )
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.diffusion.training_record import model_manifest, trained_preparation, trained_style
+from roentgen.diffusion.training_record import (
+    model_manifest,
+    trained_preparation,
+    trained_style,
+    training_prompts,
+)
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.generator import Generator
@@ -54,7 +59,7 @@ from sample.plan import (
     write_plan,
 )
 from sample.plan_sheet import plan_sheet
-from sample.prompts.sources import check_source
+from sample.prompts.sources import check_source, requested_style
 
 SHEET = "contact_sheet.png"
 # Settings that do not change the set: a run may resume with other values.
@@ -193,7 +198,8 @@ def _open(
     size = earlier.get("part_size") or part_size(count, config.sampler.batch_size)
     full_identity = identity | {"plan": fingerprint, "part_size": size}
     try:
-        notes = check.notes(config.model)
+        style = requested_style(config.prompts, generator.style)
+        notes = check.notes(config.model, training_prompts(generator.model), style)
         progress = work.open(full_identity, keep_other=True)
     except InputError:
         new_plan.unlink()

@@ -63,7 +63,8 @@ def _screen(config: ScreenConfig, work: WorkFolder[Part], launch: Launch) -> str
     check_preparation(reference, dataset, "dataset")
     train, held_out = read_reference(reference, config.reference)
     check_one_size(train, held_out, rows)
-    notes = check_model(config, dataset, reference)
+    notes = list(dataset.manifest["provenance"].get("notes", []))
+    notes += check_model(config, dataset, reference)
     size = sum(file.stat().st_size for file in dataset.folder.glob("*/*.arrow"))
     check_free_space(config.output, config.best_of * size)  # it has no more images than the set
     redraw = None

@@ -65,11 +65,16 @@ def average(config: AverageConfig) -> None:
     components = base_of(trained, manifest["provenance"]["made_from"]["base"]["fingerprint"])
     components.unet.register_to_config(sample_size=snapshots[-1].sample_size)
     put_average(trained, components, snapshots, list(shares))
+    trained_by = manifest["provenance"]
+    made_from = provenance("train.average", config, {**trained_by["made_from"], "run": manifest})
+    # Sampling and evaluation follow the training as they do for the run's own model.
+    made_from["training_config"] = trained_by["config"]
+    made_from["training_prompts"] = trained_by["training_prompts"]
     save_model(
         config.output,
         components,
         licenses=manifest["licenses"],
-        provenance=provenance("train.average", config, {"run": manifest}),
+        provenance=made_from,
         half=config.save_precision == "fp16",
         overwrite=config.overwrite,
     )

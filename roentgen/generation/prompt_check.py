@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, TooLong
+from roentgen.diffusion.training_record import TrainingPrompts
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.record.radiograph import VIEW_TOKENS
+from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.radiograph import VIEW_TOKENS, View
 
 
 class PromptCheck:
@@ -16,6 +18,8 @@ class PromptCheck:
         self._refuse = too_long == "refuse"
         vocabulary = components.tokenizer.get_vocab()
         self._unknown = [token for token in VIEW_TOKENS.values() if token not in vocabulary]
+        self._known = {v: token for v, token in VIEW_TOKENS.items() if token in vocabulary}
+        self._views: set[View] = set()  # whose tokens were found
         self._checked = self._truncated = 0
         self._unknown_found: set[str] = set()
 
@@ -37,6 +41,7 @@ class PromptCheck:
     def _check(self, prompt: str, name: str) -> None:
         self._checked += 1
         self._unknown_found.update(token for token in self._unknown if token in prompt)
+        self._views.update(view for view, token in self._known.items() if token in prompt)
         if not self._limit.is_exceeded(prompt):
             return
         self._truncated += 1
@@ -47,9 +52,14 @@ class PromptCheck:
                 "shorten it, let `style` include less, or set long_prompts: truncate",
             )
 
-    def notes(self, model: str) -> list[str]:
-        """Notes on how the model reads the prompts, a line each."""
-        notes = []
+    def notes(
+        self, model: str, seen: TrainingPrompts | None, style: PromptStyle | None
+    ) -> list[str]:
+        """Notes on how the model reads the prompts, a line each.
+
+        `seen` are the prompts of its training, `style` is that of the prompts; None: unknown.
+        """
+        notes = seen.never_seen(model, self._views, style) if seen else []
         if self._unknown_found:
             notes.append(
                 f"the tokenizer of {model} does not know {', '.join(sorted(self._unknown_found))}: "

@@ -71,6 +71,15 @@ def rows_from_config(
         yield from rows_from_masks(prompts.masks, style, seed, filtered)
 
 
+def requested_style(prompts: PromptsConfig, style: PromptStyle) -> PromptStyle | None:
+    """The style that a configuration's prompts are written in; None for texts used verbatim."""
+    if prompts.texts is not None or (prompts.table and prompts.table.kind == "text"):
+        return None
+    if prompts.dataset or (prompts.masks and prompts.masks.prompt == "radiograph"):
+        return style
+    return replace(style, text="findings")
+
+
 def rows_from_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:
     """The rows of a table's prompts; messages count its rows from 1.
 

@@ -334,6 +334,24 @@ def test_long_prompts_are_treated_as_in_training(
     assert f"generate: {note}" in capsys.readouterr().out
 
 
+def test_a_view_and_a_form_that_the_model_never_saw_are_noted(
+    config: GenerateConfig, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = tmp_path / "tuned"
+    shutil.copytree(model, tuned)
+    manifest = read_checked_json(tuned / "roentgen.json")
+    manifest["provenance"]["training_prompts"] = {"views": ["PA"], "text_forms": ["impression"]}
+    write_checked_json(tuned / "roentgen.json", manifest)
+    style = PromptStyle()
+    prompts = PromptsConfig(findings=("edema",), views=("PA", "LATERAL"))
+    folder = generate(replace(config, model=str(tuned), prompts=prompts, style=style))
+    view, form = open_dataset(folder).manifest["provenance"]["notes"]
+    assert "named the view LATERAL:" in view
+    assert "had the form 'findings as a list' (they had: impression)" in form
+    printed = capsys.readouterr().out
+    assert f"generate: {view}\ngenerate: {form}\n" in printed
+
+
 def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
     config: GenerateConfig, small_model: Path, small_dataset: Path, tmp_path: Path
 ) -> None:

@@ -56,7 +56,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers 0.42
 def test_it_trains_both_nets_and_leaves_a_model_and_a_record(
-    write: Write, small_model: Path
+    write: Write, small_model: Path, small_dataset: Path
 ) -> None:
     preview = {"prompts": ["<view-pa> cardiomegaly", "edema"], "count": 2, "steps": 2}
     folder = run(write(preview=preview))
@@ -77,6 +77,10 @@ def test_it_trains_both_nets_and_leaves_a_model_and_a_record(
     manifest = json.loads((folder / "model" / "roentgen.json").read_text())
     assert manifest["licenses"] == [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
     assert manifest["provenance"]["made_from"].keys() == {"base", "dataset"}
+    seen = manifest["provenance"]["training_prompts"]
+    split = open_dataset(small_dataset).split("train")
+    assert seen["views"] == sorted({r.view for r in split.without_images() if r.view})
+    assert seen["text_forms"] == ["findings as a list"]
     again = load_config(FinetuneConfig, [str(folder / "config.yaml")])
     assert again.output == folder
 

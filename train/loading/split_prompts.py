@@ -16,6 +16,7 @@ from roentgen.diffusion.conditions.prompt_encoding import (
 from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenLengths
+from roentgen.record.radiograph import View
 from train.loading.draws import Draws
 
 EMPTY = 0  # the row of the empty prompt
@@ -36,10 +37,14 @@ class SplitPrompts:
         tokenizer, chunks = components.tokenizer, components.prompt_chunks
         rows = {"": EMPTY}
         table = np.zeros((len(styles), len(split)), dtype=np.int64)
+        self.views: set[View] = set()  # those that prompts name
+        tokens = any(style.view_token for style in styles)
         for item, radiograph in enumerate(split.without_images()):
             for number, style in enumerate(styles):
                 prompt = prompt_of(radiograph, style)
                 table[number, item] = rows.setdefault(prompt, len(rows))
+            if tokens and radiograph.view:
+                self.views.add(radiograph.view)
         counts = np.array(token_counts(tokenizer, list(rows)))[table]
         limit = PromptLimit(tokenizer, chunks)
         self.lengths = TokenLengths(limit=limit.tokens)

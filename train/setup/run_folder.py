@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from roentgen.config import config_to_yaml
+from roentgen.diffusion.training_record import TrainingPrompts, text_form, training_prompts
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
 from roentgen.preparation.filtered_split import excluded_summary, write_excluded
@@ -23,10 +24,17 @@ from train.setup.base_model import base_manifests
 def origin_of(program: str, config: RunConfig, inputs: Inputs) -> dict[str, Any]:
     """The licenses and the provenance of the run's results."""
     sources = base_manifests(config, inputs.base, inputs.identity)
+    seen = TrainingPrompts(
+        views=frozenset(inputs.training.prompts.views),
+        text_forms=frozenset(text_form(entry.style) for entry in config.mixture()),
+    )
+    if config.swapped() is None:  # the base's training counts
+        seen |= training_prompts(sources["base"]) or TrainingPrompts()
     sources["dataset"] = inputs.dataset.manifest
+    made_from = provenance(program, config, sources)
     return {
         "licenses": inherit_licenses(*sources.values()),
-        "provenance": provenance(program, config, sources),
+        "provenance": made_from | {"training_prompts": seen.to_json()},
     }
 
 

@@ -15,6 +15,12 @@ from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
+from roentgen.diffusion.training_record import (
+    trained_preparation,
+    trained_split,
+    trained_style,
+    training_prompts,
+)
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from train.average import AverageConfig, average
@@ -202,7 +208,13 @@ def test_a_program_makes_a_model_of_any_width(
     manifest = read_manifest(tmp_path / "averaged", "model")
     of_run = manifest["provenance"]["made_from"]["run"]["path"]
     assert Path(of_run).resolve() == run.folder.resolve()
-    assert manifest["licenses"] == read_manifest(run.folder, "run")["licenses"]
+    origin = read_manifest(run.folder, "run")
+    assert manifest["licenses"] == origin["licenses"]
+    # It is sampled from and checked for leakage as the run's own model is.
+    assert trained_split(manifest) == trained_split(origin) == "train"
+    assert trained_style(manifest) == trained_style(origin)
+    assert training_prompts(manifest) == training_prompts(origin) is not None
+    assert trained_preparation(manifest) == trained_preparation(origin) != {}
 
     def refused(message: str, **changes: Any) -> None:
         overrides = [f"--{key}={value}" for key, value in changes.items()]
