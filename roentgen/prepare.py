@@ -18,7 +18,8 @@ from roentgen.config import load_config
 from roentgen.corpora.reader import CorpusPlan, Exclusion
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
-from roentgen.dataset.finalize import SPLITS, count_all
+from roentgen.dataset.finalize import SPLITS, age_summary, count_all
+from roentgen.dataset.shards import RadiographCounts
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import provenance
@@ -185,6 +186,7 @@ def _summary(output: Path, assembled: AssembledParts) -> str:
         found.sort(key=lambda item: (-item[1], item[0]))
         findings = ", ".join(f"{name} {count}" for name, count in found) or "none"
         lines.append(f"{split}: {counts.rows} radiographs; views: {views}; present: {findings}")
+        lines.append(f"  {_patients(counts)}")
     lines += map(length_line, describe_lengths(assembled.lengths).items())
     lines.append("light:")
     lines += [f"  {line}" for line in light_lines(assembled.light)]
@@ -199,6 +201,19 @@ def _summary(output: Path, assembled: AssembledParts) -> str:
         lines.append(f"contact sheet: {output / CONTACT_SHEET}")
     lines.append(f"dataset: {output}")
     return "\n".join(lines)
+
+
+def _patients(counts: RadiographCounts) -> str:
+    """Sex, age and race of a split's radiographs, where known."""
+    parts = []
+    for name, values in (("sex", counts.sexes), ("race", counts.races)):
+        listed = ", ".join(f"{value} {n}" for value, n in values.most_common())
+        parts.append(f"{name}: {listed or 'not known'}")
+    ages = age_summary(counts.ages)
+    age = "age: not known"
+    if ages:
+        age = "age: known of {known}, {least:g} to {most:g} years, median {median:g}".format(**ages)
+    return "; ".join([parts[0], age, parts[1]])
 
 
 def main() -> None:

@@ -45,8 +45,13 @@ def dataset_card(
     ]
     parts = {
         key: [(word, split, n) for split in splits for word, n in counts[split][key].items()]
-        for key in ("masks", "boxes", "reports")
+        for key in ("masks", "boxes", "reports", "sexes", "races")
     }
+    ages = [
+        (word, split, f"{counts[split]['ages'][word]:g}" if counts[split]["ages"] else "–")
+        for split in splits
+        for word in dict.fromkeys(word for s in splits for word in counts[s]["ages"])
+    ]
     rows = [(what, split, counts[split][what]) for what in _SIZES for split in splits]
     for title, cells in (
         ("Radiographs", rows),
@@ -55,6 +60,9 @@ def dataset_card(
         ("Masks", parts["masks"]),
         ("Boxes", parts["boxes"]),
         ("Sections of reports", parts["reports"]),
+        ("Sex, where known", parts["sexes"]),
+        ("Age in years, where known", ages),
+        ("Race, where known", parts["races"]),
         ("Sources", sources),
     ):
         if cells:
@@ -108,7 +116,7 @@ def length_line(section: tuple[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _table(cells: Sequence[tuple[str, str, int]], splits: Sequence[str]) -> list[str]:
+def _table(cells: Sequence[tuple[str, str, int | str]], splits: Sequence[str]) -> list[str]:
     """Markdown lines of (row, split, number) cells, a column a split."""
     numbers = {(row, split): number for row, split, number in cells}
     rows = dict.fromkeys(row for row, _, _ in cells)

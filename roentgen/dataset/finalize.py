@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from roentgen.checksums import write_checked_json
 from roentgen.dataset import schema
 from roentgen.dataset.card import dataset_card
@@ -92,6 +94,19 @@ def write_index(folder: Path, shards: Sequence[Shard]) -> None:
     write_checked_json(folder / INDEX, {"shards": plain}, indent=None)
 
 
+def age_summary(ages: Mapping[int, int]) -> dict[str, float]:
+    """How many ages are known, the least, the median and the most, in years; {} for none.
+
+    `ages` are numbers of radiographs by age.
+    """
+    known = sum(ages.values())
+    if not known:
+        return {}
+    years = np.repeat(sorted(ages), [ages[age] for age in sorted(ages)])
+    least, median, most = float(years[0]), float(np.median(years)), float(years[-1])
+    return {"known": known, "least": least, "median": median, "most": most}
+
+
 def manifest_counts(counts: RadiographCounts) -> dict[str, Any]:
     """The counts of a split in the form of the manifest."""
     findings: dict[str, dict[str, int]] = {}
@@ -104,6 +119,9 @@ def manifest_counts(counts: RadiographCounts) -> dict[str, Any]:
         "masks": dict(sorted(counts.structures.items())),
         "boxes": dict(sorted(counts.boxes.items())),
         "reports": dict(sorted(counts.sections.items())),
+        "sexes": dict(sorted(counts.sexes.items())),
+        "ages": age_summary(counts.ages),
+        "races": dict(sorted(counts.races.items())),
         "sources": [
             {"source": source, "license": license_name, "radiographs": count}
             for (source, license_name), count in sorted(counts.sources.items())

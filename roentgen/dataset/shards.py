@@ -39,6 +39,9 @@ class RadiographCounts:
     structures: Counter[str] = field(default_factory=Counter)  # of masks
     boxes: Counter[str] = field(default_factory=Counter)  # radiographs with a box, by structure
     sections: Counter[str] = field(default_factory=Counter)  # of reports
+    sexes: Counter[str] = field(default_factory=Counter)  # where known, as ages and races
+    ages: Counter[int] = field(default_factory=Counter)  # in whole years
+    races: Counter[str] = field(default_factory=Counter)
     sources: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, license)
 
     def add(self, radiograph: Radiograph) -> None:
@@ -51,6 +54,12 @@ class RadiographCounts:
         self.boxes.update({box.structure for box in radiograph.boxes})
         if radiograph.report is not None:
             self.sections.update(k for k, text in asdict(radiograph.report).items() if text)
+        if radiograph.sex is not None:
+            self.sexes[radiograph.sex] += 1
+        if radiograph.age is not None:
+            self.ages[int(radiograph.age)] += 1
+        if radiograph.race is not None:
+            self.races[radiograph.race] += 1
         self.sources[radiograph.source, radiograph.license] += 1
 
     def __add__(self, other: "RadiographCounts") -> "RadiographCounts":
@@ -62,6 +71,9 @@ class RadiographCounts:
             structures=self.structures + other.structures,
             boxes=self.boxes + other.boxes,
             sections=self.sections + other.sections,
+            sexes=self.sexes + other.sexes,
+            ages=self.ages + other.ages,
+            races=self.races + other.races,
             sources=self.sources + other.sources,
         )
 
@@ -87,6 +99,9 @@ class RadiographCounts:
             structures=Counter(plain["structures"]),
             boxes=Counter(plain["boxes"]),
             sections=Counter(plain["sections"]),
+            sexes=Counter(plain["sexes"]),
+            ages=Counter({int(age): n for age, n in plain["ages"].items()}),
+            races=Counter(plain["races"]),
             sources=Counter({(source, terms): n for source, terms, n in plain["sources"]}),
         )
 

@@ -77,6 +77,22 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
     assert sheet.shape[1] > 8 * 160
 
 
+def test_sex_and_age_are_in_the_summary(tmp_path: Path) -> None:
+    config = corpus(tmp_path, 6)
+    table = (tmp_path / "t.csv").read_text().splitlines()
+    known = ["sex,years", "F,63", "F,7", "M,20", "F,", ",", ","]
+    lines = [f"{line},{cells}" for line, cells in zip(table, known, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    split = ["--split.fractions.train=1.0", "--split.fractions.test=0.0"]
+    done = run(str(config), "--table.sex=sex", "--table.age=years", *split)
+    assert done.returncode == 0, done.stderr
+    known_line = "  sex: F 3, M 1; age: known of 3, 7 to 63 years, median 20; race: not known"
+    assert known_line in done.stdout.splitlines()
+    counts = open_dataset(tmp_path / "out").manifest["counts"]["train"]
+    assert counts["sexes"] == {"F": 3, "M": 1}
+    assert counts["ages"] == {"known": 3, "least": 7, "median": 20, "most": 63}
+
+
 def test_light_is_counted_and_images_of_no_chest_are_excluded(
     tmp_path: Path, make_dicom: Callable[..., bytes]
 ) -> None:

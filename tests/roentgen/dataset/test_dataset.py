@@ -21,7 +21,7 @@ import pytest
 from roentgen.dataset import schema
 from roentgen.dataset.dataset import DatasetWriter, check_patients_disjoint, open_dataset
 from roentgen.dataset.finalize import finalize_dataset
-from roentgen.dataset.shards import ShardWriter
+from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
@@ -251,6 +251,38 @@ def test_manifest_card_and_excluded_say_what_it_holds(tmp_path: Path) -> None:
     card = (tmp_path / "d/README.md").read_text()
     assert "PhysioNet: must not be passed on. Credentialed users only." in card
     assert "| Pleural Effusion, present | 2 | 0 |" in card
+
+
+def test_sex_age_and_race_are_counted_where_known(tmp_path: Path) -> None:
+    known: list[dict[str, Any]] = [
+        {"sex": "F", "age": 63.9, "race": "white"},
+        {"sex": "F", "age": 7.0, "race": None},
+        {"sex": "M", "age": 20.0, "race": "white"},
+        {"sex": "M", "age": 41.0, "race": "asian"},
+        {"sex": "F", "age": None, "race": None},
+        {"sex": None, "age": None, "race": "black"},
+    ]
+    items = [replace(radiograph(k), **values) for k, values in enumerate(known)]
+    unknown = replace(radiograph(9, "test"), sex=None, age=None, race=None)
+    dataset = open_dataset(write(tmp_path / "d", [*items, unknown]))
+    train, test = (dataset.manifest["counts"][split] for split in ("train", "test"))
+    assert train["sexes"] == {"F": 3, "M": 2}
+    assert train["races"] == {"asian": 1, "black": 1, "white": 2}
+    # In whole years 7, 20, 41 and 63.
+    assert train["ages"] == {"known": 4, "least": 7, "median": 30.5, "most": 63}
+    assert test["sexes"] == test["ages"] == test["races"] == {}
+    card = (tmp_path / "d/README.md").read_text()
+    for line in ("F | 3 | 0", "white | 2 | 0", "median | 30.5 | –", "known | 4 | –"):
+        assert f"| {line} |" in card
+
+
+def test_counts_of_patients_add_up_over_shards_and_records() -> None:
+    counts = [RadiographCounts(), RadiographCounts()]
+    for k, age in enumerate((63.2, 7.0, 7.9)):
+        counts[k % 2].add(replace(radiograph(k), sex="F", age=age, race="white"))
+    total = RadiographCounts.from_json(json.loads(json.dumps((counts[0] + counts[1]).to_json())))
+    assert (total.sexes, total.races) == ({"F": 3}, {"white": 3})
+    assert total.ages == {63: 1, 7: 2}
 
 
 def test_what_must_be_unique_is(tmp_path: Path) -> None:
