@@ -151,6 +151,7 @@ def measure(shared: Bench, settings: SamplerSettings, name: str) -> BenchRow:
         replicates=replicates.tolist(),
         view_accuracy=view,
         mean_auroc=auroc,
+        redrawn=len(sampler.redrawn),
     )
 
 
@@ -248,7 +249,7 @@ def _check_output(folder: Path) -> None:
 
 def _read(path: Path) -> BenchRow | None:
     """A row that was measured before; a damaged one is measured again."""
-    with suppress(OSError, InputError):
+    with suppress(OSError, InputError, KeyError, TypeError):
         return BenchRow.from_json(read_checked_json(path))
     return None
 

@@ -7,9 +7,8 @@ machines that see the output folder divide the parts among them; the set is that
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from roentgen.dataset.finalize import finalize_dataset
 from roentgen.dataset.shards import ShardWriter
 from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.dataset.work_folder import (
-    Part,
     WorkFolder,
     order_of_parts,
     shard_file,
@@ -49,6 +47,7 @@ from roentgen.preparation.filtered_split import (
 from roentgen.storage import check_free_space, check_output, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
+from sample.drawn_part import DrawnPart, redrawn_among, redrawn_note
 from sample.plan import (
     PLAN,
     PlanFile,
@@ -65,22 +64,6 @@ SHEET = "contact_sheet.png"
 # Settings that do not change the set: a run may resume with other values.
 _FREE = ("output", "overwrite", "sheet_prompts", "dry_run")
 _FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnPart(Part):
-    """The record of a finished part of a synthetic set."""
-
-    redrawn: tuple[str, ...] = ()  # ids of images that were not finite, and drawn in float32
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values that JSON holds."""
-        return super().to_json() | {"redrawn": list(self.redrawn)}
-
-    @classmethod
-    def values(cls, plain: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a record."""
-        return super().values(plain) | {"redrawn": tuple(plain["redrawn"])}
 
 
 def generate(config: GenerateConfig) -> Path:
@@ -235,11 +218,12 @@ def draw_parts(generator: Generator, work: WorkFolder[DrawnPart], launch: Launch
             for radiograph in generator.draw(planned):
                 shard.add(radiograph)
                 bar.update()
-        again = set(generator.sampler.redrawn)
-        redrawn = tuple(image.id for image in planned if image.seed in again)
         written = shard.shard(shard_file(generator.split, number))
         return DrawnPart(
-            number=number, items=len(rows), shards={generator.split: written}, redrawn=redrawn
+            number=number,
+            items=len(rows),
+            shards={generator.split: written},
+            redrawn=redrawn_among(planned, generator.sampler),
         )
 
     with bar:
@@ -265,11 +249,7 @@ def _finish(
     shards = [part.shards[config.split] for part in parts]
     made_from["redrawn"] = [name for part in parts for name in part.redrawn]
     if made_from["redrawn"]:
-        note = (
-            f"{len(made_from['redrawn'])} images were not finite in {config.sampler.dtype} and "
-            f"were drawn again in float32: {', '.join(made_from['redrawn'][:5])}"
-            + (" ... (all in the manifest)" if len(made_from["redrawn"]) > 5 else "")
-        )
+        note = redrawn_note(made_from["redrawn"], config.sampler)
         print(f"generate: {note}", flush=True)  # noqa: T201
         made_from["notes"] = [*made_from["notes"], note]
     drawn = VerifiedBatches(work.dataset, [shard.index for shard in shards])

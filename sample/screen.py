@@ -17,12 +17,13 @@ from roentgen.dataset.dataset import (
     open_dataset,
 )
 from roentgen.dataset.image_set import ImageSet, check_one_size
-from roentgen.dataset.work_folder import Part, WorkFolder
+from roentgen.dataset.work_folder import WorkFolder
 from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.manifest import check_unchanged, inherit_licenses, provenance
 from roentgen.storage import check_free_space, check_output
+from sample.drawn_part import DrawnPart
 from sample.plan import PLAN
 from sample.screening.config import ScreenConfig
 from sample.screening.filter_setup import make_screener
@@ -44,7 +45,7 @@ def screen(config: ScreenConfig) -> str:
     of an interrupted run.
     """
     launch = this_launch()
-    work = WorkFolder(config.output, Part, launch.process_index, "screening")
+    work = WorkFolder(config.output, DrawnPart, launch.process_index, "screening")
     try:
         with work.lock() if launch.is_main_process else nullcontext():
             return _screen(config, work, launch)
@@ -53,7 +54,7 @@ def screen(config: ScreenConfig) -> str:
         raise KeyboardInterrupt(f"interrupted: {remaining}") from None
 
 
-def _screen(config: ScreenConfig, work: WorkFolder[Part], launch: Launch) -> str:
+def _screen(config: ScreenConfig, work: WorkFolder[DrawnPart], launch: Launch) -> str:
     if launch.is_main_process:
         check_output(config.output, overwrite=config.overwrite)
         check_output(config.dropped, overwrite=True)  # it goes with the output
@@ -96,7 +97,7 @@ def _write(
     rows: ImageSet,
     screener: Screener,
     redraw: Redraw | None,
-    work: WorkFolder[Part],
+    work: WorkFolder[DrawnPart],
     made_from: dict[str, Any],
     notes: list[str],
 ) -> str:
@@ -107,6 +108,9 @@ def _write(
     screening, pool = screen_rows(
         rows, screener, attempts=config.attempts, best_of=config.best_of, draw=draw
     )
+    if redraw is not None:
+        made_from["redrawn"], on_redrawn = redraw.redrawn_in_float32(work)
+        notes = [*notes, *on_redrawn]
     summary = summarize(config, screening, screener, notes)
     text = page(config, summary)
     licenses = inherit_licenses(dataset.manifest, reference.manifest)

@@ -35,6 +35,7 @@ class BenchRow:
     replicates: list[float]  # FID of each resample
     view_accuracy: Estimate | None
     mean_auroc: Estimate | None
+    redrawn: int  # images that were not finite, and were drawn in float32
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON holds."""
@@ -73,6 +74,7 @@ def _values(row: BenchRow, first: BenchRow) -> dict[str, Any]:
     values["batch"] = str(row.settings["batch_size"])
     values |= {"n": row.n, "evaluations": row.evaluations, "gflop": row.gflop}
     values["images_per_second"] = row.images_per_second
+    values["redrawn_in_float32"] = row.redrawn
     estimates = {
         "fid": row.fid,
         "fid_above_first": row.above(first),
@@ -94,6 +96,8 @@ def markdown_table(rows: Sequence[BenchRow], floor: Estimate) -> str:
     header = [heading for _, heading in varied]
     header += ["evaluations", "GFLOP", "images/s", "FID", "above the first row"]
     header += ["view accuracy", "mean AUROC"] if classified else []
+    redrawn = any(row.redrawn for row in rows)
+    header += ["not finite, redrawn in float32"] if redrawn else []
     lines = [header, ["---"] * len(header)]
     for row in rows:
         cells = [_format(row.settings[key]) for key, _ in varied]
@@ -101,6 +105,7 @@ def markdown_table(rows: Sequence[BenchRow], floor: Estimate) -> str:
         cells += [_interval(row.fid, 2), "" if row is first else _interval(row.above(first), 2)]
         accuracy, auroc = _interval(row.view_accuracy, 3), _interval(row.mean_auroc, 3)
         cells += [accuracy, auroc] if classified else []
+        cells += [str(row.redrawn)] if redrawn else []
         lines.append(cells)
     same = [f"{h} {_format(first.settings[k])}" for k, h in _COLUMNS if (k, h) not in varied]
     same += [f"batch {first.settings['batch_size']}", f"n = {first.n}"]

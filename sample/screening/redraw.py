@@ -21,7 +21,7 @@ from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
 from roentgen.dataset.finalize import write_index
 from roentgen.dataset.shards import ShardWriter
 from roentgen.dataset.verified_batches import VerifiedBatches
-from roentgen.dataset.work_folder import Part, WorkFolder, order_of_parts, shard_file
+from roentgen.dataset.work_folder import WorkFolder, order_of_parts, shard_file
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, recorded_model
 from roentgen.distributed import SINGLE_PROCESS, Launch
@@ -32,6 +32,7 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
 from sample.condition_sources import condition_sources
+from sample.drawn_part import DrawnPart, redrawn_among, redrawn_note
 from sample.plan import PLAN, PlanFile
 from sample.prompts.config import PromptsConfig
 from sample.screening.config import ScreenConfig
@@ -90,13 +91,13 @@ class Redraw:
         self._generator: Generator | None = None
         self._rounds = self._parts = self._images = 0
 
-    def begin(self, work: WorkFolder[Part]) -> None:
+    def begin(self, work: WorkFolder[DrawnPart]) -> None:
         """Removes an earlier run's requests; before other processes join."""
         shutil.rmtree(work.folder / _ROUNDS, ignore_errors=True)
         (work.folder / _ROUNDS).mkdir()
 
     def __call__(
-        self, work: WorkFolder[Part], requested: Sequence[Pair]
+        self, work: WorkFolder[DrawnPart], requested: Sequence[Pair]
     ) -> tuple[list[Candidate], RadiographSplit]:
         """Draw (row, attempt) pairs, rows ascending, and give the split of all that were drawn."""
         candidates = [
@@ -109,7 +110,12 @@ class Redraw:
         write_index(work.dataset / DRAWN, [work.read(n).shards[DRAWN] for n in range(self._parts)])
         return candidates, RadiographSplit(work.dataset, DRAWN, self._images)
 
-    def follow(self, work: WorkFolder[Part]) -> None:
+    def redrawn_in_float32(self, work: WorkFolder[DrawnPart]) -> tuple[list[str], list[str]]:
+        """The ids of the images that were not finite, and notes on them."""
+        redrawn = [name for n in range(self._parts) for name in work.read(n).redrawn]
+        return redrawn, [redrawn_note(redrawn, self._settings)] if redrawn else []
+
+    def follow(self, work: WorkFolder[DrawnPart]) -> None:
         """Draw with the first process what it asks for, until it has finished.
 
         Raises InputError if it has ended before.
@@ -126,7 +132,7 @@ class Redraw:
             else:
                 self._draw(work, json.loads(pairs))
 
-    def _draw(self, work: WorkFolder[Part], requested: Sequence[Pair]) -> None:
+    def _draw(self, work: WorkFolder[DrawnPart], requested: Sequence[Pair]) -> None:
         """Draw the next round with the other processes, each beginning with parts of its own."""
         parts = self._cut(requested)
         rank, ranks = self._launch.process_index, self._launch.num_processes
@@ -146,7 +152,7 @@ class Redraw:
         cuts = (requested[first : first + size] for first in range(0, len(requested), size))
         return dict(enumerate(cuts, self._parts))
 
-    def _drop_other(self, work: WorkFolder[Part], number: int, pairs: Sequence[Pair]) -> None:
+    def _drop_other(self, work: WorkFolder[DrawnPart], number: int, pairs: Sequence[Pair]) -> None:
         """Drop a part in which an earlier run, with other scores, drew other images."""
         if number not in work.finished():
             return
@@ -155,18 +161,24 @@ class Redraw:
         if [name for (name,) in drawn.columns("id")] != expected:
             work.record_path(number).unlink()
 
-    def _round_path(self, work: WorkFolder[Part]) -> Path:
+    def _round_path(self, work: WorkFolder[DrawnPart]) -> Path:
         return work.folder / _ROUNDS / f"{self._rounds:05d}.json"
 
     def _write(
         self, folder: Path, number: int, pairs: Sequence[Pair], bar: "tqdm[NoReturn]"
-    ) -> Part:
+    ) -> DrawnPart:
+        images = list(planned(self._plan, pairs, self._seed))
+        generator = self._loaded()
         with ShardWriter(folder / f"{DRAWN}.arrow") as shard:
-            for radiograph in self._loaded().draw(planned(self._plan, pairs, self._seed)):
+            for radiograph in generator.draw(images):
                 shard.add(radiograph)
                 bar.update()
-        shards = {DRAWN: shard.shard(shard_file(DRAWN, number))}
-        return Part(number=number, items=len(pairs), shards=shards)
+        return DrawnPart(
+            number=number,
+            items=len(pairs),
+            shards={DRAWN: shard.shard(shard_file(DRAWN, number))},
+            redrawn=redrawn_among(images, generator.sampler),
+        )
 
     def _loaded(self) -> Generator:
         """The generator, made when it is first needed."""

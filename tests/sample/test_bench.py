@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import sample.bench
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.imaging.images import decode
@@ -122,6 +123,29 @@ def test_tables_and_picture(config: BenchConfig, rows: list[BenchRow]) -> None:
     with Image.open(config.output / "plot.png") as picture:
         assert picture.format == "PNG"
     assert read_manifest(config.output, "results")["licenses"]
+
+
+def test_images_that_are_not_finite_are_counted(
+    config: BenchConfig, rows: list[BenchRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = Sampler.latents
+
+    def overflow(self: Sampler, batch: Any, conditions: Any = None) -> torch.Tensor:
+        found = latents(self, batch, conditions).clone()
+        if self.dtype != torch.float32:
+            found[1:2] = torch.inf
+        return found
+
+    monkeypatch.setattr(Sampler, "latents", overflow)
+    sampler, grids = replace(config.sampler, dtype="bfloat16"), (Grid(steps=(2,)),)
+    (row,) = bench(replace(config, sampler=sampler, grids=grids, output=tmp_path / "half"))
+    assert row.redrawn == 3  # one in each batch of 24 images
+    heading = "not finite, redrawn in float32"
+    table = (tmp_path / "half/table.md").read_text().splitlines()
+    assert table[0].endswith(f"| {heading} |")
+    assert table[2].endswith("| 3 |")
+    assert [each.redrawn for each in rows] == [0, 0, 0]
+    assert heading not in (config.output / "table.md").read_text()
 
 
 def test_a_killed_benchmark_resumes_and_a_longer_one_measures_new_rows(

@@ -15,7 +15,7 @@ import torch
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
-from roentgen.dataset.work_folder import Part, WorkFolder
+from roentgen.dataset.work_folder import WorkFolder
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import new_controlnet
@@ -30,6 +30,7 @@ from roentgen.prepare import prepare
 from roentgen.record.radiograph import FINDING_OF
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
+from sample.drawn_part import DrawnPart
 from sample.export import export
 from sample.exports.config import ExportConfig, FolderFormat
 from sample.generate import generate
@@ -300,7 +301,7 @@ def test_an_image_with_masks_is_drawn_again_with_the_same_masks(
         reference=ReferenceConfig(folder=phantoms),
         output=tmp_path / "screened",
     )
-    work = WorkFolder(tmp_path / "work", Part, 0, "screening")
+    work = WorkFolder(tmp_path / "work", DrawnPart, 0, "screening")
     with work.lock():
         work.open({})
         redraw = Redraw(config, made, split.ids())

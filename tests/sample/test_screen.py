@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 
 from roentgen.config import config_to_dict
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
-from roentgen.dataset.work_folder import Part, WorkFolder
+from roentgen.dataset.work_folder import WorkFolder
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import Launch
@@ -30,6 +31,7 @@ from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
 from sample import screen as screen_program
+from sample.drawn_part import DrawnPart
 from sample.plan import PLAN, PlanFile, write_plan
 from sample.screen import screen
 from sample.screening import redraw
@@ -117,8 +119,10 @@ class DrawingGenerator:
 
     drawn: list[str] = []  # noqa: RUF012
     dies_after: int | None = None
+    not_finite: bool = False
 
     def __init__(self, model: str, settings: SamplerSettings, **told: Any) -> None:
+        self.sampler = SimpleNamespace(redrawn=[])
         self._fingerprint = model_manifest(model)["fingerprint"]
 
     def draw(self, images: Iterable[PlannedImage]) -> Iterator[Radiograph]:
@@ -126,6 +130,8 @@ class DrawingGenerator:
             if self.dies_after is not None and len(self.drawn) >= self.dies_after:
                 raise KeyboardInterrupt
             self.drawn.append(planned.id)
+            if self.not_finite and len(self.drawn) % 3 == 0:
+                self.sampler.redrawn.append(planned.seed)
             yield drawn_as(planned, self._fingerprint)
 
 
@@ -134,6 +140,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch) -> type[DrawingGenerator]:
     monkeypatch.setattr(redraw, "Generator", DrawingGenerator)
     monkeypatch.setattr(DrawingGenerator, "drawn", [])
     monkeypatch.setattr(DrawingGenerator, "dies_after", None)
+    monkeypatch.setattr(DrawingGenerator, "not_finite", False)
     return DrawingGenerator
 
 
@@ -319,6 +326,20 @@ def fingerprint(folder: Path) -> str:
     return open_dataset(folder).fingerprint
 
 
+def test_redrawn_images_that_are_not_finite_are_named(config: ScreenConfig, drawing: Any) -> None:
+    drawing.not_finite = True
+    page = screen(replace(config, attempts=1))
+    expected = drawing.drawn[2::3]
+    assert len(expected) > 5
+    made_from = open_dataset(config.output).manifest["provenance"]
+    assert made_from["redrawn"] == expected
+    note = made_from["notes"][-1]
+    assert note.startswith(f"{len(expected)} images were not finite in float32 and were drawn")
+    assert f"float32: {', '.join(expected[:5])} ... (all in the manifest)" in note
+    assert f"- {note}" in page.splitlines()
+    assert note in json.loads((config.output / "screening.json").read_text())["notes"]
+
+
 def test_a_killed_run_goes_on_with_what_it_had_drawn(
     config: ScreenConfig, tmp_path: Path, drawing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,7 +405,7 @@ def test_two_processes_draw_together(
 def test_a_helper_whose_first_process_died_says_so(config: ScreenConfig, place: Path) -> None:
     dataset = open_dataset(config.dataset)
     helper = redraw.Redraw(config, dataset, dataset.split("train").ids(), Launch(1, 2))
-    work = WorkFolder(config.output, Part, 1, "screening")
+    work = WorkFolder(config.output, DrawnPart, 1, "screening")
     work.folder.mkdir()
     with pytest.raises(InputError, match="the first process ended early"):
         helper.follow(work)
