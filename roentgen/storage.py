@@ -166,7 +166,8 @@ def check_free_space(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise InputError(
-            f"the disk of {folder} has {_size(free)} free, but {_size(needed_bytes)} are needed: "
+            f"the disk of {folder} has {readable_size(free)} free, but "
+            f"{readable_size(needed_bytes)} are needed: "
             "free some or choose another output folder"
         )
 
@@ -179,7 +180,7 @@ def check_place(output: Path) -> None:
         )
 
 
-def _size(count: int) -> str:
+def readable_size(count: int) -> str:
     """Bytes in the unit in which they are at least 1."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if count >= unit:

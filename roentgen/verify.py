@@ -20,7 +20,7 @@ from roentgen.cache import shard_damage
 from roentgen.checksums import CHECKSUMS, FileSum, find_damage, read_checked_json, read_checksums
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
-from roentgen.storage import MANIFEST
+from roentgen.storage import MANIFEST, readable_size
 from roentgen.vision.network_cache import arrays_damage
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
@@ -134,7 +134,7 @@ def main() -> None:
     if result.unknown:
         print(f"without a checksum: {len(result.unknown)} files, as {result.unknown[0]}")  # noqa: T201
     found = f"{len(result.damaged)} damaged" if result.damaged else "all as they were written"
-    print(f"{result.files} files, {result.bytes / 1e9:.2f} GB: {found}")  # noqa: T201
+    print(f"{result.files} files, {readable_size(result.bytes)}: {found}")  # noqa: T201
     sys.exit(1 if result.damaged else 0)
 
 

@@ -273,12 +273,24 @@ def _finish(
             "How it was made": [
                 f"Synthetic: {len(plan)} images for {len(plan.starts())} prompts ({PLAN}); none "
                 "shows a patient, and none is for diagnosis.",
+                *_lineage_lines(config),
                 f"Model {generator.model['fingerprint']}; {config.sampler.scheduler}, "
                 f"{config.sampler.steps} steps, guidance {config.sampler.guidance_scale:g}; "
                 f"seed {config.seed}.",
             ]
         },
     )
+
+
+def _lineage_lines(config: GenerateConfig) -> list[str]:
+    """Lines for the card on what a set tells of patients; none if its prompts are of none."""
+    prompts = config.prompts
+    if not (prompts.dataset or prompts.masks or prompts.table):
+        return []
+    return [
+        "Prompts may quote reports, and name the radiographs and patients that they are from: an "
+        "export with lineage none has neither."
+    ]
 
 
 def dry_run(config: GenerateConfig) -> str:

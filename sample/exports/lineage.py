@@ -22,7 +22,8 @@ class LineageFilter:
     """Radiographs with what a lineage lets out of identifiers and texts.
 
     full: everything. none: real radiographs, their studies and patients are numbered in the order
-    of the export; reports, report prompts and pointers to source radiographs are removed. hashed:
+    of the export; reports, pointers to source radiographs, and prompts that say more than the
+    labels are removed: a table or a list of prompts may quote reports as well. hashed:
     as none, but identifiers and pointers are replaced by keyed hashes (HMAC-SHA-256, 16 hexadecimal
     digits), equal for equal identifiers; the key is drawn for each export and not kept.
     """
@@ -63,7 +64,7 @@ class LineageFilter:
         sources = {name: v for name, v in vars(synthesis).items() if name.startswith("from_") and v}
         hashed = self.lineage == "hashed"
         changes: dict[str, Any] = {n: self._hash(v) if hashed else None for n, v in sources.items()}
-        if sources and not _says_only_labels(radiograph, synthesis.prompt):
+        if not _says_only_labels(radiograph, synthesis.prompt):
             changes["prompt"] = ""
         return replace(synthesis, **changes)
 
@@ -83,10 +84,13 @@ def _says_only_labels(radiograph: Radiograph, prompt: str) -> bool:
         content = parse_prompt(prompt)
     except InputError:
         return False
-    labels = {(f.name, f.state, f.side, f.severity) for f in radiograph.findings}
     return (
-        {(f.name, f.state, f.side, f.severity) for f in content.findings} <= labels
-        and content.age in (None, radiograph.age)
+        set(content.findings) <= set(radiograph.findings)
+        and (content.age is None or content.age == _years(radiograph.age))
         and content.sex in (None, radiograph.sex)
         and content.race in (None, radiograph.race)
     )
+
+
+def _years(age: float | None) -> float | None:
+    return None if age is None else float(int(age))  # as prompts have it

@@ -313,6 +313,11 @@ def test_a_folder_that_changed_since_its_manifest_was_read_is_named(tmp_path: Pa
         check_unchanged(a, b)
 
 
+def test_a_folder_without_a_manifest_of_ours_is_not_compared(tmp_path: Path) -> None:
+    plain = {"kind": "model", "fingerprint": "0123456789abcdef", "path": str(tmp_path / "model")}
+    check_unchanged(plain)  # a diffusers folder, with which a set was drawn
+
+
 def test_licenses_are_inherited_once_each_in_order(tmp_path: Path) -> None:
     def manifest(name: str, *licenses: License) -> dict[str, Any]:
         folder = tmp_path / name

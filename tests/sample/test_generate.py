@@ -93,6 +93,14 @@ def test_a_synthetic_set_is_a_radiograph_dataset(config: GenerateConfig, model: 
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".")]
 
 
+def test_a_plain_diffusers_folder_draws(config: GenerateConfig, model: Path) -> None:
+    plain = config.output.with_name("plain")
+    ours = shutil.ignore_patterns("roentgen.json", "checksums.json")
+    shutil.copytree(model, plain, ignore=ours)
+    dataset = open_dataset(generate(replace(config, model=str(plain), style=PromptStyle())))
+    assert len(dataset.split("train")) > 0
+
+
 def test_batch_and_repetition_do_not_change_the_set(config: GenerateConfig, tmp_path: Path) -> None:
     first = open_dataset(generate(config))
     again = open_dataset(generate(replace(config, output=tmp_path / "again")))

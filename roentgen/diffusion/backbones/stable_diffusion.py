@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from diffusers import ControlNetModel
 
 COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+MOST_TIMESTEPS = 10_000  # of a noise schedule; Stable Diffusion has 1000
 CONTROLNET = "controlnet"  # a component that some pipelines have in addition
 CONDITIONS = "conditions"  # the folder of the networks of other conditions, a file each
 # The library of each component in model_index.json, and its class where there is one alone.
@@ -147,6 +148,12 @@ def _scheduler_class(folder: Path, named: Any) -> Any:
         raise InputError(
             f"base model {folder} names {named} as its scheduler in model_index.json: a scheduler "
             'of diffusers is needed, such as ["diffusers", "DDIMScheduler"]'
+        )
+    steps = _read_json(folder, "scheduler/scheduler_config.json").get("num_train_timesteps")
+    if not (isinstance(steps, int) and 0 < steps <= MOST_TIMESTEPS):
+        raise InputError(
+            f"the scheduler of base model {folder} has num_train_timesteps={steps!r}: 1 to "
+            f"{MOST_TIMESTEPS} are supported"
         )
     return found
 

@@ -156,12 +156,14 @@ def test_prompts_made_of_labels_stay_and_quotes_of_reports_go() -> None:
     assert kept is not None
     assert gone is not None
     assert (kept.prompt, gone.prompt) == (LABELS, "")
-    typed = synthetic("a", QUOTE)  # by the user: from nobody's report
-    assert typed.synthesis is not None
-    typed = replace(
-        typed, synthesis=replace(typed.synthesis, from_radiograph=None, from_patient=None)
+    table = synthetic("a", QUOTE)  # of a table of prompts, which may be reports as well
+    assert table.synthesis is not None
+    table = replace(
+        table, synthesis=replace(table.synthesis, from_radiograph=None, from_patient=None)
     )
-    assert lineage(typed) == typed
+    of_table = lineage(table).synthesis
+    assert of_table is not None
+    assert of_table.prompt == ""
 
 
 @pytest.mark.parametrize(
@@ -171,6 +173,7 @@ def test_prompts_made_of_labels_stay_and_quotes_of_reports_go() -> None:
         "<view-pa> 64 year old woman, small left pleural effusion",
         "<view-pa> 63 year old zanzibari woman, small left pleural effusion",
         "<view-pa> small left pleural effusion, seen on March 3",
+        "<view-pa> small left pleural effusion (Zanzibar)",
     ],
 )
 def test_a_prompt_that_says_more_than_the_labels_goes(prompt: str) -> None:

@@ -287,6 +287,15 @@ def test_a_class_of_another_kind_in_the_index_is_refused(
     assert str(named) in str(error.value)
 
 
+@pytest.mark.parametrize("steps", [10**9, 10_001, 0, -1, None, "1000"])
+def test_an_endless_noise_schedule_is_refused(steps: object, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
+    path = tmp_path / "model" / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_train_timesteps": steps}))
+    with pytest.raises(InputError, match=r"num_train_timesteps=.*: 1 to 10000 are supported"):
+        load_components(str(tmp_path / "model"))
+
+
 @pytest.mark.parametrize("component", ["unet", "text_encoder", "tokenizer"])
 def test_code_in_a_component_is_refused(component: str, saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved, tmp_path / "model", ignore=OURS)
