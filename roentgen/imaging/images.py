@@ -222,7 +222,7 @@ def _read(source: Path | bytes) -> bytes:
                 raise InputError(
                     f"{_name(source)} is larger than {LARGEST_FILE >> 20} MiB: no radiograph is"
                 ) from None
-            raise InputError(f"cannot read image {source!s}: {error.strerror}") from None
+            raise InputError(f"cannot read image {_name(source)}: {error.strerror}") from None
     if not data:
         raise InputError(f"{_name(source)} is empty (0 bytes)")
     return data

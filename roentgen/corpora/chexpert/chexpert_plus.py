@@ -86,7 +86,7 @@ def plus_report(table: Path, place: int, columns: PlusColumns) -> Report:
     try:
         return report_of_columns(row, vars(columns), _text)
     except KeyError:
-        raise InputError(f"table {table} has changed since it was scanned") from None
+        raise InputError(f"table {table.name} has changed since it was scanned") from None
 
 
 def _text(cell: str) -> str:
@@ -130,9 +130,10 @@ def read_row_at(path: Path, place: int) -> dict[str, str]:
             file.seek(place)
             row = next(csv_rows(_Lines(file, path).readline), [])
     except (OSError, csv.Error) as error:
-        raise InputError(f"table {path} cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"table {path.name} cannot be read: {reason}") from None
     if len(row) != len(header):
-        raise InputError(f"table {path} has changed since it was scanned")
+        raise InputError(f"table {path.name} has changed since it was scanned")
     return dict(zip(header, row, strict=True))
 
 
@@ -176,4 +177,4 @@ class _Lines:
         try:  # a line that is cut is refused for its length
             return line.decode("utf-8", "replace" if len(line) == limit else "strict")
         except UnicodeDecodeError:
-            raise InputError(f"table {self.path} is not text in UTF-8") from None
+            raise InputError(f"table {self.path.name} is not text in UTF-8") from None

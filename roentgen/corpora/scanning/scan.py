@@ -92,7 +92,7 @@ class FolderListing:
         except (FileNotFoundError, NotADirectoryError):
             return frozenset()
         except OSError as error:
-            raise InputError(f"cannot list {self.root / folder}: {error.strerror}") from None
+            raise InputError(f"cannot list {folder or self.root.name}: {error.strerror}") from None
 
 
 class FileIndex:

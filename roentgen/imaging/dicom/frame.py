@@ -76,7 +76,7 @@ def read_header(path: Path, keywords: Sequence[str]) -> dict[str, str]:
     try:
         data = read_bounded(path, LARGEST_FILE)
     except OSError as error:
-        raise InputError(f"cannot read {path!s}: {error.strerror}") from None
+        raise InputError(f"cannot read {path.name}: {error.strerror}") from None
     with _one_line_errors(path.name):
         dataset = _parse(data, header_only=True)
         return {keyword: _text(dataset, keyword) for keyword in keywords}

@@ -178,6 +178,28 @@ def test_bad_files_are_told_and_end_a_run_only_if_they_are_many(
 
 
 @every_corpus
+def test_reasons_in_a_dataset_name_no_folder_of_this_machine(
+    name: str, make_corpus: Make, prepare: Prepare
+) -> None:
+    corpus = make_corpus(name)
+    pipe, folder = list(corpus.films.values())[1:3]
+    for path in (pipe, folder):
+        path.unlink()
+    os.mkfifo(pipe)
+    folder.mkdir()
+    ended = prepare(corpus, "--max_bad_share=1")
+    ended.check()
+    reasons = [reason for reason, _ in ended.excluded.values()]
+    assert any(
+        reason.endswith("it is a pipe or a device, not a regular file") for reason in reasons
+    )
+    assert not [reason for reason in reasons if str(corpus.root) in reason]
+    assert str(corpus.root) not in (ended.folder / "README.md").read_text()
+    excluded = json.loads((ended.folder / "roentgen.json").read_text())["excluded"]
+    assert str(corpus.root) not in json.dumps(excluded)
+
+
+@every_corpus
 def test_a_renamed_column_is_named(name: str, make_corpus: Make, prepare: Prepare) -> None:
     corpus = make_corpus(name)
     for column in (0, len(corpus.header) - 1):

@@ -203,6 +203,10 @@ def test_plus_brings_reports(tmp_path: Path, real: tuple[list[str], list[list[st
     missing = replace(config, plus=table, plus_columns=PlusColumns(race="RACE"))
     with pytest.raises(InputError, match=r"240401\.csv has no column 'RACE': name it in chexpert"):
         reader(missing).plan()
+    table.write_text(",".join(PLUS))
+    changed = r"^table df_chexpert_plus_240401\.csv has changed since it was scanned$"
+    with pytest.raises(InputError, match=changed):
+        it.read(plan.items[0])
 
 
 LABELS_OF_TREE = [
