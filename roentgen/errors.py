@@ -96,6 +96,8 @@ def run_program(main: Callable[[], None]) -> None:
     with 141. Any other exception is a bug and keeps its traceback.
     """
     before = signal.signal(signal.SIGTERM, _interrupt)
+    if sys.stdout is None:  # it is closed (`program >&-`)
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
         with redirect_stdout(_StandardOutput(sys.stdout)):
             try:
@@ -198,5 +200,11 @@ def _report_early_interrupt(
         sys.__excepthook__(kind, error, trace)
 
 
+def _terminate_early(number: int, frame: FrameType | None) -> None:
+    """SIGTERM while a program still imports ends it as it does later."""
+    _end("terminated", _INTERRUPTED)
+
+
 if sys.argv[:1] == ["-m"]:  # `python -m program`, until its own module runs
+    signal.signal(signal.SIGTERM, _terminate_early)
     sys.excepthook = _report_early_interrupt

@@ -145,7 +145,27 @@ def test_a_signal_ends_a_program_with_one_line(number: int, line: str) -> None:
     assert program.returncode == 130
 
 
-def test_ctrl_c_while_a_program_imports_is_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", ["print('x')", "print('x', flush=True); raise SystemExit(0)"])
+def test_a_closed_standard_output_is_no_error(body: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, PROGRAM.format(body=body)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "begun\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "code"),
+    [
+        (signal.SIGTERM, "terminated\n", 130),
+        (signal.SIGINT, "interrupted\n", -signal.SIGINT),  # a shell sees 130
+    ],
+)
+def test_a_signal_while_a_program_imports_is_no_traceback(
+    number: int, line: str, code: int, tmp_path: Path
+) -> None:
     # The package of a program is imported first, as train, sample, eval and roentgen are.
     (tmp_path / "stage").mkdir()
     (tmp_path / "stage" / "__init__.py").write_text("import roentgen.errors\n")
@@ -160,6 +180,6 @@ def test_ctrl_c_while_a_program_imports_is_no_traceback(tmp_path: Path) -> None:
     )
     assert program.stderr is not None
     assert program.stderr.readline() == "begun\n"
-    program.send_signal(signal.SIGINT)
-    assert program.communicate()[1] == "interrupted\n"
-    assert program.returncode == -signal.SIGINT
+    program.send_signal(number)
+    assert program.communicate()[1] == line
+    assert program.returncode == code
