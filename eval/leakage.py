@@ -1,6 +1,6 @@
 """Leakage checks: held-out patients in sets, prompts and models, as far as manifests tell."""
 
-from eval.sets import Sets, fitted
+from eval.sets import Sets, fitted, not_synthetic
 from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
 from roentgen.errors import InputError
@@ -26,6 +26,11 @@ def checks(sets: Sets, trained_on: str | None) -> list[Check]:
         if own:
             found["patients of the test split named as its own"] = (
                 f"{own}: this set may contain real radiographs"
+            )
+        real = len(not_synthetic(images, test.dataset))
+        if real:
+            found["all images are synthetic"] = (
+                f"no: {real} of {len(images)} are radiographs of the reference"
             )
         ours, theirs = fitted(test.dataset), fitted(images.dataset)
         if ours and theirs and ours != theirs:

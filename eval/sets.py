@@ -89,8 +89,20 @@ def read_sets(config: ComparisonConfig) -> Sets:
     train = read("train", reference, [train_split])
     test = read("test", reference, [test_split])
     others = {name: read(name, dataset, dataset.splits) for name, dataset in synthetic.items()}
+    for name, images in others.items():
+        if len(not_synthetic(images, reference)) == len(images):
+            raise InputError(
+                f"synthetic.{name} ({images.dataset.folder}) holds radiographs of the reference "
+                "alone: none has a record of its synthesis; give a synthetic set"
+            )
     check_one_size(train, test, *others.values())
     return Sets(train=train, test=test, synthetic=others, main=config.main_name)
+
+
+def not_synthetic(images: ImageSet, reference: RadiographDataset) -> set[str]:
+    """The ids of the reference's own radiographs in a set: without a record of a synthesis."""
+    real = {r.id for r in images.radiographs if r.synthesis is None}
+    return real & set().union(*(reference.split(name).ids() for name in reference.splits))
 
 
 def fitted(dataset: RadiographDataset) -> str | None:

@@ -15,14 +15,16 @@ import yaml
 
 from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
+from eval.leakage import checks
 from eval.report.output import File, check_results, write_results
 from eval.report.section import number
+from eval.sets import read_sets
 from roentgen.config import load_config
-from roentgen.dataset.dataset import open_dataset
+from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
-from roentgen.record.radiograph import FindingName
+from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
@@ -268,6 +270,27 @@ def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     refused(place, "prepared with size 64.*with size 32", synthetic={"large": str(large)})
     cut = write_drawn(place / "cut", {"train": 30}, 7, synthetic=True, fit="crop")
     refused(place, "prepared with fit crop.*or set allow_other_fit", synthetic={"cut": str(cut)})
+
+
+def test_radiographs_of_the_reference_are_no_synthetic_set(place: Path) -> None:
+    real = [row for name in ("train", "test") for row in open_dataset(place / "real").split(name)]
+    made = list(open_dataset(place / "after").split("train"))
+
+    def write(name: str, rows: list[Radiograph]) -> dict[str, str]:
+        keys = ("licenses", "provenance", "preparation")
+        manifest = open_dataset(place / "real").manifest
+        with DatasetWriter(place / name, **{key: manifest[key] for key in keys}) as writer:
+            for row in rows:
+                writer.add(row)
+        return {name: str(place / name)}
+
+    reordered = write("reordered", real[::-1])
+    refused(place, "reordered.* holds radiographs of the reference", synthetic=reordered)
+    config = config_of(place, place / "mixed page", synthetic=write("mixed", [*real[-7:], *made]))
+    found = checks(read_sets(config), None)
+    line = f"no: 7 of {7 + len(made)} are radiographs of the reference"
+    assert {"check": "mixed: all images are synthetic", "result": line} in found
+    assert not any("after: all images" in check["check"] for check in found)
 
 
 def test_what_is_odd_about_a_set_is_said(place: Path, write_drawn: Any) -> None:
