@@ -62,20 +62,21 @@ class ImageFolderReader(TableReader):
             table_name = c.file or _TABLES[0]
             raise self.wrong_root(f"{table_name} here or in train/, validation/ and test/")
         scan.check_splits(f"image_folder.root {c.root}")
+        scan.count_patient_spellings()
         return scan.plan()
 
     def _plan_folder(self, folder: str, table: str, scan: Scan) -> None:
         c = self.config
         rules = _ALL_TRAIN if self.split.published else self.split
         config = replace(c, root=c.root / folder, file=table)
-        plan = TableReader(config, rules, self.size, self.fit, self.seed).plan()
+        part = TableReader(config, rules, self.size, self.fit, self.seed).scan()
 
         def identify(name: str) -> str:  # file names may repeat from folder to folder, ids may not
             return f"{folder}/{name}" if folder and c.id is None else name
 
-        scan.unmapped.update(plan.unmapped)
-        scan.excluded += [replace(out, id=identify(out.id)) for out in plan.excluded]
-        for item in plan.items:
+        scan.unmapped.update(part.unmapped)
+        scan.excluded += [replace(out, id=identify(out.id)) for out in part.excluded]
+        for item in part.items.values():
             name = identify(item.id)
             with scan.excluding(name):
                 path = f"{folder}/{item.path}" if folder else item.path

@@ -236,7 +236,7 @@ def _read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
                 if not row:
                     continue
                 with scan.excluding(f"{table.name} row {number}"):
-                    boxes.setdefault(row[0], []).append(_box(row))
+                    boxes.setdefault(row[0].strip(), []).append(_box(row))
     except FileNotFoundError:
         raise InputError(f"no such table: {table}; set nih.boxes to null to do without") from None
     except (OSError, csv.Error) as error:

@@ -158,6 +158,13 @@ class TableReader(ImageCorpusReader[TableConfig]):
 
     def plan(self) -> CorpusPlan:
         """Scan the tables; images are not touched."""
+        scan = self.scan()
+        scan.check_splits(str(self.config.root / self.config.file))
+        scan.count_patient_spellings()
+        return scan.plan()
+
+    def scan(self) -> Scan:
+        """The rows, before patients are compared."""
         c = self.config
         if not c.root.is_dir():
             raise InputError(f"table.root {c.root} is not a folder")
@@ -174,10 +181,8 @@ class TableReader(ImageCorpusReader[TableConfig]):
                 if name in scan.items:
                     raise InputError("the id appears twice in the table")
                 scan.accept(item, meanings.unmapped(row[c.findings]) if c.findings else ())
-        scan.check_splits(str(table))
-        scan.count_patient_spellings()
         self._exclude_others(scan, named, masks)
-        return scan.plan()
+        return scan
 
     def _exclude_others(
         self, scan: Scan, named: Collection[str], masks: dict[str, dict[str, str]]

@@ -26,7 +26,8 @@ _PARQUET_LIMITS = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_l
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
     """The named columns of each row, "" where blank; None for a row with too few or many fields.
 
-    Raises InputError, naming the file, for one that is absent or damaged and for a missing column.
+    Cells lose the white space around them. Raises InputError, naming the file, for one that is
+    absent or damaged and for a missing column.
     """
     if not path.is_file():
         raise InputError(f"no such table: {path}")
@@ -85,7 +86,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
                 if batch.nbytes > _LARGEST_BATCH:
                     raise InputError(f"table {path} has cells that are too long to read")
                 for row in batch.to_pylist():
-                    yield {k: "" if v is None else str(v) for k, v in row.items()}
+                    yield {k: "" if v is None else str(v).strip() for k, v in row.items()}
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"table {path} cannot be read: {' '.join(str(error).split())}") from None
 
@@ -117,7 +118,7 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | N
             if len(row) != len(header):
                 yield None
                 continue
-            yield {column: row[i] for column, i in zip(names, places, strict=True)}
+            yield {column: row[i].strip() for column, i in zip(names, places, strict=True)}
 
 
 def _read_json_lines(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str] | None]:
@@ -149,7 +150,7 @@ def _cell(value: Any) -> str:
         case bool():
             return str(int(value))
         case str():
-            return value
+            return value.strip()
         case list() if all(isinstance(word, str) for word in value):
             return ";".join(value)
         case _:

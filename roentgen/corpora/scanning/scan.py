@@ -213,14 +213,15 @@ class Scan:
             self.exclude(item.id, _CONFLICT)
 
     def count_patient_spellings(self) -> None:
-        """Count patients whose ids differ in zeros alone, such as 7, 007 and 7.0."""
+        """Count patients whose ids differ in zeros or case alone, such as 7 and 7.0, P1 and p1."""
         spellings: dict[str, set[str]] = {}
         for item in self.items.values():
-            if number := _NUMBER.fullmatch(item.patient):
-                spellings.setdefault(number[1], set()).add(item.patient)
+            number = _NUMBER.fullmatch(item.patient)
+            spelling = number[1] if number else item.patient.casefold()
+            spellings.setdefault(spelling, set()).add(item.patient)
         for same in spellings.values():
             if len(same) > 1:
-                why = "ids that differ in zeros alone are different patients: are zeros lost?"
+                why = "ids that differ in zeros or case alone are different patients: misspelled?"
                 self.unmapped[Unmapped("patient", ", ".join(sorted(same)), why)] += len(same)
 
     def check_splits(self, where: str) -> None:

@@ -70,6 +70,13 @@ def test_a_folder_a_split(tmp_path: Path, name: str) -> None:
     assert one.license == "CC0-1.0"
 
 
+def test_patients_are_compared_across_folders(tmp_path: Path) -> None:
+    write(tmp_path / "train", "metadata.csv", [{"file_name": "0.png", "patient": "P1"}])
+    write(tmp_path / "test", "metadata.csv", [{"file_name": "0.png", "patient": "p1"}])
+    why = "ids that differ in zeros or case alone are different patients: misspelled?"
+    assert reader(tmp_path).plan().unmapped == {Unmapped("patient", "P1, p1", why): 2}
+
+
 def test_one_file_for_all_splits(tmp_path: Path) -> None:
     rows = [
         {"file_name": "train/0.png", "patient": "1"},

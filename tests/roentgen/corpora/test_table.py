@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -135,12 +136,31 @@ def test_report_sex_and_licences_are_taken(tmp_path: Path) -> None:
         replace(config, license_column=None, licenses=())
 
 
-def test_patients_that_differ_in_zeros_alone_are_counted(tmp_path: Path) -> None:
-    patients = ["001", "1", "01", "1.0", "10", "100", "A1", "a01", "2"]
+def test_patients_that_differ_in_zeros_or_case_alone_are_counted(tmp_path: Path) -> None:
+    patients = ["001", "1", "01", "1.0", "10", "100", "A1", "a01", "2", "P101", "p101", "P102"]
     rows = [{"image": f"{k}.png", "patient": name} for k, name in enumerate(patients)]
     plan = reader(corpus(tmp_path, rows)).plan()
-    why = "ids that differ in zeros alone are different patients: are zeros lost?"
-    assert plan.unmapped == {Unmapped("patient", "001, 01, 1, 1.0", why): 4}
+    why = "ids that differ in zeros or case alone are different patients: misspelled?"
+    assert plan.unmapped == {
+        Unmapped("patient", "001, 01, 1, 1.0", why): 4,
+        Unmapped("patient", "P101, p101", why): 2,
+    }
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.jsonl"])
+def test_ids_lose_the_white_space_around_them(tmp_path: Path, name: str) -> None:
+    patients = ["P101", "P101 ", "P101\xa0", "\tP101"]
+    rows = [
+        {"image": f"{k}.png", "patient": patient, "study": f" s{k % 2}\xa0", "id": f"i{k} "}
+        for k, patient in enumerate(patients)
+    ]
+    config = corpus(tmp_path, rows, "t.csv" if name == "t.jsonl" else name)
+    if name == "t.jsonl":
+        (tmp_path / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    plan = reader(replace(config, file=name, id="id", study_id="study")).plan()
+    assert [(item.id, item.patient, item.study) for item in plan.items] == [
+        (f"i{k}", "P101", f"s{k % 2}") for k in range(4)
+    ]
 
 
 @pytest.mark.parametrize("word", ["dark;distorted", " dark", "dark "])
