@@ -1,18 +1,15 @@
 """Motions of masks: maps from coordinates of the result to coordinates of the source.
 
 Coordinates are float64 [2, ...], rows and columns from the center of the first pixel. Each pixel
-takes the value of the nearest one of the source, and lines and tubes stay whole.
+takes the value of the nearest one of the source: no value is interpolated.
 """
 
 import math
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
-
-from roentgen.imaging.masks import keep_thin_parts
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 Mask = NDArray[np.bool_]
 Coordinates = NDArray[np.float64]
@@ -21,8 +18,6 @@ Motion = Callable[[Coordinates], Coordinates]
 _KNOTS = 33  # per side of the grid on which smooth displacements are drawn, at any image size
 _RAYS = 360  # directions in which the wall is located
 _LUNG_LEFT = 0.1  # share of a region that must be lung to locate its center
-_SUBPIXELS = 4  # a side of a pixel, of whose area they are the measure
-_REACH = 8  # pixels of the source that a pixel's area extends to, at most
 _WAVES = 3  # around the lung, in a change of thickness
 
 
@@ -32,28 +27,6 @@ def pixel_grid(shape: tuple[int, ...]) -> Coordinates:
 
 
 def sample_mask(mask: Mask, coordinates: Coordinates) -> Mask:
-    """The mask at the source coordinates [2, H, W] of each pixel; False beyond its edges.
-
-    A pixel is inside if the one nearest to its center is, and in thin parts as `keep_thin_parts`
-    has it.
-    """
-    inside = _nearest(mask, coordinates)
-    down, across = (np.gradient(coordinates, axis=axis) for axis in (1, 2))
-    reach = math.ceil(0.5 * (np.abs(down) + np.abs(across)).max() + 0.5)  # of a pixel's own area
-    near = binary_dilation(mask, np.ones((3, 3)), iterations=min(reach, _REACH))
-    border = np.nonzero(_nearest(near, coordinates) & ~inside)
-    area = np.zeros(inside.shape, np.float32)
-    steps = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
-    for row, column in product(steps, steps):
-        place = [
-            c[border] + row * d[border] + column * a[border]
-            for c, d, a in zip(coordinates, down, across, strict=True)
-        ]
-        area[border] += _nearest(mask, np.stack(place))
-    return keep_thin_parts(inside, area / _SUBPIXELS**2)
-
-
-def _nearest(mask: Mask, coordinates: Coordinates) -> Mask:
     """The mask's pixel nearest to each coordinate; False beyond its edges."""
     row, column = np.rint(coordinates).astype(np.int64)
     height, width = mask.shape

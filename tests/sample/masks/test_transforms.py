@@ -1,6 +1,5 @@
 """Transforms of masks against numpy, theory, and phantoms whose halves are known exactly."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import label, map_coordinates
+from scipy.ndimage import map_coordinates
 
 from roentgen.errors import InputError
 from roentgen.phantom.air import AP_TILT, fill_with_air
@@ -160,56 +159,19 @@ def test_right_angles_are_those_of_numpy(degrees: float, turns: int, side: int) 
 def test_pixels_are_the_nearest_as_scipy_takes_them() -> None:
     mask = blot((97, 97))
     places = affine((48, 48), scale=1.3, rotation=20, shift=(0.4, -3.7))(pixel_grid(mask.shape))
-    differ = sample_mask(mask, places) ^ map_coordinates(mask, places, order=0)
-    assert differ.sum() <= 2  # ends of thin parts
+    assert np.array_equal(sample_mask(mask, places), map_coordinates(mask, places, order=0))
     still = affine((48, 48), shift=(0.4, -0.4))(pixel_grid(mask.shape))
     assert np.array_equal(sample_mask(mask, still), mask)
-
-
-@pytest.mark.parametrize("thickness", [1, 2])
-@pytest.mark.parametrize("scale", [0.5, 0.7, 0.9, 1.0, 1.3])
-def test_lines_stay_one_piece(thickness: int, scale: float) -> None:
-    line = np.zeros((128, 128), dtype=np.bool_)
-    for column in np.linspace(28, 99, 500):  # a catheter that curves
-        row = round(64 + 30 * math.sin(column / 14))
-        line[row : row + thickness, round(column)] = True
-    assert label(line, np.ones((3, 3)))[1] == 1
-    nearest_breaks = 0
-    for seed in range(12):
-        rng = numpy_generator(seed, "lines")
-        turn, across, down, lean = rng.uniform(-1, 1, 4).tolist()
-        straight = affine(
-            (63.5, 63.5), scale=scale, rotation=20 * turn, shear=8 * lean, shift=(down, across)
-        )
-        bend = elastic(rng, 128, reach=2.0, width=0.1)
-        places = bend(straight(pixel_grid(line.shape)))
-        moved = sample_mask(line, places)
-        assert label(moved, np.ones((3, 3)))[1] == 1
-        nearest = map_coordinates(line, places, order=0)
-        assert not (nearest & ~moved).any()
-        # Its length is magnified, and it is no thicker than before by more than a pixel.
-        length = np.ptp(np.argwhere(moved)[:, 1]) / np.ptp(np.argwhere(line)[:, 1])
-        assert length == pytest.approx(scale, rel=0.15)
-        assert moved.sum() < line.sum() * scale * (max(1.0, scale) + 0.6)
-        nearest_breaks += label(nearest, np.ones((3, 3)))[1] > 1
-    assert nearest_breaks == 12 or scale >= 1 or thickness == 2  # what it holds against
-
-
-def test_solid_shapes_stay_as_the_nearest_pixels_give_them() -> None:
-    mask = blot((256, 256))
-    change = affine((127.5, 127.5), scale=0.8, rotation=17, shear=8, shift=(3.3, -2.2))
-    places = change(pixel_grid(mask.shape))
-    differ = sample_mask(mask, places) ^ map_coordinates(mask, places, order=0)
-    assert differ.sum() < 0.001 * mask.sum()
 
 
 def test_vertical_lines_tilt_to_the_right() -> None:
     mask = np.zeros((101, 101), dtype=np.bool_)
     mask[20:81, 50] = True
     moved = sample_mask(mask, affine((50, 50), shear=45)(pixel_grid(mask.shape)))
-    exact = np.eye(101, dtype=np.bool_)[::-1] & np.any(mask, axis=1, keepdims=True)
-    assert moved[exact].all()  # the top to the right, by as much as it is high
-    assert (moved & ~exact).sum() <= 2  # an end of which a pixel has only a part
+    rows, columns = np.nonzero(moved)
+    assert np.array_equal(columns, 100 - rows)  # the top to the right, by as much as it is high
+    assert rows.min() == 20
+    assert rows.max() == 80
 
 
 @pytest.mark.parametrize("scale", [0.7, 0.9, 1.0, 1.2, 1.5])
@@ -264,8 +226,7 @@ def test_all_structures_move_as_one_body(frontal: list[Phantom]) -> None:
     masks: Masks = {**phantom.masks, "both": lungs | heart, "not a lung": ~lungs}
     for seed in range(20):
         moved = known(transform_masks(masks, body, view="PA", seed=seed))
-        differ = moved["both"] ^ (moved["lungs"] | moved["heart"])
-        assert differ.sum() < 0.001 * moved["both"].sum()  # ends of thin parts
+        assert np.array_equal(moved["both"], moved["lungs"] | moved["heart"])
         assert not (moved["not a lung"] & moved["lungs"]).any()
         assert not np.array_equal(moved["lungs"], lungs)
 
