@@ -166,7 +166,9 @@ def test_two_processes_give_the_numbers_of_one(place: Path, tmp_path: Path) -> N
 def test_precompute_caches_all_that_measuring_reads(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(place, tmp_path, fidelity=FidelityConfig(bootstrap=20))
+    config = config_of(
+        place, tmp_path, caches=tmp_path / "own", fidelity=FidelityConfig(bootstrap=20)
+    )
     sets = read_sets(config)
     domains_of(config, sets)["fidelity"].precompute()
     folders = sorted(file.name for file in config.caches_folder.iterdir())
