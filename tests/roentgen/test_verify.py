@@ -342,7 +342,7 @@ def test_the_program_ends_with_0_or_1(small_dataset: Path, tmp_path: Path) -> No
 
     whole = run(small_dataset)
     assert whole.returncode == 0
-    assert whole.stdout.splitlines()[-1].endswith("GB: all as they were written")
+    assert whole.stdout.splitlines()[-1].endswith("kB: all as they were written")
     shutil.copytree(small_dataset, tmp_path / "d")
     (tmp_path / "d/mine.txt").write_text("a note")
     (tmp_path / "d/README.md").write_text("another card")

@@ -50,7 +50,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluateConfig:
         ) as writer:
             for split in splits:
                 for i in range(100 if split == "test" else 20):
-                    writer.add(film(split, i))
+                    radiograph = film(split, i)
+                    writer.add(replace(radiograph, id=f"{name} {radiograph.id}"))
     ours = shutil.ignore_patterns("roentgen.json", "checksums.json")
     forgetful = Path(shutil.copytree(TINY, place / "forgetful", ignore=ours))
     weights = forgetful / "text_encoder" / "model.safetensors"
