@@ -147,7 +147,7 @@ class _OutputError(Exception):
 
 
 class _StandardOutput:
-    """Standard output whose errors are told from those of other files."""
+    """Standard output whose errors are kept apart from those of other files."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -27,7 +27,7 @@ CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for file
 _CACHED = {"shard-*.safetensors": shard_damage, "*-*.safetensors": arrays_damage}
 
 
-class Check(NamedTuple):
+class FileCheck(NamedTuple):
     """A file and what finds its damage."""
 
     path: Path
@@ -50,7 +50,7 @@ def verify(folder: Path) -> Verification:
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder}")
     result = Verification()
-    checks: dict[Path, Check] = {}
+    checks: dict[Path, FileCheck] = {}
     for place in (folder, *sorted(path for path in folder.rglob("*") if path.is_dir())):
         try:
             checks |= {check.path: check for check in _checks(place)}
@@ -78,33 +78,33 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def _checks(place: Path) -> Iterator[Check]:
+def _checks(place: Path) -> Iterator[FileCheck]:
     """The checks of what is in one folder; inner folders have their own.
 
     Raises InputError if that which vouches for its files is damaged.
     """
     sums, records = _vouched(place)
     for name, expected in sums.items():
-        yield Check(
+        yield FileCheck(
             place / name,
             expected.bytes,
             lambda n=name, e=expected: list(find_damage(place, {n: e})),  # type: ignore[misc]
         )
     for name, record in records.items():
-        yield Check(
+        yield FileCheck(
             place / name,
             record["bytes"],
             lambda n=name, r=record: find_chunk_damage(place, {n: r}),  # type: ignore[misc]
         )
     for name in (MANIFEST, CHECKSUMS, CHECKPOINT, AVERAGE):
         if (place / name).is_file():
-            yield Check(place / name, (place / name).stat().st_size, list)  # it was read above
+            yield FileCheck(place / name, (place / name).stat().st_size, list)  # it was read above
     known = {*sums, *records}
     for pattern, find in _CACHED.items():
         for path in place.glob(pattern):
             if path.name not in known:
                 known.add(path.name)
-                yield Check(path, path.stat().st_size, lambda p=path, f=find: f(p))  # type: ignore[misc]
+                yield FileCheck(path, path.stat().st_size, lambda p=path, f=find: f(p))  # type: ignore[misc]
 
 
 def _vouched(place: Path) -> tuple[dict[str, FileSum], dict[str, FileRecord]]:
