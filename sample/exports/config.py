@@ -80,9 +80,9 @@ class ExportConfig:
     """The splits to write; null: all."""
     lineage: Lineage | None = None
     """Identifiers and texts that leave. full: all. none: real radiographs and patients are
-    numbered; reports, prompts that quote them, and the radiograph and patient that a synthetic
-    image was drawn for are removed. hashed: as none, with keyed hashes for identifiers. null: none
-    where a license forbids sharing, else full."""
+    numbered; reports, prompts that say more than the labels, and the radiograph and patient that a
+    synthetic image was drawn for are removed. hashed: as none, with keyed hashes for identifiers.
+    null: none where a license forbids sharing, else full."""
     folder: FolderFormat | None = None
     """An image folder with metadata."""
     webdataset: WebDatasetFormat | None = None

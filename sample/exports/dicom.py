@@ -53,7 +53,9 @@ def write(radiographs: ExportSource, folder: Path, settings: DicomFormat) -> lis
         for radiograph in radiographs:
             study = (radiograph.patient_id, radiograph.study_id)
             series[study] += 1
-            file = make_dicom(radiograph, radiographs.fingerprint, settings.bits, series[study])
+            file = make_dicom(
+                radiograph, radiographs.dataset.fingerprint, settings.bits, series[study]
+            )
             patient = str(file.PatientID)
             path = Path(radiograph.split, patient, f"{file_stem(radiograph.id)}.dcm")
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

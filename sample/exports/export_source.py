@@ -33,7 +33,6 @@ class ExportSource:
         lineage: LineageFilter,
     ) -> None:
         self.dataset, self.folder, self.lineage = dataset, folder, lineage
-        self.fingerprint = dataset.fingerprint
         masks = [set(dataset.manifest["counts"][split.name]["masks"]) for split in images.splits]
         self.structures = sorted(set().union(*masks))  # of masks
         self.structures_everywhere = set.intersection(*masks)  # those that every split has

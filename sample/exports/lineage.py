@@ -40,8 +40,8 @@ class LineageFilter:
         ids = "numbered" if self.lineage == "none" else "replaced by keyed hashes"
         sources = " and the radiographs that images were drawn for" * (self.lineage == "none")
         return (
-            f"lineage {self.lineage}: without reports, prompts that quote them{sources}; "
-            f"identifiers are {ids}"
+            f"lineage {self.lineage}: without reports, prompts that say more than the "
+            f"labels{sources}; identifiers are {ids}"
         )
 
     def __call__(self, radiograph: Radiograph) -> Radiograph:
