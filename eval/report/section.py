@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.report.plots import Plot
+from eval.report.verdict import Verdict
 from roentgen.metrics.estimates import Estimate
 
 Cell = str | int | float | Estimate | None  # None: an empty cell
+Better = Literal["higher", "lower", "closer"]  # closer: to the number of the radiographs
 HELD_OUT = "held-out real"  # the reference's test split
 CEILING = f"{HELD_OUT} (ceiling)"
 
@@ -23,6 +25,9 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    better: Better | Mapping[str, Better] | None = None  # of all rows, or by the name of a row
+    base: str | None = None  # the column that the others are marked against, better or worse
+    folded: bool = False  # behind "More tables" of its section
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.name
@@ -50,15 +55,23 @@ class Pictures:
 class SummaryLine:
     """A line of the summary: a number of each synthetic set, and of real images for scale."""
 
-    measure: str  # with the direction of improvement
+    measure: str
     sets: Mapping[str, Estimate]
     real: Estimate | None = None
+    better: Better | None = None
 
     @classmethod
-    def of(cls, measure: str, values: Mapping[str, Estimate], real: str = "test") -> "SummaryLine":
+    def of(
+        cls,
+        measure: str,
+        values: Mapping[str, Estimate],
+        real: str = "test",
+        *,
+        better: Better | None = None,
+    ) -> "SummaryLine":
         """The line of numbers by set, where `real` is the set of real images."""
         sets = {name: value for name, value in values.items() if name != real}
-        return cls(measure=measure, sets=sets, real=values.get(real))
+        return cls(measure=measure, sets=sets, real=values.get(real), better=better)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +84,8 @@ class PageSection:
     references: tuple[str, ...] = ()  # the methods, as a reference list has them
     numbers: Mapping[str, Any]  # for results.json; holds estimates
     summary: tuple[SummaryLine, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()  # on the main set, for the first screen
+    headline: Plot | None = None  # a small plot for the first screen
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
     pictures: tuple[Pictures, ...] = field(default=())
