@@ -1,4 +1,7 @@
-"""File locks: held while a process lives, on network file systems too, and free once it is dead."""
+"""File locks: held while a process lives, on network file systems too, and free once it is dead.
+
+A process that is forked while its parent holds a lock does not hold it too.
+"""
 
 import fcntl
 import os
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+_opened: set[IO[bytes]] = set()  # the files that this process locks
 
 
 class LockedError(Exception):
@@ -22,6 +27,7 @@ def locked_file(path: Path, *, wait: bool) -> Iterator[IO[bytes]]:
     """
     while True:
         file = path.open("a+b")
+        _opened.add(file)
         try:
             if not _lock(file, fcntl.LOCK_EX, wait=wait):
                 file.seek(0)
@@ -29,16 +35,16 @@ def locked_file(path: Path, *, wait: bool) -> Iterator[IO[bytes]]:
             if _is_at(file, path):  # else its last holder has renamed or removed it
                 break
         except BaseException:
-            file.close()
+            _close(file)
             raise
-        file.close()
+        _close(file)
     try:
         file.truncate(0)
         yield file
     finally:
         if _is_at(file, path):
             path.unlink()
-        file.close()
+        _close(file)
 
 
 @contextmanager
@@ -74,3 +80,20 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False
+
+
+def _close(file: IO[bytes]) -> None:
+    _opened.discard(file)
+    file.close()
+
+
+def _leave_to_parent() -> None:
+    """In a forked process: let go of the parent's locks, which would outlive the parent here."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for file in _opened:
+        os.dup2(nothing, file.fileno(), inheritable=False)  # to close it would write its buffer
+    os.close(nothing)
+    _opened.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing import connection
 from typing import Any
@@ -98,7 +98,7 @@ def _by_workers(
     with _processes(maker, workers) as pool:
         try:
             for job in jobs:
-                with _blocked_sigint():
+                with _uninterrupted():
                     sent[pool.submit(_make, *job)] = job
                 if len(sent) >= workers * _AHEAD:
                     yield from finished()
@@ -125,7 +125,7 @@ def _is_crashing(maker: PartMaker, item: Any) -> bool:
     """Whether a process that reads only this item dies."""
     with _processes(maker, 1) as pool:
         try:
-            with _blocked_sigint():
+            with _uninterrupted():
                 future = pool.submit(_read, item)
             future.result()
         except BrokenProcessPool:
@@ -158,13 +158,30 @@ def _processes(maker: PartMaker, workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _blocked_sigint() -> Iterator[None]:
-    """Processes started here never get Ctrl-C, which a terminal sends to all; the parent does."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+def _uninterrupted() -> Iterator[None]:
+    """Start processes that never get Ctrl-C, which a terminal sends to all, and start them whole.
+
+    A signal to this process takes effect at the end. To block it would not do: another thread would
+    take it, and a start that is interrupted leaves a process without its orders.
+    """
+    received: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # only this one is interrupted
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    with ExitStack() as stack:
+        stack.callback(_raise_signals, received)
+        for number, handler in handlers.items():
+            stack.callback(signal.signal, number, handler)
+            signal.signal(number, lambda number, _: received.append(number))
+        inherited = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, inherited)
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _raise_signals(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        signal.raise_signal(number)
 
 
 _maker: PartMaker | None = None  # in a worker process: sent once, not with every part

@@ -186,6 +186,36 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert not lock.exists()
 
 
+def test_a_process_forked_from_a_holder_does_not_hold_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    lock, forked = tmp_path / "lock", tmp_path / "forked"
+
+    def leave_one_behind() -> None:
+        with process_lock(lock):
+            if (child := os.fork()) == 0:
+                signal.pause()
+            forked.write_text(str(child))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def leave_early() -> None:
+        with process_lock(lock):
+            if os.fork() == 0:
+                raise SystemExit(0)  # it ends here, and the lock stays its parent's
+            os.wait()
+            assert is_locked(lock)
+            assert lock.exists()
+
+    assert run_forked(leave_early, tmp_path / "no", tmp_path / "log", None).code == 0
+    assert run_forked(leave_one_behind, tmp_path / "no", tmp_path / "log", None).code < 0
+    alive = int(forked.read_text())
+    try:
+        assert lock.exists()
+        assert not is_locked(lock)
+        os.kill(alive, 0)  # it lives
+    finally:
+        os.kill(alive, signal.SIGKILL)
+
+
 def test_what_living_processes_write_into_a_cache_stays(tmp_path: Path) -> None:
     (tmp_path / ".dead.partial").write_text("half")
     (tmp_path / ".killed.partial").mkdir()

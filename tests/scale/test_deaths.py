@@ -25,6 +25,7 @@ from roentgen.preparation.part_record import PART_ITEMS, preparation_folder
 from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
 from roentgen.record.radiograph import Radiograph
+from roentgen.storage import is_reserved
 
 Shards = dict[str, bytes]
 Start = Callable[..., Any]  # gives conftest's Run
@@ -48,6 +49,56 @@ def test_no_process_outlives_a_killed_run(
     run.end(-signal.SIGKILL)
     assert not out.exists()
     assert resume(table, out) == whole
+
+
+def test_a_worker_that_outlives_its_killed_run_holds_no_lock(
+    table: Path, tmp_path: Path, start: Start
+) -> None:
+    out = tmp_path / "out"
+    run = start(table, out)
+    run.wait_for_parts(1)
+    assert is_reserved(out)
+    stopped = run.workers()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    assert not is_reserved(out)
+    assert stopped in run.processes()
+    os.kill(stopped, signal.SIGCONT)
+    run.end(-signal.SIGKILL)
+
+
+@pytest.mark.parametrize("others", [2, 3, 4], ids=["fork server", "one worker", "two"])
+def test_an_interrupt_while_workers_start_is_one_line(
+    table: Path, tmp_path: Path, start: Start, others: int
+) -> None:
+    run = start(table, tmp_path / "out")
+    run.wait_for(lambda: len(run.processes()) > others)  # one is the resource tracker
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert_one_line(run.end(130)[1])
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_early_moment_is_one_line(
+    table: Path, tmp_path: Path, start: Start
+) -> None:
+    begun = time.monotonic()
+    first = start(table, tmp_path / "first")
+    first.wait_for(first.processes)
+    first.wait_for_parts(1)
+    until_first_part = time.monotonic() - begun
+    first.end(0)
+    for number in range(40):
+        run = start(table, tmp_path / str(number) / "out")
+        time.sleep(until_first_part * (number + 1) / 40)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert_one_line(run.end()[1])
+
+
+def assert_one_line(errors: str) -> None:
+    """That a run's errors are the one line of an interrupted run."""
+    (line,) = [line for line in errors.splitlines() if line and "preparing:" not in line]
+    assert re.fullmatch("interrupted(: .* finished parts remain, .*)?", line)
 
 
 @pytest.mark.parametrize(
