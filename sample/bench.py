@@ -30,6 +30,7 @@ from roentgen.manifest import (
     fingerprint_of,
     fingerprint_of_files,
     inherit_licenses,
+    portable,
     provenance,
     read_manifest,
     write_manifest,
@@ -49,7 +50,7 @@ from roentgen.vision.view_accuracy import view_accuracy
 from sample.benchmark.bench_table import BenchRow, csv_table, markdown_table, plot
 from sample.benchmark.config import BenchConfig
 from sample.condition_sources import condition_sources
-from sample.plan import plan_for
+from sample.plan import plan_for, prompt_check
 from sample.prompts.config import PromptsConfig
 
 ROWS, RESULTS = "rows", "results.json"
@@ -64,6 +65,7 @@ class Bench:
 
     generator: Generator
     images: list[PlannedImage]
+    notes: list[str]  # on the prompts
     requested: list[Radiograph]  # the source of each image's prompt, without pixels
     held_out: FeatureSet
     floor: FeatureSet
@@ -193,7 +195,8 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     generator = Generator(
         config.model, config.sampler, seed=config.seed, sources=condition_sources(prompts)
     )
-    images = list(plan_for(generator, prompts))
+    check = prompt_check(generator, prompts)
+    images = list(plan_for(generator, prompts, check))
     if len(images) < MINIMUM:
         raise InputError(f"{len(images)} prompts are too few for FID: at least {MINIMUM}")
     sources = {r.id: r for r in dataset.split(config.prompts.split).without_images()}
@@ -203,6 +206,7 @@ def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:
     return Bench(
         generator=generator,
         images=images,
+        notes=check.notes(portable(config.model)),
         requested=[sources[str(image.from_radiograph)] for image in images],
         held_out=held_out,
         floor=floor,
@@ -261,6 +265,7 @@ def _write(
     results = {
         "extractor": str(shared.extractor.definition),
         "n": shared.n,
+        "notes": shared.notes,
         "floor": asdict(floor),
         "rows": [row.to_json() for row in rows],
     }
@@ -268,7 +273,7 @@ def _write(
     write_json(config.output / RESULTS, results)
     files: dict[str, str | bytes] = {
         "table.csv": csv_table(rows),
-        "table.md": markdown_table(rows, floor),
+        "table.md": markdown_table(rows, floor, shared.notes),
         "plot.png": plot(rows, floor),
     }
     for name, content in files.items():

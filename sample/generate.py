@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from roentgen.config import config_to_dict, load_config
 from roentgen.csv_table import CsvTable
+from roentgen.dataset.card import plain
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
 from roentgen.dataset.finalize import finalize_dataset
 from roentgen.dataset.shards import ShardWriter
@@ -31,14 +32,12 @@ from roentgen.diffusion.training_record import (
     model_manifest,
     trained_preparation,
     trained_style,
-    training_prompts,
 )
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, is_full_disk, run_program
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.generation.prompt_check import PromptCheck
-from roentgen.manifest import check_unchanged, provenance, read_manifest
+from roentgen.manifest import check_unchanged, portable, provenance, read_manifest
 from roentgen.preparation.filtered_split import (
     ExcludedRadiograph,
     FilteredSplit,
@@ -55,10 +54,11 @@ from sample.plan import (
     passing_radiographs,
     plan_for,
     plan_images,
+    prompt_check,
     write_plan,
 )
 from sample.plan_sheet import plan_sheet
-from sample.prompts.sources import check_source, requested_style
+from sample.prompts.sources import check_source
 
 SHEET = "contact_sheet.png"
 # Settings that do not change the set: a run may resume with other values.
@@ -173,7 +173,7 @@ def _open(
     Prints them with what an earlier run left, which is no part of the set's provenance.
     """
     new_plan = work.folder / f".{PLAN}.part"
-    check = PromptCheck(generator.components, generator.long_prompts)
+    check = prompt_check(generator, config.prompts)
     images = plan_images(config.prompts, generator.style, config.sampler, config.seed, filtered)
     fingerprint = write_plan(new_plan, check(images))
     earlier = work.identity() or {}
@@ -181,8 +181,7 @@ def _open(
     size = earlier.get("part_size") or part_size(count, config.sampler.batch_size)
     full_identity = identity | {"plan": fingerprint, "part_size": size}
     try:
-        style = requested_style(config.prompts, generator.style)
-        notes = check.notes(config.model, training_prompts(generator.model), style)
+        notes = check.notes(portable(config.model))
         progress = work.open(full_identity, keep_other=True)
     except InputError:
         new_plan.unlink()
@@ -277,6 +276,7 @@ def _finish(
                 f"Model {generator.model['fingerprint']}; {config.sampler.scheduler}, "
                 f"{config.sampler.steps} steps, guidance {config.sampler.guidance_scale:g}; "
                 f"seed {config.seed}.",
+                *map(plain, made_from["notes"]),
             ]
         },
     )
@@ -304,7 +304,8 @@ def dry_run(config: GenerateConfig) -> str:
     images = prompts = 0
     last, first = "", list[PlannedImage]()
     views, present = Counter[str](), Counter[str]()
-    for image in plan_for(generator, config.prompts):
+    check = prompt_check(generator, config.prompts)
+    for image in plan_for(generator, config.prompts, check):
         images += 1
         prompts += image.patient_id != last
         last = image.patient_id
@@ -325,6 +326,7 @@ def dry_run(config: GenerateConfig) -> str:
         [
             f"{images} images for {prompts} prompts",
             *counts,
+            *(f"note: {note}" for note in check.notes(portable(config.model))),
             f"time: {duration} with {launch.num_processes} running, "
             f"extrapolated from {len(first)} images",
             f"disk: {size / len(first) * images / 1e9:.2f} GB, from the same images",

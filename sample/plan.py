@@ -15,13 +15,15 @@ from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.diffusion.sampling.sampler import SamplerSettings
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
+from roentgen.generation.prompt_check import PromptCheck
+from roentgen.generation.training_scope import ScopeCheck, training_scope
 from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Finding
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 from sample.masks.transforms import is_mirrored
 from sample.prompts.config import MaskPrompts, PromptsConfig
-from sample.prompts.sources import filter_prompts, rows_from_config
+from sample.prompts.sources import filter_prompts, requested_style, rows_from_config
 
 PLAN = "plan.parquet"
 _PARTS = 256  # into which a plan is divided, unless it is small or very large
@@ -56,11 +58,22 @@ def passing_radiographs(generator: Generator, prompts: PromptsConfig) -> Filtere
     return filter_prompts(prompts, generator.style, count_tokens)
 
 
-def plan_for(generator: Generator, prompts: PromptsConfig) -> Iterator[PlannedImage]:
-    """The images of a configuration for a generator. Raises InputError for unusable prompts."""
+def prompt_check(generator: Generator, prompts: PromptsConfig) -> PromptCheck:
+    """The check of a configuration's prompts, with notes on what the model was not trained on."""
+    scope = ScopeCheck(training_scope(generator.model), requested_style(prompts, generator.style))
+    return PromptCheck(generator.components, generator.long_prompts, scope)
+
+
+def plan_for(
+    generator: Generator, prompts: PromptsConfig, check: PromptCheck | None = None
+) -> Iterator[PlannedImage]:
+    """The images of a configuration for a generator, checked as they come.
+
+    Raises InputError for unusable prompts.
+    """
     filtered = passing_radiographs(generator, prompts)
     images = plan_images(prompts, generator.style, generator.settings, generator.seed, filtered)
-    return generator.checked(images)
+    return (check or prompt_check(generator, prompts))(images)
 
 
 def _with_transforms(images: Iterable[PlannedImage], masks: MaskPrompts) -> Iterator[PlannedImage]:

@@ -1,7 +1,7 @@
 """Training record of a model, which sampling follows: prompt style, prompt length, preparation."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.errors import InputError
 from roentgen.manifest import License, read_manifest
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import View
 from roentgen.storage import MANIFEST
 from roentgen.weights import PIPELINES, shipped_or_path
 
@@ -67,63 +66,6 @@ def training_config(model: Mapping[str, Any]) -> Any:
 def _mixture(config: Any) -> list[dict[str, Any]]:
     one = config.get("prompt") or config.get("style") or {}  # of finetune, of controlnet
     return config.get("styles") or [{"style": one, "weight": 1}]
-
-
-def text_form(style: PromptStyle) -> str:
-    """The form of text of prompts in a style, in words."""
-    if style.text in ("findings", "entities"):  # the grammar writes both
-        return f"findings as a {style.form}"
-    return "no text" if style.text == "none" else style.text
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPrompts:
-    """What a model has seen in the prompts of its training: view tokens, and forms of text."""
-
-    views: frozenset[str] = frozenset()
-    text_forms: frozenset[str] = frozenset()
-
-    def __or__(self, other: "TrainingPrompts") -> "TrainingPrompts":
-        return TrainingPrompts(
-            views=self.views | other.views, text_forms=self.text_forms | other.text_forms
-        )
-
-    def to_json(self) -> dict[str, list[str]]:
-        """Plain values that JSON holds."""
-        return {"views": sorted(self.views), "text_forms": sorted(self.text_forms)}
-
-    def never_seen(self, model: str, views: Iterable[View], style: PromptStyle | None) -> list[str]:
-        """Notes on views and a style of text that are requested of `model`, a line each."""
-        notes = []
-        if new := sorted(set(views) - self.views):
-            notes.append(
-                f"no prompt in the training of {model} named the view {' or '.join(new)}: its "
-                "images need not have the view that is requested"
-            )
-        if style is not None and (form := text_form(style)) not in self.text_forms:
-            seen = ", ".join(sorted(self.text_forms))
-            notes.append(
-                f"no prompt in the training of {model} had the form {form!r} (they had: {seen}): "
-                "its images need not follow the prompts"
-            )
-        return notes
-
-
-def training_prompts(model: Mapping[str, Any]) -> TrainingPrompts | None:
-    """What a model has seen in prompts; None if that is unknown, or cannot be read."""
-    provenance = model.get("provenance") or {}
-    try:
-        if recorded := provenance.get("training_prompts"):
-            return TrainingPrompts(
-                views=frozenset(recorded["views"]), text_forms=frozenset(recorded["text_forms"])
-            )
-        config = training_config({"provenance": provenance})
-        styles = [PromptStyle(**entry["style"]) for entry in _mixture(config)]
-    except (AttributeError, InputError, KeyError, TypeError):
-        return None
-    if any(style.view_token for style in styles):  # of which views is not recorded
-        return None
-    return TrainingPrompts(text_forms=frozenset(map(text_form, styles)))
 
 
 def trained_long_prompts(model: dict[str, Any]) -> TooLong:

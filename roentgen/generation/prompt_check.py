@@ -1,25 +1,25 @@
-"""Prompt check: prompts of a plan that exceed the limit, and view tokens that the model lacks."""
+"""Prompt check: prompts of a plan that exceed the limit, or what the model was trained on."""
 
 from collections.abc import Iterable, Iterator
 
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, TooLong
-from roentgen.diffusion.training_record import TrainingPrompts
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import VIEW_TOKENS, View
+from roentgen.generation.training_scope import ScopeCheck
+from roentgen.record.radiograph import VIEW_TOKENS
 
 
 class PromptCheck:
-    """Checks every prompt of a plan as it passes: whether the model reads all of it."""
+    """Checks every prompt of a plan as it passes: whether the model reads and knows all of it."""
 
-    def __init__(self, components: Components, too_long: TooLong) -> None:
+    def __init__(
+        self, components: Components, too_long: TooLong, scope: ScopeCheck | None = None
+    ) -> None:
         self._limit = PromptLimit(components.tokenizer, components.prompt_chunks)
         self._refuse = too_long == "refuse"
         vocabulary = components.tokenizer.get_vocab()
         self._unknown = [token for token in VIEW_TOKENS.values() if token not in vocabulary]
-        self._known = {v: token for v, token in VIEW_TOKENS.items() if token in vocabulary}
-        self._views: set[View] = set()  # whose tokens were found
+        self._scope = scope
         self._checked = self._truncated = 0
         self._unknown_found: set[str] = set()
 
@@ -28,11 +28,13 @@ class PromptCheck:
 
         Raises InputError naming the first whose prompt is too long, unless such are truncated.
         """
-        last = negative = None
+        last = patient = negative = None
         for image in images:
-            if image.prompt is not last:
+            if image.prompt is not last or image.patient_id != patient:
                 self._check(image.prompt, image.id)
-                last = image.prompt
+                if self._scope:
+                    self._scope.add(image)
+                last, patient = image.prompt, image.patient_id
             if image.negative_prompt is not None and image.negative_prompt is not negative:
                 self._check(image.negative_prompt, "negative_prompt")
                 negative = image.negative_prompt
@@ -41,7 +43,6 @@ class PromptCheck:
     def _check(self, prompt: str, name: str) -> None:
         self._checked += 1
         self._unknown_found.update(token for token in self._unknown if token in prompt)
-        self._views.update(view for view, token in self._known.items() if token in prompt)
         if not self._limit.is_exceeded(prompt):
             return
         self._truncated += 1
@@ -52,14 +53,9 @@ class PromptCheck:
                 "shorten it, let `style` include less, or set long_prompts: truncate",
             )
 
-    def notes(
-        self, model: str, seen: TrainingPrompts | None, style: PromptStyle | None
-    ) -> list[str]:
-        """Notes on how the model reads the prompts, a line each.
-
-        `seen` are the prompts of its training, `style` is that of the prompts; None: unknown.
-        """
-        notes = seen.never_seen(model, self._views, style) if seen else []
+    def notes(self, model: str) -> list[str]:
+        """Notes on how the model reads the prompts, and on what it was not trained on, by line."""
+        notes = self._scope.notes(model) if self._scope else []
         if self._unknown_found:
             notes.append(
                 f"the tokenizer of {model} does not know {', '.join(sorted(self._unknown_found))}: "

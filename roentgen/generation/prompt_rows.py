@@ -87,10 +87,13 @@ def row_from_radiograph(
     radiograph: Radiograph, style: PromptStyle, mask_row: int | None = None
 ) -> PromptRow:
     """The row of a radiograph's prompt. Raises InputError where the report lacks its text."""
+    if style.text == "entities":  # its report is read once
+        radiograph = replace(radiograph, findings=source_findings(radiograph, style))
+        style = replace(style, text="findings")
     return PromptRow(
         prompt=prompt_of(radiograph, style),
         view=radiograph.view if style.view_token else None,
-        findings=requested_findings(source_findings(radiograph, style), style),
+        findings=requested_findings(radiograph.findings, style),
         age=radiograph.age if style.demographics else None,
         sex=radiograph.sex if style.demographics else None,
         race=radiograph.race if style.race else None,

@@ -88,8 +88,8 @@ def _values(row: BenchRow, first: BenchRow) -> dict[str, Any]:
     return values
 
 
-def markdown_table(rows: Sequence[BenchRow], floor: Estimate) -> str:
-    """A Markdown table; settings that all rows share are listed once, below it."""
+def markdown_table(rows: Sequence[BenchRow], floor: Estimate, notes: Sequence[str] = ()) -> str:
+    """A Markdown table; settings that all rows share are listed once, below it, then `notes`."""
     first = rows[0]
     varied = [(k, h) for k, h in _COLUMNS if any(r.settings[k] != first.settings[k] for r in rows)]
     classified = any(row.view_accuracy is not None for row in rows)
@@ -111,7 +111,8 @@ def markdown_table(rows: Sequence[BenchRow], floor: Estimate) -> str:
     same += [f"batch {first.settings['batch_size']}", f"n = {first.n}"]
     same += [f"real radiographs against the same held-out ones: FID {_interval(floor, 2)}"]
     table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    return f"{table}\n\n{'; '.join(same)}. In brackets: 95% intervals.\n"
+    text = f"{table}\n\n{'; '.join(same)}. In brackets: 95% intervals.\n"
+    return "\n".join([text, *(f"- {note}\n" for note in notes)])
 
 
 def _format(value: Any) -> str:

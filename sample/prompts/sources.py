@@ -77,7 +77,11 @@ def requested_style(prompts: PromptsConfig, style: PromptStyle) -> PromptStyle |
         return None
     if prompts.dataset or (prompts.masks and prompts.masks.prompt == "radiograph"):
         return style
-    return replace(style, text="findings")
+    style = replace(style, text="findings")
+    labels = prompts.labels
+    if prompts.findings or prompts.table or (labels and (labels.counts or labels.shares)):
+        return replace(style, mention_absent=True, mention_uncertain=True)  # all that is typed
+    return style
 
 
 def rows_from_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:

@@ -33,11 +33,13 @@ from roentgen.diffusion.training_record import (
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
+from roentgen.generation.training_scope import TrainingScope, TrainingStage
 from roentgen.imaging.images import decode
+from roentgen.manifest import portable
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Finding, Radiograph
 from sample.config import GenerateConfig
-from sample.generate import generate, main
+from sample.generate import dry_run, generate, main
 from sample.plan import plan_images
 from sample.plan_sheet import sheet_rows
 from sample.prompts.config import DatasetPrompts, PromptsConfig
@@ -337,9 +339,10 @@ def test_long_prompts_are_treated_as_in_training(
     with pytest.raises(InputError, match="has 102 tokens"):
         generate(replace(config, prompts=prompts))
     folder = generate(replace(config, prompts=prompts, long_prompts="truncate"))
-    (note,) = open_dataset(folder).manifest["provenance"]["notes"]
+    unknown, note = open_dataset(folder).manifest["provenance"]["notes"]
+    assert unknown.startswith(f"what {portable(config.model)} was trained on is not recorded: ")
     assert note == "1 of 1 prompts were truncated to 77 tokens"
-    assert f"generate: {note}" in capsys.readouterr().out
+    assert f"generate: {unknown}\ngenerate: {note}\n" in capsys.readouterr().out
 
 
 def test_a_view_and_a_form_that_the_model_never_saw_are_noted(
@@ -348,16 +351,24 @@ def test_a_view_and_a_form_that_the_model_never_saw_are_noted(
     tuned = tmp_path / "tuned"
     shutil.copytree(model, tuned)
     manifest = read_checked_json(tuned / "roentgen.json")
-    manifest["provenance"]["training_prompts"] = {"views": ["PA"], "text_forms": ["impression"]}
+    counts = {("view", "PA"): 90, ("finding", "Edema"): 20}
+    counts["text_form", "a report's impression"] = 90
+    scope = TrainingScope((TrainingStage.of(90, counts),))
+    manifest["provenance"]["training_prompts"] = scope.to_json()
     write_checked_json(tuned / "roentgen.json", manifest)
-    style = PromptStyle()
     prompts = PromptsConfig(findings=("edema",), views=("PA", "LATERAL"))
-    folder = generate(replace(config, model=str(tuned), prompts=prompts, style=style))
+    asking = replace(config, model=str(tuned), prompts=prompts, style=PromptStyle())
+    folder = generate(asking)
     view, form = open_dataset(folder).manifest["provenance"]["notes"]
-    assert "named the view LATERAL:" in view
-    assert "had the form 'findings as a list' (they had: impression)" in form
+    assert view == (
+        "1 of 2 prompts ask for the view LATERAL, which the model never saw (it was trained on "
+        "PA 90)"
+    )
+    assert form.startswith("2 of 2 prompts consist of a list of findings, which the")
     printed = capsys.readouterr().out
     assert f"generate: {view}\ngenerate: {form}\n" in printed
+    assert f"- {view}\n- {form}\n" in (folder / "README.md").read_text()
+    assert f"note: {view}\nnote: {form}\n" in dry_run(replace(asking, output=tmp_path / "new"))
 
 
 def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
@@ -382,7 +393,7 @@ def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
         assert origin is not None
         assert radiograph.synthesis.from_patient == held_out[origin]
     # This model was saved without view tokens.
-    (note,) = made.manifest["provenance"]["notes"]
+    _, note = made.manifest["provenance"]["notes"]
     assert "does not know <view-" in note
 
 

@@ -29,7 +29,8 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError
-from roentgen.manifest import read_manifest
+from roentgen.generation.training_scope import training_scope
+from roentgen.manifest import portable, read_manifest
 from roentgen.preparation.config import PrepareConfig
 from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prepare import prepare
@@ -146,7 +147,10 @@ def test_it_goes_on_from_a_controlnet(write: Callable[..., Path], tmp_path: Path
 
 
 def test_it_goes_on_from_another_models_controlnet(
-    write: Callable[..., Path], make_small_components: Callable[..., Components], tmp_path: Path
+    write: Callable[..., Path],
+    make_small_components: Callable[..., Components],
+    small_model: Path,
+    tmp_path: Path,
 ) -> None:
     run = train(write())
     first = load_components(str(run / "model"))
@@ -165,6 +169,13 @@ def test_it_goes_on_from_another_models_controlnet(
     made_from = read_manifest(again / "model", "model")["provenance"]["made_from"]
     first_manifest = read_manifest(run / "model", "model")
     assert made_from["controlnet"]["fingerprint"] == first_manifest["fingerprint"]
+    # The base, then the first ControlNet and its base, count as what they are.
+    scope = training_scope(read_manifest(again / "model", "model"))
+    assert scope is not None
+    images = [(stage.model, stage.images) for stage in scope.stages]
+    n = scope.stages[0].images
+    names = [portable(str(path)) for path in (other, run / "model", small_model)]
+    assert images == [(None, n), (names[0], None), (names[1], n), (names[2], None)]
 
 
 def test_prompts_are_told_as_the_base_was_told_them(

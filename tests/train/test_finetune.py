@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.errors import InputError
 from roentgen.file_lock import process_lock
-from roentgen.manifest import read_manifest
+from roentgen.manifest import portable, read_manifest
 from train.checkpoints.checkpoint import save_checkpoint
 from train.checks import check_inputs
 from train.config import FinetuneConfig
@@ -77,10 +78,17 @@ def test_it_trains_both_nets_and_leaves_a_model_and_a_record(
     manifest = json.loads((folder / "model" / "roentgen.json").read_text())
     assert manifest["licenses"] == [{"name": "CC0-1.0", "data_use": None, "may_share": True}]
     assert manifest["provenance"]["made_from"].keys() == {"base", "dataset"}
-    seen = manifest["provenance"]["training_prompts"]
+    own, base = manifest["provenance"]["training_prompts"]
     split = open_dataset(small_dataset).split("train")
-    assert seen["views"] == sorted({r.view for r in split.without_images() if r.view})
-    assert seen["text_forms"] == ["findings as a list"]
+    views = Counter(r.view for r in split.without_images())
+    findings = Counter(f.name for r in split.without_images() for f in r.findings)
+    assert (own["model"], own["images"]) == (None, len(split))
+    assert own["stated"] == {
+        "finding": findings,
+        "text_form": {"a list of findings": len(split)},
+        "view": views,
+    }
+    assert base == {"model": portable(str(small_model)), "images": None, "stated": {}}
     again = load_config(FinetuneConfig, [str(folder / "config.yaml")])
     assert again.output == folder
 

@@ -1,5 +1,6 @@
 """Prompts of a split: those of every item in every style, the same prompt held once."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +14,11 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     token_counts,
     tokenize_prompts,
 )
+from roentgen.generation.prompt_rows import row_from_radiograph
+from roentgen.generation.training_scope import Statement, TrainingStage, stated
 from roentgen.preparation.filtered_split import FilteredSplit
-from roentgen.prompts.grammar import PromptStyle, prompt_of
+from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.token_lengths import TokenLengths
-from roentgen.record.radiograph import View
 from train.loading.draws import Draws
 
 EMPTY = 0  # the row of the empty prompt
@@ -37,21 +39,22 @@ class SplitPrompts:
         tokenizer, chunks = components.tokenizer, components.prompt_chunks
         rows = {"": EMPTY}
         table = np.zeros((len(styles), len(split)), dtype=np.int64)
-        self.views: set[View] = set()  # those that prompts name
-        tokens = any(style.view_token for style in styles)
+        counts: Counter[Statement] = Counter()
         for item, radiograph in enumerate(split.without_images()):
+            statements: set[Statement] = set()
             for number, style in enumerate(styles):
-                prompt = prompt_of(radiograph, style)
-                table[number, item] = rows.setdefault(prompt, len(rows))
-            if tokens and radiograph.view:
-                self.views.add(radiograph.view)
-        counts = np.array(token_counts(tokenizer, list(rows)))[table]
+                row = row_from_radiograph(radiograph, style)
+                table[number, item] = rows.setdefault(row.prompt, len(rows))
+                statements.update(stated(row, style))
+            counts.update(statements)
+        self.stage = TrainingStage.of(len(split), counts)
+        tokens = np.array(token_counts(tokenizer, list(rows)))[table]
         limit = PromptLimit(tokenizer, chunks)
         self.lengths = TokenLengths(limit=limit.tokens)
-        self.lengths.counts.update(counts.ravel().tolist())
+        self.lengths.counts.update(tokens.ravel().tolist())
         if too_long == "refuse":
             limit.check(
-                counts.max(axis=0).tolist(),
+                tokens.max(axis=0).tolist(),
                 lambda item: f"{split.ids[item]!r} in {split.name!r}",
                 "exclude such radiographs, choose another prompt text, give prompts more "
                 "prompt_chunks, or set long_prompts: truncate",

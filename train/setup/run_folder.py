@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from roentgen.config import config_to_yaml
-from roentgen.diffusion.training_record import TrainingPrompts, text_form, training_prompts
 from roentgen.errors import InputError
+from roentgen.generation.training_scope import TrainingScope, base_stages
 from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
 from roentgen.preparation.filtered_split import excluded_summary, write_excluded
 from roentgen.storage import MANIFEST, atomic_folder, reserve_output, write_file
@@ -24,17 +24,16 @@ from train.setup.base_model import base_manifests
 def origin_of(program: str, config: RunConfig, inputs: Inputs) -> dict[str, Any]:
     """The licenses and the provenance of the run's results."""
     sources = base_manifests(config, inputs.base, inputs.identity)
-    seen = TrainingPrompts(
-        views=frozenset(inputs.training.prompts.views),
-        text_forms=frozenset(text_form(entry.style) for entry in config.mixture()),
-    )
-    if config.swapped() is None:  # the base's training counts
-        seen |= training_prompts(sources["base"]) or TrainingPrompts()
+    stages = [inputs.training.prompts.stage]
+    if config.swapped() is None:  # else the base's prompts were read by another text encoder
+        stages += base_stages(config.base, sources["base"])
+    if start := config.first_controlnet():
+        stages += base_stages(start, sources["controlnet"])
     sources["dataset"] = inputs.dataset.manifest
     made_from = provenance(program, config, sources)
     return {
         "licenses": inherit_licenses(*sources.values()),
-        "provenance": made_from | {"training_prompts": seen.to_json()},
+        "provenance": made_from | {"training_prompts": TrainingScope(tuple(stages)).to_json()},
     }
 
 

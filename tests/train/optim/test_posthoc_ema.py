@@ -19,9 +19,9 @@ from roentgen.diffusion.training_record import (
     trained_preparation,
     trained_split,
     trained_style,
-    training_prompts,
 )
 from roentgen.errors import InputError
+from roentgen.generation.training_scope import training_scope
 from roentgen.manifest import read_manifest
 from train.average import AverageConfig, average
 from train.optim.ema import (
@@ -213,7 +213,7 @@ def test_a_program_makes_a_model_of_any_width(
     # It is sampled from and checked for leakage as the run's own model is.
     assert trained_split(manifest) == trained_split(origin) == "train"
     assert trained_style(manifest) == trained_style(origin)
-    assert training_prompts(manifest) == training_prompts(origin) is not None
+    assert training_scope(manifest) == training_scope(origin) is not None
     assert trained_preparation(manifest) == trained_preparation(origin) != {}
 
     def refused(message: str, **changes: Any) -> None:
