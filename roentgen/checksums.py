@@ -74,6 +74,12 @@ def read_checked_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def has_own_checksum(path: Path) -> bool:
+    """Whether a file is, or was, one of `write_checked_json`. Raises OSError if unreadable."""
+    with path.open("rb") as file:
+        return file.read(len(_HEAD)) == _HEAD
+
+
 def write_checksums(
     folder: Path,
     files: Iterable[str] | None = None,

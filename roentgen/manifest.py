@@ -106,6 +106,23 @@ def inherit_licenses(*manifests: Mapping[str, Any]) -> list[dict[str, Any]]:
     return result
 
 
+def license_terms(licenses: Iterable[License | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Plain values of licenses. Raises InputError where there is none, for one without its terms.
+
+    Everything that is made from a folder inherits its licenses: none would allow to share all.
+    """
+    try:
+        terms = [asdict(li if isinstance(li, License) else License(**li)) for li in licenses]
+    except TypeError as error:
+        raise InputError(f"a license has name, data_use and may_share: {error}") from None
+    if not terms:
+        raise InputError(
+            "no license is given: name the terms of the content, such as "
+            "License(name='CC-BY-4.0', data_use=None, may_share=True)"
+        )
+    return terms
+
+
 def write_manifest(
     folder: Path,
     kind: Kind,
@@ -120,11 +137,12 @@ def write_manifest(
     """Write a folder's manifest, which must come last: it marks the folder as finished.
 
     Beside it are the checksums of `files`, which are all files of the folder by default; those in
-    `known` are not read again. A run's folder, which grows, has none.
+    `known` are not read again. A run's folder, which grows, has none. Raises InputError as
+    `license_terms` does.
     """
+    terms = license_terms(licenses)
     if kind != "run":
         extra["checksums"] = write_checksums(folder, files, known, has_manifest=True)
-    terms = [asdict(item) if isinstance(item, License) else dict(item) for item in licenses]
     manifest = {"kind": kind, "fingerprint": fingerprint, **extra}
     manifest |= {"licenses": terms, "provenance": dict(provenance)}
     write_checked_json(folder / MANIFEST, manifest)
@@ -174,7 +192,7 @@ def verify_files(folder: Path, kind: Kind, *inner: str) -> None:
     """Compare files of a folder with their checksums; of one that is not ours nothing is known.
 
     `inner` are the files and inner folders to verify, by default all. Raises InputError that names
-    the first that is damaged.
+    the first that is damaged, and a file in an inner folder that was not written with it.
     """
     if not any((folder / name).exists() for name in (MANIFEST, CHECKSUMS)):
         return
@@ -183,6 +201,13 @@ def verify_files(folder: Path, kind: Kind, *inner: str) -> None:
         n: s for n, s in sums.items() if not inner or n in inner or n.partition("/")[0] in inner
     }
     check_files(folder, of_inner, kind)
+    for name in inner:
+        for path in sorted((folder / name).rglob("*")):
+            if path.is_file() and path.relative_to(folder).as_posix() not in sums:
+                raise InputError(
+                    f"{kind} {folder} is damaged: {path.relative_to(folder)} is not one of its "
+                    "files; remove it"
+                )
 
 
 def fingerprint_of(value: Any) -> str:

@@ -4,12 +4,12 @@
 
 It verifies datasets, models, adapters, runs with their checkpoints and averages, results, exports
 and caches, and the folders in them, and follows no link out of the folder. It ends with 0 if all is
-as it was written, else with 1 after a line for each damage.
+as it was written, else with 1 after a line for each damage and for each file that was added.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,14 +17,38 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from roentgen.cache import shard_damage
-from roentgen.checksums import CHECKSUMS, FileSum, find_damage, read_checked_json, read_checksums
+from roentgen.checksums import (
+    CHECKSUMS,
+    FileSum,
+    find_damage,
+    has_own_checksum,
+    read_checked_json,
+    read_checksums,
+)
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
 from roentgen.storage import MANIFEST, readable_size
-from roentgen.vision.network_cache import arrays_damage
+from roentgen.vision.network_cache import KEY, arrays_damage, key_damage
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
-_CACHED = {"shard-*.safetensors": shard_damage, "*-*.safetensors": arrays_damage}
+
+
+def _json_damage(path: Path) -> list[str]:
+    """What is wrong with a JSON file that has its own checksum, a line."""
+    try:
+        read_checked_json(path)
+    except InputError:
+        return [f"{path.name} has changed since it was written"]
+    return []
+
+
+# Files with checksums of their own, by name; the first pattern holds.
+_VOUCHING: dict[str, Callable[[Path], list[str]]] = {
+    "shard-*.safetensors": shard_damage,
+    "*-*.safetensors": arrays_damage,
+    KEY: key_damage,
+    "*.json": _json_damage,
+}
 
 
 class FileCheck(NamedTuple):
@@ -53,7 +77,8 @@ def verify(folder: Path) -> Verification:
     checks: dict[Path, FileCheck] = {}
     for place in (folder, *sorted(path for path in folder.rglob("*") if path.is_dir())):
         try:
-            checks |= {check.path: check for check in _checks(place)}
+            found = {check.path: check for check in _checks(place)}
+            checks = found | checks  # of a file that an outer folder lists, its check
         except InputError as error:
             result.damaged.append(str(error))
         except OSError as error:
@@ -68,10 +93,27 @@ def verify(folder: Path) -> Verification:
             result.files, result.bytes = result.files + 1, result.bytes + check.bytes
             bar.update(check.bytes)
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    result.unknown = [path for path in files if path not in checks]
+    for path in files:
+        if path in checks:
+            continue
+        if complete := _complete_folder(path, checks):
+            name = path.relative_to(complete)
+            result.damaged.append(f"{complete}: {name} is not one of its files")
+        else:
+            result.unknown.append(path)
     if not checks and not result.damaged:
         raise InputError(f"{folder} holds nothing that has checksums")
     return result
+
+
+def _complete_folder(path: Path, checked: Collection[Path]) -> Path | None:
+    """The folder whose checksums would have a file; None in one that may grow, such as a run."""
+    for place in path.parents:
+        if place / CHECKSUMS in checked:
+            return place
+        if place / MANIFEST in checked:
+            return None
+    return None
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
@@ -96,13 +138,10 @@ def _checks(place: Path) -> Iterator[FileCheck]:
             record["bytes"],
             lambda n=name, r=record: find_chunk_damage(place, {n: r}),  # type: ignore[misc]
         )
-    for name in (MANIFEST, CHECKSUMS, CHECKPOINT, AVERAGE):
-        if (place / name).is_file():
-            yield FileCheck(place / name, (place / name).stat().st_size, list)  # it was read above
     known = {*sums, *records}
-    for pattern, find in _CACHED.items():
+    for pattern, find in _VOUCHING.items():
         for path in place.glob(pattern):
-            if path.name not in known:
+            if path.name not in known and (find != _json_damage or has_own_checksum(path)):
                 known.add(path.name)
                 yield FileCheck(path, path.stat().st_size, lambda p=path, f=find: f(p))  # type: ignore[misc]
 

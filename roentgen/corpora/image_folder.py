@@ -7,6 +7,7 @@ may begin with the split's folder. The other columns are mapped like those of a 
 from dataclasses import dataclass, replace
 
 from roentgen.corpora.reader import CorpusPlan
+from roentgen.corpora.scanning.row_filter import RowFilters
 from roentgen.corpora.scanning.scan import Scan, first_of
 from roentgen.corpora.table import TableConfig, TableReader
 from roentgen.errors import InputError, require
@@ -51,30 +52,31 @@ class ImageFolderReader(TableReader):
     def plan(self) -> CorpusPlan:
         """The rows of all metadata files."""
         c = self.config
-        scan = Scan(complete=True)
+        scan, where = Scan(complete=c.complete), RowFilters(c.where)
         found = False
         for folder in ("", *_FOLDERS):
             table = first_of(c.root / folder, (c.file,) if c.file else _TABLES)
             if table is not None and table.is_file():
                 found = True
-                self._plan_folder(folder, table.name, scan)
+                self._plan_folder(folder, table.name, scan, where)
         if not found:
             table_name = c.file or _TABLES[0]
             raise self.wrong_root(f"{table_name} here or in train/, validation/ and test/")
+        self.finish(scan, where, c.file or "the metadata")
         scan.check_splits(f"image_folder.root {c.root}")
-        scan.count_patient_spellings()
         return scan.plan()
 
-    def _plan_folder(self, folder: str, table: str, scan: Scan) -> None:
+    def _plan_folder(self, folder: str, table: str, scan: Scan, where: RowFilters) -> None:
         c = self.config
         rules = _ALL_TRAIN if self.split.published else self.split
         config = replace(c, root=c.root / folder, file=table)
-        part = TableReader(config, rules, self.size, self.fit, self.seed).scan()
+        part = TableReader(config, rules, self.size, self.fit, self.seed).scan(where)
 
         def identify(name: str) -> str:  # file names may repeat from folder to folder, ids may not
             return f"{folder}/{name}" if folder and c.id is None else name
 
         scan.unmapped.update(part.unmapped)
+        scan.files_missing |= part.files_missing
         scan.excluded += [replace(out, id=identify(out.id)) for out in part.excluded]
         for item in part.items.values():
             name = identify(item.id)

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from roentgen.corpora.image_corpus import ImageCorpusReader, ImageItem, visible_masks
 from roentgen.corpora.reader import CorpusPlan, Unmapped
-from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter, read_mask_table
+from roentgen.corpora.scanning.row_filter import (
+    MaskTable,
+    RowFilter,
+    RowFilters,
+    read_mask_table,
+)
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.corpora.scanning.scan import IMAGES, FolderListing, Scan, check_path, id_of_path
 from roentgen.corpora.scanning.value_mapping import (
@@ -91,6 +96,8 @@ class TableConfig:
     white: int | None = None
     """The stored value that is white in images of more than 8 bits, such as 65535; null: the gray
     range of each image is measured."""
+    complete: bool = False
+    """True: a missing image counts as a bad item. False: missing images are only counted."""
     chest_only: bool = True
     """Exclude DICOM files whose Modality or BodyPartExamined is not that of a chest radiograph."""
 
@@ -158,17 +165,24 @@ class TableReader(ImageCorpusReader[TableConfig]):
 
     def plan(self) -> CorpusPlan:
         """Scan the tables; images are not touched."""
-        scan = self.scan()
+        where = RowFilters(self.config.where)
+        scan = self.scan(where)
+        self.finish(scan, where, self.config.file)
         scan.check_splits(str(self.config.root / self.config.file))
-        scan.count_patient_spellings()
         return scan.plan()
 
-    def scan(self) -> Scan:
+    def finish(self, scan: Scan, where: RowFilters, table: str) -> None:
+        """Raises InputError if no image is there, or for a filter that no row could pass."""
+        where.check(f"{self.section}.where", table)
+        if scan.finds_no_file:
+            raise self.wrong_root(f"the images of {table}")
+
+    def scan(self, where: RowFilters) -> Scan:
         """The rows, before patients are compared."""
         c = self.config
         if not c.root.is_dir():
             raise InputError(f"table.root {c.root} is not a folder")
-        scan = Scan(complete=True)
+        scan, files = Scan(complete=c.complete), FolderListing(c.root)
         masks = read_mask_table(c.masks, self.fit, scan) if c.masks else {}
         meanings = Meanings(c.meanings, c.separator)
         table = c.root / c.file
@@ -177,19 +191,22 @@ class TableReader(ImageCorpusReader[TableConfig]):
             named.add(row[c.image])
             name = row[c.id] if c.id else id_of_path(row[c.image])
             with scan.excluding(name if name and row[c.image] else place):
-                item = self._plan_row(name, row, masks)
+                item = self._plan_row(name, row, where, files, masks)
                 if name in scan.items:
                     raise InputError("the id appears twice in the table")
                 scan.accept(item, meanings.unmapped(row[c.findings]) if c.findings else ())
-        self._exclude_others(scan, named, masks)
+        self._exclude_others(scan, files, named, masks)
         return scan
 
     def _exclude_others(
-        self, scan: Scan, named: Collection[str], masks: dict[str, dict[str, str]]
+        self,
+        scan: Scan,
+        files: FolderListing,
+        named: Collection[str],
+        masks: dict[str, dict[str, str]],
     ) -> None:
         """List the images beside those of the table that no row names; masks are none."""
         c = self.config
-        files = FolderListing(c.root)
         images = {os.path.normpath(path) for path in named}
         paths: set[str] = set()
         if c.masks is not None:
@@ -206,22 +223,26 @@ class TableReader(ImageCorpusReader[TableConfig]):
                     scan.exclude(path, f"not in {c.file}", expected=True)
 
     def _plan_row(
-        self, name: str, row: dict[str, str], masks: dict[str, dict[str, str]]
+        self,
+        name: str,
+        row: dict[str, str],
+        where: RowFilters,
+        files: FolderListing,
+        masks: dict[str, dict[str, str]],
     ) -> TableItem:
         """Raises InputError for a row that cannot be used."""
         c = self.config
         image, patient = row[c.image], row[c.patient_id]
         if not image or (c.id and not name):
             raise InputError(f"the row has no {'image' if not image else 'id'}")
-        for where in c.where:
-            refusal = where.refusal(row[where.column])
-            if refusal:
-                raise UnwantedError(refusal)
+        if refusal := where.refusal(row):
+            raise UnwantedError(refusal)
         check_path(image)
         if not patient:
             raise InputError(f"{c.patient_id} is blank: the split needs the patient")
         if c.license_column and not row[c.license_column]:
             raise InputError(f"{c.license_column} is blank: the terms of the image are not known")
+        files.find(os.path.normpath(image))
         if self.split.column is not None:
             split = parse_split(row[self.split.column], self.split.words)
         else:

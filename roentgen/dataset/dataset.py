@@ -8,7 +8,6 @@ written last. Shards are memory-mapped: opening and random access take no memory
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -26,7 +25,7 @@ from roentgen.dataset.shards import Shard, ShardWriter
 from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
-from roentgen.manifest import License, read_manifest
+from roentgen.manifest import License, license_terms, read_manifest
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import atomic_folder
 
@@ -105,8 +104,8 @@ class DatasetWriter:
 
     `licenses` are the license dicts it carries, `preparation` how images were fitted ({"size",
     "fit"}). Leaving the `with` block without error finalizes it; an error removes everything.
-    Raises InputError for an existing folder (unless `overwrite`), a duplicate id, a patient in two
-    splits, or a dataset without a radiograph.
+    Raises InputError for an existing folder (unless `overwrite`), no license, a duplicate id, a
+    patient in two splits, or a dataset without a radiograph.
     """
 
     def __init__(
@@ -122,7 +121,7 @@ class DatasetWriter:
         shard_bytes: int = _SHARD_BYTES,
     ) -> None:
         self._target = Path(folder)
-        self._licenses = [asdict(li) if isinstance(li, License) else dict(li) for li in licenses]
+        self._licenses = license_terms(licenses)
         self._provenance = provenance
         self._preparation = preparation
         self.about = dict(about or {})  # further sections of the card; may grow until the end

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
+from roentgen.checksums import read_checked_json, write_checked_json
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_set import ImageSet, LabeledImages
 from roentgen.distributed import this_launch
@@ -35,6 +36,7 @@ from roentgen.vision.classifier import (
 )
 from roentgen.vision.segmenter import Segmenter, SegmenterConfig, load_segmenter, train_segmenter
 
+KEY = "key.json"  # of a cached network: the name of its folder
 N = TypeVar("N", Classifier, Segmenter)
 
 
@@ -99,6 +101,8 @@ class NetworkCache:
         damaged = False
         if folder.exists():
             try:
+                for damage in key_damage(folder / KEY):
+                    raise InputError(f"{folder} is damaged: {damage}")
                 return load(folder, self.device)
             except InputError as error:
                 print(f"trained again, as {error}")  # noqa: T201
@@ -110,6 +114,7 @@ class NetworkCache:
                 network = train()
                 with atomic_folder(folder) as partial:
                     network.save(partial)
+                    write_checked_json(partial / KEY, {"key": folder.name})
         return load(folder, self.device)
 
     def train_segmenter(
@@ -182,6 +187,18 @@ def segmenter_key(
 ) -> str:
     """Fingerprint of all that a segmenter depends on."""
     return fingerprint_of([images.key, list(structures), seed, config_to_dict(config)])
+
+
+def key_damage(file: Path) -> list[str]:
+    """What is wrong with the record that names a network's folder, a line; none if it is right."""
+    name = file.absolute().parent.name
+    try:
+        key = read_checked_json(file)["key"]
+    except FileNotFoundError:
+        return [f"{file.name} is missing"]
+    except (InputError, OSError):
+        return [f"{file.name} has changed since it was written"]
+    return [] if key == name else [f"{file.name} is of {key}"]
 
 
 def _read(file: Path, count: int) -> list[Floats] | None:

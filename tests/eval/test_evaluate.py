@@ -126,24 +126,28 @@ def test_results_are_replaced_only_if_told(place: Path, output: Path) -> None:
     assert (output / "results.json").read_bytes() == before
 
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+INPUTS: dict[str, dict[str, Any]] = {"reference": {"licenses": [LICENSE]}}
+
+
 def test_results_are_replaced_whole_and_by_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     files: dict[str, File] = {"a.json": {"old": 1}, "tables/old.csv": "old"}
-    write_results(folder, files, 1, {}, {"program": "test"}, overwrite=False)
+    write_results(folder, files, 1, INPUTS, {"program": "test"}, overwrite=False)
     with pytest.raises(ValueError, match="JSON compliant"):
-        write_results(folder, {"a.json": {"new": float("nan")}}, 2, {}, {}, overwrite=True)
+        write_results(folder, {"a.json": {"new": float("nan")}}, 2, INPUTS, {}, overwrite=True)
     assert json.loads((folder / "a.json").read_text()) == {"old": 1}
     (folder / "set").mkdir()
     (folder / "set" / "roentgen.json").write_text("{}")
     with pytest.raises(InputError, match=r"would be replaced, but holds .*set: choose another"):
         check_results(folder, overwrite=True)
     shutil.rmtree(folder / "set")
-    write_results(folder, {"a.json": {"new": 2}}, 2, {}, {}, overwrite=True)
+    write_results(folder, {"a.json": {"new": 2}}, 2, INPUTS, {}, overwrite=True)
     names = {path.name for path in folder.rglob("*")}
     assert names == {"a.json", "checksums.json", "roentgen.json"}
     with pytest.raises(InputError, match="is not empty"):
         check_results(folder, overwrite=False)
-    write_manifest(tmp_path / "out", "model", "0", [], {})
+    write_manifest(tmp_path / "out", "model", "0", INPUTS["reference"]["licenses"], {})
     with pytest.raises(InputError, match="is a model folder, but a results folder"):
         check_results(folder, overwrite=True)
 

@@ -1,8 +1,17 @@
 """Films as DICOM files, and files damaged at random."""
 
+import functools
 import io
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import imagecodecs
@@ -100,6 +109,73 @@ def _mutants(original: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
             case 4:
                 data[place:place] = random.bytes(int(random.integers(1, 40)))
         yield bytes(data)
+
+
+SECONDS, MEGABYTES = 20, 500  # of a case: processor time, and growth of the memory in use
+# What no damaged file may lead to: a process, a connection, an unpickled class.
+_FORBIDDEN = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "pickle.")
+
+
+def _refuse_code(event: str, _: object) -> None:
+    assert not event.startswith(_FORBIDDEN), event
+
+
+def _run_cases(case: Callable[[int], str], cases: range, log: Path) -> None:
+    """Write a line for each case: its number and, once it has ended, how."""
+    sys.addaudithook(_refuse_code)
+    warnings.simplefilter("ignore")  # as users run it
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    allowed = pages * resource.getpagesize() + (8 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+    most = None
+    with log.open("a", buffering=1, errors="backslashreplace") as file:
+        for number in cases:
+            file.write(f"{number} ")
+            signal.alarm(10 * SECONDS)
+            started = time.process_time()
+            try:
+                ended = case(number)
+            except BaseException as error:
+                ended = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            took = time.process_time() - started
+            megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            grown, most = megabytes - (most or megabytes), megabytes
+            if took > SECONDS or grown > MEGABYTES:
+                ended = f"took {took:.0f} s and {grown} MB more, then {ended}"
+            file.write(f"{ended}\n")
+    os._exit(0)  # else threads are joined that ended with the fork
+
+
+def _fuzz(case: Callable[[int], str], count: int, log: Path) -> tuple[Counter[str], list[str]]:
+    """The words that a case returns, counted, and what the other cases ended with.
+
+    Cases run in a process of their own, which a signal may end; it is then started again.
+    """
+    log.touch()
+    first = 0
+    while first < count:
+        process = multiprocessing.get_context("fork").Process(
+            target=_run_cases, args=(case, range(first, count), log)
+        )
+        process.start()
+        process.join()
+        *_, last = log.read_text().split("\n")
+        if process.exitcode == 0:
+            break
+        assert last, process.exitcode  # it failed between two cases
+        with log.open("a") as file:
+            file.write(f"exit status {process.exitcode}\n")
+        first = int(last) + 1
+    ends = [line.split(" ", 1) for line in log.read_text().splitlines()]
+    assert len(ends) == count
+    failures = [f"{number}: {end}" for number, end in ends if " " in end]
+    return Counter(end for _, end in ends if " " not in end), failures
+
+
+@pytest.fixture
+def fuzz(tmp_path: Path) -> Callable[..., tuple[Counter[str], list[str]]]:
+    """`fuzz(case, count)` runs case(0), case(1), ...; see `_fuzz`."""
+    return functools.partial(_fuzz, log=tmp_path / "fuzz.log")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from roentgen.record.radiograph import FINDING_NAMES, Finding, Radiograph
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.radiograph_tensors import RadiographTensors
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 ROOT = Path(__file__).parents[2]
 SIZE = 64
 SETTINGS = SamplerSettings(scheduler="DDIM", steps=2, batch_size=2)
@@ -54,7 +55,7 @@ def save_dataset(folder: Path, seeds: range, size: int = SIZE) -> Path:
     """A dataset of the same images as `save_images` makes; every second one has a heart mask."""
     mask = np.zeros((size, size), np.uint8)
     mask[8:16, 8:16] = 255
-    with DatasetWriter(folder, licenses=[], provenance={}) as writer:
+    with DatasetWriter(folder, licenses=[LICENSE], provenance={}) as writer:
         for seed in seeds:
             effusion = Finding(name="Pleural Effusion", side="left")
             absent = Finding(name="Pneumothorax", state="absent")

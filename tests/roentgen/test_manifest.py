@@ -12,6 +12,7 @@ import pytest
 
 import roentgen.manifest
 from roentgen.checksums import CHECKSUMS, read_checksums
+from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.manifest import (
     License,
@@ -316,6 +317,24 @@ def test_a_folder_that_changed_since_its_manifest_was_read_is_named(tmp_path: Pa
 def test_a_folder_without_a_manifest_of_ours_is_not_compared(tmp_path: Path) -> None:
     plain = {"kind": "model", "fingerprint": "0123456789abcdef", "path": str(tmp_path / "model")}
     check_unchanged(plain)  # a diffusers folder, with which a set was drawn
+
+
+@pytest.mark.parametrize(
+    ("licenses", "told"),
+    [
+        ([], "no license is given: name the terms"),
+        ([{"name": "CC0-1.0"}], "a license has name, data_use and may_share"),
+        ([{"name": "CC0-1.0", "data_use": None, "may_share": True, "x": 1}], "a license has name"),
+    ],
+)
+def test_no_folder_is_written_without_the_terms_of_its_content(
+    licenses: list[dict[str, Any]], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=told):
+        write_manifest(tmp_path, "model", "0", licenses, {})
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match=told):
+        DatasetWriter(tmp_path / "set", licenses=licenses, provenance={})
 
 
 def test_licenses_are_inherited_once_each_in_order(tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ from roentgen.dataset.finalize import CARD
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.distributed import SINGLE_PROCESS
 from roentgen.errors import InputError
+from roentgen.manifest import write_manifest
 from roentgen.record.radiograph import FindingName
 from roentgen.verify import verify
 from roentgen.vision.classifier import Classifier, ClassifierConfig, load_classifier
 from roentgen.vision.network_cache import NetworkCache
 from roentgen.weights import EXTRACTOR
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 ROOT = Path(__file__).parents[2]
 Draws = np.random.Generator
 FAST, ALL = 3, 100  # damages of each kind
@@ -241,7 +243,7 @@ def targets(
         for network in (other.unet, other.vae, other.text_encoder):
             for value in network.parameters():
                 value.mul_(2)
-    save_model(place / "model", other, licenses=[], provenance={})
+    save_model(place / "model", other, licenses=[LICENSE], provenance={})
     read_cache(place / "cache-0123456789")
     read_cache(place / "cache-of another run", replace(CONTENTS, key="of another run"))
     read_networks(place / "networks")
@@ -327,6 +329,49 @@ def test_whole_folders_are_verified(targets: dict[str, Target]) -> None:
             assert result.bytes == sum(path.stat().st_size for path in files)
 
 
+def test_a_file_that_was_added_is_named(targets: dict[str, Target], tmp_path: Path) -> None:
+    dataset, model = tmp_path / "dataset", tmp_path / "model"
+    shutil.copytree(targets["dataset"].whole, dataset)
+    shutil.copyfile(dataset / "train/data-00000.arrow", dataset / "train/data-00001.arrow")
+    assert verify(dataset).damaged == [f"{dataset}: train/data-00001.arrow is not one of its files"]
+    read_dataset(dataset)
+    assert len(open_dataset(dataset).split("train")) == 16  # only those of its index
+    shutil.copytree(targets["model"].whole, model)
+    weights = model / "unet/diffusion_pytorch_model.safetensors"
+    shutil.copyfile(weights, weights.with_suffix(".fp16.safetensors"))  # which would be preferred
+    with pytest.raises(InputError, match=r"fp16\.safetensors is not one of its files; remove it$"):
+        load_model(model)
+    assert len(verify(model).damaged) == 1
+    run = tmp_path / "run"  # which grows
+    run.mkdir()
+    write_manifest(run, "run", "x", [LICENSE], {})
+    (run / "log.csv").write_text("step\n")
+    assert (verify(run).damaged, verify(run).unknown) == ([], [run / "log.csv"])
+
+
+def test_intact_networks_that_were_exchanged_are_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = Kept(folder=tmp_path, device=torch.device("cpu"))
+    for seed in (0, 1):
+        cache.classifier(IMAGES, SETTINGS, seed)
+    assert verify(tmp_path).damaged == []
+    first, second = sorted(tmp_path.glob("classifier-*"))
+    first.rename(tmp_path / "third")
+    second.rename(first)
+    (tmp_path / "third").rename(second)
+    assert verify(tmp_path).damaged == [
+        f"{first}: key.json is of {second.name}",
+        f"{second}: key.json is of {first.name}",
+    ]
+    for seed in (0, 1):
+        cache.classifier(IMAGES, SETTINGS, seed)
+    printed = capsys.readouterr().out
+    assert f"trained again, as {first} is damaged: key.json is of {second.name}" in printed
+    assert f"trained again, as {second} is damaged: key.json is of {first.name}" in printed
+    assert verify(tmp_path).damaged == []
+
+
 def test_links_out_of_a_folder_are_not_followed(small_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(small_dataset, tmp_path / "d")
     shard = tmp_path / "d/train/data-00000.arrow"
@@ -350,7 +395,7 @@ def test_the_program_ends_with_0_or_1(small_dataset: Path, tmp_path: Path) -> No
     assert changed.returncode == 1
     lines = changed.stdout.splitlines()
     assert lines[0].startswith(f"damaged: {tmp_path / 'd'}: README.md has 12 bytes, not")
-    assert lines[1] == f"without a checksum: 1 files, as {tmp_path / 'd/mine.txt'}"
-    assert lines[2].endswith("1 damaged")
+    assert lines[1] == f"damaged: {tmp_path / 'd'}: mine.txt is not one of its files"
+    assert lines[2].endswith("2 damaged")
     (tmp_path / "empty").mkdir()
     assert "holds nothing that has checksums" in run(tmp_path / "empty").stderr

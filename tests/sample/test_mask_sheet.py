@@ -18,6 +18,7 @@ from roentgen.randomness import derive_seed
 from sample.mask_sheet import MaskSheetConfig, mask_sheet
 from sample.masks.transforms import transform_masks
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 SIZE = 160  # pixels: the smallest that a sheet shows as they are
 STRUCTURES = ["lungs", "heart", "pleural effusion", "pneumothorax"]
 
@@ -27,7 +28,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sheet") / "phantoms"
     config = PhantomConfig(train=10, validate=1, test=0)
     reader = PhantomReader(config=config, size=SIZE, seed=3)
-    with DatasetWriter(folder, licenses=[], provenance={}) as writer:
+    with DatasetWriter(folder, licenses=[LICENSE], provenance={}) as writer:
         for study in reader.plan()[0]:
             for radiograph in reader.read(study):
                 writer.add(radiograph)

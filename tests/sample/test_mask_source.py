@@ -41,6 +41,9 @@ from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.screening.config import ReferenceConfig, ScreenConfig
 from sample.screening.redraw import Redraw
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+
+
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -86,7 +89,7 @@ def masked_model(
                 weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
     components.controlnet, components.structures = controlnet, STRUCTURES
     folder = tmp_path_factory.mktemp("masks") / "model"
-    save_model(folder, components, licenses=[], provenance={})
+    save_model(folder, components, licenses=[LICENSE], provenance={})
     return folder
 
 

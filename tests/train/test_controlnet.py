@@ -46,6 +46,9 @@ from train.loading.mask_cache import MaskCondition
 from train.monitor.mask_fidelity import read_best, save_if_best
 from train.setup.base_model import check_same_form
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+
+
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -183,7 +186,7 @@ def test_prompts_are_told_as_the_base_was_told_them(
 ) -> None:
     said = {"prompt": {"mention_absent": False, "demographics": True}, "long_prompts": "truncate"}
     base = tmp_path / "base"
-    save_model(base, make_small_components(), licenses=[], provenance={"config": said})
+    save_model(base, make_small_components(), licenses=[LICENSE], provenance={"config": said})
     first = train(write(base=str(base), steps=1, mask_fidelity=None)) / "model"
     settings = {"base": str(first), "steps": 1, "mask_fidelity": None}
     second = train(write(**settings, output=str(tmp_path / "second"))) / "model"

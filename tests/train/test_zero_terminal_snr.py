@@ -19,6 +19,9 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
 from train.loading.draws import DrawPlan
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+
+
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -108,7 +111,7 @@ def test_a_base_without_terminal_signal_keeps_it(
 ) -> None:
     components = make_small_components(prediction_type="v_prediction")
     components.scheduler = with_zero_terminal_snr(components.scheduler)
-    save_model(tmp_path / "base", components, licenses=[], provenance={})
+    save_model(tmp_path / "base", components, licenses=[LICENSE], provenance={})
     assert alpha_bars_of(load_components(str(tmp_path / "base")).scheduler)[-1] == 0
     path = write(base=str(tmp_path / "base"))
     run = fine_tune(path)

@@ -1,5 +1,6 @@
 """Row filter of a table, and the table of masks that joins it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,8 @@ from typing import Literal
 from roentgen.corpora.scanning.scan import Scan
 from roentgen.errors import InputError, UnwantedError, require
 from roentgen.imaging.images import Fit
+
+_SHOWN = 10  # words of a column in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +33,49 @@ class RowFilter:
 
     def refusal(self, cell: str) -> str | None:
         """Why a row with this cell is excluded, None if it is accepted."""
-        words = [word.strip() for word in cell.split(";")]
+        words = words_of(cell)
         for word in self.none_of:
             if word in words:
                 return f"{self.column} has {word!r}"
         if self.any_of is not None and not set(self.any_of) & set(words):
             return f"{self.column} is {cell!r}"
         return None
+
+
+def words_of(cell: str) -> list[str]:
+    """The words of a cell."""
+    return [word.strip() for word in cell.split(";")]
+
+
+class RowFilters:
+    """The filters of a table, and the words of its rows."""
+
+    def __init__(self, filters: Sequence[RowFilter]) -> None:
+        self._filters = filters
+        self._words: dict[str, set[str]] = {each.column: set() for each in filters}
+
+    def refusal(self, row: Mapping[str, str]) -> str | None:
+        """Why a row is excluded, None if it is accepted."""
+        for column, words in self._words.items():
+            words.update(words_of(row[column]))
+        refusals = (each.refusal(row[each.column]) for each in self._filters)
+        return next(filter(None, refusals), None)
+
+    def check(self, setting: str, table: str) -> None:
+        """Raises InputError for a word of a filter that no row has had, such as a misspelled one.
+
+        Without any row there is nothing to compare with.
+        """
+        for each in self._filters:
+            have = self._words[each.column]
+            for word in (*(each.any_of or ()), *each.none_of):
+                if have and word not in have:
+                    found = ", ".join(map(repr, sorted(have)[:_SHOWN]))
+                    more = ", ..." if len(have) > _SHOWN else ""
+                    raise InputError(
+                        f"{setting}: no row of {table} has {word!r} in column {each.column!r}, "
+                        f"which has: {found}{more}; correct the word, or remove it"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +102,12 @@ class MaskTable:
 def read_mask_table(table: MaskTable, fit: Fit, scan: Scan) -> dict[str, dict[str, str]]:
     """Mask paths by image and structure; the masks that cannot be used are excluded."""
     found: dict[str, dict[str, str]] = {}
+    where = RowFilters(table.where)
     columns = [table.image, table.mask, table.structure, *(w.column for w in table.where)]
     columns += [table.valid_region] if table.valid_region else []
     for _, row in scan.rows(table.root / table.file, columns):
         with scan.excluding(row[table.mask]):
-            refusal = next(filter(None, (w.refusal(row[w.column]) for w in table.where)), None)
+            refusal = where.refusal(row)
             if refusal is None and table.valid_region:
                 refusal = region_refusal(row[table.valid_region], fit)
             if refusal is not None:
@@ -76,6 +116,7 @@ def read_mask_table(table: MaskTable, fit: Fit, scan: Scan) -> dict[str, dict[st
             if row[table.structure] in masks:
                 raise InputError(f"second mask of {row[table.structure]} for one image")
             masks[row[table.structure]] = row[table.mask]
+    where.check("masks.where", table.file)
     return found
 
 

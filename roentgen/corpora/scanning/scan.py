@@ -157,13 +157,13 @@ class Scan:
         self.excluded: list[Exclusion] = []
         self.unmapped: Counter[Unmapped] = Counter()
         self._complete = complete
-        self._files_missing = False
+        self.files_missing = False
         self._in_conflict: set[str] = set()
 
     @property
     def finds_no_file(self) -> bool:
         """Whether the tables name images and the folders hold none of them."""
-        return self._files_missing and not self.items
+        return self.files_missing and not self.items
 
     def rows(self, table: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
         """("TABLE row NUMBER", row) of each row; one of another length is excluded."""
@@ -181,7 +181,7 @@ class Scan:
         try:
             yield
         except MissingFileError as error:
-            self._files_missing = True
+            self.files_missing = True
             self.exclude_optional(name, str(error))
         except InputError as error:
             self.exclude(name, str(error), expected=isinstance(error, UnwantedError))
@@ -212,7 +212,7 @@ class Scan:
             self.exclude(item.id, _CONFLICT)
             self.exclude(item.id, _CONFLICT)
 
-    def count_patient_spellings(self) -> None:
+    def _count_patient_spellings(self) -> None:
         """Count patients whose ids differ in zeros or case alone, such as 7 and 7.0, P1 and p1."""
         spellings: dict[str, set[str]] = {}
         for item in self.items.values():
@@ -237,6 +237,7 @@ class Scan:
 
     def plan(self) -> CorpusPlan:
         """All that was gathered."""
+        self._count_patient_spellings()
         return CorpusPlan(list(self.items.values()), self.excluded, self.unmapped)
 
 

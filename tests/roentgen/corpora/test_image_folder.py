@@ -11,7 +11,7 @@ import pytest
 
 from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.corpora.reader import Unmapped
-from roentgen.corpora.scanning.row_filter import MaskTable
+from roentgen.corpora.scanning.row_filter import MaskTable, RowFilter
 from roentgen.corpora.table import ReportColumns
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
@@ -75,6 +75,24 @@ def test_patients_are_compared_across_folders(tmp_path: Path) -> None:
     write(tmp_path / "test", "metadata.csv", [{"file_name": "0.png", "patient": "p1"}])
     why = "ids that differ in zeros or case alone are different patients: misspelled?"
     assert reader(tmp_path).plan().unmapped == {Unmapped("patient", "P1, p1", why): 2}
+
+
+def test_filters_and_missing_images_are_compared_across_folders(tmp_path: Path) -> None:
+    for folder, word in (("train", "good"), ("test", "dark")):
+        rows = [{"file_name": f"{k}.png", "patient": folder, "q": word} for k in range(2)]
+        write(tmp_path / folder, "metadata.csv", rows)
+    where = (RowFilter(column="q", any_of=("good", "dark")),)
+    for name in ("train/0.png", "test/0.png", "test/1.png"):
+        (tmp_path / name).unlink()
+    plan = reader(tmp_path, where=where).plan()
+    assert [item.id for item in plan.items] == ["train/1"]
+    assert {item.id for item in plan.excluded if item.missing} == {"train/0", "test/0", "test/1"}
+    where = (RowFilter(column="q", any_of=("good", "bright")),)
+    with pytest.raises(InputError, match="no row of the metadata has 'bright' in column 'q', whic"):
+        reader(tmp_path, where=where).plan()
+    (tmp_path / "train/1.png").unlink()
+    with pytest.raises(InputError, match="expected the images of the metadata, found test, train"):
+        reader(tmp_path).plan()
 
 
 def test_one_file_for_all_splits(tmp_path: Path) -> None:

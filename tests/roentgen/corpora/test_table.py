@@ -186,6 +186,46 @@ def test_images_without_a_row_are_listed(tmp_path: Path) -> None:
     assert not any(item.is_bad for item in plan.excluded)
 
 
+def test_a_missing_image_is_bad_only_where_the_corpus_is_complete(tmp_path: Path) -> None:
+    names = ("a.png", "./e.png", "b.png", "x/c.png", "../d.png")
+    config = corpus(tmp_path, [{"image": name, "patient": "1"} for name in names])
+    (tmp_path / "b.png").rename(tmp_path / "e.png")
+    for complete in (False, True):
+        plan = reader(replace(config, complete=complete)).plan()
+        assert [item.id for item in plan.items] == ["a", "e"]
+        *missing, outside = plan.excluded
+        assert [(item.id, item.reason) for item in missing] == [
+            ("b", "file missing"),
+            ("x/c", "file missing"),
+        ]
+        assert {(item.missing, item.is_bad) for item in missing} == {(not complete, complete)}
+        assert (outside.missing, outside.is_bad) == (False, True)
+    (tmp_path / "y").mkdir()
+    with pytest.raises(InputError, match=r"expected the images of \.\./t\.csv, found nothing$"):
+        reader(replace(config, root=tmp_path / "y", file="../t.csv")).plan()
+
+
+@pytest.mark.parametrize("rule", ["any_of", "none_of"])
+def test_a_word_that_no_row_has_is_refused(tmp_path: Path, rule: str) -> None:
+    qualities = ["", "good", "dark; good", *map(str, range(20))]
+    rows = [{"image": f"{n}.png", "patient": "1", "q": q} for n, q in enumerate(qualities)]
+    config = corpus(tmp_path, rows)
+    told = r"where: no row of .*\.csv has 'Good' in column 'q', which has: '', '0', .*'16', \.\.\.;"
+    for words in (("", "good", "dark"), ("Good", "good")):
+        where = (RowFilter(column="q", **{rule: words}),)
+        masks = MaskTable(root=tmp_path, file="m.csv", mask="image", structure="q", where=where)
+        (tmp_path / "m.csv").write_text((tmp_path / "t.csv").read_text())
+        for changed in (replace(config, where=where), replace(config, masks=masks)):
+            if "Good" in words:
+                with pytest.raises(InputError, match=told):
+                    reader(changed).plan()
+            else:
+                assert reader(changed).plan().items
+    empty = replace(config, where=where, file="empty.csv")
+    (tmp_path / "empty.csv").write_text("image,patient,q\n")
+    assert reader(empty).plan().items == []
+
+
 def test_bad_cells_are_bad_items(tmp_path: Path) -> None:
     good = {"image": "a.png", "patient": "1", "view": "PA", "age": "50", "sex": "M", "said": ""}
     for column, cell, message in [

@@ -89,7 +89,7 @@ def test_png(mutants: Mutants, kind: type, count: int) -> None:
     assert mended["refused"]
 
 
-@every_count
+@pytest.mark.parametrize("count", [45, pytest.param(5000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg(mutants: Mutants, count: int, *, progressive: bool) -> None:
     jpeg = encoded(film(), "JPEG", quality=90, progressive=progressive, comment=b"noise")

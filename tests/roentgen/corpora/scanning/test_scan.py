@@ -1,7 +1,9 @@
-"""What is told of a corpus's folders."""
+"""What is told of a corpus's folders, files and patients."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.scanning.scan import Scan, wrong_root
 
 
@@ -21,3 +23,11 @@ def test_a_missing_file_of_a_partial_copy_is_neither_expected_nor_bad() -> None:
         scan.exclude_optional("a", "file missing")
         (item,) = scan.excluded
         assert (item.expected, item.missing, item.is_bad) == (False, not complete, complete)
+
+
+def test_every_plan_counts_patients_that_differ_in_case_alone() -> None:
+    scan = Scan(complete=True)
+    for name, patient in (("a", "P1"), ("b", "p1"), ("c", "P2")):
+        scan.accept(SimpleNamespace(id=name, patient=patient))
+    why = "ids that differ in zeros or case alone are different patients: misspelled?"
+    assert scan.plan().unmapped == {Unmapped("patient", "P1, p1", why): 2}

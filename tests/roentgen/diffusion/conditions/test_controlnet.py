@@ -18,6 +18,9 @@ from roentgen.diffusion.sampling.schedulers import make_scheduler
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+
+
 # diffusers' DPM-Solver++ hands a tensor to np.array.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -108,7 +111,7 @@ def test_the_exported_folder_draws_the_same_in_diffusers(
     interval: tuple[float, float],
 ) -> None:
     folder = tmp_path / "model"
-    save_model(folder, make_components(), licenses=[], provenance={})
+    save_model(folder, make_components(), licenses=[LICENSE], provenance={})
     settings = replace(SETTINGS, conditioning_scale=scale, conditioning_interval=interval)
     components = load_components(str(folder))
     assert components.structures == STRUCTURES

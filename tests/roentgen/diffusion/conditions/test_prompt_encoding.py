@@ -24,6 +24,7 @@ from roentgen.diffusion.sampling.schedulers import make_scheduler
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 LONG = "<view-pa> " + " ".join(f"mass {i % 10}" for i in range(55))  # 111 words of a token each
 
 
@@ -135,7 +136,9 @@ class Image:
 
 
 def test_a_model_says_how_many_chunks_it_was_given(components: Components, tmp_path: Path) -> None:
-    save_model(tmp_path / "model", replace(components, prompt_chunks=2), licenses=[], provenance={})
+    save_model(
+        tmp_path / "model", replace(components, prompt_chunks=2), licenses=[LICENSE], provenance={}
+    )
     assert read_manifest(tmp_path / "model", "model")["prompt_chunks"] == 2
     again = load_components(str(tmp_path / "model"))
     assert again.prompt_chunks == 2

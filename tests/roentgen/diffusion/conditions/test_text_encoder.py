@@ -32,6 +32,7 @@ from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
 from roentgen.diffusion.sampling.schedulers import make_scheduler
 from roentgen.errors import InputError
 
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 KINDS = {"bert": 24, "t5": 24, "clip": 77}  # and the tokens of a prompt
 CLASSES = {"bert": "BertModel", "t5": "T5EncoderModel", "clip": "CLIPTextModel"}
 
@@ -88,7 +89,7 @@ def test_a_swapped_model_draws_in_diffusers_what_it_draws_here(
         projected = before if components.projection is None else components.projection(before)
     assert before.shape == (1, KINDS[kind], width)
     assert projected.shape == (1, KINDS[kind], 16)
-    save_model(tmp_path / "model", components, licenses=[], provenance={})
+    save_model(tmp_path / "model", components, licenses=[LICENSE], provenance={})
     components = load_components(str(tmp_path / "model"))
     assert type(components.text_encoder).__name__ == CLASSES[kind]
     assert components.unet.config.cross_attention_dim == width
@@ -139,7 +140,7 @@ def test_a_swapped_model_draws_in_diffusers_what_it_draws_here(
 def test_older_transformers_find_the_names_they_know(
     swapped: Callable[..., Components], tmp_path: Path, kind: str, keys: set[str]
 ) -> None:
-    save_model(tmp_path / "model", swapped(kind), licenses=[], provenance={})
+    save_model(tmp_path / "model", swapped(kind), licenses=[LICENSE], provenance={})
     assert keys <= load_file(tmp_path / "model" / "text_encoder" / "model.safetensors").keys()
     index = json.loads((tmp_path / "model" / "model_index.json").read_text())
     said = json.loads((tmp_path / "model" / "tokenizer" / "tokenizer_config.json").read_text())
