@@ -116,6 +116,14 @@ def discard_folder(folder: Path, target: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_partials(folder: Path) -> None:
     """Remove the files and folders that killed processes were writing into a folder of caches."""
     for lock in folder.glob(".*.lock"):
@@ -236,7 +244,7 @@ def _recover(target: Path) -> None:
     for place in left:
         if place is old:
             old.rename(partial)
-        shutil.rmtree(partial)
+        remove(partial)
     if left:
         names = " and ".join(place.name for place in left)
         _report(f"removed {names} in {target.parent}, which a killed run had left")

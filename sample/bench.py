@@ -1,11 +1,12 @@
 """Sampler benchmark: `python -m sample.bench configs/sample/bench.yaml`.
 
-Measures cost and quality of sampler settings, one row each, from the same prompts and noise. A
-killed benchmark resumes at its current row, and one with extended grids measures only new rows.
+Measures cost and quality of sampler settings, one row each, from the same prompts and noise. Rows
+are collected in a hidden folder beside the output, which is written at the end: a killed benchmark
+resumes at its current row, and one with extended grids measures only new rows.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,12 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from roentgen.checksums import read_checked_json, write_checked_json
+from roentgen.checksums import (
+    CHECKSUMS,
+    read_checked_json,
+    read_checksums,
+    write_checked_json,
+)
 from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.image_set import ImageSet
@@ -42,7 +48,15 @@ from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
 from roentgen.record.radiograph import FindingName, Radiograph
-from roentgen.storage import MANIFEST, check_place, check_writable, write_file, write_json
+from roentgen.storage import (
+    MANIFEST,
+    atomic_folder,
+    check_output,
+    discard_folder,
+    reserve_output,
+    write_file,
+    write_json,
+)
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
@@ -84,7 +98,12 @@ def bench(config: BenchConfig) -> list[BenchRow]:
 
     Raises InputError for what the user must change.
     """
-    _check_output(config.output)
+    with reserve_output(config.output):
+        _check_output(config.output)
+        return _bench(config)
+
+
+def _bench(config: BenchConfig) -> list[BenchRow]:
     dataset = open_dataset(config.prompts.folder)
     shared = _prepare(config, dataset)
     for settings in config.rows():  # invalid settings are refused before any image is drawn
@@ -96,19 +115,20 @@ def bench(config: BenchConfig) -> list[BenchRow]:
         "prompts": {k: v for k, v in config_to_dict(config.prompts).items() if k != "folder"},
         **{name: getattr(config, name) for name in ("floor_split", "samples", "seed")},
     }
-    (config.output / ROWS).mkdir(parents=True, exist_ok=True)
+    unfinished = config.output.resolve().with_name(f".{config.output.resolve().name}.measuring")
+    measured = _read_rows(config.output / ROWS) | _read_rows(unfinished)
     rows: list[BenchRow] = []
     for number, settings in enumerate(config.rows(), 1):
         key = fingerprint_of([identity, config_to_dict(settings)])
-        path = config.output / ROWS / f"{key}.json"
-        row = _read(path)
-        if row is None:
-            row = measure(shared, settings, f"row {number} of {len(config.rows())}")
-            write_checked_json(path, row.to_json())
-        rows.append(row)
-    floor = _fid(shared, shared.floor, "floor")[0]
+        if key not in measured:
+            measured[key] = measure(shared, settings, f"row {number} of {len(config.rows())}")
+            unfinished.mkdir(exist_ok=True)
+            write_checked_json(unfinished / f"{key}.json", measured[key].to_json())
+        rows.append(measured[key])
     manifests = {"model": shared.generator.model, "dataset": dataset.manifest}
-    _write(shared, rows, floor, manifests)
+    _write(shared, measured, rows, manifests)
+    if unfinished.exists():
+        discard_folder(unfinished, config.output)
     return rows
 
 
@@ -242,26 +262,39 @@ def _fid(shared: Bench, features: FeatureSet, name: str) -> tuple[Estimate, NDAr
 
 
 def _check_output(folder: Path) -> None:
-    """Raises InputError unless the folder is new, empty, or that of a benchmark."""
-    check_place(folder)
-    if (folder / MANIFEST).exists():
-        read_manifest(folder, "results")
-    elif folder.is_dir() and any(folder.iterdir()) and not (folder / ROWS).is_dir():
+    """Raises InputError unless the folder is new, empty, or a benchmark's and nothing else."""
+    check_output(folder, overwrite=True)
+    if not (folder / MANIFEST).exists():
+        return
+    if not (folder / ROWS).is_dir():
         raise InputError(f"output folder {folder} is not that of a benchmark: choose another")
-    check_writable(folder)
+    written = {*read_checksums(folder, read_manifest(folder, "results")["checksums"])}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in {*written, CHECKSUMS, MANIFEST}:
+            raise InputError(
+                f"output folder {folder} would be replaced, but holds {name}, which no benchmark "
+                "wrote: move it, or choose another output"
+            )
 
 
-def _read(path: Path) -> BenchRow | None:
-    """A row that was measured before; a damaged one is measured again."""
-    with suppress(OSError, InputError, KeyError, TypeError):
-        return BenchRow.from_json(read_checked_json(path))
-    return None
+def _read_rows(folder: Path) -> dict[str, BenchRow]:
+    """Rows that were measured before, by key; a damaged one is measured again."""
+    rows = {}
+    for path in folder.glob("*.json"):
+        with suppress(OSError, InputError, KeyError, TypeError):
+            rows[path.stem] = BenchRow.from_json(read_checked_json(path))
+    return rows
 
 
 def _write(
-    shared: Bench, rows: Sequence[BenchRow], floor: Estimate, manifests: dict[str, dict[str, Any]]
+    shared: Bench,
+    measured: Mapping[str, BenchRow],
+    rows: Sequence[BenchRow],
+    manifests: dict[str, dict[str, Any]],
 ) -> None:
-    config = shared.config
+    """Write the output: all rows that were `measured`, by key, and tables of the requested."""
+    config, floor = shared.config, _fid(shared, shared.floor, "floor")[0]
     results = {
         "extractor": str(shared.extractor.definition),
         "n": shared.n,
@@ -269,19 +302,21 @@ def _write(
         "floor": asdict(floor),
         "rows": [row.to_json() for row in rows],
     }
-    (config.output / MANIFEST).unlink(missing_ok=True)
-    write_json(config.output / RESULTS, results)
     files: dict[str, str | bytes] = {
         "table.csv": csv_table(rows),
         "table.md": markdown_table(rows, floor, shared.notes),
         "plot.png": plot(rows, floor),
     }
-    for name, content in files.items():
-        write_file(config.output / name, content)
     made_from = provenance("sample.bench", config, manifests)
     licenses = inherit_licenses(*manifests.values())
-    prints, names = fingerprint_of(results), [RESULTS, *files]
-    write_manifest(config.output, "results", prints, licenses, made_from, files=names)
+    with atomic_folder(config.output, overwrite=True) as folder:
+        (folder / ROWS).mkdir()
+        for key, row in measured.items():
+            write_checked_json(folder / ROWS / f"{key}.json", row.to_json())
+        write_json(folder / RESULTS, results)
+        for name, content in files.items():
+            write_file(folder / name, content)
+        write_manifest(folder, "results", fingerprint_of(results), licenses, made_from)
 
 
 def main() -> None:

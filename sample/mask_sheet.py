@@ -20,7 +20,7 @@ from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined, painted, structure_colors
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import FINDING_OF, Masks, Radiograph, View
-from roentgen.storage import check_writable, write_file
+from roentgen.storage import reserve_output, write_file
 from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
 
 _LEGEND_HEIGHT = 24  # pixels
@@ -64,9 +64,13 @@ def mask_sheet(config: MaskSheetConfig) -> str:
 
     Raises InputError for a structure of which the split has no mask, and as `transform_masks` does.
     """
-    if config.output.exists() and not config.overwrite:
-        raise InputError(f"{config.output} exists: choose another, or set overwrite=true")
-    check_writable(config.output.parent)
+    with reserve_output(config.output):
+        if config.output.exists() and not config.overwrite:
+            raise InputError(f"{config.output} exists: choose another, or set overwrite=true")
+        return _write_sheet(config)
+
+
+def _write_sheet(config: MaskSheetConfig) -> str:
     dataset = open_dataset(config.dataset)
     split = dataset.split(config.split)
     counts = dataset.manifest["counts"][config.split]
@@ -80,7 +84,6 @@ def mask_sheet(config: MaskSheetConfig) -> str:
     pictures, captions = zip(*cells, strict=True)
     sheet = contact_sheet(pictures, captions, config.columns + 1)
     legend = _legend(config.structures, sheet.shape[1])
-    config.output.parent.mkdir(parents=True, exist_ok=True)
     write_file(config.output, encode_png(np.concatenate([legend, sheet])))
     missing = config.rows - len(examples)
     fewer = f", {missing} fewer than requested" * bool(missing)

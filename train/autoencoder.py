@@ -56,6 +56,7 @@ class AutoencoderConfig:
     seed: int = 0
     init: str | None = None  # a pipeline folder whose VAE to start from; "tiny": the shipped one
     freeze_encoder: bool = False  # train the decoder alone, so that latents stay the same
+    overwrite: bool = False  # replace the output
 
     def __post_init__(self) -> None:
         for phase in self.phases:
@@ -66,7 +67,7 @@ def main() -> None:
     """Read the configuration, train, and report the reconstruction of the test split."""
     config = load_config(AutoencoderConfig)
     with reserve_output(config.output):
-        check_output(config.output, overwrite=False)
+        check_output(config.output, overwrite=config.overwrite)
         print(make_autoencoder(config))  # noqa: T201
 
 
@@ -85,6 +86,7 @@ def make_autoencoder(config: AutoencoderConfig) -> str:
         components,
         licenses=dataset.licenses,
         provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}),
+        overwrite=config.overwrite,
     )
     return f"{config.output}: PSNR {decibel:.2f} dB on {len(test)} held-out images"
 

@@ -31,6 +31,7 @@ from roentgen.storage import (
     discard_folder,
     install_folder,
     is_reserved,
+    remove,
     reserve_output,
     write_file,
     write_json,
@@ -179,8 +180,8 @@ class WorkFolder(Generic[P]):
                     f"{self._difference(identity)}: starting over"
                 )
             for inner in ("work.json", "dataset", "parts"):
-                _remove(self.folder / inner)
-        _remove(self.making.parent)
+                remove(self.folder / inner)
+        remove(self.making.parent)
         for folder in (self.making, self.dataset, self.folder / "parts"):
             folder.mkdir(exist_ok=True, parents=True)
         write_json(self.folder / "work.json", dict(identity))
@@ -284,13 +285,6 @@ def shard_file(split: str, number: int) -> str:
 def _as_json(identity: Mapping[str, Any]) -> Any:
     """As read back from a file: tuples as lists."""
     return json.loads(json.dumps(dict(identity)))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def order_of_parts(parts: int, rank: int, ranks: int) -> list[int]:

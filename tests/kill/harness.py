@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fnmatch import fnmatch
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,8 @@ from tests.kill.events import End, run_forked
 from tests.kill.programs import PROGRAMS, Program, make_base
 
 Tree = dict[str, str]  # digests of files by their path; "" of empty folders
-_OLD = "out/old"  # a file of the output that is overwritten
+_OLD = "out/old"  # a file of the output that is overwritten, if that is a folder
+_IS_THERE = ("is not empty", "exists: choose another")  # what a program says of a whole output
 
 
 class Kills:
@@ -44,7 +46,7 @@ class Kills:
         self.log.mkdir(exist_ok=True)
 
     def run(self, kill_at: int | None = None, *, overwrite: bool = False) -> End:
-        """Run the program; its output is `out` below the root."""
+        """Run the program; its output is below the root."""
         return run_forked(partial(self._main, overwrite), self.root, self.log, kill_at)
 
     def run_first(self, *, overwrite: bool = False) -> End:
@@ -65,11 +67,12 @@ class Kills:
 
     def _main(self, overwrite: bool) -> None:
         again = ["--overwrite=true", "--resume=false"] if self._resumes else ["--overwrite=true"]
-        output = f"--output={self.root / 'out'}"
+        output = f"--output={self.root / self.program.output}"
         sys.argv = [self.name, str(self.config), output, *(again if overwrite else [])]
         module = importlib.import_module(self.name)
         if hasattr(module, "time"):  # some results state how long they took
-            vars(module)["time"] = SimpleNamespace(monotonic=lambda: 0.0)
+            clock = SimpleNamespace(monotonic=lambda: 0.0, perf_counter=count().__next__)
+            vars(module)["time"] = clock
         run_program(module.main)
 
     @property
@@ -83,7 +86,8 @@ class Kills:
             self.root.mkdir(parents=True)
         else:
             shutil.copytree(before, self.root)
-            (self.root / _OLD).write_text("old")
+            is_folder = (self.root / self.program.output).is_dir()
+            (self.root / (_OLD if is_folder else self.program.output)).write_text("old")
 
     def make(self) -> Path:
         """The program's uninterrupted result, which other programs read."""
@@ -110,9 +114,12 @@ def tree_of(root: Path, program: Program) -> Tree:
     return tree
 
 
-def below_out(tree: Tree) -> Tree:
+def output_in(tree: Tree, program: Program) -> Tree:
     """The output alone."""
-    return {name: digest for name, digest in tree.items() if name.startswith("out/")}
+    name = program.output
+    return {
+        path: each for path, each in tree.items() if path == name or path.startswith(f"{name}/")
+    }
 
 
 def kills_of(name: str, folder: Path, sample: int | None, overwrite: bool) -> Iterator[str]:
@@ -136,29 +143,30 @@ def kills_of(name: str, folder: Path, sample: int | None, overwrite: bool) -> It
         shutil.rmtree(before, ignore_errors=True)
         shutil.copytree(kills.root, before)
         kills.begin(before)
-        older = below_out(tree_of(kills.root, kills.program))
+        older = output_in(tree_of(kills.root, kills.program), kills.program)
         first = kills.run_first(overwrite=True)
         right = tree_of(kills.root, kills.program)  # its configuration says overwrite
         assert _OLD not in right
-    count = len(first.events)
-    wanted = count if sample is None else min(sample, count)
-    for number in (count * (i + 1) // wanted - 1 for i in range(wanted)):
+    whole = output_in(right, kills.program)
+    events = len(first.events)
+    wanted = events if sample is None else min(sample, events)
+    for number in (events * (i + 1) // wanted - 1 for i in range(wanted)):
         kills.begin(before)
         end = kills.run(number, overwrite=overwrite)
-        state = below_out(tree_of(kills.root, kills.program))
+        state = output_in(tree_of(kills.root, kills.program), kills.program)
         again = kills.run(overwrite=overwrite)
         after = tree_of(kills.root, kills.program)
         event = end.events[-1] if end.events else "none"
         where = f"{name} at event {number} ({event})"
         if end.code != -signal.SIGKILL:
             yield f"{where}: ended with {end.code}: {end.lines}"
-        elif not kills._resumes and state not in (older, below_out(right)):
-            yield f"{where}: half an output: {_difference(state, below_out(right))}"
+        elif not kills._resumes and state not in (older, whole):
+            yield f"{where}: half an output: {_difference(state, whole)}"
         elif after != right:
             yield f"{where}: then {_difference(after, right)}; {again.lines[-500:]}"
         elif again.code == 0:
             yield "equal"
-        elif again.code == 2 and "is not empty" in again.lines:
+        elif again.code == 2 and any(words in again.lines for words in _IS_THERE):
             yield "already whole"
         else:
             yield f"{where}: the second run ended with {again.code}: {again.lines[-500:]}"
@@ -198,6 +206,8 @@ def main() -> None:
         assert end.code == 0, end.lines
     failed = False
     for name in options.programs or PROGRAMS:
+        if options.overwrite and not PROGRAMS[name].overwrites:
+            continue
         ends: Counter[str] = Counter()
         for how in kills_of(name, folder, options.sample, options.overwrite):
             failed |= how not in ("equal", "already whole")

@@ -9,6 +9,11 @@ from tests.conftest import save_small_model
 
 Settings = dict[str, Any]
 _TINY_CLASSIFIER = {"steps": 2, "batch_size": 8, "widths": [8, 8, 8]}
+_REPORT = (  # of Open-i
+    '<eCitation><uId id="CXR{number}"/><MedlineCitation><Article><Abstract>'
+    '<AbstractText Label="IMPRESSION">Small effusion.</AbstractText></Abstract></Article>'
+    "</MedlineCitation><MeSH><major>Pleural Effusion/small</major></MeSH></eCitation>"
+)
 
 
 @dataclass(frozen=True)
@@ -18,11 +23,16 @@ class Program:
     settings: Callable[[Path], Settings]
     needs: tuple[str, ...] = ()
     varying: tuple[str, ...] = ()  # patterns of files that differ from run to run
+    output: str = "out"  # its name, below the folder of a run
+    overwrites: bool = True  # if so requested; else it adds to an older output
 
 
 def make_base(folder: Path) -> None:
-    """The model that training starts from: the only input that no program makes."""
+    """The inputs that no program makes: a model that training starts from, and reports."""
     save_small_model(folder / "base")
+    (folder / "reports").mkdir()
+    for number in range(20):
+        (folder / "reports" / f"{number}.xml").write_text(_REPORT.format(number=number))
 
 
 def _prepare(inputs: Path) -> Settings:
@@ -120,6 +130,46 @@ def _evaluate(inputs: Path) -> Settings:
     }
 
 
+def _bench(inputs: Path) -> Settings:
+    return {
+        "model": str(inputs / "base"),
+        "prompts": {"folder": str(inputs / "roentgen.prepare"), "split": "test"},
+        "floor_split": "train",
+        "grids": [{"steps": [2, 3]}],
+        "sampler": {"batch_size": 10, "device": "cpu"},
+        "samples": 20,
+    }
+
+
+def _mask_sheet(inputs: Path) -> Settings:
+    return {
+        "dataset": str(inputs / "roentgen.prepare"),
+        "structures": ["lungs", "heart"],
+        "rows": 1,
+        "columns": 1,
+    }
+
+
+def _extractor(inputs: Path) -> Settings:
+    return {
+        "dataset": str(inputs / "roentgen.prepare"),
+        "validate_split": "test",
+        "classifier": _TINY_CLASSIFIER,
+    }
+
+
+def _labeler(inputs: Path) -> Settings:
+    return {"reports": str(inputs / "reports"), "half": "held_out"}
+
+
+def _reconstruction(inputs: Path) -> Settings:
+    return {
+        "model": str(inputs / "base"),
+        "reference": {"folder": str(inputs / "roentgen.prepare")},
+        "bootstrap": 20,
+    }
+
+
 PROGRAMS = {
     "roentgen.prepare": Program(_prepare),
     "train.finetune": Program(
@@ -133,5 +183,10 @@ PROGRAMS = {
     "sample.generate": Program(_generate, ("train.finetune",)),
     "sample.screen": Program(_screen, ("roentgen.prepare", "sample.generate")),
     "sample.export": Program(_export, ("sample.generate",)),
+    "sample.bench": Program(_bench, ("roentgen.prepare",), overwrites=False),
+    "sample.mask_sheet": Program(_mask_sheet, ("roentgen.prepare",), output="out.png"),
     "eval.evaluate": Program(_evaluate, ("roentgen.prepare", "sample.generate")),
+    "eval.train_extractor": Program(_extractor, ("roentgen.prepare",)),
+    "eval.labeler": Program(_labeler),
+    "eval.reconstruction": Program(_reconstruction, ("roentgen.prepare",)),
 }

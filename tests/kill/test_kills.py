@@ -37,4 +37,4 @@ def test_some_kills_of_each_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["new", "overwrite"])
 def test_every_kill_of_each_program(tmp_path: Path, way: str) -> None:
     counts = kill(tmp_path, *(["--overwrite"] if way == "overwrite" else []))
-    assert all(int(str(count["kills"])) > 10 for count in counts)
+    assert all(int(str(count["kills"])) > 3 for count in counts)  # a sheet is one file

@@ -130,11 +130,15 @@ def test_what_a_dead_process_left_is_removed_and_reported(
     (tmp_path / ".out.partial" / "deep").mkdir(parents=True)
     (tmp_path / ".out.lock").write_text("process 1 on earth\n")
     (tmp_path / ".other.partial").mkdir()
-    with reserve_output(tmp_path / "out"):
-        assert {path.name for path in tmp_path.iterdir()} == {".out.lock", ".other.partial"}
+    (tmp_path / ".sheet.png.partial").write_text("half")
+    with reserve_output(tmp_path / "out"), reserve_output(tmp_path / "sheet.png"):
+        left = {".out.lock", ".sheet.png.lock", ".other.partial"}
+        assert {path.name for path in tmp_path.iterdir()} == left
     assert {path.name for path in tmp_path.iterdir()} == {".other.partial"}
-    line = f"removed .out.partial in {tmp_path}, which a killed run had left\n"
-    assert capfd.readouterr().err == line
+    assert capfd.readouterr().err.splitlines() == [
+        f"removed .{name}.partial in {tmp_path}, which a killed run had left"
+        for name in ("out", "sheet.png")
+    ]
 
 
 def test_the_second_of_two_processes_is_refused_by_name(tmp_path: Path) -> None:

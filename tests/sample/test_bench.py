@@ -1,15 +1,17 @@
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import roentgen.storage
 import sample.bench
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
@@ -21,6 +23,8 @@ from roentgen.manifest import read_manifest
 from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.storage import reserve_output
+from roentgen.verify import verify
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.features.extractor import load_extractor
 from sample.bench import bench, prompt_agreement
@@ -152,7 +156,7 @@ def test_images_that_are_not_finite_are_counted(
 
 
 def test_a_killed_benchmark_resumes_and_a_longer_one_measures_new_rows(
-    config: BenchConfig, rows: list[BenchRow], monkeypatch: pytest.MonkeyPatch
+    config: BenchConfig, rows: list[BenchRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[SamplerSettings] = []
     measure = sample.bench.measure
@@ -164,13 +168,49 @@ def test_a_killed_benchmark_resumes_and_a_longer_one_measures_new_rows(
     monkeypatch.setattr("sample.bench.measure", spy)
     assert bench(config) == rows
     assert not measured
-    files = sorted((config.output / "rows").iterdir())
+    output = tmp_path / "bench"
+    shutil.copytree(config.output, output)
+    files = sorted((output / "rows").iterdir())
     files[0].write_text(files[0].read_text()[:100])  # damaged
-    (config.output / "roentgen.json").unlink()  # as if killed
-    again = bench(replace(config, grids=(*config.grids, Grid(steps=(4,)))))
-    assert len(measured) == 2
-    assert {measured[0].steps, measured[1].steps} & {4}
+    longer = replace(config, grids=(*config.grids, Grid(steps=(4,), scheduler=("DDIM", "UniPC"))))
+    longer = replace(longer, output=output)
+    before = {path: path.read_bytes() for path in output.rglob("*.*")}
+    last = longer.rows()[-1]
+    with monkeypatch.context() as patch:
+        patch.setattr("sample.bench.measure", lambda *a: spy(*a) if a[1] != last else kill())
+        with pytest.raises(KeyboardInterrupt):
+            bench(longer)
+    assert {path: path.read_bytes() for path in output.rglob("*.*")} == before
+    assert [settings.steps for settings in measured] in ([2, 4], [3, 4])
+    again = bench(longer)
+    assert measured[2:] == [last]
     assert [row.fid for row in again[:3]] == [row.fid for row in rows]
+    assert [path.name for path in tmp_path.iterdir()] == ["bench"]
+    verified = verify(output)
+    assert not verified.unknown
+    assert not verified.damaged
+    assert len(list((output / "rows").iterdir())) == 5
+
+
+def kill() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_with_other_things_is_not_replaced(
+    config: BenchConfig, rows: list[BenchRow], tmp_path: Path
+) -> None:
+    output = tmp_path / "bench"
+    shutil.copytree(config.output, output)
+    (output / "rows" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds rows/thesis\.txt, which no benchmark wrote: move"):
+        bench(replace(config, output=output))
+    shutil.rmtree(output / "rows")
+    with pytest.raises(InputError, match="is not that of a benchmark"):
+        bench(replace(config, output=output))
+    with reserve_output(tmp_path / "new"):
+        roentgen.storage._reserved.clear()  # as in another process
+        with pytest.raises(InputError, match="another run is making"):
+            bench(replace(config, output=tmp_path / "new"))
 
 
 def test_agreement_is_counted(config: BenchConfig) -> None:
@@ -214,7 +254,7 @@ def test_bad_settings_are_refused_before_any_work(
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="is not that of a benchmark"):
+    with pytest.raises(InputError, match="was not written by this project"):
         bench(replace(config, output=other))
 
 
