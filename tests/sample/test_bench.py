@@ -124,9 +124,9 @@ def test_tables_and_picture(config: BenchConfig, rows: list[BenchRow]) -> None:
     text = (config.output / "table.md").read_text()
     assert text.count("\n| ") == len(rows) + 1
     assert "guidance 3; " in text
-    (note,) = json.loads((config.output / "results.json").read_text())["notes"]
-    assert "was trained on is not recorded" in note
-    assert text.endswith(f"intervals.\n\n- {note}\n")
+    notes = json.loads((config.output / "results.json").read_text())["notes"]
+    assert "was trained on is not recorded" in notes[0]
+    assert text.endswith("intervals.\n" + "".join(f"\n- {note}\n" for note in notes))
     with Image.open(config.output / "plot.png") as picture:
         assert picture.format == "PNG"
     assert read_manifest(config.output, "results")["licenses"]
