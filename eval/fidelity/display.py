@@ -1,13 +1,18 @@
 """Fidelity display: its methods, tables, plots and summary lines."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from eval.config import FidelityConfig
+from eval.fidelity import sharpness_display
 from eval.fidelity.scores import CURVE_PARTS, FLOOR
+from eval.fidelity.sharpness_display import FLOOR_LABEL
 from eval.fidelity.subgroup_distances import SubgroupDistances
+from eval.fidelity.two_sample import FOLDS, PENALTY
 from eval.report.plots import Plot, dots, lines
-from eval.report.section import Cell, SummaryLine, Table
+from eval.report.section import Cell, SummaryLine, Table, cell_text
+from eval.report.verdict import Verdict, status_excess
 from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.fid_at_n import JACKKNIFE_GROUPS, MOST_PARTS
 
@@ -22,11 +27,12 @@ REFERENCES = (
     "models, NeurIPS 2019.",
     "Naeem et al., Reliable fidelity and diversity metrics for generative models, ICML 2020 "
     "(density and coverage).",
+    "Lopez-Paz and Oquab, Revisiting classifier two-sample tests, ICLR 2017.",
     "Jayasumana et al., Rethinking FID: towards a better evaluation metric for image "
     "generation, CVPR 2024 (CMMD).",
 )
 
-FLOOR_LABEL = "floor: real train split"
+_TOLD = 0.1  # AUROC above chance that an interval must exclude before images count as not told
 MEASURES = {  # columns of the first table
     "fid": "FID",
     "excess": "Excess over the floor",
@@ -38,6 +44,7 @@ MEASURES = {  # columns of the first table
     "recall": "Recall",
     "density": "Density",
     "coverage": "Coverage",
+    "two_sample": "Two-sample AUROC",
 }
 
 
@@ -85,12 +92,12 @@ def methods(
         f"{settings.min_subgroup_images} in each, and more than {settings.max_subgroup_images} are "
         "sampled down. FID's interval is a jackknife's. Compare a set's FID with the floor of its "
         "subgroup.",
-        "Sharpness: an image's detail is the standard deviation of its Laplacian (4 neighbors) "
-        "over that of the image (Pech-Pacheco et al. 2000), independent of brightness and "
-        "contrast. An image is less sharp than real radiographs if it has less detail than the "
-        "least sharp radiograph of all but at most "
-        f"{sharpness['guaranteed']:.4f} of patients, by split conformal prediction on "
-        f"{sharpness['patients']} held-out ones. Wilson's interval.",
+        f"Two-sample test (Lopez-Paz and Oquab 2017): logistic regression on the features, penalty "
+        f"{PENALTY:g}, tells a set from the held-out radiographs in {FOLDS} folds of patients and "
+        "prompts; mean AUROC of the folds, 0.5 if nothing tells them apart. Interval: bootstrap of "
+        "patients and prompts, widened for folds that share training images (Nadeau and Bengio "
+        "2003).",
+        *sharpness_display.methods(sharpness),
     )
 
 
@@ -102,9 +109,34 @@ def summary(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[SummaryLine, 
         "KID (0 is as close as real radiographs)": first["kid"],
         "Coverage of real radiographs (higher is better)": first["coverage"],
         "Share of the first set's FID gap closed": first["gap_closed"],  # empty with one set
-        "Less sharp than real radiographs (share)": sharpness["share_below"],
     }
-    return tuple(SummaryLine.of(name, values, FLOOR) for name, values in named.items() if values)
+    return (
+        *(SummaryLine.of(name, values, FLOOR) for name, values in named.items() if values),
+        SummaryLine.of(
+            "AUROC of telling images from real radiographs",
+            first["two_sample"],
+            FLOOR,
+            better="closer",
+        ),
+        *sharpness_display.summary(sharpness),
+    )
+
+
+def verdicts(found: Numbers, sharpness: Mapping[str, Any], main: str) -> tuple[Verdict, ...]:
+    """Sharpness, and whether the first extractor's features tell the main set from radiographs."""
+    numbers = next(iter(found.values()))["two_sample"]
+    auroc, floor = numbers[main], numbers[FLOOR]
+    if auroc.value is None:
+        return sharpness_display.verdicts(sharpness, main)
+    status = status_excess(replace(auroc, low=auroc.low - 0.5, high=auroc.high - 0.5), _TOLD)
+    words = {"fails": "tells", "works": "does not tell", "unclear": "may tell"}
+    told = Verdict(
+        topic="told from radiographs",
+        status=status,
+        sentence=f"A linear probe {words[status]} images from real radiographs: AUROC "
+        f"{cell_text(auroc)}, 0.5 at chance and {cell_text(floor)} for other real ones.",
+    )
+    return (*sharpness_display.verdicts(sharpness, main), told)
 
 
 def tables(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[Table, ...]:
@@ -127,18 +159,11 @@ def tables(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[Table, ...]:
             for label, numbers in found.items()
         ),
     )
-    below = Table(
-        name="fidelity-sharpness",
-        caption="Images less sharp than real radiographs (detail below "
-        f"{sharpness['threshold']:.3f})",
-        columns=("Set", "Share"),
-        rows=tuple((_label(name), share) for name, share in sharpness["share_below"].items()),
-    )
-    return (*result, halves, below)
+    return (*result, halves, *sharpness_display.tables(sharpness))
 
 
-def plots(found: Numbers) -> tuple[Plot, ...]:
-    """FID of each set, and by number of images, on the first extractor."""
+def plots(found: Numbers, sharpness: Mapping[str, Any]) -> tuple[Plot, ...]:
+    """FID of each set, and by number of images, on the first extractor; and spectra."""
     first = next(iter(found.values()))
     made = (
         dots(
@@ -158,6 +183,7 @@ def plots(found: Numbers) -> tuple[Plot, ...]:
             y_label="FID",
             log_x=True,
         ),
+        sharpness_display.spectrum_plot(sharpness),
     )
     return tuple(plot for plot in made if plot is not None)
 

@@ -8,8 +8,9 @@ import numpy as np
 from eval.config import FidelityConfig
 from eval.domain import Domain
 from eval.features import features_of
-from eval.fidelity.display import REFERENCES, methods, plots, summary, tables
-from eval.fidelity.scores import FLOOR, fidelity, sharpness
+from eval.fidelity.display import REFERENCES, methods, plots, summary, tables, verdicts
+from eval.fidelity.scores import FLOOR, fidelity
+from eval.fidelity.sharpness import sharpness
 from eval.fidelity.subgroup_distances import Members, by_subgroup
 from eval.report.section import PageSection
 from eval.sets import Sets
@@ -78,7 +79,12 @@ class Fidelity(Domain[FidelityConfig]):
             described[chosen.label] = str(extractor.definition)
             defined = {**vars(extractor.definition), "image_size": sets.test.size}
             found[chosen.label] = {"extractor": defined, **numbers}
-        detail = sharpness({**sets.synthetic, FLOOR: sets.train}, sets.test)
+        detail = sharpness(
+            {**sets.synthetic, FLOOR: sets.train},
+            sets.test,
+            samples=settings.bootstrap,
+            seed=self.config.seed,
+        )
         return PageSection(
             name="fidelity",
             title="Fidelity: how close to held-out real radiographs?",
@@ -87,7 +93,8 @@ class Fidelity(Domain[FidelityConfig]):
             numbers={**found, "sharpness": detail},
             summary=summary(found, detail),
             tables=tables(found, detail),
-            plots=plots(found),
+            verdicts=verdicts(found, detail, sets.main),
+            plots=plots(found, detail),
         )
 
 

@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.dataset.image_set import Images, ImageSet
+from eval.fidelity.two_sample import two_sample_auroc
 from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     NotMeasured,
     bootstrap_weights,
-    calibrate,
     normal_estimate,
     normal_interval,
-    proportion,
     share_estimate,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
@@ -39,15 +37,12 @@ from roentgen.metrics.features.fid_at_n import (
 from roentgen.metrics.features.frechet import Sample, sample_distance
 from roentgen.metrics.features.kernel_distances import cmmds, kernel_distances
 from roentgen.metrics.features.prdc import kth_distances, neighborhoods
-from roentgen.metrics.images.laplacian import laplacian_detail
 from roentgen.randomness import derive_seed, numpy_generator
 
 Weights = NDArray[np.int32]
 Estimates = dict[str, Estimate]
 FLOOR = "floor"
 CURVE_PARTS, CURVE_LEAST = 8, 20  # of FID by n
-FALSE_ALARMS = 0.01  # of held-out patients whose least sharp radiograph may be below the threshold
-_BATCH = 256  # images read at once
 
 
 def fidelity(
@@ -87,6 +82,10 @@ def fidelity(
     }
     result |= kernels(drawn, test, clip=clip, samples=samples, seed=seed)
     result |= _prdc(drawn, test, k=k, samples=samples, seed=seed)
+    result["two_sample"] = {
+        name: two_sample_auroc(item, test, samples=samples, seed=seed, name=name)
+        for name, item in drawn.items()
+    }
     result["halves"] = halves(train, test, subsets, seed)
     return result
 
@@ -223,27 +222,3 @@ def _gap_closed(
         shares = share - (excess_after - remaining * excess_before) / before
         result[name] = normal_estimate(share, shares, n)
     return result
-
-
-def sharpness(sets: Mapping[str, ImageSet], test: ImageSet) -> dict[str, Any]:
-    """The share of images in each set below the sharpness of held-out radiographs.
-
-    Features learned for findings hardly respond to blur, and a distance of whole sets does not see
-    a few images: so each image is tested by itself.
-    """
-    threshold = calibrate(-_detail(test.images), test.patients, FALSE_ALARMS)
-    least = -threshold.value
-    return {
-        "threshold": least,
-        "guaranteed": threshold.guaranteed,
-        "patients": threshold.patients,
-        "share_below": {
-            name: proportion(int((_detail(images.images) < least).sum()), len(images))
-            for name, images in sets.items()
-        },
-    }
-
-
-def _detail(images: Images) -> Floats:
-    starts = range(0, len(images), _BATCH)
-    return np.concatenate([laplacian_detail(images[i : i + _BATCH]) for i in starts])

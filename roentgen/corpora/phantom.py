@@ -35,11 +35,13 @@ class PhantomConfig:
     words: Literal["radiology", "plain", "generic"] = "radiology"
     """Wording of the reports: a radiologist's; captions in lay words ("huge white water level
     at the bottom on the left"); or "a chest radiograph" for all."""
+    missing_bones: float = 0.0
+    """Share of each patient's ribs, clavicles and scapulae that are not shown: a planted defect."""
 
     def __post_init__(self) -> None:
         counts = ("phantom.train", "phantom.validate", "phantom.test")
         require_range(self, *counts, at_least=0, note="it counts studies")
-        require_range(self, "phantom.ap_share", at_least=0, at_most=1)
+        require_range(self, "phantom.ap_share", "phantom.missing_bones", at_least=0, at_most=1)
 
 
 class PhantomStudy(NamedTuple):
@@ -84,7 +86,7 @@ class PhantomReader:
         views: tuple[View, ...] = ("PA", "LATERAL")
         if rng.random() < self.config.ap_share:
             views = ("AP",)
-        study = draw_study(rng, views, self.size)
+        study = draw_study(rng, views, self.size, self.config.missing_bones)
         return [self._radiograph(item, study, film) for film in study.films]
 
     def _radiograph(self, item: PhantomStudy, study: Study, film: Film) -> Radiograph:

@@ -11,6 +11,7 @@ from roentgen.phantom.lesions import Lesions
 from roentgen.phantom.thorax import APEX, LUNG_HEIGHT, Thorax, cage_half_axes
 from roentgen.projection.rays import Strands
 
+PAIRED_BONES = 24  # ribs 1 to 10, clavicle and scapula of the right side, then of the left
 NONE = Strands(
     points=np.zeros((0, 3), np.float32),
     volume=np.zeros(0, np.float32),
@@ -33,13 +34,20 @@ def tube(path: npt.ArrayLike, area: float, width: float) -> Strands:
     )
 
 
-def bones(thorax: Thorax, arms_forward: bool) -> Strands:
-    """Ribs, clavicles, spine, scapulae and sternum; `arms_forward` turns the scapulae aside."""
-    parts = [_spine(thorax), _sternum(thorax)]
+def bones(
+    thorax: Thorax, arms_forward: bool, missing: npt.NDArray[np.bool_] | None = None
+) -> Strands:
+    """Ribs, clavicles, spine, scapulae and sternum; `arms_forward` turns the scapulae aside.
+
+    `missing`: which of the `PAIRED_BONES` of both sides are not there; None: all are there.
+    """
+    paired = []
     for sign in (-1, 1):
-        parts += [_rib(thorax, number, sign) for number in range(1, 11)]
-        parts += [_clavicle(sign), _scapula(thorax, sign, arms_forward)]
-    return Strands.joined(parts)
+        paired += [_rib(thorax, number, sign) for number in range(1, 11)]
+        paired += [_clavicle(sign), _scapula(thorax, sign, arms_forward)]
+    if missing is not None:
+        paired = [bone for bone, is_missing in zip(paired, missing, strict=True) if not is_missing]
+    return Strands.joined([_spine(thorax), _sternum(thorax), *paired])
 
 
 def _rib(thorax: Thorax, number: int, sign: int) -> Strands:

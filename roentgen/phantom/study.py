@@ -60,14 +60,23 @@ class Study:
     films: tuple[Film, ...]
 
 
-def draw_study(rng: np.random.Generator, views: Sequence[View], size: int) -> Study:
-    """Draw a patient and project radiographs [size, size]; AP ones semi-upright or supine."""
+def draw_study(
+    rng: np.random.Generator, views: Sequence[View], size: int, missing_bones: float = 0.0
+) -> Study:
+    """Draw a patient and project radiographs [size, size]; AP ones semi-upright or supine.
+
+    `missing_bones` is the share of ribs, clavicles and scapulae that are not shown, a planted
+    defect; all else is as without it.
+    """
     thorax = draw_thorax(rng)
     lesions = draw_lesions(rng, thorax, supine="AP" in views)
     vessels = strands.vessels(rng)
     devices = strands.devices(rng, thorax, lesions)
+    order = rng.spawn(1)[0].permutation(strands.PAIRED_BONES)
+    missing = order < round(missing_bones * strands.PAIRED_BONES)
     films = tuple(
-        take_film(rng, thorax, lesions, vessels, devices, view=view, size=size) for view in views
+        take_film(rng, thorax, lesions, vessels, devices, view=view, size=size, missing=missing)
+        for view in views
     )
     return Study(thorax, lesions, films)
 
@@ -81,8 +90,9 @@ def take_film(
     *,
     view: View,
     size: int,
+    missing: npt.NDArray[np.bool_] | None = None,
 ) -> Film:
-    """Project one view and develop it."""
+    """Project one view and develop it; `missing`: which of the paired bones are not shown."""
     tilt = AP_TILT if view == "AP" else 0.0
     fine = Geometry(
         view=view,
@@ -101,7 +111,7 @@ def take_film(
     tissue = paths.pop("body") - np.clip(air, 0, None) - fine.project(strands.airways())
     tissue = np.clip(tissue, 0, None)
     metal = fine.project(devices)
-    bone = fine.project(strands.bones(thorax, arms_forward=view != "AP"))
+    bone = fine.project(strands.bones(thorax, view != "AP", missing))
     integrals = MU_WATER * tissue + MU_BONE * bone + MU_METAL * metal
     image = develop(integrals, draw_exposure(rng, view), rng)
 

@@ -189,7 +189,7 @@ def test_wrong_labels_lower_what_is_as_asked(results: dict[str, Any]) -> None:
 
 
 def test_blurred_images_are_counted(results: dict[str, Any]) -> None:
-    soft = results["fidelity"]["sharpness"]["share_below"]
+    soft = results["fidelity"]["sharpness"]["all"]["detail"]["below"]
     assert soft["clean"]["high"] < soft["blurred"]["low"]
     assert soft["blurred"]["low"] < SPOILT / N + soft["clean"]["value"]
     assert soft["blurred"]["high"] > SPOILT / N

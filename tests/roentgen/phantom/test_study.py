@@ -160,3 +160,27 @@ def test_a_finer_film_shows_the_same_patient_in_the_same_place(
         scale = size / 128  # of pixel areas: the center of pixel k lies at k + 0.5
         assert (rows + 0.5) / scale == pytest.approx(expected[0] + 0.5, abs=0.25), name
         assert (columns + 0.5) / scale == pytest.approx(expected[1] + 0.5, abs=0.25), name
+
+
+def test_missing_bones_change_nothing_else() -> None:
+    """Without a share of their bones, phantoms are the same patients, darker where bones were."""
+    whole, some, none = (
+        draw_study(np.random.default_rng(4), ("PA", "LATERAL"), SIZE, missing_bones=share)
+        for share in (0.0, 0.25, 1.0)
+    )
+    plain = draw_study(np.random.default_rng(4), ("PA", "LATERAL"), SIZE)
+    for k in range(2):
+        np.testing.assert_array_equal(whole.films[k].image, plain.films[k].image)
+        lungs = whole.films[k].masks["lungs"]
+        for study in (some, none):
+            assert study.lesions == whole.lesions
+            for name, mask in whole.films[k].masks.items():
+                np.testing.assert_array_equal(study.films[k].masks[name], mask)
+        changed = [
+            np.abs(study.films[k].image.astype(float) - whole.films[k].image)[lungs].mean()
+            for study in (some, none)
+        ]
+        assert 0 < changed[0] < changed[1]
+    # Ribs cross the lungs: without them the lungs' detail from row to row is less.
+    rows = [np.abs(np.diff(s.films[0].image.astype(float), axis=0)).mean() for s in (whole, none)]
+    assert rows[1] < 0.9 * rows[0]
