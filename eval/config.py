@@ -87,6 +87,9 @@ class ComparisonConfig:
     """Use at most this many images of each set, sampled by the seed; null: all."""
     pictures: int = 3
     """Images in each cell of the picture grid."""
+    real_pictures: bool = True
+    """Show radiographs of patients on the page; false: a page without any, nor their prompts or
+    ids."""
     extractors: tuple[ExtractorConfig, ...] = (ExtractorConfig(),)
     """Fidelity is measured on the features of each; the summary, diversity and privacy use the
     first."""

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from eval.config import ComparisonConfig
 from eval.report.section import PageSection
-from eval.sets import Sets
+from eval.sets import Sets, shows_patient
 
 Settings = TypeVar("Settings")
 
@@ -18,6 +18,12 @@ class Domain(ABC, Generic[Settings]):
     settings: Settings
     config: ComparisonConfig
     sets: Sets
+
+    @property
+    def shows_reference(self) -> bool:
+        """Whether pictures, prompts and ids of the reference may be on the page."""
+        reference = (*self.sets.train.radiographs, *self.sets.test.radiographs)
+        return self.config.real_pictures or not any(map(shows_patient, reference))
 
     @abstractmethod
     def check(self) -> None:

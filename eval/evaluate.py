@@ -26,7 +26,7 @@ from eval.report.render import render
 from eval.report.section import PageSection, Pictures, as_json, cell_text
 from eval.report.tables import csv_text, latex_text
 from eval.segmentation.measure import Segmentation
-from eval.sets import Sets, describe_set, read_sets
+from eval.sets import Sets, describe_set, read_sets, without_patients
 from eval.text_encoder.measure import TextEncoder
 from eval.utility.measure import Utility
 from roentgen.config import load_config
@@ -132,7 +132,9 @@ def measure(
     cite = citation(results, sections)
     results["cite"] = as_json(cite)
     files: dict[str, File] = {
-        "report.html": render(results, sections, pictures, cite),
+        "report.html": render(
+            results, sections, pictures, cite, real_pictures=config.real_pictures
+        ),
         "results.json": results,
     }
     for table in (table for section in sections for table in section.tables):
@@ -146,16 +148,24 @@ def measure(
 
 def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
     """The page's pictures of the sets: sampled by the seed and, after alignment, ranked."""
-    real_first = {"test": sets.test, **sets.synthetic}
-    sampled = grid(real_first, config.findings, count=config.pictures, seed=config.seed)
+    every = {"test": sets.test, **sets.synthetic}
+    if not config.real_pictures:
+        every = {name: without_patients(images) for name, images in every.items()}
+    shown = {name: images for name, images in every.items() if len(images)}
+    pair = {name: shown[name] for name in (sets.main, "test") if name in shown}
+    sampled = grid(shown, config.findings, count=config.pictures, seed=config.seed)
     if config.alignment is None:
-        return {"sampled": sampled}
+        front = grid(pair, config.findings, count=1, seed=config.seed)[:3]
+        return {"front": front, "ranked": [], "sampled": sampled}
     classifier = Alignment(config.alignment, config, sets).finding_classifier()
     predicted = {
-        images.name: (images, classifier.predict(images.images).findings)
-        for images in (sets.synthetic[sets.main], sets.test)
+        name: (images, classifier.predict(images.images).findings) for name, images in pair.items()
     }
-    return {"ranked": extremes(predicted, config.findings, config.pictures), "sampled": sampled}
+    return {
+        "front": extremes(predicted, config.findings, 1),
+        "ranked": extremes(predicted, config.findings, config.pictures),
+        "sampled": sampled,
+    }
 
 
 def summary(sections: Sequence[PageSection]) -> str:
@@ -164,7 +174,7 @@ def summary(sections: Sequence[PageSection]) -> str:
     for line in (line for section in sections for line in section.summary):
         values: Mapping[str, Any] = {**line.sets}
         if line.real is not None:
-            values = {**values, "real radiographs": line.real}
+            values = {**values, "held-out": line.real}
         text = "; ".join(f"{name} {cell_text(value)}" for name, value in values.items())
         lines.append(f"{line.measure}: {text}")
     return "\n".join(lines)

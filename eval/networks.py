@@ -29,8 +29,10 @@ class Regime:
 
     @property
     def name(self) -> str:
-        """Such as "10 % of real + 2x synthetic"."""
-        real = "real" if self.fraction == 1 else f"{100 * self.fraction:g} % of real"
+        """Such as "10 % of radiographs + 2x synthetic"."""
+        real = "radiographs"
+        if self.fraction < 1:
+            real = f"{100 * self.fraction:g} % of radiographs"
         synthetic_label = (
             "all synthetic" if self.multiple is None else f"{self.multiple:g}x synthetic"
         )
@@ -46,7 +48,7 @@ class Regime:
 
     @property
     def base(self) -> "Regime":
-        """The real radiographs alone, which it is compared with."""
+        """The radiographs alone, which it is compared with."""
         return Regime(kind="real", fraction=self.fraction)
 
 
@@ -63,7 +65,7 @@ class Training:
 def regimes(
     kinds: Sequence[Kind], fractions: Sequence[float], multiples: Sequence[float | None]
 ) -> list[Regime]:
-    """All combinations, real alone first; synthetic alone is compared with all real radiographs."""
+    """All combinations, real alone first; synthetic alone is compared with all radiographs."""
     requested = []
     for fraction in sorted(fractions, reverse=True):
         requested.append(Regime(kind="real", fraction=fraction))

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from eval.config import ComparisonConfig
+from roentgen.dataset.card import SIMULATED
 from roentgen.dataset.dataset import RadiographDataset, check_preparation, open_dataset
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
 from roentgen.manifest import portable
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName
+from roentgen.record.radiograph import FindingName, Radiograph
 
 MINIMUM = 20  # images in a set, below which no number here means anything
 
@@ -105,6 +106,26 @@ def not_synthetic(images: ImageSet, reference: RadiographDataset) -> set[str]:
     return real & set().union(*(reference.split(name).ids() for name in reference.splits))
 
 
+def shows_patient(radiograph: Radiograph) -> bool:
+    """Whether it is a patient's radiograph: neither generated nor simulated."""
+    return radiograph.synthesis is None and radiograph.source not in SIMULATED
+
+
+def without_patients(images: ImageSet) -> ImageSet:
+    """The images of a set that show no patient."""
+    rows = [i for i, record in enumerate(images.radiographs) if not shows_patient(record)]
+    return images.take(np.array(rows, dtype=np.int64))
+
+
+def kind_of(radiographs: Sequence[Radiograph]) -> str:
+    """What a set's images are: real, simulated, synthetic, or partly so."""
+    made = sum(record.synthesis is not None for record in radiographs)
+    if made == len(radiographs):
+        return "synthetic"
+    other = "real" if any(map(shows_patient, radiographs)) else "simulated"
+    return f"partly {other}" if made else other
+
+
 def fitted(dataset: RadiographDataset) -> str | None:
     """How a dataset's images were fitted, None if it does not say."""
     fit = (dataset.manifest.get("preparation") or {}).get("fit")
@@ -117,6 +138,7 @@ def describe_set(images: ImageSet) -> dict[str, Any]:
     return {
         "folder": portable(str(images.dataset.folder)),
         "split": " + ".join(split.name for split in images.splits),
+        "kind": kind_of(images.radiographs),
         "n": len(images),
         "patients": len(set(images.patients)),
         "fingerprint": images.dataset.fingerprint,

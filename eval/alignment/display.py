@@ -1,29 +1,33 @@
 """Alignment display: tables, plots and summary lines of its numbers."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from eval.alignment.clip_agreement import CEILING_KEY, CLIP_METHODS
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
-from eval.alignment.scores import ALL, DEMOGRAPHICS_METHODS
+from eval.alignment.scores import ALL, CHANCE, DEMOGRAPHICS_METHODS
 from eval.config import ComparisonConfig
 from eval.networks import classifier_text
+from eval.report.as_requested import as_requested
 from eval.report.plots import Plot, dots
-from eval.report.section import CEILING, Cell, SummaryLine, Table, number
+from eval.report.section import CEILING, Better, Cell, SummaryLine, Table, number
+from eval.report.verdict import Verdict
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
 from roentgen.record.radiograph import FindingName
 
+_MOST_ROWS = 6  # of the small plot
 SetScores = Mapping[str, Mapping[str, Any]]  # by set
-REFERENCES = (
-    "Radford et al., Learning transferable visual models from natural language supervision, "
-    "ICML 2021 (CLIP).",
-    "Zhang et al., BiomedCLIP, arXiv:2303.00915, 2023.",
-    "Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927 "
-    "(intervals of shares).",
-)
+REFERENCES = {  # sources, each with the key of what is measured
+    "Radford et al., Learning transferable visual models from natural language "
+    "supervision, ICML 2021 (CLIP).": "clip",
+    "Zhang et al., BiomedCLIP, arXiv:2303.00915, 2023.": "BiomedCLIP",
+    "Wilson, Probable inference, the law of succession, and statistical inference, JASA "
+    "1927 (intervals of shares).": "view_accuracy",
+}
 _LATERALITY = (
     "Laterality: a network of the same kind, trained on the halves of the same radiographs to "
     "predict what is present on that side; the share of images requested with a finding on one "
@@ -49,21 +53,22 @@ def methods(
     validation: int,
     networks: ReferenceNetworks,
     agreements: Mapping[str, ClipAgreement],
+    measured: Collection[str],
 ) -> tuple[str, ...]:
-    """The methods, for the page."""
-    what = "prompts (of patients for real radiographs)"
+    """The methods of what is measured, the keys of the scores, for the page."""
+    what = "prompts (of patients for radiographs)"
     result = [
-        f"A reference classifier trained on {training} real radiographs of the train split (seed "
-        f"{SEED}) scores each set against its requests; its score on held-out real radiographs is "
+        f"A reference classifier trained on {training} radiographs of the train split (seed "
+        f"{SEED}) scores each set against its requests; its score on held-out radiographs is "
         "the ceiling. AUROC: requested present against absent, 0.5 is chance. AUPRC: average "
         "precision; the share present is chance. A number is noted where the interval of the AUROC "
-        "(of sides: of the accuracy) on held-out real radiographs includes 0.5: the classifier is "
+        "(of sides: of the accuracy) on held-out radiographs includes 0.5: the classifier is "
         "at chance there, and its number says nothing of the images.",
         f"{F1_METHODS} The validation set is {validation} radiographs of other patients of "
         "the train split. "
         f"Thresholds: {_thresholds(networks.thresholds)}.",
-        DEMOGRAPHICS_METHODS,
-        _LATERALITY,
+        *[DEMOGRAPHICS_METHODS] * ("sex_accuracy" in measured or "age_error" in measured),
+        *[_LATERALITY] * ("laterality_accuracy" in measured),
         classifier_text(config, networks.findings.spec.image_size),
         BOOTSTRAP.format(samples=config.bootstrap, what=what) + " Shares: Wilson's interval.",
     ]
@@ -83,10 +88,11 @@ def tables(
     """One a metric of findings, one of view, patient and side, one a CLIP model."""
     labeled = _labeled(scores)
     result = [
-        _of_findings(config, labeled, "auroc", "AUROC, requested present against absent", True),
-        _of_findings(config, labeled, "auprc", "AUPRC", False),
-        _of_findings(config, labeled, "f1", "F1", False),
+        _of_findings(config, labeled, "auroc", "AUROC, requested present against absent"),
         _of_images(config, labeled),
+        _cases(config, labeled),
+        _of_findings(config, labeled, "auprc", "AUPRC"),
+        _of_findings(config, labeled, "f1", "F1"),
     ]
     for name, clip in agreements.items():
         labels = {"score": "cosine with its own prompt", "floor": "with another prompt (floor)"}
@@ -95,10 +101,13 @@ def tables(
         sets = _labeled(clip.sets)
         result.append(
             Table(
-                name=f"alignment-clip-{len(result) - 3}",
+                name=f"alignment-clip-{len(result) - 4}",
                 caption=f"{name}: image and prompt",
                 columns=("Measure", *sets),
                 rows=tuple((label, *(s[k] for s in sets.values())) for k, label in labels.items()),
+                better=dict.fromkeys(list(labels.values())[2:], "higher"),
+                base=next(iter(sets)),
+                radiographs=CEILING,
             )
         )
     return tuple(result)
@@ -115,8 +124,48 @@ def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple
     }
     for name, clip in agreements.items():
         named[f"{name} cosine above its floor"] = {k: s["gain"] for k, s in clip.sets.items()}
-    lines = [SummaryLine.of(measure, values, CEILING_KEY) for measure, values in named.items()]
+    lines = [
+        SummaryLine.of(
+            measure, values, CEILING_KEY, better="lower" if "error" in measure else "higher"
+        )
+        for measure, values in named.items()
+    ]
     return tuple(x for x in lines if any(e.value is not None for e in x.sets.values()))
+
+
+def verdicts(scores: SetScores, main: str, views: Counter[str]) -> tuple[Verdict, ...]:
+    """Whether views, findings and sides are as requested; `views` counts those of the main set."""
+    own, real = scores[main], scores[CEILING_KEY]
+    chance = max(views.values(), default=0) / max(1, views.total())
+    what = f"Views ({', '.join(sorted(views))})"
+    own_sides, real_sides = (s["laterality_accuracy"][ALL] for s in (own, real))
+    return (
+        *as_requested(
+            "views", what, "accuracy", own["view_accuracy"], real["view_accuracy"], chance
+        ),
+        *as_requested(
+            "findings", "Findings", "mean AUROC", own["mean_auroc"], real["mean_auroc"], CHANCE
+        ),
+        *as_requested("sides", "Sides of findings", "accuracy", own_sides, real_sides, CHANCE),
+    )
+
+
+def headline(scores: SetScores, main: str) -> Plot | None:
+    """AUROC of the main set's findings and their ceiling, of the lowest ones if there are many."""
+    labeled = _labeled({main: scores[main], CEILING_KEY: scores[CEILING_KEY]})
+    measured = [name for name, e in scores[main]["auroc"].items() if e.value is not None]
+    lowest = sorted(measured, key=lambda name: scores[main]["auroc"][name].value)[:_MOST_ROWS]
+    named = f"the {_MOST_ROWS} lowest of {len(measured)} findings"
+    return dots(
+        {
+            name: {**{f: s["auroc"][f] for f in measured if f in lowest}, "mean": s["mean_auroc"]}
+            for name, s in labeled.items()
+        },
+        f"Alignment: AUROC of {'findings' if len(measured) <= _MOST_ROWS else named}. Dashed: "
+        "chance.",
+        chance=CHANCE,
+        small=True,
+    )
 
 
 def plots(scores: SetScores) -> tuple[Plot, ...]:
@@ -128,23 +177,36 @@ def plots(scores: SetScores) -> tuple[Plot, ...]:
     return (plot,) if plot else ()
 
 
-def _of_findings(
-    config: ComparisonConfig, labeled: SetScores, metric: str, caption: str, counts: bool
-) -> Table:
-    columns: list[str] = ["Finding"]
-    rows: dict[str, list[Cell]] = {name: [name] for name in (*config.findings, "Mean")}
-    for name, s in labeled.items():
-        columns += [name, f"{name}: present / absent"] if counts else [name]
-        for finding, value in {**s[metric], "Mean": s[f"mean_{metric}"]}.items():
-            rows[finding].append(value)
-            if counts:
-                cases = s["cases"].get(finding)
-                rows[finding].append(cases and f"{cases['present']} / {cases['absent']}")
+def _of_findings(config: ComparisonConfig, labeled: SetScores, metric: str, caption: str) -> Table:
     return Table(
         name="alignment" if metric == "auroc" else f"alignment-{metric}",
         caption=caption,
-        columns=tuple(columns),
-        rows=tuple(map(tuple, rows.values())),
+        columns=("Finding", *labeled),
+        rows=(
+            *((name, *(s[metric][name] for s in labeled.values())) for name in config.findings),
+            ("Mean", *(s[f"mean_{metric}"] for s in labeled.values())),
+        ),
+        better="higher",
+        base=next(iter(labeled)),
+        radiographs=CEILING,
+        folded=metric != "auroc",
+    )
+
+
+def _cases(config: ComparisonConfig, labeled: SetScores) -> Table:
+    """The numbers of images that AUROC, AUPRC and F1 are of."""
+    return Table(
+        name="alignment-cases",
+        caption="Images with the finding requested present / absent",
+        columns=("Finding", *labeled),
+        rows=tuple(
+            (
+                name,
+                *("{present} / {absent}".format_map(s["cases"][name]) for s in labeled.values()),
+            )
+            for name in config.findings
+        ),
+        folded=True,
     )
 
 
@@ -162,11 +224,15 @@ def _of_images(config: ComparisonConfig, labeled: SetScores) -> Table:
     for name in (ALL, *config.findings):
         sides = [s["laterality_accuracy"][name] for s in labeled.values()]
         cells[f"Laterality accuracy: {name}"] = sides
+    better: dict[str, Better] = {label: "higher" for label in cells if "accuracy" in label}
     return Table(
         name="alignment-patient",
         caption="View, demographics and laterality",
         columns=("Measure", *labeled),
         rows=tuple((label, *of_sets) for label, of_sets in cells.items()),
+        better={**better, "Age error (years)": "lower"},
+        base=next(iter(labeled)),
+        radiographs=CEILING,
     )
 
 

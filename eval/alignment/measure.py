@@ -1,15 +1,25 @@
 """Alignment: agreement of images with their prompts."""
 
+from collections import Counter
 from functools import cached_property
 
 from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
-from eval.alignment.display import REFERENCES, ClipAgreement, methods, plots, summary, tables
+from eval.alignment.display import (
+    REFERENCES,
+    ClipAgreement,
+    headline,
+    methods,
+    plots,
+    summary,
+    tables,
+    verdicts,
+)
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
 from eval.alignment.scores import mark_chance
 from eval.config import AlignmentConfig
 from eval.domain import Domain
 from eval.networks import hold_out
-from eval.report.section import PageSection
+from eval.report.section import PageSection, measured_keys
 from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import this_launch
 from roentgen.metrics.classification.finding_scores import not_learnable, thresholds_of
@@ -22,7 +32,7 @@ from roentgen.vision.network_cache import NetworkCache
 
 
 class Alignment(Domain[AlignmentConfig]):
-    """Scores of every set by reference networks; held-out real radiographs are the ceiling."""
+    """Scores of every set by reference networks; held-out radiographs are the ceiling."""
 
     def check(self) -> None:
         """Raise InputError for a CLIP model that is absent, or an unknown view token."""
@@ -55,7 +65,14 @@ class Alignment(Domain[AlignmentConfig]):
         return PageSection(
             name="alignment",
             title="Alignment: do images match their prompts?",
-            methods=methods(config, len(training), len(validation), networks, agreements),
+            methods=methods(
+                config,
+                len(training),
+                len(validation),
+                networks,
+                agreements,
+                measured_keys(measured),
+            ),
             references=REFERENCES,
             numbers={
                 **measured,
@@ -70,6 +87,12 @@ class Alignment(Domain[AlignmentConfig]):
                 },
             },
             summary=summary(measured, agreements),
+            verdicts=verdicts(
+                measured,
+                sets.main,
+                Counter(r.view for r in sets.synthetic[sets.main].radiographs if r.view),
+            ),
+            headline=headline(measured, sets.main),
             tables=tables(config, measured, agreements),
             plots=plots(measured),
         )

@@ -96,7 +96,7 @@ def mark_chance(scores: Mapping[str, dict[str, Any]], real: str) -> dict[str, di
 
 
 def _noted(values: Any, on_real: Any) -> Any:
-    """An estimate, or those by finding, noted where the same one on real radiographs is chance."""
+    """An estimate, or those by finding, noted where the same one on radiographs is chance."""
     if not isinstance(values, Estimate):
         return {name: _noted(value, on_real[name]) for name, value in values.items()}
     if values.value is None or on_real.value is None or on_real.low > CHANCE:

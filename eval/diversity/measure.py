@@ -3,7 +3,7 @@
 from functools import partial
 
 from eval.config import DiversityConfig
-from eval.diversity.display import REFERENCES, methods, summary, tables
+from eval.diversity.display import REFERENCES, headline, methods, summary, tables, verdict
 from eval.diversity.scores import (
     matched_vendi,
     prompt_key,
@@ -20,7 +20,7 @@ from roentgen.metrics.images.ms_ssim import scale_weights
 
 
 class Diversity(Domain[DiversityConfig]):
-    """MS-SSIM and Vendi score of every set and of held-out real radiographs."""
+    """MS-SSIM and Vendi score of every set and of held-out radiographs."""
 
     def check(self) -> None:
         """Raise InputError for images too small for MS-SSIM, or missing extractor weights."""
@@ -85,5 +85,7 @@ class Diversity(Domain[DiversityConfig]):
                 "vendi": vendi,
             },
             summary=summary(alike, vendi),
+            verdicts=verdict(alike, self.sets.main),
+            headline=headline(alike),
             tables=tables(columns, vendi),
         )

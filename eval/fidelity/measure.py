@@ -1,4 +1,4 @@
-"""Fidelity: distances to held-out real radiographs."""
+"""Fidelity: distances to held-out radiographs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,15 @@ import numpy as np
 from eval.config import FidelityConfig
 from eval.domain import Domain
 from eval.features import features_of
-from eval.fidelity.display import REFERENCES, methods, plots, summary, tables, verdicts
+from eval.fidelity.display import (
+    REFERENCES,
+    headline,
+    methods,
+    plots,
+    summary,
+    tables,
+    verdicts,
+)
 from eval.fidelity.scores import FLOOR, fidelity
 from eval.fidelity.sharpness import sharpness
 from eval.fidelity.subgroup_distances import Members, by_subgroup
@@ -22,7 +30,7 @@ from roentgen.record.radiograph import FindingName
 
 
 class Fidelity(Domain[FidelityConfig]):
-    """Distances to held-out real radiographs on every extractor, and sharpness."""
+    """Distances to held-out radiographs on every extractor, and sharpness."""
 
     def check(self) -> None:
         """Raise InputError for missing weights, or a set with too few images for k neighbors."""
@@ -87,11 +95,12 @@ class Fidelity(Domain[FidelityConfig]):
         )
         return PageSection(
             name="fidelity",
-            title="Fidelity: how close to held-out real radiographs?",
+            title="Fidelity: how close to held-out radiographs?",
             methods=methods(settings, found, detail, described, sets.test.size),
             references=REFERENCES,
             numbers={**found, "sharpness": detail},
             summary=summary(found, detail),
+            headline=headline(found),
             tables=tables(found, detail),
             verdicts=verdicts(found, detail, sets.main),
             plots=plots(found, detail),

@@ -71,14 +71,17 @@ def fidelity(
     result["fid_extrapolated"] = {
         name: extrapolated(item, test, seed, name) for name, item in drawn.items()
     }
+    parts = {
+        name: distances_by_n(item, reference, seed, name, most=CURVE_PARTS, least=CURVE_LEAST)
+        for name, item in drawn.items()
+    }
+    # At n it is FID itself, which of a larger set is a mean over subsets and not of the first.
     result["fid_by_n"] = {
         name: [
-            {"n": size, "fid": value}
-            for size, value in distances_by_n(
-                item, reference, seed, name, most=CURVE_PARTS, least=CURVE_LEAST
-            )
+            {"n": n, "fid": result["fid"][name].value},
+            *({"n": size, "fid": value} for size, value in points[1:]),
         ]
-        for name, item in drawn.items()
+        for name, points in parts.items()
     }
     result |= kernels(drawn, test, clip=clip, samples=samples, seed=seed)
     result |= _prdc(drawn, test, k=k, samples=samples, seed=seed)

@@ -8,12 +8,11 @@ import numpy as np
 from eval.fidelity.scores import FLOOR
 from eval.fidelity.sharpness import ALL_VIEWS, MIN_PATIENTS, NUMBERS, REAL, TAIL
 from eval.report.plots import Plot, lines
-from eval.report.section import HELD_OUT, Cell, SummaryLine, Table, cell_text
+from eval.report.section import FLOOR_LABEL, HELD_OUT, Cell, SummaryLine, Table, cell_text
 from eval.report.verdict import Verdict
 from roentgen.metrics.estimates import Estimate
 from roentgen.record.radiograph import VIEWS
 
-FLOOR_LABEL = "floor: real train split"
 _LABELS = {FLOOR: FLOOR_LABEL, REAL: HELD_OUT}
 _MEASURES = {"detail": "Detail", "fine_power": "Fine power"}
 _NUMBERS = {
@@ -36,8 +35,8 @@ def methods(sharpness: Mapping[str, Any]) -> tuple[str, ...]:
         "2000); its fine power is the share of its power spectrum (Hann window) above a quarter of "
         "a cycle per pixel. Spectrum distance: root mean square difference to the radiographs' "
         "mean spectrum over octaves, in decibels.",
-        f"The limits of real radiographs are the {TAIL:.0%} and {1 - TAIL:.0%} quantiles of the "
-        "held-out ones (Weibull's, type 6 of Hyndman and Fan 1996); of further real ones a share "
+        f"The limits of radiographs are the {TAIL:.0%} and {1 - TAIL:.0%} quantiles of the "
+        "held-out ones (Weibull's, type 6 of Hyndman and Fan 1996); of further ones a share "
         f"of {expected:.3g} is expected below and above each. Intervals resample the patients and "
         "prompts of both sides; percentiles of the resamples, for shares Wilson's at the effective "
         f"sample size. By view with at least {MIN_PATIENTS} held-out patients"
@@ -50,10 +49,10 @@ def summary(sharpness: Mapping[str, Any]) -> tuple[SummaryLine, ...]:
     detail = sharpness[ALL_VIEWS]["detail"]
     return (
         SummaryLine.of(
-            "Median detail over that of real radiographs", detail["ratio"], FLOOR, better="closer"
+            "Median detail over that of radiographs", detail["ratio"], FLOOR, better="closer"
         ),
         SummaryLine.of(
-            "Share of images softer than 99% of real radiographs",
+            "Share of images softer than 99% of radiographs",
             detail["below"],
             FLOOR,
             better="closer",
@@ -62,7 +61,7 @@ def summary(sharpness: Mapping[str, Any]) -> tuple[SummaryLine, ...]:
 
 
 def verdicts(sharpness: Mapping[str, Any], main: str) -> tuple[Verdict, ...]:
-    """Whether the main set is as sharp as real radiographs; none if it is not measured.
+    """Whether the main set is as sharp as radiographs; none if it is not measured.
 
     It fails if the share below the 1st or above the 99th percentile is, by its interval, above
     0.05, and is right if both are by theirs below that.
@@ -79,12 +78,12 @@ def verdicts(sharpness: Mapping[str, Any], main: str) -> tuple[Verdict, ...]:
         f"{word} than 99% of them"
     )
     if worst.low > _ALARM:
-        sentence = f"Images are {word} than real radiographs: {numbers}."
+        sentence = f"Images are {word} than radiographs: {numbers}."
         return (Verdict(topic="sharpness", status="fails", sentence=sentence),)
     if worst.high < _ALARM:
-        sentence = f"Images are as sharp as real radiographs: {numbers}."
+        sentence = f"Images are as sharp as radiographs: {numbers}."
         return (Verdict(topic="sharpness", status="works", sentence=sentence),)
-    sentence = f"Whether images are as sharp as real radiographs is not certain: {numbers}."
+    sentence = f"Whether images are as sharp as radiographs is not certain: {numbers}."
     return (Verdict(topic="sharpness", status="unclear", sentence=sentence),)
 
 

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from eval.config import ComparisonConfig
 from eval.masks.scores import FALSE_POSITIVE_AREA, MaskFidelity
 from eval.networks import segmenter_text
+from eval.report.as_requested import as_requested
 from eval.report.plots import Plot, dots
-from eval.report.section import CEILING, Pictures, Strip, SummaryLine, Table
+from eval.report.section import CEILING, Better, Pictures, Strip, SummaryLine, Table
+from eval.report.verdict import Verdict
 from roentgen.dataset.image_set import ImageSet
 from roentgen.imaging.overlay import color_names, outlined, painted
 from roentgen.metrics.estimates import BOOTSTRAP, Floats
@@ -28,9 +30,9 @@ _FILL = 0.45  # of the color of what the segmenter finds
 def methods(config: ComparisonConfig, trained_on: int, held_out: int) -> tuple[str, ...]:
     """How it was measured, in words."""
     return (
-        f"A segmenter is trained on the structures of {trained_on} real radiographs of the train "
+        f"A segmenter is trained on the structures of {trained_on} radiographs of the train "
         "split and their masks. What it finds in a synthetic image is compared with the mask that "
-        f'the image was generated from. "{CEILING}": what it finds in {held_out} held-out real '
+        f'the image was generated from. "{CEILING}": what it finds in {held_out} held-out '
         "radiographs with masks, against these.",
         segmenter_text(config),
         f"{DICE} Both are means over the images whose mask of the structure is not empty.",
@@ -45,28 +47,47 @@ def methods(config: ComparisonConfig, trained_on: int, held_out: int) -> tuple[s
 def summary(numbers: Mapping[str, MaskFidelity]) -> tuple[SummaryLine, ...]:
     """The mean Dice."""
     means = {name: of.dice[MEAN] for name, of in numbers.items()}
-    return (SummaryLine.of("Mask fidelity (mean Dice; higher is better)", means),)
+    return (SummaryLine.of("Mask fidelity (mean Dice)", means, better="higher"),)
+
+
+def verdict(numbers: Mapping[str, MaskFidelity], main: str) -> tuple[Verdict, ...]:
+    """Whether structures lie where the masks have them; chance is another image's mask."""
+    own, chance = numbers[main], numbers[main].shuffled_dice[MEAN].value
+    if chance is None:
+        return ()
+    dice = own.dice[MEAN], numbers["test"].dice[MEAN]
+    return as_requested("masks", "Structures", "mean Dice with their masks", *dice, chance)
 
 
 def tables(numbers: Mapping[str, MaskFidelity], structures: Sequence[str]) -> tuple[Table, ...]:
     """One a measure: a structure a row and a set a column."""
     labeled = _labeled(numbers)
 
-    def table(name: str, caption: str, field: str) -> Table:
+    def table(name: str, caption: str, field: str, better: Better | None = "higher") -> Table:
         rows = [
             (structure, *(getattr(of, field)[structure] for of in labeled.values()))
             for structure in (*structures, MEAN)
         ]
-        return Table(name=name, caption=caption, columns=("Structure", *labeled), rows=tuple(rows))
+        return Table(
+            name=name,
+            caption=caption,
+            columns=("Structure", *labeled),
+            rows=tuple(rows),
+            better=better,
+            base=next(iter(labeled)),
+            radiographs=CEILING,
+            folded=field != "dice",
+        )
 
     return (
         table("masks-dice", "Dice of masks and segmented structures", "dice"),
         table("masks-iou", "IoU of masks and segmented structures", "iou"),
-        table("masks-chance", "Chance level: Dice with another image's masks", "shuffled_dice"),
+        table("masks-chance", "Chance: Dice with another image's masks", "shuffled_dice", None),
         table(
             "masks-false-positives",
             "Share of images with an empty mask in which the structure is found",
             "false_positives",
+            "lower",
         ),
     )
 
@@ -75,7 +96,7 @@ def plots(numbers: Mapping[str, MaskFidelity]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
         {name: {**of.dice} for name, of in _labeled(numbers).items()},
-        "Dice of masks and segmented structures, with 95% intervals. Held-out real radiographs "
+        "Dice of masks and segmented structures, with 95% intervals. Held-out radiographs "
         "are the segmenter's ceiling.",
     )
     return (plot,) if plot is not None else ()

@@ -2,7 +2,7 @@
 
 from eval.config import MasksConfig
 from eval.domain import Domain
-from eval.masks.display import methods, pictures, plots, summary, tables
+from eval.masks.display import methods, pictures, plots, summary, tables, verdict
 from eval.masks.scores import (
     ImageScores,
     MaskFidelity,
@@ -54,11 +54,13 @@ class Masks(Domain[MasksConfig]):
             ),
             numbers=numbers,
             summary=summary(numbers),
+            verdicts=verdict(numbers, sets.main),
             tables=tables(numbers, self.settings.structures),
             plots=plots(numbers),
             pictures=tuple(
                 group
                 for name, images in sets.synthetic.items()
+                if self.shows_reference  # the masks and prompts are of its patients
                 for group in pictures(self.config, images, found[name].dice, segmenter)
             ),
         )

@@ -15,10 +15,12 @@ from eval.privacy.display import (
     PIXELS,
     REFERENCES,
     methods,
+    pairs,
     pictures,
     plots,
     summary,
-    tables,
+    table,
+    verdicts,
 )
 from eval.privacy.membership import NoiseSettings, denoising_losses
 from eval.privacy.scores import NearestTraining
@@ -94,12 +96,14 @@ class Privacy(Domain[PrivacyConfig]):
             }
             for space, of in found.items()
         }
+        examples, shown = (self.settings, self.sets, found[PIXELS]), self.shows_reference
         return PageSection(
             name="privacy",
             title="Privacy: are training images memorized?",
             methods=methods(
                 self.settings,
                 found,
+                members,
                 trained_on=len(self.sets.train),
                 extractor=str(extractor.definition),
                 samples=self.config.bootstrap,
@@ -107,9 +111,10 @@ class Privacy(Domain[PrivacyConfig]):
             references=REFERENCES,
             numbers={**numbers, "membership": members},
             summary=summary(numbers, members),
-            tables=tables(self.settings, self.sets, found, numbers, members),
+            verdicts=verdicts(numbers, members, self.sets.main),
+            tables=(table(self.sets, numbers, members), *([pairs(*examples)] * shown)),
             plots=plots(found),
-            pictures=pictures(self.settings, self.sets, found[PIXELS]),
+            pictures=pictures(*examples) if shown else (),
         )
 
     def _nearest(self, nearest: Callable[[ImageSet], Nearest]) -> NearestTraining:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.report.section import PageSection, cell_text
+from eval.report.section import HELD_OUT, PageSection, cell_text, measured_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,10 @@ def citation(results: Mapping[str, Any], sections: Sequence[PageSection]) -> Cit
     sets = [_set_text(name, results["sets"][name]) for name in results["synthetic"]]
     paragraph = [
         f"Synthetic radiographs ({'; '.join(sets)}) were evaluated with {code}, seed "
-        f"{results['seed']}, against {test['n']} held-out real radiographs of {test['patients']} "
-        f"patients (dataset {test['fingerprint']}, split {test['split']}); networks were trained "
-        f"on {train['n']} radiographs of {train['patients']} other patients (split "
-        f"{train['split']}). Parentheses: 95% intervals."
+        f"{results['seed']}, against {test['n']} held-out {test['kind']} radiographs of "
+        f"{test['patients']} patients (dataset {test['fingerprint']}, split {test['split']}); "
+        f"networks were trained on {train['n']} radiographs of {train['patients']} other patients "
+        f"(split {train['split']}). Parentheses: 95% intervals."
     ]
     paragraph += [sentence for section in sections for sentence in _summary(section)]
     definitions = {
@@ -50,7 +50,7 @@ def citation(results: Mapping[str, Any], sections: Sequence[PageSection]) -> Cit
         "  license = {Apache-2.0}\n"
         "}"
     )
-    methods = [source for section in sections for source in section.references]
+    methods = [source for section in sections for source in _used(section)]
     return Citation(
         paragraph=" ".join(paragraph),
         definitions=definitions,
@@ -78,12 +78,22 @@ def _seeds(config: Mapping[str, Any]) -> str:
     return f"{config['seed']} of subsets, resamples and pictures; {', '.join(named)}".rstrip("; ")
 
 
+def _used(section: PageSection) -> list[str]:
+    """The sources of what was measured."""
+    measured = measured_keys(section.numbers)
+    return [source for source, key in section.references.items() if key in measured]
+
+
 def _summary(section: PageSection) -> list[str]:
-    """A sentence for each line of a section's summary."""
+    """A sentence for each line of a section's summary that has a number."""
     sentences = []
     for line in section.summary:
-        values = [f"{name} {cell_text(e)}, n = {e.n}" for name, e in line.sets.items()]
-        if line.real is not None:
-            values.append(f"real {cell_text(line.real)}, n = {line.real.n}")
-        sentences.append(f"{line.measure}: {'; '.join(values)}.")
+        estimates = {**line.sets} if line.real is None else {**line.sets, HELD_OUT: line.real}
+        values = [
+            f"{name} {cell_text(e)}, n = {e.n}"
+            for name, e in estimates.items()
+            if e.value is not None
+        ]
+        if values:
+            sentences.append(f"{line.measure}: {'; '.join(values)}.")
     return sentences

@@ -66,12 +66,11 @@ def _strip(
 ) -> Strip:
     drawn = numpy_generator(seed, "pictures", name, title).permutation(np.asarray(members, int))
     chosen = sorted(drawn[:count].tolist())
-    kind = "real" if name in ("test", "train") else "synthetic"
     label = HELD_OUT if name == "test" else name
     return Strip(
         caption=f"{label}: {len(chosen)} of {len(members)}",
         images=images.images[np.asarray(chosen)] if chosen else None,
-        alt=f"{len(chosen)} {kind} images of set {name}: {title}",
+        alt=f"{len(chosen)} images of {label}: {title}",
     )
 
 
@@ -162,7 +161,15 @@ def _ranked_strip(
     is_real = name in ("test", "train")
     caption = (
         f"{HELD_OUT if is_real else name}: {'labeled' if is_real else 'requested'} "
-        f"{present or 'none of the findings'}; loss {number(float(loss[row]))}; largest error: "
-        f"{findings[k]}, {state}, predicted {number(float(predicted[k]))}"
+        f"{present or 'none of the findings'}"
     )
-    return Strip(caption=caption, alt=f"{rank}: {caption}", images=images.images[np.array([row])])
+    detail = (
+        f"loss {number(float(loss[row]))}; largest error: {findings[k]}, {state}, predicted "
+        f"{number(float(predicted[k]))}"
+    )
+    return Strip(
+        caption=caption,
+        detail=detail,
+        alt=f"{rank}: {caption}; {detail}",
+        images=images.images[np.array([row])],
+    )

@@ -18,8 +18,9 @@ from roentgen.metrics.estimates import Estimate
 COLORS = ("#444444", "#b84a00", "#0069a5", "#00795a", "#a8447c", "#8a6100")
 MARKS = ("D", "o", "s", "^", "v", "P")  # so that color is not the only cue
 DASHES = ("-", "--", "-.", ":")
-_WIDTH = 5.6  # inches
+_WIDTH, _SMALL_WIDTH = 5.6, 3.4  # inches
 _STYLE = {"font.size": 11, "svg.hashsalt": "roentgen", "font.family": "DejaVu Sans"}
+_SMALL_STYLE = {**_STYLE, "font.size": 9}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +30,29 @@ class Plot:
     uri: str
     alt: str
     caption: str
+    folded: bool = False  # behind "More" of its section
 
 
 def dots(
-    series: Mapping[str, Mapping[str, Estimate]], caption: str, chance: float | None = None
+    series: Mapping[str, Mapping[str, Estimate]],
+    caption: str,
+    chance: float | None = None,
+    *,
+    small: bool = False,
 ) -> Plot | None:
-    """Values with intervals: a row a label, a marker a series; None if nothing is measured."""
+    """Values with intervals: a row a label, a marker a series; None if nothing is measured.
+
+    A small one is for the first screen.
+    """
     labels = list(dict.fromkeys(label for values in series.values() for label in values))
     labels = [x for x in labels if any(_value(v.get(x)) is not None for v in series.values())]
     if not labels:
         return None
     step = 0.8 / len(series)
-    with mpl.rc_context(_STYLE):
-        height = 0.7 + _legend(len(series)) + max(0.5, 0.24 * len(series)) * len(labels)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    row = max(0.24, 0.13 * len(series)) if small else max(0.5, 0.24 * len(series))
+    height = (0.4 if small else 0.7) + _legend(len(series)) + row * len(labels)
+    with mpl.rc_context(_SMALL_STYLE if small else _STYLE):
+        figure = Figure(figsize=(_SMALL_WIDTH if small else _WIDTH, height), layout="constrained")
         axes = figure.subplots()
         for k, (name, values) in enumerate(series.items()):
             rows = [i for i, x in enumerate(labels) if _value(values.get(x)) is not None]

@@ -1,5 +1,6 @@
 """Sections of the page, of which its tables, plots and results.json are made."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
@@ -13,8 +14,10 @@ from roentgen.metrics.estimates import Estimate
 
 Cell = str | int | float | Estimate | None  # None: an empty cell
 Better = Literal["higher", "lower", "closer"]  # closer: to the number of the radiographs
-HELD_OUT = "held-out real"  # the reference's test split
+# Names of the reference's splits; whether their radiographs are real is said at the page's top.
+HELD_OUT = "held-out"
 CEILING = f"{HELD_OUT} (ceiling)"
+FLOOR_LABEL = "train split (floor)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     better: Better | Mapping[str, Better] | None = None  # of all rows, or by the name of a row
     base: str | None = None  # the column that the others are marked against, better or worse
+    radiographs: str | None = None  # the column of the reference, which is not marked
     folded: bool = False  # behind "More tables" of its section
 
     def __post_init__(self) -> None:
@@ -41,6 +45,7 @@ class Strip:
     caption: str
     alt: str
     images: NDArray[np.uint8] | None  # (n, H, W[, 3]); None: no image
+    detail: str = ""  # a second line, which the first screen does not show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,9 @@ class PageSection:
     name: str  # of the domain: its key in results.json
     title: str  # the question it answers
     methods: tuple[str, ...]  # how it was measured, on what, at which n
-    references: tuple[str, ...] = ()  # the methods, as a reference list has them
+    references: Mapping[str, str] = field(
+        default_factory=dict
+    )  # sources, each with its number's key
     numbers: Mapping[str, Any]  # for results.json; holds estimates
     summary: tuple[SummaryLine, ...] = ()
     verdicts: tuple[Verdict, ...] = ()  # on the main set, for the first screen
@@ -89,6 +96,18 @@ class PageSection:
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
     pictures: tuple[Pictures, ...] = field(default=())
+
+
+def measured_keys(numbers: Any) -> set[str]:
+    """The keys of a section's numbers, at any depth, below which something is measured."""
+    if isinstance(numbers, Estimate):
+        return {""} if numbers.value is not None else set()
+    if is_dataclass(numbers):
+        numbers = vars(numbers)
+    if not isinstance(numbers, Mapping):
+        return set()
+    below = {str(key): measured_keys(value) for key, value in numbers.items()}
+    return {key for key, found in below.items() if found}.union(*below.values())
 
 
 def as_json(value: Any) -> Any:
@@ -114,10 +133,22 @@ def cell_text(cell: Cell) -> str:
         return number(cell)
     if cell.value is None:
         return str(cell.note)
-    text = number(cell.value)
-    if cell.low is not None and cell.high is not None:
-        text += f" ({number(cell.low)} to {number(cell.high)})"
+    value, interval = rounded(cell)
+    text = f"{value} ({interval})" if interval else value
     return f"{text}, {cell.note}" if cell.note else text
+
+
+def rounded(measured: Estimate) -> tuple[str, str | None]:
+    """A measured value and its interval, to the place that is the interval's second digit.
+
+    Digits beyond it are noise. Without an interval: `number`.
+    """
+    value, low, high = measured.value, measured.low, measured.high
+    assert value is not None
+    if low is None or high is None or not high > low:
+        return number(value), None
+    decimals = 1 - math.floor(math.log10(high - low))
+    return _fixed(value, decimals), f"{_fixed(low, decimals)} to {_fixed(high, decimals)}"
 
 
 def number(value: float) -> str:
@@ -129,3 +160,8 @@ def number(value: float) -> str:
     if size >= 100:
         text = f"{size:.1f}"
     return f"\u2212{text}" if value < 0 else text
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{round(value, decimals):.{max(0, decimals)}f}"
+    return text.removeprefix("-") if not float(text) else text.replace("-", "\u2212")

@@ -2,8 +2,10 @@
 
 import io
 import re
+from collections.abc import Sequence
 
-from eval.report.section import Cell, Table, cell_text
+from eval.report.page_table import PageCell, page_table
+from eval.report.section import Cell, Table
 from roentgen.csv_table import CsvTable
 from roentgen.metrics.estimates import Estimate
 
@@ -14,6 +16,8 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "\u2212": "$-$",
+    "\u2013": "--",
+    "\u00a0": "~",
     '"': "''",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
@@ -45,26 +49,33 @@ def csv_text(table: Table) -> str:
 
 
 def latex_text(table: Table) -> str:
-    r"""A table environment with booktabs' rules (\usepackage{booktabs})."""
+    r"""A table environment with booktabs' rules (\usepackage{booktabs}), of what the page shows."""
+    shown = page_table(table)
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escape(table.caption)}. Parentheses: 95\,\% intervals.}}",
+        rf"\caption{{{_escape(shown.caption)}. Parentheses: 95\,\% intervals.}}",
         rf"\label{{tab:{table.name}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(shown.columns)}}}",
         r"\toprule",
-        _latex_row(table.columns),
+        _latex_row(shown.columns),
         r"\midrule",
-        *(_latex_row(row) for row in table.rows),
+        *(_latex_row([_cell_text(cell) for cell in row]) for row in shown.rows),
         r"\bottomrule",
         r"\end{tabular}",
+        *(rf"\par\footnotesize {_escape(note)}" for note in shown.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _latex_row(cells: tuple[Cell, ...]) -> str:
-    return " & ".join(_escape(cell_text(cell)) for cell in cells) + r" \\"
+def _cell_text(cell: PageCell) -> str:
+    text = f"{cell.text} ({cell.beside})" if cell.beside else cell.text
+    return f"{text}, {cell.letters}" if cell.letters else text
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(_escape, cells)) + r" \\"
 
 
 def _escape(text: str) -> str:

@@ -6,7 +6,12 @@ from typing import Literal, get_args
 
 from roentgen.metrics.estimates import Estimate
 
-Status = Literal["fails", "unclear", "works"]  # in the order of the page
+Status = Literal["fails", "unclear", "works"]
+HEADINGS: dict[Status, str] = {  # in the order of the page
+    "fails": "What does not work",
+    "unclear": "What cannot be told",
+    "works": "What works",
+}
 Topic = Literal[  # by importance to a reader: the first that fails opens the page
     "sharpness",
     "told from radiographs",
@@ -42,6 +47,12 @@ def status_above(value: Estimate, limit: float) -> Status:
     return "fails" if value.high < limit else "unclear"
 
 
+def status_below(value: Estimate, limit: float) -> Status:
+    """Whether a number that should be below `limit` is: "unclear" if its interval holds both."""
+    opposite: dict[Status, Status] = {"works": "fails", "fails": "works", "unclear": "unclear"}
+    return opposite[status_above(value, limit)]
+
+
 def status_excess(value: Estimate, margin: float) -> Status:
     """Whether a difference that should be 0 is: "fails" if its interval lies above 0.
 
@@ -57,5 +68,5 @@ def status_excess(value: Estimate, margin: float) -> Status:
 
 def in_order(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """What fails first, then what cannot be told and what works; each by importance."""
-    statuses, topics = get_args(Status), get_args(Topic)
+    statuses, topics = list(HEADINGS), get_args(Topic)
     return sorted(verdicts, key=lambda v: (statuses.index(v.status), topics.index(v.topic)))

@@ -9,7 +9,8 @@ from eval.masks.scores import FALSE_POSITIVE_AREA
 from eval.networks import Training, segmenter_text
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, SummaryLine, Table
-from eval.utility.display import TESTS
+from eval.report.verdict import Verdict
+from eval.utility.display import TESTS, gain_verdict, no_number
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share
 
@@ -26,9 +27,9 @@ def methods(
     """How it was measured, in words."""
     return (
         "The same segmenter, from the same start and for the same number of steps, is trained on "
-        f"{trained_on} real radiographs of the train split with their masks, on images of "
+        f"{trained_on} radiographs of the train split with their masks, on images of "
         f"{synthetic!r} with the masks they were generated from, or on both, and is tested on "
-        f"{held_out} held-out real radiographs with masks.",
+        f"{held_out} held-out radiographs with masks.",
         f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
         "samples its own weights, order and synthetic images, the same in all regimes.",
         segmenter_text(config),
@@ -59,10 +60,18 @@ def summary(synthetic: str, gains: Gains) -> tuple[SummaryLine, ...]:
     """The gain of each regime."""
     return tuple(
         SummaryLine(
-            measure=f"Gain in mean Dice over real images alone, trained on {name}",
+            measure=f"Gain in mean Dice over radiographs alone, trained on {name}",
             sets={synthetic: of[MEAN].estimate},
+            better="higher",
         )
         for name, of in gains.items()
+    )
+
+
+def verdicts(gains: Gains) -> tuple[Verdict, ...]:
+    """Whether each regime is better than real images alone."""
+    return tuple(
+        gain_verdict("segmentation", "Dice", name, of[MEAN].estimate) for name, of in gains.items()
     )
 
 
@@ -73,28 +82,30 @@ def tables(
     known = {name: e for name, e in trained.items() if "note" not in e}
     missing = [name for name in trained if name not in known]
 
-    def by_structure(name: str, caption: str, field: str, names: Sequence[str]) -> Table:
+    def by_structure(
+        name: str, caption: str, field: str, names: Sequence[str], *, folded: bool = False
+    ) -> Table:
         rows: list[tuple[Cell, ...]] = [
             (regime, e["real_images"], e["synthetic_images"], *(e[field][n] for n in names))
             for regime, e in known.items()
         ]
-        blank = (None,) * (1 + len(names))
-        rows += [(regime, trained[regime]["note"], *blank) for regime in missing]
+        rows += [(m, None, None, *[no_number(trained[m])] * len(names)) for m in missing]
         return Table(
             name=name,
             caption=caption,
-            columns=("Trained on", "Real images", "Synthetic images", *names),
+            columns=("Trained on", "Radiographs", "Synthetic images", *names),
             rows=tuple(rows),
+            folded=folded,
         )
 
     names = (MEAN, *settings.structures)
     seeds = tuple(f"seed {seed}" for seed in settings.seeds)
-    result = [by_structure("segmentation", "Dice on held-out real radiographs", "dice", names)]
+    result = [by_structure("segmentation", "Dice on held-out radiographs", "dice", names)]
     if gains:
         result.append(
             Table(
                 name="segmentation-gains",
-                caption="Gain in Dice over real images alone",
+                caption="Gain in Dice over radiographs alone",
                 columns=("Trained on: structure", *("gain", "gain (seeds)", "p", "p, Bonferroni")),
                 rows=tuple(
                     (f"{regime}: {name}", one.estimate, one.seeds, one.p, one.p_corrected)
@@ -112,12 +123,14 @@ def tables(
                 (name, *(e["mean_dice_by_seed"] or [None] * len(seeds)))
                 for name, e in known.items()
             ),
+            folded=True,
         ),
         by_structure(
             "segmentation-false-positives",
-            "Share of held-out real radiographs with an empty mask in which the structure is found",
+            "Share of held-out radiographs with an empty mask in which the structure is found",
             "false_positives",
             settings.structures,
+            folded=True,
         ),
     ]
     return tuple(result)
@@ -127,6 +140,6 @@ def plots(trained: Mapping[str, Mapping[str, Any]]) -> tuple[Plot, ...]:
     """Dice by structure."""
     plot = dots(
         {name: e["dice"] for name, e in trained.items() if "note" not in e},
-        "Dice on held-out real radiographs by training regime, with 95% intervals.",
+        "Dice on held-out radiographs by training regime, with 95% intervals.",
     )
     return (plot,) if plot is not None else ()

@@ -12,7 +12,7 @@ from eval.masks.measure import check_have_masks
 from eval.masks.scores import image_scores, structure_score
 from eval.networks import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
-from eval.segmentation.display import entry, methods, plots, summary, tables
+from eval.segmentation.display import entry, methods, plots, summary, tables, verdicts
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
@@ -28,14 +28,14 @@ class SegmentationPlan:
     """The segmenters to train, and the regimes that are not measured."""
 
     train: ImageSet
-    """The real radiographs to train on."""
+    """The radiographs to train on."""
     requested: list[Regime]
     trainings: list[Training]
     not_measured: dict[Regime, NotMeasured]
 
 
 class Segmentation(Domain[SegmentationConfig]):
-    """The same segmenter trained in each regime, tested on held-out real radiographs."""
+    """The same segmenter trained in each regime, tested on held-out radiographs."""
 
     def check(self) -> None:
         """Raise InputError for a set without the masks, or with masks of held-out patients."""
@@ -74,7 +74,7 @@ class Segmentation(Domain[SegmentationConfig]):
             self._scores(each)
 
     def measure(self) -> PageSection:
-        """Dice and false positives of each regime, and the gains over real radiographs alone."""
+        """Dice and false positives of each regime, and the gains over radiographs alone."""
         plan, settings, test = self.plan, self.settings, self.sets.test
         weights = resamples(test.patients, self.config.bootstrap, self.config.seed)
         dice: dict[Regime, dict[str, Score]] = {}
@@ -114,6 +114,7 @@ class Segmentation(Domain[SegmentationConfig]):
             ),
             numbers={"set": self.sets.main, "trained": trained, "gains": gains},
             summary=summary(self.sets.main, gains),
+            verdicts=verdicts(gains),
             tables=tables(trained, gains, settings),
             plots=plots(trained),
         )
@@ -136,7 +137,7 @@ class Segmentation(Domain[SegmentationConfig]):
 
 
 def gains_over_real(scores: dict[Regime, dict[str, Score]]) -> dict[str, dict[str, Gain]]:
-    """By regime: the gain in Dice over real radiographs alone, of the mean and of each structure.
+    """By regime: the gain in Dice over radiographs alone, of the mean and of each structure.
 
     Bonferroni's corrections: a mean is tested once a regime, a structure once a regime and
     structure.

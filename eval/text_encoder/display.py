@@ -5,14 +5,17 @@ from typing import Any
 
 from eval.config import TextEncoderConfig
 from eval.report.plots import Plot, dots
-from eval.report.section import Cell, SummaryLine, Table
+from eval.report.section import Cell, SummaryLine, Table, cell_text
+from eval.report.verdict import Verdict, status_above
 from eval.text_encoder.reports import Reports
 from eval.text_encoder.scores import STRENGTH
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN
 from roentgen.record.radiograph import FindingName
 
-REFERENCES = ("Chambon et al., RoentGen, arXiv:2211.12737, 2022 (what the text encoder knows).",)
+REFERENCES = {  # sources, each with the key of what is measured
+    "Chambon et al., RoentGen, arXiv:2211.12737, 2022 (what the text encoder knows).": "auroc",
+}
 Found = Mapping[str, Mapping[str, Mapping[str, Any]]]  # metric, finding or mean, what
 _MEASURES = {"auroc": "AUROC", "balanced_accuracy": "Balanced accuracy"}
 
@@ -47,8 +50,22 @@ def summary(name: str, found: Found) -> tuple[SummaryLine, ...]:
         SummaryLine(
             measure="Text encoder: mean AUROC of findings in reports, after less before",
             sets={name: found["auroc"][MEAN]["difference"]},
+            better="higher",
         ),
     )
+
+
+def verdict(found: Found) -> tuple[Verdict, ...]:
+    """Whether fine-tuning made reports' findings easier to read from their embeddings."""
+    difference = found["auroc"][MEAN]["difference"]
+    status = status_above(difference, 0)
+    text = {
+        "works": "encodes findings better than before fine-tuning",
+        "fails": "encodes findings less well than before fine-tuning",
+        "unclear": "may encode findings better or less well than before fine-tuning",
+    }[status]
+    sentence = f"The text encoder {text}: difference in mean AUROC {cell_text(difference)}."
+    return (Verdict(topic="text encoder", status=status, sentence=sentence),)
 
 
 def tables(
@@ -73,6 +90,7 @@ def tables(
                 caption=f"{title} of findings read from report embeddings",
                 columns=("Finding", "present / absent", *(key.replace("_", " ") for key in keys)),
                 rows=tuple(rows),
+                folded=metric != "auroc",
             )
         )
     return tuple(result)

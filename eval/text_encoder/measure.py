@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eval.config import TextEncoderConfig
 from eval.domain import Domain
 from eval.report.section import PageSection
-from eval.text_encoder.display import REFERENCES, methods, plots, summary, tables
+from eval.text_encoder.display import REFERENCES, methods, plots, summary, tables, verdict
 from eval.text_encoder.reports import Reports, reports_of_open_i, reports_of_radiographs
 from eval.text_encoder.scores import (
     ProbeScores,
@@ -94,6 +94,7 @@ class TextEncoder(Domain[TextEncoderConfig]):
                 **found,
             },
             summary=summary(self.sets.main, found),
+            verdicts=verdict(found),
             tables=tables(config.findings, found, cases),
             plots=plots(config.findings, found),
         )

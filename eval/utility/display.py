@@ -1,6 +1,7 @@
 """Utility display: its methods, numbers, tables and plots."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,22 +9,24 @@ import numpy as np
 from eval.config import ComparisonConfig, UtilityConfig
 from eval.networks import Regime, Training, classifier_text
 from eval.report.plots import Plot, dots, lines
-from eval.report.section import Cell, SummaryLine, Table
+from eval.report.section import Cell, SummaryLine, Table, cell_text
+from eval.report.verdict import Topic, Verdict, status_above
 from eval.utility.scores import RegimeScores
 from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHODS
 from roentgen.metrics.classification.operating_points import F1_METHODS
-from roentgen.metrics.estimates import BOOTSTRAP
+from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share
 from roentgen.record.radiograph import FindingName
 
 Entry = Mapping[str, Any]  # of one regime, for results.json
 Gains = Mapping[str, Mapping[str, Mapping[str, Gain]]]  # regime, metric, finding or mean
-REFERENCES = (
+REFERENCES = {  # sources, each with the key of what is measured
     "Seyyed-Kalantari et al., Underdiagnosis bias of artificial intelligence algorithms "
-    "applied to chest radiographs in under-served patient populations, Nature Medicine 2021.",
-    "Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015 "
-    "(expected calibration error).",
-)
+    "applied to chest radiographs in under-served patient populations, Nature Medicine "
+    "2021.": "underdiagnosis",
+    "Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI "
+    "2015 (expected calibration error).": "ece",
+}
 UNDERDIAGNOSIS = (
     "Underdiagnosis (Seyyed-Kalantari et al. 2021): the share of radiographs with any pathology "
     'that are predicted "No Finding" (where it is among the findings and has an operating point; '
@@ -35,11 +38,11 @@ SUBGROUPS = (
     "Subgroups: sex, age band, view and race as the dataset has them; radiographs without the "
     "attribute are excluded. A gap is the highest subgroup less the lowest; that of AUROC is taken "
     "for each finding and averaged. The two subgroups are fixed in all resamples. Chance alone "
-    "makes a gap: compare it with its interval, and with the gap of real images alone."
+    "makes a gap: compare it with its interval, and with the gap of radiographs alone."
 )
 TESTS = (
-    "Gains are over the same fraction of real images alone; synthetic images alone are compared "
-    "with all real images. The first interval covers the choice of held-out patients (paired: the "
+    "Gains are over the same fraction of radiographs alone; synthetic images alone are compared "
+    "with all radiographs. The first interval covers the choice of held-out patients (paired: the "
     "same resamples) and, with several training seeds, that of seeds: variances add up, degrees of "
     "freedom after Satterthwaite 1946. The second covers seeds alone (Student's t). p: one-tailed "
     "paired t-test over seeds for a gain above 0. Bonferroni: p times the number of regimes, for "
@@ -59,9 +62,9 @@ def methods(
     """How it was measured, in words."""
     result = [
         "The same network, from the same start and for the same number of steps, is trained on "
-        f"real radiographs ({counts['trained_on']} of the train split), on images of "
-        f"{synthetic!r}, or on both, and is tested on {counts['held_out']} held-out real "
-        f"radiographs. Operating points are chosen on {counts['validation']} radiographs of other "
+        f"radiographs ({counts['trained_on']} of the train split), on images of "
+        f"{synthetic!r}, or on both, and is tested on {counts['held_out']} held-out "
+        "radiographs. Operating points are chosen on {counts['validation']} radiographs of other "
         "patients of the train split, the same in all regimes.",
         f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
         "samples its own weights, order, patients (of a fraction; smaller ones are contained in "
@@ -77,9 +80,9 @@ def methods(
     ]
     if "pretrained" in settings.regimes:
         result.append(
-            f"Synthetic then real: {100 * settings.pretraining:g} % of the steps on synthetic "
-            f"images, the rest on real radiographs at {settings.fine_tuning:g} of the learning "
-            "rate, each with its own warm-up and cosine."
+            f"Synthetic images, then radiographs: {100 * settings.pretraining:g} % of the steps on "
+            f"synthetic images, the rest on radiographs at {settings.fine_tuning:g} of the "
+            "learning rate, each with its own warm-up and cosine."
         )
     if held_out_prompts:
         result.append(
@@ -115,14 +118,51 @@ def entry(scores: RegimeScores, trainings: Sequence[Training]) -> Entry:
 
 
 def summary(synthetic: str, requested: Sequence[Regime], gains: Gains) -> tuple[SummaryLine, ...]:
-    """The gain of each regime with all real images, or none."""
+    """The gain of each regime with all radiographs, or none."""
     full = [r.name for r in requested if r.fraction == 1 and r.name in gains]
     return tuple(
         SummaryLine(
-            measure=f"Gain in mean AUROC over real images alone, trained on {name}",
+            measure=f"Gain in mean AUROC over radiographs alone, trained on {name}",
             sets={synthetic: gains[name]["auroc"][MEAN].estimate},
+            better="higher",
         )
         for name in full
+    )
+
+
+def verdicts(requested: Sequence[Regime], gains: Gains) -> tuple[Verdict, ...]:
+    """Whether synthetic images beside all real ones help; alone, whether they replace them."""
+    return tuple(
+        gain_verdict("utility", "AUROC", name, gains[name]["auroc"][MEAN].estimate)
+        for name in (r.name for r in requested if r.fraction == 1 and r.name in gains)
+    )
+
+
+def gain_verdict(topic: Topic, metric: str, regime: str, gain: Estimate) -> Verdict:
+    """Whether training on a regime is better than on radiographs alone."""
+    status = status_above(gain, 0)
+    text = {
+        "works": "is better than on radiographs alone",
+        "fails": "is worse than on radiographs alone",
+        "unclear": "may be better or worse than on radiographs alone",
+    }[status]
+    sentence = f"Training on {regime} {text}: gain in mean {metric} {cell_text(gain)}."
+    return Verdict(topic=topic, status=status, sentence=sentence)
+
+
+def headline(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> Plot | None:
+    """Mean AUROC by regime, of all radiographs."""
+    return dots(
+        {
+            "AUROC": {
+                r.name: trained[r.name]["mean_auroc"]
+                for r in requested
+                if r.fraction == 1 and "note" not in trained[r.name]
+            }
+        },
+        "Utility: mean AUROC on held-out radiographs by training images. Dashed: chance.",
+        chance=0.5,
+        small=True,
     )
 
 
@@ -135,7 +175,7 @@ def tables(
     """All numbers, one row a regime."""
     known = {name: e for name, e in trained.items() if "note" not in e}
     missing = [name for name in trained if name not in known]
-    counts = ("Real images", "Synthetic images")
+    counts = ("Radiographs", "Synthetic images")
 
     def by_finding(name: str, caption: str, metric: str) -> Table:
         rows: list[tuple[Cell, ...]] = [
@@ -151,9 +191,14 @@ def tables(
         ]
         columns = ("Trained on", *counts, "Mean", *findings)
         columns += ("Floor of the mean",) if metric == "ece" else ()
-        blank = (None,) * (len(columns) - 4)
-        rows += [(m, None, None, trained[m]["note"], *blank) for m in missing]
-        return Table(name=name, caption=caption, columns=columns, rows=tuple(rows))
+        rows += [(m, None, None, *[no_number(trained[m])] * (len(columns) - 3)) for m in missing]
+        return Table(
+            name=name,
+            caption=caption,
+            columns=columns,
+            rows=tuple(rows),
+            folded=metric != "auroc",
+        )
 
     gain_columns = tuple(
         f"{metric}: {what}"
@@ -161,20 +206,21 @@ def tables(
         for what in ("gain", "gain (seeds)", "p", "p, Bonferroni")
     )
     parts = [
-        by_finding("utility", "AUROC on held-out real radiographs", "auroc"),
-        by_finding("utility-f1", "F1 on held-out real radiographs", "f1"),
+        by_finding("utility", "AUROC on held-out radiographs", "auroc"),
+        by_finding("utility-f1", "F1 on held-out radiographs", "f1"),
     ]
     if gains:
         parts += [
             Table(
                 name="utility-gains",
-                caption="Gain over real images alone, mean over findings",
+                caption="Gain over radiographs alone, mean over findings",
                 columns=("Trained on", *gain_columns),
                 rows=tuple((name, *_gain_cells(each, MEAN)) for name, each in gains.items()),
             ),
             Table(
                 name="utility-gains-by-finding",
-                caption="Gain over real images alone in each finding",
+                folded=True,
+                caption="Gain over radiographs alone in each finding",
                 columns=("Trained on: finding", *gain_columns),
                 rows=tuple(
                     (f"{name}: {finding}", *_gain_cells(each, finding))
@@ -186,6 +232,7 @@ def tables(
     parts += [
         Table(
             name="utility-seeds",
+            folded=True,
             caption="Means by training seed",
             columns=("Trained on", *(f"{m}, seed {s}" for m in ("AUROC", "F1") for s in seeds)),
             rows=tuple((name, *_by_seed(e, len(seeds))) for name, e in known.items()),
@@ -193,6 +240,7 @@ def tables(
         by_finding("utility-calibration", "Expected calibration error", "ece"),
         Table(
             name="utility-reliability",
+            folded=True,
             caption="Predicted probability and share present, by bin of the probability",
             columns=("Trained on", *(f"{b / BINS:g} to {(b + 1) / BINS:g}" for b in range(BINS))),
             rows=tuple(
@@ -206,6 +254,7 @@ def tables(
         ),
         Table(
             name="utility-groups",
+            folded=True,
             caption="Subgroups of patients",
             columns=("Trained on: subgroup", "Mean AUROC", "Underdiagnosis"),
             rows=tuple(row for name, e in known.items() for row in _group_rows(name, e)),
@@ -215,14 +264,13 @@ def tables(
 
 
 def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot, ...]:
-    """AUROC by finding, by the number of real training images, and the reliability curves."""
+    """AUROC by finding, by the number of training radiographs, and the reliability curves."""
     known = [r for r in requested if "note" not in trained[r.name]]
     full = [r.name for r in known if r.fraction == 1]
     result = [
         dots(
             {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in full},
-            "AUROC on held-out real radiographs by training regime, with 95% intervals. Dashed: "
-            "chance.",
+            "AUROC on held-out radiographs by training regime, with 95% intervals. Dashed: chance.",
             chance=0.5,
         )
         if full
@@ -243,27 +291,29 @@ def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Pl
                     )
                     for name, each in series.items()
                 },
-                "Mean AUROC on held-out real radiographs by the number of real training images, "
+                "Mean AUROC on held-out radiographs by the number of training radiographs, "
                 "with 95% intervals.",
-                x_label="real training images",
+                x_label="training radiographs",
                 y_label="mean AUROC",
                 log_x=True,
             )
         )
     curves = {n: trained[n]["reliability"] for n in full}
-    result.append(
-        lines(
-            {n: (curve["predicted"], curve["present"]) for n, curve in curves.items()},
-            "Reliability: the share present by the mean predicted probability, with 95% "
-            "intervals. Dotted: perfect calibration.",
-            x_label="predicted probability",
-            y_label="share present",
-            diagonal=True,
-        )
-        if curves
-        else None
+    reliability = lines(
+        {n: (curve["predicted"], curve["present"]) for n, curve in curves.items()},
+        "Reliability: the share present by the mean predicted probability, with 95% intervals. "
+        "Dotted: perfect calibration.",
+        x_label="predicted probability",
+        y_label="share present",
+        diagonal=True,
     )
+    result.append(reliability and replace(reliability, folded=True))
     return tuple(plot for plot in result if plot is not None)
+
+
+def no_number(trained: Entry) -> Estimate:
+    """The place of a number of a regime that was not measured."""
+    return Estimate(value=None, n=0, note=trained["note"])
 
 
 def _range(counts: Sequence[int]) -> list[int]:

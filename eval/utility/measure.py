@@ -12,7 +12,16 @@ from eval.leakage import held_out_prompts, named_patients
 from eval.networks import Regime, Training, hold_out, regimes, trainings
 from eval.report.section import PageSection
 from eval.subgroups import groups_of
-from eval.utility.display import REFERENCES, entry, methods, plots, summary, tables
+from eval.utility.display import (
+    REFERENCES,
+    entry,
+    headline,
+    methods,
+    plots,
+    summary,
+    tables,
+    verdicts,
+)
 from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
@@ -28,9 +37,9 @@ class UtilityPlan:
     """The networks to train, and the regimes and findings that are not measured."""
 
     train: ImageSet
-    """The real radiographs that are trained on."""
+    """The radiographs that are trained on."""
     validation: ImageSet
-    """The real radiographs that operating points are chosen on: other patients."""
+    """The radiographs that operating points are chosen on: other patients."""
     synthetic: ImageSet
     requested: list[Regime]
     trainings: list[Training]
@@ -39,7 +48,7 @@ class UtilityPlan:
 
 
 class Utility(Domain[UtilityConfig]):
-    """The same network trained in each regime, tested on held-out real radiographs."""
+    """The same network trained in each regime, tested on held-out radiographs."""
 
     def check(self) -> None:
         """Raise InputError if the set has held-out patients of its own, or steps are too few."""
@@ -92,7 +101,7 @@ class Utility(Domain[UtilityConfig]):
             self._predicted(each)
 
     def measure(self) -> PageSection:
-        """The scores of each regime, and the gains over real images alone."""
+        """The scores of each regime, and the gains over radiographs alone."""
         plan, config, test = self.plan, self.config, self.sets.test
         labels = HeldOutLabels.of(
             test.labels,
@@ -151,6 +160,8 @@ class Utility(Domain[UtilityConfig]):
                 "gains": found_gains,
             },
             summary=summary(plan.synthetic.name, plan.requested, found_gains),
+            verdicts=verdicts(plan.requested, found_gains),
+            headline=headline(plan.requested, trained),
             tables=tables(config.findings, trained, found_gains, self.settings.seeds),
             plots=plots(plan.requested, trained),
         )

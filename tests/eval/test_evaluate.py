@@ -17,13 +17,14 @@ from eval.config import EvaluateConfig
 from eval.evaluate import evaluate
 from eval.leakage import checks
 from eval.report.output import File, check_results, write_results
-from eval.report.section import number
+from eval.report.section import rounded
 from eval.sets import read_sets
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
+from roentgen.metrics.estimates import Estimate
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 
@@ -185,26 +186,34 @@ def page(output: Path) -> Page:
     return page
 
 
-def numbers(value: Any) -> list[float]:
-    """All numbers of the measured parts, however deep; definitions are words."""
+def estimates(value: Any) -> list[Estimate]:
+    """All measured estimates of the results, however deep."""
     if isinstance(value, dict):
-        return [x for item in value.values() for x in numbers(item)]
-    if isinstance(value, list):
-        return [x for item in value for x in numbers(item)]
-    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+        if value.keys() >= {"value", "low", "high", "n"}:
+            return [Estimate(**value)] if value["value"] is not None else []
+        return [x for item in value.values() for x in estimates(item)]
+    return [x for item in value for x in estimates(item)] if isinstance(value, list) else []
 
 
 def test_every_number_is_on_the_page(page: Page, results: dict[str, Any]) -> None:
-    text = " ".join(page.words)
+    text = " ".join(" ".join(page.words).split())
     parts = [results[key] for key in ("alignment", "fidelity", "diversity", "utility")]
-    found = [x for part in parts for x in numbers(part)]
+    found = [x for part in parts for x in estimates(part)]
     assert len(found) > 100
-    for value in found:
-        shown = str(value) if isinstance(value, int) else number(value)
-        assert re.search(rf"(?<![\d.]){re.escape(shown)}(?!\d)", text), value
+    for each in found:
+        number, interval = rounded(each)
+        shown = f"{number} ({interval})" if interval else number
+        assert re.search(rf"(?<![\d.]){re.escape(shown)}(?!\d)", text), each
+        assert re.search(rf"(?<![\d.]){each.n}(?![\d.])", text), each
     for name, item in results["sets"].items():
         assert name in text
         assert item["fingerprint"] in text
+
+
+def test_each_quantity_has_one_value(results: dict[str, Any]) -> None:
+    found = results["fidelity"]["roentgen"]
+    for name, curve in found["fid_by_n"].items():
+        assert curve[0] == {"n": found["n"], "fid": found["fid"][name]["value"]}
 
 
 def test_the_page_needs_nothing_else_and_names_its_pictures(page: Page, output: Path) -> None:
@@ -332,4 +341,6 @@ def test_a_finding_without_cases_is_stated(place: Path) -> None:
     assert edema["note"].startswith("not measured: no positives to train on")
     assert results["alignment"]["after"]["mean_auroc"]["note"] == "over 1 of 2 findings"
     assert results["sets"]["test"]["n"] == 60
-    assert "not measured: no positives to train on" in (place / "rare/report.html").read_text()
+    page = (place / "rare/report.html").read_text()
+    assert "Not measured: Edema: no positives to train on" in page
+    assert not re.search("<td[^>]*>[^<]*not measured", page)

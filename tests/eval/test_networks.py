@@ -10,20 +10,20 @@ PATIENTS = [f"p{i // 3}" for i in range(300)]  # 100 patients with 3 films each
 def test_regimes_are_all_combinations_and_named() -> None:
     wanted = regimes(("synthetic", "mixed", "pretrained"), (0.1, 1.0), (1, None))
     assert [regime.name for regime in wanted] == [
-        "real",
+        "radiographs",
         "1x synthetic",
         "all synthetic",
-        "real + 1x synthetic",
-        "real + all synthetic",
-        "1x synthetic, then real",
-        "all synthetic, then real",
-        "10 % of real",
-        "10 % of real + 1x synthetic",
-        "10 % of real + all synthetic",
-        "1x synthetic, then 10 % of real",
-        "all synthetic, then 10 % of real",
+        "radiographs + 1x synthetic",
+        "radiographs + all synthetic",
+        "1x synthetic, then radiographs",
+        "all synthetic, then radiographs",
+        "10 % of radiographs",
+        "10 % of radiographs + 1x synthetic",
+        "10 % of radiographs + all synthetic",
+        "1x synthetic, then 10 % of radiographs",
+        "all synthetic, then 10 % of radiographs",
     ]
-    assert Regime(kind="mixed", fraction=0.01, multiple=2).base.name == "1 % of real"
+    assert Regime(kind="mixed", fraction=0.01, multiple=2).base.name == "1 % of radiographs"
 
 
 def test_validation_takes_whole_patients() -> None:
@@ -38,18 +38,18 @@ def test_shares_are_of_patients_nested_and_the_same_in_all_regimes_of_a_seed() -
     every, not_measured = trainings(wanted, (0, 1), PATIENTS, 600)
     assert not not_measured
     at = {(t.regime.name, t.seed): t for t in every}
-    one, ten = at["1 % of real", 0], at["10 % of real", 0]
-    assert (len(one.real), len(ten.real), len(at["real", 0].real)) == (3, 30, 300)
+    one, ten = at["1 % of radiographs", 0], at["10 % of radiographs", 0]
+    assert (len(one.real), len(ten.real), len(at["radiographs", 0].real)) == (3, 30, 300)
     assert len({PATIENTS[i] for i in ten.real}) == 10
     assert set(one.real) <= set(ten.real)
-    np.testing.assert_array_equal(at["10 % of real + 2x synthetic", 0].real, ten.real)
-    mixed = at["10 % of real + 2x synthetic", 0].synthetic
+    np.testing.assert_array_equal(at["10 % of radiographs + 2x synthetic", 0].real, ten.real)
+    mixed = at["10 % of radiographs + 2x synthetic", 0].synthetic
     assert len(mixed) == 60
     assert set(mixed) <= set(at["2x synthetic", 0].synthetic)
     assert len(at["2x synthetic", 0].synthetic) == 600
     assert len(at["2x synthetic", 0].real) == 0
-    assert not np.array_equal(at["10 % of real", 1].real, ten.real)
-    assert not np.array_equal(at["10 % of real + 2x synthetic", 1].synthetic, mixed)
+    assert not np.array_equal(at["10 % of radiographs", 1].real, ten.real)
+    assert not np.array_equal(at["10 % of radiographs + 2x synthetic", 1].synthetic, mixed)
     again, _ = trainings(wanted, (0, 1), PATIENTS, 600)
     for a, b in zip(every, again, strict=True):
         np.testing.assert_array_equal(a.real, b.real)
@@ -60,9 +60,9 @@ def test_too_few_synthetic_images_are_stated_not_made_up_for() -> None:
     wanted = regimes(("mixed",), (0.1, 1.0), (1, 2, None))
     every, not_measured = trainings(wanted, (0,), PATIENTS, 450)
     assert {regime.name: missing.reason for regime, missing in not_measured.items()} == {
-        "real + 2x synthetic": "600 synthetic images are needed, there are 450"
+        "radiographs + 2x synthetic": "600 synthetic images are needed, there are 450"
     }
-    assert "real + 2x synthetic" not in {t.regime.name for t in every}
+    assert "radiographs + 2x synthetic" not in {t.regime.name for t in every}
     assert len(every) == 7
 
 

@@ -246,25 +246,27 @@ def gains_of(place: Path, name: str) -> Any:
     domains_of(config, sets)["segmentation"].precompute()
     part = domains_of(config, sets)["segmentation"].measure()
     trained, gains = part.numbers["trained"], part.numbers["gains"]
-    assert trained["real"]["real_images"] == 20
-    assert trained["real + 2x synthetic"]["synthetic_images"] == 40
+    assert trained["radiographs"]["real_images"] == 20
+    assert trained["radiographs + 2x synthetic"]["synthetic_images"] == 40
     assert trained["all synthetic"]["real_images"] == 0
-    one = gains["real + 2x synthetic"][MEAN]
+    one = gains["radiographs + 2x synthetic"][MEAN]
     assert one.p_corrected.value == pytest.approx(min(1, 2 * one.p.value))
-    added, alone = (trained[r]["mean_dice_by_seed"] for r in ("real + 2x synthetic", "real"))
+    added, alone = (
+        trained[r]["mean_dice_by_seed"] for r in ("radiographs + 2x synthetic", "radiographs")
+    )
     assert one.estimate.value == pytest.approx(np.mean(added) - np.mean(alone))
     return gains
 
 
 def test_right_pairs_help(place: Path) -> None:
     gains = gains_of(place, "right")
-    assert gains["real + 2x synthetic"]["pneumothorax"].estimate.low > 0
+    assert gains["radiographs + 2x synthetic"]["pneumothorax"].estimate.low > 0
 
 
 @pytest.mark.slow
 def test_wrong_pairs_do_not_help(place: Path) -> None:
     gains = gains_of(place, "strangers")
-    assert gains["real + 2x synthetic"][MEAN].estimate.high < 0
+    assert gains["radiographs + 2x synthetic"][MEAN].estimate.high < 0
     assert gains["all synthetic"][MEAN].estimate.high < 0
 
 
@@ -272,7 +274,7 @@ def test_too_few_synthetic_images_are_said(place: Path) -> None:
     config = segmentation(place, "right", multiples=(10,), synthetic_alone=False, seeds=(0,))
     part = domains_of(config, read_sets(config))["segmentation"].measure()
     why = "not measured: 200 synthetic images are needed, there are 80"
-    assert part.numbers["trained"]["real + 10x synthetic"]["note"] == why
+    assert part.numbers["trained"]["radiographs + 10x synthetic"]["note"] == why
     (table,) = (t for t in part.tables if t.name == "segmentation")
     assert any(why in row for row in table.rows)
 

@@ -26,6 +26,7 @@ from eval.report.pictures import data_uri, extremes, losses, ranks, side_for
 from eval.report.plots import COLORS, dots, histogram, lines
 from eval.report.render import render
 from eval.report.section import PageSection, Pictures, Strip, SummaryLine, Table, cell_text, number
+from eval.report.verdict import Verdict
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured
@@ -68,11 +69,15 @@ def part() -> PageSection:
         title="Fidelity: how close?",
         methods=(f"Extractor roentgen, weights {WEIGHTS}, " + "f" * 200, "<b>not bold</b>"),
         references=REFERENCES,
-        numbers={},
+        numbers={"fid": {"after": value(8.8)}, "cmmd": {"after": NotMeasured("no CLIP", 3)}},
         summary=(
-            SummaryLine(measure="FID (lower)", sets={n: value(8.8) for n in SETS}, real=value(2.0)),
+            SummaryLine(
+                measure="FID", sets={n: value(8.8) for n in SETS}, real=value(2.0), better="lower"
+            ),
             SummaryLine(measure=LONG, sets={SETS[1]: NotMeasured(f"no positives of {LONG}", 3)}),
         ),
+        verdicts=(Verdict(topic="fidelity", status="fails", sentence="<i>Far</i> from real."),),
+        headline=plots[0],
         tables=(
             Table(
                 name="fidelity",
@@ -90,6 +95,7 @@ def part() -> PageSection:
 
 def described(models: list[str]) -> dict[str, Any]:
     return {
+        "kind": "synthetic" if models else "real",
         "folder": f"runs/{'a-very-long-folder-name/' * 8}dataset",
         "split": "test",
         "n": 1234,
@@ -130,7 +136,7 @@ def html() -> str:
     one = part()
     sampled = [replace(group, title="Effusion, PA") for group in one.pictures]
     made = results()
-    pictures = {"ranked": list(one.pictures), "sampled": sampled}
+    pictures = {"front": sampled, "ranked": list(one.pictures), "sampled": sampled}
     return render(made, [one, replace(one, name="utility")], pictures, citation(made, [one]))
 
 
@@ -164,7 +170,7 @@ def test_whoever_cannot_see_it_can_read_it(html: str) -> None:
     assert len(page.of("main")) == len(page.of("h1")) == len(page.of("title")) == 1
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert all(below <= above + 1 for above, below in pairwise(levels))
-    assert len(page.of("img")) == 3 * 2 + 2 * 4
+    assert len(page.of("img")) == 4 * 2 + 2 * 5
     assert all(image["alt"] for image in page.of("img"))
     assert all(cell.get("scope") in ("col", "row") for cell in page.of("th"))
     regions = [x for x in page.of("div") if x.get("class") == "scroll"]
@@ -248,7 +254,7 @@ def test_it_fits_a_telephone_and_a_desk(html: str, width: int, tmp_path: Path) -
     assert found["wide"] == []
     assert found["scroll"] <= width
     assert found["faint"] == []
-    assert found["images"] == 14
+    assert found["images"] == 18
     assert found["broken"] == 0
 
 
@@ -322,11 +328,11 @@ def test_best_and_worst_say_what_was_asked_and_what_was_read(
     (strip,) = worst.strips
     assert strip.images is not None
     assert np.array_equal(strip.images, images.images[np.array([5])])
-    assert "largest error: Pneumothorax" in strip.caption
-    assert number(float(said[5, 1])) in strip.caption
+    assert "largest error: Pneumothorax" in strip.detail
+    assert number(float(said[5, 1])) in strip.detail
     asked = {0: "Pleural Effusion", 1: "Pneumothorax"}
     names = ", ".join(asked[j] for j in range(2) if images.labels[5, j] == 1)
-    assert f"requested {names or 'none of the findings'};" in strip.caption
+    assert strip.caption.endswith(f"requested {names or 'none of the findings'}")
     assert best.strips[0].alt.startswith("Best: made")
 
 
@@ -337,17 +343,18 @@ def test_a_citation_has_what_numbers_mean_nothing_without(html: str) -> None:
     commit = made["provenance"]["commit"]
     wanted = [f"Roentgen 0.1.0 (commit {commit})", "0123456789abcdef", "model feed", "seed 7"]
     assert all(words in found.paragraph for words in (*wanted, "1234 held-out real radiographs"))
-    assert "FID (lower): before fine-tuning 8.800 (8.700 to 8.900), n = 1234" in found.paragraph
+    assert "FID: before fine-tuning 8.80 (8.70 to 8.90), n = 1234" in found.paragraph
     everything = " ".join(x for sentences in found.definitions.values() for x in sentences)
     assert all(words in everything for words in (WEIGHTS, "torch 2.11", "utility [0, 1]"))
     assert any("(FID)" in source for source in found.methods)
-    assert not any("MS-SSIM" in source for source in found.methods)  # it was not measured
+    assert not any("CMMD" in source for source in found.methods)  # it was not measured
+    assert LONG not in found.paragraph
     assert found.bibtex.count("{") == found.bibtex.count("}")
     assert all(escape(words) in html for words in (found.paragraph, WEIGHTS, f"commit {commit}"))
 
 
 def test_cells_in_words() -> None:
-    assert cell_text(value(0.5)) == "0.500 (0.400 to 0.600)"
+    assert cell_text(value(0.5)) == "0.50 (0.40 to 0.60)"
     assert cell_text(Estimate(value=-0.00012, n=3, note="of few")) == "\u22120.00012, of few"
     assert cell_text(NotMeasured("no case", 3)) == "not measured: no case"
     assert [cell_text(None), cell_text("a"), cell_text(3), cell_text(123.456)] == [

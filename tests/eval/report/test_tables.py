@@ -39,16 +39,18 @@ def test_csv_holds_every_number_in_full() -> None:
 def test_latex_escapes_what_latex_reads() -> None:
     text = latex_text(TABLE)
     assert r"\caption{50 \% of A \& B. Parentheses: 95\,\% intervals.}" in text
-    assert r"a\_b, ''quoted'' & 0.333 ($-$0.250 to 2e-07) & 7 \\" in text
+    assert r"a\_b, ''quoted'' & 0.33 ($-$0.25 to 0.00) & 7 & 40 \\" in text
     expected = (
-        r"x \textless{} y \{z\} \textbackslash{} \textasciicircum{} \textasciitilde{} \# \$"
-        r" & not measured: no positives &  \\"
+        r"Not measured: x \textless{} y \{z\} \textbackslash{} \textasciicircum{} "
+        r"\textasciitilde{} \# \$: no positives."
     )
     assert expected in text
+    assert "mean & 12.500, a & 3 / 4 & 9" in text
+    assert "a: over 1 of 2." in text
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
     rows = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 1 + len(TABLE.rows)
-    assert all(len(re.findall(r"(?<!\\)&", row)) == 2 for row in rows)
+    assert len(rows) == len(TABLE.rows)  # the header, and all but the row without a number
+    assert all(len(re.findall(r"(?<!\\)&", row)) == 3 for row in rows)
     begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
     assert begun == ended[::-1] == ["table", "tabular"]
 

@@ -66,25 +66,25 @@ def test_label_noise_in_the_synthetic_set_costs_utility(place: Path, tmp_path: P
         )
         for name in ("clean", "noise")
     )
-    mixed = noise["gains"]["real + all synthetic"]
+    mixed = noise["gains"]["radiographs + all synthetic"]
     for metric in ("auroc", "f1"):
         assert mixed[metric][MEAN].estimate.high < 0, metric
         assert mixed[metric][MEAN].p.value > 0.5
-    for name in ("real + all synthetic", "all synthetic, then real"):
+    for name in ("radiographs + all synthetic", "all synthetic, then radiographs"):
         seeds = [x["trained"][name]["mean_auroc_by_seed"] for x in (noise, clean)]
         assert all(worse < better for worse, better in zip(*seeds, strict=True)), name
     # The real films are the same in both: so is what is learned from them.
-    assert clean["trained"]["real"] == noise["trained"]["real"]
-    assert clean["trained"]["real"]["mean_auroc"].value > 0.7
+    assert clean["trained"]["radiographs"] == noise["trained"]["radiographs"]
+    assert clean["trained"]["radiographs"]["mean_auroc"].value > 0.7
     assert clean["counts"] == {"trained_on": 24, "validation": 6, "held_out": 240}
-    entry = clean["trained"]["real + all synthetic"]
+    entry = clean["trained"]["radiographs + all synthetic"]
     assert entry["real_images"] == [24, 24]
     assert entry["synthetic_images"] == [400, 400]
 
 
 def test_copies_of_the_real_films_give_no_gain(place: Path, tmp_path: Path) -> None:
     result = numbers(config_of(place, "copies", tmp_path, regimes=("mixed",)))
-    gain = result["gains"]["real + all synthetic"]["auroc"][MEAN]
+    gain = result["gains"]["radiographs + all synthetic"]["auroc"][MEAN]
     assert gain.estimate.low < 0 < gain.estimate.high
     assert gain.p_corrected.value > 0.05
 
@@ -98,7 +98,7 @@ def test_multiples_that_the_set_is_too_small_for_are_stated(place: Path, tmp_pat
     assert trained["1x synthetic"]["synthetic_images"] == [128, 128]
     missing = {name: e["note"] for name, e in trained.items() if "note" in e}
     why = "not measured: 1280 synthetic images are needed, there are 400"
-    assert missing == {"10x synthetic": why, "real + 10x synthetic": why}
+    assert missing == {"10x synthetic": why, "radiographs + 10x synthetic": why}
     (table,) = (t for t in result.tables if t.name == "utility")
     assert ("10x synthetic", None, None, why, None, None) in table.rows
     shown = {t.name for t in result.tables}
@@ -159,11 +159,13 @@ def test_a_share_without_cases_is_stated(place: Path, tmp_path: Path) -> None:
     config = config_of(place, "clean", tmp_path, seeds=(0,), fractions=(0.01, 1))
     config = replace(config, classifier=replace(config.classifier, steps=3))
     result = numbers(config)
-    assert result["trained"]["1 % of real"]["note"] == (
+    assert result["trained"]["1 % of radiographs"]["note"] == (
         "not measured: no finding has enough labels to train on"
     )
-    gain = result["gains"]["1 % of real + all synthetic"]["auroc"]
-    assert gain["Pneumothorax"].estimate.note == "not measured: '1 % of real' is not measured"
+    gain = result["gains"]["1 % of radiographs + all synthetic"]["auroc"]
+    assert (
+        gain["Pneumothorax"].estimate.note == "not measured: '1 % of radiographs' is not measured"
+    )
 
 
 def plant(source: Path, folder: Path, split: str, patient: str) -> Path:
@@ -222,4 +224,4 @@ def test_a_model_of_timm_can_be_the_network(place: Path, tmp_path: Path) -> None
     domains_of(replace(config, classifier=small), sets)["utility"].precompute()
     result = domains_of(replace(config, classifier=small), sets)["utility"].measure()
     assert any("test_resnet of timm" in line for line in result.methods)
-    assert np.isfinite(result.numbers["trained"]["real"]["mean_auroc"].value)
+    assert np.isfinite(result.numbers["trained"]["radiographs"]["mean_auroc"].value)

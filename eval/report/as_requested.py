@@ -1,0 +1,29 @@
+"""Verdict on whether images are as requested, between chance and a judge's ceiling."""
+
+from eval.report.section import cell_text, number
+from eval.report.verdict import Status, Topic, Verdict, status_above
+from roentgen.metrics.estimates import Estimate
+
+
+def as_requested(
+    topic: Topic, what: str, measure: str, value: Estimate, ceiling: Estimate, chance: float
+) -> tuple[Verdict, ...]:
+    """They are if the number lies nearer to the ceiling, on held-out radiographs, than to chance.
+
+    A judge that is itself at chance there tells nothing; without a number there is no verdict.
+    """
+    if value.value is None or ceiling.value is None:
+        return ()
+    status: Status = "unclear"
+    if ceiling.low is not None and ceiling.low > chance:
+        status = status_above(value, (ceiling.value + chance) / 2)
+    opening = {
+        "works": f"{what} are as requested",
+        "fails": f"{what} are not as requested",
+        "unclear": f"Whether {what[0].lower()}{what[1:]} are as requested cannot be told",
+    }[status]
+    numbers = (
+        f"{measure} {cell_text(value)}; {cell_text(ceiling)} on held-out radiographs, "
+        f"{number(chance)} by chance"
+    )
+    return (Verdict(topic=topic, status=status, sentence=f"{opening}: {numbers}."),)
