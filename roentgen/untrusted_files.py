@@ -8,9 +8,10 @@ import errno
 import gzip
 import json
 import os
+import re
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +26,7 @@ LARGEST_TAR = 1 << 27  # bytes unpacked; the reports of Open-i have 13 million
 _LARGEST_TAR_HEADER = 1 << 20  # bytes that tarfile reads at once, such as a member's long name
 # Entries of a model's configuration by which transformers fetches or runs code.
 _CODE = "auto_map"
+_LAYER = re.compile(r"(?<=\.)\d+(?=\.)")  # the number of a layer in the name of a tensor
 _KERNELS = ("attn_implementation", "_attn_implementation")  # "owner/name" is code from the hub
 
 
@@ -146,6 +148,27 @@ def refuse_code(folder: Path) -> None:
                     "which is never run: give a model whose classes transformers has, or remove "
                     "the entry if it has them"
                 )
+
+
+def check_weights(
+    network: Any, report: Mapping[str, Any], idle: Callable[[], Collection[str]] = tuple
+) -> None:
+    """Raises ValueError for weights that lack a part of a network, or have more layers than it.
+
+    Libraries only log it, draw the missing part at random and leave the rest out. `report` is their
+    `output_loading_info`; `idle` gives the weights that may be missing, as nothing depends on them.
+    """
+    missing = sorted(report["missing_keys"])
+    if missing:
+        missing = sorted(set(missing) - set(idle()))
+    if missing:
+        raise ValueError(f"{len(missing)} of its tensors are missing, such as {missing[0]}")
+    own = {_LAYER.sub("", name) for name in network.state_dict()}
+    if surplus := sorted(key for key in report["unexpected_keys"] if _LAYER.sub("", key) in own):
+        raise ValueError(
+            f"{len(surplus)} of its tensors are of layers that its configuration does not count, "
+            f"such as {surplus[0]}"
+        )
 
 
 def _sections(value: Any) -> list[dict[str, Any]]:

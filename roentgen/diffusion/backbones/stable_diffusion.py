@@ -21,7 +21,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest, verify_files, write_manifest
 from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
-from roentgen.untrusted_files import read_json, refuse_code
+from roentgen.untrusted_files import check_weights, read_json, refuse_code
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 
 if TYPE_CHECKING:
@@ -130,13 +130,16 @@ def load_components(base: str) -> Components:
 
 def _network(reader: Any, folder: Path, component: str) -> Any:
     refuse_code(folder / component)
-    return reader.from_pretrained(
+    network, report = reader.from_pretrained(
         folder / component,
         torch_dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
+        output_loading_info=True,
         **_variant(folder, component),
     )
+    check_weights(network, report)
+    return network
 
 
 def _scheduler_class(folder: Path, named: Any) -> Any:

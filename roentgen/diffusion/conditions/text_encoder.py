@@ -9,7 +9,7 @@ from torch import nn
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.errors import InputError
-from roentgen.untrusted_files import refuse_code
+from roentgen.untrusted_files import check_weights, refuse_code
 
 # The kinds of which AutoModel would choose more than the text encoder.
 ENCODERS = {
@@ -28,8 +28,8 @@ def read_text_encoder(folder: Path, **options: Any) -> Any:
     """The text encoder of a folder, float32, in eval mode; it never draws dropout.
 
     A draw of dropout would not be the same after a restart or in another batch. Raises InputError
-    for a model with a decoder or code of its own; what else goes wrong raises what the library
-    raises.
+    for a model with a decoder or code of its own, ValueError as `check_weights` does; what else
+    goes wrong raises what the library raises.
     """
     import transformers
 
@@ -45,15 +45,18 @@ def read_text_encoder(folder: Path, **options: Any) -> Any:
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)
     reader = getattr(transformers, ENCODERS.get(kind, "AutoModel"))
-    return reader.from_pretrained(
+    text_encoder, report = reader.from_pretrained(
         folder,
         config=config,
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
+        output_loading_info=True,
         **options,
     )
+    check_weights(text_encoder, report, lambda: idle_weights(text_encoder))
+    return text_encoder
 
 
 def read_tokenizer(folder: Path, kind: str) -> Any:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
-from roentgen.untrusted_files import read_json, refuse_code
+from roentgen.untrusted_files import check_weights, read_json, refuse_code
 from roentgen.vision.classifier import SPEC_FILE, WEIGHTS_FILE, load_classifier
 from roentgen.vision.features.network import FeatureNetwork
 from roentgen.vision.published_weights import (
@@ -138,11 +138,9 @@ def transformers_model(
         settings = read_json(folder / "preprocessor_config.json")
         size = _side(settings.get("crop_size") or settings["size"])
         standardize = _Standardize(settings["image_mean"], settings["image_std"], 3, device)
+        check_weights(network, report, lambda: [k for k in report["missing_keys"] if "pooler" in k])
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise unreadable(name, folder, error) from None
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise unreadable(name, folder, f"{len(missing)} tensors are missing, such as {missing[0]}")
     network.eval().to(device)
     tokens = getattr(network, "embeddings", None)
     has_token = any(hasattr(tokens, key) for key in ("cls_token", "class_embedding"))
