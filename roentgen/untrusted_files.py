@@ -150,6 +150,44 @@ def refuse_code(folder: Path) -> None:
                 )
 
 
+def check_network_files(folder: Path) -> None:
+    """Raises InputError for a network that names code, or whose sizes its weights do not have.
+
+    Each layer has a tensor, and each size is that of a tensor: a network that is built of larger
+    numbers would take hours, or all memory, before a library compares it with the weights. Weights
+    that cannot be read are left to the library's own error.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    refuse_code(folder)
+    files, tensors = list(folder.glob("*.safetensors")), 0
+    try:
+        for file in files:
+            with safe_open(file, framework="np") as opened:
+                tensors += len(opened.keys())
+        config = read_json(folder / "config.json")
+        largest = sum(file.stat().st_size for file in files)
+    except (OSError, SafetensorError, ValueError):
+        return
+    if not files:
+        return
+    for section in _sections(config):
+        for key, value in section.items():
+            limit = tensors if re.search("layer|depth", key) else largest
+            blocks = [len(value)] if "block" in key and isinstance(value, list) else []
+            if max(_numbers(value), default=0) > limit or max(blocks, default=0) > tensors:
+                raise InputError(
+                    f"{folder / 'config.json'} has {key}: {str(value)[:60]}, but the weights beside"
+                    f" it are {tensors} tensors of {largest} bytes: restore the one or the other"
+                )
+
+
+def _numbers(value: Any) -> list[int]:
+    """The whole numbers of an entry that is one, or a list with some."""
+    values = value if isinstance(value, list) else [value]
+    return [each for each in values if isinstance(each, int)]
+
+
 def check_weights(
     network: Any, report: Mapping[str, Any], idle: Callable[[], Collection[str]] = tuple
 ) -> None:

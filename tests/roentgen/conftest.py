@@ -131,6 +131,7 @@ def _run_cases(case: Callable[[int], str], cases: range, log: Path) -> None:
     with log.open("a", buffering=1, errors="backslashreplace") as file:
         for number in cases:
             file.write(f"{number} ")
+            file.flush()
             signal.alarm(10 * SECONDS)
             started = time.process_time()
             try:

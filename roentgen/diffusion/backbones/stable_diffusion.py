@@ -21,7 +21,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest, verify_files, write_manifest
 from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
-from roentgen.untrusted_files import check_weights, read_json, refuse_code
+from roentgen.untrusted_files import check_network_files, check_weights, read_json
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 
 if TYPE_CHECKING:
@@ -114,11 +114,12 @@ def load_components(base: str) -> Components:
         "unet": lambda: _network(diffusers.UNet2DConditionModel, folder, "unet"),
         "text_encoder": lambda: _text_encoder(folder),
         "tokenizer": lambda: load_tokenizer(str(folder)),
-        "scheduler": lambda: scheduler.from_pretrained(folder / "scheduler", local_files_only=True),
+        "scheduler": lambda: _scheduler(scheduler, folder),
     }
     if CONTROLNET in index:
         readers[CONTROLNET] = lambda: _network(diffusers.ControlNetModel, folder, CONTROLNET)
     loaded = {component: _read(folder, component, read) for component, read in readers.items()}
+    _check_tokenizer(folder, loaded["tokenizer"], loaded["text_encoder"])
     structures = _structures(folder, loaded.get(CONTROLNET))
     components = Components(**loaded, prompt_chunks=_prompt_chunks(folder), structures=structures)
     for file in sorted((folder / CONDITIONS).glob("*.safetensors")):
@@ -129,7 +130,7 @@ def load_components(base: str) -> Components:
 
 
 def _network(reader: Any, folder: Path, component: str) -> Any:
-    refuse_code(folder / component)
+    check_network_files(folder / component)
     network, report = reader.from_pretrained(
         folder / component,
         torch_dtype=torch.float32,
@@ -159,6 +160,30 @@ def _scheduler_class(folder: Path, named: Any) -> Any:
             f"{MOST_TIMESTEPS} are supported"
         )
     return found
+
+
+def _scheduler(kind: Any, folder: Path) -> Any:
+    """The scheduler of a folder, once one of its configuration has set some timesteps."""
+    scheduler = kind.from_pretrained(folder / "scheduler", local_files_only=True)
+    trial = kind.from_config(scheduler.config)
+    trial.set_timesteps(min(10, trial.config.num_train_timesteps))
+    return scheduler
+
+
+def _check_tokenizer(folder: Path, tokenizer: Any, text_encoder: Any) -> None:
+    """Raises InputError for a tokenizer of more tokens, or longer prompts, than its encoder has."""
+    embeddings = text_encoder.get_input_embeddings().num_embeddings
+    positions = getattr(text_encoder.config, "max_position_embeddings", None)
+    if len(tokenizer) > embeddings:
+        raise InputError(
+            f"the tokenizer of base model {folder} has {len(tokenizer)} tokens, its text encoder "
+            f"{embeddings}: give the tokenizer that belongs to it"
+        )
+    if positions is not None and tokenizer.model_max_length > positions:
+        raise InputError(
+            f"the tokenizer of base model {folder} has model_max_length="
+            f"{tokenizer.model_max_length}, but its text encoder takes {positions} tokens"
+        )
 
 
 def _read(folder: Path, component: str, read: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@ from torch import nn
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.errors import InputError
-from roentgen.untrusted_files import check_weights, refuse_code
+from roentgen.untrusted_files import check_network_files, check_weights, refuse_code
 
 # The kinds of which AutoModel would choose more than the text encoder.
 ENCODERS = {
@@ -33,7 +33,7 @@ def read_text_encoder(folder: Path, **options: Any) -> Any:
     """
     import transformers
 
-    refuse_code(folder)
+    check_network_files(folder)
     config = transformers.AutoConfig.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )

@@ -9,7 +9,11 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
-from roentgen.untrusted_files import check_weights, read_json, refuse_code
+from roentgen.untrusted_files import (
+    check_network_files,
+    check_weights,
+    read_json,
+)
 from roentgen.vision.classifier import SPEC_FILE, WEIGHTS_FILE, load_classifier
 from roentgen.vision.features.network import FeatureNetwork
 from roentgen.vision.published_weights import (
@@ -125,7 +129,7 @@ def transformers_model(
     files = sorted(folder.glob("model*.safetensors"))
     if not files:  # weights in pickles are not read
         raise unreadable(name, folder, "it holds no safetensors")
-    refuse_code(folder)
+    check_network_files(folder)
     try:
         network: Any
         network, report = AutoModel.from_pretrained(

@@ -346,3 +346,39 @@ def test_weights_of_more_layers_than_the_configuration_counts_are_refused(
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: 1}))
     with pytest.raises(InputError, match=r"of layers that its configuration does not count, such"):
         load_components(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("component", "key", "value"),
+    [
+        *(("vae", "layers_per_block", 2**15), ("unet", "layers_per_block", [1, 2**15])),
+        *(("unet", "block_out_channels", [8] * 2**15), ("unet", "block_out_channels", [2**31, 8])),
+        ("text_encoder", "num_hidden_layers", 2**40),
+        ("text_encoder", "max_position_embeddings", 2**31),
+    ],
+)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_they_are_built(
+    component: str, key: str, value: object, saved: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
+    path = tmp_path / "model" / component / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(InputError, match=rf"has {key}: .*, but the weights beside it are \d+ tens"):
+        load_components(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "told"),
+    [
+        ("tokenizer/tokenizer_config.json", "model_max_length", 78, "text encoder takes 77 tokens"),
+        ("scheduler/scheduler_config.json", "steps_offset", None, "cannot read the scheduler"),
+    ],
+)
+def test_parts_that_could_not_be_used_are_refused_when_they_are_read(
+    file: str, key: str, value: object, told: str, saved: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(saved, tmp_path / "model", ignore=OURS)
+    path = tmp_path / "model" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(InputError, match=told):
+        load_components(str(tmp_path / "model"))
