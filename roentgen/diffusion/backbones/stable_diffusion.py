@@ -179,10 +179,11 @@ def _check_tokenizer(folder: Path, tokenizer: Any, text_encoder: Any) -> None:
             f"the tokenizer of base model {folder} has {len(tokenizer)} tokens, its text encoder "
             f"{embeddings}: give the tokenizer that belongs to it"
         )
-    if positions is not None and tokenizer.model_max_length > positions:
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, int) or not 2 < limit <= (positions or limit):
         raise InputError(
-            f"the tokenizer of base model {folder} has model_max_length="
-            f"{tokenizer.model_max_length}, but its text encoder takes {positions} tokens"
+            f"the tokenizer of base model {folder} has model_max_length={limit!r}, but its text "
+            f"encoder takes {positions} tokens"
         )
 
 

@@ -371,6 +371,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused_before_they_are_built(
     ("file", "key", "value", "told"),
     [
         ("tokenizer/tokenizer_config.json", "model_max_length", 78, "text encoder takes 77 tokens"),
+        ("tokenizer/tokenizer_config.json", "model_max_length", "9", "has model_max_length='9'"),
         ("scheduler/scheduler_config.json", "steps_offset", None, "cannot read the scheduler"),
     ],
 )
