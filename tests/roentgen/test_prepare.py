@@ -198,10 +198,11 @@ def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:
     for i in (4, 5, 6):
         (tmp_path / f"images/{i}.png").unlink()
     (tmp_path / "images/7.png").write_bytes((tmp_path / "images/7.png").read_bytes()[:90])
+    whole = [str(config), "--table.complete=true"]
     with pytest.raises(InputError, match=r"of 20 items are bad, more than max_bad_share=0\.1; the"):
-        prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0.1"]))
+        prepare(load_config(PrepareConfig, [*whole, "--max_bad_share=0.1"]))
     assert not list(tmp_path.glob("*out*"))
-    prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0.2"]))
+    prepare(load_config(PrepareConfig, [*whole, "--max_bad_share=0.2"]))
     excluded = open_dataset(tmp_path / "out").manifest["excluded"]
     assert sum(excluded.values()) == 4
     assert any("7.png cannot be decoded" in reason for reason in excluded)
