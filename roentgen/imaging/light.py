@@ -8,6 +8,7 @@ _SIDE = 128  # pixels that are counted across, at least
 _WHITE = 0.25  # of the pixels
 _BLACK, _DARK = 0.99, 32  # of the pixels; gray level
 _BEYOND = 0.9  # of the pixels
+_GAP, _FEW = 64, 0.005  # levels; of the pixels
 
 
 class LightNote(StrEnum):
@@ -18,6 +19,7 @@ class LightNote(StrEnum):
     INVERTED = "look inverted: white corners above, and a mediastinum darker than the lungs"
     WINDOW = "window far from the values: 90 % of the pixels or more lie beyond its ends"
     MEASURED = "gray range measured: neither the header nor the corpus states it"
+    GAP = "gray range uncertain: fewer than 0.5 % of the pixels are in a quarter of the levels"
 
 
 def light_notes(gray: np.ndarray, *, windowed: bool, measured: bool) -> tuple[LightNote, ...]:
@@ -34,8 +36,21 @@ def light_notes(gray: np.ndarray, *, windowed: bool, measured: bool) -> tuple[Li
         LightNote.INVERTED: looks_inverted(some),
         LightNote.WINDOW: windowed and counts[0] + counts[255] >= _BEYOND * some.size,
         LightNote.MEASURED: measured,
+        LightNote.GAP: measured and has_gap(counts),
     }
     return tuple(note for note, holds in notes.items() if holds)
+
+
+def has_gap(counts: np.ndarray) -> bool:
+    """Whether few of the pixels, counted by gray level, are in 64 levels between others.
+
+    A marker or border that the measured range includes is on one side of it, and the tissue, with
+    too little contrast, on the other.
+    """
+    below = np.cumsum(counts)
+    until, after = below[:-_GAP], below[_GAP:]
+    gaps = (after - until < _FEW * below[-1]) & (until > 0) & (after < below[-1])
+    return bool(gaps.any())
 
 
 def looks_inverted(gray: np.ndarray) -> bool:

@@ -55,7 +55,8 @@ def test_windows_far_from_the_values_and_measured_ranges_are_noted(make_dicom: M
     for window, expected in (
         ({"WindowCenter": 1500, "WindowWidth": 3000}, set()),
         ({"WindowCenter": 900, "WindowWidth": 2}, {LightNote.WINDOW, LightNote.SATURATED}),
-        ({}, {LightNote.MEASURED, LightNote.SATURATED}),  # its tissue is one plateau
+        # Its tissue is one plateau, far from the lungs.
+        ({}, {LightNote.MEASURED, LightNote.SATURATED, LightNote.GAP}),
     ):
         assert set(read_prepared(make_dicom(words, stored=12, **window), 64, "pad").light) == (
             expected
