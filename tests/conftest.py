@@ -4,6 +4,7 @@ Of drawn images: a bright disc is an effusion, a dark ring a pneumothorax.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,7 @@ def write_drawn() -> Callable[..., Path]:
         size: int | None = None,
         fit: str = "pad",
         provenance: dict[str, object] | None = None,
+        source: str = "drawn",
     ) -> Path:
         preparation = {"size": size or SIZE, "fit": fit}
         with DatasetWriter(
@@ -265,7 +267,8 @@ def write_drawn() -> Callable[..., Path]:
         ) as writer:
             for split, count in counts.items():
                 for i in range(count):
-                    writer.add(_drawn(split, i, seed, wrong, blur, synthetic, size))
+                    row = _drawn(split, i, seed, wrong, blur, synthetic, size)
+                    writer.add(row if synthetic else replace(row, source=source))
         return folder
 
     return write

@@ -58,7 +58,10 @@ MEASURES = {  # rows of the first table
     "coverage": "Coverage",
     "two_sample": "Two-sample AUROC",
 }
-_DISTANCES = ("fid", "excess", "fid_extrapolated", "kid", "cmmd")  # of which less is better
+_BETTER: dict[str, Better] = {
+    **dict.fromkeys(("fid", "excess", "fid_extrapolated", "kid", "cmmd"), "lower"),
+    "two_sample": "closer",
+}
 
 
 def methods(
@@ -247,9 +250,7 @@ def _distances(name: str, label: str, numbers: Mapping[str, Any]) -> Table:
         rows=tuple(
             (title, *(numbers[key].get(item) for item in sets)) for key, title in MEASURES.items()
         ),
-        better={
-            title: "lower" if key in _DISTANCES else "higher" for key, title in MEASURES.items()
-        },
+        better={title: _BETTER.get(key, "higher") for key, title in MEASURES.items()},
         base=sets[0],
         radiographs=FLOOR_LABEL,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from eval.fidelity.scores import FLOOR
 from eval.fidelity.sharpness import ALL_VIEWS, MIN_PATIENTS, NUMBERS, REAL, TAIL
 from eval.report.plots import Plot, lines
-from eval.report.section import FLOOR_LABEL, HELD_OUT, Cell, SummaryLine, Table, cell_text
+from eval.report.section import FLOOR_LABEL, HELD_OUT, Better, SummaryLine, Table, cell_text
 from eval.report.verdict import Verdict
 from roentgen.metrics.estimates import Estimate
 from roentgen.record.radiograph import VIEWS
@@ -88,12 +88,21 @@ def verdicts(sharpness: Mapping[str, Any], main: str) -> tuple[Verdict, ...]:
 
 
 def tables(sharpness: Mapping[str, Any]) -> tuple[Table, ...]:
-    """All images, and folded each view."""
-    made = [_table(sharpness[ALL_VIEWS], "fidelity-sharpness", "Sharpness of all images")]
-    for view in VIEWS:
-        if view in sharpness:
-            name, caption = f"fidelity-sharpness-{view.lower()}", f"Sharpness of {view} images"
-            made.append(_table(sharpness[view], name, caption, folded=True))
+    """Detail of all images; folded, fine power, and both of each view."""
+    made = []
+    for part in (ALL_VIEWS, *(view for view in VIEWS if view in sharpness)):
+        suffix, images = ("", "all") if part == ALL_VIEWS else (f"-{part.lower()}", part)
+        for measure, label in _MEASURES.items():
+            name = "sharpness" if measure == "detail" else "fine-power"
+            made.append(
+                _table(
+                    sharpness[part],
+                    measure,
+                    name=f"fidelity-{name}{suffix}",
+                    caption=f"{label} of {images} images",
+                    folded=(part, measure) != (ALL_VIEWS, "detail"),
+                )
+            )
     return tuple(made)
 
 
@@ -114,19 +123,25 @@ def spectrum_plot(sharpness: Mapping[str, Any]) -> Plot | None:
     )
 
 
-def _table(numbers: Mapping[str, Any], name: str, caption: str, *, folded: bool = False) -> Table:
-    sets = list(numbers["detail"]["median"])
-    rows: list[tuple[Cell, ...]] = [
-        (f"{label}: {_NUMBERS[key]}", *(numbers[measure][key].get(item) for item in sets))
-        for measure, label in _MEASURES.items()
+def _table(
+    numbers: Mapping[str, Any], measure: str, *, name: str, caption: str, folded: bool
+) -> Table:
+    sets = [*(item for item in numbers["detail"]["median"] if item != REAL), REAL]
+    rows = {_NUMBERS[key].capitalize(): numbers[measure][key] for key in NUMBERS}
+    if measure == "detail":
+        rows["Spectrum distance, decibels"] = numbers["spectrum_distance"]
+    better: dict[str, Better] = {
+        _NUMBERS[key].capitalize(): "closer" if key in NUMBERS[:2] else "lower"
         for key in NUMBERS
-    ]
-    distance = numbers["spectrum_distance"]
-    rows.append(("Spectrum distance, decibels", *(distance.get(item) for item in sets)))
+        if key != "ratio"
+    }
     return Table(
         name=name,
         caption=caption,
         columns=("Measure", *(_LABELS.get(item, item) for item in sets)),
-        rows=tuple(rows),
+        rows=tuple((label, *(values.get(item) for item in sets)) for label, values in rows.items()),
+        better=better,
+        base=sets[0],
+        radiographs=HELD_OUT,
         folded=folded,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 
 from eval.report.section import (
+    FLOOR_LABEL,
     Better,
     Cell,
     PageSection,
@@ -15,10 +16,10 @@ from eval.report.section import (
 from roentgen.metrics.estimates import Estimate
 
 MARKS = {"better": "\u25b2\u00a0better", "worse": "\u25bc\u00a0worse"}  # color is not the only cue
-DIRECTIONS: dict[Better, str] = {
-    "higher": "higher is better",
-    "lower": "lower is better",
-    "closer": "closer to the radiographs is better",
+DIRECTIONS: dict[Better, tuple[str, str]] = {  # in a caption, and beside the name of a row
+    "higher": ("higher is better", "\u2191"),
+    "lower": ("lower is better", "\u2193"),
+    "closer": ("closer to the radiographs is better", "\u2248"),
 }
 _NO_NUMBER = "\u2013"
 
@@ -48,7 +49,7 @@ def summary_table(sections: Iterable[PageSection], sets: Sequence[str], radiogra
     lines = [line for section in sections for line in section.summary]
     return Table(
         name="summary",
-        caption="All sets",
+        caption="Main measures",
         columns=("Measure", *sets, radiographs),
         rows=tuple((x.measure, *(x.sets.get(name) for name in sets), x.real) for x in lines),
         better={line.measure: line.better for line in lines if line.better},
@@ -87,7 +88,7 @@ def page_table(table: Table) -> PageTable:
         for of_row, of in zip(cells, by_row, strict=True):
             of_row.append(PageCell(text="".join(map(str, of))))
     caption = [table.caption]
-    caption += [DIRECTIONS[table.better]] if isinstance(table.better, str) else []
+    caption += [DIRECTIONS[table.better][0]] if isinstance(table.better, str) else []
     caption += [f"n = {every[0]}"] if len(every) == 1 else []
     return PageTable(
         caption="; ".join(caption),
@@ -101,7 +102,7 @@ def _cell(table: Table, row: Sequence[Cell], k: int, letters: dict[str, str]) ->
     cell = row[k]
     if k == 0:
         better = None if isinstance(table.better, str) else (table.better or {}).get(str(cell))
-        return PageCell(text=cell_text(cell), beside=DIRECTIONS[better] if better else "")
+        return PageCell(text=cell_text(cell), beside=DIRECTIONS[better][1] if better else "")
     if not isinstance(cell, Estimate):
         return PageCell(text=_NO_NUMBER if cell is None else cell_text(cell))
     if cell.value is None:
@@ -120,7 +121,8 @@ def _mark(table: Table, row: Sequence[Cell], k: int) -> str:
     if isinstance(better, Mapping):
         better = better.get(str(row[0]))
     named = dict(zip(table.columns, row, strict=True))
-    if better is None or table.base is None or table.columns[k] in (table.base, table.radiographs):
+    unmarked = table.base, table.radiographs, FLOOR_LABEL
+    if better is None or table.base is None or table.columns[k] in unmarked:
         return ""
     own, base = _ends(row[k]), _ends(named[table.base])
     if better == "closer":

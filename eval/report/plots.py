@@ -66,7 +66,7 @@ def dots(
         axes.tick_params(axis="y", length=0)
         if chance is not None:
             axes.axvline(chance, color="#767676", linestyle="--", linewidth=1)
-            axes.set_xlim(right=1.01)
+            axes.set_xlim(right=1.03)
         else:
             measured = [_value(e) for values in series.values() for e in values.values()]
             if all(value is None or value >= 0 for value in measured):

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 from eval.report.citation import Citation
-from eval.report.page_table import MARKS, page_table, summary_table
+from eval.report.page_table import DIRECTIONS, MARKS, page_table, summary_table
 from eval.report.pictures import data_uri, side_for
 from eval.report.section import PageSection, Pictures
 from eval.report.verdict import HEADINGS, in_order
@@ -47,6 +47,7 @@ def render(
         headings=HEADINGS,
         verdicts=in_order([verdict for section in sections for verdict in section.verdicts]),
         summary=page_table(summary_table(sections, sets, radiographs)),
+        directions=", ".join(f"{arrow} {words}" for words, arrow in DIRECTIONS.values()),
         marks=" or ".join(MARKS.values()),
         marked_against=f"set {sets[0]!r}" if len(sets) > 1 else f"the {radiographs}",
         sections=sections,
@@ -69,8 +70,10 @@ def _opening(results: Mapping[str, Any], radiographs: str) -> str:
         counts = (f"{name} ({results['sets'][name]['n']} images)" for name in others)
         sentences.append(f"Beside it: {', '.join(counts)}.")
     for name in results["synthetic"]:
-        if results["sets"][name]["kind"] != "synthetic":
-            kind = results["sets"][name]["kind"]
+        kind = results["sets"][name]["kind"]
+        if kind in ("real", "simulated"):
+            sentences.append(f"Set {name!r} holds {kind} radiographs, no synthetic images.")
+        elif kind != "synthetic":
             sentences.append(f"Set {name!r} is {kind}: not all of its images were generated.")
     return " ".join(sentences)
 

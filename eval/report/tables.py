@@ -18,6 +18,9 @@ _ESCAPES = {
     "\u2212": "$-$",
     "\u2013": "--",
     "\u00a0": "~",
+    "\u2191": r"$\uparrow$",
+    "\u2193": r"$\downarrow$",
+    "\u2248": r"$\approx$",
     '"': "''",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import shutil
-import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from eval.evaluate import evaluate
 from eval.leakage import checks
 from eval.report.output import File, check_results, write_results
 from eval.report.section import rounded
-from eval.sets import read_sets
+from eval.sets import read_set, read_sets, without_patients
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices
@@ -29,6 +29,7 @@ from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import ClassifierConfig, train_classifier
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
+LABELED: dict[str, Any] = {"findings": FINDINGS, "not_mentioned": "ignore"}
 SMALL = {"steps": 120, "widths": [8, 16, 32]}
 
 
@@ -228,14 +229,102 @@ def test_the_page_needs_nothing_else_and_names_its_pictures(page: Page, output: 
     assert len(content) < 3_000_000
 
 
-def test_chromium_shows_the_page(output: Path, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    command += [f"--user-data-dir={tmp_path}", (output / "report.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert 'id="utility"' in done.stdout
+def test_the_page_is_read_to_its_end(output: Path, browser: Any) -> None:
+    """At most 8 screens of 1280 x 800 pixels, also with its sections unfolded; 10 sheets."""
+    page = (output / "report.html").read_text()
+    unfolded = page.replace('<details class="part"', '<details open class="part"')
+    look = """({
+      height: document.documentElement.scrollHeight,
+      contents: document.querySelector("nav").getBoundingClientRect().top,
+      width: document.documentElement.scrollWidth,
+    })"""
+    desk, whole = (browser.look(html, 1280, look) for html in (page, unfolded))
+    assert desk["contents"] <= 800  # verdict, pictures and plots are on the first screen
+    assert desk["height"] < whole["height"] <= 8 * 800
+    assert browser.look(unfolded, 390, look)["width"] <= 390
+    assert browser.printed_pages(page) <= 10
+
+
+def test_nothing_impossible_or_missing_is_in_a_table(output: Path, results: dict[str, Any]) -> None:
+    page = (output / "report.html").read_text()
+    cells = re.findall("<td>(.*?)</td>", page)
+    assert len(cells) > 100
+    assert not any("not measured" in cell for cell in cells)
+    shares = {"view_accuracy", "precision", "recall", "coverage", "near_duplicates", "below"}
+    distances = {"fid", "fid_extrapolated", "spectrum_distance"}
+
+    def check(value: Any, key: str) -> None:
+        if isinstance(value, dict) and value.keys() >= {"value", "low", "high", "n"}:
+            ends = [value[end] for end in ("value", "low", "high") if value[end] is not None]
+            assert ends == [] or value["low"] is None or ends[1] <= ends[0] <= ends[2], key
+            if key in shares:
+                assert all(0 <= end <= 1 for end in ends), key
+            if key in distances:
+                assert all(end >= 0 for end in ends), key
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                check(item, name if name in shares | distances else key)
+
+    check(results, "")
+
+
+def test_radiographs_that_show_no_patient_are_called_simulated(
+    place: Path, write_drawn: Any
+) -> None:
+    write_drawn(place / "phantoms", {"train": 60, "test": 60}, 4, source="phantom")
+    config = config_of(
+        place,
+        place / "simulated",
+        reference={"folder": str(place / "phantoms")},
+        synthetic={"after": str(place / "after")},
+        classifier={"steps": 1},
+        utility={"seeds": [0]},
+    )
+    results, _ = evaluate(config)
+    page = Page()
+    page.feed((place / "simulated" / "report.html").read_text())
+    text = " ".join(page.words)
+    assert results["sets"]["test"]["kind"] == "simulated"
+    assert "60 held-out simulated radiographs of 30 patients" in text
+    assert "radiographs of patients" not in text
+    assert re.findall(r"\b[Rr]eal\b", text) == []
+
+
+def test_a_page_can_do_without_pictures_of_patients(place: Path) -> None:
+    made = list(open_dataset(place / "after").split("train"))
+    real = list(open_dataset(place / "real").split("test"))
+    keys = ("licenses", "provenance", "preparation")
+    manifest = open_dataset(place / "after").manifest
+    with DatasetWriter(place / "some real", **{k: manifest[k] for k in keys}) as writer:
+        for row in [*made, *(replace(row, split="train") for row in real[:40])]:
+            writer.add(row)
+    options: dict[str, Any] = {
+        "synthetic": {"mixed": str(place / "some real")},
+        "privacy": {"membership_images": None},
+        "classifier": {"steps": 1},
+        "utility": None,
+    }
+    seen = {}
+    for shows in (True, False):
+        output = place / f"pictures {shows}"
+        evaluate(config_of(place, output, real_pictures=shows, **options))
+        page = Page()
+        page.feed((output / "report.html").read_text())
+        seen[shows] = page
+    texts = {shows: " ".join(page.words) for shows, page in seen.items()}
+    assert "This page shows radiographs of patients (train, test, mixed)" in texts[True]
+    assert "This page shows no radiograph of a patient" in texts[False]
+    assert "partly real" in texts[False]
+    alts = {shows: " ".join(str(i["alt"]) for i in page.images) for shows, page in seen.items()}
+    assert "held-out: labeled" in alts[True]
+    assert "beside training image" in alts[True]
+    assert not re.search("held-out: labeled|images of held-out|beside training", alts[False])
+    ids = [radiograph.id for radiograph in real]
+    assert any(name in texts[True] for name in ids)
+    assert not any(name in texts[False] + alts[False] for name in ids)
+    mixed = read_set("mixed", open_dataset(place / "some real"), ["train"], **LABELED)
+    assert len(mixed) == len(made) + 40
+    assert [r.id for r in without_patients(mixed).radiographs] == [r.id for r in made]
 
 
 def test_the_same_seed_gives_the_same_numbers(place: Path, results: dict[str, Any]) -> None:
