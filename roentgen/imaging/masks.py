@@ -57,17 +57,27 @@ def resize_mask(
 ) -> NDArray[np.bool_]:
     """The part `box` (left, top, right, bottom, in pixels) of a mask, at `size` (width, height).
 
-    A pixel is inside if half of its area is. Where the mask is thinner than a pixel (a tube, a
-    line), one with less area is inside too, so that nothing vanishes or falls apart: such pixels
-    are removed in order of their area, but for those that connect others or end a line (sequential
-    thinning; the connectivity number of Yokoi et al. 1975).
+    A pixel is inside if half of its area is, and in thin parts as `keep_thin_parts` has it.
     """
     if (box, size) == ((0, 0, *mask.shape[::-1]), mask.shape[::-1]):
         return mask
     area = _areas(mask, size, box)
     left, top, right, bottom = box
     half = _areas(mask, size, (left + _TIE, top + _TIE, right + _TIE, bottom + _TIE)) >= 0.5
-    return _thinned(half | (area > 1e-6), np.where(half, np.inf, area))
+    return keep_thin_parts(half, area, 1e-6)
+
+
+def keep_thin_parts(
+    inside: NDArray[np.bool_], area: NDArray[np.floating], least: float
+) -> NDArray[np.bool_]:
+    """A sampled mask [H, W] with the parts that are thinner than a pixel (a tube, a line).
+
+    `area` is the share of each pixel that the mask covers. Pixels with more than `least` are added
+    to those `inside`, so that nothing vanishes or falls apart, and are removed in order of their
+    area, but for those that connect others or end a line (sequential thinning; the connectivity
+    number of Yokoi et al. 1975).
+    """
+    return _thinned(inside | (area > least), np.where(inside, np.inf, area))
 
 
 def _areas(

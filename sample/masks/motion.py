@@ -1,15 +1,24 @@
 """Motions of masks: maps from coordinates of the result to coordinates of the source.
 
 Coordinates are float64 [2, ...], rows and columns from the center of the first pixel. Each pixel
-takes the value of the nearest one of the source: no value is interpolated.
+takes the value of the nearest one of the source, and lines and tubes stay whole.
 """
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import (
+    binary_dilation,
+    binary_opening,
+    binary_propagation,
+    gaussian_filter,
+    map_coordinates,
+)
+
+from roentgen.imaging.masks import keep_thin_parts
 
 Mask = NDArray[np.bool_]
 Coordinates = NDArray[np.float64]
@@ -19,6 +28,10 @@ _KNOTS = 33  # per side of the grid on which smooth displacements are drawn, at 
 _RAYS = 360  # directions in which the wall is located
 _LUNG_LEFT = 0.1  # share of a region that must be lung to locate its center
 _WAVES = 3  # around the lung, in a change of thickness
+_SQUARE = np.ones((3, 3), np.bool_)
+_LINE = 8  # pixels that a line reaches beyond what is solid, at least
+_SUBPIXELS = 4  # a side of a pixel, of whose area they are the measure
+_LEAST_AREA = 0.1  # of a pixel that may complete a line
 
 
 def pixel_grid(shape: tuple[int, ...]) -> Coordinates:
@@ -27,11 +40,43 @@ def pixel_grid(shape: tuple[int, ...]) -> Coordinates:
 
 
 def sample_mask(mask: Mask, coordinates: Coordinates) -> Mask:
+    """The mask at the source coordinates [2, H, W] of each pixel; False beyond its edges.
+
+    It is the mask's pixel nearest to each coordinate; where the mask is a line or a tube, also
+    what else of a pixel's area connects it.
+    """
+    inside, lines = _nearest(mask, coordinates), _lines(mask)
+    if not lines.any():
+        return inside
+    down, across = (np.gradient(coordinates, axis=axis) for axis in (1, 2))
+    reach = math.ceil(0.5 * (np.abs(down) + np.abs(across)).max() + 0.5)  # of a pixel's own area
+    near = binary_dilation(lines, _SQUARE, iterations=reach)
+    border = np.nonzero(_nearest(near, coordinates) & ~inside)
+    area = np.zeros(inside.shape, np.float32)
+    steps = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS - 0.5
+    for row, column in product(steps, steps):
+        place = [
+            c[border] + row * d[border] + column * a[border]
+            for c, d, a in zip(coordinates, down, across, strict=True)
+        ]
+        area[border] += _nearest(lines, np.stack(place))
+    return keep_thin_parts(inside, area / _SUBPIXELS**2, _LEAST_AREA)
+
+
+def _nearest(mask: Mask, coordinates: Coordinates) -> Mask:
     """The mask's pixel nearest to each coordinate; False beyond its edges."""
     row, column = np.rint(coordinates).astype(np.int64)
     height, width = mask.shape
     within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     return np.asarray(within & mask[row.clip(0, height - 1), column.clip(0, width - 1)])
+
+
+def _lines(mask: Mask) -> Mask:
+    """The parts of a mask that are one or two pixels wide, and not merely edges of solid ones."""
+    solid = binary_opening(mask, _SQUARE)
+    thin = mask & ~solid
+    far = thin & ~binary_dilation(solid, _SQUARE, iterations=_LINE)
+    return np.asarray(binary_propagation(far, _SQUARE, mask=thin))
 
 
 def affine(

@@ -1,5 +1,6 @@
 """Transforms of masks against numpy, theory, and phantoms whose halves are known exactly."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import label, map_coordinates
 
 from roentgen.errors import InputError
 from roentgen.phantom.air import AP_TILT, fill_with_air
@@ -164,14 +165,65 @@ def test_pixels_are_the_nearest_as_scipy_takes_them() -> None:
     assert np.array_equal(sample_mask(mask, still), mask)
 
 
+def random_places(seed: int, side: int, scale: float) -> NDArray[np.float64]:
+    """A random transform as the body's, at this magnification."""
+    rng = numpy_generator(seed, "lines")
+    turn, across, down, lean = rng.uniform(-1, 1, 4).tolist()
+    middle = (side - 1) / 2
+    straight = affine(
+        (middle, middle), scale=scale, rotation=20 * turn, shear=8 * lean, shift=(down, across)
+    )
+    return elastic(rng, side, reach=2.0, width=0.1)(straight(pixel_grid((side, side))))
+
+
+def catheter(thickness: int) -> Mask:
+    """A curved line."""
+    line = np.zeros((128, 128), dtype=np.bool_)
+    for column in np.linspace(28, 99, 500):
+        row = round(64 + 30 * math.sin(column / 14))
+        line[row : row + thickness, round(column)] = True
+    return line
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+@pytest.mark.parametrize("scale", [0.5, 0.7, 0.9, 1.0, 1.3])
+def test_lines_stay_one_piece_of_their_length(thickness: int, scale: float) -> None:
+    line, breaks = catheter(thickness), 0
+    assert label(line, np.ones((3, 3)))[1] == 1
+    areas = []
+    for seed in range(50):
+        places = random_places(seed, 128, scale)
+        moved = sample_mask(line, places)
+        assert label(moved, np.ones((3, 3)))[1] == 1
+        nearest = map_coordinates(line, places, order=0)
+        assert not (nearest & ~moved).any()
+        length = np.ptp(np.argwhere(moved)[:, 1]) / np.ptp(np.argwhere(line)[:, 1])
+        assert length == pytest.approx(scale, rel=0.15)
+        areas.append(moved.sum() / line.sum())
+        breaks += label(nearest, np.ones((3, 3)))[1] > 1
+    # It is as long as its magnification, and as wide, but for pixels that it touches.
+    assert scale**2 * 0.9 < np.mean(areas) < scale * (max(1.0, scale) + 0.25)
+    assert breaks >= 40 or scale >= 1 or thickness == 2  # what it holds against
+
+
+def test_solid_shapes_are_moved_as_the_nearest_pixels_give_them() -> None:
+    solid = blot((128, 128))
+    with_line = solid | catheter(2)
+    for seed in range(50):
+        places = random_places(seed, 128, 0.8)
+        assert np.array_equal(sample_mask(solid, places), map_coordinates(solid, places, order=0))
+        added = sample_mask(with_line, places) & ~map_coordinates(with_line, places, order=0)
+        beside = map_coordinates(grown(catheter(2), 2), places, order=0)
+        assert not (added & ~beside).any()  # nothing but the line is completed
+
+
 def test_vertical_lines_tilt_to_the_right() -> None:
     mask = np.zeros((101, 101), dtype=np.bool_)
     mask[20:81, 50] = True
     moved = sample_mask(mask, affine((50, 50), shear=45)(pixel_grid(mask.shape)))
-    rows, columns = np.nonzero(moved)
-    assert np.array_equal(columns, 100 - rows)  # the top to the right, by as much as it is high
-    assert rows.min() == 20
-    assert rows.max() == 80
+    exact = np.eye(101, dtype=np.bool_)[::-1] & mask.any(axis=1, keepdims=True)
+    assert moved[exact].all()  # the top to the right, by as much as it is high
+    assert (moved & ~exact).sum() <= 2  # an end of which a pixel has only a part
 
 
 @pytest.mark.parametrize("scale", [0.7, 0.9, 1.0, 1.2, 1.5])
@@ -226,8 +278,10 @@ def test_all_structures_move_as_one_body(frontal: list[Phantom]) -> None:
     masks: Masks = {**phantom.masks, "both": lungs | heart, "not a lung": ~lungs}
     for seed in range(20):
         moved = known(transform_masks(masks, body, view="PA", seed=seed))
-        assert np.array_equal(moved["both"], moved["lungs"] | moved["heart"])
-        assert not (moved["not a lung"] & moved["lungs"]).any()
+        # But for recesses and gaps of a pixel's width, which stay whole.
+        few = 0.002 * moved["both"].sum()
+        assert (moved["both"] ^ (moved["lungs"] | moved["heart"])).sum() <= few
+        assert (moved["not a lung"] & moved["lungs"]).sum() <= few
         assert not np.array_equal(moved["lungs"], lungs)
 
 
