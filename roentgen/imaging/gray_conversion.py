@@ -9,7 +9,7 @@ from roentgen.imaging.gray_range import robust_range, sampled, to_levels
 
 _MAX_COLOR_PIXELS = 1 << 25  # of up to 8 bytes; of gray ones Pillow allows 89 million
 _STRIP = 64  # rows that are converted together
-_PHOTOMETRIC, _BITS_PER_SAMPLE = 262, 258  # TIFF tags
+_PHOTOMETRIC, _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 262, 258, 339  # TIFF tags
 
 
 def is_deep(image: Image.Image, data: bytes) -> bool:
@@ -20,10 +20,12 @@ def is_deep(image: Image.Image, data: bytes) -> bool:
 def to_gray(image: Image.Image, data: bytes, white: int | None) -> Image.Image:
     """An image that Pillow opened, and its file, as mode "L"; black and white as in `open_gray`.
 
-    Raises InputError for floating-point pixels, and for an enormous image in color.
+    Raises InputError for floating-point and signed 8-bit pixels, and an enormous image in color.
     """
     if image.mode == "F":
         raise InputError("floating-point pixels have no known range; give 8- or 16-bit integers")
+    if image.mode == "L" and getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT) == (2,):
+        raise InputError("has signed pixels of 8 bits: give unsigned or 16-bit integers")
     color = image.mode not in ("1", "L") and not image.mode.startswith("I")
     if color and image.width * image.height > _MAX_COLOR_PIXELS:
         raise InputError(f"has {image.width}x{image.height} pixels in color: no radiograph has")
@@ -84,7 +86,7 @@ def _has_deep_channels(image: Image.Image, data: bytes) -> bool:
     if image.format == "PNG":
         return data[24] == 16 and data[25] != 0
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    return len(bits) > 1 and set(bits) == {16}
+    return len(bits) > 1 and set(bits) == {16} and image.mode != "CMYK"
 
 
 def _luminance(data: bytes, image: Image.Image) -> np.ndarray:
@@ -92,6 +94,8 @@ def _luminance(data: bytes, image: Image.Image) -> np.ndarray:
     from imagecodecs import png_decode, tiff_decode
 
     channels = png_decode(data) if image.format == "PNG" else tiff_decode(data)
+    if channels.ndim == 3 and channels.shape[1:] == (image.height, image.width):
+        channels = np.moveaxis(channels, 0, 2)  # of a TIFF with planes
     if channels.shape[:2] != (image.height, image.width) or channels.ndim != 3:
         raise InputError(f"has channels of shape {channels.shape}, expected one after the other")
     count = channels.shape[2]

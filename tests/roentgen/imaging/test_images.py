@@ -10,7 +10,14 @@ import torch
 from PIL import Image
 
 from roentgen.errors import InputError
-from roentgen.imaging.images import decode, encode_png, from_tensor, prepare_image, to_tensor
+from roentgen.imaging.images import (
+    decode,
+    encode_png,
+    from_tensor,
+    open_gray,
+    prepare_image,
+    to_tensor,
+)
 
 SHARED = Path(__file__).parents[3] / "../shared/cxr"
 
@@ -116,6 +123,58 @@ def test_color_palette_and_alpha_become_the_same_gray() -> None:
     palette = gray.convert("P")
     for image in (gray.convert("RGB"), opaque, palette, gray.convert("LA")):
         assert np.array_equal(prepare_image(encoded(image), None, "pad"), ramp(8, 8))
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK", "YCbCr"])
+def test_a_tiff_of_any_mode_becomes_the_same_gray(mode: str, compression: str | None) -> None:
+    gray = Image.fromarray(ramp(16, 16))
+    image = gray.convert("RGB").convert(mode) if mode in ("CMYK", "YCbCr") else gray.convert(mode)
+    found = prepare_image(encoded(image, "TIFF", compression=compression), None, "pad")
+    assert abs(found.astype(int) - ramp(16, 16)).max() <= (mode == "YCbCr")
+
+
+def test_a_tiff_of_colors_becomes_its_luminance() -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    expected = np.rint(colors @ np.array([0.299, 0.587, 0.114]))
+    image = Image.fromarray(colors)
+    for kind in (image, image.convert("RGBA"), image.convert("CMYK")):
+        found = prepare_image(encoded(kind, "TIFF"), None, "pad")
+        assert abs(found - expected).max() <= 1
+    clear = image.convert("RGBA")
+    clear.putpixel((3, 2), (255, 255, 255, 0))
+    assert prepare_image(encoded(clear, "TIFF"), None, "pad")[2, 3] == 0
+    palette = Image.new("P", (16, 16))
+    palette.putpalette([value for level in range(256) for value in (255 - level,) * 3])
+    palette.putdata(ramp(16, 16).ravel().tolist())
+    assert np.array_equal(prepare_image(encoded(palette, "TIFF"), None, "pad"), 255 - ramp(16, 16))
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_tiff_of_channels_of_16_bits(planar: bool) -> None:
+    colors = np.random.default_rng(0).integers(0, 65536, (16, 18, 3)).astype(np.uint16)
+    stored = np.moveaxis(colors, 2, 0).copy() if planar else colors
+    data = bytes(imagecodecs.tiff_encode(stored, photometric="rgb", planarconfig=1 + planar))
+    found = np.asarray(open_gray(data, white=65535), float)
+    assert abs(found - colors @ np.array([0.299, 0.587, 0.114]) / 257).max() <= 0.51
+
+
+def test_a_tiff_of_one_bit() -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (16, 16)).astype(bool)
+    for compression in (None, "group4"):
+        data = encoded(Image.fromarray(bits), "TIFF", compression=compression)
+        assert np.array_equal(prepare_image(data, None, "pad"), 255 * bits)
+
+
+def test_tiffs_that_are_refused() -> None:
+    gray = Image.fromarray(ramp(16, 16))
+    pages = encoded(gray, "TIFF", save_all=True, append_images=[gray])
+    with pytest.raises(InputError, match="several frames"):
+        prepare_image(pages, None, "pad")
+    with pytest.raises(InputError, match="floating-point pixels have no known range"):
+        prepare_image(encoded(gray.convert("F"), "TIFF"), None, "pad")
+    with pytest.raises(InputError, match="signed pixels of 8 bits"):
+        prepare_image(encoded(gray, "TIFF", tiffinfo={339: 2}), None, "pad")
 
 
 def test_transparent_pixels_become_black() -> None:
