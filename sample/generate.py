@@ -46,7 +46,7 @@ from roentgen.preparation.filtered_split import (
 from roentgen.storage import check_free_space, check_output, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
-from sample.drawn_part import DrawnPart, redrawn_among, redrawn_note
+from sample.drawn_part import DrawnPart, noted_among, noted_images
 from sample.plan import (
     PLAN,
     PlanFile,
@@ -222,7 +222,7 @@ def draw_parts(generator: Generator, work: WorkFolder[DrawnPart], launch: Launch
             number=number,
             items=len(rows),
             shards={generator.split: written},
-            redrawn=redrawn_among(planned, generator.sampler),
+            **noted_among(planned, generator.sampler),
         )
 
     with bar:
@@ -246,11 +246,10 @@ def _finish(
     plan, size = PlanFile(work.folder / PLAN), _part_size(work)
     parts = [work.read(number) for number in range(-(-len(plan) // size))]
     shards = [part.shards[config.split] for part in parts]
-    made_from["redrawn"] = [name for part in parts for name in part.redrawn]
-    if made_from["redrawn"]:
-        note = redrawn_note(made_from["redrawn"], config.sampler)
+    noted, notes = noted_images(parts, config.sampler)
+    for note in notes:
         print(f"generate: {note}", flush=True)  # noqa: T201
-        made_from["notes"] = [*made_from["notes"], note]
+    made_from |= noted | {"notes": [*made_from["notes"], *notes]}
     drawn = VerifiedBatches(work.dataset, [shard.index for shard in shards])
     assert drawn.rows == len(plan), (drawn.rows, len(plan))
     write_file(work.dataset / SHEET, plan_sheet(plan, drawn.radiograph, config.sheet_prompts))

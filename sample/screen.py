@@ -109,8 +109,9 @@ def _write(
         rows, screener, attempts=config.attempts, best_of=config.best_of, draw=draw
     )
     if redraw is not None:
-        made_from["redrawn"], on_redrawn = redraw.redrawn_in_float32(work)
-        notes = [*notes, *on_redrawn]
+        noted, on_images = redraw.noted(work)
+        made_from |= noted
+        notes = [*notes, *on_images]
     summary = summarize(config, screening, screener, notes)
     text = page(config, summary)
     licenses = inherit_licenses(dataset.manifest, reference.manifest)

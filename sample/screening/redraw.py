@@ -32,7 +32,7 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
 from sample.condition_sources import condition_sources
-from sample.drawn_part import DrawnPart, redrawn_among, redrawn_note
+from sample.drawn_part import DrawnPart, noted_among, noted_images
 from sample.plan import PLAN, PlanFile
 from sample.prompts.config import PromptsConfig
 from sample.screening.config import ScreenConfig
@@ -110,10 +110,9 @@ class Redraw:
         write_index(work.dataset / DRAWN, [work.read(n).shards[DRAWN] for n in range(self._parts)])
         return candidates, RadiographSplit(work.dataset, DRAWN, self._images)
 
-    def redrawn_in_float32(self, work: WorkFolder[DrawnPart]) -> tuple[list[str], list[str]]:
-        """The ids of the images that were not finite, and notes on them."""
-        redrawn = [name for n in range(self._parts) for name in work.read(n).redrawn]
-        return redrawn, [redrawn_note(redrawn, self._settings)] if redrawn else []
+    def noted(self, work: WorkFolder[DrawnPart]) -> tuple[dict[str, list[str]], list[str]]:
+        """The ids of the images that need a note, for the manifest, and the notes."""
+        return noted_images([work.read(n) for n in range(self._parts)], self._settings)
 
     def follow(self, work: WorkFolder[DrawnPart]) -> None:
         """Draw with the first process what it asks for, until it has finished.
@@ -177,7 +176,7 @@ class Redraw:
             number=number,
             items=len(pairs),
             shards={DRAWN: shard.shard(shard_file(DRAWN, number))},
-            redrawn=redrawn_among(images, generator.sampler),
+            **noted_among(images, generator.sampler),
         )
 
     def _loaded(self) -> Generator:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from roentgen.checksums import read_checked_json, write_checked_json
@@ -139,6 +140,34 @@ def test_images_that_are_not_finite_are_drawn_again_and_named(
     with pytest.raises(InputError, match="is not finite, in float32 too"):
         generate(replace(half, output=tmp_path / "broken"))
     assert not (tmp_path / "broken").exists()
+
+
+@pytest.mark.parametrize("level", [-3.0, 0.2])
+def test_images_of_one_gray_level_are_named(
+    config: GenerateConfig,
+    level: float,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    decode = AutoencoderKL.decode
+
+    def constant(self: AutoencoderKL, latents: torch.Tensor) -> Any:
+        found = decode(self, latents)
+        found.sample[1:3] = level  # of one batch
+        return found
+
+    monkeypatch.setattr(AutoencoderKL, "decode", constant)
+    dataset = open_dataset(generate(config))
+    made_from, ids = dataset.manifest["provenance"], [r.id for r in dataset.split("train")]
+    levels = pixels(dataset).reshape(len(ids), -1)
+    expected = [name for name, gray in zip(ids, levels, strict=True) if np.ptp(gray) == 0]
+    assert ids[1:3] == expected[:2]
+    assert made_from["constant"] == expected
+    note = made_from["notes"][-1]
+    assert note.startswith(f"{len(expected)} images are black or of one gray level")
+    assert ids[1] in note
+    assert note in capsys.readouterr().out
+    assert made_from["redrawn"] == []
 
 
 def test_two_processes_make_the_same_set(config: GenerateConfig, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class DrawingGenerator:
     not_finite: bool = False
 
     def __init__(self, model: str, settings: SamplerSettings, **told: Any) -> None:
-        self.sampler = SimpleNamespace(redrawn=[])
+        self.sampler = SimpleNamespace(redrawn=[], constant=[])
         self._fingerprint = model_manifest(model)["fingerprint"]
 
     def draw(self, images: Iterable[PlannedImage]) -> Iterator[Radiograph]:

@@ -198,6 +198,7 @@ class Sampler:
         self._states: dict[str, Tensor] = {}  # of prompts
         self._live = live
         self.redrawn: list[int] = []  # seeds of the images that were drawn again in float32
+        self.constant: list[int] = []  # seeds of the images that are black, or of one gray level
         if live:
             return
         self._denoiser.to(self.device, self.dtype).eval()
@@ -241,7 +242,11 @@ class Sampler:
             pixels, finite = self.decode(latents[first : first + size])
             for place, picture in enumerate(pixels):
                 image, given = batch[first + place], conditions[first + place]
-                yield picture if finite[place] else self._drawn_again(image, given)
+                if not finite[place]:
+                    picture = self._drawn_again(image, given)
+                if picture.min() == picture.max():
+                    self.constant.append(image.seed)
+                yield picture
 
     def _drawn_again(self, image: Drawable, given: Conditions) -> np.ndarray:
         if self.dtype != torch.float32 or torch.is_autocast_enabled(self.device.type):
