@@ -35,8 +35,7 @@ def to_gray(words: np.ndarray, dataset: "Dataset", near: int = 0) -> np.ndarray:
         shares = ((values - low) / max(high - low, 1e-9)).clip(0, 1)
     if not np.isfinite(shares).all():
         raise InputError("its rescale or window is not a number")
-    if _is_inverse(dataset):
-        shares = 1 - shares
+    shares = _presented(shares, dataset)
     table = np.rint(shares * 255).astype(np.uint8)
     table[padding] = 0
     gray = np.empty(words.shape, np.uint8)
@@ -115,13 +114,20 @@ def _unpadded(words: np.ndarray, padding: np.ndarray) -> np.ndarray:
     raise InputError("all of its pixels are padding")
 
 
-def _is_inverse(dataset: "Dataset") -> bool:
-    """Whether the lowest value is white: MONOCHROME1, or Presentation LUT Shape INVERSE.
+def _presented(shares: np.ndarray, dataset: "Dataset") -> np.ndarray:
+    """Shares from black to white: through the Presentation LUT, or else inverted or not.
 
-    With both it is inverted once: PS3.3 C.8.11.3.1.2 demands the one with the other.
+    The values of a Presentation LUT are P-values, white at their highest for MONOCHROME1 too
+    (PS3.3 C.11.6). Without one the lowest value is white for MONOCHROME1 and for Presentation LUT
+    Shape INVERSE, and inverted once with both: C.8.11.3.1.2 demands the one with the other.
     """
+    if dataset.get("PresentationLUTSequence"):
+        table = dataset.PresentationLUTSequence[0]
+        count = int(table.LUTDescriptor[0]) or 1 << 16
+        return _table_shares(shares * (count - 1), table, dataset)
     shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
-    return shape == "INVERSE" or dataset.PhotometricInterpretation == "MONOCHROME1"
+    inverse = shape == "INVERSE" or dataset.PhotometricInterpretation == "MONOCHROME1"
+    return 1 - shares if inverse else shares
 
 
 def window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
@@ -175,17 +181,21 @@ def _modality(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
 def _voi(values: np.ndarray, dataset: "Dataset") -> np.ndarray | None:
     """The values through the first VOI LUT or else the first window; None without either."""
     if dataset.get("VOILUTSequence"):
-        table = dataset.VOILUTSequence[0]
-        output = _looked_up(values, table, dataset)
-        depth, needed = int(table.LUTDescriptor[2]), int(output.max()).bit_length()
-        # Tables of 10 or 12 bits are often declared as 16.
-        depth = max(8, needed) if depth == 16 else max(depth, needed)
-        return output / ((1 << depth) - 1)
+        return _table_shares(values, dataset.VOILUTSequence[0], dataset)
     center_and_width = _window(dataset)
     if center_and_width is None:
         return None
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     return window(values, *center_and_width, function)
+
+
+def _table_shares(values: np.ndarray, table: "Dataset", dataset: "Dataset") -> np.ndarray:
+    """Values through the table of a VOI or Presentation LUT Sequence to [0, 1]."""
+    output = _looked_up(values, table, dataset)
+    depth, needed = int(table.LUTDescriptor[2]), int(output.max()).bit_length()
+    # Tables of 10 or 12 bits are often declared as 16.
+    depth = max(8, needed) if depth == 16 else max(depth, needed)
+    return output / ((1 << depth) - 1)
 
 
 def _window(dataset: "Dataset") -> tuple[float, float] | None:
@@ -197,7 +207,7 @@ def _window(dataset: "Dataset") -> tuple[float, float] | None:
 
 
 def _looked_up(values: np.ndarray, table: "Dataset", dataset: "Dataset") -> np.ndarray:
-    """Values through the table of a Modality or VOI LUT Sequence; beyond its ends, the ends.
+    """Values through the table of a LUT Sequence; beyond its ends, the ends.
 
     PS3.3 C.11.1.1.1. Not pydicom's apply_voi: of tables of 8 bits it takes places modulo 256.
     """

@@ -241,6 +241,29 @@ def test_presentation_lut_shape(
         assert (found.ravel()[0] > found.ravel()[-1]) == (shown[0] > shown[1])
 
 
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("shape", [None, "INVERSE"])
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 1800, "WindowWidth": 1001}])
+@pytest.mark.parametrize("falling", [False, True])
+def test_presentation_lut_sequence(
+    make_dicom: MakeDicom, kind: str, shape: str | None, window: dict[str, Any], *, falling: bool
+) -> None:
+    """Its output is P-values, of which the highest is white: C.11.6."""
+    entries = [n * n // 1023 for n in range(1024)]
+    item = table(entries[::-1] if falling else entries, 0, 10)
+    elements: dict[str, Any] = {"PresentationLUTSequence": [item], **window}
+    if shape:
+        elements["PresentationLUTShape"] = ("CS", shape)
+    film = make_dicom(RAMP, stored=12, PhotometricInterpretation=kind, **elements)
+    plain = gray(make_dicom(RAMP, stored=12, **window)).astype(float)
+    expected = (((255 - plain) if falling else plain) / 255) ** 2 * 255
+    assert abs(gray(film) - expected).max() <= 2  # two levels of rounding
+    read = pydicom.dcmread(io.BytesIO(film))
+    shown = apply_presentation_lut(np.arange(1024), read) / 1023 * 255
+    places = np.rint(plain.ravel() / 255 * 1023).astype(int)
+    assert abs(gray(film).ravel() - shown[places]).max() <= 2
+
+
 def voi_table() -> Dataset:
     """A VOI LUT over all values."""
     return table([n * n // 4096 for n in range(4096)], 0, 12)
