@@ -77,7 +77,8 @@ class ComparisonConfig:
     bootstrap: int = 1000
     """Bootstrap resamples for intervals, unless a domain has its own setting."""
     min_cases: int = 5
-    """A finding with fewer positives or negatives is listed as not measured."""
+    """A finding with positives or negatives of fewer patients (of synthetic images: prompts) is
+    listed as not measured."""
     not_mentioned: NotMentioned = "ignore"
     """A finding that is not mentioned: "ignore" it, or count it as "absent" as label tables do."""
     allow_other_fit: bool = False
@@ -112,7 +113,8 @@ class ComparisonConfig:
         if not self.findings:
             raise InputError("findings is empty: name at least one")
         require_range(self, "bootstrap", at_least=20)
-        require_range(self, "min_cases", "pictures", at_least=1)
+        require_range(self, "min_cases", at_least=2)
+        require_range(self, "pictures", at_least=1)
         if not self.extractors:
             raise InputError("extractors is empty: name at least one")
         labels = [extractor.label for extractor in self.extractors]
@@ -141,9 +143,9 @@ class FidelityConfig:
     """Random subsets of n images over which FID of a larger set is averaged."""
     neighbors: int = 5
     """k of precision, recall, density and coverage: a neighborhood reaches to the k-th neighbor."""
-    min_subgroup_images: int = 50
-    """A finding, view, sex, age band or race with fewer images in a set or a split is listed as not
-    measured."""
+    min_subgroup_patients: int = 50
+    """A finding, view, sex, age band or race of fewer patients (of synthetic images: prompts) in a
+    set or a split is listed as not measured."""
     max_subgroup_images: int = 500
     """Larger subgroups are sampled down to this, so that all distances take minutes, not hours."""
 
@@ -151,10 +153,10 @@ class FidelityConfig:
         require_range(
             self,
             "fidelity.max_subgroup_images",
-            at_least=self.min_subgroup_images,
-            note="fidelity.min_subgroup_images",
+            at_least=self.min_subgroup_patients,
+            note="fidelity.min_subgroup_patients",
         )
-        require_range(self, "fidelity.bootstrap", "fidelity.min_subgroup_images", at_least=20)
+        require_range(self, "fidelity.bootstrap", "fidelity.min_subgroup_patients", at_least=20)
         require_range(self, "fidelity.subsets", "fidelity.neighbors", at_least=1)
 
 

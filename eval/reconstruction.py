@@ -56,7 +56,7 @@ class ReconstructionConfig:
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The classifier."""
     min_cases: int = 5
-    """A finding with fewer positives or negatives is not measured."""
+    """A finding with positives or negatives of fewer patients is not measured."""
     bootstrap: int = 1000
     """Bootstrap resamples for intervals."""
     seed: int = 0
@@ -129,7 +129,7 @@ def _aurocs(
         name: alignment(
             classifier.predict(pixels),
             test,
-            not_learnable(train.labels, config.findings, config.min_cases),
+            not_learnable(train.labels, train.patients, config.findings, config.min_cases),
             min_cases=config.min_cases,
             samples=config.bootstrap,
             seed=config.seed,

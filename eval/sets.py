@@ -13,10 +13,11 @@ from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError
 from roentgen.manifest import portable
+from roentgen.metrics.estimates import count_patients
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FindingName, Radiograph
 
-MINIMUM = 20  # images in a set, below which no number here means anything
+MINIMUM = 20  # patients (of synthetic images: prompts), below which no number means anything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +46,18 @@ def read_set(
 ) -> ImageSet:
     """Read splits of a dataset, or `max_images` of them drawn by the seed.
 
-    Raises InputError for fewer images than a metric needs, or images of several sizes.
+    Raises InputError for images of fewer patients than metrics need, or of several sizes.
     """
     images = ImageSet.of(*map(dataset.split, splits), name=name)
     if max_images is not None and len(images) > max_images:
         draw = numpy_generator(seed, "images", name).permutation(len(images))
         images = images.take(np.sort(draw[:max_images]))
-    if len(images) < MINIMUM:
+    patients = count_patients(images.patients)
+    if patients < MINIMUM:
         raise InputError(
             f"set {name!r} ({dataset.folder}, split {' + '.join(splits)}) has {len(images)} "
-            f"images; evaluation needs at least {MINIMUM}"
+            f"images of {patients} patients (of synthetic images: prompts); evaluation needs at "
+            f"least {MINIMUM}"
         )
     return images.labeled(findings, not_mentioned)
 
@@ -140,7 +143,7 @@ def describe_set(images: ImageSet) -> dict[str, Any]:
         "split": " + ".join(split.name for split in images.splits),
         "kind": kind_of(images.radiographs),
         "n": len(images),
-        "patients": len(set(images.patients)),
+        "patients": count_patients(images.patients),
         "fingerprint": images.dataset.fingerprint,
         "sources": [{"source": source, "license": terms} for source, terms in sources],
         "licenses": images.dataset.licenses,

@@ -104,7 +104,7 @@ def _scores(
     scores = alignment(
         classifier.predict(held_out.images),
         held_out,
-        not_learnable(train.labels, FINDING_NAMES, _MIN_CASES),
+        not_learnable(train.labels, train.patients, FINDING_NAMES, _MIN_CASES),
         min_cases=_MIN_CASES,
         samples=20,
         seed=config.seed,

@@ -196,18 +196,19 @@ def prompt_agreement(
 ) -> tuple[Estimate, Estimate]:
     """The view accuracy, and the mean AUROC of requested findings, by a classifier.
 
-    Findings with fewer than 10 images with or without them are excluded from the mean.
+    Findings that fewer than 10 patients have or lack are excluded from the mean.
     """
     _, mean_auroc = finding_scores(
         weighted_auroc,
         prediction.findings,
         label_matrix(requested, findings),
+        patients,
         resamples(patients, samples, seed),
         findings,
         {},
         _LEAST_CASES,
     )
-    return view_accuracy(prediction.views, view_indices(requested)), mean_auroc
+    return view_accuracy(prediction.views, view_indices(requested), patients), mean_auroc
 
 
 def _prepare(config: BenchConfig, dataset: RadiographDataset) -> Bench:

@@ -70,7 +70,9 @@ def agreement(
             continue
         seen, texts = embedded[name]
         weights = resamples(images.patients, config.bootstrap, config.seed)
-        found = clip_scores(seen, texts, prompts, weights, name=name, seed=config.seed)
+        found = clip_scores(
+            seen, texts, prompts, images.patients, weights, name=name, seed=config.seed
+        )
         rows = pools[name][:size]
         if len(rows) < MINIMUM:
             why = f"{len(rows)} differently worded prompts (at least {MINIMUM} needed)"

@@ -112,7 +112,9 @@ class Alignment(Domain[AlignmentConfig]):
     def laterality_classifier(self) -> Classifier | None:
         """The classifier of image halves; None if no finding's side can be learned."""
         config, halves = self.config, labeled_halves(self.split[0])
-        not_learned = laterality_not_learnable(halves.by_image, config.findings, config.min_cases)
+        not_learned = laterality_not_learnable(
+            halves.by_image, halves.patients, config.findings, config.min_cases
+        )
         if len(not_learned) == len(config.findings):
             return None
         return NetworkCache(folder=config.caches_folder).classifier(halves, config.classifier, SEED)
@@ -122,15 +124,19 @@ class Alignment(Domain[AlignmentConfig]):
         findings, least = self.config.findings, self.config.min_cases
         (training, validation), network = self.split, self.finding_classifier()
         scores = network.predict(validation.images).findings
-        by_side = labeled_halves(training).by_image
+        halves = labeled_halves(training)
         features = network.features(training.images)
         return ReferenceNetworks(
             config=self.config,
             findings=network,
-            not_learned=not_learnable(training.labels, findings, least),
-            thresholds=thresholds_of(scores, validation.labels, findings, least),
+            not_learned=not_learnable(training.labels, training.patients, findings, least),
+            thresholds=thresholds_of(
+                scores, validation.labels, validation.patients, findings, least
+            ),
             laterality=self.laterality_classifier(),
-            laterality_not_learned=laterality_not_learnable(by_side, findings, least),
+            laterality_not_learned=laterality_not_learnable(
+                halves.by_image, halves.patients, findings, least
+            ),
             demographics=fit_demographics(features, training.radiographs, least),
         )
 

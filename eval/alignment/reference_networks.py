@@ -62,5 +62,10 @@ class ReferenceNetworks:
             probabilities = predict_by_side(self.laterality, frontal.images)
         requested = labels_by_side(frontal.radiographs, c.findings, c.not_mentioned)
         return laterality_accuracy(
-            probabilities, requested, c.findings, self.laterality_not_learned, c.min_cases
+            probabilities,
+            requested,
+            frontal.patients,
+            c.findings,
+            self.laterality_not_learned,
+            c.min_cases,
         )

@@ -15,8 +15,9 @@ from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     NotMeasured,
+    count_patients,
     percentile_interval,
-    proportion,
+    share_of_images,
 )
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import Prediction
@@ -48,9 +49,11 @@ def alignment(
 
     `not_learned` are the findings that the classifier does not know; "mean_auroc" etc. are means.
     """
-    findings, labels = images.findings, images.labels
-    weights = resamples(images.patients, samples, seed)
-    result: dict[str, Any] = {"view_accuracy": view_accuracy(prediction.views, images.views)}
+    findings, labels, patients = images.findings, images.labels, images.patients
+    weights = resamples(patients, samples, seed)
+    result: dict[str, Any] = {
+        "view_accuracy": view_accuracy(prediction.views, images.views, patients)
+    }
 
     def add(
         name: str,
@@ -59,7 +62,7 @@ def alignment(
         missing: Mapping[FindingName, NotMeasured] = not_learned,
     ) -> None:
         each, mean = finding_scores(
-            metric, predicted, labels, weights, findings, missing, min_cases
+            metric, predicted, labels, patients, weights, findings, missing, min_cases
         )
         result[f"mean_{name}"], result[name] = mean, each
 
@@ -107,6 +110,7 @@ def _noted(values: Any, on_real: Any) -> Any:
 def laterality_accuracy(
     probabilities: Floats,
     labels: NDArray[np.float32],
+    patients: Sequence[str],
     findings: Sequence[FindingName],
     not_learned: Mapping[FindingName, NotMeasured],
     min_cases: int,
@@ -114,28 +118,31 @@ def laterality_accuracy(
     """The share of images requested with a finding on one side that have it rather on that side.
 
     `probabilities` (N, findings, 2) are those of the left and the right half, `labels` are
-    `labels_by_side`.
+    `labels_by_side`. A finding needs `min_cases` patients.
     """
     requested = single_side(labels)
     result: dict[str, Estimate] = {}
-    right = total = 0
+    all_hits: list[bool] = []
+    all_patients: list[str] = []
     for j, name in enumerate(findings):
         missing = not_learned.get(name)
         sided = requested[:, j] >= 0
-        n = int(sided.sum())
-        if not missing and n < min_cases:
+        of = np.asarray(patients)[sided].tolist()
+        if not missing and count_patients(of) < min_cases:
             missing = NotMeasured(
-                f"requested on one side in {n} images (at least {min_cases} needed)"
+                f"on one side in {len(of)} images of {count_patients(of)} patients (at least "
+                f"{min_cases} patients needed)"
             )
         if missing:
-            result[name] = NotMeasured(missing.reason, n)
+            result[name] = NotMeasured(missing.reason, len(of), count_patients(of))
             continue
-        found = probabilities[sided, j].argmax(axis=1)
-        hits = int((found == requested[sided, j]).sum())
-        result[name] = proportion(hits, n)
-        right, total = right + hits, total + n
-    missing = NotMeasured("no finding has enough images with one side")
-    return {ALL: proportion(right, total) if total else missing, **result}
+        hits = probabilities[sided, j].argmax(axis=1) == requested[sided, j]
+        result[name] = share_of_images(hits, of)
+        all_hits += hits.tolist()
+        all_patients += of
+    if not all_hits:
+        return {ALL: NotMeasured("no finding has enough patients with one side"), **result}
+    return {ALL: share_of_images(np.array(all_hits), all_patients), **result}
 
 
 def demographic_accuracy(
@@ -149,25 +156,30 @@ def demographic_accuracy(
     `weights` (1 + R, N) are ones and then resamples of patients.
     """
     odds = probes.read("sex", features, radiographs)
+    patients = np.array([radiograph.patient_id for radiograph in radiographs])
     rows = np.flatnonzero(~np.isnan(odds))
     sex: Estimate = probes.not_learned.get("sex") or NotMeasured("no image has a sex")
     sex_floor = sex
     if len(rows) and "sex" not in probes.not_learned:
         male = males(radiographs)[rows]
-        sex = proportion(int(((odds[rows] > 0) == male).sum()), len(rows))
-        sex_floor = proportion(int((male == (probes.commonest_sex == "M")).sum()), len(rows))
+        of = patients[rows].tolist()
+        sex = share_of_images((odds[rows] > 0) == male, of)
+        sex_floor = share_of_images(male == (probes.commonest_sex == "M"), of)
     years, ages = probes.read("age", features, radiographs), ages_of(radiographs)
     rows = np.flatnonzero(~np.isnan(years))
     age: Estimate = probes.not_learned.get("age") or NotMeasured("no image has an age")
     age_floor = age
     if len(rows) and "age" not in probes.not_learned:
-        age = _mean(np.abs(years - ages)[rows], weights[:, rows])
-        age_floor = _mean(np.abs(probes.median_age - ages)[rows], weights[:, rows])
+        of = patients[rows].tolist()
+        age = _mean(np.abs(years - ages)[rows], of, weights[:, rows])
+        age_floor = _mean(np.abs(probes.median_age - ages)[rows], of, weights[:, rows])
     return {"sex_accuracy": sex, "sex_floor": sex_floor, "age_error": age, "age_floor": age_floor}
 
 
-def _mean(values: Floats, weights: NDArray[np.integer]) -> Estimate:
+def _mean(values: Floats, patients: Sequence[str], weights: NDArray[np.integer]) -> Estimate:
     total = weights.sum(axis=1)
     means = np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
     low, high = percentile_interval(means[1:])
-    return Estimate(value=float(means[0]), low=low, high=high, n=len(values))
+    return Estimate(
+        value=float(means[0]), low=low, high=high, n=len(values), patients=count_patients(patients)
+    )

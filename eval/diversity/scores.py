@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import Images
-from roentgen.metrics.estimates import Estimate, NotMeasured, normal_estimate, percentile_interval
+from roentgen.metrics.estimates import (
+    Estimate,
+    NotMeasured,
+    count_patients,
+    normal_estimate,
+    percentile_interval,
+)
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import JACKKNIFE_GROUPS
 from roentgen.metrics.features.vendi import vendi_jackknife
@@ -61,13 +67,15 @@ def within_group(
     drawn = (one_a_patient(rows, radiographs)[:per_group] for rows in groups.values())
     paired = [chosen for chosen in drawn if len(chosen) > 1][:max_groups]
     n = sum(math.comb(len(chosen), 2) for chosen in paired)
+    patients = count_patients(radiographs[row].patient_id for rows in paired for row in rows)
     if len(paired) < MIN_GROUPS:
-        return NotMeasured(f"only {len(paired)} groups have two images of two patients", n)
+        few = f"only {len(paired)} groups have two images of two patients"
+        return NotMeasured(few, n, patients)
     means = []
     for chosen in paired:
         pairs = list(combinations(range(len(chosen)), 2))
         means.append(ms_ssim_pairs(images[np.array(chosen)], pairs).mean())
-    return _mean(np.array(means), n, samples, draws)
+    return _mean(np.array(means), n, patients, samples, draws)
 
 
 def random_pairs(
@@ -94,8 +102,11 @@ def random_pairs(
     n = min(pairs, len(rows) // 2)
     if n < MIN_GROUPS:
         kind = "images" if finding is None else f"images with {finding}"
-        return NotMeasured(f"only {len(rows)} {kind} of different patients", n)
-    return _mean(np.concatenate(list(_paired(images, np.array(rows[: 2 * n])))), n, samples, draws)
+        return NotMeasured(f"only {len(rows)} {kind} of different patients", n, len(rows))
+    chosen = rows[: 2 * n]
+    patients = count_patients(radiographs[row].patient_id for row in chosen)
+    values = np.concatenate(list(_paired(images, np.array(chosen))))
+    return _mean(values, n, patients, samples, draws)
 
 
 def one_a_patient(rows: Sequence[int], radiographs: Sequence[Radiograph]) -> list[int]:
@@ -127,11 +138,11 @@ def matched_vendi(sets: dict[str, FeatureSet], seed: int) -> dict[str, Estimate]
         group = draws.permutation(np.arange(len(names)) % groups)[member]
         value, without = vendi_jackknife(drawn.features, group)
         if not len(without):
-            result[name] = Estimate(value=value, n=n)
+            result[name] = Estimate(value=value, n=n, patients=len(names))
             continue
         # The jackknife's variance is (g - 1)^2 / g times that among its g values.
         replicates = without * (groups - 1) / math.sqrt(groups)
-        result[name] = normal_estimate(value, replicates, n, least=1.0, most=n)
+        result[name] = normal_estimate(value, replicates, n, patients=len(names), least=1.0, most=n)
     return result
 
 
@@ -143,8 +154,12 @@ def _paired(images: Images, rows: NDArray[np.int64]) -> Iterator[NDArray[np.floa
 
 
 def _mean(
-    values: NDArray[np.float64], n: int, samples: int, draws: np.random.Generator
+    values: NDArray[np.float64],
+    n: int,
+    patients: int,
+    samples: int,
+    draws: np.random.Generator,
 ) -> Estimate:
     resampled = values[draws.integers(len(values), size=(samples, len(values)))].mean(axis=1)
     low, high = percentile_interval(resampled)
-    return Estimate(value=float(values.mean()), low=low, high=high, n=n)
+    return Estimate(value=float(values.mean()), low=low, high=high, n=n, patients=patients)

@@ -91,7 +91,7 @@ def methods(
         "k = 0, in both sets. Interval: 1.96 standard deviations of a jackknife over "
         f"{JACKKNIFE_GROUPS} groups of patients.",
         "KID (Binkowski et al. 2018): squared MMD with the kernel (x.y / d + 1)^3, unbiased at any "
-        "n, over all pairs and not over subsets.",
+        "n, over all pairs and not over subsets; below 0, it is given as 0.",
         *[CMMD_METHODS] * ("cmmd" in measured_keys(found)),
         "Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. "
         f"2020), k = {settings.neighbors}: precision is the share of synthetic images within "
@@ -106,9 +106,9 @@ def methods(
         "second is well above the first, the two splits differ and the floor is too high.",
         "Subgroups (findings that are present, views, sex, age bands, race): within each attribute "
         "all sets have the same n, and so have the held-out radiographs; a subgroup needs "
-        f"{settings.min_subgroup_images} in each, and more than {settings.max_subgroup_images} are "
-        "sampled down. FID's interval is a jackknife's. Compare a set's FID with the floor of its "
-        "subgroup.",
+        f"{settings.min_subgroup_patients} patients in each, and more than "
+        f"{settings.max_subgroup_images} images are sampled down. FID's interval is a jackknife's. "
+        "Compare a set's FID with the floor of its subgroup.",
         f"Two-sample test (Lopez-Paz and Oquab 2017): logistic regression on the features, penalty "
         f"{PENALTY:g}, tells a set from the held-out radiographs in {FOLDS} folds of patients and "
         "prompts; mean AUROC of the folds, 0.5 if nothing tells them apart. Interval: bootstrap of "

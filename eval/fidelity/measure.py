@@ -77,7 +77,7 @@ class Fidelity(Domain[FidelityConfig]):
                     train,
                     test,
                     members,
-                    least=settings.min_subgroup_images,
+                    least=settings.min_subgroup_patients,
                     most=settings.max_subgroup_images,
                     samples=settings.bootstrap,
                     seed=self.config.seed,

@@ -9,8 +9,7 @@ as in any set. Halves of the held-out radiographs would give a floor at n / 2 on
 is compared; they test whether the two splits are alike (`halves`).
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from roentgen.metrics.estimates import (
     Floats,
     NotMeasured,
     bootstrap_weights,
+    count_patients,
     normal_estimate,
     normal_interval,
-    share_estimate,
+    share_of_images,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import (
@@ -67,7 +67,8 @@ def fidelity(
     }
     reference = Sample(test.features)
     result: dict[str, Any] = {"n": n, "n_reference": len(test)}
-    result |= _fid(compared, test, n, list(sets), subsets=subsets, samples=samples, seed=seed)
+    patients = {name: count_patients(item.patients) for name, item in drawn.items()}
+    result |= _fid(compared, test, n, patients, subsets=subsets, samples=samples, seed=seed)
     result["fid_extrapolated"] = {
         name: extrapolated(item, test, seed, name) for name, item in drawn.items()
     }
@@ -104,12 +105,19 @@ def kernels(
         measures["cmmd"] = cmmds
     for name, item in sets.items():
         weights = _with_ones(item, samples, derive_seed(seed, "fid", name))
-        result["cmmd"][name] = NotMeasured("needs features of a CLIP model", len(item))
+        result["cmmd"][name] = NotMeasured(
+            "needs features of a CLIP model", len(item), count_patients(item.patients)
+        )
         for measure, distances in measures.items():
             values = distances(item.features, test.features, weights, held_out)
-            # The squared distance of KID is unbiased, and below 0 for half of equal sets.
-            least = 0.0 if measure == "cmmd" else -math.inf
-            result[measure][name] = normal_estimate(values[0], values[1:], len(item), least=least)
+            # An unbiased squared distance is below 0 for half of equal sets; the truth never is.
+            result[measure][name] = normal_estimate(
+                values[0],
+                values[1:],
+                len(item),
+                patients=count_patients(item.patients),
+                least=0.0,
+            )
     return result
 
 
@@ -121,15 +129,17 @@ def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Esti
     is too high.
     """
     found: list[tuple[float, float]] = []
-    size = 0
+    size = patients = 0
     for k in range(subsets):
         generator = numpy_generator(seed, "fid halves", k)
         names, member = np.unique(np.asarray(test.patients), return_inverse=True)
         in_first = (generator.permutation(len(names)) < len(names) / 2)[member]
         first, second = np.flatnonzero(in_first), np.flatnonzero(~in_first)
-        size = min(len(first), len(second), len(train))
+        size, patients = min(len(first), len(second), len(train)), len(names) // 2
         if size < 2:
-            few = NotMeasured("the held-out radiographs are of too few patients", len(test))
+            few = NotMeasured(
+                "the held-out radiographs are of too few patients", len(test), len(names)
+            )
             return {"within": few, "across": few}
         reference = Sample(test.take(second).features)
         others = np.sort(generator.permutation(len(train))[:size])
@@ -142,8 +152,8 @@ def halves(train: FeatureSet, test: FeatureSet, subsets: int, seed: int) -> Esti
         )
     within, across = np.mean(found, axis=0)
     return {
-        "within": Estimate(value=float(within), n=size),
-        "across": Estimate(value=float(across), n=size),
+        "within": Estimate(value=float(within), n=size, patients=patients),
+        "across": Estimate(value=float(across), n=size, patients=patients),
     }
 
 
@@ -151,13 +161,17 @@ def _fid(
     compared: Mapping[str, FeatureSet],
     test: FeatureSet,
     n: int,
-    names: Sequence[str],
+    patients: Mapping[str, int],
     *,
     subsets: int,
     samples: int,
     seed: int,
 ) -> dict[str, Estimates]:
-    """FID, its excess over the floor, and the share of the first set's gap that others close."""
+    """FID, its excess over the floor, and the share of the first set's gap that others close.
+
+    `patients` are the distinct ones of each set among n images.
+    """
+    names = [name for name in compared if name != FLOOR]
     reference = Sample(test.features)
     values = {
         name: matched_distance(item, reference, n, subsets, seed) for name, item in compared.items()
@@ -165,15 +179,21 @@ def _fid(
     replicates = fid_replicates(compared, test, n, samples, seed)
     return {
         "fid": {
-            name: normal_estimate(values[name], replicates[name], n, least=0.0) for name in compared
+            name: normal_estimate(
+                values[name], replicates[name], n, patients=patients[name], least=0.0
+            )
+            for name in compared
         },
         "excess": {
             name: normal_estimate(
-                values[name] - values[FLOOR], replicates[name] - replicates[FLOOR], n
+                values[name] - values[FLOOR],
+                replicates[name] - replicates[FLOOR],
+                n,
+                patients=patients[name],
             )
             for name in names
         },
-        "gap_closed": _gap_closed(values, replicates, names, n),
+        "gap_closed": _gap_closed(values, replicates, n, patients),
     }
 
 
@@ -183,19 +203,22 @@ def _prdc(
     """Precision, recall, density and coverage; neighborhoods are fixed in all resamples."""
     result: dict[str, Estimates] = {}
     reach = kth_distances(test.features, k)
-    held_out = bootstrap_weights(test.patients, samples, derive_seed(seed, "fid reference"))
     for name, item in sets.items():
-        synthetic = bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
+        weights = bootstrap_weights(item.patients, samples, derive_seed(seed, "fid", name))
         found = neighborhoods(test.features, item.features, k=k, reach_real=reach).per_image()
         for measure, values in found.items():
-            weights = synthetic if measure in ("precision", "density") else held_out
-            replicates = (weights @ values) / weights.sum(axis=1)
-            value = float(values.mean())
-            result.setdefault(measure, {})[name] = (
-                normal_estimate(value, replicates, len(item), least=0.0)
-                if measure == "density"
-                else share_estimate(value, replicates, len(values))
-            )
+            counted = item if measure in ("precision", "density") else test
+            if measure == "density":
+                estimate = normal_estimate(
+                    float(values.mean()),
+                    (weights @ values) / weights.sum(axis=1),
+                    len(item),
+                    patients=count_patients(item.patients),
+                    least=0.0,
+                )
+            else:
+                estimate = share_of_images(values, counted.patients)
+            result.setdefault(measure, {})[name] = estimate
     return result
 
 
@@ -206,22 +229,28 @@ def _with_ones(item: FeatureSet, samples: int, seed: int) -> Weights:
 
 
 def _gap_closed(
-    values: Mapping[str, float], replicates: Mapping[str, Floats], names: Sequence[str], n: int
+    values: Mapping[str, float],
+    replicates: Mapping[str, Floats],
+    n: int,
+    patients: Mapping[str, int],
 ) -> Estimates:
-    """For each set but the first: the share of the first's excess over the floor it closes."""
+    """For each set but the first: the share of the first's excess over the floor it closes.
+
+    At most 1, and negative where a set is farther than the first.
+    """
     result: dict[str, Estimate] = {}
-    first, *others = names
+    first, *others = (name for name in values if name != FLOOR)
     before, excess_before = values[first] - values[FLOOR], replicates[first] - replicates[FLOOR]
     certain = normal_interval(before, excess_before)[0] > 0
     for name in others:
         if not certain:
             why = f"{first!r} has no excess over the floor, or none beyond its interval"
-            result[name] = NotMeasured(why, n)
+            result[name] = NotMeasured(why, n, patients[name])
             continue
         remaining = (values[name] - values[FLOOR]) / before
         excess_after = replicates[name] - replicates[FLOOR]
         # The ratio to first order: a resample with an excess near zero must not set the interval.
         share = 1 - remaining
         shares = share - (excess_after - remaining * excess_before) / before
-        result[name] = normal_estimate(share, shares, n)
+        result[name] = normal_estimate(share, shares, n, patients=patients[name], most=1.0)
     return result

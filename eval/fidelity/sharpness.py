@@ -16,6 +16,7 @@ from roentgen.metrics.estimates import (
     Floats,
     NotMeasured,
     bootstrap_weights,
+    count_patients,
     normal_estimate,
     percentile_interval,
     share_estimate,
@@ -78,11 +79,15 @@ class Sharpness(NamedTuple):
     @property
     def too_few(self) -> NotMeasured | None:
         """The reason why the set is not measured, if it is not."""
-        patients = len(set(self.patients.tolist()))
-        if patients >= MIN_PATIENTS:
+        if self.distinct_patients >= MIN_PATIENTS:
             return None
-        why = f"only {patients} patients or prompts (at least {MIN_PATIENTS} needed)"
-        return NotMeasured(why, len(self.patients))
+        why = f"only {self.distinct_patients} patients or prompts (at least {MIN_PATIENTS} needed)"
+        return NotMeasured(why, len(self.patients), self.distinct_patients)
+
+    @property
+    def distinct_patients(self) -> int:
+        """The number of distinct patients."""
+        return count_patients(self.patients.tolist())
 
 
 def sharpness(
@@ -142,7 +147,7 @@ def _numbers(item: Sharpness, real: Sharpness, measure: Measure) -> dict[str, Es
     """
     low, median, high = (item.quantile(measure, share) for share in (0.25, 0.5, 0.75))
     ratio = median / np.maximum(real.quantile(measure, 0.5), 1e-12)
-    n = len(item.detail)
+    n, patients = len(item.detail), item.distinct_patients
 
     def beyond(compare: Callable[..., NDArray[np.bool_]], limits: Floats) -> Estimate:
         values = getattr(item, measure)
@@ -151,21 +156,21 @@ def _numbers(item: Sharpness, real: Sharpness, measure: Measure) -> dict[str, Es
             for limit, weights in zip(limits, item.weights, strict=True)
         ]
         shares = np.array([count / total if total else np.nan for count, total in counts])
-        return share_estimate(float(shares[0]), shares[1:], n)
+        return share_estimate(float(shares[0]), shares[1:], n, patients)
 
     return {
-        "median": _estimate(median, n),
-        "spread": _estimate(high - low, n),
-        "ratio": _estimate(ratio, n),
+        "median": _estimate(median, n, patients),
+        "spread": _estimate(high - low, n, patients),
+        "ratio": _estimate(ratio, n, patients),
         "below": beyond(np.less, real.quantile(measure, TAIL)),
         "above": beyond(np.greater, real.quantile(measure, 1 - TAIL)),
     }
 
 
-def _estimate(replicates: Floats, n: int) -> Estimate:
+def _estimate(replicates: Floats, n: int, patients: int) -> Estimate:
     """The first with the percentiles of the others."""
     low, high = percentile_interval(replicates[1:])
-    return Estimate(value=float(replicates[0]), low=low, high=high, n=n)
+    return Estimate(value=float(replicates[0]), low=low, high=high, n=n, patients=patients)
 
 
 def _spectrum_distance(item: Sharpness, real: Sharpness) -> Estimate:
@@ -174,7 +179,10 @@ def _spectrum_distance(item: Sharpness, real: Sharpness) -> Estimate:
         np.stack([weighted_mean(band, x.weights) for band in x.spectrum.T]) for x in (item, real)
     ]
     distances = np.sqrt(np.mean((means[0] - means[1]) ** 2, axis=0))
-    return normal_estimate(distances[0], distances[1:], len(item.detail), least=0.0)
+    n = len(item.detail)
+    return normal_estimate(
+        distances[0], distances[1:], n, patients=item.distinct_patients, least=0.0
+    )
 
 
 def _measured(images: Images) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.fidelity.scores import FLOOR, kernels
-from roentgen.metrics.estimates import Estimate, NotMeasured
+from roentgen.metrics.estimates import Estimate, NotMeasured, count_patients
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import REFERENCE, jackknifed
 from roentgen.metrics.features.frechet import frechet_distance_of_features
@@ -45,13 +45,13 @@ def by_subgroup(
     """The distances of the subgroups of one attribute.
 
     `members` are the rows of each subgroup in each set, in FLOOR and in REFERENCE. A subgroup needs
-    `least` images in each; of more than `most`, that many are sampled.
+    `least` patients in each; of more than `most` images, that many are sampled.
     """
     every = {**sets, FLOOR: train, REFERENCE: test}
     enough = {
         group: rows
         for group, rows in members.items()
-        if min(len(rows[name]) for name in every) >= least
+        if min(_patients(every, rows).values()) >= least
     }
     sizes = [len(rows[name]) for rows in enough.values() for name in every if name != REFERENCE]
     n = min([most, *sizes])
@@ -59,8 +59,11 @@ def by_subgroup(
     result = {}
     for group, rows in members.items():
         if group not in enough:
-            why = _few(rows, least)
-            missing = {name: NotMeasured(why, len(rows[name])) for name in (*sets, FLOOR)}
+            counts = _patients(every, rows)
+            why = _few(counts, least)
+            missing = {
+                name: NotMeasured(why, len(rows[name]), counts[name]) for name in (*sets, FLOOR)
+            }
             result[group] = SubgroupDistances(n=0, n_reference=0, fid=missing, kid=missing)
             continue
         drawn = {
@@ -85,7 +88,14 @@ def _drawn(rows: NDArray[np.int64], n: int, seed: int, group: str, name: str) ->
     return np.sort(numpy_generator(seed, "fid group", group, name).permutation(rows)[:n])
 
 
-def _few(rows: Mapping[str, NDArray[np.int64]], least: int) -> str:
-    name, count = min(((name, len(found)) for name, found in rows.items()), key=lambda x: x[1])
+def _patients(
+    sets: Mapping[str, FeatureSet], rows: Mapping[str, NDArray[np.int64]]
+) -> dict[str, int]:
+    """The distinct patients of these rows of each set."""
+    return {name: count_patients(item.take(rows[name]).patients) for name, item in sets.items()}
+
+
+def _few(counts: Mapping[str, int], least: int) -> str:
+    name, count = min(counts.items(), key=lambda item: item[1])
     place = {FLOOR: "the train split", REFERENCE: "the test split"}.get(name, repr(name))
-    return f"only {count} in {place} (at least {least} needed)"
+    return f"only {count} patients in {place} (at least {least} needed)"

@@ -13,6 +13,7 @@ from roentgen.metrics.estimates import (
     Floats,
     NotMeasured,
     bootstrap_weights,
+    count_patients,
     normal_estimate,
 )
 from roentgen.metrics.features.feature_set import FeatureSet, whole
@@ -37,9 +38,11 @@ def two_sample_auroc(
     is that of the resamples times 1 + FOLDS / (FOLDS - 1) (Nadeau and Bengio 2003).
     """
     sides = [_at_most(x, seed, name) for x in (item, real)]
-    few = min(len(set(side.patients)) for side in sides)
+    n, patients = len(sides[0]), count_patients(sides[0].patients)
+    few = min(count_patients(side.patients) for side in sides)
     if few < _MIN_PATIENTS:
-        return NotMeasured(f"only {few} patients or prompts (at least {_MIN_PATIENTS} needed)", few)
+        why = f"only {few} patients or prompts (at least {_MIN_PATIENTS} needed)"
+        return NotMeasured(why, n, patients)
     features = np.concatenate([whole(side.features) for side in sides])
     is_item = np.arange(len(features)) < len(sides[0])
     fold = np.concatenate([_folds(side, seed, name) for side in sides])
@@ -59,7 +62,7 @@ def two_sample_auroc(
         aurocs.append(weighted_auroc(scores, is_item[held_out], weights[:, held_out]))
     means = np.nanmean(aurocs, axis=0)
     replicates = means[0] + np.sqrt(_INFLATION) * (means[1:] - np.nanmean(means[1:]))
-    return normal_estimate(means[0], replicates, len(sides[0]), least=0.0, most=1.0)
+    return normal_estimate(means[0], replicates, n, patients=patients, least=0.0, most=1.0)
 
 
 def _folds(side: FeatureSet, seed: int, name: str) -> NDArray[np.int64]:

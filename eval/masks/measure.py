@@ -73,11 +73,12 @@ class Masks(Domain[MasksConfig]):
         )
 
     def _of_set(self, images: ImageSet, found: ImageScores) -> MaskFidelity:
-        weights = resamples(mask_patients(images), self.config.bootstrap, self.config.seed)
+        patients = mask_patients(images)
+        weights = resamples(patients, self.config.bootstrap, self.config.seed)
 
         def by_structure(values: Floats) -> dict[str, Estimate]:
             scores: dict[str, Score] = {
-                name: structure_score([values[:, k]], weights, self.config.min_cases)
+                name: structure_score([values[:, k]], patients, weights, self.config.min_cases)
                 for k, name in enumerate(self.settings.structures)
             }
             mean, note = mean_of(list(scores.values()), "structures")

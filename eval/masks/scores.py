@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import UNKNOWN
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, weighted_mean
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, count_patients, weighted_mean
 from roentgen.metrics.images.dice import dice, iou
 from roentgen.metrics.paired_scores import Score, over_seeds
 from roentgen.randomness import numpy_generator
@@ -83,14 +83,18 @@ def shuffled_within_views(views: NDArray[np.int64], seed: int) -> Rows:
 
 
 def structure_score(
-    values: Sequence[Floats], weights: NDArray[np.integer], min_cases: int
+    values: Sequence[Floats],
+    patients: Sequence[str],
+    weights: NDArray[np.integer],
+    min_cases: int,
 ) -> Score:
     """The mean of the (N,) values that are known, for each seed and resample of `weights`."""
-    n = int((~np.isnan(values[0])).sum())
-    if n < min_cases:
-        few = f"only {n}" if n else "no"
-        return NotMeasured(f"{few} images to measure on (at least {min_cases} needed)", n)
-    return over_seeds([weighted_mean(each, weights) for each in values], n)
+    of = np.asarray(patients)[~np.isnan(values[0])].tolist()
+    if count_patients(of) < min_cases:
+        few = f"images of only {count_patients(of)} patients" if of else "no images"
+        why = f"{few} to measure on (at least {min_cases} patients needed)"
+        return NotMeasured(why, len(of), count_patients(of))
+    return over_seeds([weighted_mean(each, weights) for each in values], of)
 
 
 def mask_patients(images: ImageSet) -> Sequence[str]:

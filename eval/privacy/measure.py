@@ -49,7 +49,9 @@ from roentgen.metrics.estimates import (
     NotMeasured,
     bootstrap_weights,
     calibrate,
+    count_patients,
     percentile_interval,
+    share_of_images,
 )
 from roentgen.metrics.features.nearest import Nearest, nearest_by_cosine
 from roentgen.prompts.grammar import prompt_of
@@ -122,7 +124,9 @@ class Privacy(Domain[PrivacyConfig]):
         test = nearest(self.sets.test)
         rate = self.settings.false_alarms
         threshold = calibrate(test.similarity, self.sets.test.patients, rate)
-        return NearestTraining(sets=sets, test=test, threshold=threshold)
+        compared = {**self.sets.synthetic, "test": self.sets.test}
+        patients = {name: images.patients for name, images in compared.items()}
+        return NearestTraining(sets=sets, test=test, patients=patients, threshold=threshold)
 
     def _membership(self, images: ImageSet) -> dict[str, Any]:
         """AUROC of the loss of the set's model: train radiographs against held-out ones."""
@@ -145,10 +149,16 @@ class Privacy(Domain[PrivacyConfig]):
         positive = np.arange(len(scores)) < len(members)
         weights = bootstrap_weights(patients, self.config.bootstrap, self.config.seed)
         low, high = percentile_interval(weighted_auroc(scores, positive, weights))
-        rate, _ = true_positive_rate(members, others, FALSE_POSITIVE_RATE)
+        _, threshold = true_positive_rate(members, others, FALSE_POSITIVE_RATE)
         return {
-            "auroc": Estimate(value=auroc(scores, positive), low=low, high=high, n=len(scores)),
-            "true_positive_rate": Estimate(value=rate, n=len(members)),
+            "auroc": Estimate(
+                value=auroc(scores, positive),
+                low=low,
+                high=high,
+                n=len(scores),
+                patients=count_patients(patients),
+            ),
+            "true_positive_rate": share_of_images(members > threshold, losses["train"][1]),
             "model": manifest["fingerprint"],
         }
 

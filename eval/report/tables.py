@@ -30,7 +30,7 @@ _ESCAPED = re.compile("|".join(re.escape(sign) for sign in _ESCAPES))
 def csv_text(table: Table) -> str:
     """Comma-separated values at full precision.
 
-    A column that holds estimates becomes five: value, low, high, n and note.
+    A column that holds estimates becomes six: value, low, high, n, patients and note.
     """
     buffer = io.StringIO()
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
@@ -38,15 +38,15 @@ def csv_text(table: Table) -> str:
     header: list[str] = []
     for name, spread in zip(table.columns, wide, strict=True):
         header.append(name)
-        header += [f"{name} {part}" for part in ("low", "high", "n", "note") if spread]
+        header += [f"{name} {part}" for part in ("low", "high", "n", "patients", "note") if spread]
     written = CsvTable(buffer, header)
     for row in table.rows:
         cells: list[Cell] = []
         for cell, spread in zip(row, wide, strict=True):
             if isinstance(cell, Estimate):
-                cells += [cell.value, cell.low, cell.high, cell.n, cell.note]
+                cells += [cell.value, cell.low, cell.high, cell.n, cell.patients, cell.note]
             else:
-                cells += [cell, None, None, None, None] if spread else [cell]
+                cells += [cell, *[None] * 5] if spread else [cell]
         written.add(*cells)
     return buffer.getvalue()
 

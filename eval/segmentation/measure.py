@@ -85,7 +85,10 @@ class Segmentation(Domain[SegmentationConfig]):
                 dice[regime], false_positives[regime] = (
                     {
                         name: structure_score(
-                            [each[kind][:, k] for each in mine], weights, self.config.min_cases
+                            [each[kind][:, k] for each in mine],
+                            test.patients,
+                            weights,
+                            self.config.min_cases,
                         )
                         for k, name in enumerate(settings.structures)
                     }

@@ -28,10 +28,11 @@ from roentgen.diffusion.backbones.stable_diffusion import (
 from roentgen.distributed import SINGLE_PROCESS, Launch, this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
+from roentgen.metrics.estimates import count_patients
 from roentgen.preparation.prompt_sources import report_remedy
 
 _CHUNK = 32
-_MINIMUM = 20  # reports
+_MINIMUM = 20  # patients
 
 
 class TextEncoder(Domain[TextEncoderConfig]):
@@ -41,13 +42,13 @@ class TextEncoder(Domain[TextEncoderConfig]):
         """Raise InputError for a missing model, missing reports, or too few of them."""
         for model in (self.settings.before, self.settings.after):
             find_model(model)
-        n = len(self.reports.texts)
+        n = count_patients(self.reports.patients)
         if n < _MINIMUM:
             prepared = self.sets.test.dataset.manifest["provenance"].get("config") or {}
             raise InputError(
-                f"text_encoder: {n} reports have the section {self.settings.text!r}; at least "
-                f"{_MINIMUM} are needed: set text_encoder.reports or text_encoder.text, or "
-                f"text_encoder=null; or for the reference, {report_remedy(prepared)}"
+                f"text_encoder: reports of {n} patients have the section {self.settings.text!r}; "
+                f"at least {_MINIMUM} are needed: set text_encoder.reports or text_encoder.text, "
+                f"or text_encoder=null; or for the reference, {report_remedy(prepared)}"
             )
 
     def precompute(self) -> None:

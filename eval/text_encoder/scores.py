@@ -17,7 +17,7 @@ from roentgen.diffusion.conditions.prompt_encoding import (
 )
 from roentgen.metrics.classification.finding_scores import resamples, too_few
 from roentgen.metrics.classification.ranking import weighted_auroc
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, count_patients
 from roentgen.metrics.paired_scores import (
     Measured,
     Score,
@@ -99,17 +99,17 @@ def probe_findings(
     scores: dict[str, dict[FindingName, Score]] = {metric: {} for metric in METRICS}
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
-        n = int(known.sum())
-        missing = too_few(labels[:, j], max(min_cases, folds), "probe by")
+        of = np.asarray(patients)[known].tolist()
+        missing = too_few(labels[:, j], patients, max(min_cases, folds), "probe by")
         positive, x, at = labels[known, j] == 1, embeddings[known], fold[known]
         if not missing and any(len(set(positive[at != k])) < 2 for k in range(folds)):
             missing = NotMeasured("all positives or negatives are in one fold")
         if missing:
             for metric in METRICS:
-                scores[metric][name] = NotMeasured(missing.reason, n)
+                scores[metric][name] = NotMeasured(missing.reason, len(of), count_patients(of))
             continue
-        odds = np.empty(n)
-        predicted = np.empty(n, dtype=bool)
+        odds = np.empty(len(of))
+        predicted = np.empty(len(of), dtype=bool)
         for k in range(folds):
             mine, others = at == k, at != k
             if mine.any():
@@ -117,8 +117,8 @@ def probe_findings(
                 share = positive[others].mean()
                 predicted[mine] = odds[mine] > np.log(share / (1 - share))
         w = weights[:, known]
-        scores["auroc"][name] = over_seeds([_within_folds(odds, positive, at, w)], n)
-        scores["balanced_accuracy"][name] = over_seeds([_balanced(predicted, positive, w)], n)
+        scores["auroc"][name] = over_seeds([_within_folds(odds, positive, at, w)], of)
+        scores["balanced_accuracy"][name] = over_seeds([_balanced(predicted, positive, w)], of)
     means = {metric: mean_of(list(each.values())) for metric, each in scores.items()}
     return ProbeScores(findings=scores, mean=means)
 
@@ -143,6 +143,7 @@ def _compared(before: Score, after: Score, note: str | None) -> Mapping[str, Est
             by_seed=after.by_seed / before.by_seed - 1,
             replicates=after.replicates / before.replicates - 1,
             n=before.n,
+            patients=before.patients,
         )
     return {
         "before": estimate(before, note),

@@ -79,7 +79,11 @@ class Utility(Domain[UtilityConfig]):
         for regime in requested:
             for each in (t for t in every if t.regime == regime):
                 labels = np.concatenate([train.labels[each.real], synthetic.labels[each.synthetic]])
-                missing = not_learnable(labels, config.findings, config.min_cases)
+                patients = [
+                    *(train.patients[row] for row in each.real),
+                    *(synthetic.patients[row] for row in each.synthetic),
+                ]
+                missing = not_learnable(labels, patients, config.findings, config.min_cases)
                 not_learned[regime] = missing | not_learned.get(regime, {})
             if regime in not_learned and len(not_learned[regime]) == len(config.findings):
                 not_measured[regime] = NotMeasured("no finding has enough labels to train on")
@@ -107,7 +111,7 @@ class Utility(Domain[UtilityConfig]):
             test.labels,
             test.patients,
             groups_of(test.radiographs),
-            plan.validation.labels,
+            (plan.validation.labels, plan.validation.patients),
             config.findings,
             min_cases=config.min_cases,
             samples=config.bootstrap,

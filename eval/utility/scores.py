@@ -17,7 +17,13 @@ from roentgen.metrics.classification.operating_points import (
     weighted_share,
 )
 from roentgen.metrics.classification.ranking import weighted_auroc
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
+from roentgen.metrics.estimates import (
+    Estimate,
+    Floats,
+    NotMeasured,
+    bootstrap_weights,
+    count_patients,
+)
 from roentgen.metrics.paired_scores import (
     MEAN,
     Gain,
@@ -44,9 +50,11 @@ class HeldOutLabels:
     """Labels of the held-out radiographs, and of those that operating points are chosen on."""
 
     labels: NDArray[np.float32]  # N, findings: 1, 0, NaN
+    patients: NDArray[np.str_]  # N
     weights: Floats  # 1 + R, N: ones, then the counts of each resample of patients
     subgroups: Groups
     validation: NDArray[np.float32]  # M, findings
+    validation_patients: Sequence[str]  # M
     findings: tuple[FindingName, ...]
     min_cases: int
     seed: int
@@ -57,20 +65,25 @@ class HeldOutLabels:
         labels: NDArray[np.float32],
         patients: Sequence[str],
         subgroups: Groups,
-        validation: NDArray[np.float32],
+        validation: tuple[NDArray[np.float32], Sequence[str]],
         findings: Sequence[FindingName],
         *,
         min_cases: int,
         samples: int,
         seed: int,
     ) -> "HeldOutLabels":
-        """The labels, with `samples` resamples of patients that all scores share."""
+        """The labels, with `samples` resamples of patients that all scores share.
+
+        `validation` are the labels and the patients of the validation radiographs.
+        """
         weights = bootstrap_weights(patients, samples, seed)
         return cls(
             labels=labels,
+            patients=np.asarray(patients),
             weights=np.concatenate([np.ones((1, len(labels))), weights]),
             subgroups=subgroups,
-            validation=validation,
+            validation=validation[0],
+            validation_patients=validation[1],
             findings=tuple(findings),
             min_cases=min_cases,
             seed=seed,
@@ -124,15 +137,15 @@ def score_regime(predictions: Predictions, test: HeldOutLabels) -> RegimeScores:
         return [weighted_ece(one, positive, weights) for one in scores]
 
     calibration = _by_finding(predictions, test, everyone, ece)
-    n = len(test.labels)
+    n, patients = len(test.labels), count_patients(test.patients.tolist())
     subgroups, gaps = _by_subgroup(predictions, test, no_finding)
     return RegimeScores(
         auroc=_by_finding(predictions, test, everyone, _auroc),
         f1=_by_finding(predictions, test, everyone, f1, without),
         ece=calibration,
-        ece_floor=Estimate(value=float(np.mean(floors)), n=n)
+        ece_floor=Estimate(value=float(np.mean(floors)), n=n, patients=patients)
         if floors
-        else NotMeasured("none of the findings has enough cases", n),
+        else NotMeasured("none of the findings has enough cases", n, patients),
         underdiagnosis=_underdiagnosis(test, no_finding, everyone),
         subgroups=subgroups,
         gaps=gaps,
@@ -175,7 +188,10 @@ def _thresholds(
         known = ~np.isnan(test.validation[:, j])
         positive = test.validation[known, j] == 1
         missing = predictions.not_learned.get(name) or too_few(
-            test.validation[:, j], test.min_cases, "set a threshold by"
+            test.validation[:, j],
+            test.validation_patients,
+            test.min_cases,
+            "set a threshold by",
         )
         if missing:
             without[name] = missing
@@ -195,18 +211,18 @@ def _by_finding(
     result: dict[FindingName, Score] = {}
     for j, name in enumerate(test.findings):
         known = within & ~np.isnan(test.labels[:, j])
-        n = int(known.sum())
+        of = test.patients[known].tolist()
         missing = (
             predictions.not_learned.get(name)
-            or too_few(test.labels[within, j], test.min_cases, "evaluate on")
+            or too_few(test.labels[known, j], of, test.min_cases, "evaluate on")
             or (without or {}).get(name)
         )
         if missing:
-            result[name] = NotMeasured(missing.reason, n)
+            result[name] = NotMeasured(missing.reason, len(of), count_patients(of))
             continue
         scores = [one[known, j] for one in predictions.held_out]
         positive, weights = test.labels[known, j] == 1, test.weights[:, known]
-        result[name] = over_seeds(metric(j, scores, positive, weights), n)
+        result[name] = over_seeds(metric(j, scores, positive, weights), of)
     return result
 
 
@@ -219,13 +235,15 @@ def _underdiagnosis(
 ) -> Score:
     """The share of radiographs with any pathology that are predicted to have none."""
     diseased = any_pathology(test.labels, test.findings) & within
-    n = int(diseased.sum())
-    if n < test.min_cases:
-        return NotMeasured(f"only {n} with any pathology (at least {test.min_cases} needed)", n)
+    of = test.patients[diseased].tolist()
+    n, patients = len(of), count_patients(of)
+    if patients < test.min_cases:
+        few = f"only {patients} patients with any pathology (at least {test.min_cases} needed)"
+        return NotMeasured(few, n, patients)
     predicted = [one for one in no_finding if one is not None]
     if len(predicted) < len(no_finding):
-        return NotMeasured("no finding has a threshold", n)
-    return over_seeds([weighted_share(one, diseased, test.weights) for one in predicted], n)
+        return NotMeasured("no finding has a threshold", n, patients)
+    return over_seeds([weighted_share(one, diseased, test.weights) for one in predicted], of)
 
 
 def _by_subgroup(

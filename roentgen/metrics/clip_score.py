@@ -9,6 +9,7 @@ from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     NotMeasured,
+    count_patients,
     percentile_interval,
     proportion,
 )
@@ -22,6 +23,7 @@ def clip_scores(
     images: NDArray[np.floating],
     texts: NDArray[np.floating],
     prompts: Sequence[str],
+    patients: Sequence[str],
     weights: NDArray[np.integer],
     *,
     name: str,
@@ -36,13 +38,13 @@ def clip_scores(
     _check(images, texts)
     n = len(prompts)
     if len(set(prompts)) < 2:
-        one = NotMeasured("all prompts are the same", n)
+        one = NotMeasured("all prompts are the same", n, count_patients(patients))
         return {"score": one, "floor": one, "gain": one}
     other = shuffled(prompts, seed, name)
     own = np.einsum("nd,nd->n", images, texts, dtype=np.float64)
     wrong = np.einsum("nd,nd->n", images, texts[other], dtype=np.float64)
     values = {"score": own, "floor": wrong, "gain": own - wrong}
-    return {key: _mean(value, weights) for key, value in values.items()}
+    return {key: _mean(value, patients, weights) for key, value in values.items()}
 
 
 def shuffled(prompts: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:
@@ -83,7 +85,9 @@ def _check(images: NDArray[np.floating], texts: NDArray[np.floating]) -> None:
     require_finite(texts, "embeddings of prompts")
 
 
-def _mean(values: Floats, weights: NDArray[np.integer]) -> Estimate:
+def _mean(values: Floats, patients: Sequence[str], weights: NDArray[np.integer]) -> Estimate:
     means = (weights @ values) / weights.sum(axis=1)
     low, high = percentile_interval(means[1:])
-    return Estimate(value=float(means[0]), low=low, high=high, n=len(values))
+    return Estimate(
+        value=float(means[0]), low=low, high=high, n=len(values), patients=count_patients(patients)
+    )

@@ -6,7 +6,7 @@ near-duplicate is more similar than they are.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,19 +33,27 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     n: int
+    patients: int | None = None
+    """Distinct patients of the n images (of synthetic images: distinct prompts), which are what is
+    independent; None where n counts something else."""
     note: str | None = None
 
 
 class NotMeasured(Estimate):
     """The place of a number that the data do not allow, with the reason."""
 
-    def __init__(self, reason: str, n: int = 0) -> None:
-        super().__init__(value=None, n=n, note=f"{_NOT_MEASURED}{reason}")
+    def __init__(self, reason: str, n: int = 0, patients: int | None = None) -> None:
+        super().__init__(value=None, n=n, patients=patients, note=f"{_NOT_MEASURED}{reason}")
 
     @property
     def reason(self) -> str:
         """Why there is no number."""
         return str(self.note).removeprefix(_NOT_MEASURED)
+
+
+def count_patients(patients: Iterable[str]) -> int:
+    """The number of distinct patients."""
+    return len(set(patients))
 
 
 def bootstrap_weights(clusters: Sequence[str], samples: int, seed: int) -> NDArray[np.int32]:
@@ -85,7 +93,13 @@ def normal_interval(value: float, replicates: Floats) -> tuple[float, float]:
 
 
 def normal_estimate(
-    value: float, replicates: Floats, n: int, *, least: float = -math.inf, most: float = math.inf
+    value: float,
+    replicates: Floats,
+    n: int,
+    *,
+    patients: int | None = None,
+    least: float = -math.inf,
+    most: float = math.inf,
 ) -> Estimate:
     """A number of a quantity between `least` and `most`, with its `normal_interval`.
 
@@ -94,7 +108,7 @@ def normal_estimate(
     """
     value = min(most, max(least, float(value)))
     low, high = normal_interval(value, replicates)
-    return Estimate(value=value, low=max(least, low), high=min(most, high), n=n)
+    return Estimate(value=value, low=max(least, low), high=min(most, high), n=n, patients=patients)
 
 
 def wilson_interval(successes: float, n: float) -> tuple[float, float]:
@@ -107,36 +121,74 @@ def wilson_interval(successes: float, n: float) -> tuple[float, float]:
 
 
 def proportion(successes: int, n: int) -> Estimate:
-    """A share with Wilson's interval."""
+    """A share of n independent trials with Wilson's interval."""
     low, high = wilson_interval(successes, n)
     return Estimate(value=successes / n, low=low, high=high, n=n)
 
 
-def share_estimate(value: float, replicates: Floats, n: int) -> Estimate:
-    """A share of n images that are not independent, with an interval within [0, 1].
+def share_of_images(hits: NDArray[Any], patients: Sequence[str]) -> Estimate:
+    """The share of images (N,) that are hits, where those of one patient may be alike.
 
-    Wilson's interval at the effective sample size, at which independent images have the variance
-    of the replicates (Korn and Graubard 1998); without spread, at n.
+    Wilson's interval at the effective sample size of clustered images (Korn and Graubard 1998): at
+    n for one image a patient, at the number of patients for equal images of each. N is at least 1.
+    """
+    n = len(hits)
+    names, member = np.unique(np.asarray(patients), return_inverse=True)
+    size = _effective_size(np.asarray(hits, dtype=np.float64), member, len(names))
+    value = float(np.mean(hits))
+    low, high = wilson_interval(value * size, size)
+    return Estimate(value=value, low=low, high=high, n=n, patients=len(names))
+
+
+def _effective_size(hits: Floats, member: NDArray[np.integer], clusters: int) -> float:
+    """How many independent images have the variance of these, of `clusters` patients.
+
+    The variance between patients has clusters - 1 degrees of freedom: with few of them, the size
+    is smaller by the squared ratio of Student's quantiles. Never more than the number of images,
+    nor, where all images are equal and no variance is seen, than the number of patients.
+    """
+    n, share = len(hits), float(hits.mean())
+    if clusters == n:
+        return float(n)
+    if share in (0.0, 1.0) or clusters == 1:
+        return float(clusters)
+    totals = np.bincount(member, weights=hits - share, minlength=clusters)
+    variance = float(totals @ totals) * clusters / (clusters - 1) / n**2
+    few = stdtrit(n - 1, (1 + CONFIDENCE) / 2) / stdtrit(clusters - 1, (1 + CONFIDENCE) / 2)
+    size = share * (1 - share) / variance * float(few) ** 2 if variance > 0 else math.inf
+    return min(size, float(n))
+
+
+def share_estimate(value: float, replicates: Floats, n: int, patients: int) -> Estimate:
+    """A share of n images of `patients` with its replicates, and an interval within [0, 1].
+
+    As `share_of_images`, with the variance of the replicates: for a share whose limit is itself an
+    estimate.
     """
     variance = float(np.nanvar(replicates, ddof=1))
-    size = value * (1 - value) / variance if variance > 0 else 0.0
-    size = size or float(n)
+    size = min(float(n), value * (1 - value) / variance) if variance > 0 else 0.0
+    size = size or float(patients)
     low, high = wilson_interval(value * size, size)
-    return Estimate(value=value, low=low, high=high, n=n)
+    return Estimate(value=value, low=low, high=high, n=n, patients=patients)
 
 
-def difference_of_proportions(successes: tuple[int, int], sizes: tuple[int, int]) -> Estimate:
-    """The first share less the second, of independent groups.
+def difference_of_shares(first: Estimate, second: Estimate) -> Estimate:
+    """The first share less the second, of independent groups; both have Wilson's intervals.
 
-    Interval by their Wilson intervals (Newcombe 1998, method 10).
+    Interval by theirs (Newcombe 1998, method 10).
     """
-    p, q = (count / size for count, size in zip(successes, sizes, strict=True))
-    (low_p, high_p), (low_q, high_q) = (
-        wilson_interval(count, size) for count, size in zip(successes, sizes, strict=True)
-    )
+    p, low_p, high_p = _interval_of(first)
+    q, low_q, high_q = _interval_of(second)
     low = p - q - math.hypot(p - low_p, high_q - q)
     high = p - q + math.hypot(high_p - p, q - low_q)
-    return Estimate(value=p - q, low=low, high=high, n=sizes[0])
+    return replace(first, value=p - q, low=low, high=high)
+
+
+def _interval_of(share: Estimate) -> tuple[float, float, float]:
+    assert share.value is not None
+    assert share.low is not None
+    assert share.high is not None
+    return share.value, share.low, share.high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,10 +244,10 @@ def _largest(values: Floats, patients: Sequence[str]) -> list[float]:
     return list(largest.values())
 
 
-def share_above(values: Floats, threshold: Threshold) -> Estimate:
-    """The share of values above the threshold, with Wilson's interval.
+def share_above(values: Floats, patients: Sequence[str], threshold: Threshold) -> Estimate:
+    """The share of values above the threshold, as `share_of_images`.
 
     Raises InputError for a value that is not finite.
     """
     require_finite(values, "values")
-    return proportion(int((values > threshold.value).sum()), len(values))
+    return share_of_images(values > threshold.value, patients)

@@ -16,8 +16,9 @@ from roentgen.metrics.estimates import (
     Estimate,
     Floats,
     NotMeasured,
+    count_patients,
     percentile_interval,
-    proportion,
+    wilson_interval,
 )
 
 MEAN = "mean"  # key beside findings or structures
@@ -30,6 +31,7 @@ class Measured:
     by_seed: Floats
     replicates: Floats
     n: int  # images
+    patients: int  # distinct ones among them
 
     @property
     def value(self) -> float:
@@ -40,10 +42,18 @@ class Measured:
 Score = Measured | NotMeasured
 
 
-def over_seeds(rows: Sequence[Floats], n: int) -> Measured:
-    """From (1 + R,) a seed: the value on all patients, then that of each resample."""
+def over_seeds(rows: Sequence[Floats], patients: Sequence[str]) -> Measured:
+    """From (1 + R,) a seed: the value on all images, then that of each resample of patients.
+
+    `patients` is the patient of each image.
+    """
     table = np.stack(rows)
-    return Measured(by_seed=table[:, 0], replicates=table[:, 1:].mean(axis=0), n=n)
+    return Measured(
+        by_seed=table[:, 0],
+        replicates=table[:, 1:].mean(axis=0),
+        n=len(patients),
+        patients=count_patients(patients),
+    )
 
 
 def estimate(score: Score, note: str | None = None) -> Estimate:
@@ -51,14 +61,17 @@ def estimate(score: Score, note: str | None = None) -> Estimate:
     if isinstance(score, NotMeasured):
         return score
     low, high = percentile_interval(score.replicates)
-    return Estimate(value=score.value, low=low, high=high, n=score.n, note=note)
+    return Estimate(
+        value=score.value, low=low, high=high, n=score.n, patients=score.patients, note=note
+    )
 
 
 def share(score: Score, note: str | None = None) -> Estimate:
-    """As `estimate`; Wilson's interval for a share that is 0 or 1 in all resamples."""
+    """As `estimate`; a share of 0 or 1 in all resamples has Wilson's interval of the patients."""
     result = estimate(score, note)
     if isinstance(score, Measured) and result.low == result.high and result.value in (0.0, 1.0):
-        return replace(proportion(int(result.value) * score.n, score.n), note=note)
+        low, high = wilson_interval(result.value * score.patients, score.patients)
+        return replace(result, low=low, high=high)
     return result
 
 
@@ -69,12 +82,14 @@ def mean_of(scores: Sequence[Score], of: str = "findings") -> tuple[Score, str |
     """
     found = [score for score in scores if isinstance(score, Measured)]
     n = max(score.n for score in scores)
+    patients = max(score.patients or 0 for score in scores)
     if not found:
-        return NotMeasured(f"none of the {of} has enough cases", n), None
+        return NotMeasured(f"none of the {of} has enough cases", n, patients), None
     mean = Measured(
         by_seed=np.mean([score.by_seed for score in found], axis=0),
         replicates=np.mean([score.replicates for score in found], axis=0),
         n=n,
+        patients=patients,
     )
     few = len(found) < len(scores)
     return mean, f"over {len(found)} of {len(scores)} {of}" if few else None
@@ -91,6 +106,7 @@ def difference(score: Score, base: Score) -> Score:
         by_seed=score.by_seed - base.by_seed,
         replicates=score.replicates - base.replicates,
         n=min(score.n, base.n),
+        patients=min(score.patients, base.patients),
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.manifest import fingerprint_of
-from roentgen.metrics.estimates import Floats, NotMeasured
+from roentgen.metrics.estimates import Floats, NotMeasured, count_patients
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.vision.classifier import Classifier
 
@@ -49,6 +49,7 @@ class LabeledHalves:
     views: NDArray[np.int64]  # 2 N
     key: str
     by_image: NDArray[np.float32]  # `labels_by_side`: N, findings, 2
+    patients: list[str]  # N
 
 
 def labeled_halves(images: ImageSet) -> LabeledHalves:
@@ -62,6 +63,7 @@ def labeled_halves(images: ImageSet) -> LabeledHalves:
         views=np.repeat(frontal.views, 2),
         key=fingerprint_of([frontal.key, "halves"]),
         by_image=labels,
+        patients=frontal.patients,
     )
 
 
@@ -98,16 +100,20 @@ def single_side(labels: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def laterality_not_learnable(
-    labels: NDArray[np.float32], findings: Sequence[FindingName], min_cases: int
+    labels: NDArray[np.float32],
+    patients: Sequence[str],
+    findings: Sequence[FindingName],
+    min_cases: int,
 ) -> dict[FindingName, NotMeasured]:
-    """The findings whose side cannot be learned from these `labels_by_side`."""
+    """The findings whose side too few patients teach, by these `labels_by_side`."""
     result: dict[FindingName, NotMeasured] = {}
     for name, known in zip(findings, single_side(labels).T, strict=True):
-        counts = {side: int((known == k).sum()) for k, side in enumerate(SIDES)}
-        few = [f"{n} {side}" for side, n in counts.items() if n < min_cases]
-        if few:
+        of = np.asarray(patients)
+        counts = {side: count_patients(of[known == k].tolist()) for k, side in enumerate(SIDES)}
+        if min(counts.values()) < min_cases:
             result[name] = NotMeasured(
-                f"only {' and '.join(few)} to train on (at least {min_cases} needed)"
+                f"only {counts['left']} patients with it on the left and {counts['right']} on the "
+                f"right to train on (at least {min_cases} needed)"
             )
     return result
 

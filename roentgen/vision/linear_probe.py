@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from roentgen.metrics.estimates import Floats, NotMeasured
+from roentgen.metrics.estimates import Floats, NotMeasured, count_patients
 from roentgen.record.radiograph import Radiograph
 
 Attribute = Literal["sex", "age"]
@@ -109,7 +109,10 @@ class DemographicProbes:
 def fit_demographics(
     features: NDArray[np.floating], radiographs: Sequence[Radiograph], min_cases: int
 ) -> DemographicProbes:
-    """Probes of features (N, d), where `min_cases` of each sex or twice as many ages are known."""
+    """Probes of features (N, d), where enough patients are known.
+
+    That is `min_cases` of each sex, or twice as many with an age.
+    """
     is_male, ages = males(radiographs), ages_of(radiographs)
     probes: dict[tuple[Attribute, ViewGroup], Probe] = {}
     for attribute, group in product(get_args(Attribute), VIEW_GROUPS):
@@ -121,18 +124,20 @@ def fit_demographics(
         else:
             probe = fit_ridge(features[rows], ages[rows], PENALTIES["age"])
         probes[attribute, group] = probe
-    counts = {sex: sum(r.sex == sex for r in radiographs) for sex in ("F", "M")}
+    images = {sex: [r for r in radiographs if r.sex == sex] for sex in ("F", "M")}
+    counts = {sex: count_patients(r.patient_id for r in some) for sex, some in images.items()}
+    aged = count_patients(r.patient_id for r in radiographs if r.age is not None)
     ages = ages[~np.isnan(ages)]
     few: dict[Attribute, str] = {
-        "sex": f"only {counts['F']} F and {counts['M']} M to train on (at least {min_cases} "
-        "needed)",
-        "age": f"only {len(ages)} ages to train on (at least {2 * min_cases} needed)",
+        "sex": f"only {counts['F']} F and {counts['M']} M patients to train on (at least "
+        f"{min_cases} needed)",
+        "age": f"only {aged} patients with an age to train on (at least {2 * min_cases} needed)",
     }
     learned = {attribute for attribute, _ in probes}
     return DemographicProbes(
         probes=probes,
         not_learned={a: NotMeasured(reason) for a, reason in few.items() if a not in learned},
-        commonest_sex=max(counts, key=lambda sex: counts[sex]),
+        commonest_sex=max(images, key=lambda sex: len(images[sex])),
         median_age=float(np.median(ages)) if len(ages) else np.nan,
     )
 
@@ -151,10 +156,12 @@ def known(
 
 
 def cases(radiographs: Sequence[Radiograph], attribute: Attribute, group: ViewGroup) -> int:
-    """The radiographs of the rarer sex, or half of those with an age."""
+    """The patients of the rarer sex, or half of those with an age."""
     rows = known(radiographs, attribute, group)
-    male = males(radiographs)[rows]
-    return int(min(male.sum(), (~male).sum()) if attribute == "sex" else rows.sum() // 2)
+    chosen = [radiograph for radiograph, yes in zip(radiographs, rows, strict=True) if yes]
+    if attribute == "age":
+        return count_patients(r.patient_id for r in chosen) // 2
+    return min(count_patients(r.patient_id for r in chosen if r.sex == sex) for sex in ("F", "M"))
 
 
 def males(radiographs: Sequence[Radiograph]) -> NDArray[np.bool_]:

@@ -1,10 +1,12 @@
 """View accuracy: the share of images whose most probable view is the requested one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, proportion
+from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, share_of_images
 
 
 def correct_views(probabilities: Floats, views: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -15,8 +17,12 @@ def correct_views(probabilities: Floats, views: NDArray[np.int64]) -> NDArray[np
     return np.where(views == UNKNOWN_VIEW, -1, probabilities.argmax(axis=1) == views)
 
 
-def view_accuracy(probabilities: Floats, views: NDArray[np.int64]) -> Estimate:
+def view_accuracy(
+    probabilities: Floats, views: NDArray[np.int64], patients: Sequence[str]
+) -> Estimate:
     """The share of images with a requested view that have it."""
     correct = correct_views(probabilities, views)
-    n = int((correct >= 0).sum())
-    return proportion(int((correct == 1).sum()), n) if n else NotMeasured("no image has a view")
+    rows = correct >= 0
+    if not rows.any():
+        return NotMeasured("no image has a view")
+    return share_of_images(correct[rows] == 1, np.asarray(patients)[rows].tolist())

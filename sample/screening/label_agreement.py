@@ -40,7 +40,8 @@ class LabelAgreement:
         self._columns = [known.index(name) for name in findings]
         true = label_matrix(held_out.radiographs, findings, not_mentioned)
         scores = held_out.predictions.findings[:, self._columns]
-        thresholds = thresholds_of(scores, true, findings, min_cases).values()
+        patients = held_out.patients
+        thresholds = thresholds_of(scores, true, patients, findings, min_cases).values()
         self._limits = np.array([np.nan if isinstance(t, NotMeasured) else t for t in thresholds])
         self.real = self._calls(held_out, true)
 

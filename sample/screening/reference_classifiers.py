@@ -90,7 +90,9 @@ class ReferenceClassifiers:
     def laterality(self, findings: Sequence[FindingName], images: ImageSet) -> Classifier:
         """A classifier of the halves of these radiographs."""
         halves = labeled_halves(images.labeled(findings, self.config.not_mentioned))
-        few = laterality_not_learnable(halves.by_image, findings, self.config.min_cases)
+        few = laterality_not_learnable(
+            halves.by_image, halves.patients, findings, self.config.min_cases
+        )
         for name, missing in few.items():
             raise InputError(
                 f"laterality: {name} on one side: {missing.reason}: name the findings to check in "

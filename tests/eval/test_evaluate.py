@@ -367,7 +367,7 @@ def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     refused(place, "the report uses this name", synthetic={"reference": str(place / "after")})
     refused(place, "is the reference dataset itself", synthetic={"same": str(place / "real")})
     few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)
-    refused(place, "set 'few'.*has 7 images.*at least 20", synthetic={"few": str(few)})
+    refused(place, "set 'few'.*7 images of 4 patients.*at least 20", synthetic={"few": str(few)})
     large = write_drawn(place / "large", {"train": 30}, 6, synthetic=True, size=64)
     refused(place, "prepared with size 64.*with size 32", synthetic={"large": str(large)})
     cut = write_drawn(place / "cut", {"train": 30}, 7, synthetic=True, fit="crop")
@@ -397,7 +397,7 @@ def test_radiographs_of_the_reference_are_no_synthetic_set(place: Path) -> None:
 
 def test_what_is_odd_about_a_set_is_said(place: Path, write_drawn: Any) -> None:
     made_by = {"program": "drawn", "made_from": {}, "notes": ["it does not know <view-pa>"]}
-    write_drawn(place / "odd", {"train": 30}, 8, synthetic=True, fit="crop", provenance=made_by)
+    write_drawn(place / "odd", {"train": 40}, 8, synthetic=True, fit="crop", provenance=made_by)
     options: dict[str, Any] = {
         "allow_other_fit": True,
         "utility": None,

@@ -138,7 +138,7 @@ def program(place: Path, output: Path) -> Path:
         "synthetic": {"made": str(place / "made")},
         "findings": ["Pleural Effusion"],
         "output": str(output),
-        "fidelity": {"bootstrap": 20, "min_subgroup_images": 20},
+        "fidelity": {"bootstrap": 20, "min_subgroup_patients": 20},
         **dict.fromkeys(("diversity", "alignment", "utility")),
     }
     file = output.with_suffix(".yaml")

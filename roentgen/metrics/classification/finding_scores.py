@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.metrics.classification.operating_points import best_threshold
-from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, bootstrap_weights
+from roentgen.metrics.estimates import (
+    Estimate,
+    Floats,
+    NotMeasured,
+    bootstrap_weights,
+    count_patients,
+)
 from roentgen.metrics.paired_scores import Score, estimate, mean_of, over_seeds
 from roentgen.record.radiograph import FindingName
 
@@ -18,32 +24,44 @@ Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
 Metric = Callable[[NDArray[Any], NDArray[np.bool_], NDArray[Any]], Floats]
 
 
-def too_few(labels: Labels, min_cases: int, purpose: str) -> NotMeasured | None:
-    """The reason if one finding's labels (N,) are too few for `purpose`, else None."""
+def too_few(
+    labels: Labels, patients: Sequence[str], min_cases: int, purpose: str
+) -> NotMeasured | None:
+    """The reason if one finding's labels (N,) are of too few patients for `purpose`, else None.
+
+    Images of one patient are alike: patients with a positive, and with a negative, are counted.
+    """
     for state, kind in ((1, "positives"), (0, "negatives")):
-        count = int((labels == state).sum())
+        count = count_patients(np.asarray(patients)[labels == state].tolist())
         if count < min_cases:
-            few = f"only {count}" if count else "no"
-            return NotMeasured(f"{few} {kind} to {purpose} (at least {min_cases} needed)")
+            few = f"{kind} of only {count} patient{'s' * (count > 1)}" if count else f"no {kind}"
+            return NotMeasured(f"{few} to {purpose} (at least {min_cases} patients needed)")
     return None
 
 
 def not_learnable(
-    labels: Labels, findings: Sequence[FindingName], min_cases: int
+    labels: Labels, patients: Sequence[str], findings: Sequence[FindingName], min_cases: int
 ) -> dict[FindingName, NotMeasured]:
-    """The findings that cannot be learned from these labels."""
-    found = {name: too_few(labels[:, j], min_cases, "train on") for j, name in enumerate(findings)}
+    """The findings that cannot be learned from these labels (N, findings)."""
+    found = {
+        name: too_few(labels[:, j], patients, min_cases, "train on")
+        for j, name in enumerate(findings)
+    }
     return {name: reason for name, reason in found.items() if reason}
 
 
 def thresholds_of(
-    scores: Floats, labels: Labels, findings: Sequence[FindingName], min_cases: int
+    scores: Floats,
+    labels: Labels,
+    patients: Sequence[str],
+    findings: Sequence[FindingName],
+    min_cases: int,
 ) -> dict[FindingName, float | NotMeasured]:
     """The threshold of each finding that has the best F1 on these images."""
     result: dict[FindingName, float | NotMeasured] = {}
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
-        few = too_few(labels[:, j], min_cases, "set a threshold by")
+        few = too_few(labels[:, j], patients, min_cases, "set a threshold by")
         result[name] = few or best_threshold(scores[known, j], labels[known, j] == 1)
     return result
 
@@ -52,6 +70,7 @@ def finding_scores(
     metric: Metric,
     predictions: NDArray[Any],
     labels: Labels,
+    patients: Sequence[str],
     weights: NDArray[Any],
     findings: Sequence[FindingName],
     not_measurable: Mapping[FindingName, NotMeasured],
@@ -64,13 +83,15 @@ def finding_scores(
     scores: dict[FindingName, Score] = {}
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
-        n = int(known.sum())
-        missing = not_measurable.get(name) or too_few(labels[:, j], min_cases, "evaluate on")
+        of = np.asarray(patients)[known].tolist()
+        missing = not_measurable.get(name) or too_few(
+            labels[:, j], patients, min_cases, "evaluate on"
+        )
         if missing:
-            scores[name] = NotMeasured(missing.reason, n)
+            scores[name] = NotMeasured(missing.reason, len(of), count_patients(of))
             continue
         values = metric(predictions[known, j], labels[known, j] == 1, weights[:, known])
-        scores[name] = over_seeds([values], n)
+        scores[name] = over_seeds([values], of)
     mean, note = mean_of(list(scores.values()))
     return {name: estimate(score) for name, score in scores.items()}, estimate(mean, note)
 

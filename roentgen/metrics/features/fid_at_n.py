@@ -18,6 +18,7 @@ from roentgen.metrics.estimates import (
     Floats,
     NotMeasured,
     bootstrap_weights,
+    count_patients,
     normal_estimate,
 )
 from roentgen.metrics.features.feature_set import FeatureSet
@@ -94,7 +95,9 @@ def extrapolated(images: FeatureSet, reference: FeatureSet, seed: int, name: str
     k = min(MOST_PARTS, n // d, m // d)
     if k < 2:
         return NotMeasured(
-            f"needs twice as many images and held-out radiographs as dimensions ({2 * d})", n
+            f"needs twice as many images and held-out radiographs as dimensions ({2 * d})",
+            n,
+            count_patients(images.patients),
         )
     # Shuffled once, so that jackknifed sets are split at the same places.
     images, reference = _shuffled(images, seed, name), _shuffled(reference, seed, REFERENCE)
@@ -112,9 +115,10 @@ def jackknifed(
 ) -> Estimate:
     """A distance, at least 0, with its interval by a jackknife over 20 groups of patients."""
     value = distance(images, reference)
-    if min(len(set(item.patients)) for item in (images, reference)) < JACKKNIFE_GROUPS:
+    patients = count_patients(images.patients)
+    if min(patients, count_patients(reference.patients)) < JACKKNIFE_GROUPS:
         note = f"no interval: fewer than {JACKKNIFE_GROUPS} patients"
-        return Estimate(value=max(0.0, value), n=len(images), note=note)
+        return Estimate(value=max(0.0, value), n=len(images), patients=patients, note=note)
     one, other = _groups(images.patients, seed, name), _groups(reference.patients, seed, REFERENCE)
     left = [
         distance(images.take(np.flatnonzero(one != g)), reference.take(np.flatnonzero(other != g)))
@@ -122,7 +126,7 @@ def jackknifed(
     ]
     # The jackknife's variance is (g - 1)^2 / g times that among its g values.
     replicates = np.array(left) * (JACKKNIFE_GROUPS - 1) / JACKKNIFE_GROUPS**0.5
-    return normal_estimate(value, replicates, len(images), least=0.0)
+    return normal_estimate(value, replicates, len(images), patients=patients, least=0.0)
 
 
 def _groups(patients: Sequence[str], seed: int, name: str) -> NDArray[np.int64]:

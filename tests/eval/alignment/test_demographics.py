@@ -87,9 +87,11 @@ def test_what_is_not_known_is_said() -> None:
     probes = fit_demographics(features, silent, min_cases=5)
     found = demographic_accuracy(probes, features, radiographs(sexes, ages), weights)
     assert found["sex_accuracy"].note == (
-        "not measured: only 0 F and 0 M to train on (at least 5 needed)"
+        "not measured: only 0 F and 0 M patients to train on (at least 5 needed)"
     )
-    assert found["age_error"].note == "not measured: only 0 ages to train on (at least 10 needed)"
+    assert found["age_error"].note == (
+        "not measured: only 0 patients with an age to train on (at least 10 needed)"
+    )
     probes = fit_demographics(features, radiographs(sexes, ages), min_cases=5)
     found = demographic_accuracy(probes, features, silent, weights)
     assert found["sex_accuracy"].note == "not measured: no image has a sex"

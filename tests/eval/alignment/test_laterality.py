@@ -58,23 +58,31 @@ def test_the_share_on_the_right_side_is_counted() -> None:
     rows = [radiograph(effusion("left"))] * 6 + [radiograph(effusion("right"))] * 4
     rows += [radiograph(effusion("bilateral"))] * 5
     labels = labels_by_side(rows, FINDINGS, "ignore")
-    not_learned = laterality_not_learnable(labels, FINDINGS, min_cases=4)
+    patients = [str(i) for i in range(15)]
+    not_learned = laterality_not_learnable(labels, patients, FINDINGS, min_cases=4)
     assert "Pleural Effusion" not in not_learned
     assert not_learned["Pneumothorax"].reason == (
-        "only 0 left and 0 right to train on (at least 4 needed)"
+        "only 0 patients with it on the left and 0 on the right to train on (at least 4 needed)"
     )
     said = np.zeros((15, 2, 2))
     said[:8, 0, 0] = 1  # left in eight: six rightly, two wrongly
     said[8:, 0, 1] = 1
-    found = laterality_accuracy(said, labels, FINDINGS, not_learned, min_cases=4)
+    found = laterality_accuracy(said, labels, patients, FINDINGS, not_learned, min_cases=4)
     assert found["Pleural Effusion"].value == pytest.approx(0.8)
     assert found["Pleural Effusion"].n == found[ALL].n == 10
     assert found["Pneumothorax"].value is None
-    few = laterality_accuracy(said, labels, FINDINGS, not_learned, min_cases=11)
+    few = laterality_accuracy(said, labels, patients, FINDINGS, not_learned, min_cases=11)
     assert few["Pleural Effusion"].note == (
-        "not measured: requested on one side in 10 images (at least 11 needed)"
+        "not measured: on one side in 10 images of 10 patients (at least 11 patients needed)"
     )
-    assert few[ALL].note == "not measured: no finding has enough images with one side"
+    assert few[ALL].note == "not measured: no finding has enough patients with one side"
+    # The same images of two patients.
+    of_two = ["a", "b"] * 7 + ["a"]
+    assert "Pleural Effusion" in laterality_not_learnable(labels, of_two, FINDINGS, min_cases=4)
+    few = laterality_accuracy(said, labels, of_two, FINDINGS, not_learned, min_cases=4)
+    assert few["Pleural Effusion"].note == (
+        "not measured: on one side in 10 images of 2 patients (at least 4 patients needed)"
+    )
 
 
 def test_a_half_holds_one_side_alone() -> None:

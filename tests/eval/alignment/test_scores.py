@@ -74,10 +74,10 @@ def test_every_answer_of_one_kind_is_chance() -> None:
 def test_thresholds_come_from_other_films_and_say_why_there_is_none() -> None:
     labels, scores, patients = labels_and_scores(400, 0.0)
     labels[:, 1] = 0
-    found = thresholds_of(scores, labels, FINDINGS, min_cases=5)
+    found = thresholds_of(scores, labels, patients, FINDINGS, min_cases=5)
     missing = found["Pneumothorax"]
     assert isinstance(missing, NotMeasured)
-    assert missing.reason == "no positives to set a threshold by (at least 5 needed)"
+    assert missing.reason == "no positives to set a threshold by (at least 5 patients needed)"
     assert found["Edema"] == scores[labels[:, 2] == 1, 2].min()  # separates them
     labels, scores, patients = labels_and_scores(400, 0.0)
     result = judged(labels, scores, patients, thresholds=found)
@@ -92,10 +92,12 @@ def test_unknown_labels_do_not_count_and_shortages_are_told() -> None:
     labels[:, 1] = 1
     labels[5:, 2] = np.nan
     weights = resamples(patients, 50, seed=0)
-    each, mean = finding_scores(weighted_auroc, scores, labels, weights, FINDINGS, FREE, 5)
+    each, mean = finding_scores(
+        weighted_auroc, scores, labels, patients, weights, FINDINGS, FREE, 5
+    )
     assert each["Pneumothorax"].value is None
     assert each["Pneumothorax"].note == (
-        "not measured: no negatives to evaluate on (at least 5 needed)"
+        "not measured: no negatives to evaluate on (at least 5 patients needed)"
     )
     assert "only" in str(each["Edema"].note)
     assert each["Edema"].n == 5
@@ -105,13 +107,14 @@ def test_unknown_labels_do_not_count_and_shortages_are_told() -> None:
 
 def test_nothing_measured_is_said() -> None:
     labels = np.full((30, 3), np.nan, dtype=np.float32)
-    why = not_learnable(labels, FINDINGS, 5)
-    assert why["Edema"].reason == "no positives to train on (at least 5 needed)"
+    patients = [str(i) for i in range(30)]
+    why = not_learnable(labels, patients, FINDINGS, 5)
+    assert why["Edema"].reason == "no positives to train on (at least 5 patients needed)"
     result = alignment(
         Prediction(np.zeros((30, 3)), np.zeros((30, 3))),
-        requests(labels, np.full(30, UNKNOWN_VIEW), ["p"] * 30),
+        requests(labels, np.full(30, UNKNOWN_VIEW), patients),
         why,
-        thresholds=thresholds_of(np.zeros((30, 3)), labels, FINDINGS, 5),
+        thresholds=thresholds_of(np.zeros((30, 3)), labels, patients, FINDINGS, 5),
         min_cases=5,
         samples=20,
         seed=0,
@@ -124,5 +127,35 @@ def test_nothing_measured_is_said() -> None:
 
 def test_view_accuracy_counts_known_views() -> None:
     predicted = np.eye(3)[[0, 1, 2, 2]]
-    accuracy = view_accuracy(predicted, np.array([0, 1, 1, UNKNOWN_VIEW]))
-    assert (accuracy.value, accuracy.n) == (2 / 3, 3)
+    accuracy = view_accuracy(predicted, np.array([0, 1, 1, UNKNOWN_VIEW]), ["a", "a", "b", "c"])
+    assert (accuracy.value, accuracy.n, accuracy.patients) == (2 / 3, 3, 2)
+
+
+def test_many_images_of_few_patients_are_few() -> None:
+    # 20 positives of one patient, 40 negatives of 40 patients; then 4 positives of each of 5.
+    labels, scores, _ = labels_and_scores(60, 0.0)
+    labels[:] = 0
+    labels[:20] = 1
+    patients = ["one"] * 20 + [str(i) for i in range(40)]
+    result = judged(labels, scores, patients, thresholds=dict.fromkeys(FINDINGS, 0.5))
+    for metric in ("auroc", "auprc", "f1"):
+        found = result[metric]["Edema"]
+        assert found.note == (
+            "not measured: positives of only 1 patient to evaluate on (at least 5 patients needed)"
+        )
+        assert (found.n, found.patients) == (60, 41)
+        assert result[f"mean_{metric}"].value is None
+    of_five = [str(i // 4 + 100) for i in range(20)] + patients[20:]
+    found = judged(labels, scores, of_five)["auroc"]["Edema"]
+    assert (found.n, found.patients) == (60, 45)
+    assert found.value is not None
+    of_four = [str(i // 5 + 100) for i in range(20)] + patients[20:]
+    assert judged(labels, scores, of_four)["auroc"]["Edema"].value is None
+    labels[:] = 1 - labels
+    assert judged(labels, scores, of_four)["auroc"]["Edema"].note.startswith(
+        "not measured: negatives of only 4 patients"
+    )
+    assert (
+        "of only 1 patient to train on"
+        in not_learnable(labels, patients, FINDINGS, 5)["Edema"].reason
+    )

@@ -8,6 +8,7 @@ from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import distances_by_n, extrapolated, random_subsets
 from roentgen.metrics.features.frechet import Sample, frechet_distance_of_features
+from roentgen.metrics.features.kernel_distances import kernel_distances
 
 D = 8
 
@@ -64,12 +65,21 @@ def test_identical_sets_are_at_zero_and_the_interval_does_not_go_below() -> None
     for measured in ("precision", "recall", "coverage"):
         assert result[measured]["copy"].value == 1
     # Pairs of an image with itself, which KID leaves out within a set, count across: with k the
-    # kernel, 2 / n (mean of k(x, y) over pairs - mean of k(x, x)), a little below 0.
+    # kernel, 2 / n (mean of k(x, y) over pairs - mean of k(x, x)), a little below 0: given as 0.
     x = np.asarray(test.features, dtype=np.float64)
     k = (x @ x.T / D + 1) ** 3
     apart = (k.sum() - np.trace(k)) / (100 * 99)
     expected = 2 / 100 * (apart - np.trace(k) / 100)
-    assert result["kid"]["copy"].value == pytest.approx(expected, rel=1e-6)
+    once = np.ones((1, 100))
+    (unbiased,) = kernel_distances(test.features, test.features, once, once)
+    assert unbiased == pytest.approx(expected, rel=1e-6)
+    assert unbiased < 0
+    copy, low, high = told(result["kid"]["copy"])
+    assert copy == low == 0 < high
+    # Nearer than real radiographs: all of the gap is closed, and no more.
+    result = measure({"far": gaussian(100, 3, 1.0), "copy": test}, gaussian(100, 2), test)
+    closed, low, high = told(result["gap_closed"]["copy"])
+    assert 0.9 < low < closed == high == 1
 
 
 def test_disjoint_sets_share_nothing() -> None:

@@ -165,7 +165,7 @@ def results(
         output=place / "results",
         classifier=source.classifier,
         extractors=(extractor,),
-        fidelity=FidelityConfig(bootstrap=40, min_subgroup_images=500),
+        fidelity=FidelityConfig(bootstrap=40, min_subgroup_patients=500),
         privacy=PrivacyConfig(membership_images=None),
         diversity=None,
         utility=None,

@@ -53,9 +53,28 @@ def test_the_shifted_subgroup_is_found_at_the_same_n() -> None:
         assert bool(low > 0) is wrong
     few = result["rare"].fid["made"]
     assert (few.value, few.n) == (None, 60)
-    assert few.note == "not measured: only 12 in the test split (at least 50 needed)"
+    assert few.note == "not measured: only 12 patients in the test split (at least 50 needed)"
     assert result["rare"].kid[FLOOR].value is None
     fewer = by_subgroup(
         {"made": made}, train, test, members, least=50, most=100, samples=40, seed=0
     )
     assert (fewer["F"].n, fewer["M"].n_reference) == (100, 100)
+
+
+def test_many_images_of_few_patients_are_no_subgroup() -> None:
+    sizes = {"F": 300, "M": 220}
+    (made, rows), (train, of_train), (test, of_test) = (mixed(sizes, k, {}) for k in (1, 2, 3))
+    # The 220 images of M in the train split are of 44 patients.
+    names = np.array(train.patients)
+    names[of_train["M"]] = [str(i // 5) for i in range(220)]
+    train = FeatureSet(features=train.features, patients=names.tolist())
+    members = {
+        name: {"made": rows[name], FLOOR: of_train[name], REFERENCE: of_test[name]}
+        for name in sizes
+    }
+    sets, options = {"made": made}, {"most": 500, "samples": 20, "seed": 0}
+    few = by_subgroup(sets, train, test, members, least=50, **options)["M"].fid["made"]
+    assert few.note == "not measured: only 44 patients in the train split (at least 50 needed)"
+    enough = by_subgroup(sets, train, test, members, least=44, **options)["M"]
+    assert (enough.fid[FLOOR].n, enough.fid[FLOOR].patients) == (220, 44)
+    assert enough.fid["made"].patients == 220

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from eval.config import EvaluateConfig, MasksConfig, ReferenceSetConfig, SegmentationConfig
 from eval.evaluate import domains_of, evaluate
 from eval.masks.measure import Masks
-from eval.masks.scores import image_scores, shuffled_within_views
+from eval.masks.scores import image_scores, shuffled_within_views, structure_score
 from eval.sets import read_sets
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
+from roentgen.metrics.classification.finding_scores import resamples
+from roentgen.metrics.estimates import NotMeasured
+from roentgen.metrics.paired_scores import Measured
 from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
 from roentgen.vision.segmenter import SegmenterConfig
 
@@ -268,6 +271,22 @@ def test_wrong_pairs_do_not_help(place: Path) -> None:
     gains = gains_of(place, "strangers")
     assert gains["radiographs + 2x synthetic"][MEAN].estimate.high < 0
     assert gains["all synthetic"][MEAN].estimate.high < 0
+
+
+def test_images_of_too_few_patients_are_not_measured() -> None:
+    values = np.array([0.9, 0.8, np.nan, 0.7, 0.6, np.nan])
+    patients = ["a", "a", "b", "c", "c", "d"]
+    weights = resamples(patients, 20, seed=0)
+    few = structure_score([values], patients, weights, min_cases=3)
+    assert isinstance(few, NotMeasured)
+    assert few.reason == "images of only 2 patients to measure on (at least 3 patients needed)"
+    assert (few.n, few.patients) == (4, 2)
+    enough = structure_score([values], patients, weights, min_cases=2)
+    assert isinstance(enough, Measured)
+    assert enough.value == pytest.approx(0.75)
+    none = structure_score([np.full(6, np.nan)], patients, weights, min_cases=2)
+    assert isinstance(none, NotMeasured)
+    assert none.reason == "no images to measure on (at least 2 patients needed)"
 
 
 def test_too_few_synthetic_images_are_said(place: Path) -> None:

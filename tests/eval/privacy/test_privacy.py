@@ -14,7 +14,7 @@ from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.metrics.classification.operating_points import true_positive_rate
 from roentgen.metrics.classification.ranking import auroc
-from roentgen.metrics.estimates import calibrate, difference_of_proportions, share_above
+from roentgen.metrics.estimates import calibrate, difference_of_shares, proportion, share_above
 from roentgen.metrics.features.nearest import nearest_by_cosine
 from roentgen.randomness import numpy_generator
 
@@ -38,12 +38,12 @@ def test_few_patients_guarantee_less_and_say_so() -> None:
 
 def test_the_share_of_copies_has_newcombes_interval() -> None:
     # 56 of 70 against 48 of 80: Newcombe 1998, table II, method 10.
-    found = difference_of_proportions((56, 48), (70, 80))
+    found = difference_of_shares(proportion(56, 70), proportion(48, 80))
     assert found.value == pytest.approx(0.2)
     assert found.low == pytest.approx(0.0524, abs=5e-5)
     assert found.high == pytest.approx(0.3339, abs=5e-5)
     threshold = calibrate(np.array([0.5]), ["a"], 0.01)
-    assert share_above((np.arange(70) < 56).astype(float), threshold).value == 0.8
+    assert share_above((np.arange(70) < 56).astype(float), ["a"] * 70, threshold).value == 0.8
 
 
 def test_the_nearest_by_cosine_is_that_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -289,7 +289,7 @@ def test_ranks_leave_out_what_is_not_known() -> None:
 def test_best_and_worst_say_what_was_asked_and_what_was_read(
     tmp_path: Path, write_drawn: Any
 ) -> None:
-    folder = write_drawn(tmp_path / "set", {"train": 24}, 1, synthetic=True)
+    folder = write_drawn(tmp_path / "set", {"train": 40}, 1, synthetic=True)
     images = read_set(
         "made",
         open_dataset(folder),

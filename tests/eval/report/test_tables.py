@@ -15,7 +15,7 @@ TABLE = Table(
     caption="50 % of A & B",
     columns=("Set", "FID", "Cases"),
     rows=(
-        ('a_b, "quoted"', Estimate(value=1 / 3, low=-0.25, high=2e-7, n=40), 7),
+        ('a_b, "quoted"', Estimate(value=1 / 3, low=-0.25, high=2e-7, n=40, patients=17), 7),
         ("x < y {z} \\ ^ ~ # $", NotMeasured("no positives", 3), None),
         ("mean", Estimate(value=12.5, n=9, note="over 1 of 2"), "3 / 4"),
     ),
@@ -24,11 +24,12 @@ TABLE = Table(
 
 def test_csv_holds_every_number_in_full() -> None:
     rows = list(csv.DictReader(io.StringIO(csv_text(TABLE))))
-    assert list(rows[0]) == ["Set", "FID", "FID low", "FID high", "FID n", "FID note", "Cases"]
+    parts = ("FID", "FID low", "FID high", "FID n", "FID patients", "FID note")
+    assert list(rows[0]) == ["Set", *parts, "Cases"]
     first, second, third = rows
     assert first["Set"] == 'a_b, "quoted"'
     assert [float(first[k]) for k in ("FID", "FID low", "FID high")] == [1 / 3, -0.25, 2e-7]
-    assert first["FID n"] == "40"
+    assert (first["FID n"], first["FID patients"]) == ("40", "17")
     assert (second["FID"], second["FID low"], second["Cases"]) == ("", "", "")
     assert second["FID note"] == "not measured: no positives"
     assert (third["FID note"], third["Cases"]) == ("over 1 of 2", "3 / 4")

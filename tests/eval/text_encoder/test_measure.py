@@ -109,7 +109,7 @@ def test_mistakes_are_told_before_any_work(config: EvaluateConfig, sets: Sets) -
 
     refused("'nowhere' not found", TextEncoderConfig(before="nowhere", after="tiny"))
     refused(
-        "0 reports have the section 'findings'; at least 20",
+        "reports of 0 patients have the section 'findings'; at least 20",
         TextEncoderConfig(before="tiny", after="tiny", text="findings"),
     )
     refused(

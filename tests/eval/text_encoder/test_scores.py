@@ -126,8 +126,10 @@ def test_a_patient_is_in_one_fold_and_shortages_are_told() -> None:
     labels[3:20, 1] = 0
     found = compare(known(x, labels, patients), known(x, labels, patients), FINDINGS)
     edema = found["auroc"]["Edema"]["difference"]
-    assert edema.note == "not measured: only 3 positives to probe by (at least 5 needed)"
-    assert edema.n == 20
+    assert edema.note == (
+        "not measured: positives of only 1 patient to probe by (at least 5 patients needed)"
+    )
+    assert (edema.n, edema.patients) == (20, 7)
     assert found["auroc"]["mean"]["before"].note == "over 1 of 2 findings"
 
 

@@ -24,7 +24,7 @@ def held_out(groups: Groups | None = None) -> HeldOutLabels:
         truth(N, 0),
         [str(i // 2) for i in range(N)],
         groups or {},
-        truth(M, 1),
+        (truth(M, 1), [str(i) for i in range(M)]),
         FINDINGS,
         min_cases=5,
         samples=200,
@@ -126,9 +126,11 @@ def test_few_validation_radiographs_leave_f1_and_underdiagnosis_unmeasured() -> 
     on = held_out()
     few = HeldOutLabels(
         labels=on.labels,
+        patients=on.patients,
         weights=on.weights,
         subgroups={},
         validation=on.validation[:3],
+        validation_patients=on.validation_patients[:3],
         findings=FINDINGS,
         min_cases=5,
         seed=0,
@@ -177,9 +179,11 @@ def test_calibration_of_right_probabilities_is_at_its_floor_and_of_wrong_ones_ab
     drawn = (generator.random((N, 2)) < right).astype(np.float32)
     labels = HeldOutLabels(
         labels=drawn,
+        patients=on.patients,
         weights=on.weights,
         subgroups={},
         validation=on.validation,
+        validation_patients=on.validation_patients,
         findings=FINDINGS,
         min_cases=5,
         seed=0,

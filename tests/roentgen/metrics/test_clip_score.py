@@ -16,14 +16,15 @@ def test_score_floor_and_gain_of_known_angles() -> None:
     texts = np.eye(210)[kinds]
     images = 0.5 * texts + np.sqrt(0.75) * np.eye(210)[10 + np.arange(200)]
     prompts = [str(k) for k in kinds]
-    weights = resamples([str(i) for i in range(200)], 50, seed=0)
-    found = clip_scores(images, texts, prompts, weights, name="set", seed=0)
+    patients = [str(i) for i in range(200)]
+    weights = resamples(patients, 50, seed=0)
+    found = clip_scores(images, texts, prompts, patients, weights, name="set", seed=0)
     assert found["score"].value == pytest.approx(0.5)
     assert found["floor"].value == pytest.approx(0)
     assert found["gain"].low == pytest.approx(0.5)
     wrong = shuffled(prompts, 0, "set")
     assert all(prompts[i] != prompts[j] for i, j in enumerate(wrong))
-    same = clip_scores(images, texts, ["a"] * 200, weights, name="set", seed=0)
+    same = clip_scores(images, texts, ["a"] * 200, patients, weights, name="set", seed=0)
     assert same["gain"].note == "not measured: all prompts are the same"
 
 
@@ -33,7 +34,7 @@ def test_prompts_of_other_images_gain_nothing() -> None:
     images = unit(draws.standard_normal((1000, 20)))
     prompts = [str(i) for i in range(1000)]
     weights = resamples(prompts, 200, seed=0)
-    gain = clip_scores(images, texts, prompts, weights, name="set", seed=0)["gain"]
+    gain = clip_scores(images, texts, prompts, prompts, weights, name="set", seed=0)["gain"]
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low < 0 < gain.high

@@ -1,9 +1,11 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torchmetrics.functional.classification import binary_auroc
 
 from roentgen.metrics.classification.ranking import auroc, weighted_auroc
@@ -14,6 +16,7 @@ from roentgen.metrics.estimates import (
     percentile_interval,
     proportion,
     share_estimate,
+    share_of_images,
     wilson_interval,
 )
 
@@ -101,24 +104,55 @@ def test_ranges_hold_in_the_estimate() -> None:
     assert (above.value, above.low, above.high) == (7.0, 1.0, 7.0)
 
 
-def test_the_interval_of_a_share_of_independent_items_is_wilson() -> None:
-    # Replicates of 40 independent items have the variance p (1 - p) / 40.
-    draws = np.random.default_rng(1)
-    for p in (0.025, 0.5, 0.95):
-        found: Any = share_estimate(p, draws.binomial(40, p, 200_000) / 40, 40)
-        low, high = wilson_interval(round(40 * p), 40)
-        assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)
-        assert 0 <= found.low <= p <= found.high <= 1
+def test_the_interval_of_a_share_of_independent_images_is_wilsons() -> None:
+    for hits, n in ((81, 263), (15, 148), (0, 20), (20, 20)):
+        found = share_of_images(np.arange(n) < hits, [str(i) for i in range(n)])
+        assert found == replace(proportion(hits, n), patients=n)
 
 
-def test_the_interval_of_a_clustered_share_is_that_of_its_clusters() -> None:
-    # 10 patients of 8 equal images each are 10 observations.
+def test_a_share_with_replicates_has_the_interval_of_their_variance() -> None:
+    # 10 patients of 8 equal images each are 10 observations; without spread, too.
     draws = np.random.default_rng(2)
-    found = share_estimate(0.9, draws.binomial(10, 0.9, 200_000) / 10, 80)
+    found = share_estimate(0.9, draws.binomial(10, 0.9, 200_000) / 10, 80, 10)
     assert (found.low, found.high) == pytest.approx(wilson_interval(9, 10), abs=0.002)
+    certain = share_estimate(1.0, np.ones(100), 80, 10)
+    assert (certain.low, certain.high) == wilson_interval(10, 10)
 
 
-def test_a_share_without_spread_has_an_interval_too() -> None:
-    for p in (0.0, 1.0):
-        found = share_estimate(p, np.full(100, p), 30)
-        assert (found.low, found.high) == wilson_interval(int(30 * p), 30)
+def test_equal_images_of_a_patient_are_one_observation() -> None:
+    # m patients of 8 equal images: variance p (1 - p) / (m - 1) of m; Student's quantiles make up
+    # for the m - 1 degrees of freedom of that variance.
+    for m, hits in ((10, 9), (40, 12), (200, 20)):
+        n = 8 * m
+        found = share_of_images(np.arange(n) < 8 * hits, [str(i // 8) for i in range(n)])
+        size = (m - 1) * (stats.t.ppf(0.975, n - 1) / stats.t.ppf(0.975, m - 1)) ** 2
+        expected = wilson_interval(hits / m * size, size)
+        assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
+        assert (found.value, found.n, found.patients) == (hits / m, n, m)
+
+
+def test_a_share_without_spread_is_that_of_its_patients() -> None:
+    for value in (0.0, 1.0):
+        found = share_of_images(np.full(240, value), [str(i % 30) for i in range(240)])
+        assert (found.low, found.high) == wilson_interval(30 * value, 30)
+    one = share_of_images(np.arange(20) < 15, ["p"] * 20)
+    assert (one.value, one.patients) == (0.75, 1)
+    assert (one.low, one.high) == pytest.approx(wilson_interval(0.75, 1))
+
+
+def test_the_interval_of_a_clustered_share_covers_as_often_as_it_says() -> None:
+    # Each patient has a share of his own, beta with mean p and correlation 0.5 (a + b = 1) of his
+    # 6 images. Wilson's interval at n, of images, covers in 60 to 70 % of draws.
+    draws = np.random.default_rng(4)
+    for p, m in ((0.5, 15), (0.8, 40), (0.9, 100)):
+        patients = [str(i // 6) for i in range(6 * m)]
+        covered, of_images = [], []
+        for _ in range(600):
+            shares = draws.beta(p, 1 - p, m)
+            hits = draws.random(6 * m) < np.repeat(shares, 6)
+            found: Any = share_of_images(hits, patients)
+            covered.append(found.low <= p <= found.high)
+            low, high = wilson_interval(int(hits.sum()), 6 * m)
+            of_images.append(low <= p <= high)
+        assert 0.93 < np.mean(covered) <= 0.985
+        assert np.mean(of_images) < 0.8

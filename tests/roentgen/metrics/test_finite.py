@@ -32,6 +32,7 @@ GOOD = np.random.default_rng(0).standard_normal((30, 4))
 WIDE = np.random.default_rng(1).standard_normal((6, 40))  # Fréchet's and Vendi's other form
 POSITIVE = np.arange(30) % 2 == 0
 ONCE = np.ones((1, 30))
+PATIENTS = [str(i) for i in range(30)]
 
 
 def _vendi(x: Array) -> object:
@@ -86,10 +87,10 @@ def test_so_are_those_of_few_images(metric: Callable[[Array], object]) -> None:
         lambda s: weighted_ece(s, POSITIVE, ONCE),
         lambda s: ece_floor(s, 0),
         lambda s: reliability(s, POSITIVE),
-        lambda s: calibrate(s, [str(i) for i in range(30)], 0.1),
+        lambda s: calibrate(s, PATIENTS, 0.1),
         lambda s: predicted_no_finding(s[:, None], [0.5], ["Edema"]),
         lambda s: clip_scores(
-            s[:, None], np.ones((30, 1)), [str(i) for i in range(30)], np.ones((3, 30), int),
+            s[:, None], np.ones((30, 1)), PATIENTS, PATIENTS, np.ones((3, 30), int),
             name="a", seed=0,
         ),
         lambda s: recalls(np.ones((30, 1)), s[:, None]),

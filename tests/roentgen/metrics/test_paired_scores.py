@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from roentgen.metrics.paired_scores import (
 
 
 def constant(value: float, n: int = 10) -> Measured:
-    return Measured(by_seed=np.full(3, value), replicates=np.full(50, value), n=n)
+    return Measured(by_seed=np.full(3, value), replicates=np.full(50, value), n=n, patients=n)
 
 
 def test_the_t_test_has_the_answer_worked_out_by_hand() -> None:
@@ -76,15 +77,16 @@ def test_corrected_tests_of_nothing_rarely_find_something() -> None:
 
 
 def test_means_and_differences_are_taken_seed_by_seed_and_resample_by_resample() -> None:
-    a = over_seeds([np.array([0.5, 0.4, 0.6]), np.array([0.7, 0.8, 0.6])], 10)
+    a = over_seeds([np.array([0.5, 0.4, 0.6]), np.array([0.7, 0.8, 0.6])], list("aabbccddee"))
     np.testing.assert_allclose(a.by_seed, [0.5, 0.7])
     np.testing.assert_allclose(a.replicates, [0.6, 0.6])
-    b = Measured(by_seed=np.array([0.4, 0.4]), replicates=np.array([0.2, 0.5]), n=8)
+    b = Measured(by_seed=np.array([0.4, 0.4]), replicates=np.array([0.2, 0.5]), n=8, patients=4)
     change = difference(a, b)
     assert isinstance(change, Measured)
     np.testing.assert_allclose(change.by_seed, [0.1, 0.3])
     np.testing.assert_allclose(change.replicates, [0.4, 0.1])
-    assert change.n == 8
+    assert (a.n, a.patients) == (10, 5)
+    assert (change.n, change.patients) == (8, 4)
     mean, note = mean_of([a, b, NotMeasured("no positives", 3)])
     assert isinstance(mean, Measured)
     np.testing.assert_allclose(mean.by_seed, [0.45, 0.55])
@@ -98,20 +100,22 @@ def test_the_interval_of_a_gain_covers_patients_and_seeds() -> None:
     for _ in range(1000):  # true gain 0.1; patients move it by 0.02, each of 4 seeds by 0.03
         by_seed = generator.normal(0.1, 0.02) + generator.normal(0, 0.03, 4)
         replicates = generator.normal(by_seed.mean(), 0.02, 200)
-        change = Measured(by_seed=by_seed, replicates=replicates, n=100)
+        change = Measured(by_seed=by_seed, replicates=replicates, n=100, patients=100)
         one: Any = gain(change, 1).estimate
         covered.append(one.low <= 0.1 <= one.high)
         alone: Any = estimate(change)
         patients_alone.append(alone.low <= 0.1 <= alone.high)
     assert 0.93 < np.mean(covered) < 0.98
     assert np.mean(patients_alone) < 0.91
-    single = Measured(by_seed=np.array([0.1]), replicates=generator.normal(0.1, 0.02, 999), n=9)
+    replicates = generator.normal(0.1, 0.02, 999)
+    single = Measured(by_seed=np.array([0.1]), replicates=replicates, n=9, patients=9)
     assert gain(single, 1).estimate == estimate(single)
 
 
 def test_intervals_of_differences_of_shares_stay_within_theirs() -> None:
     # Two seeds: Student's t of one degree of freedom is 12.7.
-    change = Measured(by_seed=np.array([0.2, 0.9]), replicates=np.array([0.5, 0.6]), n=9)
+    by_seed, replicates = np.array([0.2, 0.9]), np.array([0.5, 0.6])
+    change = Measured(by_seed=by_seed, replicates=replicates, n=9, patients=9)
     for one in (gain(change, 1).estimate, gain(change, 1).seeds):
         assert one.value == pytest.approx(0.55)
         assert (one.low, one.high) == (-1, 1)
@@ -127,7 +131,8 @@ def test_what_is_lacking_stays_lacking() -> None:
 
 
 def test_a_share_of_none_is_not_certain() -> None:
-    nobody: Any = share(constant(0.0, n=20))
+    nobody: Any = share(replace(constant(0.0, n=160), patients=20))
+    assert (nobody.n, nobody.patients) == (160, 20)
     assert (nobody.value, nobody.low) == (0, 0)
     assert nobody.high == pytest.approx(0.1611, abs=5e-5)  # Newcombe 1998: 0 of 20
     assert share(constant(0.3)) == estimate(constant(0.3))
