@@ -89,7 +89,8 @@ def tables(
     labeled = _labeled(scores)
     result = [
         _of_findings(config, labeled, "auroc", "AUROC, requested present against absent"),
-        _of_images(config, labeled),
+        _of_images(labeled),
+        _laterality(config, labeled),
         _cases(config, labeled),
         _of_findings(config, labeled, "auprc", "AUPRC"),
         _of_findings(config, labeled, "f1", "F1"),
@@ -101,7 +102,7 @@ def tables(
         sets = _labeled(clip.sets)
         result.append(
             Table(
-                name=f"alignment-clip-{len(result) - 4}",
+                name=f"alignment-clip-{len(result) - 5}",
                 caption=f"{name}: image and prompt",
                 columns=("Measure", *sets),
                 rows=tuple((label, *(s[k] for s in sets.values())) for k, label in labels.items()),
@@ -210,7 +211,23 @@ def _cases(config: ComparisonConfig, labeled: SetScores) -> Table:
     )
 
 
-def _of_images(config: ComparisonConfig, labeled: SetScores) -> Table:
+def _laterality(config: ComparisonConfig, labeled: SetScores) -> Table:
+    return Table(
+        name="alignment-laterality",
+        caption="Laterality accuracy",
+        columns=("Finding", *labeled),
+        rows=tuple(
+            (name, *(s["laterality_accuracy"][name] for s in labeled.values()))
+            for name in config.findings
+        ),
+        better="higher",
+        base=next(iter(labeled)),
+        radiographs=CEILING,
+        folded=True,
+    )
+
+
+def _of_images(labeled: SetScores) -> Table:
     rows = {
         "View accuracy": "view_accuracy",
         "Sex accuracy": "sex_accuracy",
@@ -221,9 +238,8 @@ def _of_images(config: ComparisonConfig, labeled: SetScores) -> Table:
     cells: dict[str, list[Cell]] = {
         label: [s[key] for s in labeled.values()] for label, key in rows.items()
     }
-    for name in (ALL, *config.findings):
-        sides = [s["laterality_accuracy"][name] for s in labeled.values()]
-        cells[f"Laterality accuracy: {name}"] = sides
+    sides = [s["laterality_accuracy"][ALL] for s in labeled.values()]
+    cells[f"Laterality accuracy: {ALL}"] = sides
     better: dict[str, Better] = {label: "higher" for label in cells if "accuracy" in label}
     return Table(
         name="alignment-patient",

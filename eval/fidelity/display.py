@@ -167,14 +167,14 @@ def closeness(found: Numbers, main: str) -> Verdict:
     fid, excess, floor = first["fid"][main], first["excess"][main], first["fid"][FLOOR]
     status = status_excess(excess, floor.value)
     opening = {
-        "works": "Images are as close to held-out radiographs as other radiographs are",
-        "fails": "Images are farther from held-out radiographs than other radiographs are",
-        "unclear": "Whether images are as close to held-out radiographs as other radiographs are "
-        "cannot be told",
+        "works": "Images are as close to radiographs as other radiographs are",
+        "fails": "Images are farther from radiographs than other radiographs are",
+        "unclear": "Whether images are as close to radiographs as other radiographs are cannot be "
+        "told",
     }[status]
     sentence = (
-        f"{opening}: FID {cell_text(fid)} against {cell_text(floor)} of other radiographs, an "
-        f"excess of {cell_text(excess)}; on {label}{incomparable(first)}."
+        f"{opening}: FID {cell_text(fid)} against {cell_text(floor)}, an excess of "
+        f"{cell_text(excess)}; on {label}{incomparable(first)}."
     )
     return Verdict(topic="fidelity", status=status, sentence=sentence)
 

@@ -108,9 +108,10 @@ def verdicts(numbers: Numbers, members: Numbers, main: str) -> tuple[Verdict, ..
         )
         status = status_excess(above, MOST_MEMBERSHIP)
         opening = {
-            "works": "The model's loss does not tell training radiographs",
-            "fails": "The model's loss tells training radiographs",
-            "unclear": "Whether the model's loss tells training radiographs is not certain",
+            "works": "The model's loss does not tell training radiographs from others",
+            "fails": "The model's loss tells training radiographs from others",
+            "unclear": "Whether the model's loss tells training radiographs from others is not "
+            "certain",
         }[status]
         text = f"{opening}: AUROC {cell_text(auroc)}, {CHANCE} by chance."
         found.append(Verdict(topic="membership", status=status, sentence=text))
@@ -190,7 +191,7 @@ def pictures(settings: PrivacyConfig, sets: Sets, found: NearestTraining) -> tup
             pair = [images.images[np.array([row])], sets.train.images[np.array([original])]]
             strips.append(
                 Strip(
-                    caption=f"similarity {similarity:.3f}: synthetic, training",
+                    caption=f"similarity {similarity:.3f}",
                     alt=(
                         f"Image {images.radiographs[row].id} of {name} beside training image "
                         f"{sets.train.radiographs[original].id}, similarity {similarity:.3f}"

@@ -23,7 +23,7 @@ def as_requested(
         "unclear": f"Whether {what[0].lower()}{what[1:]} are as requested cannot be told",
     }[status]
     numbers = (
-        f"{measure} {cell_text(value)}; {cell_text(ceiling)} on held-out radiographs, "
-        f"{number(chance)} by chance"
+        f"{measure} {cell_text(value)}; on held-out radiographs {cell_text(ceiling)}, by chance "
+        f"{number(chance)}"
     )
     return (Verdict(topic=topic, status=status, sentence=f"{opening}: {numbers}."),)

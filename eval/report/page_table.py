@@ -62,9 +62,11 @@ def page_table(table: Table) -> PageTable:
     """The table as the page shows it.
 
     n is in the caption if all agree, in a column's header if those below it do, else in a column:
-    one for all if each row's agree. Rows and columns without a number are not shown.
+    one for all if each row's agree. Columns without a number are not shown, nor rows without one of
+    a set.
     """
-    rows = [row for row in table.rows if not _is_missing(row[1:])]
+    of_sets = [k for k, name in enumerate(table.columns) if k and name != table.radiographs]
+    rows = [row for row in table.rows if not _is_missing([row[k] for k in of_sets])]
     shown = [k for k in range(len(table.columns)) if not k or not _is_missing([r[k] for r in rows])]
     counts = [[_n(row[k]) for row in rows] for k in shown]
     by_row = [_different(of_row) for of_row in zip(*counts, strict=True)]
@@ -82,11 +84,11 @@ def page_table(table: Table) -> PageTable:
         columns += [f"n of {table.columns[k]}"] * own_column
         for row, of_row, n in zip(rows, cells, ns, strict=True):
             of_row.append(_cell(table, row, k, letters))
-            of_row += [PageCell(text="" if n is None else str(n))] * own_column
+            of_row += [PageCell(text=n)] * own_column
     if one_column:
         columns.append("n")
         for of_row, of in zip(cells, by_row, strict=True):
-            of_row.append(PageCell(text="".join(map(str, of))))
+            of_row.append(PageCell(text="".join(of)))
     caption = [table.caption]
     caption += [DIRECTIONS[table.better][0]] if isinstance(table.better, str) else []
     caption += [f"n = {every[0]}"] if len(every) == 1 else []
@@ -153,12 +155,16 @@ def _distances(
     return least, max(abs(ends[1] - real[0]), abs(real[1] - ends[0]))
 
 
-def _n(cell: Cell) -> int | None:
-    return cell.n if isinstance(cell, Estimate) and cell.value is not None else None
+def _n(cell: Cell) -> str:
+    """The n of a measured number, and / the patients where they are fewer; empty for others."""
+    if not isinstance(cell, Estimate) or cell.value is None:
+        return ""
+    fewer = cell.patients is not None and cell.patients < cell.n
+    return f"{cell.n} / {cell.patients}" if fewer else str(cell.n)
 
 
-def _different(counts: Iterable[int | None]) -> list[int]:
-    return sorted({n for n in counts if n is not None})
+def _different(counts: Iterable[str]) -> list[str]:
+    return sorted({n for n in counts if n})
 
 
 def _is_missing(cells: Sequence[Cell]) -> bool:

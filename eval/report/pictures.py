@@ -164,7 +164,7 @@ def _ranked_strip(
         f"{present or 'none of the findings'}"
     )
     detail = (
-        f"loss {number(float(loss[row]))}; largest error: {findings[k]}, {state}, predicted "
+        f"loss {number(float(loss[row]))}; {findings[k]} ({state}) predicted "
         f"{number(float(predicted[k]))}"
     )
     return Strip(

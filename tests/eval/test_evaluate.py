@@ -251,7 +251,7 @@ def test_nothing_impossible_or_missing_is_in_a_table(output: Path, results: dict
     assert len(cells) > 100
     assert not any("not measured" in cell for cell in cells)
     shares = {"view_accuracy", "precision", "recall", "coverage", "near_duplicates", "below"}
-    distances = {"fid", "fid_extrapolated", "spectrum_distance"}
+    distances = {"fid", "kid", "fid_extrapolated", "spectrum_distance"}
 
     def check(value: Any, key: str) -> None:
         if isinstance(value, dict) and value.keys() >= {"value", "low", "high", "n"}:

@@ -35,7 +35,7 @@ def test_as_requested_is_nearer_to_the_ceiling_than_to_chance(
     (verdict,) = as_requested("findings", "Findings", "AUROC", interval(*own), ceiling, 0.5)
     assert verdict.status == expected
     assert verdict.sentence.endswith(
-        "; 1.000 (0.990 to 1.010) on held-out radiographs, 0.500 by chance."
+        "; on held-out radiographs 1.000 (0.990 to 1.010), by chance 0.500."
     )
 
 
@@ -65,7 +65,7 @@ def test_views_that_are_told_apart_no_better_than_by_the_commonest_are_not_as_re
         found = alignment.verdicts({"made": scores(interval(*own)), "ceiling": real}, "made", views)
         assert [(v.topic, v.status) for v in found] == [("views", expected)]
         assert "Views (AP, PA)" in found[0].sentence
-        assert "0.600 by chance" in found[0].sentence
+        assert "by chance 0.600" in found[0].sentence
 
 
 @pytest.mark.parametrize(

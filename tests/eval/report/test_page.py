@@ -306,7 +306,7 @@ def test_best_and_worst_say_what_was_asked_and_what_was_read(
     (strip,) = worst.strips
     assert strip.images is not None
     assert np.array_equal(strip.images, images.images[np.array([5])])
-    assert "largest error: Pneumothorax" in strip.detail
+    assert "Pneumothorax (" in strip.detail
     assert number(float(said[5, 1])) in strip.detail
     asked = {0: "Pleural Effusion", 1: "Pneumothorax"}
     names = ", ".join(asked[j] for j in range(2) if images.labels[5, j] == 1)

@@ -1,5 +1,7 @@
 """Tables on the page: digits, n, marks and missing numbers, on cells with known answers."""
 
+from dataclasses import replace
+
 import pytest
 
 from eval.report.page_table import MARKS, PageTable, page_table
@@ -46,6 +48,13 @@ def test_n_that_all_share_is_in_the_caption() -> None:
     table = shown(("a", estimate(1, 0.1), estimate(2, 0.1)), ("b", estimate(3, 0.1), 4))
     assert table.caption == "C; n = 100"
     assert table.columns == ("Measure", "first", "second")
+
+
+def test_patients_stand_beside_n_where_they_are_fewer() -> None:
+    few = replace(estimate(1, 0.1, 100), patients=40)
+    each = replace(estimate(1, 0.1, 100), patients=100)
+    assert shown(("a", few, few)).caption == "C; n = 100 / 40"
+    assert shown(("a", each, each)).caption == "C; n = 100"
 
 
 def test_n_that_a_column_shares_is_in_its_header() -> None:
