@@ -18,15 +18,32 @@ RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "methods"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceSetConfig:
-    """The real dataset that synthetic sets are compared with."""
+class SplitConfig:
+    """A split of a dataset."""
 
     folder: Path
     """A radiograph dataset."""
-    train_split: str = "train"
+    split: str
+    """Its split: train, validate or test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceSetConfig:
+    """The real radiographs that synthetic sets are compared with: of one dataset or of two."""
+
+    train: SplitConfig
     """Classifiers are trained on it, and the FID floor is measured with it."""
-    test_split: str = "test"
-    """Held out: every set is compared with it."""
+    test: SplitConfig
+    """Held out: every set is compared with it. It may be of another dataset, such as that of
+    another hospital, which has the same size and fit and shares no patient."""
+
+    @classmethod
+    def of(cls, folder: Path, train: str = "train", test: str = "test") -> "ReferenceSetConfig":
+        """Two splits of one dataset."""
+        return cls(
+            train=SplitConfig(folder=folder, split=train),
+            test=SplitConfig(folder=folder, split=test),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +74,7 @@ class ComparisonConfig:
     """Compare synthetic sets with a real one."""
 
     reference: ReferenceSetConfig
-    """The real dataset that synthetic sets are compared with."""
+    """The real radiographs that synthetic sets are compared with."""
     synthetic: dict[str, Path]
     """Name -> radiograph dataset, in the order of the page ("before", "after")."""
     main: str | None = None
@@ -84,6 +101,8 @@ class ComparisonConfig:
     allow_other_fit: bool = False
     """Compare sets whose images were fitted in another way than the reference's, such as those of a
     base model trained on other radiographs; the report says so."""
+    allow_reference_images: bool = False
+    """Compare sets of which half or more are the reference's own radiographs, as a control."""
     max_images: int | None = None
     """Use at most this many images of each set, sampled by the seed; null: all."""
     pictures: int = 3

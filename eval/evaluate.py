@@ -26,7 +26,7 @@ from eval.report.render import render
 from eval.report.section import PageSection, Pictures, as_json, cell_text
 from eval.report.tables import csv_text, latex_text
 from eval.segmentation.measure import Segmentation
-from eval.sets import Sets, describe_set, read_sets, without_patients
+from eval.sets import Sets, describe_set, kind_of, read_sets, without_patients
 from eval.text_encoder.measure import TextEncoder
 from eval.utility.measure import Utility
 from roentgen.config import load_config
@@ -59,7 +59,7 @@ def main() -> None:
         launch.wait_for_everyone()
         if launch.is_main_process:
             _, sections = measure(config, sets, domains, known, started)
-            print(summary(sections))  # noqa: T201
+            print(summary(sections, sets))  # noqa: T201
             print(config.output / "report.html")  # noqa: T201
 
 
@@ -78,7 +78,8 @@ def prepare(config: EvaluateConfig) -> tuple[Sets, dict[str, Domain[Any]], list[
     domains = domains_of(config, sets)
     for domain in domains.values():
         domain.check()
-    return sets, domains, checks(sets, sets.main if config.utility or config.segmentation else None)
+    trained_on = sets.main if config.utility or config.segmentation else None
+    return sets, domains, checks(sets, trained_on, config.seed)
 
 
 def domains_of(config: EvaluateConfig, sets: Sets) -> dict[str, Domain[Any]]:
@@ -111,7 +112,7 @@ def measure(
         sections.append(domain.measure())
     pictures = _pictures(config, sets)
 
-    inputs = {"reference": sets.test.dataset.manifest}
+    inputs = {"train": sets.train.dataset.manifest, "test": sets.test.dataset.manifest}
     inputs |= {name: images.dataset.manifest for name, images in sets.synthetic.items()}
     numbers = {
         section.name: as_json({"methods": section.methods, **section.numbers})
@@ -168,9 +169,12 @@ def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:
     }
 
 
-def summary(sections: Sequence[PageSection]) -> str:
-    """The main numbers, a line each."""
-    lines = []
+def summary(sections: Sequence[PageSection], sets: Sets) -> str:
+    """The main numbers, a line each, after the sets that are not synthetic."""
+    kinds = {name: kind_of(images.radiographs) for name, images in sets.synthetic.items()}
+    lines = [
+        f"{name} is {kind}, not synthetic" for name, kind in kinds.items() if kind != "synthetic"
+    ]
     for line in (line for section in sections for line in section.summary):
         values: Mapping[str, Any] = {**line.sets}
         if line.real is not None:

@@ -16,9 +16,8 @@ from eval.alignment.scores import alignment
 from eval.config import ReferenceSetConfig
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json, cell_text
-from eval.sets import read_set
+from eval.sets import dataset_of, read_reference, read_set
 from roentgen.config import load_config
-from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.diffusion.backbones.stable_diffusion import (
@@ -44,7 +43,8 @@ class ReconstructionConfig:
     model: str
     """A pipeline folder, a repository id, or "tiny"."""
     reference: ReferenceSetConfig
-    """A radiograph dataset: the classifier learns on one split, the other is reconstructed."""
+    """Real radiographs: the classifier learns on the train split, the test split is
+    reconstructed."""
     output: Path
     """Folder of reconstruction.json and reconstruction.png; it may hold other files."""
     overwrite: bool = False
@@ -74,13 +74,17 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     """Measure, print and write; returns the results."""
     check_results(config.output, overwrite=config.overwrite)
     model = find_model(config.model)
-    dataset = open_dataset(config.reference.folder)
-    splits = config.reference.train_split, config.reference.test_split
-    dataset.disjoint_splits(*splits)
+    splits = read_reference(config.reference)
     findings, not_mentioned = config.findings, config.not_mentioned
     train, test = (
-        read_set(name, dataset, [name], findings=findings, not_mentioned=not_mentioned)
-        for name in splits
+        read_set(
+            split.name,
+            dataset_of(split),
+            [split.name],
+            findings=findings,
+            not_mentioned=not_mentioned,
+        )
+        for split in splits
     )
     originals = test.images[:]
     images = np.stack(list(reconstruct(load_components(config.model).vae, originals)))
@@ -104,7 +108,11 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
     of_model = {"kind": "model", "fingerprint": results["model"], "path": str(model)}
     if (model / MANIFEST).exists():
         of_model = read_manifest(model, "model")
-    inputs = {"reference": dataset.manifest, "model": {"licenses": []} | of_model}
+    inputs = {
+        "train": train.dataset.manifest,
+        "test": test.dataset.manifest,
+        "model": {"licenses": []} | of_model,
+    }
     made_by = provenance("eval.reconstruction", config, inputs)
     write_results(config.output, files, results, inputs, made_by, overwrite=config.overwrite)
     print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201

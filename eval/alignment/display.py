@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.alignment.clip_agreement import CEILING_KEY, CLIP_METHODS
+from eval.alignment.confounding import Confounding
+from eval.alignment.reference_limits import CHANCE
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
-from eval.alignment.scores import ALL, CHANCE, DEMOGRAPHICS_METHODS
+from eval.alignment.scores import ALL, DEMOGRAPHICS_METHODS
 from eval.config import ComparisonConfig
 from eval.networks import classifier_text
 from eval.report.as_requested import as_requested
@@ -17,7 +19,7 @@ from eval.report.verdict import Verdict
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
-from roentgen.record.radiograph import FindingName
+from roentgen.record.radiograph import VIEWS, FindingName
 
 _MOST_ROWS = 6  # of the small plot
 SetScores = Mapping[str, Mapping[str, Any]]  # by set
@@ -61,9 +63,13 @@ def methods(
         f"A reference classifier trained on {training} radiographs of the train split (seed "
         f"{SEED}) scores each set against its requests; its score on held-out radiographs is "
         "the ceiling. AUROC: requested present against absent, 0.5 is chance. AUPRC: average "
-        "precision; the share present is chance. A number is noted where the interval of the AUROC "
-        "(of sides: of the accuracy) on held-out radiographs includes 0.5: the classifier is "
-        "at chance there, and its number says nothing of the images.",
+        "precision; the share present is chance. What it has not learned (findings, views, sides "
+        f"of fewer than {config.min_cases} patients) or does not tell on held-out "
+        "radiographs (the interval of the AUROC there, of sides of the accuracy, includes 0.5; sex "
+        "and age: no better than a constant answer) is not measured in any set. Findings are "
+        "scored on images of views that it has seen. A set is above its ceiling where its interval "
+        "lies above that of held-out radiographs: then its labels may go with view or source more "
+        "than theirs, which the AUROC of the prevalence in an image's group shows.",
         f"{F1_METHODS} The validation set is {validation} radiographs of other patients of "
         "the train split. "
         f"Thresholds: {_thresholds(networks.thresholds)}.",
@@ -114,6 +120,47 @@ def tables(
     return tuple(result)
 
 
+def confounding_tables(
+    above: Mapping[str, Mapping[str, Any]],
+    labels: Mapping[str, Mapping[FindingName, Mapping[str, Confounding]]],
+) -> tuple[Table, ...]:
+    """What is above its ceiling, with the likely reason, and findings by view and source."""
+    flagged = {name: found for name, found in above.items() if found}
+    if not flagged:
+        return ()
+    rows: list[tuple[Cell, ...]] = []
+    for finding, by in labels["test"].items():
+        for attribute in by:
+            of = {name: findings[finding][attribute] for name, findings in labels.items()}
+            alone = (one.auroc for one in of.values())
+            rows.append((f"{finding}: AUROC of the {attribute} alone", *alone))
+            groups = dict.fromkeys(group for one in of.values() for group in one.prevalence)
+            rows += [
+                (
+                    f"{finding}, {attribute} {group}: share present",
+                    *(one.prevalence.get(group) for one in of.values()),
+                )
+                for group in groups
+            ]
+    return (
+        Table(
+            name="alignment-above-ceiling",
+            caption="Sets above their ceiling",
+            columns=("Set", "Above the ceiling in", "Likely reason"),
+            rows=tuple(
+                (name, ", ".join(found["measures"]), found["likely_reason"])
+                for name, found in flagged.items()
+            ),
+        ),
+        Table(
+            name="alignment-confounding",
+            caption="Findings by view and source",
+            columns=("Finding", *labels),
+            rows=tuple(rows),
+        ),
+    )
+
+
 def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple[SummaryLine, ...]:
     """The main numbers; what no set has is not among them."""
     named: dict[str, dict[str, Estimate]] = {
@@ -134,8 +181,16 @@ def summary(scores: SetScores, agreements: Mapping[str, ClipAgreement]) -> tuple
     return tuple(x for x in lines if any(e.value is not None for e in x.sets.values()))
 
 
-def verdicts(scores: SetScores, main: str, views: Counter[str]) -> tuple[Verdict, ...]:
-    """Whether views, findings and sides are as requested; `views` counts those of the main set."""
+def verdicts(
+    scores: SetScores,
+    main: str,
+    views: Counter[str],
+    above: Mapping[str, Any] | None = None,
+) -> tuple[Verdict, ...]:
+    """Whether views, findings and sides are as requested; `views` counts those of the main set.
+
+    `above` is what of it is above its ceiling, with the likely reason.
+    """
     own, real = scores[main], scores[CEILING_KEY]
     chance = max(views.values(), default=0) / max(1, views.total())
     what = f"Views ({', '.join(sorted(views))})"
@@ -148,7 +203,18 @@ def verdicts(scores: SetScores, main: str, views: Counter[str]) -> tuple[Verdict
             "findings", "Findings", "mean AUROC", own["mean_auroc"], real["mean_auroc"], CHANCE
         ),
         *as_requested("sides", "Sides of findings", "accuracy", own_sides, real_sides, CHANCE),
+        *_above_verdict(above),
     )
+
+
+def _above_verdict(above: Mapping[str, Any] | None) -> tuple[Verdict, ...]:
+    if not above:
+        return ()
+    sentence = (
+        f"Scores are above those of held-out radiographs ({', '.join(above['measures'])}), which "
+        f"images as requested do not reach. Likely reason: {above['likely_reason']}."
+    )
+    return (Verdict(topic="findings", status="unclear", sentence=sentence),)
 
 
 def headline(scores: SetScores, main: str) -> Plot | None:
@@ -238,6 +304,9 @@ def _of_images(labeled: SetScores) -> Table:
     cells: dict[str, list[Cell]] = {
         label: [s[key] for s in labeled.values()] for label, key in rows.items()
     }
+    for view in VIEWS:
+        accuracies = [s["view_accuracy_by_view"][view] for s in labeled.values()]
+        cells[f"View accuracy: {view}"] = accuracies
     sides = [s["laterality_accuracy"][ALL] for s in labeled.values()]
     cells[f"Laterality accuracy: {ALL}"] = sides
     better: dict[str, Better] = {label: "higher" for label in cells if "accuracy" in label}

@@ -4,9 +4,11 @@ from collections import Counter
 from functools import cached_property
 
 from eval.alignment.clip_agreement import CEILING_KEY, agreement, embed, prompted_sets
+from eval.alignment.confounding import confounding
 from eval.alignment.display import (
     REFERENCES,
     ClipAgreement,
+    confounding_tables,
     headline,
     methods,
     plots,
@@ -14,8 +16,9 @@ from eval.alignment.display import (
     tables,
     verdicts,
 )
+from eval.alignment.reference_limits import explained
 from eval.alignment.reference_networks import SEED, ReferenceNetworks
-from eval.alignment.scores import mark_chance
+from eval.alignment.view_scores import views_not_learnable
 from eval.config import AlignmentConfig
 from eval.domain import Domain
 from eval.networks import hold_out
@@ -56,10 +59,17 @@ class Alignment(Domain[AlignmentConfig]):
         """Every set against its requests."""
         config, sets = self.config, self.sets
         networks = self.networks()
-        each = (*sets.synthetic.items(), (CEILING_KEY, sets.test))
-        measured = mark_chance(
-            {name: networks.measure(images) for name, images in each}, CEILING_KEY
-        )
+        held_out = networks.read(sets.test)
+        networks = networks.verified(held_out)
+        measured = {
+            name: networks.measure(networks.read(images)) for name, images in sets.synthetic.items()
+        }
+        measured[CEILING_KEY] = networks.measure(held_out)
+        labels = {images.name: confounding(images) for images in sets.all()}
+        above = {
+            name: explained(measured[name], measured[CEILING_KEY], labels[name], labels["test"])
+            for name in sets.synthetic
+        }
         agreements = {model.name: self._agreement(model.model) for model in self.settings.clip}
         training, validation = self.split
         return PageSection(
@@ -76,6 +86,8 @@ class Alignment(Domain[AlignmentConfig]):
             references=REFERENCES,
             numbers={
                 **measured,
+                "above_ceiling": above,
+                "confounding": labels if any(above.values()) else {},
                 "clip": {
                     name: {
                         "model": clip.model,
@@ -91,9 +103,13 @@ class Alignment(Domain[AlignmentConfig]):
                 measured,
                 sets.main,
                 Counter(r.view for r in sets.synthetic[sets.main].radiographs if r.view),
+                above[sets.main],
             ),
             headline=headline(measured, sets.main),
-            tables=tables(config, measured, agreements),
+            tables=(
+                *tables(config, measured, agreements),
+                *confounding_tables(above, labels),
+            ),
             plots=plots(measured),
         )
 
@@ -130,6 +146,8 @@ class Alignment(Domain[AlignmentConfig]):
             config=self.config,
             findings=network,
             not_learned=not_learnable(training.labels, training.patients, findings, least),
+            never_seen=views_not_learnable(training.views, training.patients, least),
+            views_not_told={},
             thresholds=thresholds_of(
                 scores, validation.labels, validation.patients, findings, least
             ),

@@ -1,12 +1,12 @@
 """Alignment scores: findings, view, laterality and demographics of a set against its requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.alignment.view_scores import rows_of_seen_views, view_scores
 from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.classification.finding_scores import Metric, finding_scores, resamples
 from roentgen.metrics.classification.operating_points import weighted_f1
@@ -19,15 +19,12 @@ from roentgen.metrics.estimates import (
     percentile_interval,
     share_of_images,
 )
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.radiograph import FindingName, Radiograph, View
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.image_halves import single_side
 from roentgen.vision.linear_probe import PROBE_METHODS, DemographicProbes, ages_of, males
-from roentgen.vision.view_accuracy import view_accuracy
 
 ALL = "all findings"
-CHANCE = 0.5  # of AUROC and of laterality accuracy
-AT_CHANCE = "reference classifier at chance"
 DEMOGRAPHICS_METHODS = (
     f"Sex and age: {PROBE_METHODS}, fitted to the reference classifier's features of the "
     "radiographs that it was trained on; age error: mean absolute error in years. Floors: always "
@@ -40,6 +37,8 @@ def alignment(
     images: ImageSet,
     not_learned: Mapping[FindingName, NotMeasured],
     *,
+    never_seen: Mapping[View, NotMeasured] = {},
+    views_not_told: Mapping[View, NotMeasured] = {},
     thresholds: Mapping[FindingName, float | NotMeasured] | None = None,
     min_cases: int,
     samples: int,
@@ -47,13 +46,17 @@ def alignment(
 ) -> dict[str, Any]:
     """Scores of `images`: view accuracy; AUROC, AUPRC and (with thresholds) F1 of their findings.
 
-    `not_learned` are the findings that the classifier does not know; "mean_auroc" etc. are means.
+    `not_learned` are the findings that the classifier does not know or tell; "mean_auroc" etc. are
+    means. Findings are scored on images of views that it has seen.
     """
-    findings, labels, patients = images.findings, images.labels, images.patients
+    findings = images.findings
+    rows = rows_of_seen_views(images.views, never_seen)
+    labels, patients = images.labels[rows], [images.patients[row] for row in rows]
     weights = resamples(patients, samples, seed)
-    result: dict[str, Any] = {
-        "view_accuracy": view_accuracy(prediction.views, images.views, patients)
-    }
+    result = view_scores(
+        prediction.views, images.views, images.patients, never_seen, views_not_told
+    )
+    result["excluded_views"] = len(images.views) - len(rows)
 
     def add(
         name: str,
@@ -66,45 +69,19 @@ def alignment(
         )
         result[f"mean_{name}"], result[name] = mean, each
 
-    add("auroc", weighted_auroc, prediction.findings)
-    add("auprc", weighted_average_precision, prediction.findings)
+    scores = prediction.findings[rows]
+    add("auroc", weighted_auroc, scores)
+    add("auprc", weighted_average_precision, scores)
     if thresholds is not None:
         chosen = [thresholds[name] for name in findings]
         limits = np.array([np.inf if isinstance(t, NotMeasured) else t for t in chosen])
         unset = {name: t for name, t in thresholds.items() if isinstance(t, NotMeasured)}
-        add("f1", weighted_f1, prediction.findings >= limits, {**unset, **not_learned})
+        add("f1", weighted_f1, scores >= limits, {**unset, **not_learned})
     result["cases"] = {
         name: {"present": int((labels[:, j] == 1).sum()), "absent": int((labels[:, j] == 0).sum())}
         for j, name in enumerate(findings)
     }
     return result
-
-
-def mark_chance(scores: Mapping[str, dict[str, Any]], real: str) -> dict[str, dict[str, Any]]:
-    """The scores by set, with a note on each by a classifier at chance on the set `real`.
-
-    It is at chance if the interval there includes 0.5 or less: of the AUROC of a finding, for its
-    AUROC, AUPRC and F1, and of its laterality accuracy, for that.
-    """
-    marked = {name: dict(own) for name, own in scores.items()}
-    for metric, measure in (
-        *((name, "auroc") for name in ("auprc", "f1", "auroc")),
-        *((f"mean_{name}", "mean_auroc") for name in ("auprc", "f1", "auroc")),
-        ("laterality_accuracy", "laterality_accuracy"),
-    ):
-        for own in marked.values():
-            if metric in own:
-                own[metric] = _noted(own[metric], scores[real][measure])
-    return marked
-
-
-def _noted(values: Any, on_real: Any) -> Any:
-    """An estimate, or those by finding, noted where the same one on radiographs is chance."""
-    if not isinstance(values, Estimate):
-        return {name: _noted(value, on_real[name]) for name, value in values.items()}
-    if values.value is None or on_real.value is None or on_real.low > CHANCE:
-        return values
-    return replace(values, note="; ".join(filter(None, (values.note, AT_CHANCE))))
 
 
 def laterality_accuracy(

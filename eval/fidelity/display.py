@@ -64,6 +64,14 @@ _BETTER: dict[str, Better] = {
 }
 
 
+TWO_DATASETS = (
+    "The train split is of another dataset than the held-out radiographs: the floor includes the "
+    "shift between the two, and a set may be below it. What a set of the held-out radiographs' own "
+    'dataset reaches is lower: "half of held-out to other half" among the halves, the tighter '
+    "floor, against the train split to that half, at the same n."
+)
+
+
 def methods(
     settings: FidelityConfig,
     found: Numbers,

@@ -10,6 +10,7 @@ from eval.domain import Domain
 from eval.features import features_of
 from eval.fidelity.display import (
     REFERENCES,
+    TWO_DATASETS,
     headline,
     methods,
     plots,
@@ -96,7 +97,10 @@ class Fidelity(Domain[FidelityConfig]):
         return PageSection(
             name="fidelity",
             title="Fidelity: how close to held-out radiographs?",
-            methods=methods(settings, found, detail, described, sets.test.size),
+            methods=(
+                *methods(settings, found, detail, described, sets.test.size),
+                *[TWO_DATASETS] * sets.two_datasets,
+            ),
             references=REFERENCES,
             numbers={**found, "sharpness": detail},
             summary=summary(found, detail),

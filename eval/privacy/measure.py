@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from eval.config import PrivacyConfig
 from eval.domain import Domain
 from eval.features import features_of
+from eval.leakage import recorded_training
 from eval.privacy.display import (
     FALSE_POSITIVE_RATE,
     FEATURES,
@@ -135,6 +136,9 @@ class Privacy(Domain[PrivacyConfig]):
         path = recorded_model(images.dataset.manifest["provenance"])
         if path is None:
             return _no_membership("the set does not lead to a model folder")
+        training = recorded_training(images)
+        if training is not None and training.is_of(self.sets.train) is False:
+            return _no_membership("its model was not trained on the train radiographs")
         train, test = self.sets.train, self.sets.test
         n = min(self.settings.membership_images, len(train), len(test))
         try:

@@ -164,7 +164,7 @@ def test_the_family_takes_a_third_of_the_time_of_separate_packages(
 
     def ours() -> None:
         config = EvaluateConfig(
-            reference=ReferenceSetConfig(folder=made_folder),
+            reference=ReferenceSetConfig.of(made_folder),
             synthetic={"made": made_folder},
             findings=("Pneumothorax",),
             output=tmp_path / f"out-{next(repeat)}",  # nothing is kept of the run before

@@ -54,9 +54,17 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
     return folder
 
 
+def reference(folder: Path, test: str = "test") -> dict[str, dict[str, str]]:
+    """Two splits of a dataset."""
+    return {
+        "train": {"folder": str(folder), "split": "train"},
+        "test": {"folder": str(folder), "split": test},
+    }
+
+
 def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
     values: dict[str, Any] = {
-        "reference": {"folder": str(place / "real")},
+        "reference": reference(place / "real"),
         "synthetic": {"before": str(place / "before"), "after": str(place / "after")},
         "findings": list(FINDINGS),
         "extractors": [{"weights": str(place / "extractor")}],
@@ -113,7 +121,7 @@ def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[s
     assert results["sets"]["after"]["licenses"] == manifest["licenses"]
     assert results["provenance"]["program"] == "eval.evaluate"
     made_from = results["provenance"]["made_from"]
-    assert set(made_from) == {"reference", "before", "after"}
+    assert set(made_from) == {"train", "test", "before", "after"}
     assert results["fidelity"]["roentgen"]["extractor"]["name"] == "roentgen"
     assert results["fidelity"]["roentgen"]["extractor"]["dimension"] == 32
     assert not list(output.glob("*.partial"))
@@ -275,7 +283,7 @@ def test_radiographs_that_show_no_patient_are_called_simulated(
     config = config_of(
         place,
         place / "simulated",
-        reference={"folder": str(place / "phantoms")},
+        reference=reference(place / "phantoms"),
         synthetic={"after": str(place / "after")},
         classifier={"steps": 1},
         utility={"seeds": [0]},
@@ -337,7 +345,11 @@ def test_the_same_seed_gives_the_same_numbers(place: Path, results: dict[str, An
 def test_a_set_equal_to_the_held_out_films(place: Path, write_drawn: Any) -> None:
     write_drawn(place / "equal", {"test": 120}, 1, synthetic=True)
     config = config_of(
-        place, place / "equal results", synthetic={"equal": str(place / "equal")}, utility=None
+        place,
+        place / "equal results",
+        synthetic={"equal": str(place / "equal")},
+        utility=None,
+        allow_reference_images=True,
     )
     results, _ = evaluate(config)
     fid = results["fidelity"]["roentgen"]["fid"]
@@ -355,19 +367,24 @@ def refused(place: Path, message: str, **changes: Any) -> None:
 
 def test_mistakes_are_told_in_a_line(place: Path, write_drawn: Any) -> None:
     refused(place, "no such folder", synthetic={"after": str(place / "nowhere")})
-    refused(
-        place, "no split 'held'", reference={"folder": str(place / "real"), "test_split": "held"}
-    )
-    same = {"folder": str(place / "real"), "test_split": "train"}
-    refused(place, "is in both .*train", reference=same)
+    refused(place, "no split 'held'", reference=reference(place / "real", "held"))
+    refused(place, "is in both .*train", reference=reference(place / "real", "train"))
     refused(place, r"main is 'best'.*before, after", main="best")
     refused(place, "name is resnet, but must be one of", extractors=[{"name": "resnet"}])
     refused(place, "hf download microsoft/rad-dino", extractors=[{"name": "rad-dino"}])
     refused(place, "min_cases is 0", min_cases=0)
     refused(place, "the report uses this name", synthetic={"reference": str(place / "after")})
-    refused(place, "is the reference dataset itself", synthetic={"same": str(place / "real")})
+    refused(
+        place,
+        "same .*360 of 360 images are radiographs of the reference itself.*allow_reference_images",
+        synthetic={"same": str(place / "real")},
+    )
     few = write_drawn(place / "few", {"train": 7}, 5, synthetic=True)
-    refused(place, "set 'few'.*7 images of 4 patients.*at least 20", synthetic={"few": str(few)})
+    refused(
+        place,
+        "set 'few'.*has 7 images; evaluation needs at least 20",
+        synthetic={"few": str(few)},
+    )
     large = write_drawn(place / "large", {"train": 30}, 6, synthetic=True, size=64)
     refused(place, "prepared with size 64.*with size 32", synthetic={"large": str(large)})
     cut = write_drawn(place / "cut", {"train": 30}, 7, synthetic=True, fit="crop")
@@ -387,11 +404,18 @@ def test_radiographs_of_the_reference_are_no_synthetic_set(place: Path) -> None:
         return {name: str(place / name)}
 
     reordered = write("reordered", real[::-1])
-    refused(place, "reordered.* holds radiographs of the reference", synthetic=reordered)
+    refused(place, "360 of 360 images are radiographs of the reference", synthetic=reordered)
     config = config_of(place, place / "mixed page", synthetic=write("mixed", [*real[-7:], *made]))
     found = checks(read_sets(config), None)
-    line = f"no: 7 of {7 + len(made)} are radiographs of the reference"
-    assert {"check": "mixed: all images are synthetic", "result": line} in found
+    n = 7 + len(made)
+    for check, line in (
+        ("no image is a radiograph of the reference", f"no: 7 of {n} are"),
+        (
+            "all images are synthetic",
+            f"no: 7 of {n} have no record of a synthesis; the set is partly real",
+        ),
+    ):
+        assert {"check": f"mixed: {check}", "result": line} in found
     assert not any("after: all images" in check["check"] for check in found)
 
 

@@ -51,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
 
 def config_of(place: Path, output: Path, **changes: Any) -> EvaluateConfig:
     return EvaluateConfig(
-        reference=ReferenceSetConfig(folder=place / "real"),
+        reference=ReferenceSetConfig.of(place / "real"),
         synthetic={"made": place / "made"},
         findings=("Pleural Effusion", "Pneumothorax"),
         output=output,
@@ -134,7 +134,10 @@ def test_mistakes_are_told_before_any_work(place: Path, tmp_path: Path) -> None:
 
 def program(place: Path, output: Path) -> Path:
     values = {
-        "reference": {"folder": str(place / "real")},
+        "reference": {
+            "train": {"folder": str(place / "real"), "split": "train"},
+            "test": {"folder": str(place / "real"), "split": "test"},
+        },
         "synthetic": {"made": str(place / "made")},
         "findings": ["Pleural Effusion"],
         "output": str(output),

@@ -17,7 +17,7 @@ def test_what_a_vae_keeps_is_measured_and_signed(
     folder = make_small_dataset(tmp_path / "set", train=20, validate=20)
     config = ReconstructionConfig(
         model=str(small_model),
-        reference=ReferenceSetConfig(folder=folder, test_split="validate"),
+        reference=ReferenceSetConfig.of(folder, test="validate"),
         output=tmp_path / "results",
     )
     results = measure(config)

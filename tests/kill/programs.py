@@ -36,7 +36,7 @@ def make_base(folder: Path) -> None:
 
 
 def _prepare(inputs: Path) -> Settings:
-    return {"phantom": {"train": 16, "validate": 4, "test": 16}, "size": 32, "workers": 1}
+    return {"phantom": {"train": 20, "validate": 4, "test": 20}, "size": 32, "workers": 1}
 
 
 def _finetune(inputs: Path) -> Settings:
@@ -121,7 +121,10 @@ def _export(inputs: Path) -> Settings:
 
 def _evaluate(inputs: Path) -> Settings:
     return {
-        "reference": {"folder": str(inputs / "roentgen.prepare")},
+        "reference": {
+            name: {"folder": str(inputs / "roentgen.prepare"), "split": name}
+            for name in ("train", "test")
+        },
         "synthetic": {"made": str(inputs / "sample.generate")},
         "findings": ["Cardiomegaly", "Pleural Effusion"],
         "fidelity": {"bootstrap": 20},
@@ -165,7 +168,10 @@ def _labeler(inputs: Path) -> Settings:
 def _reconstruction(inputs: Path) -> Settings:
     return {
         "model": str(inputs / "base"),
-        "reference": {"folder": str(inputs / "roentgen.prepare")},
+        "reference": {
+            name: {"folder": str(inputs / "roentgen.prepare"), "split": name}
+            for name in ("train", "test")
+        },
         "bootstrap": 20,
     }
 

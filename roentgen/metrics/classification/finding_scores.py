@@ -98,5 +98,7 @@ def finding_scores(
 
 def resamples(patients: Sequence[str], samples: int, seed: int) -> NDArray[Any]:
     """(1 + samples, N): ones, then how often each image comes in each resample of patients."""
+    if not len(patients):
+        return np.ones((1 + samples, 0))
     weights = bootstrap_weights(patients, samples, seed)
     return np.concatenate([np.ones((1, len(patients)), weights.dtype), weights])

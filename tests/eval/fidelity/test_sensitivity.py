@@ -158,7 +158,7 @@ def results(
     }
     extractor = ExtractorConfig(weights=source.extractor)
     config = EvaluateConfig(
-        reference=ReferenceSetConfig(folder=source.real),
+        reference=ReferenceSetConfig.of(source.real),
         synthetic=sets,
         main="clean",
         findings=source.findings,

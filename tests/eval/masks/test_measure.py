@@ -142,8 +142,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_of(place: Path, *names: str, **told: Any) -> EvaluateConfig:
     return EvaluateConfig(
-        reference=ReferenceSetConfig(folder=place / told.pop("reference", "real")),
+        reference=ReferenceSetConfig.of(place / told.pop("reference", "real")),
         synthetic={name: place / name for name in names},
+        allow_reference_images=True,  # some sets are drawn as the train split is
         findings=("Pneumothorax",),
         output=place / "out",
         caches=place / "caches",

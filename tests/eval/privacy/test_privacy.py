@@ -150,7 +150,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Call
 
     def measure(**settings: Any) -> Any:
         config = EvaluateConfig(
-            reference=ReferenceSetConfig(folder=folder / "real"),
+            reference=ReferenceSetConfig.of(folder / "real"),
             synthetic={"clean": folder / "clean", "copied": folder / "copied"},
             findings=("Pleural Effusion",),
             output=folder / "results",

@@ -60,8 +60,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EvaluateConfig:
     state[name] = state[name].mean(dim=0, keepdim=True).expand_as(state[name]).clone()
     save_file(state, weights, metadata={"format": "pt"})
     return EvaluateConfig(
-        reference=ReferenceSetConfig(folder=place / "real"),
+        reference=ReferenceSetConfig.of(place / "real"),
         synthetic={"made": place / "made"},
+        allow_reference_images=True,  # images do not matter here
         findings=("Pneumothorax", "Edema"),
         output=place / "results",
         bootstrap=100,

@@ -37,8 +37,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, write_drawn: Any) -> Path:
 
 def config_of(place: Path, name: str, output: Path, **utility: Any) -> EvaluateConfig:
     return EvaluateConfig(
-        reference=ReferenceSetConfig(folder=place / "real"),
+        reference=ReferenceSetConfig.of(place / "real"),
         synthetic={name: place / name},
+        allow_reference_images=name == "copies",
         findings=FINDINGS,
         output=output,
         caches=place / "caches",
@@ -59,7 +60,7 @@ def test_label_noise_in_the_synthetic_set_costs_utility(place: Path, tmp_path: P
     # Pretraining takes 80 of 100 steps: the network needs that many to learn at all.
     told: dict[str, Any] = {"regimes": ("mixed", "pretrained"), "pretraining": 0.8}
     told |= {"seeds": tuple(range(5)), "validation": 0.4}
-    few = ReferenceSetConfig(folder=place / "few")
+    few = ReferenceSetConfig.of(place / "few")
     clean, noise = (
         numbers(
             replace(config_of(place, name, tmp_path / name, **told), reference=few, min_cases=2)
@@ -196,7 +197,7 @@ def test_planted_leakage_is_refused_with_names(
     monkeypatch.setattr(Identities, "add", lambda *_: None)
     monkeypatch.setattr(Identities, "patients", lambda _: Counter(train=60, test=60))
     plant(place / "real", tmp_path / "real", "train", "1-test-7")
-    config = replace(config, reference=ReferenceSetConfig(folder=tmp_path / "real"))
+    config = replace(config, reference=ReferenceSetConfig.of(tmp_path / "real"))
     with pytest.raises(InputError, match=r"patient '1-test-7' is in both .*train and .*test"):
         read_sets(config)
 
