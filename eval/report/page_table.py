@@ -160,7 +160,7 @@ def _n(cell: Cell) -> str:
     if not isinstance(cell, Estimate) or cell.value is None:
         return ""
     fewer = cell.patients is not None and cell.patients < cell.n
-    return f"{cell.n} / {cell.patients}" if fewer else str(cell.n)
+    return f"{cell.n}/{cell.patients}" if fewer else str(cell.n)
 
 
 def _different(counts: Iterable[str]) -> list[str]:

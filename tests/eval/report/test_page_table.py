@@ -53,7 +53,7 @@ def test_n_that_all_share_is_in_the_caption() -> None:
 def test_patients_stand_beside_n_where_they_are_fewer() -> None:
     few = replace(estimate(1, 0.1, 100), patients=40)
     each = replace(estimate(1, 0.1, 100), patients=100)
-    assert shown(("a", few, few)).caption == "C; n = 100 / 40"
+    assert shown(("a", few, few)).caption == "C; n = 100/40"
     assert shown(("a", each, each)).caption == "C; n = 100"
 
 
