@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.noise_schedule import process_of
-from train.checkpoints.checkpoint import TrainingState, load_checkpoint
+from train.checkpoints.checkpoint import TrainingState, load_checkpoint, prune_checkpoints
 from train.checkpoints.saver import CheckpointSaver, warn_if_unwritable
 from train.checkpoints.stop_signals import StopSignals
 from train.checks import check_inputs
@@ -160,6 +160,9 @@ def run(
             training = assemble(config, inputs, denoiser, accelerator, stop)
             if inputs.checkpoint:
                 load_checkpoint(*inputs.checkpoint, training.state)
+                if accelerator.is_main_process:  # a kill may have come between saving and pruning
+                    folder, step = inputs.checkpoint[0].parent, training.state.step
+                    prune_checkpoints(folder, step, config.checkpoint.keep)
             train(training)
             # It is saved; writing the result needs the memory.
             training.state.optimizer.state.clear()

@@ -236,6 +236,15 @@ def test_an_output_that_is_in_use_is_refused(write: Write, tmp_path: Path) -> No
     assert (folder / "model" / "unet").exists()
 
 
+def test_a_resumed_run_removes_the_checkpoint_that_a_kill_left(write: Write) -> None:
+    path = write(checkpoint={"every": 1, "keep": 1})
+    checkpoints = run(path) / "checkpoints"
+    assert [step.name for step in checkpoints.iterdir()] == ["step-00000002"]
+    shutil.copytree(checkpoints / "step-00000002", checkpoints / "step-00000001")
+    run(path, "--resume=true")
+    assert [step.name for step in checkpoints.iterdir()] == ["step-00000002"]
+
+
 def test_a_second_run_beside_a_living_one_is_refused_and_harms_nothing(
     write: Write, tmp_path: Path
 ) -> None:

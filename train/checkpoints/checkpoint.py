@@ -84,7 +84,7 @@ def save_checkpoint(
     try:
         if main:
             _write(folder / f"step-{state.step:08d}", layouts, whole, manifest)
-            _prune(folder, state.step, keep)
+            prune_checkpoints(folder, state.step, keep)
     finally:
         for _ in whole:  # the other processes continue to gather, even if writing failed
             pass
@@ -109,7 +109,7 @@ def _write(
         write_checked_json(partial / MANIFEST, manifest | {"files": files})
 
 
-def _prune(folder: Path, step: int, keep: int) -> None:
+def prune_checkpoints(folder: Path, step: int, keep: int) -> None:
     """Remove all but the newest `keep` up to a step; later ones are damaged."""
     for old in [path for path in _folders(folder) if _step(path) <= step][:-keep]:
         _remove(old)

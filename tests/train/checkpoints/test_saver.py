@@ -49,13 +49,13 @@ def test_training_survives_a_full_disk_and_the_checkpoint_before_stays(
     with monkeypatch.context() as patch:
         fill_disk(patch, 4)  # three files a checkpoint: the second one's second
         pruned = []
-        prune = checkpoint._prune
+        prune = checkpoint.prune_checkpoints
 
         def noted(folder: Path, step: int, keep: int) -> None:
             pruned.append((step, folders(folder.parent)))
             prune(folder, step, keep)
 
-        patch.setattr("train.checkpoints.checkpoint._prune", noted)
+        patch.setattr("train.checkpoints.checkpoint.prune_checkpoints", noted)
         run = fine_tune(path)
     assert "step 4 could not be saved (No space left on device); training continues" in (
         capsys.readouterr().out
