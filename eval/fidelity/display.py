@@ -154,12 +154,17 @@ def verdicts(found: Numbers, sharpness: Mapping[str, Any], main: str) -> tuple[V
 
 
 def told_apart(found: Numbers, main: str) -> tuple[Verdict, ...]:
-    """Whether the first extractor's features tell the main set from radiographs."""
+    """Whether the first extractor's features tell the main set from radiographs.
+
+    They do if the interval lies above chance and above that of other radiographs: one of 40 sets
+    that are alike lies above chance alone.
+    """
     numbers = next(iter(found.values()))["two_sample"]
     auroc, floor = numbers[main], numbers[FLOOR]
     if auroc.value is None:
         return ()
-    above = replace(auroc, low=auroc.low - CHANCE, high=auroc.high - CHANCE)
+    limit = max(CHANCE, floor.high or CHANCE)
+    above = replace(auroc, low=auroc.low - limit, high=auroc.high - CHANCE)
     status = status_excess(above, _TOLD)
     words = {"fails": "tells", "works": "does not tell", "unclear": "may tell"}
     sentence = (

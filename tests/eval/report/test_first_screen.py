@@ -9,6 +9,7 @@ from eval.alignment import display as alignment
 from eval.alignment.scores import ALL
 from eval.diversity import display as diversity
 from eval.fidelity import display as fidelity
+from eval.fidelity.scores import FLOOR
 from eval.privacy import display as privacy
 from eval.report.as_requested import as_requested
 from eval.report.verdict import Status
@@ -66,6 +67,23 @@ def test_views_that_are_told_apart_no_better_than_by_the_commonest_are_not_as_re
         assert [(v.topic, v.status) for v in found] == [("views", expected)]
         assert "Views (AP, PA)" in found[0].sentence
         assert "by chance 0.600" in found[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ((0.61, 0.75), "fails"),
+        ((0.51, 0.66), "unclear"),  # above chance, but so are other radiographs
+        ((0.48, 0.59), "works"),
+        ((0.48, 0.64), "unclear"),
+    ],
+)
+def test_a_set_is_told_apart_where_other_radiographs_are_not(
+    own: tuple[float, float], expected: Status
+) -> None:
+    numbers = {"made": interval(*own), FLOOR: interval(0.42, 0.6)}
+    (verdict,) = fidelity.told_apart({"roentgen": {"two_sample": numbers}}, "made")
+    assert (verdict.topic, verdict.status) == ("told from radiographs", expected)
 
 
 @pytest.mark.parametrize(
