@@ -1,20 +1,41 @@
-"""Train the shipped feature extractor: `python -m eval.train_extractor CONFIG.yaml`."""
+"""Train the shipped feature extractor: `python -m eval.train_extractor CONFIG.yaml`.
 
+Findings and views are learned from labeled phantoms; the kind and strength of corruptions from
+these and from unlabeled, usually real, radiographs. The layer below both is the feature: it sees
+what a classifier of findings alone learns to overlook, such as blur.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from eval.alignment.scores import alignment
+from eval.corrupted_batches import KINDS, CorruptedBatches, CorruptionConfig
 from eval.report.section import number
 from eval.sets import read_set
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
-from roentgen.dataset.image_set import ImageSet
+from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import run_program
-from roentgen.manifest import fingerprint_of_files, provenance, write_manifest
+from roentgen.manifest import (
+    fingerprint_of_files,
+    inherit_licenses,
+    provenance,
+    write_manifest,
+)
 from roentgen.metrics.classification.finding_scores import not_learnable
+from roentgen.metrics.classification.ranking import auroc
+from roentgen.randomness import numpy_generator, torch_generator
 from roentgen.record.radiograph import FINDING_NAMES
 from roentgen.storage import atomic_folder, check_writable
 from roentgen.vision.classifier import (
@@ -22,10 +43,17 @@ from roentgen.vision.classifier import (
     WEIGHTS_FILE,
     Classifier,
     ClassifierConfig,
-    train_classifier,
+    augment,
+    initialized,
+    masked_loss,
+    minimize,
+    spec_of,
+    to_input,
 )
+from roentgen.vision.features.corruptions import CORRUPTIONS, corrupt
 
 _MIN_CASES = 20
+_MILD = 0.25  # strength at which corruptions are read in the printed scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +61,25 @@ class TrainExtractorConfig:
     """Settings of the extractor's training."""
 
     dataset: Path
-    """A radiograph dataset, usually phantoms; its image size becomes the extractor's."""
+    """A radiograph dataset with findings, usually phantoms; its image size becomes the
+    extractor's."""
+    unlabeled: tuple[Path, ...] = ()
+    """Radiograph datasets of the same size from which corruptions alone are learned, usually real
+    ones. Their licenses must allow that the weights are used as planned."""
     output: Path
     """New folder for the weights."""
     train_split: str = "train"
-    """Split to train on."""
+    """Split to train on, of every dataset."""
     validate_split: str = "validate"
     """Split for the printed scores."""
     not_mentioned: NotMentioned = "ignore"
     """A finding that is not mentioned: "ignore" it, or count it as "absent"."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """The network and its training."""
+    corruptions: CorruptionConfig | None = field(default_factory=CorruptionConfig)
+    """The corruptions; null: findings and views alone are learned."""
     seed: int = 0
-    """Of weights, order and augmentation."""
+    """Of weights, order, augmentation and corruptions."""
     overwrite: bool = False
     """Replace the output folder."""
 
@@ -54,31 +88,74 @@ def main() -> None:
     """The program."""
     config = load_config(TrainExtractorConfig)
     check_writable(config.output)
-    dataset = open_dataset(config.dataset)
-    splits, not_mentioned = (config.train_split, config.validate_split), config.not_mentioned
-    dataset.disjoint_splits(*splits)
     train, held_out = (
-        read_set(split, dataset, [split], findings=FINDING_NAMES, not_mentioned=not_mentioned)
-        for split in splits
+        [_read(config, folder, split) for folder in (config.dataset, *config.unlabeled)]
+        for split in (config.train_split, config.validate_split)
     )
+    check_one_size(*train)
     with atomic_folder(config.output, overwrite=config.overwrite) as folder:
-        classifier = _train(config, train)
-        scores = _scores(config, classifier, train, held_out)
+        classifier, head = train_extractor(config, train)
+        scores = _scores(config, classifier, train[0], held_out[0])
+        if config.corruptions is not None:
+            scores |= corruption_scores(classifier, head, held_out, config.seed)
         classifier.save(folder)
+        roles = ("dataset", *(f"unlabeled {number}" for number in range(1, len(train))))
         write_manifest(
             folder,
             "model",
             fingerprint_of_files([folder / SPEC_FILE, folder / WEIGHTS_FILE]),
-            dataset.licenses,
-            provenance("eval.train_extractor", config, {"dataset": dataset.manifest}),
+            _licenses(train),
+            provenance(
+                "eval.train_extractor",
+                config,
+                {role: of.dataset.manifest for role, of in zip(roles, train, strict=True)},
+            ),
             scores=scores,
+            trained_on=_sources(train),
         )
     for name, value in scores.items():
         print(f"{name}: {value if isinstance(value, str) else number(value)}")  # noqa: T201
     print(config.output)  # noqa: T201
 
 
-def _train(config: TrainExtractorConfig, train: ImageSet) -> Classifier:
+def _read(config: TrainExtractorConfig, folder: Path, split: str) -> ImageSet:
+    dataset = open_dataset(folder)
+    dataset.disjoint_splits(config.train_split, config.validate_split)
+    name, not_mentioned = f"{split} of {folder}", config.not_mentioned
+    return read_set(name, dataset, [split], findings=FINDING_NAMES, not_mentioned=not_mentioned)
+
+
+def train_extractor(
+    config: TrainExtractorConfig, train: list[ImageSet]
+) -> tuple[Classifier, nn.Linear]:
+    """The classifier, and the head that reads corruptions from its features if they are learned.
+
+    Each step has a batch of labeled images for findings and views, and one of corrupted images.
+    """
+    labeled = train[0]
+    spec = spec_of(labeled.images, FINDING_NAMES, config.classifier)
+    network = initialized(spec, config.classifier.pretrained, config.seed)
+    network.train().to(memory_format=torch.channels_last)
+    head = nn.Linear(network.dimension, len(KINDS))
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    draws = torch_generator(config.seed, "classifier", "augmentation")
+    pixels = [images.images[:] for images in train]
+    corruptions = config.corruptions
+    corrupted = CorruptedBatches(pixels, corruptions, config.seed) if corruptions else None
+
+    def loss_of(rows: NDArray[np.int64]) -> Tensor:
+        x = augment(to_input(pixels[0][rows]), config.classifier, draws)
+        targets = torch.from_numpy(labeled.labels[rows]), torch.from_numpy(labeled.views[rows])
+        loss = masked_loss(network(x), *targets)
+        if corruptions is None or corrupted is None:
+            return loss
+        batch = corrupted.draw()
+        logits = head(network.features(to_input(batch.images)))
+        strengths = torch.from_numpy(batch.strengths)
+        wrong = functional.binary_cross_entropy_with_logits(logits, strengths, reduction="sum")
+        return loss + corruptions.weight * wrong / len(logits)
+
     with tqdm(total=config.classifier.steps, unit="step") as bar:
 
         def watch(step: int, loss: float) -> None:
@@ -86,15 +163,9 @@ def _train(config: TrainExtractorConfig, train: ImageSet) -> Classifier:
             if step % 20 == 0:
                 bar.set_postfix(loss=f"{loss:.3f}")
 
-        return train_classifier(
-            train.images,
-            train.labels,
-            train.views,
-            findings=FINDING_NAMES,
-            config=config.classifier,
-            seed=config.seed,
-            watch=watch,
-        )
+        parameters = chain(network.parameters(), head.parameters() if corrupted else ())
+        minimize(loss_of, parameters, len(labeled), config.classifier, config.seed, watch)
+    return Classifier(network, spec), head
 
 
 def _scores(
@@ -114,6 +185,43 @@ def _scores(
         name: estimate.note if estimate.value is None else estimate.value
         for name, estimate in measured.items()
     }
+
+
+def corruption_scores(
+    classifier: Classifier, head: nn.Linear, held_out: list[ImageSet], seed: int
+) -> dict[str, float | str]:
+    """AUROC of each kind at a quarter of its strength against the same images without it."""
+    images = np.concatenate([item.images[:] for item in held_out])
+    generator = numpy_generator(seed, "extractor", "corruption scores")
+
+    def read(pixels: NDArray[np.uint8], kind: int) -> NDArray[np.float64]:
+        features = torch.from_numpy(classifier.features(pixels))
+        logits: NDArray[np.float64] = head(features)[:, kind].detach().double().numpy()
+        return logits
+
+    result: dict[str, float | str] = {}
+    is_corrupted = np.arange(2 * len(images)) >= len(images)
+    for kind, name in enumerate(CORRUPTIONS):
+        changed = np.stack([corrupt(image, name, _MILD, generator) for image in images])
+        logits = np.concatenate([read(pixels, kind) for pixels in (images, changed)])
+        result[f"{name} at a quarter of its strength"] = auroc(logits, is_corrupted)
+    return result
+
+
+def _licenses(sets: list[ImageSet]) -> list[dict[str, Any]]:
+    """The licenses of the images that were trained on, without others of their datasets."""
+    used = {radiograph.license for images in sets for radiograph in images.radiographs}
+    every = inherit_licenses(*(images.dataset.manifest for images in sets))
+    return [terms for terms in every if terms["name"] in used]
+
+
+def _sources(sets: list[ImageSet]) -> list[Mapping[str, Any]]:
+    """Each source of the images that were trained on, with its license and number of images."""
+    found = [(r.source, r.license) for images in sets for r in images.radiographs]
+    return [
+        {"source": source, "license": terms, "images": found.count((source, terms))}
+        for source, terms in sorted(set(found))
+    ]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ synthetic sets alike; its pooled penultimate layer is also the embedded feature 
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ class ClassifierConfig:
     weight_decay: float = 0.02
     """AdamW's weight decay."""
     pretrained: str | None = None
-    """What training starts from: "embedded" (the shipped classifier, trained on phantoms) or the
+    """What training starts from: "embedded" (the shipped classifier of phantoms' findings) or the
     folder of a saved one, whose layers but not its heads are taken; for a model of timm also a
     safetensors file of it, or "hf-hub:OWNER/NAME"; null: from scratch."""
     resize: int | None = None
@@ -224,23 +224,40 @@ def train_classifier(
         raise InputError(
             f"nothing to train a classifier on: {len(images)} images, no label, no view"
         )
-    spec = _spec(images, findings, config)
-    network = start.network if start else _initialized(spec, config.pretrained, seed)
+    spec = spec_of(images, findings, config)
+    network = start.network if start else initialized(spec, config.pretrained, seed)
+    draws = torch_generator(seed, "classifier", "augmentation")
+
+    def loss_of(batch: NDArray[np.int64]) -> Tensor:
+        x = augment(to_input(images[batch]).to(device), config, draws)
+        targets = torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
+        return masked_loss(network(x), targets[0].to(device), targets[1].to(device))
+
     network.train().to(device).to(memory_format=torch.channels_last)
+    minimize(loss_of, network.parameters(), len(images), config, seed, watch)
+    return Classifier(network, spec)
+
+
+def minimize(
+    loss_of: Callable[[NDArray[np.int64]], Tensor],
+    parameters: Iterable[nn.Parameter],
+    count: int,
+    config: ClassifierConfig,
+    seed: int,
+    watch: Callable[[int, float], object] | None = None,
+) -> None:
+    """Train parameters on `count` items in random order; `loss_of` is given each batch's rows."""
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
     )
     order = torch_generator(seed, "classifier", "order")
-    draws = torch_generator(seed, "classifier", "augmentation")
     queue = torch.empty(0, dtype=torch.long)
     with _own_randomness(seed, "dropout"):
         for step in range(config.steps):
             while len(queue) < config.batch_size:
-                queue = torch.cat([queue, torch.randperm(len(images), generator=order)])
+                queue = torch.cat([queue, torch.randperm(count, generator=order)])
             batch, queue = queue[: config.batch_size].numpy(), queue[config.batch_size :]
-            x = augment(to_input(images[batch]).to(device), config, draws)
-            targets = torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
-            loss = masked_loss(network(x), targets[0].to(device), targets[1].to(device))
+            loss = loss_of(batch)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * schedule(step, config.steps)
             optimizer.zero_grad()
@@ -248,10 +265,9 @@ def train_classifier(
             optimizer.step()
             if watch is not None:
                 watch(step, float(loss.detach()))
-    return Classifier(network, spec)
 
 
-def _spec(
+def spec_of(
     images: Images, findings: Sequence[FindingName], config: ClassifierConfig
 ) -> ClassifierSpec:
     """What is trained on these images. Raises InputError if they do not fit the network."""
@@ -271,7 +287,7 @@ def _spec(
     )
 
 
-def _initialized(spec: ClassifierSpec, pretrained: str | None, seed: int) -> Network:
+def initialized(spec: ClassifierSpec, pretrained: str | None, seed: int) -> Network:
     """Weights of one generator, or those that training starts from; heads are always new."""
     file = is_weights(pretrained)
     network = make_network(spec, pretrained if file else None, seed)

@@ -69,8 +69,12 @@ def test_prepare_finetune_generate_evaluate(
         train_extractor.main,
         "eval/extractor.yaml",
         dataset=phantoms,
+        unlabeled=[],
         validate_split="test",
         classifier__steps=3,
+        corruptions__vae_images=4,
+        corruptions__round_trips=1,
+        corruptions__incomplete_studies=4,
         output=tmp_path / "extractor",
     )
     _run(

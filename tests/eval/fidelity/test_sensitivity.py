@@ -112,7 +112,7 @@ def phantoms(place: Path, _: Any) -> Source:
         place / "real",
         rows_of(place / "pool", "train"),
         ("Cardiomegaly", MISSING, "Pneumothorax", "Consolidation"),
-        ClassifierConfig(pretrained=str(EXTRACTOR), steps=300),
+        ClassifierConfig(pretrained="embedded", steps=300),
         str(EXTRACTOR),
     )
 

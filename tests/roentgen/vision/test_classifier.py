@@ -19,7 +19,7 @@ from roentgen.vision.classifier import (
     to_input,
     train_classifier,
 )
-from roentgen.weights import EXTRACTOR
+from roentgen.weights import CLASSIFIER
 
 FINDINGS: tuple[FindingName, ...] = ("Cardiomegaly", "Edema")
 CONFIG = ClassifierConfig(steps=250, batch_size=16, widths=(8, 16, 32))
@@ -186,7 +186,7 @@ def test_the_shipped_layers_are_named_embedded_from_any_folder(
     (tmp_path / "embedded").write_bytes(b"a file of this name is not meant")
     images, labels, views = drawn(64, 1)
     named = ClassifierConfig(pretrained="embedded", steps=1, batch_size=16)
-    paths = replace(named, pretrained=str(EXTRACTOR))
+    paths = replace(named, pretrained=str(CLASSIFIER))
     first, second = (
         train_classifier(images, labels, views, findings=FINDINGS, config=config, seed=1)
         for config in (named, paths)

@@ -19,7 +19,6 @@ from roentgen.prepare import PrepareConfig, prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Radiograph, Synthesis
 from roentgen.vision.classifier import ClassifierConfig
-from roentgen.weights import EXTRACTOR
 from sample.screen import screen
 from sample.screening.config import (
     CopiesConfig,
@@ -199,7 +198,7 @@ def test_screening_raises_label_agreement_on_phantoms(phantoms: Path, tmp_path: 
             reference=ReferenceConfig(folder=phantoms),
             output=tmp_path / "screened",
             reference_classifier=ReferenceClassifierConfig(
-                classifier=ClassifierConfig(pretrained=str(EXTRACTOR), steps=300),
+                classifier=ClassifierConfig(pretrained="embedded", steps=300),
             ),
             labels=LabelsConfig(false_alarms=0.1),
             view=None,
