@@ -7,18 +7,8 @@ import pytest
 from scipy.stats import binom
 
 from tests.eval.defects import STRENGTHS, Defect
-from tests.eval.sensitivity import (
-    ASKED,
-    CLEAN_DRAWS,
-    MEANT,
-    METRICS,
-    Found,
-    alarms,
-    failed,
-    is_seen,
-    measure,
-    write_tables,
-)
+from tests.eval.sensitivity import CLEAN_DRAWS, METRICS, Found, alarms, is_seen, measure
+from tests.eval.sensitivity_tables import ASKED, MEANT, failed, write_tables
 
 pytestmark = pytest.mark.slow
 BY_CHANCE = 0.01  # that two intervals of like sets do not overlap, on one side
