@@ -143,6 +143,9 @@ def test_distances_rise_with_passes_of_real_radiographs_through_the_vae(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(  # of diffusers' schedulers
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 def test_images_drawn_by_the_base_are_told_from_radiographs(radiographs: ImageSet) -> None:
     extractor = load_extractor("roentgen")
     drawn = list(Generator("tiny")("cardiomegaly", "small left pleural effusion", count=30))
