@@ -74,8 +74,8 @@ def verdicts(sharpness: Mapping[str, Any], main: str) -> tuple[Verdict, ...]:
     word = max(shares, key=lambda key: shares[key].value)
     worst = shares[word]
     numbers = (
-        f"median detail is {cell_text(ratio)} of theirs, and a share of {cell_text(worst)} is "
-        f"{word} than 99% of them"
+        f"median detail is {cell_text(ratio)} of theirs, and a share of {cell_text(worst)} of the "
+        f"images is {word} than 99% of radiographs"
     )
     if worst.low > _ALARM:
         sentence = f"Images are {word} than radiographs: {numbers}."
