@@ -10,7 +10,8 @@ def as_requested(
 ) -> tuple[Verdict, ...]:
     """They are if the number lies nearer to the ceiling, on held-out radiographs, than to chance.
 
-    A judge that is itself at chance there tells nothing; without a number there is no verdict.
+    If their interval lies below the ceiling's, the sentence says so. A judge that is itself at
+    chance there tells nothing; without a number there is no verdict.
     """
     if value.value is None or ceiling.value is None:
         return ()
@@ -22,6 +23,8 @@ def as_requested(
         "fails": f"{what} are not as requested",
         "unclear": f"Whether {what[0].lower()}{what[1:]} are as requested cannot be told",
     }[status]
+    if status == "works" and (value.high or 0) < (ceiling.low or 0):
+        opening += ", if less reliably than in radiographs"
     numbers = (
         f"{measure} {cell_text(value)}; on held-out radiographs {cell_text(ceiling)}, by chance "
         f"{number(chance)}"

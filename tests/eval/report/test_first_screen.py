@@ -40,6 +40,18 @@ def test_as_requested_is_nearer_to_the_ceiling_than_to_chance(
     )
 
 
+@pytest.mark.parametrize(("own", "short"), [((0.9, 0.94), True), ((0.9, 0.96), False)])
+def test_a_set_below_its_ceiling_is_said_to_be_less_reliable(
+    own: tuple[float, float], short: bool
+) -> None:
+    ceiling = interval(0.95, 0.99)
+    (verdict,) = as_requested("findings", "Findings", "AUROC", interval(*own), ceiling, 0.5)
+    assert verdict.status == "works"
+    opening = "Findings are as requested"
+    opening += ", if less reliably than in radiographs: " if short else ": "
+    assert verdict.sentence.startswith(opening)
+
+
 def test_a_judge_at_chance_tells_nothing() -> None:
     chance = interval(0.45, 0.62)
     (verdict,) = as_requested("findings", "Findings", "AUROC", interval(0.9, 1), chance, 0.5)
