@@ -107,7 +107,9 @@ class OutliersConfig:
     extractor: ExtractorName = "roentgen"
     """The feature extractor."""
     weights: str | None = None
-    """Its weights, as evaluation's extractors have them; null: the shipped ones of roentgen."""
+    """Its weights, as evaluation's extractors have them; null: of roentgen, the embedded
+    classifier's, whose features are of findings; those of the embedded extractor would reject
+    every image of a soft model."""
     neighbor: int = 5
     """k of the k-nearest-neighbor distance."""
     images: int = 20_000

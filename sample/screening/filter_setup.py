@@ -130,7 +130,8 @@ def _filters(
         yield quality_filter(config.quality, held_out, min_cases=min_cases)
     if config.outliers:
         o = config.outliers
-        extractor = load_extractor(o.extractor, o.weights, this_launch().device())
+        weights = o.weights or ("embedded" if o.extractor == "roentgen" else None)
+        extractor = load_extractor(o.extractor, weights, this_launch().device())
         sample = numpy_generator(config.seed, "outliers").permutation(len(train.images))[: o.images]
         compared = train.take(np.sort(sample))
         yield outliers_filter(o, extractor, compared.images, held_out, min_cases=min_cases)

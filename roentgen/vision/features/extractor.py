@@ -12,7 +12,7 @@ import torch
 from roentgen.errors import InputError
 from roentgen.vision.features.network import PIXELS, Definition, Extractor
 from roentgen.vision.published_weights import HUB, absent
-from roentgen.weights import EXTRACTOR
+from roentgen.weights import CLASSIFIERS, EXTRACTOR, shipped_or_path
 
 ExtractorName = Literal["roentgen", "inception", "xrv", "rad-dino", "clip", "timm", "transformers"]
 
@@ -22,6 +22,7 @@ def load_extractor(
 ) -> Extractor:
     """An extractor by name; `weights` is a file, a folder or "hf-hub:OWNER/NAME".
 
+    Of roentgen, "embedded" names the embedded classifier: features of findings, blind to softness.
     Raises InputError that says how to get missing weights; only safetensors are read.
     """
     from roentgen.vision.features import published
@@ -29,14 +30,16 @@ def load_extractor(
     if name not in get_args(ExtractorName):
         known = ", ".join(get_args(ExtractorName))
         raise InputError(f"unknown extractor {name!r}; choose one of: {known}")
-    if weights is None and name != "roentgen":
+    if name == "roentgen":
+        weights = str(shipped_or_path(weights, CLASSIFIERS) if weights else EXTRACTOR)
+    elif weights is None:
         raise absent(name, "the extractor has no `weights`")
     if weights is not None and not weights.startswith(HUB) and not Path(weights).exists():
         raise absent(name, f"{weights} does not exist")
     device = torch.device(device)
     match name:
         case "roentgen":
-            network = published.embedded(weights or str(EXTRACTOR), device)
+            network = published.embedded(str(weights), device)
         case "inception":
             network = published.inception(str(weights), device)
         case "xrv":
