@@ -16,14 +16,16 @@ def as_requested(
     if value.value is None or ceiling.value is None:
         return ()
     status: Status = "unclear"
+    is_short = False
     if ceiling.low is not None and ceiling.low > chance:
         status = status_above(value, (ceiling.value + chance) / 2)
+        is_short = status_above(value, ceiling.low) == "fails"
     opening = {
         "works": f"{what} are as requested",
         "fails": f"{what} are not as requested",
         "unclear": f"Whether {what[0].lower()}{what[1:]} are as requested cannot be told",
     }[status]
-    if status == "works" and (value.high or 0) < (ceiling.low or 0):
+    if status == "works" and is_short:
         opening += ", if less reliably than in radiographs"
     numbers = (
         f"{measure} {cell_text(value)}; on held-out radiographs {cell_text(ceiling)}, by chance "
