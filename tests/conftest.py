@@ -5,6 +5,7 @@ Of drawn images: a bright disc is an effusion, a dark ring a pneumothorax.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,16 @@ from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Split
 
 SIZE = 32  # pixels; latents are 8x8
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+SYNTHESIS = partial(  # of an image whose synthesis does not matter; what does is given
+    Synthesis,
+    prompt="",
+    negative_prompt=None,
+    seed=0,
+    guidance_scale=4.0,
+    steps=20,
+    scheduler="DDIM",
+    model="abcdef",
+)
 _NAMES = ("Cardiomegaly", "Pleural Effusion", "Pneumothorax")
 
 
@@ -293,15 +304,7 @@ def _drawn(
         for name, yes in zip(names, said, strict=True)
     )
     prompt = f"{VIEWS[view]} {said.tolist()}"
-    synthesis = Synthesis(
-        prompt=prompt,
-        negative_prompt=None,
-        seed=i,
-        guidance_scale=4.0,
-        steps=20,
-        scheduler="DDIM",
-        model="abcdef",
-    )
+    synthesis = SYNTHESIS(prompt=prompt, seed=i)
     return Radiograph(
         id=f"{seed}-{split}-{i}",
         patient_id=f"{seed}-{split}-{i // 2}",

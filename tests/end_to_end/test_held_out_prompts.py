@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,10 @@ from eval.sets import Sets, read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.record.radiograph import Synthesis
 from sample.config import GenerateConfig
 from sample.generate import generate
 from sample.prompts.config import DatasetPrompts, PromptsConfig
-
-SYNTHESIS = partial(
-    Synthesis,
-    prompt="",
-    negative_prompt=None,
-    seed=0,
-    guidance_scale=1,
-    steps=1,
-    scheduler="ddim",
-    model="",
-)
+from tests.conftest import SYNTHESIS
 
 
 def read(folder: Path, split: str) -> ImageSet:

@@ -17,7 +17,8 @@ from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png
-from roentgen.record.radiograph import Finding, Radiograph, Synthesis
+from roentgen.record.radiograph import Finding, Radiograph
+from tests.conftest import SYNTHESIS
 
 SIZE = 64
 
@@ -50,15 +51,7 @@ def write(folder: Path, rows: list[Radiograph], fit: str = "pad", **provenance: 
 def generated(rows: list[Radiograph]) -> list[Radiograph]:
     """Noise, with the records of a synthesis."""
     draws = np.random.default_rng(0)
-    made = Synthesis(
-        prompt="x",
-        negative_prompt=None,
-        seed=0,
-        guidance_scale=4.0,
-        steps=1,
-        scheduler="DDIM",
-        model="m",
-    )
+    made = SYNTHESIS(prompt="x")
     return [
         replace(
             row,

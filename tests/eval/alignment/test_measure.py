@@ -21,9 +21,10 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import VIEW_TOKENS, Finding, Radiograph, Split, Synthesis
+from roentgen.record.radiograph import VIEW_TOKENS, Finding, Radiograph, Split
 from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.clip import ClipModel
+from tests.conftest import SYNTHESIS
 
 SIZE = 32
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
@@ -69,16 +70,7 @@ def drawn(split: Split, i: int, seed: int, fault: Fault, prompt_from: str | None
     if prompt_from is None:
         return record
     prompt = prompt_of(record, PromptStyle(demographics=True))
-    synthesis = Synthesis(
-        prompt=prompt,
-        negative_prompt=None,
-        seed=i,
-        guidance_scale=4.0,
-        steps=20,
-        scheduler="DDIM",
-        model="m",
-        from_radiograph=prompt_from,
-    )
+    synthesis = SYNTHESIS(prompt=prompt, seed=i, from_radiograph=prompt_from)
     return Radiograph(**{**vars(record), "synthesis": synthesis, "id": f"{fault}-{i}"})
 
 

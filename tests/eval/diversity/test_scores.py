@@ -14,7 +14,8 @@ from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
-from roentgen.record.radiograph import Finding, Radiograph, Synthesis
+from roentgen.record.radiograph import Finding, Radiograph
+from tests.conftest import SYNTHESIS
 
 SIZE = 32
 
@@ -41,15 +42,7 @@ def radiographs(
 ) -> list[Radiograph]:
     result = []
     for i, patient in enumerate(patients):
-        synthesis = prompts and Synthesis(
-            prompt=prompts[i],
-            negative_prompt=None,
-            seed=i,
-            guidance_scale=4.0,
-            steps=20,
-            scheduler="DDIM",
-            model="m",
-        )
+        synthesis = prompts and SYNTHESIS(prompt=prompts[i], seed=i)
         present = findings is None or findings[i]
         result.append(
             Radiograph(

@@ -20,8 +20,9 @@ from roentgen.imaging.images import encode_png
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.paired_scores import Measured
-from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
+from roentgen.record.radiograph import Finding, Radiograph, Split
 from roentgen.vision.segmenter import SegmenterConfig
+from tests.conftest import SYNTHESIS
 
 SIZE, WIDTH, SHIFT = 32, 12, 3
 STRUCTURES = ("heart", "pneumothorax")
@@ -55,16 +56,7 @@ def radiograph(name: str, split: Split, i: int, picture: Drawn, asked: Drawn) ->
     """The picture of one with the masks of the other."""
     masks = asked[1]
     present = bool(masks["pneumothorax"].any())
-    synthesis = Synthesis(
-        prompt="a square",
-        negative_prompt=None,
-        seed=i,
-        guidance_scale=3.0,
-        steps=5,
-        scheduler="DDIM",
-        model="abcdef",
-        from_patient=f"{name}-train-{i}",
-    )
+    synthesis = SYNTHESIS(prompt="a square", seed=i, from_patient=f"{name}-train-{i}")
     finding = Finding(name="Pneumothorax", state="present" if present else "absent")
     return Radiograph(
         id=f"{name}-{split}-{i}",

@@ -17,7 +17,7 @@ from roentgen.dataset.label_arrays import label_matrix
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.prepare import PrepareConfig, prepare
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import Radiograph, Synthesis
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import ClassifierConfig
 from sample.screen import screen
 from sample.screening.config import (
@@ -31,6 +31,7 @@ from sample.screening.config import (
 from sample.screening.filters.checked_filter import PredictedImages
 from sample.screening.filters.copies import CopiesFilter
 from sample.screening.filters.duplicates import duplicates, duplicates_limit
+from tests.conftest import SYNTHESIS
 
 ROOT = Path(__file__).parents[3]
 FILMS = ROOT / "../shared/cxr/films"
@@ -171,22 +172,13 @@ def differing(records: Sequence[Radiograph], labels: np.ndarray, i: int) -> np.n
 
 
 def as_synthetic(record: Radiograph, requested: Radiograph) -> Radiograph:
-    made = Synthesis(
-        prompt="",
-        negative_prompt=None,
-        seed=0,
-        guidance_scale=4.0,
-        steps=4,
-        scheduler="DDIM",
-        model="",
-    )
     return replace(
         record,
         split="train",
         findings=requested.findings,
         report=None,
         source="synthetic",
-        synthesis=made,
+        synthesis=SYNTHESIS(),
     )
 
 
