@@ -55,7 +55,8 @@ class ExtractorConfig:
     transformers."""
     weights: str | None = None
     """A safetensors file (inception, xrv), a folder in the hub's layout, or hf-hub:OWNER/NAME;
-    null: the shipped ones of roentgen. If they are missing, the error says how to get them."""
+    null: the shipped ones of roentgen. Of roentgen, embedded: the embedded classifier, blind to
+    softness. If they are missing, the error says how to get them."""
 
     @property
     def label(self) -> str:
