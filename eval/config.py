@@ -4,15 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError, require, require_distinct, require_range
 from roentgen.record.radiograph import FindingName
-from roentgen.vision.classifier import ClassifierConfig
-from roentgen.vision.features.extractor import ExtractorName, load_extractor
-from roentgen.vision.features.network import Extractor
-from roentgen.vision.segmenter import SegmenterConfig
+from roentgen.vision.network_settings import ClassifierConfig, ExtractorName, SegmenterConfig
 
 RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "methods"}
 
@@ -64,10 +59,6 @@ class ExtractorConfig:
         if self.name in ("clip", "timm", "transformers") and self.weights:
             return f"{self.name} {self.weights.rstrip('/').rpartition('/')[2]}"
         return self.name
-
-    def load(self, device: torch.device | str = "cpu") -> Extractor:
-        """The extractor. Raises InputError that says how to get weights that are missing."""
-        return load_extractor(self.name, self.weights, device)
 
 
 @dataclass(frozen=True, kw_only=True)

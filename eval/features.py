@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.config import ComparisonConfig
+from eval.config import ComparisonConfig, ExtractorConfig
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.dataset.image_set import ImageSet
 from roentgen.distributed import SINGLE_PROCESS, Processes
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.features.feature_set import FeatureSet
+from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor
 
 _CHUNK = 64
@@ -34,6 +35,11 @@ class CachedFeatures:
         if not len(items):
             return np.empty((0, self.shape[1]), np.float32)
         return self._cache.read(_NAME, items.tolist()).numpy()
+
+
+def open_extractor(chosen: ExtractorConfig, device: torch.device | str = "cpu") -> Extractor:
+    """A configured extractor. Raises InputError that says how to get weights that are missing."""
+    return load_extractor(chosen.name, chosen.weights, device)
 
 
 def features_of(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from eval.config import ComparisonConfig
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.randomness import numpy_generator
-from roentgen.vision.backbones import OURS
+from roentgen.vision.network_settings import OURS
 
 Kind = Literal["real", "synthetic", "mixed", "pretrained"]
 Rows = NDArray[np.int64]

@@ -20,11 +20,8 @@ from eval.sets import dataset_of, read_reference, read_set
 from roentgen.config import load_config
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import NotMentioned
-from roentgen.diffusion.backbones.stable_diffusion import (
-    find_model,
-    load_components,
-    model_fingerprint,
-)
+from roentgen.diffusion.backbones.model_folder import find_model, model_fingerprint
+from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.errors import run_program
 from roentgen.imaging.contact_sheet import contact_sheet
@@ -33,7 +30,8 @@ from roentgen.manifest import provenance, read_manifest
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.record.radiograph import FindingName
 from roentgen.storage import MANIFEST, reserve_output
-from roentgen.vision.classifier import Classifier, ClassifierConfig, train_classifier
+from roentgen.vision.classifier import Classifier, train_classifier
+from roentgen.vision.network_settings import ClassifierConfig
 
 
 @dataclass(frozen=True, kw_only=True)

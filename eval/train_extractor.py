@@ -42,7 +42,6 @@ from roentgen.vision.classifier import (
     SPEC_FILE,
     WEIGHTS_FILE,
     Classifier,
-    ClassifierConfig,
     augment,
     initialized,
     masked_loss,
@@ -51,6 +50,7 @@ from roentgen.vision.classifier import (
     to_input,
 )
 from roentgen.vision.features.corruptions import CORRUPTIONS, corrupt
+from roentgen.vision.network_settings import ClassifierConfig
 
 _MIN_CASES = 20
 _MILD = 0.25  # strength at which corruptions are read in the printed scores

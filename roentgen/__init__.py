@@ -21,7 +21,7 @@ _PUBLIC = {
     "Radiograph": "roentgen.record.radiograph",
     "RadiographTensors": "roentgen.vision.radiograph_tensors",
     "Report": "roentgen.record.radiograph",
-    "SamplerSettings": "roentgen.diffusion.sampling.sampler",
+    "SamplerSettings": "roentgen.diffusion.sampling.settings",
     "compare_images": "roentgen.comparison",
     "label_report": "roentgen.labelers.rules.rule_labeler",
     "load_extractor": "roentgen.vision.features.extractor",

@@ -1,7 +1,7 @@
 from roentgen.comparison import compare_images as compare_images
 from roentgen.dataset.dataset import DatasetWriter as DatasetWriter
 from roentgen.dataset.dataset import open_dataset as open_dataset
-from roentgen.diffusion.sampling.sampler import SamplerSettings as SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings as SamplerSettings
 from roentgen.errors import InputError as InputError
 from roentgen.generation.generator import Generator as Generator
 from roentgen.labelers.rules.rule_labeler import label_report as label_report

@@ -21,8 +21,9 @@ from roentgen.metrics.features.prdc import prdc
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs, scale_weights
 from roentgen.randomness import numpy_generator
 from roentgen.storage import MANIFEST
-from roentgen.vision.features.extractor import ExtractorName, load_extractor
+from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Definition, Extractor
+from roentgen.vision.network_settings import ExtractorName
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".webp")
 _CHUNK = 64  # images read together

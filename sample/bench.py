@@ -28,7 +28,8 @@ from roentgen.config import config_to_dict, load_config
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import label_matrix, view_indices
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError, run_program
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage

@@ -7,7 +7,7 @@ import numpy as np
 
 from roentgen.dataset.dataset import RadiographSplit, open_dataset
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.condition_kinds import condition_fields
+from roentgen.diffusion.conditions.record_conditions import condition_fields
 from roentgen.errors import InputError
 from roentgen.generation.image_conditions import ConditionSource, ImageConditions
 from roentgen.generation.planned_images import PlannedImage

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roentgen.diffusion.conditions.prompt_encoding import TooLong
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import require, require_range
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.prompts.token_lengths import TooLong
 from roentgen.record.radiograph import Split
 from sample.prompts.config import PromptsConfig
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from roentgen.dataset.work_folder import Part
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage
 
 _NAMED = 5  # images in a note; all are in the manifest

@@ -27,7 +27,7 @@ from roentgen.dataset.work_folder import (
     order_of_parts,
     shard_file,
 )
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import (
     model_manifest,
     trained_preparation,

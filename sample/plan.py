@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage, images_from_rows
 from roentgen.generation.prompt_check import PromptCheck

@@ -12,7 +12,8 @@ import torch
 import transformers
 
 from roentgen.config import load_config
-from roentgen.diffusion.backbones.stable_diffusion import find_model, save_model
+from roentgen.diffusion.backbones.model_folder import find_model
+from roentgen.diffusion.backbones.stable_diffusion import save_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError, require_range, run_program

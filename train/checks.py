@@ -5,7 +5,7 @@ from typing import Any
 
 from roentgen.config import config_to_dict
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
-from roentgen.diffusion.backbones.stable_diffusion import find_model
+from roentgen.diffusion.backbones.model_folder import find_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
@@ -23,6 +23,7 @@ from train.loading.split_prompts import SplitPrompts
 from train.monitor.previews import check_preview
 from train.optim.optimizer import check_optimizer
 from train.setup.base_model import base_fingerprints, load_base
+from train.setup.conditions import training_conditions
 from train.setup.disk_space import check_space, space_needed
 
 # Settings that may differ between a checkpoint and the run that resumes from it: at most they
@@ -45,7 +46,7 @@ def check_inputs(config: RunConfig) -> Inputs:
     dataset = open_dataset(config.data.folder)
     splits = open_splits(config, dataset)
     styles = [entry.style for entry in config.mixture()]
-    for condition in config.training_conditions():
+    for condition in training_conditions(config):
         for split in splits:
             condition.check(dataset, split.name)
     for split in splits:
@@ -65,7 +66,7 @@ def check_inputs(config: RunConfig) -> Inputs:
             config.data.filter,
             limit.count,
             styles,
-            [condition.exclusion(split) for condition in config.training_conditions()],
+            [condition.exclusion(split) for condition in training_conditions(config)],
         )
         for split in splits
     ]

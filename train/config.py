@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Literal
 
 from roentgen.diffusion.conditions.condition_kinds import KINDS
-from roentgen.diffusion.conditions.controlnet import NEW_LAYERS
-from roentgen.diffusion.conditions.prompt_encoding import TooLong
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import require, require_choice, require_distinct, require_range
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.prompts.token_lengths import TooLong
 from train.config_sections import (
     Attention,
     CheckpointConfig,
     DataConfig,
+    Dropout,
     EmaConfig,
     LearningRates,
     LoraConfig,
@@ -25,9 +25,9 @@ from train.config_sections import (
     ValidationConfig,
     WeightedStyle,
 )
-from train.loading.draws import Dropout
-from train.loading.mask_cache import MaskCondition
-from train.loading.training_conditions import RecordCondition, TrainingCondition
+
+# Layers of a ControlNet that a UNet's encoder lacks.
+NEW_LAYERS = ("controlnet_cond_embedding", "controlnet_down_blocks", "controlnet_mid_block")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +116,9 @@ class RunConfig:
         """The structures whose masks condition a ControlNet; none without one."""
         return ()
 
-    def training_conditions(self) -> tuple[TrainingCondition, ...]:
-        """The conditions besides prompts."""
-        return ()
+    def dropouts(self) -> dict[str, Dropout]:
+        """The conditions besides prompts, by name, and how often each is withheld."""
+        return {}
 
     def measured_fidelity(self) -> MaskFidelityConfig | None:
         """How the fidelity to held-out masks is measured while training, if it is."""
@@ -217,10 +217,9 @@ class FinetuneConfig(RunConfig):
         """See `RunConfig`."""
         return self.lora
 
-    def training_conditions(self) -> tuple[TrainingCondition, ...]:
+    def dropouts(self) -> dict[str, Dropout]:
         """See `RunConfig`."""
-        dropouts = self.conditions.items()
-        return tuple(RecordCondition(name=n, dropout=Dropout(rate=rate)) for n, rate in dropouts)
+        return {name: Dropout(rate=rate) for name, rate in self.conditions.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,14 +270,14 @@ class ControlnetConfig(RunConfig):
         """See `RunConfig`."""
         return self.structures
 
-    def training_conditions(self) -> tuple[TrainingCondition, ...]:
+    def dropouts(self) -> dict[str, Dropout]:
         """See `RunConfig`."""
         dropout = Dropout(
             rate=self.mask_dropout,
             channels=len(self.structures),
             channel_rate=self.structure_dropout,
         )
-        return (MaskCondition(structures=self.structures, dropout=dropout),)
+        return {"masks": dropout}
 
     def measured_fidelity(self) -> MaskFidelityConfig | None:
         """See `RunConfig`."""

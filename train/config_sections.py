@@ -7,7 +7,7 @@ from typing import Literal
 from roentgen.errors import require, require_range
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.vision.segmenter import SegmenterConfig
+from roentgen.vision.network_settings import SegmenterConfig
 
 PredictionType = Literal["epsilon", "v_prediction"]
 TimestepSampling = Literal["uniform", "stratified", "cubic"]
@@ -70,6 +70,15 @@ class WeightedStyle:
     """Content and style of the prompt."""
     weight: float = 1.0
     """How often it is drawn, relative to the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout:
+    """How often a condition is withheld, so that the model learns to do without it."""
+
+    rate: float = 0.0  # share of the items without any of it
+    channels: int = 0  # that may be withheld by themselves; 0: it has no such channels
+    channel_rate: float = 0.0  # share of the other items' channels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from train.loop import TrainingRun, train
 from train.monitor.mask_fidelity import prepare_mask_fidelity
 from train.optim.ema import Ema, PosthocEma
 from train.optim.optimizer import build_optimizer
+from train.setup.conditions import training_conditions
 from train.setup.dry_run import dry_run
 from train.setup.networks import make_denoiser, place_vae
 from train.setup.processes import make_accelerator
@@ -94,7 +95,7 @@ def cached_examples(
     if not denoiser.runs_text_encoder:
         text = cache_states(of.prompts, components, folder, accelerator)
     conditions = [
-        kind.cache(of.images, folder, accelerator) for kind in config.training_conditions()
+        kind.cache(of.images, folder, accelerator) for kind in training_conditions(config)
     ]
     return Examples(
         latents=latents,
@@ -129,7 +130,7 @@ def draw_settings(config: RunConfig, inputs: Inputs, examples: Examples) -> Draw
         timestep_sampling=config.objective.timestep_sampling,
         offset_noise=config.objective.offset_noise,
         variants=inputs.training.images.count,
-        dropouts={condition.name: condition.dropout for condition in config.training_conditions()},
+        dropouts=config.dropouts(),
     )
 
 

@@ -12,7 +12,7 @@ from eval.diversity.scores import (
     within_group,
 )
 from eval.domain import Domain
-from eval.features import features_of
+from eval.features import features_of, open_extractor
 from eval.report.section import PageSection
 from roentgen.distributed import this_launch
 from roentgen.metrics.estimates import Estimate
@@ -25,19 +25,19 @@ class Diversity(Domain[DiversityConfig]):
     def check(self) -> None:
         """Raise InputError for images too small for MS-SSIM, or missing extractor weights."""
         scale_weights(self.sets.test.size)
-        self.config.extractors[0].load()
+        open_extractor(self.config.extractors[0])
 
     def precompute(self) -> None:
         """Extract this process's share of the features."""
         launch = this_launch()
-        extractor = self.config.extractors[0].load(launch.device())
+        extractor = open_extractor(self.config.extractors[0], launch.device())
         for images in (*self.sets.synthetic.values(), self.sets.test):
             features_of(self.config, images, extractor, launch)
 
     def measure(self) -> PageSection:
         """MS-SSIM by kind of pair, and the Vendi score."""
         config, compared = self.config, {**self.sets.synthetic, "test": self.sets.test}
-        extractor = config.extractors[0].load()
+        extractor = open_extractor(config.extractors[0])
         features = {n: features_of(config, images, extractor) for n, images in compared.items()}
         vendi = matched_vendi(features, config.seed)
         samples, seed = config.bootstrap, config.seed

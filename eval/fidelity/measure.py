@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.config import FidelityConfig
 from eval.domain import Domain
-from eval.features import features_of
+from eval.features import features_of, open_extractor
 from eval.fidelity.display import (
     REFERENCES,
     TWO_DATASETS,
@@ -42,13 +42,13 @@ class Fidelity(Domain[FidelityConfig]):
                     f"has {len(images)} images: it needs more than that"
                 )
         for chosen in self.config.extractors:
-            chosen.load()
+            open_extractor(chosen)
 
     def precompute(self) -> None:
         """Extract this process's share of the features of every set on every extractor."""
         launch = this_launch()
         for chosen in self.config.extractors:
-            extractor = chosen.load(launch.device())
+            extractor = open_extractor(chosen, launch.device())
             for images in self.sets.all():
                 features_of(self.config, images, extractor, launch)
 
@@ -58,7 +58,7 @@ class Fidelity(Domain[FidelityConfig]):
         found: dict[str, dict[str, Any]] = {}
         described = {}
         for chosen in self.config.extractors:
-            extractor = chosen.load()
+            extractor = open_extractor(chosen)
             features = {i.name: features_of(self.config, i, extractor) for i in sets.all()}
             synthetic = {name: features[name] for name in sets.synthetic}
             train, test = features["train"], features["test"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eval.config import PrivacyConfig
 from eval.domain import Domain
-from eval.features import features_of
+from eval.features import features_of, open_extractor
 from eval.leakage import recorded_training
 from eval.privacy.display import (
     FALSE_POSITIVE_RATE,
@@ -30,10 +30,10 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.condition_kinds import record_conditions
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
+from roentgen.diffusion.conditions.record_conditions import record_conditions
 from roentgen.diffusion.training_record import (
     model_manifest,
     recorded_model,
@@ -65,18 +65,18 @@ class Privacy(Domain[PrivacyConfig]):
 
     def check(self) -> None:
         """Raise InputError for missing weights of the extractor."""
-        self.config.extractors[0].load()
+        open_extractor(self.config.extractors[0])
 
     def precompute(self) -> None:
         """Extract this process's share of the features."""
         launch = this_launch()
-        extractor = self.config.extractors[0].load(launch.device())
+        extractor = open_extractor(self.config.extractors[0], launch.device())
         for images in self.sets.all():
             features_of(self.config, images, extractor, launch)
 
     def measure(self) -> PageSection:
         """Near-duplicates against those among held-out radiographs, and membership inference."""
-        extractor = self.config.extractors[0].load()
+        extractor = open_extractor(self.config.extractors[0])
         train = features_of(self.config, self.sets.train, extractor).features
         finder = CopyFinder(self.sets.train.images, shift=self.settings.shift)
         found = {

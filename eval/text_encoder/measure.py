@@ -20,11 +20,8 @@ from eval.text_encoder.scores import (
     probe_findings,
 )
 from roentgen.cache import Cache, CacheContents, open_cache
-from roentgen.diffusion.backbones.stable_diffusion import (
-    find_model,
-    load_text_encoder,
-    module_fingerprint,
-)
+from roentgen.diffusion.backbones.model_folder import find_model
+from roentgen.diffusion.backbones.stable_diffusion import load_text_encoder, module_fingerprint
 from roentgen.distributed import SINGLE_PROCESS, Launch, this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from roentgen.diffusion.backbones.stable_diffusion import find_model, model_fingerprint
-from roentgen.diffusion.conditions.prompt_encoding import TooLong
+from roentgen.diffusion.backbones.model_folder import find_model, model_fingerprint
 from roentgen.errors import InputError
 from roentgen.manifest import License, read_manifest
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.prompts.token_lengths import TooLong
 from roentgen.storage import MANIFEST
 from roentgen.weights import PIPELINES, shipped_or_path
 

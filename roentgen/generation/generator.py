@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import load_components
-from roentgen.diffusion.conditions.condition_kinds import check_condition_fields
-from roentgen.diffusion.conditions.prompt_encoding import TooLong
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.conditions.record_conditions import check_condition_fields
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
 from roentgen.errors import InputError, require
 from roentgen.generation.image_conditions import ConditionSource, ImageConditions
@@ -32,6 +32,7 @@ from roentgen.generation.prompt_rows import (
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import inherit_licenses
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.prompts.token_lengths import TooLong
 from roentgen.record.radiograph import Masks, Radiograph, Split, Synthesis, View
 
 

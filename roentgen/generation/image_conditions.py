@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.condition_kinds import record_conditions
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.conditions.record_conditions import record_conditions
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
 from roentgen.record.radiograph import Masks, Radiograph, check_not_empty, states

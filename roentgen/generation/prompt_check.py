@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, TooLong
+from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.training_scope import ScopeCheck
+from roentgen.prompts.token_lengths import TooLong
 from roentgen.record.radiograph import VIEW_TOKENS
 
 

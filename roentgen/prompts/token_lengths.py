@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 TokenCounter = Callable[[str], int]
+TooLong = Literal["refuse", "truncate"]  # prompts beyond the limit
 CLIP_TOKENS = 77  # positions of CLIP's text encoders, including the begin and end tokens
 REPORT_SECTIONS = ("findings", "impression", "last_paragraph")
 

@@ -1,6 +1,5 @@
 """Classifier backbones: our small residual network, or any of timm's."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from roentgen.errors import InputError
+from roentgen.vision.network_settings import FOLD, GROUPS
 from roentgen.vision.published_weights import HUB
-from roentgen.weights import CLASSIFIERS
-
-OURS = "roentgen"  # the small network's name; all others are timm's
-FOLD = 4  # pixels of a 4x4 patch become channels: twice as fast as a stem of stride 2
-GROUPS = 8  # of channels that are normalized together, image by image, as fast as by batch
 
 
 class Network(nn.Module):
@@ -121,32 +116,6 @@ class TimmNetwork(Network):
     def pooled(self, x: Tensor) -> Tensor:
         """The model's own pooling."""
         return torch.as_tensor(self.backbone(((x + 1) / 2 - self.mean) / self.deviation))
-
-
-def check_network(name: str, pretrained: str | None) -> None:
-    """Raise InputError for a network that there is not, or weights that cannot be its own."""
-    if name == OURS:
-        if is_weights(pretrained):
-            raise InputError(
-                f"classifier.pretrained is {pretrained!r}, but {OURS!r} starts from the folder of "
-                "a saved classifier: set classifier.network to a model of timm"
-            )
-        return
-    import timm
-
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, [OURS, *timm.list_models()], n=3)
-        hint = f"did you mean {' or '.join(near)}" if near else "see timm.list_models()"
-        raise InputError(
-            f"classifier.network is {name!r}, which is neither {OURS!r} nor a model of timm; {hint}"
-        )
-
-
-def is_weights(pretrained: str | None) -> bool:
-    """Whether training starts from weights of timm's, not from a saved classifier or nothing."""
-    if pretrained is None or pretrained in CLASSIFIERS:
-        return False
-    return pretrained.startswith(HUB) or Path(pretrained).is_file()
 
 
 def _timm_model(name: str, size: int, weights: str | None) -> Any:

@@ -24,68 +24,22 @@ from roentgen.checksums import check_files, read_checksums, write_checksums
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_set import Images
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
-from roentgen.errors import InputError, require_range
+from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
 from roentgen.randomness import derive_seed, torch_generator
 from roentgen.record.radiograph import VIEWS, FindingName
 from roentgen.storage import write_file, write_json
-from roentgen.vision.backbones import (
+from roentgen.vision.backbones import Network, SmallNetwork, TimmNetwork
+from roentgen.vision.network_settings import (
     FOLD,
-    GROUPS,
     OURS,
-    Network,
-    SmallNetwork,
-    TimmNetwork,
-    check_network,
+    ClassifierConfig,
     is_weights,
 )
 from roentgen.weights import CLASSIFIERS, shipped_or_path
 
 WEIGHTS_FILE, SPEC_FILE = "classifier.safetensors", "classifier.json"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierConfig:
-    """How the network is built and trained."""
-
-    network: str = OURS
-    """roentgen (the small one) or a model of timm by its name there, such as densenet121."""
-    steps: int = 400
-    """Optimizer steps, independent of the size of the training set."""
-    batch_size: int = 32
-    """Images per step."""
-    learning_rate: float = 3e-3
-    """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
-    weight_decay: float = 0.02
-    """AdamW's weight decay."""
-    pretrained: str | None = None
-    """What training starts from: "embedded" (the shipped classifier of phantoms' findings) or the
-    folder of a saved one, whose layers but not its heads are taken; for a model of timm also a
-    safetensors file of it, or "hf-hub:OWNER/NAME"; null: from scratch."""
-    resize: int | None = None
-    """Side in pixels that the network reads, bilinear with antialiasing; null: images as they
-    are."""
-    widths: tuple[int, ...] = (24, 48, 96, 128)
-    """The small network's channels: of the stem, at a quarter of the side, and of each stage, which
-    halves it again."""
-    shift: float = 0.05
-    """Augmentation: largest shift, as a share of the side."""
-    rotation: float = 5.0
-    """Augmentation: largest rotation in degrees. Images are never flipped: sides matter."""
-    contrast: float = 0.15
-    """Augmentation: largest relative change of contrast, and of brightness on [-1, 1]."""
-
-    def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "learning_rate")
-        require_range(self, *(f"classifier.{name}" for name in positive), above=0)
-        if not self.widths or any(width < GROUPS or width % GROUPS for width in self.widths):
-            raise InputError(
-                f"classifier.widths is {list(self.widths)}; give multiples of {GROUPS}"
-            )
-        if self.resize is not None and (self.resize < FOLD or self.resize % FOLD):
-            raise InputError(f"classifier.resize is {self.resize}; give a multiple of {FOLD}")
-        check_network(self.network, self.pretrained)
 
 
 @dataclass(frozen=True, kw_only=True)

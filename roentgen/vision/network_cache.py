@@ -27,14 +27,9 @@ from roentgen.storage import (
     reserve_output,
     write_file,
 )
-from roentgen.vision.classifier import (
-    Classifier,
-    ClassifierConfig,
-    load_classifier,
-    settings_key,
-    train_classifier,
-)
-from roentgen.vision.segmenter import Segmenter, SegmenterConfig, load_segmenter, train_segmenter
+from roentgen.vision.classifier import Classifier, load_classifier, settings_key, train_classifier
+from roentgen.vision.network_settings import ClassifierConfig, SegmenterConfig
+from roentgen.vision.segmenter import Segmenter, load_segmenter, train_segmenter
 
 KEY = "key.json"  # of a cached network: the name of its folder
 N = TypeVar("N", Classifier, Segmenter)

@@ -1,10 +1,12 @@
 """Where published weights lie: on disk or on the hub, as safetensors; never a pickle."""
 
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from roentgen.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 HUB = "hf-hub:"
 
@@ -84,7 +86,7 @@ def local_file(name: str, weights: str) -> Path:
     return files[0]
 
 
-def load_strictly(network: nn.Module, file: Path, name: str, drop: tuple[str, ...]) -> None:
+def load_strictly(network: "nn.Module", file: Path, name: str, drop: tuple[str, ...]) -> None:
     """Load safetensors, all of them but the layers (`drop`) that features do not need."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

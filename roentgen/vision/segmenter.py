@@ -22,47 +22,14 @@ from torch.nn import functional
 from roentgen.checksums import check_files, read_checksums, write_checksums
 from roentgen.dataset.image_set import Images
 from roentgen.dataset.structure_masks import UNKNOWN
-from roentgen.errors import InputError, require, require_range
+from roentgen.errors import InputError
 from roentgen.randomness import derive_seed, torch_generator
 from roentgen.storage import write_file, write_json
 from roentgen.vision.classifier import schedule, to_input
+from roentgen.vision.network_settings import SegmenterConfig
 
 WEIGHTS_FILE, SPEC_FILE = "segmenter.safetensors", "segmenter.json"
 FOLD = 32  # which the side of an image must be a multiple of
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmenterConfig:
-    """How the network is built and trained."""
-
-    encoder: str = "resnet18"
-    """The U-Net's encoder, by its name in segmentation_models_pytorch; from scratch."""
-    widths: tuple[int, ...] = (64, 48, 32, 24, 16)
-    """Channels of the decoder's levels, the deepest first."""
-    steps: int = 600
-    """Optimizer steps, independent of the size of the training set."""
-    batch_size: int = 16
-    """Images per step."""
-    learning_rate: float = 2e-3
-    """Peak of the schedule: linear warm-up over the first tenth, then a cosine to zero."""
-    weight_decay: float = 0.01
-    """AdamW's weight decay."""
-    shift: float = 0.05
-    """Augmentation: largest shift, as a share of the side."""
-    rotation: float = 7.0
-    """Augmentation: largest rotation in degrees. Images are never flipped: sides matter."""
-    scale: float = 0.1
-    """Augmentation: largest relative change of size."""
-    contrast: float = 0.15
-    """Augmentation: largest relative change of contrast, and of brightness on [-1, 1]."""
-
-    def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "learning_rate")
-        require_range(self, *(f"segmenter.{name}" for name in positive), above=0)
-        require(
-            len(self.widths) == 5 and min(self.widths) > 0,
-            f"segmenter.widths is {list(self.widths)}; give five numbers above 0",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

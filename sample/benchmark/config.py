@@ -5,8 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from roentgen.diffusion.sampling.sampler import SamplerSettings
-from roentgen.diffusion.sampling.schedulers import SchedulerName
+from roentgen.diffusion.sampling.settings import SamplerSettings, SchedulerName
 from roentgen.errors import require, require_range
 from sample.prompts.config import DatasetPrompts
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import require, require_distinct, require_range
 from roentgen.record.radiograph import FindingName
-from roentgen.vision.classifier import ClassifierConfig
-from roentgen.vision.features.extractor import ExtractorName
+from roentgen.vision.network_settings import ClassifierConfig, ExtractorName
 
 
 @dataclass(frozen=True, kw_only=True)

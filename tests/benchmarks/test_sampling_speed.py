@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from roentgen.diffusion.backbones.stable_diffusion import load_components, pipeline_of
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.imaging.images import from_tensor
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.

@@ -10,7 +10,7 @@ from eval.leakage import checks, held_out_prompts
 from eval.sets import Sets, read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from sample.config import GenerateConfig
 from sample.generate import generate
 from sample.prompts.config import DatasetPrompts, PromptsConfig

@@ -35,7 +35,7 @@ from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FindingName, Radiograph
-from roentgen.vision.classifier import Classifier, ClassifierConfig, Prediction, train_classifier
+from roentgen.vision.classifier import Classifier, Prediction, train_classifier
 from roentgen.vision.copy_finder import CopyFinder
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.image_halves import (
@@ -44,6 +44,7 @@ from roentgen.vision.image_halves import (
     labels_by_side,
     predict_by_side,
 )
+from roentgen.vision.network_settings import ClassifierConfig
 from tests.eval.defects import (
     DEFECTS,
     STRENGTHS,

@@ -26,7 +26,8 @@ from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
 from roentgen.metrics.estimates import Estimate
 from roentgen.record.radiograph import FindingName, Radiograph
-from roentgen.vision.classifier import ClassifierConfig, train_classifier
+from roentgen.vision.classifier import train_classifier
+from roentgen.vision.network_settings import ClassifierConfig
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 LABELED: dict[str, Any] = {"findings": FINDINGS, "not_mentioned": "ignore"}

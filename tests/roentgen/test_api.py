@@ -23,7 +23,7 @@ from roentgen.comparison import (
     open_images,
 )
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.generation.prompt_rows import PromptRow

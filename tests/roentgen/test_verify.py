@@ -23,8 +23,9 @@ from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
 from roentgen.record.radiograph import FindingName
 from roentgen.verify import verify
-from roentgen.vision.classifier import Classifier, ClassifierConfig, load_classifier
+from roentgen.vision.classifier import Classifier, load_classifier
 from roentgen.vision.network_cache import NetworkCache
+from roentgen.vision.network_settings import ClassifierConfig
 from roentgen.weights import EXTRACTOR
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}

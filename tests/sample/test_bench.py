@@ -15,7 +15,8 @@ import roentgen.storage
 import sample.bench
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.imaging.images import decode

@@ -19,7 +19,7 @@ from roentgen.dataset.work_folder import WorkFolder
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, save_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import new_controlnet
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.generation.image_conditions import ImageConditions

@@ -9,7 +9,7 @@ import pytest
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.conditions.prompt_encoding import token_counts
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_rows import requested_findings

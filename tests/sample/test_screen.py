@@ -20,7 +20,7 @@ from PIL import Image
 from roentgen.config import config_to_dict
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.work_folder import WorkFolder
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
@@ -29,7 +29,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
-from roentgen.vision.classifier import ClassifierConfig
+from roentgen.vision.network_settings import ClassifierConfig
 from sample import screen as screen_program
 from sample.drawn_part import DrawnPart
 from sample.plan import PLAN, PlanFile, write_plan

@@ -18,8 +18,8 @@ from roentgen.config import load_config
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
+from roentgen.diffusion.backbones.model_folder import find_controlnet
 from roentgen.diffusion.backbones.stable_diffusion import (
-    find_controlnet,
     load_components,
     load_controlnet,
     module_fingerprint,
@@ -37,10 +37,10 @@ from roentgen.prepare import prepare
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.weights import TINY_CONTROLNET
 from train.config import ControlnetConfig
-from train.config_sections import AugmentConfig
+from train.config_sections import AugmentConfig, Dropout
 from train.controlnet import train_controlnet
 from train.loading.augment import Augmenter
-from train.loading.draws import DrawPlan, DrawSettings, Dropout
+from train.loading.draws import DrawPlan, DrawSettings
 from train.loading.image_variants import ImageVariants
 from train.loading.mask_cache import MaskCondition
 from train.monitor.mask_fidelity import read_best, save_if_best

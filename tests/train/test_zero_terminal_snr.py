@@ -13,8 +13,8 @@ import torch
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
-from roentgen.diffusion.sampling.schedulers import SchedulerName
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings, SchedulerName
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
 from train.loading.draws import DrawPlan

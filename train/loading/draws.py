@@ -12,7 +12,7 @@ from torch import Tensor
 
 from roentgen.diffusion.objective import offset_noise
 from roentgen.randomness import numpy_generator
-from train.config_sections import TimestepSampling
+from train.config_sections import Dropout, TimestepSampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,6 @@ class Draws:
             posterior_noise=self.posterior_noise[places],
             noise=self.noise[places],
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dropout:
-    """How often a condition is withheld, so that the model learns to do without it."""
-
-    rate: float = 0.0  # share of the items without any of it
-    channels: int = 0  # that may be withheld by themselves; 0: it has no such channels
-    channel_rate: float = 0.0  # share of the other items' channels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from torch import Tensor
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import (
     PromptLimit,
-    TooLong,
     token_counts,
     tokenize_prompts,
 )
@@ -18,7 +17,7 @@ from roentgen.generation.prompt_rows import row_from_radiograph
 from roentgen.generation.training_scope import Statement, TrainingStage, stated
 from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.prompts.token_lengths import TokenLengths
+from roentgen.prompts.token_lengths import TokenLengths, TooLong
 from train.loading.draws import Draws
 
 EMPTY = 0  # the row of the empty prompt

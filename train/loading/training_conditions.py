@@ -1,11 +1,11 @@
 """Training conditions: the kinds of conditions besides prompts, and their caches.
 
-A run's are listed by `RunConfig.training_conditions`.
+A run's are those of `train.setup.conditions`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from roentgen.diffusion.conditions.condition_kinds import KINDS
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Radiograph
-from train.loading.draws import Draws, Dropout
+from train.loading.draws import Draws
 from train.loading.image_variants import ImageVariants
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ class TrainingCondition(ABC):
     """One kind of condition that a run trains with besides the prompt."""
 
     name: str  # of its tensor in `Conditions`
-    dropout: Dropout = field(default_factory=Dropout)  # how often it is withheld
 
     @abstractmethod
     def check(self, dataset: RadiographDataset, split: str) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.conditions.controlnet import mask_conditions
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.overlay import outlined

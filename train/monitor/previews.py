@@ -11,7 +11,8 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit, token_counts
 from roentgen.diffusion.denoiser import Denoiser
-from roentgen.diffusion.sampling.sampler import Drawable, Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Drawable, Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.prompts.parser import split_view

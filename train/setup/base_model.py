@@ -3,16 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from roentgen.diffusion.backbones.model_folder import find_controlnet, model_fingerprint
 from roentgen.diffusion.backbones.stable_diffusion import (
     add_view_tokens,
-    find_controlnet,
     load_components,
     load_controlnet,
-    model_fingerprint,
 )
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.condition_kinds import new_network
 from roentgen.diffusion.conditions.controlnet import new_controlnet
+from roentgen.diffusion.conditions.record_conditions import new_network
 from roentgen.diffusion.conditions.text_encoder import find_text_model, swap_text_encoder
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, read_manifest
@@ -51,7 +50,7 @@ def change_base(config: RunConfig, components: Components) -> None:
 def add_condition_networks(config: RunConfig, components: Components) -> None:
     """Give the base the networks that it lacks. Raises InputError for one that is not named."""
     networks = components.condition_networks
-    names = [condition.name for condition in config.training_conditions()]
+    names = list(config.dropouts())
     if lost := ", ".join(name for name in networks if name not in names):
         raise InputError(f"base model {config.base} is conditioned on {lost}: add to conditions")
     for name in names:

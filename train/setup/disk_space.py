@@ -9,6 +9,7 @@ from roentgen.storage import check_free_space
 from train.config import RunConfig
 from train.inputs import SplitInputs
 from train.optim.lora import trained_weights
+from train.setup.conditions import training_conditions
 
 
 def space_needed(
@@ -35,7 +36,7 @@ def space_needed(
         width = projection.in_features if projection else unet.config.cross_attention_dim
         tokens = components.prompt_chunks * components.tokenizer.model_max_length
         caches += prompts * tokens * width * 2  # in float16
-    caches += latents * sum(of.bytes_per_image(size) for of in config.training_conditions())
+    caches += latents * sum(of.bytes_per_image(size) for of in training_conditions(config))
     return {
         "checkpoints": int(trained * 4 * copies * saved),
         "averages": trained * 4 * snapshots,

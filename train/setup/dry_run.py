@@ -23,6 +23,7 @@ from train.loading.latent_cache import plan_latents
 from train.optim.ema import Ema
 from train.optim.optimizer import build_optimizer
 from train.setup import memory
+from train.setup.conditions import training_conditions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -147,7 +148,7 @@ def try_slice(
     noisy = torch.randn(shape).to(device, memory_format=_layout(config))
     steps = torch.zeros(n, dtype=torch.int64, device=device)
     conditions = Conditions(text=denoiser.example_text(n))
-    for condition in config.training_conditions():
+    for condition in training_conditions(config):
         conditions |= condition.example(n, inputs.size).to(device)
 
     def run() -> None:

@@ -1,102 +1,39 @@
 """Stable Diffusion 1.x and 2.x pipelines: find, load, extend with view tokens, save."""
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from roentgen.diffusion.backbones.model_folder import (
+    CONDITIONS,
+    CONTROLNET,
+    find_model,
+    pipeline_fingerprint,
+    read_component_json,
+    weight_files,
+)
 from roentgen.diffusion.backbones.transformers4 import write_for_older_transformers
 from roentgen.diffusion.components import Components
-from roentgen.diffusion.conditions.condition_kinds import new_network
+from roentgen.diffusion.conditions.record_conditions import new_network
 from roentgen.diffusion.conditions.text_encoder import (
     fold_projection,
     read_text_encoder,
     read_tokenizer,
 )
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of_files, read_manifest, verify_files, write_manifest
+from roentgen.manifest import read_manifest, verify_files, write_manifest
 from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
-from roentgen.untrusted_files import check_network_files, check_weights, read_json
-from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
+from roentgen.untrusted_files import check_network_files, check_weights
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel
 
-COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 MOST_TIMESTEPS = 10_000  # of a noise schedule; Stable Diffusion has 1000
-CONTROLNET = "controlnet"  # a component that some pipelines have in addition
-CONDITIONS = "conditions"  # the folder of the networks of other conditions, a file each
-# The library of each component in model_index.json, and its class where there is one alone.
-CLASSES: dict[str, tuple[str, str | None]] = {
-    "vae": ("diffusers", "AutoencoderKL"),
-    "unet": ("diffusers", "UNet2DConditionModel"),
-    "text_encoder": ("transformers", None),
-    "tokenizer": ("transformers", None),
-    "scheduler": ("diffusers", None),
-    CONTROLNET: ("diffusers", "ControlNetModel"),
-}
-# Files fetched from a repository besides weights: configurations, never pickles.
-PATTERNS = ("model_index.json", *(f"{component}/*.json" for component in (*COMPONENTS, CONTROLNET)))
-PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
-# Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
-WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
-
-
-def find_model(base: str) -> Path:
-    """The local folder of a base: "tiny", a folder, or a repository id of the hub.
-
-    Of a repository `owner/name@revision` is a certain one: a commit, tag or branch.
-
-    Raises InputError where there is neither a folder nor a repository that can be fetched, and
-    where it is no pipeline of Stable Diffusion 1.x or 2.x, naming what is missing.
-    """
-    folder = shipped_or_path(base, PIPELINES)
-    if base not in PIPELINES and not folder.is_dir():
-        folder = _fetch(base)
-    _check_pipeline(folder)
-    return folder
-
-
-def _fetch(base: str) -> Path:
-    """Fetch a repository of the hub, or find it among those fetched before."""
-    repository, _, wanted = base.partition("@")
-    revision = wanted or None
-    owner, _, name = repository.partition("/")
-    if not (owner and name) or "/" in name or base.startswith((".", "~")):
-        raise InputError(
-            f"base model {base!r} not found: give a pipeline folder, a repository id like "
-            "'owner/name' or 'owner/name@revision', or 'tiny'"
-        )
-    import huggingface_hub as hub
-
-    try:
-        weights = _weights(hub.list_repo_files(repository, revision=revision))
-        patterns = [*PATTERNS, *weights]
-        return Path(hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub, its network and its cache each have their own
-        try:
-            return Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
-        except Exception:
-            reason = type(error).__name__
-        raise InputError(
-            f"base model {base!r} is no folder here and cannot be fetched from the hub ({reason}): "
-            "give a pipeline folder, or fetch the repository first where there is a network"
-        ) from error
-
-
-def _weights(names: Iterable[str]) -> list[str]:
-    """The weight files: each component's plain ones, or the fp16 ones of a component without."""
-    names = list(names)
-    chosen = [name for name in names if re.fullmatch(rf"{CONDITIONS}/\w+\.safetensors", name)]
-    for component in ("vae", "unet", "text_encoder", CONTROLNET):
-        found = [name for name in names if re.fullmatch(f"{component}/{WEIGHTS}", name)]
-        chosen += [name for name in found if ".fp16" not in name] or found
-    return chosen
 
 
 def load_components(base: str) -> Components:
@@ -107,7 +44,7 @@ def load_components(base: str) -> Components:
     import diffusers
 
     folder = find_model(base)
-    index = _read_json(folder, "model_index.json")
+    index = read_component_json(folder, "model_index.json")
     scheduler = _scheduler_class(folder, index["scheduler"])
     readers: dict[str, Callable[[], Any]] = {
         "vae": lambda: _network(diffusers.AutoencoderKL, folder, "vae"),
@@ -153,7 +90,9 @@ def _scheduler_class(folder: Path, named: Any) -> Any:
             f"base model {folder} names {named} as its scheduler in model_index.json: a scheduler "
             'of diffusers is needed, such as ["diffusers", "DDIMScheduler"]'
         )
-    steps = _read_json(folder, "scheduler/scheduler_config.json").get("num_train_timesteps")
+    steps = read_component_json(folder, "scheduler/scheduler_config.json").get(
+        "num_train_timesteps"
+    )
     if not (isinstance(steps, int) and 0 < steps <= MOST_TIMESTEPS):
         raise InputError(
             f"the scheduler of base model {folder} has num_train_timesteps={steps!r}: 1 to "
@@ -199,20 +138,6 @@ def _read(folder: Path, component: str, read: Callable[[], Any]) -> Any:
         raise InputError(f"cannot read the {component} of base model {folder}: {reason}") from error
 
 
-def find_controlnet(model: str) -> Path:
-    """The folder whose ControlNet is meant: "tiny", or a pipeline that `train.controlnet` made.
-
-    Raises InputError for one that has none.
-    """
-    folder = shipped_or_path(model, CONTROLNETS)
-    if not (folder / CONTROLNET).is_dir() or not (folder / MANIFEST).exists():
-        raise InputError(
-            f"{folder} has no ControlNet that train.controlnet has made: give its model folder, "
-            "or 'tiny'"
-        )
-    return folder
-
-
 def load_controlnet(folder: Path) -> tuple["ControlNetModel", tuple[str, ...]]:
     """The ControlNet of a folder alone, and the structures that it knows.
 
@@ -242,7 +167,7 @@ def load_tokenizer(base: str) -> Any:
     """The tokenizer of a pipeline alone."""
     folder = find_model(base)
     verify_files(folder, "model", "text_encoder/config.json", "tokenizer")
-    kind = _read_json(folder, "text_encoder/config.json").get("model_type", "")
+    kind = read_component_json(folder, "text_encoder/config.json").get("model_type", "")
     return read_tokenizer(folder / "tokenizer", kind)
 
 
@@ -254,7 +179,7 @@ def _variant(folder: Path, component: str) -> dict[str, Any]:
 
 def _local_weights(folder: Path, component: str) -> list[str]:
     files = (folder / component).glob("*.safetensors")
-    return _weights(path.relative_to(folder).as_posix() for path in files)
+    return weight_files(path.relative_to(folder).as_posix() for path in files)
 
 
 def _pickled(folder: Path) -> bool:
@@ -281,50 +206,6 @@ def _structures(folder: Path, controlnet: "ControlNetModel | None") -> tuple[str
             "which structures: train one with train.controlnet"
         )
     return tuple(structures)
-
-
-def _check_pipeline(folder: Path) -> None:
-    """Raise InputError unless a folder looks like a Stable Diffusion 1.x or 2.x pipeline."""
-    if not (folder / "model_index.json").exists():
-        raise InputError(f"{folder} is no diffusers pipeline: it has no model_index.json")
-    verify_files(folder, "model", "model_index.json", "unet/config.json")
-    index = _read_json(folder, "model_index.json")
-    for component in (*COMPONENTS, *(c for c in (CONTROLNET,) if c in index)):
-        named = index.get(component)
-        if not isinstance(named, list) or len(named) != 2:
-            raise InputError(f"base model {folder} lacks {component} in model_index.json")
-        library, name = CLASSES[component]
-        if named[0] != library or name not in (None, named[1]):
-            raise InputError(
-                f"base model {folder} names {named} as its {component} in model_index.json: "
-                f"{name or 'a class'} of {library} is needed"
-            )
-        if not (folder / component).is_dir():
-            raise InputError(
-                f"base model {folder} has no {component}: a pipeline needs all of {COMPONENTS}"
-            )
-    unet = _read_json(folder, "unet/config.json")
-    if index.get("text_encoder_2") or unet.get("addition_embed_type"):
-        raise InputError(
-            f"base model {folder} has a second text encoder, as Stable Diffusion XL: give one of "
-            "the 1.x or 2.x line"
-        )
-    if unet.get("in_channels", 4) != 4:
-        raise InputError(
-            f"the UNet of base model {folder} takes {unet['in_channels']} channels, not 4: give a "
-            "text-to-image model, not one for inpainting, depth or upscaling"
-        )
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A configuration of a pipeline."""
-    try:
-        return dict(read_json(folder / name))
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (ValueError, TypeError):
-        reason = "it is not valid JSON"
-    raise InputError(f"cannot read {name} of base model {folder}: {reason}")
 
 
 def add_view_tokens(tokenizer: Any, text_encoder: Any) -> None:
@@ -376,7 +257,7 @@ def save_model(
         write_manifest(
             partial,
             "model",
-            _content_fingerprint(partial),
+            pipeline_fingerprint(partial),
             list(licenses),
             dict(provenance),
             **extra,
@@ -399,29 +280,6 @@ def pipeline_of(components: Components) -> Any:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-
-
-def _content_fingerprint(folder: Path) -> str:
-    """Fingerprint of the files of a pipeline's components, ignoring other files in the folder."""
-    components = [
-        component
-        for component in (*COMPONENTS, CONTROLNET, CONDITIONS)
-        if (folder / component).is_dir()
-    ]
-    files = [
-        path
-        for component in components
-        for path in (folder / component).iterdir()
-        if path.is_file()
-    ]
-    return fingerprint_of_files([folder / "model_index.json", *files])
-
-
-def model_fingerprint(folder: Path) -> str:
-    """The fingerprint of a model folder: its manifest's, or that of its files if it has none."""
-    if (folder / MANIFEST).exists():
-        return str(read_manifest(folder, "model")["fingerprint"])
-    return _content_fingerprint(folder)
 
 
 def module_fingerprint(module: torch.nn.Module) -> str:

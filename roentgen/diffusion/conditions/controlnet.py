@@ -15,7 +15,6 @@ from roentgen.record.radiograph import Masks
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel
 
-NEW_LAYERS = ("controlnet_cond_embedding", "controlnet_down_blocks", "controlnet_mid_block")
 _WIDTHS = (16, 32, 96, 256)  # of the layers between masks and latents, as published
 
 

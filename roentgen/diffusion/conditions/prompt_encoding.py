@@ -8,15 +8,15 @@ states do not depend on the prompts it is encoded together with.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from roentgen.diffusion.components import Components
 from roentgen.errors import InputError
+from roentgen.prompts.token_lengths import TooLong
 
-TooLong = Literal["refuse", "truncate"]
 _WORDS = 100_000  # whose token counts are remembered: most prompts are made of few words
 
 

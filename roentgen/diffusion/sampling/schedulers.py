@@ -1,14 +1,12 @@
 """Solvers for sampling, each for any model's noise schedule."""
 
-from typing import Any, Literal
+from typing import Any
 
 import diffusers
 
+from roentgen.diffusion.sampling.settings import SchedulerName
 from roentgen.errors import InputError
 
-SchedulerName = Literal[
-    "PNDM", "DDIM", "DPM-Solver++", "DPM-Solver++ Karras", "UniPC", "UniPC Karras"
-]
 # The noise schedule and the prediction type come from the model; the solver's own settings
 # are here, so that they do not depend on the scheduler that the model was saved with. Latents are
 # not pixels and are not clipped.

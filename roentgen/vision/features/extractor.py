@@ -5,16 +5,15 @@ with every number.
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from roentgen.errors import InputError
 from roentgen.vision.features.network import PIXELS, Definition, Extractor
+from roentgen.vision.network_settings import ExtractorName
 from roentgen.vision.published_weights import HUB, absent
 from roentgen.weights import CLASSIFIERS, EXTRACTOR, shipped_or_path
-
-ExtractorName = Literal["roentgen", "inception", "xrv", "rad-dino", "clip", "timm", "transformers"]
 
 
 def load_extractor(

@@ -22,8 +22,8 @@ from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import VIEW_TOKENS, Finding, Radiograph, Split
-from roentgen.vision.classifier import ClassifierConfig
 from roentgen.vision.clip import ClipModel
+from roentgen.vision.network_settings import ClassifierConfig
 from tests.conftest import SYNTHESIS
 
 SIZE = 32

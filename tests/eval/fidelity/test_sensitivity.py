@@ -31,7 +31,8 @@ from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FindingName, Radiograph, states
-from roentgen.vision.classifier import ClassifierConfig, train_classifier
+from roentgen.vision.classifier import train_classifier
+from roentgen.vision.network_settings import ClassifierConfig
 from roentgen.weights import EXTRACTOR
 
 N, SPOILT = 500, 50

@@ -21,7 +21,7 @@ from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.paired_scores import Measured
 from roentgen.record.radiograph import Finding, Radiograph, Split
-from roentgen.vision.segmenter import SegmenterConfig
+from roentgen.vision.network_settings import SegmenterConfig
 from tests.conftest import SYNTHESIS
 
 SIZE, WIDTH, SHIFT = 32, 12, 3

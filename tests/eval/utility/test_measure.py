@@ -17,7 +17,8 @@ from roentgen.distributed import Launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate
 from roentgen.record.radiograph import FindingName
-from roentgen.vision.classifier import ClassifierConfig, train_classifier
+from roentgen.vision.classifier import train_classifier
+from roentgen.vision.network_settings import ClassifierConfig
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 MEAN = "mean"

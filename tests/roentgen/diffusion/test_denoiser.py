@@ -16,7 +16,8 @@ from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.noise_schedule import process_of
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.randomness import torch_generator
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.

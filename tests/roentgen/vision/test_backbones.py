@@ -10,12 +10,8 @@ from safetensors.torch import save_file
 from roentgen.errors import InputError
 from roentgen.record.radiograph import FindingName
 from roentgen.vision.backbones import TimmNetwork
-from roentgen.vision.classifier import (
-    ClassifierConfig,
-    load_classifier,
-    to_input,
-    train_classifier,
-)
+from roentgen.vision.classifier import load_classifier, to_input, train_classifier
+from roentgen.vision.network_settings import ClassifierConfig
 
 FINDINGS: tuple[FindingName, ...] = ("Cardiomegaly", "Edema")
 TINY = "test_resnet"

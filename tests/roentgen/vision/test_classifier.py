@@ -10,7 +10,6 @@ from roentgen.errors import InputError
 from roentgen.record.radiograph import Finding, FindingName, Radiograph
 from roentgen.vision.classifier import (
     Classifier,
-    ClassifierConfig,
     augment,
     load_classifier,
     masked_loss,
@@ -19,6 +18,7 @@ from roentgen.vision.classifier import (
     to_input,
     train_classifier,
 )
+from roentgen.vision.network_settings import ClassifierConfig
 from roentgen.weights import CLASSIFIER
 
 FINDINGS: tuple[FindingName, ...] = ("Cardiomegaly", "Edema")

@@ -9,13 +9,8 @@ from numpy.typing import NDArray
 from roentgen.dataset.structure_masks import UNKNOWN
 from roentgen.errors import InputError
 from roentgen.metrics.images.dice import dice
-from roentgen.vision.segmenter import (
-    SegmenterConfig,
-    augment,
-    load_segmenter,
-    masked_loss,
-    train_segmenter,
-)
+from roentgen.vision.network_settings import SegmenterConfig
+from roentgen.vision.segmenter import augment, load_segmenter, masked_loss, train_segmenter
 
 SIZE = 32
 CONFIG = SegmenterConfig(widths=(16, 16, 8, 8, 8), steps=60, batch_size=8, learning_rate=4e-3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.manifest import License
 from roentgen.prompts.filters import RadiographFilter

@@ -14,7 +14,7 @@ from scipy.stats import chi2_contingency, chisquare
 
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
-from roentgen.diffusion.sampling.sampler import SamplerSettings
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow
 from roentgen.imaging.images import encode_png

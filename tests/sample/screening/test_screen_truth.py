@@ -18,7 +18,7 @@ from roentgen.metrics.estimates import wilson_interval
 from roentgen.prepare import PrepareConfig, prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Radiograph
-from roentgen.vision.classifier import ClassifierConfig
+from roentgen.vision.network_settings import ClassifierConfig
 from sample.screen import screen
 from sample.screening.config import (
     CopiesConfig,

@@ -10,12 +10,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+from roentgen.diffusion.backbones.model_folder import COMPONENTS, find_model, model_fingerprint
 from roentgen.diffusion.backbones.stable_diffusion import (
-    COMPONENTS,
     add_view_tokens,
-    find_model,
     load_components,
-    model_fingerprint,
     module_fingerprint,
     save_model,
 )

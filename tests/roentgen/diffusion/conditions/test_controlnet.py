@@ -13,8 +13,9 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components, save_
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions, new_controlnet
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
 

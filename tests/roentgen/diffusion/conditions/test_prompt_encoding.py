@@ -19,8 +19,9 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     token_limit,
     tokenize_prompts,
 )
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 

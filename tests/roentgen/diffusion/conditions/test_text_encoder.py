@@ -28,8 +28,9 @@ from roentgen.diffusion.conditions.text_encoder import (
     idle_weights,
     swap_text_encoder,
 )
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
+from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.schedulers import make_scheduler
+from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}

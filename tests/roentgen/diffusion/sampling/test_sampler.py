@@ -11,8 +11,9 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from roentgen.diffusion.backbones.stable_diffusion import add_view_tokens, pipeline_of
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
-from roentgen.diffusion.sampling.sampler import Sampler, SamplerSettings
-from roentgen.diffusion.sampling.schedulers import SCHEDULERS, SchedulerName, make_scheduler
+from roentgen.diffusion.sampling.sampler import Sampler
+from roentgen.diffusion.sampling.schedulers import SCHEDULERS, make_scheduler
+from roentgen.diffusion.sampling.settings import SamplerSettings, SchedulerName
 from roentgen.errors import InputError
 from roentgen.imaging.images import from_tensor
 

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from roentgen.errors import InputError
-from roentgen.vision.classifier import ClassifierConfig, train_classifier
+from roentgen.vision.classifier import train_classifier
 from roentgen.vision.features.extractor import load_extractor
+from roentgen.vision.network_settings import ClassifierConfig
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8)
 
