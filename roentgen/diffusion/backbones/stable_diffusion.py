@@ -16,7 +16,7 @@ from roentgen.diffusion.backbones.model_folder import (
     read_component_json,
     weight_files,
 )
-from roentgen.diffusion.backbones.transformers4 import write_for_older_transformers
+from roentgen.diffusion.backbones.transformers_compatibility import make_compatible
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.record_conditions import new_network
 from roentgen.diffusion.conditions.text_encoder import (
@@ -237,10 +237,10 @@ def save_model(
 ) -> None:
     """Save a plain diffusers pipeline folder plus roentgen.json, atomically.
 
-    `StableDiffusionPipeline.from_pretrained(folder)` opens it without our code, in older
-    transformers too; with a ControlNet `StableDiffusionControlNetPipeline` does; networks of other
-    conditions it ignores. A projection is folded into the UNet and weights are rounded if
-    `half`, both in memory too.
+    `StableDiffusionPipeline.from_pretrained(folder)` opens it and draws without our code, whatever
+    precision is stored, in older transformers too; with a ControlNet
+    `StableDiffusionControlNetPipeline` does; networks of other conditions it ignores. A projection
+    is folded into the UNet and weights are rounded if `half`, both in memory too.
     """
     fold_projection(components)  # before anything is rounded
     for net in components.networks().values() if half else ():
@@ -253,7 +253,7 @@ def save_model(
         for name, network in components.condition_networks.items():
             (partial / CONDITIONS).mkdir(exist_ok=True)
             save_file(network.state_dict(), partial / CONDITIONS / f"{name}.safetensors")
-        write_for_older_transformers(partial, components.text_encoder, components.tokenizer)
+        make_compatible(partial, components.text_encoder, components.tokenizer)
         write_manifest(
             partial,
             "model",

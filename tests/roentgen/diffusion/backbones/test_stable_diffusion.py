@@ -5,9 +5,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import (
+    DiffusionPipeline,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file, save_file
 
 from roentgen.diffusion.backbones.model_folder import COMPONENTS, find_model, model_fingerprint
@@ -18,7 +24,9 @@ from roentgen.diffusion.backbones.stable_diffusion import (
     save_model,
 )
 from roentgen.diffusion.components import Components
+from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
+from roentgen.diffusion.conditions.text_encoder import swap_text_encoder
 from roentgen.errors import InputError
 from roentgen.record.radiograph import VIEW_TOKENS
 from roentgen.weights import PIPELINES, TINY
@@ -116,6 +124,48 @@ assert image.shape == (1, 32, 32, 3), image.shape
     assert done.returncode == 0, done.stderr
     for word in ("safety", "unused", "deprecated", "not initialized"):
         assert word not in done.stderr.lower()
+
+
+DTYPES = pytest.mark.parametrize("dtype", [None, torch.float32, torch.float16])
+
+
+def check_plain_drawing(pipeline: DiffusionPipeline, dtype: torch.dtype | None) -> None:
+    """The networks of a pipeline have one dtype, the one named or float32, and draw an image."""
+    # Layers of T5 stay in float32: its `dtype` is that of the others.
+    networks = (net for net in pipeline.components.values() if isinstance(net, torch.nn.Module))
+    assert {net.dtype for net in networks} == {dtype or torch.float32}
+    pipeline.set_progress_bar_config(disable=True)
+    given = {"image": torch.zeros(1, 2, 32, 32)} if hasattr(pipeline, "controlnet") else {}
+    drawn = pipeline("edema", num_inference_steps=2, output_type="np", **given).images
+    assert np.isfinite(drawn).all()
+    assert drawn.std() > 0
+
+
+@DTYPES
+@pytest.mark.parametrize("kind", ["clip", "bert", "t5", "controlnet"])
+def test_fp16_files_draw_in_plain_diffusers(
+    kind: str,
+    dtype: torch.dtype | None,
+    make_small_components: Callable[..., Components],
+    make_text_model: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    components = make_small_components()
+    if kind in ("bert", "t5"):
+        text_model = make_text_model(tmp_path / "text", kind)
+        swap_text_encoder(components, str(text_model), max_tokens=20, seed=0)
+    if kind == "controlnet":
+        components.structures = ("Heart", "Left Lung")
+        components.controlnet = new_controlnet(components.unet, components.structures, halvings=2)
+    save_model(tmp_path / "model", components, licenses=[LICENSE], provenance={}, half=True)
+    reader = StableDiffusionControlNetPipeline if kind == "controlnet" else StableDiffusionPipeline
+    pipeline = reader.from_pretrained(tmp_path / "model", dtype=dtype)
+    check_plain_drawing(pipeline, dtype)
+
+
+@DTYPES
+def test_the_shipped_base_draws_in_plain_diffusers(dtype: torch.dtype | None) -> None:
+    check_plain_drawing(StableDiffusionPipeline.from_pretrained(TINY, dtype=dtype), dtype)
 
 
 def test_older_transformers_find_their_keys_and_files(saved: Path) -> None:

@@ -1,6 +1,7 @@
-"""Compatibility of pipeline folders written by transformers 5 with transformers 4."""
+"""Compatibility of pipeline folders written by transformers 5 with transformers 4 and diffusers."""
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,27 @@ FAST = "PreTrainedTokenizerFast"
 NEW_ENTRIES = ("backend", "extra_special_tokens", "is_local", "local_files_only")
 
 
-def write_for_older_transformers(folder: Path, text_encoder: Any, tokenizer: Any) -> None:
-    """Change a pipeline folder so that transformers 4 reads it too.
+def make_compatible(folder: Path, text_encoder: Any, tokenizer: Any) -> None:
+    """Change a pipeline folder so that transformers 4 reads it, and plain diffusers draws with it.
 
     CLIP's weights get their `text_model.` prefix and its tokenizer its slow form; other tokenizers
-    are named by the class that reads tokenizer.json in both.
+    are named by the class that reads tokenizer.json in both. See `name_float32` too.
     """
+    name_float32(folder)
     if text_encoder.config.model_type in CLIP:
         _prefix_weights(folder / "text_encoder" / "model.safetensors")
         _write_slow_tokenizer(folder / "tokenizer", tokenizer)
     else:
         _name_fast_tokenizer(folder)
+
+
+def name_float32(folder: Path) -> None:
+    """Name float32 as the text encoder's dtype, which is that of the weights on disk until then.
+
+    Where a caller names none, transformers 5 follows it and diffusers opens the other networks in
+    float32: with weights stored in float16 they would not fit together.
+    """
+    _change(folder / "text_encoder" / "config.json", {"dtype": "float32"})
 
 
 def _prefix_weights(path: Path) -> None:
@@ -46,10 +57,11 @@ def _write_slow_tokenizer(folder: Path, tokenizer: Any) -> None:
 def _name_fast_tokenizer(folder: Path) -> None:
     """Name the class that reads tokenizer.json, whatever its kind, in transformers 4 and 5."""
     _change(folder / "model_index.json", {"tokenizer": ["transformers", FAST]})
-    _change(folder / "tokenizer" / "tokenizer_config.json", {"tokenizer_class": FAST})
+    named = {"tokenizer_class": FAST}
+    _change(folder / "tokenizer" / "tokenizer_config.json", named, without=NEW_ENTRIES)
 
 
-def _change(path: Path, entries: dict[str, Any]) -> None:
-    merged = json.loads(path.read_text()) | entries
-    known = {key: value for key, value in merged.items() if key not in NEW_ENTRIES}
+def _change(path: Path, entries: Mapping[str, Any], without: Collection[str] = ()) -> None:
+    merged = {**json.loads(path.read_text()), **entries}
+    known = {key: value for key, value in merged.items() if key not in without}
     path.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
