@@ -357,3 +357,30 @@ class EvaluateConfig(ComparisonConfig):
     """Findings that report embeddings encode, before and after fine-tuning."""
     privacy: PrivacyConfig | None = None
     """Near-duplicates of training images, and membership inference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionConfig:
+    """Settings of a VAE's evaluation."""
+
+    model: str
+    """A pipeline folder, a repository id, or "tiny"."""
+    reference: ReferenceSetConfig
+    """Real radiographs: the classifier learns on the train split, the test split is
+    reconstructed."""
+    output: Path
+    """Folder of reconstruction.json and reconstruction.png; it may hold other files."""
+    overwrite: bool = False
+    """Replace the results in the output folder."""
+    findings: tuple[FindingName, ...] = ()
+    """Findings whose AUROC is compared; empty: PSNR alone."""
+    not_mentioned: NotMentioned = "ignore"
+    """A finding that is not mentioned: "ignore" it, or count it as "absent"."""
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    """The classifier."""
+    min_cases: int = 5
+    """A finding with positives or negatives of fewer patients is not measured."""
+    bootstrap: int = 1000
+    """Bootstrap resamples for intervals."""
+    seed: int = 0
+    """Of the classifier and the resamples."""

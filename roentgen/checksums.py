@@ -14,6 +14,7 @@ import xxhash
 from roentgen.errors import InputError
 from roentgen.storage import MANIFEST, write_file
 
+KEY = "key.json"  # of a cached network: the name of its folder
 CHECKSUMS = "checksums.json"  # of a folder: size and checksum of each file
 _HEAD, _DIGITS = b'{"checksum": "', 32
 _CHUNK = 2**20
@@ -161,3 +162,15 @@ def check_files(
     """Raises InputError that names the first damaged file; `what` names the folder's kind."""
     for damage in find_damage(folder, sums, sizes_only=sizes_only):
         raise InputError(f"{what} {folder} is damaged: {damage}; restore it, or make it again")
+
+
+def key_damage(file: Path) -> list[str]:
+    """What is wrong with the record that names a network's folder, a line; none if it is right."""
+    name = file.absolute().parent.name
+    try:
+        key = read_checked_json(file)["key"]
+    except FileNotFoundError:
+        return [f"{file.name} is missing"]
+    except (InputError, OSError):
+        return [f"{file.name} has changed since it was written"]
+    return [] if key == name else [f"{file.name} is of {key}"]

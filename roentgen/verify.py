@@ -16,19 +16,19 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from roentgen.cache import shard_damage
 from roentgen.checksums import (
     CHECKSUMS,
+    KEY,
     FileSum,
     find_damage,
     has_own_checksum,
+    key_damage,
     read_checked_json,
     read_checksums,
 )
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
 from roentgen.storage import MANIFEST, readable_size
-from roentgen.vision.network_cache import KEY, arrays_damage, key_damage
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
 
@@ -42,10 +42,17 @@ def _json_damage(path: Path) -> list[str]:
     return []
 
 
+def _tensor_damage(path: Path) -> list[str]:
+    """What is wrong with the tensors of a cache or a network's arrays, a line."""
+    from roentgen.cache import shard_damage
+    from roentgen.vision.network_cache import arrays_damage
+
+    return (shard_damage if path.name.startswith("shard-") else arrays_damage)(path)
+
+
 # Files with checksums of their own, by name; the first pattern holds.
 _VOUCHING: dict[str, Callable[[Path], list[str]]] = {
-    "shard-*.safetensors": shard_damage,
-    "*-*.safetensors": arrays_damage,
+    "*-*.safetensors": _tensor_damage,
     KEY: key_damage,
     "*.json": _json_damage,
 }

@@ -21,7 +21,8 @@ from roentgen.imaging.overlay import outlined, painted, structure_colors
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import FINDING_OF, Masks, Radiograph, View
 from roentgen.storage import reserve_output, write_file
-from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
+from sample.masks.config import MaskTransforms
+from sample.masks.transforms import is_mirrored, transform_masks
 
 _LEGEND_HEIGHT = 24  # pixels
 _FILL = 0.75  # opacity of a mask's color

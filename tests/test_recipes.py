@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from eval.config import EvaluateConfig
+from eval.config import EvaluateConfig, ReconstructionConfig
+from eval.extractor.config import TrainExtractorConfig
 from eval.labeler import LabelerConfig
-from eval.reconstruction import ReconstructionConfig
-from eval.train_extractor import TrainExtractorConfig
 from roentgen.config import load_config
 from roentgen.prepare import PrepareConfig
 from roentgen.weights import CLASSIFIERS, CONTROLNETS, PIPELINES
@@ -22,9 +21,7 @@ from sample.config import GenerateConfig
 from sample.exports.config import ExportConfig
 from sample.mask_sheet import MaskSheetConfig
 from sample.screening.config import ScreenConfig
-from train.autoencoder import AutoencoderConfig
-from train.average import AverageConfig
-from train.config import ControlnetConfig, FinetuneConfig
+from train.config import AutoencoderConfig, AverageConfig, ControlnetConfig, FinetuneConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

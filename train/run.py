@@ -7,6 +7,7 @@ checkpoints/ and at the end model/, a plain diffusers pipeline.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import transformers
 from accelerate import Accelerator
 
 from roentgen.diffusion.denoiser import Denoiser
@@ -148,6 +149,7 @@ def run(
     `choose` selects the weights that train, and `save` writes the result; all processes call both.
     Stopped by a signal it raises SystemExit; see `train.checkpoints.stop_signals`.
     """
+    transformers.utils.logging.disable_progress_bar()  # ours says more
     with StopSignals(config.output) as stop:
         accelerator = make_accelerator(config)
         with reserved_run(config, accelerator):

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from roentgen.checksums import read_checked_json, write_checked_json
+from roentgen.checksums import KEY, key_damage, write_checked_json
 from roentgen.config import config_to_dict
 from roentgen.dataset.image_set import ImageSet, LabeledImages
 from roentgen.distributed import this_launch
@@ -31,7 +31,6 @@ from roentgen.vision.classifier import Classifier, load_classifier, settings_key
 from roentgen.vision.network_settings import ClassifierConfig, SegmenterConfig
 from roentgen.vision.segmenter import Segmenter, load_segmenter, train_segmenter
 
-KEY = "key.json"  # of a cached network: the name of its folder
 N = TypeVar("N", Classifier, Segmenter)
 
 
@@ -182,18 +181,6 @@ def segmenter_key(
 ) -> str:
     """Fingerprint of all that a segmenter depends on."""
     return fingerprint_of([images.key, list(structures), seed, config_to_dict(config)])
-
-
-def key_damage(file: Path) -> list[str]:
-    """What is wrong with the record that names a network's folder, a line; none if it is right."""
-    name = file.absolute().parent.name
-    try:
-        key = read_checked_json(file)["key"]
-    except FileNotFoundError:
-        return [f"{file.name} is missing"]
-    except (InputError, OSError):
-        return [f"{file.name} has changed since it was written"]
-    return [] if key == name else [f"{file.name} is of {key}"]
 
 
 def _read(file: Path, count: int) -> list[Floats] | None:

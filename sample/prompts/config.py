@@ -13,7 +13,7 @@ from roentgen.errors import InputError, require, require_distinct, require_range
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.vocabulary import RACES
 from roentgen.record.radiograph import FINDING_NAMES, SEVERITIES, SIDES, VIEWS, View
-from sample.masks.transforms import MaskTransforms
+from sample.masks.config import MaskTransforms
 
 OLDEST = 120  # years
 _KINDS = ("counts", "shares", "single", "balanced", "prevalence")

@@ -42,7 +42,7 @@ from train.checkpoints.saver import CheckpointSaver
 from train.checkpoints.stop_signals import StopSignals
 from train.checks import check_inputs
 from train.config import FinetuneConfig
-from train.finetune import choose_weights
+from train.finetuning import choose_weights
 from train.loop import train
 from train.run import assemble
 from train.setup.networks import make_denoiser

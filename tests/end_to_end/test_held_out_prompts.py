@@ -12,7 +12,7 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from sample.config import GenerateConfig
-from sample.generate import generate
+from sample.generation import generate
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 from tests.conftest import SYNTHESIS
 

@@ -25,12 +25,12 @@ from train.config_sections import (
     PosthocConfig,
     ValidationConfig,
 )
-from train.finetune import finetune
+from train.finetuning import finetune
 
 # Each run is a process of its own, forked from one that has imported everything, so it starts at
 # once. A kill takes all of it.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["train.finetune"])
+CONTEXT.set_forkserver_preload(["train.finetuning"])
 
 SLOW = ["encoding"] * 3 + ["step", "saving", "step"] * 5 + ["step", "model"]
 

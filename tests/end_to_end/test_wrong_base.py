@@ -7,11 +7,11 @@ import pytest
 
 from roentgen.errors import InputError
 from sample.config import GenerateConfig
-from sample.generate import generate
+from sample.generation import generate
 from sample.prompts.config import PromptsConfig
 from train.config import FinetuneConfig
 from train.config_sections import DataConfig
-from train.finetune import finetune
+from train.finetuning import finetune
 
 
 def train(base: Path, data: Path, output: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from eval.config import EvaluateConfig
-from eval.evaluate import evaluate
+from eval.evaluation import evaluate
 from eval.leakage import checks
 from eval.report.output import File, check_results, write_results
 from eval.report.section import rounded

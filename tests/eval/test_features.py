@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from eval.config import EvaluateConfig, ExtractorConfig, FidelityConfig, ReferenceSetConfig
-from eval.evaluate import domains_of
+from eval.evaluation import domains_of
 from eval.features import features_of
 from eval.fidelity.scores import fidelity
 from eval.sets import read_sets

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.config import ReferenceSetConfig
-from eval.reconstruction import ReconstructionConfig, measure
+from eval.config import ReconstructionConfig, ReferenceSetConfig
+from eval.vae_fidelity import measure
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 

@@ -70,9 +70,9 @@ class Kills:
         output = f"--output={self.root / self.program.output}"
         sys.argv = [self.name, str(self.config), output, *(again if overwrite else [])]
         module = importlib.import_module(self.name)
-        if hasattr(module, "time"):  # some results state how long they took
+        if self.program.clock:
             clock = SimpleNamespace(monotonic=lambda: 0.0, perf_counter=count().__next__)
-            vars(module)["time"] = clock
+            vars(importlib.import_module(self.program.clock))["time"] = clock
         run_program(module.main)
 
     @property

@@ -25,6 +25,7 @@ class Program:
     varying: tuple[str, ...] = ()  # patterns of files that differ from run to run
     output: str = "out"  # its name, below the folder of a run
     overwrites: bool = True  # if so requested; else it adds to an older output
+    clock: str | None = None  # the module by whose clock results state how long they took
 
 
 def make_base(folder: Path) -> None:
@@ -189,9 +190,13 @@ PROGRAMS = {
     "sample.generate": Program(_generate, ("train.finetune",)),
     "sample.screen": Program(_screen, ("roentgen.prepare", "sample.generate")),
     "sample.export": Program(_export, ("sample.generate",)),
-    "sample.bench": Program(_bench, ("roentgen.prepare",), overwrites=False),
+    "sample.bench": Program(
+        _bench, ("roentgen.prepare",), overwrites=False, clock="sample.benchmark.measurement"
+    ),
     "sample.mask_sheet": Program(_mask_sheet, ("roentgen.prepare",), output="out.png"),
-    "eval.evaluate": Program(_evaluate, ("roentgen.prepare", "sample.generate")),
+    "eval.evaluate": Program(
+        _evaluate, ("roentgen.prepare", "sample.generate"), clock="eval.evaluation"
+    ),
     "eval.train_extractor": Program(_extractor, ("roentgen.prepare",)),
     "eval.labeler": Program(_labeler),
     "eval.reconstruction": Program(_reconstruction, ("roentgen.prepare",)),

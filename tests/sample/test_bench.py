@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import roentgen.storage
-import sample.bench
+import sample.benchmark.measurement
 from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.sampling.sampler import Sampler
@@ -28,9 +28,9 @@ from roentgen.storage import reserve_output
 from roentgen.verify import verify
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.features.extractor import load_extractor
-from sample.bench import bench, prompt_agreement
 from sample.benchmark.bench_table import BenchRow
 from sample.benchmark.config import BenchConfig, Grid
+from sample.benchmark.measurement import bench, prompt_agreement
 from sample.plan import plan_for
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 
@@ -160,13 +160,13 @@ def test_a_killed_benchmark_resumes_and_a_longer_one_measures_new_rows(
     config: BenchConfig, rows: list[BenchRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[SamplerSettings] = []
-    measure = sample.bench.measure
+    measure = sample.benchmark.measurement.measure
 
     def spy(shared: Any, settings: SamplerSettings, name: str) -> BenchRow:
         measured.append(settings)
         return measure(shared, settings, name)
 
-    monkeypatch.setattr("sample.bench.measure", spy)
+    monkeypatch.setattr("sample.benchmark.measurement.measure", spy)
     assert bench(config) == rows
     assert not measured
     output = tmp_path / "bench"
@@ -178,7 +178,9 @@ def test_a_killed_benchmark_resumes_and_a_longer_one_measures_new_rows(
     before = {path: path.read_bytes() for path in output.rglob("*.*")}
     last = longer.rows()[-1]
     with monkeypatch.context() as patch:
-        patch.setattr("sample.bench.measure", lambda *a: spy(*a) if a[1] != last else kill())
+        patch.setattr(
+            "sample.benchmark.measurement.measure", lambda *a: spy(*a) if a[1] != last else kill()
+        )
         with pytest.raises(KeyboardInterrupt):
             bench(longer)
     assert {path: path.read_bytes() for path in output.rglob("*.*")} == before

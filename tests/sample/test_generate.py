@@ -41,7 +41,8 @@ from roentgen.manifest import portable
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Finding, Radiograph
 from sample.config import GenerateConfig
-from sample.generate import dry_run, generate, main
+from sample.generate import main
+from sample.generation import dry_run, generate
 from sample.plan import plan_images
 from sample.plan_sheet import sheet_rows
 from sample.prompts.config import DatasetPrompts, PromptsConfig
@@ -477,7 +478,7 @@ def test_a_failure_leaves_nothing(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sample.generate.write_plan", fail)
+    monkeypatch.setattr("sample.generation.write_plan", fail)
     with pytest.raises(InputError, match=r"no space left on the disk of .*synthetic: 0 finished"):
         generate(config)
     assert list(tmp_path.iterdir()) == []

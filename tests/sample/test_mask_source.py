@@ -33,9 +33,10 @@ from sample.config import GenerateConfig
 from sample.drawn_part import DrawnPart
 from sample.export import export
 from sample.exports.config import ExportConfig, FolderFormat
-from sample.generate import generate
+from sample.generation import generate
+from sample.masks.config import MaskTransforms
 from sample.masks.mirroring import swap_sides_in_text
-from sample.masks.transforms import MaskTransforms, is_mirrored, transform_masks
+from sample.masks.transforms import is_mirrored, transform_masks
 from sample.plan import PLAN, PlanFile, plan_for
 from sample.prompts.config import MaskPrompts, PromptsConfig
 from sample.screening.config import ReferenceConfig, ScreenConfig

@@ -30,11 +30,9 @@ from roentgen.metrics.estimates import wilson_interval
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
 from roentgen.vision.network_settings import ClassifierConfig
-from sample import screen as screen_program
 from sample.drawn_part import DrawnPart
 from sample.plan import PLAN, PlanFile, write_plan
-from sample.screen import screen
-from sample.screening import redraw
+from sample.screening import redraw, screened_set
 from sample.screening.config import (
     CopiesConfig,
     DemographicsConfig,
@@ -46,6 +44,7 @@ from sample.screening.config import (
     ScreenConfig,
 )
 from sample.screening.rounds import Screening
+from sample.screening.screened_set import screen
 
 SIZE = 32
 COUNT = 160
@@ -385,7 +384,7 @@ def test_two_processes_draw_together(
     monkeypatch.setattr(Launch, "wait_for_everyone", lambda self: barrier.wait())
     with ThreadPoolExecutor(2) as pool:
         ranks = threading.local()
-        monkeypatch.setattr(screen_program, "this_launch", lambda: ranks.launch)
+        monkeypatch.setattr(screened_set, "this_launch", lambda: ranks.launch)
 
         def run(rank: int) -> str:
             ranks.launch = Launch(rank, 2, rank, 2)

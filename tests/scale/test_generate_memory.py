@@ -17,7 +17,7 @@ import numpy as np
 from roentgen.config import load_config
 from roentgen.diffusion.sampling.sampler import Sampler
 from sample.config import GenerateConfig
-from sample.generate import generate
+from sample.generation import generate
 
 def sample(self, images, conditions=None):
     generator = np.random.default_rng(0)

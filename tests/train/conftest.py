@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from roentgen.config import load_config
 from train.config import FinetuneConfig
-from train.finetune import finetune
+from train.finetuning import finetune
 from train.loading.batches import Examples
 
 SPOILT = 7  # an item whose latents are NaN: its steps are skipped

@@ -9,7 +9,8 @@ from diffusers import AutoencoderKL
 
 from roentgen.diffusion.vae import psnr, reconstruct
 from roentgen.errors import InputError
-from train.autoencoder import AutoencoderConfig, CropPhase, train_autoencoder
+from train.autoencoder_training import train_autoencoder
+from train.config import AutoencoderConfig, CropPhase
 
 IMAGES = np.stack(
     [np.add.outer(np.arange(32) * (k % 5), np.arange(32) * 2).astype(np.uint8) for k in range(24)]

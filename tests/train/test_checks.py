@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from roentgen.config import load_config
 from roentgen.errors import InputError
 from train.config import FinetuneConfig
-from train.finetune import finetune
+from train.finetuning import finetune
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ from roentgen.prompts.grammar import PromptStyle
 from roentgen.weights import TINY_CONTROLNET
 from train.config import ControlnetConfig
 from train.config_sections import AugmentConfig, Dropout
-from train.controlnet import train_controlnet
+from train.controlnet_training import train_controlnet
 from train.loading.augment import Augmenter
 from train.loading.draws import DrawPlan, DrawSettings
 from train.loading.image_variants import ImageVariants

@@ -21,7 +21,7 @@ from roentgen.manifest import portable, read_manifest
 from train.checkpoints.checkpoint import save_checkpoint
 from train.checks import check_inputs
 from train.config import FinetuneConfig
-from train.finetune import finetune
+from train.finetuning import finetune
 from train.setup.run_folder import remove_incomplete
 
 Write = Callable[..., Path]

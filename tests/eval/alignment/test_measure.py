@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from eval.alignment.clip_agreement import prompted_sets
 from eval.alignment.measure import Alignment
 from eval.config import AlignmentConfig, ClipConfig, EvaluateConfig, ReferenceSetConfig
-from eval.evaluate import domains_of
+from eval.evaluation import domains_of
 from eval.report.section import PageSection
 from eval.sets import Sets, read_sets
 from roentgen.dataset.dataset import DatasetWriter

@@ -22,7 +22,7 @@ from eval.config import (
     PrivacyConfig,
     ReferenceSetConfig,
 )
-from eval.evaluate import evaluate
+from eval.evaluation import evaluate
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.label_arrays import label_matrix, view_indices

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from eval.config import EvaluateConfig, MasksConfig, ReferenceSetConfig, SegmentationConfig
-from eval.evaluate import domains_of, evaluate
+from eval.evaluation import domains_of, evaluate
 from eval.masks.measure import Masks
 from eval.masks.scores import image_scores, shuffled_within_views, structure_score
 from eval.sets import read_sets

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from eval.evaluate import domains_of
+from eval.evaluation import domains_of
 from eval.privacy.membership import NoiseSettings, denoising_losses
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from eval.config import EvaluateConfig, ReferenceSetConfig, TextEncoderConfig
-from eval.evaluate import domains_of
+from eval.evaluation import domains_of
 from eval.report.section import as_json
 from eval.sets import Sets, read_sets
 from roentgen.dataset.dataset import DatasetWriter

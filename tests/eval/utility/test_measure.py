@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eval.config import EvaluateConfig, ReferenceSetConfig, UtilityConfig
-from eval.evaluate import domains_of
+from eval.evaluation import domains_of
 from eval.sets import read_sets
 from eval.utility.measure import Utility
 from roentgen.dataset.dataset import DatasetWriter, Identities, open_dataset

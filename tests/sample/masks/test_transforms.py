@@ -18,10 +18,9 @@ from roentgen.phantom.thorax import draw_thorax
 from roentgen.projection.rays import Geometry
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Masks, View
+from sample.masks.config import FindingTransforms, MaskTransforms
 from sample.masks.motion import affine, elastic, pixel_grid, sample_mask
 from sample.masks.transforms import (
-    FindingTransforms,
-    MaskTransforms,
     is_mirrored,
     mirror_masks,
     right_half,

@@ -16,7 +16,7 @@ from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.record.radiograph import Report
 from sample.config import GenerateConfig
-from sample.generate import dry_run, generate
+from sample.generation import dry_run, generate
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig
 from sample.prompts.sources import check_source, filter_prompts, rows_from_dataset
 

@@ -19,7 +19,6 @@ from roentgen.prepare import PrepareConfig, prepare
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.network_settings import ClassifierConfig
-from sample.screen import screen
 from sample.screening.config import (
     CopiesConfig,
     DuplicatesConfig,
@@ -31,6 +30,7 @@ from sample.screening.config import (
 from sample.screening.filters.checked_filter import PredictedImages
 from sample.screening.filters.copies import CopiesFilter
 from sample.screening.filters.duplicates import duplicates, duplicates_limit
+from sample.screening.screened_set import screen
 from tests.conftest import SYNTHESIS
 
 ROOT = Path(__file__).parents[3]

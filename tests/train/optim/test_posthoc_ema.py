@@ -23,7 +23,8 @@ from roentgen.diffusion.training_record import (
 from roentgen.errors import InputError
 from roentgen.generation.training_scope import training_scope
 from roentgen.manifest import read_manifest
-from train.average import AverageConfig, average
+from train.averaging import average
+from train.config import AverageConfig
 from train.optim.ema import (
     PosthocEma,
     coefficients,
@@ -270,7 +271,7 @@ def test_a_resumed_run_keeps_the_same_averages(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.finetune.save_result", die)
+        patch.setattr("train.finetuning.save_result", die)
         with pytest.raises(KilledError):
             fine_tune(path)
     run = tmp_path / "run"

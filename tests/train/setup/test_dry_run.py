@@ -14,7 +14,7 @@ from roentgen.errors import InputError
 from train.checks import check_inputs
 from train.config import FinetuneConfig
 from train.config_sections import LearningRates, OptimizerConfig
-from train.finetune import choose_weights, finetune
+from train.finetuning import choose_weights, finetune
 from train.optim.optimizer import build_optimizer
 from train.setup.dry_run import RunEstimate, estimate, moments
 from train.setup.memory import in_use, peak, reset_peak

@@ -37,11 +37,11 @@ from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.record.radiograph import Radiograph
 from sample.config import GenerateConfig
-from sample.generate import generate
+from sample.generation import generate
 from sample.prompts.config import DatasetPrompts, PromptsConfig
 from train.config import FinetuneConfig
 from train.config_sections import DataConfig, LearningRates, ValidationConfig
-from train.finetune import finetune
+from train.finetuning import finetune
 from train.loading.batches import Batch, Examples
 
 # diffusers' DPM-Solver++ hands a tensor to np.array.

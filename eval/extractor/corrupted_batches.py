@@ -5,17 +5,16 @@ long: round trips through a VAE, and phantoms without some of their bones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.extractor.config import CorruptionConfig
 from roentgen.corpora.phantom import PhantomConfig, PhantomReader
 from roentgen.dataset.image_set import Images
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.vae import reconstruct
-from roentgen.errors import require_range
 from roentgen.imaging.images import decode
 from roentgen.metrics.estimates import Floats
 from roentgen.randomness import derive_seed, numpy_generator
@@ -24,39 +23,6 @@ from roentgen.vision.features.corruptions import CORRUPTIONS, Image, corrupt
 VAE, BONES = len(CORRUPTIONS), len(CORRUPTIONS) + 1
 KINDS = (*CORRUPTIONS, "vae", "bones")  # the columns of targets
 _LEVELS = 4  # of missing bones: 1/4, 2/4, 3/4 and all
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorruptionConfig:
-    """Corruptions that the extractor learns to see: their kinds and strengths are predicted."""
-
-    batch_size: int = 24
-    """Images per step, beside those that findings are learned from."""
-    unlabeled: float = 0.4
-    """Share of images from the unlabeled datasets; none if there are none."""
-    clean: float = 0.3
-    """Share of images without a corruption."""
-    twice: float = 0.25
-    """Share of corrupted images with a second corruption."""
-    vae: str = "tiny"
-    """Pipeline folder or name whose VAE encodes and decodes images."""
-    vae_images: int = 240
-    """Number of images that pass through the VAE, once, and again up to `round_trips` times."""
-    round_trips: int = 4
-    """Largest number of passes through the VAE; it is strength 1."""
-    incomplete_studies: int = 600
-    """Number of phantom studies without a quarter, half, three quarters or all of their ribs,
-    clavicles and scapulae."""
-    weight: float = 0.5
-    """Weight of the corruptions' loss, a sum of binary cross-entropies over the kinds."""
-
-    def __post_init__(self) -> None:
-        names = ("batch_size", "round_trips")
-        require_range(self, *(f"corruptions.{name}" for name in names), at_least=1)
-        require_range(self, "corruptions.vae_images", "corruptions.incomplete_studies", at_least=4)
-        shares = ("unlabeled", "clean", "twice")
-        require_range(self, *(f"corruptions.{name}" for name in shares), at_least=0, at_most=1)
-        require_range(self, "corruptions.weight", above=0)
 
 
 class Batch(NamedTuple):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval.corrupted_batches import KINDS, CorruptedBatches, CorruptionConfig, varied
+from eval.extractor.config import CorruptionConfig
+from eval.extractor.corrupted_batches import KINDS, CorruptedBatches, varied
 from roentgen.errors import InputError
 
 BLUR, NOISE, VAE, BONES = (KINDS.index(kind) for kind in ("blur", "noise", "vae", "bones"))
