@@ -1,7 +1,7 @@
 # make demo: the full pipeline on simulated chest radiographs, from nothing to a report, on any machine.
 # make demo-masks: a ControlNet of masks for the demo model, and its mask fidelity.
 # make test: the tests.   make lint: linters and type checker.   make docs: the documentation site.
-# Each makes its own .venv first.
+# Each makes .venv first, with the extra that it needs: demo and demo-masks need none.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +9,7 @@ THREADS := $(shell nproc 2>/dev/null || echo 2)
 TEST_PROCESSES := $(shell n=$(THREADS); echo $$((n < 8 ? n : 8)))  # each takes 1.5 GB
 LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/one_process.yaml \
 	--num_cpu_threads_per_process $(THREADS)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --editable
 
 .PHONY: demo demo-masks test lint docs clean
 
@@ -36,26 +37,30 @@ runs/demo/finetune/model: | .venv/installed
 	$(LAUNCH) -m train.finetune configs/train/demo.yaml
 
 # One process a core, one thread each: tests are small, and threads that wait at barriers spin.
-test: .venv/installed
+test: .venv/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope
 
-lint: .venv/installed
+lint: .venv/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: .venv/installed
+docs: .venv/installed-docs
 	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv runs/demo build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
-# Rebuilt when pyproject.toml changes; the stamp marks a completed installation.
+# Rebuilt when pyproject.toml changes; a stamp marks a completed installation, of an extra too.
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test,docs]'
+	$(INSTALL) .
+	touch $@
+
+.venv/installed-%: .venv/installed
+	$(INSTALL) '.[$*]'
 	touch $@
 
 .PHONY: .venv

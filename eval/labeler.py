@@ -178,7 +178,7 @@ def _normal(major: Iterable[str], no_finding: bool, any_present: bool) -> Iterab
 
 
 def _f1(true: int, false_negatives: int, false_positives: int) -> dict[str, float | int | None]:
-    """None where there is nothing to divide by."""
+    """None where there is nothing to divide by, for which torchmetrics has 0 or 1 alone."""
     predicted, positives = true + false_positives, true + false_negatives
     either = predicted + positives
     return {

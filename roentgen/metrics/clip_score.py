@@ -1,4 +1,8 @@
-"""Agreement of images and prompts: cosines of their embeddings, and retrieval."""
+"""Agreement of images and prompts: cosines of their embeddings, and retrieval.
+
+torchmetrics' CLIP score embeds with a model of transformers; ours takes the embeddings of any, and
+has an interval and a floor.
+"""
 
 from collections.abc import Sequence
 

@@ -2,9 +2,16 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.classification import (
+    multilabel_f1_score,
+    multilabel_precision,
+    multilabel_recall,
+)
 
-from eval.labeler import LabelerConfig, half_of, measure
+from eval.labeler import ErrorCounts, LabelerConfig, half_of, measure
 from roentgen.corpora.open_i.mesh import COVERED, gold
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
@@ -111,6 +118,27 @@ def test_scores_come_out_as_counted_by_hand(
     assert manifest["licenses"][0]["name"] == "CC-BY-NC-ND-4.0"
     with pytest.raises(InputError, match="is not empty"):
         measure(config)
+
+
+def test_scores_agree_with_torchmetrics() -> None:
+    draws = np.random.default_rng(0)
+    predicted, present = draws.random((2, 40, len(COVERED))) < 0.3
+    counts = ErrorCounts()
+    for said, true in zip(predicted, present, strict=True):
+        names = [{n for n, yes in zip(COVERED, row, strict=True) if yes} for row in (said, true)]
+        counts.add(names[0], frozenset(names[1]))
+    pair = torch.from_numpy(predicted).int(), torch.from_numpy(present).int()
+    scores = counts.scores()
+    for key, theirs in (
+        ("precision", multilabel_precision),
+        ("recall", multilabel_recall),
+        ("f1", multilabel_f1_score),
+    ):
+        each = theirs(*pair, num_labels=len(COVERED), average="none")
+        ours = [scores["findings"][name][key] for name in COVERED]
+        np.testing.assert_allclose(ours, each.numpy(), rtol=1e-6)
+        micro = theirs(*pair, num_labels=len(COVERED), average="micro")
+        assert scores["micro"][key] == pytest.approx(float(micro), rel=1e-6)
 
 
 def test_a_folder_without_reports_is_refused(tmp_path: Path) -> None:

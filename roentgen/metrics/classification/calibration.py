@@ -1,4 +1,9 @@
-"""Calibration of predicted probabilities."""
+"""Calibration of predicted probabilities.
+
+The number equals torchmetrics'. It is computed here for its interval: one product for all
+resamples, a seventh (n = 5,000) to a hundredth (n = 350) of torchmetrics' time. The floor and the
+shares of each bin, which torchmetrics lacks, are of the same bins.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,6 +1,7 @@
 """Fréchet distance of two Gaussians (Heusel et al. 2017), exact for any block size.
 
-Everything is float64.
+Everything is float64. torchmetrics has the distance of two sets of images and its own network;
+intervals need it of features and of resamples, which are weights.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Nearest neighbor by cosine similarity, block by block."""
+"""Nearest neighbor by cosine similarity, block by block.
+
+torchmetrics' similarities are of all pairs at once: memory grows with n times m.
+"""
 
 from typing import NamedTuple
 

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torchmetrics.functional.classification import binary_auroc
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
-from roentgen.metrics.classification.ranking import auroc, weighted_auroc
+from roentgen.metrics.classification.ranking import (
+    auroc,
+    weighted_auroc,
+    weighted_average_precision,
+)
 from roentgen.metrics.estimates import (
     bootstrap_weights,
     normal_estimate,
@@ -27,13 +31,35 @@ def by_pairs(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("decimals", [1, 2, 8])  # few decimals: many ties
-def test_auroc_counts_pairs_and_agrees_with_torchmetrics(decimals: int) -> None:
+def test_auroc_counts_pairs_weighted_and_not(decimals: int) -> None:
     generator = np.random.default_rng(decimals)
     scores = generator.random(200).round(decimals)
     positive = generator.random(200) < scores
-    assert auroc(scores, positive) == pytest.approx(by_pairs(scores, positive), rel=1e-12)
-    theirs = binary_auroc(torch.from_numpy(scores), torch.from_numpy(positive).long())
-    assert auroc(scores, positive) == pytest.approx(float(theirs), abs=1e-6)
+    assert auroc(scores, positive) == pytest.approx(by_pairs(scores, positive), abs=1e-6)
+    (ours,) = weighted_auroc(scores, positive, np.ones((1, 200)))
+    assert ours == pytest.approx(by_pairs(scores, positive), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e4])
+def test_the_scale_of_scores_does_not_matter(scale: float) -> None:
+    """Log odds and negative losses are no probabilities, for which torchmetrics takes scores."""
+    generator = np.random.default_rng(2)
+    scores = generator.normal(-1, 1, 300)
+    positive = generator.random(300) < 0.4
+    assert auroc(scale * scores, positive) == pytest.approx(by_pairs(scores, positive), abs=1e-6)
+
+
+def test_weighted_ranking_agrees_with_torchmetrics() -> None:
+    generator = np.random.default_rng(1)
+    scores, positive = generator.random(80).round(1), generator.random(80) < 0.4
+    weights = generator.integers(0, 3, size=(5, 80))
+    areas = weighted_auroc(scores, positive, weights)
+    precisions = weighted_average_precision(scores, positive, weights)
+    for row, area, precision in zip(weights, areas, precisions, strict=True):
+        again = np.repeat(np.arange(80), row)
+        sample = torch.from_numpy(scores[again]), torch.from_numpy(positive[again]).long()
+        assert area == pytest.approx(float(binary_auroc(*sample)), abs=1e-6)
+        assert precision == pytest.approx(float(binary_average_precision(*sample)), abs=1e-6)
 
 
 def test_auroc_known_answers() -> None:
