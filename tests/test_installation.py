@@ -47,6 +47,13 @@ def named(files: Iterable[Path]) -> set[str]:
     return {name for name in BY_NAME if name in texts}
 
 
+def test_each_runtime_dependency_is_used() -> None:
+    used = imported(FILES) | named(FILES)
+    assert declared(PROJECT["dependencies"]) - used == set()
+    for extra in EXTRAS.keys() - {"test", "docs"}:
+        assert declared(EXTRAS[extra]) - used == set(), extra
+
+
 def test_each_import_is_of_a_declared_dependency() -> None:
     runtime = declared(PROJECT["dependencies"])
     optional = declared(name for extra in EXTRAS.values() for name in extra)

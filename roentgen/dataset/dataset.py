@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +20,18 @@ from roentgen.checksums import check_files, read_checked_json, read_checksums
 from roentgen.csv_table import CsvTable
 from roentgen.dataset import schema
 from roentgen.dataset.finalize import CARD, SPLITS, finalize_dataset
+from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indices
 from roentgen.dataset.shard_index import INDEX, ShardIndex
 from roentgen.dataset.shards import Shard, ShardWriter
 from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import License, license_terms, read_manifest
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
 from roentgen.storage import atomic_folder
+
+if TYPE_CHECKING:
+    import datasets
 
 EXCLUDED = "excluded.csv"
 # expected: yes (the configuration excludes it), missing (of a partial copy) or no (bad)
@@ -277,6 +281,34 @@ class RadiographSplit(Sequence[Radiograph]):
     def column(self, name: str) -> pa.ChunkedArray:
         """One column of all radiographs, memory-mapped. Pixels in it are not verified."""
         return pa.chunked_array([batch.plain.column(name) for batch in self._batches])
+
+    def hugging_face(
+        self,
+        findings: Sequence[FindingName] = FINDING_NAMES,
+        not_mentioned: NotMentioned = "ignore",
+    ) -> "datasets.Dataset":
+        """The split as a table of Hugging Face `datasets`; `with_format("torch")` for a DataLoader.
+
+        Columns: id, patient_id, image (memory-mapped, decoded when it is read: as a tensor uint8
+        [1, height, width]), labels (`label_matrix`: float32, 1 present, 0 absent, NaN not known)
+        and view (index into VIEWS, -1 unknown). `datasets.load_from_disk` has all columns of the
+        folder. Raises InputError for damaged records; pixels are not verified (`roentgen.verify`
+        does), which is why no program of ours reads images so.
+        """
+        import datasets  # takes half a second
+
+        stored = datasets.load_from_disk(str(self.folder / self.name))
+        records = list(self.without_images())
+        labels = datasets.List(datasets.Value("float32"), length=len(findings))
+        learned = datasets.Dataset.from_dict(
+            {
+                "labels": label_matrix(records, findings, not_mentioned),
+                "view": view_indices(records),
+            },
+            features=datasets.Features(labels=labels, view=datasets.Value("int64")),
+        )
+        images = stored.select_columns(["id", "patient_id", "image"])
+        return datasets.concatenate_datasets([images, learned], axis=1)
 
     def _row(self, index: int) -> int:
         if not -self._rows <= index < self._rows:
