@@ -2,8 +2,8 @@
 
 A latent diffusion model cannot generate detail that its VAE loses. Held-out images are encoded and
 decoded: PSNR measures the loss, and the AUROC of a classifier trained on original images whether
-their findings can still be read. Writes reconstruction.json and reconstruction.png (original
-above, VAE below).
+their findings can still be read. Writes reconstruction.json and reconstruction.png (originals
+beside their reconstructions).
 """
 
 from eval.config import ReconstructionConfig

@@ -13,7 +13,7 @@ from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.backbones.model_folder import find_model, model_fingerprint
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.vae import Images, psnr, reconstruct
-from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.contact_sheet import contact_sheet, side_by_side
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import provenance, read_manifest
 from roentgen.metrics.classification.finding_scores import not_learnable
@@ -49,9 +49,9 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
         numbers["auroc"] = _aurocs(config, train, test, images)
     results: dict[str, Any] = as_json(numbers)
     examples = range(0, len(test), max(len(test) // 8, 1))[:8]
-    rows = [originals[k] for k in examples] + [images[k] for k in examples]
-    captions = ["original"] * len(examples) + [f"{decibel[k]:.1f} dB" for k in examples]
-    sheet = contact_sheet(rows, captions, columns=len(examples))
+    pairs = [side_by_side([originals[k], images[k]]) for k in examples]
+    captions = [f"original, and reconstruction of {decibel[k]:.1f} dB" for k in examples]
+    sheet = contact_sheet(pairs, captions)
     files: dict[str, File] = {
         "reconstruction.png": encode_png(sheet),
         "reconstruction.json": results,

@@ -22,9 +22,9 @@ from roentgen.dataset.finalize import SPLITS, age_summary, count_all
 from roentgen.dataset.shards import RadiographCounts
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
+from roentgen.imaging.contact_sheet import CONTACT_SHEET
 from roentgen.manifest import provenance
 from roentgen.preparation.assemble import (
-    CONTACT_SHEET,
     UNMAPPED,
     AssembledParts,
     assemble_parts,

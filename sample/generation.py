@@ -32,6 +32,7 @@ from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, is_full_disk
 from roentgen.generation.generator import Generator
 from roentgen.generation.planned_images import PlannedImage
+from roentgen.imaging.contact_sheet import CONTACT_SHEET
 from roentgen.manifest import check_unchanged, portable, provenance, read_manifest
 from roentgen.preparation.filtered_split import (
     ExcludedRadiograph,
@@ -55,7 +56,6 @@ from sample.plan import (
 from sample.plan_sheet import plan_sheet
 from sample.prompts.sources import check_source
 
-SHEET = "contact_sheet.png"
 # Settings that do not change the set: a run may resume with other values.
 _FREE = ("output", "overwrite", "sheet_prompts", "dry_run")
 _FREE_OF_SAMPLER = ("batch_size", "decode_batch_size", "device")
@@ -67,7 +67,7 @@ def run(config: GenerateConfig) -> None:
     if config.dry_run:
         message = dry_run(config) if launch.is_main_process else ""
     else:
-        message = f"{generate(config)}: dataset, {PLAN}, {SHEET}"
+        message = f"{generate(config)}: dataset, {PLAN}, {CONTACT_SHEET}"
     if launch.is_main_process:
         print(message)  # noqa: T201
 
@@ -258,7 +258,8 @@ def _finish(
     made_from |= noted | {"notes": [*made_from["notes"], *notes]}
     drawn = VerifiedBatches(work.dataset, [shard.index for shard in shards])
     assert drawn.rows == len(plan), (drawn.rows, len(plan))
-    write_file(work.dataset / SHEET, plan_sheet(plan, drawn.radiograph, config.sheet_prompts))
+    sheet = plan_sheet(plan, drawn.radiograph, config.sheet_prompts)
+    write_file(work.dataset / CONTACT_SHEET, sheet)
     write_file(work.dataset / PLAN, (work.folder / PLAN).read_bytes())
     with (work.dataset / EXCLUDED).open("w", newline="", encoding="utf-8") as file:
         table = CsvTable(file, EXCLUDED_COLUMNS)

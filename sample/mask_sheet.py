@@ -18,6 +18,7 @@ from roentgen.errors import InputError, require, require_distinct, require_range
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined, painted, structure_colors
+from roentgen.prompts.captions import radiograph_caption
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import FINDING_OF, Masks, Radiograph, View
 from roentgen.storage import reserve_output, write_file
@@ -126,9 +127,8 @@ def _row(
 ) -> Iterator[tuple[NDArray[np.uint8], str]]:
     """A radiograph with its masks' outlines, then transformed masks, each with its caption."""
     image = decode(radiograph.image)
-    present = [f.name for f in radiograph.findings if f.state == "present"]
-    unknown = [f"{name} unknown" for name, mask in masks.items() if mask is None]
-    yield outlined(image, masks), f"{radiograph.view or '?'}: {', '.join([*present, *unknown])}"
+    unknown = [f"no mask of {name}" for name, mask in masks.items() if mask is None]
+    yield outlined(image, masks), "\n".join([radiograph_caption(radiograph), *unknown])
     for column in range(config.columns):
         seed = derive_seed(config.seed, "mask sheet", radiograph.id, column)
         moved = transform_masks(masks, config.transforms, view=radiograph.view, seed=seed)

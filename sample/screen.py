@@ -20,7 +20,8 @@ def main() -> None:
     if not text:  # not the first process
         return
     print(text)  # noqa: T201
-    print(f"{config.output}: dataset, plan.jsonl, screening.parquet")  # noqa: T201
+    files = "dataset, plan.parquet, screening.parquet, contact_sheet.png"
+    print(f"{config.output}: {files}")  # noqa: T201
     if config.dropped.exists():
         print(f"{config.dropped}: pictures of what was dropped")  # noqa: T201
 

@@ -14,19 +14,18 @@ from roentgen.dataset.finalize import SPLITS, finalize_dataset
 from roentgen.dataset.shards import Shard
 from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
-from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.contact_sheet import CONTACT_SHEET, contact_sheet
 from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.light import LightNote
 from roentgen.manifest import License
 from roentgen.preparation.bad_items import Reasons
 from roentgen.preparation.part_record import PreparationFolder, PreparedPart, TokenCounts
+from roentgen.prompts.captions import radiograph_caption
 from roentgen.prompts.token_lengths import TokenLengths
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.radiograph import Radiograph
 from roentgen.storage import write_file
 
-CONTACT_SHEET = "contact_sheet.png"
 UNMAPPED = "unmapped.csv"
-_SHEET_COLUMNS = 8
 # Releases of the same patients under the same patient ids.
 _SAME_PATIENTS = {"MIMIC-CXR-JPG": "MIMIC-CXR", "CheXpert Plus": "CheXpert"}
 
@@ -147,8 +146,8 @@ def write_dataset(
     _write_table(folder / UNMAPPED, ("field", "word", "count", "why"), rows)
     if assembled.on_sheet:
         images = [decode(radiograph.image) for radiograph in assembled.on_sheet]
-        captions = [caption(radiograph) for radiograph in assembled.on_sheet]
-        sheet = contact_sheet(images, captions, _SHEET_COLUMNS)
+        captions = [radiograph_caption(radiograph) for radiograph in assembled.on_sheet]
+        sheet = contact_sheet(images, captions)
         write_file(folder / CONTACT_SHEET, encode_png(sheet))
     finalize_dataset(
         folder,
@@ -187,22 +186,6 @@ def describe_lengths(lengths: TokenCounts) -> dict[str, dict[str, int]]:
 def by_count(item: tuple[Unmapped, int]) -> tuple[int, Unmapped]:
     """Sort key of words: the most frequent first."""
     return -item[1], item[0]
-
-
-def caption(radiograph: Radiograph) -> str:
-    """View and findings present or uncertain; if there are none, the absent ones."""
-    prefixes = {"present": "", "uncertain": "possible ", "absent": "no "}
-    words: dict[str, list[str]] = {state: [] for state in prefixes}
-    for finding in radiograph.findings:
-        words[finding.state].append(prefixes[finding.state] + _words(finding))
-    findings = [*words["present"], *words["uncertain"]] or words["absent"]
-    return f"{radiograph.view or 'view unknown'}: {', '.join(findings) or 'no findings given'}"
-
-
-def _words(finding: Finding) -> str:
-    parts = (finding.severity, finding.side, finding.name)
-    detail = f" ({finding.detail})" if finding.detail else ""
-    return " ".join(part for part in parts if part) + detail
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

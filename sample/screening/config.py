@@ -169,7 +169,7 @@ class ScreenConfig:
     reference: ReferenceConfig
     """Real radiographs."""
     output: Path
-    """The screened set, a dataset folder; beside it OUTPUT-dropped gets pictures of the
+    """The screened set, a dataset folder; beside it OUTPUT-dropped gets sheets of the
     rejected images and replaces that of an earlier run."""
     overwrite: bool = False
     """Replace the screened set if it exists."""
@@ -205,7 +205,7 @@ class ScreenConfig:
     seed: int = 0
     """Of redrawn images, of networks' training and of random samples."""
     pictures: int = 16
-    """Rejected images in the picture of each filter."""
+    """Rejected images on the sheet of each filter."""
 
     def __post_init__(self) -> None:
         require_range(self, "attempts", at_least=0)

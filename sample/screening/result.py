@@ -1,6 +1,6 @@
-"""Output of screening: the screened set, a table of all scores, pictures of rejected images.
+"""Output of screening: the screened set, its sheet and table of scores, sheets of rejected images.
 
-The pictures are in a separate folder: beside a rejected copy they show the training image that it
+Those are in a separate folder: beside a rejected copy they show the training image that it
 resembles, which must not be distributed with the set.
 """
 
@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from roentgen.csv_table import CsvTable
 from roentgen.dataset.dataset import DatasetWriter, RadiographDataset, RadiographSplit
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.contact_sheet import CONTACT_SHEET, contact_sheet, side_by_side
 from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import fingerprint_of, write_manifest
+from roentgen.prompts.captions import prompt_caption, radiograph_caption
 from roentgen.record.radiograph import Radiograph
 from roentgen.storage import atomic_folder, discard_folder, write_file, write_json
 from sample.plan import PLAN, write_plan
@@ -30,7 +31,7 @@ from sample.screening.rounds import Outcome, Pool, Screening
 
 TABLE, SUMMARY, PAGE, SHORTFALL = "screening", "screening.json", "screening.md", "shortfall.csv"
 _ROWS = 10_000  # of the table that are written at a time
-_COLUMNS = 6  # of a picture; pairs take two
+_ACCEPTED = 36  # images on the sheet of accepted ones
 _SIDE = 256  # pixels to which images are enlarged, by an integer factor, to be inspected
 
 
@@ -73,6 +74,8 @@ def write_screened(
         write_shortfall(writer.folder / SHORTFALL, screening)
         write_json(writer.folder / SUMMARY, summary)
         write_file(writer.folder / PAGE, summary_text)
+        if screening.accepted:
+            write_file(writer.folder / CONTACT_SHEET, accepted_sheet(screening, pool))
 
 
 def write_table(folder: Path, screening: Screening, pool: Pool, limits: dict[str, float]) -> None:
@@ -133,10 +136,10 @@ def write_pictures(
     licenses: Sequence[dict[str, Any]],
     provenance: dict[str, Any],
 ) -> None:
-    """A picture per filter of the images that it rejected, the worst first.
+    """A sheet per filter of the images that it rejected, the worst first, with the reason.
 
     Copies and duplicates stand beside what they are like. Nothing is written where nothing was
-    dropped.
+    rejected.
     """
     by_filter: dict[str, list[Outcome]] = {}
     for outcome in screening.outcomes:
@@ -149,33 +152,40 @@ def write_pictures(
     with atomic_folder(config.dropped, overwrite=True) as folder:
         for filter_, outcomes in by_filter.items():
             outcomes.sort(key=lambda v, filter_=filter_: -v.scores[filter_])  # type: ignore[misc]
-            images: list[np.ndarray] = []
-            captions: list[str] = []
-            for outcome in outcomes[: config.pictures]:
-                radiograph = pool.radiograph(outcome.candidate)
-                images.append(_large(radiograph))
-                captions.append(_caption(outcome.reasons[filter_], radiograph))
-                if filter_ == "copies":
-                    original = train[outcome.similar_to[filter_]]
-                    images.append(_large(original))
-                    captions.append(f"training image {original.id}")
-                elif filter_ == "duplicates":
-                    stays = pool.all[outcome.similar_to[filter_]]
-                    images.append(_large(stays))
-                    captions.append(f"stays: {stays.id}")
-            write_file(
-                folder / f"{filter_}.png", encode_png(contact_sheet(images, captions, _COLUMNS))
-            )
+            shown = outcomes[: config.pictures]
+            tiles = [_tile(outcome, filter_, pool, train) for outcome in shown]
+            images, captions = zip(*tiles, strict=True)
+            sheet = contact_sheet(images, captions, side=_SIDE)
+            write_file(folder / f"{filter_}.png", encode_png(sheet))
         write_manifest(folder, "results", fingerprint_of(sorted(by_filter)), licenses, provenance)
 
 
-def _large(radiograph: Radiograph) -> np.ndarray:
-    image = decode(radiograph.image)
-    factor = max(1, _SIDE // image.shape[1])
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+def _tile(
+    outcome: Outcome, filter_: str, pool: Pool, train: RadiographSplit
+) -> tuple[np.ndarray, str]:
+    """A rejected image, beside it what it is like, if it is a copy; the reason, and the prompt."""
+    radiograph = pool.radiograph(outcome.candidate)
+    images = [decode(radiograph.image)]
+    reason = re.sub(r"(, limit.*| to [^ ,]+)", "", outcome.reasons[filter_])
+    captions = [reason, _caption(radiograph)]
+    if filter_ in outcome.similar_to:
+        copies = filter_ == "copies"
+        other = (train if copies else pool.all)[outcome.similar_to[filter_]]
+        images.append(decode(other.image))
+        captions.append(f"right: {'training image' if copies else 'accepted'}, {_caption(other)}")
+    return side_by_side(images), "\n".join(captions)
 
 
-def _caption(reason: str, radiograph: Radiograph) -> str:
-    """Short: the failure reason, then the prompt."""
-    prompt = radiograph.synthesis.prompt if radiograph.synthesis else ""
-    return f"{re.sub(r'(, limit.*| to [^ ,]+)', '', reason)} | {prompt}"
+def accepted_sheet(screening: Screening, pool: Pool) -> bytes:
+    """A PNG of accepted images, evenly spread over the plan, with their prompts."""
+    rows = sorted(screening.accepted)
+    count = min(len(rows), _ACCEPTED)
+    shown = (screening.accepted[rows[i * len(rows) // count]] for i in range(count))
+    radiographs = [pool.radiograph(outcome.candidate) for outcome in shown]
+    images = [decode(radiograph.image) for radiograph in radiographs]
+    return encode_png(contact_sheet(images, list(map(_caption, radiographs))))
+
+
+def _caption(radiograph: Radiograph) -> str:
+    synthesis = radiograph.synthesis
+    return prompt_caption(synthesis.prompt) if synthesis else radiograph_caption(radiograph)

@@ -16,9 +16,7 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
 from roentgen.imaging.contact_sheet import contact_sheet
 from roentgen.imaging.images import decode, encode_png
-from roentgen.preparation.assemble import caption
 from roentgen.prepare import PrepareConfig, prepare
-from roentgen.record.radiograph import Finding, Radiograph
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/cxr"
@@ -74,7 +72,7 @@ def test_program_writes_a_dataset_and_says_what_it_holds(tmp_path: Path) -> None
     with (tmp_path / "out/unmapped.csv").open(newline="") as file:
         assert list(csv.reader(file))[1:] == [["finding", "Odd", "15", "no meaning is given"]]
     sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
-    assert sheet.shape[1] > 8 * 160
+    assert sheet.shape[1] > 5 * 160
 
 
 def test_sex_and_age_are_in_the_summary(tmp_path: Path) -> None:
@@ -165,32 +163,7 @@ def test_the_contact_sheet_is_full_also_where_many_are_excluded(tmp_path: Path) 
     prepare(load_config(PrepareConfig, [str(config), "--max_bad_share=0.9"]))
     sheet = decode((tmp_path / "out/contact_sheet.png").read_bytes())
     shown = [np.zeros((16, 16), np.uint8)] * 20
-    assert sheet.shape == contact_sheet(shown, ["PA: Pleural Effusion"] * 20, 8).shape
-
-
-def test_captions_say_what_is_there_may_be_or_is_not() -> None:
-    effusion = Finding(name="Pleural Effusion", side="left", severity="small")
-    doubt = Finding(name="Pneumonia", state="uncertain")
-    absent = Finding(name="Edema", state="absent")
-    said: dict[tuple[Finding, ...], str] = {
-        (effusion, doubt, absent): "AP: small left Pleural Effusion, possible Pneumonia",
-        (doubt, absent): "AP: possible Pneumonia",
-        (absent,): "AP: no Edema",
-        (): "AP: no findings given",
-    }
-    for findings, text in said.items():
-        radiograph = Radiograph(
-            id="a",
-            patient_id="a",
-            study_id="a",
-            split="train",
-            image=b"",
-            view="AP",
-            findings=findings,
-            source="test",
-            license="CC0-1.0",
-        )
-        assert caption(radiograph) == text
+    assert sheet.shape == contact_sheet(shown, ["PA: pleural effusion"] * 20).shape
 
 
 def test_too_many_bad_images_end_the_run(tmp_path: Path) -> None:

@@ -428,11 +428,11 @@ def test_a_dataset_lends_its_prompts_and_the_models_its_preparation(
     assert "does not know <view-" in note
 
 
-def test_the_contact_sheet_has_a_row_a_prompt() -> None:
+def test_the_contact_sheet_shows_four_images_at_most_of_evenly_spread_prompts() -> None:
     starts = np.arange(0, 12, 3)  # four prompts of three images
-    assert sheet_rows(starts, 12, 2) == (3, [0, 1, 2, 6, 7, 8])
-    assert sheet_rows(np.arange(4), 4, 16) == (8, [0, 1, 2, 3])
-    assert sheet_rows(np.array([0, 3]), 5, 2) == (8, [0, 1, 2, 3, 4])
+    assert sheet_rows(starts, 12, 2) == [range(3), range(6, 9)]
+    assert sheet_rows(np.arange(4), 4, 16) == [range(i, i + 1) for i in range(4)]
+    assert sheet_rows(np.array([0, 9]), 11, 2) == [range(4), range(9, 11)]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ def test_a_cell_is_what_the_transforms_give(phantoms: Path, tmp_path: Path) -> N
     """With one structure alone, a cell is its transformed mask, pixel by pixel."""
     _, sheet = make(tmp_path, phantoms, structures=["heart"], rows=1, columns=1, seed=5)
     heart = in_color(sheet, "heart", 0.75)
-    found = heart[24 + 4 : 24 + 4 + SIZE, 2 * 4 + SIZE : 2 * 4 + 2 * SIZE]
+    margin = 12
+    top, left = 24 + margin, 2 * margin + SIZE
+    found = heart[top : top + SIZE, left : left + SIZE]
     assert found.sum() == heart.sum() > 0
     config = MaskSheetConfig(dataset=phantoms, structures=("heart",), output=tmp_path / "x.png")
     expected = []
@@ -101,7 +103,9 @@ def test_the_seed_determines_the_sheet_of_few_radiographs(phantoms: Path, tmp_pa
 def test_mirrored_masks_are_flipped(phantoms: Path, tmp_path: Path) -> None:
     _, plain = make(tmp_path, phantoms, views=["PA"])
     _, flipped = make(tmp_path, phantoms, views=["PA"], overwrite=True, transforms={"mirror": 1.0})
-    at = slice(28, 28 + SIZE), slice(2 * 4 + SIZE, 2 * 4 + 2 * SIZE)
+    margin = 12
+    top, left = 24 + margin, 2 * margin + SIZE
+    at = slice(top, top + SIZE), slice(left, left + SIZE)
     assert np.array_equal(plain[at][:, ::-1], flipped[at])
 
 

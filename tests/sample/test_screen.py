@@ -312,7 +312,7 @@ def test_what_is_written_agrees_with_itself(config: ScreenConfig, place: Path) -
     assert set(roles) == {"model", "set", "reference"}
     assert {item["name"] for item in dataset.licenses} == {"Apache-2.0", "CC0-1.0"}
     with Image.open(config.dropped / "labels.png") as sheet:
-        assert sheet.width > 8 * 160
+        assert sheet.width > 4 * 256
     card = (config.output / "README.md").read_text()
     assert f"{len(kept)} of {COUNT} requested images were accepted" in card
     assert "(before), " in card  # label agreement

@@ -21,10 +21,11 @@ from roentgen.dataset.structure_masks import masks_of
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
-from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.contact_sheet import contact_sheet, side_by_side
 from roentgen.imaging.overlay import outlined
 from roentgen.metrics.images.dice import dice
 from roentgen.preparation.filtered_split import FilteredSplit
+from roentgen.prompts.captions import prompt_caption
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
 from roentgen.record.radiograph import FINDING_OF, Masks, states
@@ -77,10 +78,10 @@ class MaskFidelityMonitor:
         on_sheet = range(0, len(self.prompts), max(1, len(self.prompts) // SHEET_IMAGES))
         tiles, captions = [], []
         for i in list(on_sheet)[:SHEET_IMAGES]:
-            tiles += [images[i], outlined(images[i], self.prompts[i].masks)]
-            captions += [self.prompts[i].image.prompt, ""]
+            tiles.append(side_by_side([images[i], outlined(images[i], self.prompts[i].masks)]))
+            captions.append(prompt_caption(self.prompts[i].image.prompt))
         mean = float(np.mean(list(scores.values())))
-        return {"mean": mean, **scores}, contact_sheet(tiles, captions, 6)
+        return {"mean": mean, **scores}, contact_sheet(tiles, captions)
 
     def _generate(self, live: LiveModel) -> NDArray[np.uint8]:
         """Images [N, H, W], uint8, by the weights as they are now."""

@@ -14,7 +14,8 @@ from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Drawable, Sampler
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
-from roentgen.imaging.contact_sheet import contact_sheet
+from roentgen.imaging.contact_sheet import contact_sheet, side_by_side
+from roentgen.prompts.captions import prompt_caption
 from roentgen.prompts.parser import split_view
 from roentgen.randomness import derive_seed
 from roentgen.record.radiograph import VIEW_TOKENS
@@ -90,7 +91,7 @@ def check_preview(config: PreviewConfig, components: Components) -> None:
 
 
 def preview(live: LiveModel, config: PreviewConfig, seed: int) -> np.ndarray:
-    """A contact sheet of the preview prompts, a row for each, by the live model.
+    """A contact sheet of the preview prompts by the live model, the images of each side by side.
 
     The noise is a function of (seed, prompt, number): previews of different steps compare.
     """
@@ -104,5 +105,6 @@ def preview(live: LiveModel, config: PreviewConfig, seed: int) -> np.ndarray:
         steps=config.steps,
         guidance_scale=config.guidance_scale,
     )
-    tiles = live.images(images, settings)
-    return contact_sheet(list(tiles), [image.prompt for image in images], config.count)
+    drawn = live.images(images, settings)
+    tiles = drawn.reshape(len(config.prompts), config.count, *drawn.shape[1:])
+    return contact_sheet(list(map(side_by_side, tiles)), list(map(prompt_caption, config.prompts)))
