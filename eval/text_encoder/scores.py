@@ -16,6 +16,7 @@ from roentgen.diffusion.conditions.prompt_encoding import (
     tokenize_prompts,
 )
 from roentgen.metrics.classification.finding_scores import resamples, too_few
+from roentgen.metrics.classification.operating_points import weighted_balanced_accuracy
 from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured, count_patients
 from roentgen.metrics.paired_scores import (
@@ -118,7 +119,9 @@ def probe_findings(
                 predicted[mine] = odds[mine] > np.log(share / (1 - share))
         w = weights[:, known]
         scores["auroc"][name] = over_seeds([_within_folds(odds, positive, at, w)], of)
-        scores["balanced_accuracy"][name] = over_seeds([_balanced(predicted, positive, w)], of)
+        scores["balanced_accuracy"][name] = over_seeds(
+            [weighted_balanced_accuracy(predicted, positive, w)], of
+        )
     means = {metric: mean_of(list(each.values())) for metric, each in scores.items()}
     return ProbeScores(findings=scores, mean=means)
 
@@ -166,15 +169,3 @@ def _within_folds(
         right += np.where(count > 0, np.nan_to_num(area) * count, 0)
         pairs += count
     return np.asarray(np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
-
-
-def _balanced(
-    predicted: NDArray[np.bool_], positive: NDArray[np.bool_], weights: NDArray[Any]
-) -> Floats:
-    shares = []
-    for kind in (True, False):
-        of = weights[:, positive == kind]
-        total = of.sum(axis=1)
-        hit = of[:, predicted[positive == kind] == kind].sum(axis=1)
-        shares.append(np.divide(hit, total, out=np.full(len(weights), np.nan), where=total > 0))
-    return np.asarray((shares[0] + shares[1]) / 2)

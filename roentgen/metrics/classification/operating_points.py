@@ -47,13 +47,27 @@ def weighted_f1(
     return result
 
 
+def weighted_balanced_accuracy(
+    predicted: NDArray[np.bool_], positive: NDArray[np.bool_], weights: NDArray[np.floating]
+) -> Floats:
+    """The mean of sensitivity and specificity (R,) of predictions (N,), as `weighted_f1`.
+
+    NaN where labels are all positive or all negative, for which torchmetrics has a number.
+    """
+    sensitivity = weighted_share(predicted, positive, weights)
+    specificity = weighted_share(~predicted, ~positive, weights)
+    result: Floats = (sensitivity + specificity) / 2
+    return result
+
+
 def true_positive_rate(
     positives: Floats, negatives: Floats, false_positive_rate: float
 ) -> tuple[float, float]:
     """The true positive rate at a false positive rate, and the threshold.
 
     Of scores (n,) and (m,). Membership inference is reported at a low false positive rate (Carlini
-    et al. 2022). Raises InputError for a score that is not finite.
+    et al. 2022). Raises InputError for a score that is not finite. The threshold is in the scores'
+    own units; torchmetrics gives it after a sigmoid unless they are probabilities.
     """
     for scores in (positives, negatives):
         require_finite(scores, "scores")

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.retrieval import retrieval_hit_rate
 
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.clip_score import clip_scores, distinct, recalls, shuffled
@@ -38,6 +40,21 @@ def test_prompts_of_other_images_gain_nothing() -> None:
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low < 0 < gain.high
+
+
+def test_recall_agrees_with_torchmetrics() -> None:
+    draws = np.random.default_rng(2)
+    texts = unit(draws.standard_normal((60, 8)))
+    images = unit(texts + 0.5 * draws.standard_normal((60, 8)))
+    found = recalls(images, texts)
+    cosines = torch.from_numpy(images @ texts.T)
+    for k in (1, 5, 10):
+        hits = [
+            float(retrieval_hit_rate(row, torch.arange(60) == own, top_k=k))
+            for own, row in enumerate(cosines)
+        ]
+        assert found[f"recall@{k}"].value == pytest.approx(np.mean(hits))
+        assert 0 < np.mean(hits) < 1
 
 
 def test_recall_by_chance_and_of_perfect_images() -> None:

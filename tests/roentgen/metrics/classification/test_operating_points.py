@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.classification import binary_f1_score
+from torchmetrics.functional.classification import (
+    binary_f1_score,
+    binary_sensitivity_at_specificity,
+    multiclass_accuracy,
+)
 
 from roentgen.metrics.classification.operating_points import (
     any_pathology,
     best_threshold,
     predicted_no_finding,
+    true_positive_rate,
+    weighted_balanced_accuracy,
     weighted_f1,
     weighted_share,
 )
@@ -39,6 +45,32 @@ def test_f1_agrees_with_torchmetrics_and_weights_are_repeats() -> None:
         assert value == pytest.approx(f1(called[again], positive[again]), abs=1e-6)
     nothing = np.zeros(50, dtype=bool)
     assert np.isnan(weighted_f1(nothing, nothing, weights)).all()
+
+
+def test_balanced_accuracy_agrees_with_torchmetrics_and_weights_are_repeats() -> None:
+    generator = np.random.default_rng(1)
+    called, positive = generator.random(50) < 0.5, generator.random(50) < 0.3
+    weights = generator.integers(0, 3, size=(4, 50)).astype(float)
+    found = weighted_balanced_accuracy(called, positive, weights)
+    for row, value in zip(weights, found, strict=True):
+        again = np.repeat(np.arange(50), row.astype(int))
+        sample = torch.from_numpy(called[again]).int(), torch.from_numpy(positive[again]).int()
+        theirs = multiclass_accuracy(*sample, num_classes=2, average="macro")
+        assert value == pytest.approx(float(theirs), abs=1e-6)
+    assert np.isnan(weighted_balanced_accuracy(called, np.ones(50, bool), weights)).all()
+
+
+@pytest.mark.parametrize("decimals", [1, 8])  # few decimals: many ties
+def test_the_true_positive_rate_agrees_with_torchmetrics(decimals: int) -> None:
+    generator = np.random.default_rng(2)
+    scores = generator.random(400).round(decimals)
+    positive = generator.random(400) < scores
+    for rate in (0.05, 0.1, 0.3):
+        found, _ = true_positive_rate(scores[positive], scores[~positive], rate)
+        theirs, _ = binary_sensitivity_at_specificity(
+            torch.from_numpy(scores), torch.from_numpy(positive).long(), min_specificity=1 - rate
+        )
+        assert found == pytest.approx(float(theirs), abs=1e-6)
 
 
 def test_underdiagnosis_from_a_hand_made_table() -> None:
