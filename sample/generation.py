@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from roentgen.dataset.work_folder import (
     order_of_parts,
     shard_file,
 )
+from roentgen.diffusion.sampling.sampler import with_dtype
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import (
     model_manifest,
@@ -79,6 +81,8 @@ def generate(config: GenerateConfig) -> Path:
     interrupted run.
     """
     launch = this_launch()
+    sampler = with_dtype(config.sampler, _device(config.sampler, launch))
+    config = replace(config, sampler=sampler)
     work = WorkFolder(config.output, DrawnPart, launch.process_index, "generating")
     try:
         with work.lock() if launch.is_main_process else nullcontext():

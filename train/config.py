@@ -60,15 +60,18 @@ class RunConfig:
     """Prediction target, loss weights and noise."""
     ema: EmaConfig | None = field(default_factory=EmaConfig)
     """Average of the weights; null: the raw weights are the result."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Precision of forward and backward passes; weights and optimizer stay float32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Precision of forward and backward passes; weights and optimizer stay float32. auto: bf16
+    where the device computes it faster (GPUs since Ampere, CPUs with AVX-512 BF16), else fp32;
+    config.yaml and the model say which."""
     save_precision: Literal["fp32", "fp16"] = "fp32"
     """Precision of the weights in `model`; fp16 halves the folder."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
     attention: Attention = "auto"
-    """Attention kernel; auto leaves the choice to torch; one that cannot be used here is an error.
-    xformers needs the extra of that name and a CUDA GPU."""
+    """Attention kernel; auto leaves the choice to torch, on a CPU in float32, which is faster there
+    than bf16; one that cannot be used here is an error. xformers needs the extra of that name and a
+    CUDA GPU."""
     compile: bool = False
     """Compile the UNet's repeated blocks (torch.compile): a minute or two at the start, faster
     steps on GPUs."""

@@ -31,7 +31,7 @@ from train.optim.optimizer import build_optimizer
 from train.setup.conditions import training_conditions
 from train.setup.dry_run import dry_run
 from train.setup.networks import make_denoiser, place_vae
-from train.setup.processes import make_accelerator
+from train.setup.processes import make_accelerator, with_precision
 from train.setup.run_folder import make_run_folder, origin_of, reserved_run
 
 
@@ -150,6 +150,7 @@ def run(
     Stopped by a signal it raises SystemExit; see `train.checkpoints.stop_signals`.
     """
     transformers.utils.logging.disable_progress_bar()  # ours says more
+    config = with_precision(config)
     with StopSignals(config.output) as stop:
         accelerator = make_accelerator(config)
         with reserved_run(config, accelerator):

@@ -150,6 +150,19 @@ def test_bfloat16_checkpointing_and_adafactor(write: Write) -> None:
     assert not any(name.startswith("ema") for name in weights)
 
 
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_automatic_precision_is_bfloat16_where_the_cpu_computes_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, fast: bool, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    path = write(precision="auto", validation=None, preview=None)
+    folder = run(path)
+    assert read_manifest(folder, "run")["provenance"]["config"]["precision"] == precision
+    losses = metrics(folder, "loss")
+    explicit = metrics(run(path, "--overwrite=true", f"--precision={precision}"), "loss")
+    assert losses == explicit
+
+
 def test_gradient_checkpointing_changes_nothing(write: Write, tmp_path: Path) -> None:
     plain = metrics(run(write(), f"--output={tmp_path / 'plain'}"), "loss")
     saving = metrics(run(write(gradient_checkpointing=True)), "loss")

@@ -2,13 +2,14 @@
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from roentgen.cpu.bfloat16 import float32_attention
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
@@ -28,10 +29,13 @@ def attention_kernel(choice: Attention) -> Iterator[None]:
 
     It is not for the VAE, whose attention heads are too wide for most kernels.
     """
-    if choice not in KERNELS:  # auto: torch chooses; xformers: set in the networks
-        yield
-        return
-    with sdpa_kernel(KERNELS[choice]):
+    if choice in KERNELS:
+        kernel: AbstractContextManager[object] = sdpa_kernel(KERNELS[choice])
+    elif choice == "auto" and not torch.accelerator.is_available():
+        kernel = float32_attention()
+    else:  # torch chooses; xformers: set in the networks
+        kernel = nullcontext()
+    with kernel:
         yield
 
 

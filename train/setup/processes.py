@@ -1,19 +1,35 @@
 """Processes of a run: the accelerator of each, as the launcher and the configuration set it."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
+from roentgen.cpu.bfloat16 import computes_bfloat16
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from train.config import RunConfig
 from train.engine.deepspeed_zero import ZeroAccelerator, is_deepspeed_launch
 from train.engine.fsdp import check_engine, check_sharding
 
+C = TypeVar("C", bound=RunConfig)
+
+
+def with_precision(config: C) -> C:
+    """The configuration with what precision `auto` is on this process's device."""
+    if config.precision != "auto":
+        return config
+    fast = computes_bfloat16(this_launch().device())
+    return replace(config, precision="bf16" if fast else "fp32")
+
 
 def make_accelerator(config: RunConfig) -> Accelerator:
-    """The accelerator of this process. Raises InputError for a batch that cannot be divided."""
+    """The accelerator of this process, of a configuration `with_precision`.
+
+    Raises InputError for a batch that cannot be divided.
+    """
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")

@@ -7,7 +7,7 @@ in (but for the last bits of float arithmetic). diffusers' own pipeline draws it
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from math import inf
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roentgen.cpu.bfloat16 import computes_bfloat16
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.prompt_encoding import encode_prompts
@@ -100,6 +101,13 @@ def guided_prediction(
     return guided * (rescale * ratio + 1 - rescale)
 
 
+def with_dtype(settings: SamplerSettings, device: torch.device) -> SamplerSettings:
+    """The settings with what dtype `auto` is on this device."""
+    if settings.dtype != "auto":
+        return settings
+    return replace(settings, dtype="bfloat16" if computes_bfloat16(device) else "float32")
+
+
 class Sampler:
     """Draws images with a model's components, moved to the device and the number format.
 
@@ -115,9 +123,9 @@ class Sampler:
         live: bool = False,
     ) -> None:
         self.components = components
-        self.settings = settings
         self.device = torch.device(device or settings.device or _best_device())
-        self.dtype: torch.dtype = getattr(torch, settings.dtype)
+        self.settings = with_dtype(settings, self.device)
+        self.dtype: torch.dtype = getattr(torch, self.settings.dtype)
         self._scheduler = make_scheduler(settings.scheduler, components.scheduler)
         levels = self._scheduler.config.num_train_timesteps
         if settings.steps >= levels:
@@ -269,12 +277,13 @@ class Sampler:
     def decode(self, latents: Tensor) -> tuple[np.ndarray, NDArray[np.bool_]]:
         """Latents [N, 4, h, w] as uint8 [N, height, width], and whether all is finite (N,).
 
-        In float32: these VAEs overflow.
+        In float32 unless the networks are in bfloat16: in float16 these VAEs overflow.
         """
+        half = self.dtype == torch.bfloat16
         vae = self.components.vae
         scaled = (latents / vae.config.scaling_factor).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, enabled=False):
-            decoded = vae.decode(scaled).sample
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            decoded = vae.decode(scaled).sample.float()
         finite = [values.isfinite().flatten(1).all(dim=1) for values in (latents, decoded)]
         return from_tensor(decoded.nan_to_num().clamp(-1, 1)), (finite[0] & finite[1]).cpu().numpy()
 

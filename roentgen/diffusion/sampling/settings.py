@@ -42,8 +42,10 @@ class SamplerSettings:
     """Images the VAE decodes together."""
     device: Literal["cpu", "cuda", "mps"] | None = None
     """Device; null: a GPU if there is one."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of the UNet and text encoder; the VAE stays float32."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Precision of the networks; in float16, which may overflow, the VAE stays float32. auto:
+    bfloat16 where the device computes it faster (GPUs since Ampere, CPUs with AVX-512 BF16), else
+    float32."""
     compile: bool = False
     """Compile the UNet's repeated blocks (torch.compile): a start of a minute or two, faster steps
     on a GPU, hardly on a CPU."""

@@ -408,6 +408,28 @@ def test_an_image_that_is_not_finite_is_drawn_again_and_the_others_stay_as_they_
             np.testing.assert_array_equal(found[k], plain[k])
 
 
+def test_automatic_dtype_is_bfloat16_where_the_cpu_computes_it(
+    make_components: MakeComponents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fast, dtype in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        sampler = Sampler(make_components("epsilon"), replace(SETTINGS, dtype="auto"))
+        assert sampler.settings.dtype == dtype
+        assert sampler.components.unet.dtype == getattr(torch, dtype)
+
+
+def test_bfloat16_decodes_as_float32_but_for_rounding(make_components: MakeComponents) -> None:
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain, _ = Sampler(make_components("epsilon"), SETTINGS).decode(latents)
+    half = Sampler(make_components("epsilon"), replace(SETTINGS, dtype="bfloat16"))
+    found, finite = half.decode(latents)
+    assert half.components.vae.dtype == torch.float32
+    assert finite.all()
+    # bfloat16 has 8 bits: each layer rounds values near 1 by up to half a gray level.
+    assert 0 < difference(found, plain) <= 5
+    assert plain.std() > 25
+
+
 def test_half_precision_that_overflows_is_drawn_again(make_components: MakeComponents) -> None:
     components = make_components("epsilon")
     with torch.no_grad():
