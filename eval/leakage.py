@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from eval.sets import Sets, fitted, kind_of, mentioned, reference_images
 from eval.shared_patients import near_duplicates
 from roentgen.dataset.image_set import ImageSet
-from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
+from roentgen.diffusion.backbones.model_folder import model_manifest, recorded_model
+from roentgen.diffusion.training_record import trained_split
 from roentgen.errors import InputError
 
 Check = dict[str, str]

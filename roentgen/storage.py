@@ -20,6 +20,7 @@ from roentgen.errors import InputError
 from roentgen.file_lock import LockedError, is_locked, locked_file, process_lock
 
 MANIFEST = "roentgen.json"  # of a finished folder: its kind, fingerprint, licenses, provenance
+CARD = "README.md"  # of datasets and models; the one file that may be edited
 
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100  # of Linux
 _reserved: set[Path] = set()  # outputs that this process has locked

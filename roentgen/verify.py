@@ -4,7 +4,8 @@
 
 It verifies datasets, models, adapters, runs with their checkpoints and averages, results, exports
 and caches, and the folders in them, and follows no link out of the folder. It ends with 0 if all is
-as it was written, else with 1 after a line for each damage and for each file that was added.
+as it was written, else with 1 after a line for each damage and for each file that was added. A card
+(README.md) may be edited.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from roentgen.checksums import (
 )
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
-from roentgen.storage import MANIFEST, readable_size
+from roentgen.storage import CARD, MANIFEST, readable_size
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
 
@@ -73,6 +74,7 @@ class Verification:
     files: int = 0
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)  # a line each
+    edited: list[Path] = field(default_factory=list)  # cards, which may be
     unknown: list[Path] = field(default_factory=list)  # files without a checksum
 
 
@@ -96,7 +98,11 @@ def verify(folder: Path) -> Verification:
     with tqdm(total=total, desc="verify", unit="B", unit_scale=True, disable=None) as bar:
         for path in sorted(inside):
             check = checks[path]
-            result.damaged += [f"{path.parent}: {line}" for line in check.find()]
+            damage = [f"{path.parent}: {line}" for line in check.find()]
+            if damage and path.name == CARD and path.is_file():
+                result.edited.append(path)
+            else:
+                result.damaged += damage
             result.files, result.bytes = result.files + 1, result.bytes + check.bytes
             bar.update(check.bytes)
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -177,6 +183,8 @@ def main() -> None:
     result = verify(parser.parse_args().folder)
     for line in result.damaged:
         print(f"damaged: {line}")  # noqa: T201
+    for path in result.edited:
+        print(f"edited, as a card may be: {path}")  # noqa: T201
     if result.unknown:
         print(f"without a checksum: {len(result.unknown)} files, as {result.unknown[0]}")  # noqa: T201
     found = f"{len(result.damaged)} damaged" if result.damaged else "all as they were written"

@@ -118,9 +118,8 @@ def _export_format(
         "How to read it": how_to_read + source.notes,
     }
     opening = f"Radiographs in the format `{name}`, written by `sample.export`."
-    card = dataset_card(
-        f"{dataset.folder.name}: {name}", counts, excluded, dataset.licenses, {}, about, opening
-    )
+    title = f"{dataset.folder.name}: {name}"
+    card = dataset_card(title, counts, excluded, dataset.licenses, {}, about, opening=opening)
     write_file(folder / "README.md", card)
     settings = config_to_dict(getattr(config, name))
     fingerprint = fingerprint_of(

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from roentgen.cards.markdown import plain
 from roentgen.config import config_to_dict
 from roentgen.csv_table import CsvTable
-from roentgen.dataset.card import plain
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
 from roentgen.dataset.finalize import finalize_dataset
 from roentgen.dataset.shards import ShardWriter
@@ -23,13 +23,10 @@ from roentgen.dataset.work_folder import (
     order_of_parts,
     shard_file,
 )
+from roentgen.diffusion.backbones.model_folder import model_manifest
 from roentgen.diffusion.sampling.sampler import with_dtype
 from roentgen.diffusion.sampling.settings import SamplerSettings
-from roentgen.diffusion.training_record import (
-    model_manifest,
-    trained_preparation,
-    trained_style,
-)
+from roentgen.diffusion.training_record import trained_preparation, trained_style
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, is_full_disk
 from roentgen.generation.generator import Generator

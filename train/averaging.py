@@ -39,7 +39,8 @@ def _average(config: AverageConfig) -> None:
     made_from = provenance("train.average", config, {**trained_by["made_from"], "run": manifest})
     # Sampling and evaluation follow the training as they do for the run's own model.
     made_from["training_config"] = trained_by["config"]
-    made_from["training_prompts"] = trained_by["training_prompts"]
+    records = ("training_prompts", "training_data")
+    made_from |= {record: trained_by[record] for record in records if record in trained_by}
     save_model(
         config.output,
         components,

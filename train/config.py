@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from roentgen.diffusion.backbones.model_folder import model_manifest
 from roentgen.diffusion.conditions.condition_kinds import KINDS
-from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.diffusion.training_record import trained_long_prompts, trained_style
 from roentgen.errors import (
     require,
     require_choice,

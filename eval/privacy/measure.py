@@ -28,18 +28,14 @@ from eval.privacy.scores import NearestTraining
 from eval.report.section import PageSection
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.structure_masks import masks_of
+from roentgen.diffusion.backbones.model_folder import model_manifest, recorded_model
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.conditions import Conditions
 from roentgen.diffusion.conditions.controlnet import mask_conditions
 from roentgen.diffusion.conditions.prompt_encoding import tokenize_prompts
 from roentgen.diffusion.conditions.record_conditions import record_conditions
-from roentgen.diffusion.training_record import (
-    model_manifest,
-    recorded_model,
-    trained_long_prompts,
-    trained_style,
-)
+from roentgen.diffusion.training_record import trained_long_prompts, trained_style
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.operating_points import true_positive_rate

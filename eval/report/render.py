@@ -11,8 +11,9 @@ from eval.report.page_table import DIRECTIONS, MARKS, page_table, summary_table
 from eval.report.pictures import data_uri, side_for
 from eval.report.section import PageSection, Pictures
 from eval.report.verdict import HEADINGS, in_order
+from roentgen.cards.hub_license import sharing
 from roentgen.config import config_to_yaml
-from roentgen.dataset.card import SIMULATED, sharing
+from roentgen.dataset.card import SIMULATED
 
 FOLDER = Path(__file__).parent
 

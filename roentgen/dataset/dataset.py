@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from roentgen.checksums import check_files, read_checked_json, read_checksums
 from roentgen.csv_table import CsvTable
 from roentgen.dataset import schema
-from roentgen.dataset.finalize import CARD, SPLITS, finalize_dataset
+from roentgen.dataset.finalize import SPLITS, finalize_dataset
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indices
 from roentgen.dataset.shard_index import INDEX, ShardIndex
 from roentgen.dataset.shards import Shard, ShardWriter
@@ -28,7 +28,7 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import License, license_terms, read_manifest
 from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
-from roentgen.storage import atomic_folder
+from roentgen.storage import CARD, atomic_folder
 
 if TYPE_CHECKING:
     import datasets

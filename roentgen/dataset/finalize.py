@@ -12,11 +12,11 @@ from roentgen.dataset.card import dataset_card
 from roentgen.dataset.shard_index import INDEX
 from roentgen.dataset.shards import RadiographCounts, Shard
 from roentgen.errors import InputError
+from roentgen.imaging.contact_sheet import CONTACT_SHEET
 from roentgen.manifest import fingerprint_of, write_manifest
 from roentgen.record.radiograph import Split
-from roentgen.storage import write_file, write_json
+from roentgen.storage import CARD, write_file, write_json
 
-CARD = "README.md"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -76,7 +76,14 @@ def finalize_dataset(
     if text_lengths:
         extra["text_lengths"] = dict(text_lengths)
     card = dataset_card(
-        name, by_split, extra["excluded"], licenses, text_lengths or {}, about or {}
+        name,
+        by_split,
+        extra["excluded"],
+        licenses,
+        text_lengths or {},
+        about or {},
+        arrow_bytes={s: sum(shard.index.sum.bytes for shard in shards[s]) for s in splits},
+        picture=CONTACT_SHEET if (folder / CONTACT_SHEET).exists() else None,
     )
     write_file(folder / CARD, card)
     known = {each.index.file: each.index.sum for split in splits for each in shards[split]}

@@ -1,44 +1,13 @@
 """Training record of a model, which sampling follows: prompt style, prompt length, preparation."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from roentgen.diffusion.backbones.model_folder import find_model, model_fingerprint
 from roentgen.errors import InputError
-from roentgen.manifest import License, read_manifest
+from roentgen.manifest import read_manifest
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.token_lengths import TooLong
-from roentgen.storage import MANIFEST
-from roentgen.weights import PIPELINES, shipped_or_path
-
-
-def model_manifest(model: str) -> dict[str, Any]:
-    """A model's manifest; for a model of other origin, one with the facts that are known."""
-    folder = find_model(model)
-    if (folder / MANIFEST).exists():
-        return read_manifest(folder, "model")
-    terms = License(
-        name="unknown",
-        data_use=f"The model {model} does not say: its own license applies.",
-        may_share=False,
-    )
-    return {
-        "kind": "model",
-        "fingerprint": model_fingerprint(folder),
-        "licenses": [asdict(terms)],
-        "provenance": {},
-        "path": str(folder),
-    }
-
-
-def recorded_model(provenance: Mapping[str, Any]) -> Path | None:
-    """The folder of the model that a provenance names, if it is there."""
-    source = (provenance.get("made_from") or {}).get("model") or {}
-    path = source.get("path")
-    folder = shipped_or_path(str(path), PIPELINES) if path else None
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def trained_style(model: dict[str, Any]) -> PromptStyle:
@@ -47,7 +16,7 @@ def trained_style(model: dict[str, Any]) -> PromptStyle:
     Raises InputError for a manifest whose prompt style cannot be read.
     """
     try:
-        mixture = _mixture(training_config(model))
+        mixture = style_mixture(training_config(model))
         return PromptStyle(**max(mixture, key=lambda entry: float(entry["weight"]))["style"])
     except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -63,7 +32,8 @@ def training_config(model: Mapping[str, Any]) -> Any:
     return provenance.get("training_config") or provenance.get("config") or {}
 
 
-def _mixture(config: Any) -> list[dict[str, Any]]:
+def style_mixture(config: Any) -> list[dict[str, Any]]:
+    """The prompt styles of a training configuration ({"style", "weight"}), as plain values."""
     one = config.get("prompt") or config.get("style") or {}  # of finetune, of controlnet
     return config.get("styles") or [{"style": one, "weight": 1}]
 
@@ -80,6 +50,17 @@ def trained_split(model: dict[str, Any]) -> str | None:
     config = training_config(model)
     data = config.get("data", config)
     return data.get("split") or data.get("train_split") if isinstance(data, dict) else None
+
+
+def describe_training_data(dataset: Mapping[str, Any], name: str, split: str) -> dict[str, Any]:
+    """What a model's record says of its training split, by the manifest of the dataset.
+
+    A filter of the training may have excluded some of these radiographs.
+    """
+    counts = dataset["counts"][split]
+    kept = ("radiographs", "patients", "views", "reports", "sexes", "ages", "races", "sources")
+    described = {key: counts[key] for key in kept if key in counts}
+    return {"name": name, "split": split, "preparation": dataset.get("preparation"), **described}
 
 
 def trained_preparation(model: dict[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from roentgen.diffusion.backbones.model_folder import model_manifest
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.conditions.record_conditions import check_condition_fields
 from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.settings import SamplerSettings
-from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.diffusion.training_record import trained_long_prompts, trained_style
 from roentgen.errors import InputError, require
 from roentgen.generation.image_conditions import ConditionSource, ImageConditions
 from roentgen.generation.planned_images import PlannedImage, images_from_rows

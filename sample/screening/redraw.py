@@ -22,8 +22,8 @@ from roentgen.dataset.finalize import write_index
 from roentgen.dataset.shards import ShardWriter
 from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.dataset.work_folder import WorkFolder, order_of_parts, shard_file
+from roentgen.diffusion.backbones.model_folder import model_manifest, recorded_model
 from roentgen.diffusion.sampling.settings import SamplerSettings
-from roentgen.diffusion.training_record import model_manifest, recorded_model
 from roentgen.distributed import SINGLE_PROCESS, Launch
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator

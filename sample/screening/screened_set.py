@@ -12,7 +12,8 @@ from roentgen.dataset.dataset import (
 )
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.dataset.work_folder import WorkFolder
-from roentgen.diffusion.training_record import model_manifest, recorded_model, trained_split
+from roentgen.diffusion.backbones.model_folder import model_manifest, recorded_model
+from roentgen.diffusion.training_record import trained_split
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import check_unchanged, inherit_licenses, provenance

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from roentgen.cache import CacheContents, open_cache
 from roentgen.dataset.dataset import open_dataset
-from roentgen.dataset.finalize import CARD
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.distributed import SINGLE_PROCESS
 from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
 from roentgen.record.radiograph import FindingName
+from roentgen.storage import CARD
 from roentgen.verify import verify
 from roentgen.vision.classifier import Classifier, load_classifier
 from roentgen.vision.network_cache import NetworkCache
@@ -255,7 +255,7 @@ def targets(
             read_dataset,
             unverified=(CARD,),
         ),
-        "model": Target(small_model, place / "model", load_model),
+        "model": Target(small_model, place / "model", load_model, unverified=(CARD,)),
         "cache": Target(
             place / "cache-0123456789",
             place / "cache-of another run",
@@ -395,8 +395,12 @@ def test_the_program_ends_with_0_or_1(small_dataset: Path, tmp_path: Path) -> No
     changed = run(tmp_path / "d")
     assert changed.returncode == 1
     lines = changed.stdout.splitlines()
-    assert lines[0].startswith(f"damaged: {tmp_path / 'd'}: README.md has 12 bytes, not")
-    assert lines[1] == f"damaged: {tmp_path / 'd'}: mine.txt is not one of its files"
-    assert lines[2].endswith("2 damaged")
+    assert lines[0] == f"damaged: {tmp_path / 'd'}: mine.txt is not one of its files"
+    assert lines[1] == f"edited, as a card may be: {tmp_path / 'd/README.md'}"
+    assert lines[2].endswith("1 damaged")
+    (tmp_path / "d/mine.txt").unlink()
+    assert run(tmp_path / "d").returncode == 0
+    (tmp_path / "d/README.md").unlink()
+    assert run(tmp_path / "d").returncode == 1
     (tmp_path / "empty").mkdir()
     assert "holds nothing that has checksums" in run(tmp_path / "empty").stderr

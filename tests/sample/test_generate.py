@@ -24,10 +24,10 @@ from roentgen.checksums import read_checked_json, write_checked_json
 from roentgen.config import config_to_yaml, load_config
 from roentgen.dataset.dataset import RadiographDataset, open_dataset
 from roentgen.dataset.shards import ShardWriter
+from roentgen.diffusion.backbones.model_folder import model_manifest
 from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import (
-    model_manifest,
     trained_long_prompts,
     trained_preparation,
     trained_style,

@@ -20,8 +20,8 @@ from PIL import Image
 from roentgen.config import config_to_dict
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.work_folder import WorkFolder
+from roentgen.diffusion.backbones.model_folder import model_manifest
 from roentgen.diffusion.sampling.settings import SamplerSettings
-from roentgen.diffusion.training_record import model_manifest
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
 from roentgen.generation.planned_images import PlannedImage

@@ -18,7 +18,7 @@ from roentgen.config import load_config
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.structure_masks import masks_of
-from roentgen.diffusion.backbones.model_folder import find_controlnet
+from roentgen.diffusion.backbones.model_folder import find_controlnet, model_manifest
 from roentgen.diffusion.backbones.stable_diffusion import (
     load_components,
     load_controlnet,
@@ -27,7 +27,7 @@ from roentgen.diffusion.backbones.stable_diffusion import (
 )
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.controlnet import mask_conditions
-from roentgen.diffusion.training_record import model_manifest, trained_long_prompts, trained_style
+from roentgen.diffusion.training_record import trained_long_prompts, trained_style
 from roentgen.errors import InputError
 from roentgen.generation.training_scope import training_scope
 from roentgen.manifest import portable, read_manifest

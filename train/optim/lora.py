@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.text_encoder import CLIP
 from roentgen.diffusion.denoiser import Denoiser
+from roentgen.diffusion.model_card import write_model_card
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files, write_manifest
 from roentgen.randomness import torch_generator
@@ -199,6 +200,7 @@ def save_adapters(
             for token, row in zip(tokens, embedding.trained.weight.detach().cpu(), strict=True):
                 save_file({token: row.clone()}, partial / f"{token.strip('<>')}.safetensors")
         files = sorted(partial.glob("*.safetensors"))
+        write_model_card(partial, "adapter", **origin)
         write_manifest(partial, "adapter", fingerprint_of_files(files), **origin)
 
 

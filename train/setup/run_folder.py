@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from roentgen.config import config_to_yaml
+from roentgen.diffusion.training_record import describe_training_data
 from roentgen.errors import InputError
 from roentgen.generation.training_scope import TrainingScope, base_stages
 from roentgen.manifest import fingerprint_of, inherit_licenses, provenance, write_manifest
@@ -31,10 +32,13 @@ def origin_of(program: str, config: RunConfig, inputs: Inputs) -> dict[str, Any]
         stages += base_stages(start, sources["controlnet"])
     sources["dataset"] = inputs.dataset.manifest
     made_from = provenance(program, config, sources)
-    return {
-        "licenses": inherit_licenses(*sources.values()),
-        "provenance": made_from | {"training_prompts": TrainingScope(tuple(stages)).to_json()},
+    record = {
+        "training_prompts": TrainingScope(tuple(stages)).to_json(),
+        "training_data": describe_training_data(
+            inputs.dataset.manifest, config.data.folder.name, config.data.split
+        ),
     }
+    return {"licenses": inherit_licenses(*sources.values()), "provenance": made_from | record}
 
 
 @contextmanager

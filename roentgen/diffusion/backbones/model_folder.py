@@ -1,12 +1,13 @@
 """Model folders of Stable Diffusion 1.x and 2.x: found, fetched and checked; nothing is loaded."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of_files, read_manifest, verify_files
+from roentgen.manifest import License, fingerprint_of_files, read_manifest, verify_files
 from roentgen.storage import MANIFEST
 from roentgen.untrusted_files import read_json
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
@@ -161,3 +162,30 @@ def model_fingerprint(folder: Path) -> str:
     if (folder / MANIFEST).exists():
         return str(read_manifest(folder, "model")["fingerprint"])
     return pipeline_fingerprint(folder)
+
+
+def model_manifest(model: str) -> dict[str, Any]:
+    """A model's manifest; for a model of other origin, one with the facts that are known."""
+    folder = find_model(model)
+    if (folder / MANIFEST).exists():
+        return read_manifest(folder, "model")
+    terms = License(
+        name="unknown",
+        data_use=f"The model {model} does not say: its own license applies.",
+        may_share=False,
+    )
+    return {
+        "kind": "model",
+        "fingerprint": model_fingerprint(folder),
+        "licenses": [asdict(terms)],
+        "provenance": {},
+        "path": str(folder),
+    }
+
+
+def recorded_model(provenance: Mapping[str, Any]) -> Path | None:
+    """The folder of the model that a provenance names, if it is there."""
+    source = (provenance.get("made_from") or {}).get("model") or {}
+    path = source.get("path")
+    folder = shipped_or_path(str(path), PIPELINES) if path else None
+    return folder if folder is not None and folder.is_dir() else None

@@ -24,6 +24,7 @@ from roentgen.diffusion.conditions.text_encoder import (
     read_text_encoder,
     read_tokenizer,
 )
+from roentgen.diffusion.model_card import write_model_card
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest, verify_files, write_manifest
 from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
@@ -235,7 +236,7 @@ def save_model(
     half: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Save a plain diffusers pipeline folder plus roentgen.json, atomically.
+    """Save a plain diffusers pipeline folder with its card and roentgen.json, atomically.
 
     `StableDiffusionPipeline.from_pretrained(folder)` opens it and draws without our code, whatever
     precision is stored, in older transformers too; with a ControlNet
@@ -254,14 +255,9 @@ def save_model(
             (partial / CONDITIONS).mkdir(exist_ok=True)
             save_file(network.state_dict(), partial / CONDITIONS / f"{name}.safetensors")
         make_compatible(partial, components.text_encoder, components.tokenizer)
-        write_manifest(
-            partial,
-            "model",
-            pipeline_fingerprint(partial),
-            list(licenses),
-            dict(provenance),
-            **extra,
-        )
+        write_model_card(partial, "model", licenses=licenses, provenance=provenance, **extra)
+        fingerprint = pipeline_fingerprint(partial)
+        write_manifest(partial, "model", fingerprint, list(licenses), dict(provenance), **extra)
 
 
 def pipeline_of(components: Components) -> Any:

@@ -15,11 +15,7 @@ from roentgen.config import load_config
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
-from roentgen.diffusion.training_record import (
-    trained_preparation,
-    trained_split,
-    trained_style,
-)
+from roentgen.diffusion.training_record import trained_preparation, trained_split, trained_style
 from roentgen.errors import InputError
 from roentgen.generation.training_scope import training_scope
 from roentgen.manifest import read_manifest

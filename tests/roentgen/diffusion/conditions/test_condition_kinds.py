@@ -18,7 +18,7 @@ from eval.privacy.membership import NoiseSettings, denoising_losses
 from roentgen.corpora.phantom import PhantomConfig
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.image_set import ImageSet
-from roentgen.diffusion.backbones.model_folder import model_fingerprint
+from roentgen.diffusion.backbones.model_folder import model_fingerprint, model_manifest
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.condition_kinds import KINDS, ConditionKind
@@ -28,7 +28,6 @@ from roentgen.diffusion.conditions.text_encoder import fold_projection
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.sampling.sampler import Sampler
 from roentgen.diffusion.sampling.settings import SamplerSettings
-from roentgen.diffusion.training_record import model_manifest
 from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.generation.prompt_rows import PromptRow
