@@ -118,6 +118,7 @@ def measure(
         "sets": {s.name: describe_set(s) for s in sets.all()},
         "licenses": inherit_licenses(*inputs.values()),
         "checks": known,
+        "summary": _summary_lines(sections),
         **{name: numbers.get(name) for name in DOMAINS},
         "provenance": provenance("eval.evaluate", config, inputs),
         "seconds": time.monotonic() - started,
@@ -137,6 +138,23 @@ def measure(
     origin, overwrite = results["provenance"], config.overwrite
     write_results(config.output, files, numbers, inputs, origin, overwrite=overwrite)
     return results, sections
+
+
+def _summary_lines(sections: Sequence[PageSection]) -> list[dict[str, Any]]:
+    """The main measures: estimates of each set, and of "real" radiographs, with their texts."""
+    return [
+        {
+            "measure": line.measure,
+            "better": line.better,
+            "values": {
+                name: as_json(value) | {"text": cell_text(value)}
+                for name, value in [*line.sets.items(), ("real", line.real)]
+                if value is not None
+            },
+        }
+        for section in sections
+        for line in section.summary
+    ]
 
 
 def _pictures(config: EvaluateConfig, sets: Sets) -> dict[str, list[Pictures]]:

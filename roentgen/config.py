@@ -35,20 +35,24 @@ SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {  # type: allowed types in Y
 }
 
 
-def load_config(cls: type[T], argv: Sequence[str] | None = None) -> T:
+def load_config(
+    cls: type[T], argv: Sequence[str] | None = None, *, argument: str | None = None
+) -> T:
     """Read `CONFIG.yaml [--section.key=value ...]` (default: the command line) as a `cls`.
 
     An override's value is read as YAML: `null`, `[PA, AP]`, `1e-4`; a boolean flag without a value
     is true. Dashes may replace underscores. Raises InputError naming `section.key` for an unknown
     key, a missing value or a wrong type; an InputError raised in a section's `__post_init__` is
-    passed on unchanged. `--help` prints every field and exits.
+    passed on unchanged. `--help` prints every field and exits. With `argument` the command line
+    has the value of that field in place of a file.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    given = argument.upper() if argument else "CONFIG.yaml"
     if "--help" in arguments or "-h" in arguments:
-        print(describe(cls))  # noqa: T201
+        print(describe(cls, given))  # noqa: T201
         raise SystemExit(0)
-    path, overrides = _split_arguments(cls, arguments)
-    values = _read_file(path)
+    path, overrides = _split_arguments(cls, arguments, given)
+    values = {argument: str(path)} if argument else _read_file(path)
     for key, value in overrides.items():
         _override(values, key.split("."), value)
     return config_from_dict(cls, values)
@@ -81,11 +85,15 @@ def config_to_yaml(config: Any) -> str:
     return yaml.dump(config_to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def describe(cls: type[Any]) -> str:
-    """The text of `--help`: each field with its type, default and docstring."""
+def describe(cls: type[Any], given: str = "CONFIG.yaml") -> str:
+    """The text of `--help`: each field with its type, default and docstring.
+
+    `given` is what the command line has besides overrides.
+    """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    program = f"python -m {spec.name}" if spec is not None else Path(sys.argv[0]).name
-    lines = [f"usage: {program} CONFIG.yaml [--section.key=value ...]", ""]
+    module = spec.name.removesuffix(".__main__") if spec is not None else None
+    program = f"python -m {module}" if module else Path(sys.argv[0]).name
+    lines = [f"usage: {program} {given} [--section.key=value ...]", ""]
     if cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}("):
         lines += [inspect.cleandoc(cls.__doc__), ""]
     return "\n".join([*lines, *_describe_fields(cls, "")])
@@ -151,8 +159,11 @@ def _default_text(field: "Field[Any]") -> str:
     return _to_yaml(draccus.encode(field.default))
 
 
-def _split_arguments(cls: Any, arguments: list[str]) -> tuple[Path, dict[str, Any]]:
-    """The config file and the overrides, from `--key=value`, `--key value` and `--flag`."""
+def _split_arguments(cls: Any, arguments: list[str], given: str) -> tuple[Path, dict[str, Any]]:
+    """The config file and the overrides, from `--key=value`, `--key value` and `--flag`.
+
+    `given` is the name of what takes the file's place, or CONFIG.yaml.
+    """
     files: list[str] = []
     overrides: dict[str, Any] = {}
     remaining = list(arguments)
@@ -180,9 +191,10 @@ def _split_arguments(cls: Any, arguments: list[str]) -> tuple[Path, dict[str, An
                 f"--{key}={given}: the value is not YAML ({reason}); put it in quotes"
             ) from None
     if len(files) != 1:
-        given = f", not {len(files)}: {' '.join(files)}" if files else ""
+        what = "config file" if given == "CONFIG.yaml" else given.lower()
+        found = f", not {len(files)}: {' '.join(files)}" if files else ""
         raise InputError(
-            f"give one config file{given} (CONFIG.yaml [--section.key=value ...]; --help lists all)"
+            f"give one {what}{found} ({given} [--section.key=value ...]; --help lists all)"
         )
     return Path(files[0]), overrides
 

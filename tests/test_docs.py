@@ -22,6 +22,7 @@ import pytest
 from roentgen.config import load_config
 from roentgen.preparation.config import READERS
 from roentgen.prepare import PrepareConfig, prepare
+from roentgen.publish.config import PublishConfig
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("roentgen", "train", "sample", "eval")
@@ -100,6 +101,9 @@ def check_program(words: list[str]) -> None:
     program, *arguments = words
     if program == "roentgen.verify":  # which takes a folder
         assert len(arguments) == 1
+        return
+    if program == "roentgen.publish":  # which takes one too, and overrides
+        load_config(PublishConfig, arguments, argument="folder")
         return
     assert program in PROGRAMS, f"no program {program}"
     if arguments == ["--help"]:

@@ -226,6 +226,15 @@ def test_each_quantity_has_one_value(results: dict[str, Any]) -> None:
         assert curve[0] == {"n": found["n"], "fid": found["fid"][name]["value"]}
 
 
+def test_the_summary_has_the_values_of_the_domains(results: dict[str, Any]) -> None:
+    lines = {line["measure"]: line["values"] for line in results["summary"]}
+    (fid,) = (values for measure, values in lines.items() if measure.startswith("FID"))
+    for name in ("before", "after"):
+        assert fid[name]["value"] == results["fidelity"]["roentgen"]["fid"][name]["value"]
+        assert fid[name]["text"].startswith(str(round(fid[name]["value"]))[:1])
+    assert all("text" in value for values in lines.values() for value in values.values())
+
+
 def test_the_page_needs_nothing_else_and_names_its_pictures(page: Page, output: Path) -> None:
     content = (output / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:|#)", content)

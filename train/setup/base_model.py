@@ -14,7 +14,7 @@ from roentgen.diffusion.conditions.controlnet import new_controlnet
 from roentgen.diffusion.conditions.record_conditions import new_network
 from roentgen.diffusion.conditions.text_encoder import find_text_model, swap_text_encoder
 from roentgen.errors import InputError
-from roentgen.manifest import fingerprint_of_files, read_manifest
+from roentgen.manifest import fingerprint_of_files, read_manifest, unstated_license
 from roentgen.randomness import derive_seed
 from roentgen.storage import MANIFEST
 from train.config import RunConfig
@@ -119,17 +119,16 @@ def base_manifests(
     """Manifests of base, text encoder and ControlNet; of models not ours what can be known."""
 
     def unknown(name: str, role: str, path: str) -> dict[str, Any]:
-        terms = {"name": name, "data_use": None, "may_share": False}
         manifest = {"kind": "model", "fingerprint": fingerprints[role], "path": path}
-        return manifest | {"licenses": [terms]}
+        return manifest | {"licenses": [unstated_license(name)]}
 
     if (base / MANIFEST).exists():
         found = {"base": read_manifest(base, "model")}
     else:
-        found = {"base": unknown(f"as of base model {config.base}", "base", str(base))}
+        found = {"base": unknown(f"base model {config.base}", "base", str(base))}
     if swap := config.swapped():
         model = swap.model
-        found["text_encoder"] = unknown(f"as of text model {model}", "text_encoder", model)
+        found["text_encoder"] = unknown(f"text model {model}", "text_encoder", model)
     if start := config.first_controlnet():
         found["controlnet"] = read_manifest(find_controlnet(start), "model")
     return found

@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from roentgen.checksums import CHECKSUMS
 from roentgen.errors import InputError
-from roentgen.manifest import License, fingerprint_of_files, read_manifest, verify_files
+from roentgen.manifest import (
+    fingerprint_of_files,
+    read_manifest,
+    unstated_license,
+    verify_files,
+)
 from roentgen.storage import MANIFEST
 from roentgen.untrusted_files import read_json
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
@@ -24,8 +29,13 @@ CLASSES: dict[str, tuple[str, str | None]] = {
     "scheduler": ("diffusers", None),
     CONTROLNET: ("diffusers", "ControlNetModel"),
 }
-# Files fetched from a repository besides weights: configurations, never pickles.
-PATTERNS = ("model_index.json", *(f"{component}/*.json" for component in (*COMPONENTS, CONTROLNET)))
+# Files fetched from a repository besides weights: configurations and our manifest, never pickles.
+PATTERNS = (
+    "model_index.json",
+    MANIFEST,
+    CHECKSUMS,
+    *(f"{component}/*.json" for component in (*COMPONENTS, CONTROLNET)),
+)
 PATTERNS += ("tokenizer/*.txt", "tokenizer/*.model")
 # Weights, whole or in shards; "fp16" is the variant that some repositories have alone.
 WEIGHTS = r"(diffusion_pytorch_model|model)(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors"
@@ -169,15 +179,10 @@ def model_manifest(model: str) -> dict[str, Any]:
     folder = find_model(model)
     if (folder / MANIFEST).exists():
         return read_manifest(folder, "model")
-    terms = License(
-        name="unknown",
-        data_use=f"The model {model} does not say: its own license applies.",
-        may_share=False,
-    )
     return {
         "kind": "model",
         "fingerprint": model_fingerprint(folder),
-        "licenses": [asdict(terms)],
+        "licenses": [unstated_license(f"base model {model}")],
         "provenance": {},
         "path": str(folder),
     }

@@ -16,9 +16,12 @@ def make_compatible(folder: Path, text_encoder: Any, tokenizer: Any) -> None:
     """Change a pipeline folder so that transformers 4 reads it, and plain diffusers draws with it.
 
     CLIP's weights get their `text_model.` prefix and its tokenizer its slow form; other tokenizers
-    are named by the class that reads tokenizer.json in both. See `name_float32` too.
+    are named by the class that reads tokenizer.json in both. See `name_float32` too. Where the
+    networks were read from is forgotten: it may name a place on this machine.
     """
     name_float32(folder)
+    for path in folder.glob("*/config.json"):
+        _change(path, {}, without=("_name_or_path",))
     if text_encoder.config.model_type in CLIP:
         _prefix_weights(folder / "text_encoder" / "model.safetensors")
         _write_slow_tokenizer(folder / "tokenizer", tokenizer)
