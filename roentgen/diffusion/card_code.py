@@ -92,7 +92,7 @@ class CardCode:
             lines += [
                 f"masks = torch.zeros(1, {len(self.structures)}, {self.side}, {self.side})"
                 f"  # 1 inside of: {', '.join(self.structures)}",
-                f"masks[:, 0, {self.side // 3} : {2 * self.side // 3}, {self.side // 2} :] = 1",
+                f"masks[:, 0, {self._inside}] = 1",
             ]
         return [
             *lines,
@@ -102,24 +102,25 @@ class CardCode:
         ]
 
     def _generator(self) -> list[str]:
-        findings = findings_text(frequent_findings(self.manifest, self.style), PromptStyle())
-        view = most_frequent(stated_counts(self.manifest).get("view", {})) or "PA"
-        views = f', views=("{view}",)' if self.style.view_token else ""
-        masks = ", masks={" + f'"{self.structures[0]}": mask' + "}" if self.structures else ""
         has_findings = self.style.text in ("findings", "entities")
-        imports = ["from roentgen import Generator"]
-        call = f"generator({json.dumps(findings)}{views}{masks}, count=2)"
-        if not has_findings and not masks:
-            imports.append("from roentgen.generation.prompt_rows import PromptRow")
-            prompt = examples(self.manifest, self.style)[0]
-            call = f"generator.draw(generator.plan([PromptRow(prompt={json.dumps(prompt)})]))"
-        given = []
-        if masks:
+        imports, given, masks = ["from roentgen import Generator"], [], ""
+        if self.structures:
             imports.insert(0, "import numpy as np")
             given = [
                 f"mask = np.zeros(({self.side}, {self.side}), bool)  # True inside",
-                f"mask[{self.side // 3} : {2 * self.side // 3}, {self.side // 2} :] = True",
+                f"mask[{self._inside}] = True",
             ]
+            masks = f", masks={{{json.dumps(self.structures[0])}: mask}}"
+        if has_findings or masks:
+            findings = findings_text(frequent_findings(self.manifest, self.style), PromptStyle())
+            view = most_frequent(stated_counts(self.manifest).get("view", {})) or "PA"
+            views = f', views=("{view}",)' if self.style.view_token else ""
+            given.append(f"findings = {json.dumps(findings)}")
+            call = f"generator(findings{views}{masks}, count=2)"
+        else:
+            imports.append("from roentgen.generation.prompt_rows import PromptRow")
+            given.append(f"prompt = {json.dumps(examples(self.manifest, self.style)[0])}")
+            call = "generator.draw(generator.plan([PromptRow(prompt=prompt)]))"
         return [
             *imports,
             "",
@@ -129,3 +130,8 @@ class CardCode:
             '    with open(f"{radiograph.id}.png", "wb") as file:',
             "        file.write(radiograph.image)",
         ]
+
+    @property
+    def _inside(self) -> str:
+        """An area of a mask, as an index: the middle of the right half."""
+        return f"{self.side // 3}:{2 * self.side // 3}, {self.side // 2}:"

@@ -16,7 +16,7 @@ from roentgen.untrusted_files import read_json
 
 EVALUATION = "Evaluation"  # the section that roentgen.publish fills in
 NOT_FOR_DIAGNOSIS = (
-    "**For research and teaching only, not for diagnosis.** No image shows a patient. Images can "
+    "**For research and teaching only, not for diagnosis.** Images are generated, and can "
     "be wrong in every detail, also where they look right, and must be marked as synthetic where "
     "they are passed on."
 )

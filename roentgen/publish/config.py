@@ -29,12 +29,14 @@ class PublishConfig:
     where there is one. Make sure that it allows sharing what is made from the base."""
     base_model: str | None = None
     """The base's repository on the hub, OWNER/NAME; required for adapters of a local base."""
+    datasets: tuple[str, ...] = ()
+    """Repositories on the hub with the training data of a model, each OWNER/NAME."""
     overwrite: bool = False
     """Replace an existing output folder."""
 
     def __post_init__(self) -> None:
-        for key in ("repository", "base_model"):
-            value = getattr(self, key)
+        names = [("repository", self.repository), ("base_model", self.base_model)]
+        for key, value in [*names, *(("datasets", name) for name in self.datasets)]:
             if value is not None and not _REPOSITORY.fullmatch(value):
                 raise InputError(f"{key} is {value!r}: give OWNER/NAME, as the hub names it")
         for key in ("contact", "base_license"):

@@ -146,6 +146,8 @@ def completed_card(
         link = f"[{config.base_model}](https://huggingface.co/{config.base_model})"
         lines = [line.replace(f'"{base}"', f'"{config.base_model}"') for line in lines]
         lines = [line.replace(f"`{plain(base)}`", link) for line in lines]
+    if config.datasets:
+        header["datasets"] = list(config.datasets)
     if evaluation is not None:
         lines = with_section(lines, EVALUATION, evaluation.lines())
         if manifest["kind"] == "model" and (index := evaluation.model_index(name)):

@@ -193,8 +193,10 @@ def test_terms_that_the_hub_does_not_know_have_a_file(
 @pytest.mark.parametrize("name", ["results", "results/results.json"])
 def test_numbers_of_an_evaluation_are_put_in(name: str, model: Path, tmp_path: Path) -> None:
     write_results(tmp_path / "results", model)
-    publish(config_of(model, tmp_path / "out", evaluation=tmp_path / name))
+    settings = {"evaluation": tmp_path / name, "datasets": ("owner/phantoms",)}
+    publish(config_of(model, tmp_path / "out", **settings))
     card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert card.data.datasets == ["owner/phantoms"]
     assert "| FID on features | 12 (11–14) | 3.0 |" in card.content
     assert "9 images (DDIM, 5 steps, guidance 3) against 9 held-out simulated" in card.content
     assert "None is recorded here" not in card.content
