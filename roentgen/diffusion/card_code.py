@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from roentgen.cards.markdown import PLACE, code, plain
@@ -43,7 +44,7 @@ class CardCode:
             return f"from [{self.hub_base}](https://huggingface.co/{self.hub_base})"
         if self.base == "tiny":
             return "from the tiny base that `roentgen-cxr` ships"
-        return f"from `{plain(self.base)}`" if self.base else "from scratch"
+        return f"from `{plain(Path(self.base).name)}`" if self.base else "from scratch"
 
     def lines(self) -> list[str]:
         """The lines of both, under their names."""

@@ -145,7 +145,7 @@ def completed_card(
         base = str(training_config(manifest).get("base"))
         link = f"[{config.base_model}](https://huggingface.co/{config.base_model})"
         lines = [line.replace(f'"{base}"', f'"{config.base_model}"') for line in lines]
-        lines = [line.replace(f"`{plain(base)}`", link) for line in lines]
+        lines = [line.replace(f"`{plain(Path(base).name)}`", link) for line in lines]
     if config.datasets:
         header["datasets"] = list(config.datasets)
     if evaluation is not None:

@@ -63,7 +63,7 @@ def config_of(folder: Path, output: Path, **settings: Any) -> PublishConfig:
 def write_results(folder: Path, model: Path, test: str = "phantoms") -> Path:
     """Results of an evaluation of images of a model."""
     fingerprint = read_manifest(model, "model")["fingerprint"]
-    sets = {
+    sets: dict[str, dict[str, Any]] = {
         "after": {"models": [fingerprint], "fingerprint": "s1"},
         "before": {"models": ["other"], "fingerprint": "s0"},
         "test": {"folder": f"runs/{test}", "split": "test", "kind": "simulated", "patients": 9},
@@ -71,19 +71,11 @@ def write_results(folder: Path, model: Path, test: str = "phantoms") -> Path:
     sources = [{"source": "phantom"}]
     common = {"n": 9, "sampling": ["DDIM, 5 steps, guidance 3"], "sources": sources}
     fid = {"value": 12.25, "low": 11.0, "high": 14.0, "text": "12 (11–14)"}
-    line = {
-        "measure": "FID on features",
-        "better": "lower",
-        "values": {"after": fid, "before": fid},
-    }
-    unknown = {
-        "measure": "KID",
-        "better": "lower",
-        "values": {"after": {"value": None, "text": ""}},
-    }
+    values = {"after": fid, "before": fid, "real": {"value": 3.0, "text": "3.0"}}
+    unknown = {"after": {"value": None, "text": ""}}
     summary = [
-        {**line, "values": line["values"] | {"real": {"value": 3.0, "text": "3.0"}}},
-        unknown,
+        {"measure": "FID on features", "better": "lower", "values": values},
+        {"measure": "KID", "better": "lower", "values": unknown},
     ]
     folder.mkdir()
     results = {
@@ -103,7 +95,8 @@ def test_a_model_is_copied_with_a_complete_card(model: Path, tmp_path: Path) -> 
     assert text.splitlines()[-1].split() == [
         *("hf", "upload", "owner/films", str(output), ".", "--repo-type=model")
     ]
-    assert verify(output).damaged == verify(output).edited == []
+    assert not verify(output).damaged
+    assert not verify(output).edited
     before, after = load_components(str(model)), load_components(str(output))
     assert all(
         torch.equal(weight, after.unet.state_dict()[name])
@@ -115,6 +108,7 @@ def test_a_model_is_copied_with_a_complete_card(model: Path, tmp_path: Path) -> 
     assert 'from_pretrained("owner/films")' in card.content
     assert "Me &#60;me@hospital.org&#62;" in card.content
     assert "path/to/this/folder" not in card.content
+    assert "home/me" not in card.content
     published = read_manifest(output, "model")
     assert published["fingerprint"] == read_manifest(model, "model")["fingerprint"]
     assert "home/me" not in "".join(path.read_text() for path in output.rglob("*.json"))
