@@ -106,7 +106,7 @@ class ComparisonConfig:
     """Fidelity is measured on the features of each; the summary, diversity and privacy use the
     first."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    """The network of alignment and utility."""
+    """The network of alignment and, unless it has its own, of utility."""
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     """The network of masks and segmentation."""
 
@@ -231,23 +231,28 @@ class UtilityConfig:
     multiples: tuple[float | None, ...] = (None,)
     """Synthetic images for each real one, such as [1, 2, 5, 10]; null: all of the set. A multiple
     for which the set has too few images is listed as not measured."""
-    fractions: tuple[float, ...] = (1.0,)
-    """Fractions of the real patients, such as [0.01, 0.1, 1]; 1 is required, for scale."""
+    radiographs: tuple[int | None, ...] = (None,)
+    """Numbers of real radiographs to train on, such as [60, 250, null], sampled by patient; null:
+    all, which is required, for scale. A number of which there are too few is listed as not
+    measured."""
+    classifier: ClassifierConfig | None = None
+    """The network that is trained; null: that of the evaluation. What it starts from must not have
+    seen the findings in more radiographs than it is then trained on."""
     pretraining: float = 0.5
     """Share of the steps of "pretrained" on synthetic images."""
     fine_tuning: float = 0.1
-    """Its learning rate on real images, as a factor of classifier.learning_rate."""
+    """Its learning rate on real images, as a factor of the classifier's."""
     validation: float = 0.2
     """Share of the train split's patients on whom operating points are chosen, excluded from
     training."""
 
     def __post_init__(self) -> None:
-        require_distinct(self, "utility.seeds", "utility.multiples", "utility.fractions")
+        require_distinct(self, "utility.seeds", "utility.multiples", "utility.radiographs")
         require_range(self, "utility.multiples", "utility.fine_tuning", above=0)
-        require_range(self, "utility.fractions", above=0, at_most=1)
+        require_range(self, "utility.radiographs", at_least=1)
         require(
-            1 in self.fractions,
-            f"utility.fractions is {list(self.fractions)}: 1 must be among them",
+            None in self.radiographs,
+            f"utility.radiographs is {list(self.radiographs)}: null (all) must be among them",
         )
         require_range(self, "utility.pretraining", "utility.validation", above=0, below=1)
 
@@ -271,8 +276,9 @@ class SegmentationConfig:
     """Structures with masks in the real set and in the main set."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each trains every segmenter once; t-tests are over them, so give several."""
-    fraction: float = 1.0
-    """Fraction of the real patients to train on, in all regimes: gains are largest with few."""
+    radiographs: int | None = None
+    """Number of real radiographs to train on, in all regimes, sampled by patient: gains are largest
+    with few; null: all."""
     multiples: tuple[float, ...] = (1, 2)
     """Synthetic images for each real one, trained on together. A multiple for which the set has too
     few images is listed as not measured."""
@@ -288,7 +294,7 @@ class SegmentationConfig:
         if self.multiples:
             require_distinct(self, "segmentation.multiples")
         require_range(self, "segmentation.multiples", above=0)
-        require_range(self, "segmentation.fraction", above=0, at_most=1)
+        require_range(self, "segmentation.radiographs", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

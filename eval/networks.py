@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.config import ComparisonConfig
+from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.randomness import numpy_generator
-from roentgen.vision.network_settings import OURS
+from roentgen.vision.network_settings import OURS, ClassifierConfig
 
 Kind = Literal["real", "synthetic", "mixed", "pretrained"]
 Rows = NDArray[np.int64]
@@ -22,17 +23,15 @@ class Regime:
     """What a network is trained on."""
 
     kind: Kind
-    fraction: float = 1.0
-    """Share of the real patients."""
+    radiographs: int | None = None
+    """Number of real images; None: all there are."""
     multiple: float | None = None
     """Synthetic images for each real one; None: all there are."""
 
     @property
     def name(self) -> str:
-        """Such as "10 % of radiographs + 2x synthetic"."""
-        real = "radiographs"
-        if self.fraction < 1:
-            real = f"{100 * self.fraction:g} % of radiographs"
+        """Such as "60 radiographs + 2x synthetic"."""
+        real = "radiographs" if self.radiographs is None else f"{self.radiographs} radiographs"
         synthetic_label = (
             "all synthetic" if self.multiple is None else f"{self.multiple:g}x synthetic"
         )
@@ -49,7 +48,7 @@ class Regime:
     @property
     def base(self) -> "Regime":
         """The radiographs alone, which it is compared with."""
-        return Regime(kind="real", fraction=self.fraction)
+        return Regime(kind="real", radiographs=self.radiographs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +62,19 @@ class Training:
 
 
 def regimes(
-    kinds: Sequence[Kind], fractions: Sequence[float], multiples: Sequence[float | None]
+    kinds: Sequence[Kind], counts: Sequence[int | None], multiples: Sequence[float | None]
 ) -> list[Regime]:
-    """All combinations, real alone first; synthetic alone is compared with all radiographs."""
+    """All combinations, real alone first; synthetic alone is compared with all radiographs.
+
+    `counts` are numbers of radiographs; None: all.
+    """
     requested = []
-    for fraction in sorted(fractions, reverse=True):
-        requested.append(Regime(kind="real", fraction=fraction))
+    for count in sorted(counts, key=lambda count: math.inf if count is None else count)[::-1]:
+        requested.append(Regime(kind="real", radiographs=count))
         requested += [
-            Regime(kind=kind, fraction=fraction, multiple=multiple)
+            Regime(kind=kind, radiographs=count, multiple=multiple)
             for kind in kinds
-            if kind != "real" and (kind != "synthetic" or fraction == 1)
+            if kind != "real" and (kind != "synthetic" or count is None)
             for multiple in multiples
         ]
     return requested
@@ -80,7 +82,10 @@ def regimes(
 
 def hold_out(patients: Sequence[str], share: float, seed: int) -> tuple[Rows, Rows]:
     """The rows of a share of the patients, at least one, and the rows of all others."""
-    chosen = np.isin(patients, _first(patients, share, seed, "validation"))
+    names = np.unique(np.asarray(patients))
+    count = max(1, math.floor(share * len(names) + 0.5))
+    order = numpy_generator(seed, "utility", "validation").permutation(len(names))
+    chosen = np.isin(patients, names[order[:count]])
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
@@ -90,29 +95,27 @@ def trainings(
     """Every network to train, and the regimes that have none.
 
     `patients` are those of the real images, `synthetic` is how many synthetic images there are.
-    Each seed draws its own share of patients, the smaller within the larger, and its own synthetic
+    Each seed draws its own radiographs, fewer being contained in more, and its own synthetic
     images; networks of one seed share them in all regimes.
     """
     result: list[Training] = []
     not_measured: dict[Regime, NotMeasured] = {}
     for regime in requested:
-        each = []
+        real_count = len(patients) if regime.radiographs is None else regime.radiographs
+        count = _synthetic_count(regime, real_count, synthetic)
+        if real_count > len(patients):
+            reason = f"{real_count} radiographs are needed, there are {len(patients)}"
+            not_measured[regime] = NotMeasured(reason)
+            continue
+        if count > synthetic:
+            reason = f"{count} synthetic images are needed, there are {synthetic}"
+            not_measured[regime] = NotMeasured(reason)
+            continue
         for seed in seeds:
-            chosen = _first(patients, regime.fraction, seed, "fraction")
-            real = np.flatnonzero(np.isin(patients, chosen))
-            count = _synthetic_count(regime, len(real), synthetic)
-            if count > synthetic:
-                not_measured[regime] = NotMeasured(
-                    f"{count} synthetic images are needed, there are {synthetic}"
-                )
-                break
+            real = _sampled(patients, real_count if regime.kind != "synthetic" else 0, seed)
             order = numpy_generator(seed, "synthetic").permutation(synthetic)
             synthetic_rows = np.sort(order[:count])
-            if regime.kind == "synthetic":
-                real = real[:0]
-            each.append(Training(regime=regime, seed=seed, real=real, synthetic=synthetic_rows))
-        else:
-            result += each
+            result.append(Training(regime=regime, seed=seed, real=real, synthetic=synthetic_rows))
     return result, not_measured
 
 
@@ -122,16 +125,16 @@ def _synthetic_count(regime: Regime, real: int, synthetic: int) -> int:
     return synthetic if regime.multiple is None else max(1, round(regime.multiple * real))
 
 
-def _first(patients: Sequence[str], share: float, seed: int, what: str) -> NDArray[np.str_]:
-    """The first of the patients in the seed's order."""
-    names = np.unique(np.asarray(patients))
-    count = max(1, math.floor(share * len(names) + 0.5))
-    return names[numpy_generator(seed, "utility", what).permutation(len(names))[:count]]
+def _sampled(patients: Sequence[str], count: int, seed: int) -> Rows:
+    """The first rows, patient after patient in the seed's order; the last may lack images."""
+    names, owners = np.unique(np.asarray(patients), return_inverse=True)
+    order = numpy_generator(seed, "utility", "fraction").permutation(len(names))
+    ranks = np.argsort(order)[owners]
+    return np.sort(np.argsort(ranks, kind="stable")[:count])
 
 
-def classifier_text(config: ComparisonConfig, size: int) -> str:
+def classifier_text(c: ClassifierConfig, not_mentioned: NotMentioned, size: int) -> str:
     """The classifier for images of `size` pixels a side."""
-    c = config.classifier
     widths = f"residual CNN, widths {', '.join(map(str, c.widths))}"
     network = widths if c.network == OURS else f"{c.network} of timm, one gray channel"
     start = f"from the layers of {c.pretrained}" if c.pretrained else "from scratch"
@@ -141,7 +144,7 @@ def classifier_text(config: ComparisonConfig, size: int) -> str:
     return (
         f"Network: {network}, {c.steps} steps of {c.batch_size} images {start}, no flips; "
         f"resize {resize}, pixels [-1, 1]. A finding that is uncertain is excluded; one not "
-        f"mentioned is {'excluded' if config.not_mentioned == 'ignore' else 'taken as absent'}."
+        f"mentioned is {'excluded' if not_mentioned == 'ignore' else 'taken as absent'}."
     )
 
 

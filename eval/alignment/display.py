@@ -75,7 +75,7 @@ def methods(
         f"Thresholds: {_thresholds(networks.thresholds)}.",
         *[DEMOGRAPHICS_METHODS] * ("sex_accuracy" in measured or "age_error" in measured),
         *[_LATERALITY] * ("laterality_accuracy" in measured),
-        classifier_text(config, networks.findings.spec.image_size),
+        classifier_text(config.classifier, config.not_mentioned, networks.findings.spec.image_size),
         BOOTSTRAP.format(samples=config.bootstrap, what=what) + " Shares: Wilson's interval.",
     ]
     if agreements:

@@ -81,9 +81,14 @@ def lines(
     x_label: str,
     y_label: str,
     diagonal: bool = False,
+    zero: bool = False,
     log_x: bool = False,
+    small: bool = False,
 ) -> Plot | None:
-    """Values over x with their intervals as bands; None if nothing is measured."""
+    """Values over x with their intervals as bands; None if nothing is measured.
+
+    `zero` draws a line at 0. A small one is for the first screen.
+    """
     measured = {
         name: [(x, e) for x, e in zip(*points, strict=True) if e.value is not None]
         for name, points in series.items()
@@ -91,8 +96,9 @@ def lines(
     if not any(measured.values()):
         return None
     values_text = []
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.2 + _legend(len(series))), layout="constrained")
+    size = (_SMALL_WIDTH, 1.8) if small else (_WIDTH, 3.2)
+    with mpl.rc_context(_SMALL_STYLE if small else _STYLE):
+        figure = Figure(figsize=(size[0], size[1] + _legend(len(series))), layout="constrained")
         axes = figure.subplots()
         for k, (name, points) in enumerate(measured.items()):
             xs = [x for x, _ in points]
@@ -107,6 +113,8 @@ def lines(
             values_text.append(f"{name}: {pairs}")
         if diagonal:
             axes.plot([0, 1], [0, 1], color="#767676", linestyle=":", linewidth=1)
+        if zero:
+            axes.axhline(0, color="#767676", linestyle="--", linewidth=1)
         if log_x:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

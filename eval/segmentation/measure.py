@@ -10,7 +10,7 @@ from eval.domain import Domain
 from eval.leakage import held_out_prompts
 from eval.masks.measure import check_have_masks
 from eval.masks.scores import image_scores, structure_score
-from eval.networks import Regime, Training, hold_out, regimes, trainings
+from eval.networks import Regime, Training, regimes, trainings
 from eval.report.section import PageSection
 from eval.segmentation.display import entry, methods, plots, summary, tables, verdicts
 from roentgen.dataset.image_set import ImageSet, join
@@ -28,7 +28,7 @@ class SegmentationPlan:
     """The segmenters to train, and the regimes that are not measured."""
 
     train: ImageSet
-    """The radiographs to train on."""
+    """The radiographs to train on, or to sample from."""
     requested: list[Regime]
     trainings: list[Training]
     not_measured: dict[Regime, NotMeasured]
@@ -40,7 +40,14 @@ class Segmentation(Domain[SegmentationConfig]):
     def check(self) -> None:
         """Raise InputError for a set without the masks, or with masks of held-out patients."""
         sets, synthetic = self.sets, self.sets.synthetic[self.sets.main]
+        wanted = self.settings.radiographs
         check_have_masks(self.settings.structures, sets.train, sets.test, synthetic)
+        there = len(sets.train.with_masks(self.settings.structures))
+        if wanted is not None and wanted > there:
+            raise InputError(
+                f"segmentation.radiographs is {wanted}, but {there} of the train split have masks: "
+                "give no more, or null for all"
+            )
         leaked = sorted(held_out_prompts(synthetic, sets.test))
         if leaked:
             raise InputError(
@@ -55,11 +62,10 @@ class Segmentation(Domain[SegmentationConfig]):
     def plan(self) -> SegmentationPlan:
         """All segmenters of this evaluation, cached or not."""
         settings = self.settings
-        requested = regimes(("mixed",), (1.0,), settings.multiples)
+        requested = regimes(("mixed",), (settings.radiographs,), settings.multiples)
         if settings.synthetic_alone:
             requested.append(Regime(kind="synthetic"))
-        rows, _ = hold_out(self.sets.train.patients, settings.fraction, self.config.seed)
-        train = self.sets.train.take(rows).with_masks(settings.structures)
+        train = self.sets.train.with_masks(settings.structures)
         synthetic = len(self.sets.synthetic[self.sets.main])
         every, not_measured = trainings(requested, settings.seeds, train.patients, synthetic)
         return SegmentationPlan(
@@ -111,7 +117,7 @@ class Segmentation(Domain[SegmentationConfig]):
             methods=methods(
                 self.config,
                 settings,
-                len(plan.train),
+                settings.radiographs or len(plan.train),
                 len(test.with_masks(settings.structures)),
                 self.sets.main,
             ),

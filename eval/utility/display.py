@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from eval.config import ComparisonConfig, UtilityConfig
 from eval.networks import Regime, Training, classifier_text
 from eval.report.plots import Plot, dots, lines
 from eval.report.section import Cell, SummaryLine, Table, cell_text
 from eval.report.verdict import Topic, Verdict, status_above
+from eval.utility.gain_curve import GainCurve, gain_plot
 from eval.utility.scores import RegimeScores
 from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHODS
 from roentgen.metrics.classification.operating_points import F1_METHODS
@@ -41,7 +40,7 @@ SUBGROUPS = (
     "makes a gap: compare it with its interval, and with the gap of radiographs alone."
 )
 TESTS = (
-    "Gains are over the same fraction of radiographs alone; synthetic images alone are compared "
+    "Gains are over the same number of radiographs alone; synthetic images alone are compared "
     "with all radiographs. The first interval covers the choice of held-out patients (paired: the "
     "same resamples) and, with several training seeds, that of seeds: variances add up, degrees of "
     "freedom after Satterthwaite 1946. The second covers seeds alone (Student's t). p: one-tailed "
@@ -64,12 +63,12 @@ def methods(
         "The same network, from the same start and for the same number of steps, is trained on "
         f"radiographs ({counts['trained_on']} of the train split), on images of "
         f"{synthetic!r}, or on both, and is tested on {counts['held_out']} held-out "
-        "radiographs. Operating points are chosen on {counts['validation']} radiographs of other "
+        f"radiographs. Operating points are chosen on {counts['validation']} radiographs of other "
         "patients of the train split, the same in all regimes.",
         f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
-        "samples its own weights, order, patients (of a fraction; smaller ones are contained in "
-        "larger ones) and synthetic images, the same in all regimes.",
-        classifier_text(config, size),
+        "samples its own weights, order, radiographs (patient by patient; fewer are contained in "
+        "more) and synthetic images, the same in all regimes.",
+        classifier_text(settings.classifier or config.classifier, config.not_mentioned, size),
         "AUROC of each finding, present against absent; 0.5 is chance. " + F1_METHODS,
         BOOTSTRAP.format(samples=config.bootstrap, what="held-out patients, the same for all")
         + " It covers the choice of patients, not of the training seed.",
@@ -96,8 +95,8 @@ def entry(scores: RegimeScores, trainings: Sequence[Training]) -> Entry:
     """The numbers of one regime."""
     predicted, present = scores.reliability
     result: dict[str, Any] = {
-        "real_images": _range([len(t.real) for t in trainings]),
-        "synthetic_images": _range([len(t.synthetic) for t in trainings]),
+        "real_images": len(trainings[0].real),
+        "synthetic_images": len(trainings[0].synthetic),
     }
     for metric in ("auroc", "f1", "ece"):
         by_finding: dict[FindingName, Score] = getattr(scores, metric)
@@ -119,7 +118,7 @@ def entry(scores: RegimeScores, trainings: Sequence[Training]) -> Entry:
 
 def summary(synthetic: str, requested: Sequence[Regime], gains: Gains) -> tuple[SummaryLine, ...]:
     """The gain of each regime with all radiographs, or none."""
-    full = [r.name for r in requested if r.fraction == 1 and r.name in gains]
+    full = [r.name for r in requested if r.radiographs is None and r.name in gains]
     return tuple(
         SummaryLine(
             measure=f"Gain in mean AUROC over radiographs alone, trained on {name}",
@@ -130,11 +129,15 @@ def summary(synthetic: str, requested: Sequence[Regime], gains: Gains) -> tuple[
     )
 
 
-def verdicts(requested: Sequence[Regime], gains: Gains) -> tuple[Verdict, ...]:
-    """Whether synthetic images beside all real ones help; alone, whether they replace them."""
+def verdicts(
+    requested: Sequence[Regime], gains: Gains, curves: Sequence[GainCurve]
+) -> tuple[Verdict, ...]:
+    """Whether synthetic images beside real ones help; alone, whether they replace them."""
+    verdict_of = {curve.regime: curve.verdict for curve in curves}
     return tuple(
-        gain_verdict("utility", "AUROC", name, gains[name]["auroc"][MEAN].estimate)
-        for name in (r.name for r in requested if r.fraction == 1 and r.name in gains)
+        verdict_of.get(name)
+        or gain_verdict("utility", "AUROC", name, gains[name]["auroc"][MEAN].estimate)
+        for name in (r.name for r in requested if r.radiographs is None and r.name in gains)
     )
 
 
@@ -150,14 +153,18 @@ def gain_verdict(topic: Topic, metric: str, regime: str, gain: Estimate) -> Verd
     return Verdict(topic=topic, status=status, sentence=sentence)
 
 
-def headline(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> Plot | None:
-    """Mean AUROC by regime, of all radiographs."""
+def headline(
+    requested: Sequence[Regime], trained: Mapping[str, Entry], curves: Sequence[GainCurve]
+) -> Plot | None:
+    """The gain by the number of radiographs; if it is one, mean AUROC by regime."""
+    if curves:
+        return gain_plot(curves, small=True)
     return dots(
         {
             "AUROC": {
                 r.name: trained[r.name]["mean_auroc"]
                 for r in requested
-                if r.fraction == 1 and "note" not in trained[r.name]
+                if "note" not in trained[r.name]
             }
         },
         "Utility: mean AUROC on held-out radiographs by training images. Dashed: chance.",
@@ -181,8 +188,8 @@ def tables(
         rows: list[tuple[Cell, ...]] = [
             (
                 regime,
-                _range_text(e["real_images"]),
-                _range_text(e["synthetic_images"]),
+                e["real_images"],
+                e["synthetic_images"],
                 e[f"mean_{metric}"],
                 *(e[metric][finding] for finding in findings),
                 *((e["ece_floor"],) if metric == "ece" else ()),
@@ -263,10 +270,12 @@ def tables(
     return tuple(parts)
 
 
-def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Plot, ...]:
-    """AUROC by finding, by the number of training radiographs, and the reliability curves."""
+def plots(
+    requested: Sequence[Regime], trained: Mapping[str, Entry], curves: Sequence[GainCurve]
+) -> tuple[Plot, ...]:
+    """AUROC by finding; it and its gain by the number of radiographs; the reliability curves."""
     known = [r for r in requested if "note" not in trained[r.name]]
-    full = [r.name for r in known if r.fraction == 1]
+    full = [r.name for r in known if r.radiographs is None]
     result = [
         dots(
             {n: {**trained[n]["auroc"], "mean": trained[n]["mean_auroc"]} for n in full},
@@ -276,19 +285,16 @@ def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Pl
         if full
         else None
     ]
-    if len({r.fraction for r in known}) > 1:
-        series: dict[str, list[Regime]] = {}
-        for regime in sorted(known, key=lambda r: r.fraction):
+    if curves:
+        series: dict[str, list[Entry]] = {}
+        for regime in reversed(known):  # by the number of radiographs
             if regime.kind != "synthetic":
-                full_name = Regime(kind=regime.kind, multiple=regime.multiple).name
-                series.setdefault(full_name, []).append(regime)
+                name = replace(regime, radiographs=None).name
+                series.setdefault(name, []).append(trained[regime.name])
         result.append(
             lines(
                 {
-                    name: (
-                        [float(np.mean(trained[r.name]["real_images"])) for r in each],
-                        [trained[r.name]["mean_auroc"] for r in each],
-                    )
+                    name: ([e["real_images"] for e in each], [e["mean_auroc"] for e in each])
                     for name, each in series.items()
                 },
                 "Mean AUROC on held-out radiographs by the number of training radiographs, "
@@ -298,9 +304,10 @@ def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Pl
                 log_x=True,
             )
         )
-    curves = {n: trained[n]["reliability"] for n in full}
+        result.append(gain_plot(curves))
+    bins = {n: trained[n]["reliability"] for n in full}
     reliability = lines(
-        {n: (curve["predicted"], curve["present"]) for n, curve in curves.items()},
+        {n: (curve["predicted"], curve["present"]) for n, curve in bins.items()},
         "Reliability: the share present by the mean predicted probability, with 95% intervals. "
         "Dotted: perfect calibration.",
         x_label="predicted probability",
@@ -314,16 +321,6 @@ def plots(requested: Sequence[Regime], trained: Mapping[str, Entry]) -> tuple[Pl
 def no_number(trained: Entry) -> Estimate:
     """The place of a number of a regime that was not measured."""
     return Estimate(value=None, n=0, note=trained["note"])
-
-
-def _range(counts: Sequence[int]) -> list[int]:
-    """The fewest and the most over seeds."""
-    return [min(counts), max(counts)]
-
-
-def _range_text(counts: Sequence[int]) -> str:
-    low, high = counts
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _gain_cells(each: Mapping[str, Mapping[str, Gain]], name: str) -> Iterator[Cell]:

@@ -22,6 +22,7 @@ from eval.utility.display import (
     tables,
     verdicts,
 )
+from eval.utility.gain_curve import gain_curves
 from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.dataset.image_set import ImageSet, join
 from roentgen.distributed import this_launch
@@ -30,6 +31,7 @@ from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.record.radiograph import FindingName
 from roentgen.vision.network_cache import NetworkCache, Phase
+from roentgen.vision.network_settings import ClassifierConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +63,15 @@ class Utility(Domain[UtilityConfig]):
                 f"({names}): networks must not train on them; exclude their images, or set "
                 "utility=null"
             )
-        if "pretrained" in self.settings.regimes and self.config.classifier.steps < 2:
+        if "pretrained" in self.settings.regimes and self.classifier.steps < 2:
             raise InputError(
                 "classifier.steps is 1, but utility.regimes has pretrained: give 2 or more"
             )
+
+    @property
+    def classifier(self) -> ClassifierConfig:
+        """The network that is trained."""
+        return self.settings.classifier or self.config.classifier
 
     @cached_property
     def plan(self) -> UtilityPlan:
@@ -73,7 +80,7 @@ class Utility(Domain[UtilityConfig]):
         synthetic = self.sets.synthetic[self.sets.main]
         held_out, rest = hold_out(self.sets.train.patients, settings.validation, config.seed)
         train = self.sets.train.take(rest)
-        requested = regimes(settings.regimes, settings.fractions, settings.multiples)
+        requested = regimes(settings.regimes, settings.radiographs, settings.multiples)
         every, not_measured = trainings(requested, settings.seeds, train.patients, len(synthetic))
         not_learned: dict[Regime, dict[FindingName, NotMeasured]] = {}
         for regime in requested:
@@ -134,6 +141,7 @@ class Utility(Domain[UtilityConfig]):
             {regime.name: regime.base.name for regime in scores if regime.kind != "real"},
             config.findings,
         )
+        curves = gain_curves(plan.requested, found_gains, len(plan.train))
         trained = {
             regime.name: entry(scores[regime], trainings_of[regime])
             if regime in scores
@@ -164,15 +172,15 @@ class Utility(Domain[UtilityConfig]):
                 "gains": found_gains,
             },
             summary=summary(plan.synthetic.name, plan.requested, found_gains),
-            verdicts=verdicts(plan.requested, found_gains),
-            headline=headline(plan.requested, trained),
+            verdicts=verdicts(plan.requested, found_gains, curves),
+            headline=headline(plan.requested, trained, curves),
             tables=tables(config.findings, trained, found_gains, self.settings.seeds),
-            plots=plots(plan.requested, trained),
+            plots=plots(plan.requested, trained, curves),
         )
 
     def _predicted(self, training: Training) -> list[Floats]:
         """The network's predictions on the held-out and the validation radiographs."""
-        settings, classifier = self.settings, self.config.classifier
+        settings, classifier = self.settings, self.classifier
         steps, rate = classifier.steps, classifier.learning_rate
         real = self.plan.train.take(training.real)
         synthetic = self.plan.synthetic.take(training.synthetic)

@@ -37,11 +37,15 @@ class Network(nn.Module):
         """What `features` gives, of images that have the network's own size."""
         raise NotImplementedError
 
+    def resized(self, x: Tensor) -> Tensor:
+        """The images at the network's own size."""
+        if self._resize is None or x.shape[-1] == self._resize:
+            return x
+        return functional.interpolate(x, self._resize, mode="bilinear", antialias=True)
+
     def features(self, x: Tensor) -> Tensor:
         """The pooled last stage, (N, dimension)."""
-        if self._resize is not None and x.shape[-1] != self._resize:
-            x = functional.interpolate(x, self._resize, mode="bilinear", antialias=True)
-        return self.pooled(x)
+        return self.pooled(self.resized(x))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of findings and views."""

@@ -183,7 +183,8 @@ def train_classifier(
     draws = torch_generator(seed, "classifier", "augmentation")
 
     def loss_of(batch: NDArray[np.int64]) -> Tensor:
-        x = augment(to_input(images[batch]).to(device), config, draws)
+        x = network.resized(to_input(images[batch]).to(device))  # augmenting fewer pixels is faster
+        x = augment(x, config, draws)
         targets = torch.from_numpy(labels[batch]), torch.from_numpy(views[batch])
         return masked_loss(network(x), targets[0].to(device), targets[1].to(device))
 

@@ -136,7 +136,7 @@ STEPS: dict[str, Step] = {
     ),
     "eval/best_practices": Step(
         ("sample/single_disease",),
-        _CLASSIFIER | {"utility.fractions": "[0.1, 1]", "utility.multiples": "[1, 10]"},
+        _CLASSIFIER | {"utility.radiographs": "[20, null]", "utility.multiples": "[1, 10]"},
     ),
 }
 

@@ -13,6 +13,7 @@ from eval.config import EvaluateConfig, MasksConfig, ReferenceSetConfig, Segment
 from eval.evaluation import domains_of, evaluate
 from eval.masks.measure import Masks
 from eval.masks.scores import image_scores, shuffled_within_views, structure_score
+from eval.segmentation.measure import Segmentation
 from eval.sets import read_sets
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
@@ -304,6 +305,20 @@ def test_masks_of_held_out_patients_are_refused(place: Path, tmp_path: Path) -> 
     leaked = replace(sets, synthetic={"right": made})
     with pytest.raises(InputError, match=r"masks of 1 patients that are held out .*few-test-3"):
         domains_of(config, leaked)["segmentation"].check()
+
+
+def test_segmenters_are_trained_on_the_number_of_radiographs_given(place: Path) -> None:
+    few = segmentation(place, "right", radiographs=7, multiples=(2,))
+    domain = domains_of(few, read_sets(few))["segmentation"]
+    assert isinstance(domain, Segmentation)
+    plan = domain.plan
+    sizes = {t.regime.name: (len(t.real), len(t.synthetic)) for t in plan.trainings}
+    assert sizes["7 radiographs"] == (7, 0)
+    assert sizes["7 radiographs + 2x synthetic"] == (7, 14)
+    many = segmentation(place, "right", radiographs=21)
+    message = r"segmentation\.radiographs is 21, but 20 of the train split have masks"
+    with pytest.raises(InputError, match=message):
+        domains_of(many, read_sets(many))["segmentation"].check()
 
 
 @pytest.mark.parametrize(

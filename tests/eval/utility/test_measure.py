@@ -81,8 +81,8 @@ def test_label_noise_in_the_synthetic_set_costs_utility(place: Path, tmp_path: P
     assert clean["trained"]["radiographs"]["mean_auroc"].value > 0.7
     assert clean["counts"] == {"trained_on": 24, "validation": 16, "held_out": 240}
     entry = clean["trained"]["radiographs + all synthetic"]
-    assert entry["real_images"] == [24, 24]
-    assert entry["synthetic_images"] == [400, 400]
+    assert entry["real_images"] == 24
+    assert entry["synthetic_images"] == 400
 
 
 def test_copies_of_the_real_films_give_no_gain(place: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_multiples_that_the_set_is_too_small_for_are_stated(place: Path, tmp_pat
     domains_of(config, sets)["utility"].precompute()
     result = domains_of(config, sets)["utility"].measure()
     trained = result.numbers["trained"]
-    assert trained["1x synthetic"]["synthetic_images"] == [128, 128]
+    assert trained["1x synthetic"]["synthetic_images"] == 128
     missing = {name: e["note"] for name, e in trained.items() if "note" in e}
     why = "not measured: 1280 synthetic images are needed, there are 400"
     assert missing == {"10x synthetic": why, "radiographs + 10x synthetic": why}
@@ -145,7 +145,7 @@ def test_an_interrupted_run_goes_on_and_a_damaged_file_is_made_again(
 def test_ranks_share_the_trainings(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(place, "clean", tmp_path, fractions=(0.25, 1))
+    config = config_of(place, "clean", tmp_path, radiographs=(32, None))
     utility = domains_of(config, read_sets(config))["utility"]
     assert isinstance(utility, Utility)
     done: list[tuple[str, int]] = []
@@ -159,17 +159,15 @@ def test_ranks_share_the_trainings(
     assert len(set(every)) == len(every) == 5 * 3
 
 
-def test_a_share_without_cases_is_stated(place: Path, tmp_path: Path) -> None:
-    config = config_of(place, "clean", tmp_path, seeds=(0,), fractions=(0.01, 1))
+def test_too_few_radiographs_with_cases_are_stated(place: Path, tmp_path: Path) -> None:
+    config = config_of(place, "clean", tmp_path, seeds=(0,), radiographs=(2, None))
     config = replace(config, classifier=replace(config.classifier, steps=3))
     result = numbers(config)
-    assert result["trained"]["1 % of radiographs"]["note"] == (
+    assert result["trained"]["2 radiographs"]["note"] == (
         "not measured: no finding has enough labels to train on"
     )
-    gain = result["gains"]["1 % of radiographs + all synthetic"]["auroc"]
-    assert (
-        gain["Pneumothorax"].estimate.note == "not measured: '1 % of radiographs' is not measured"
-    )
+    gain = result["gains"]["2 radiographs + all synthetic"]["auroc"]
+    assert gain["Pneumothorax"].estimate.note == "not measured: '2 radiographs' is not measured"
 
 
 def plant(source: Path, folder: Path, split: str, patient: str) -> Path:
@@ -208,7 +206,8 @@ def test_planted_leakage_is_refused_with_names(
 def test_settings_that_make_no_sense_are_told(place: Path, tmp_path: Path) -> None:
     for message, values in (
         (r"utility\.seeds has 1 twice", {"seeds": (1, 1)}),
-        (r"utility\.fractions is \[0\.1\].*1 must be among them", {"fractions": (0.1,)}),
+        (r"utility\.radiographs is \[60\].*null .*must be among them", {"radiographs": (60,)}),
+        (r"utility\.radiographs is \[0, None\].*at least 1", {"radiographs": (0, None)}),
         (r"utility\.multiples is \[0\].*above 0", {"multiples": (0,)}),
         (r"utility\.validation is 1\.0", {"validation": 1.0}),
         (r"utility\.fine_tuning is 0", {"fine_tuning": 0}),
@@ -219,6 +218,32 @@ def test_settings_that_make_no_sense_are_told(place: Path, tmp_path: Path) -> No
     config = replace(config, classifier=replace(config.classifier, steps=1))
     with pytest.raises(InputError, match=r"classifier\.steps is 1"):
         domains_of(config, read_sets(config))["utility"].check()
+
+
+def test_utility_has_a_network_of_its_own_and_curves_by_the_number_of_radiographs(
+    place: Path, tmp_path: Path
+) -> None:
+    own = replace(SMALL, steps=3, widths=(8, 16))
+    config = config_of(
+        place, "clean", tmp_path, seeds=(0, 1), radiographs=(40, 80, None), classifier=own
+    )
+    assert config.classifier == SMALL
+    domain = domains_of(config, read_sets(config))["utility"]
+    result = domain.measure()
+    assert any("widths 8, 16, 3 steps of 16 images" in line for line in result.methods)
+    trained = result.numbers["trained"]
+    assert [e["real_images"] for e in trained.values()] == [128, 0, 128, 80, 80, 40, 40]
+    alone, mixed = result.verdicts
+    assert "Training on all synthetic" in alone.sentence
+    assert all(f"with {n}" in mixed.sentence for n in (40, 80, 128))
+    assert result.headline is not None
+    assert "Dashed: no gain." in result.headline.caption
+    drawn = [plot for plot in result.plots if "by the number of training" in plot.caption]
+    assert [plot.caption[:4] for plot in drawn] == ["Mean", "Gain"]
+    shared = config_of(place, "clean", tmp_path)
+    domain = domains_of(shared, read_sets(shared))["utility"]
+    assert isinstance(domain, Utility)
+    assert domain.classifier == SMALL
 
 
 def test_a_model_of_timm_can_be_the_network(place: Path, tmp_path: Path) -> None:
