@@ -12,7 +12,7 @@ from roentgen.metrics.paired_scores import MEAN, Gain
 SIGNIFICANT = 0.05  # Bonferroni-corrected p
 _TEST = f"one-tailed paired t-test over seeds, Bonferroni-corrected p < {SIGNIFICANT:g}"
 _CAPTION = (
-    "Gain in mean AUROC over radiographs alone by the number of training radiographs, with 95% "
+    "Gain in mean AUROC from synthetic images by the number of training radiographs, with 95% "
     "intervals. Dashed: no gain."
 )
 
