@@ -31,8 +31,8 @@ def methods(
         f"{synthetic!r} with the masks they were generated from, or on both, and is tested on "
         f"{held_out} held-out radiographs with masks.",
         f"Training seeds: {', '.join(map(str, settings.seeds))}; numbers are means over them. Each "
-        "samples its own weights, order, radiographs (unless all are used) and synthetic images, the "
-        "same in all regimes.",
+        "samples its own weights, order, radiographs (unless all are used) and synthetic images, "
+        "the same in all regimes.",
         segmenter_text(config),
         f"{DICE.partition(';')[0]}. The mean over the radiographs whose mask of the structure "
         "is not empty. False positives: of those whose mask is empty, the share in which it is "
