@@ -5,10 +5,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-THREADS := $(shell nproc 2>/dev/null || echo 2)
-TEST_PROCESSES := $(shell n=$(THREADS); echo $$((n < 8 ? n : 8)))  # each takes 1.5 GB
-LAUNCH := $(BIN)/accelerate launch --quiet --config_file configs/accelerate/one_process.yaml \
-	--num_cpu_threads_per_process $(THREADS)
+TEST_PROCESSES := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n : 8)))  # each takes 1.5 GB
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --editable
 
 .PHONY: demo demo-masks test lint docs clean
@@ -16,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --editable
 demo: .venv/installed
 	rm -rf runs/demo
 	$(BIN)/python -m roentgen.prepare configs/data/demo.yaml
-	$(LAUNCH) -m train.finetune configs/train/demo.yaml
+	$(BIN)/python -m train.finetune configs/train/demo.yaml
 	$(BIN)/python -m sample.generate configs/sample/demo_base.yaml
 	$(BIN)/python -m sample.generate configs/sample/demo.yaml
 	$(BIN)/python -m eval.evaluate configs/eval/demo.yaml
@@ -25,7 +22,7 @@ demo: .venv/installed
 demo-masks: .venv/installed runs/demo/finetune/model
 	rm -rf runs/demo/masks runs/demo/masks_report \
 		$(foreach set,masks moved text,runs/demo/synthetic_$(set) runs/demo/.synthetic_$(set).generating)
-	$(LAUNCH) -m train.controlnet configs/train/masks_demo.yaml
+	$(BIN)/python -m train.controlnet configs/train/masks_demo.yaml
 	$(BIN)/python -m sample.generate configs/sample/masks_demo_text.yaml
 	$(BIN)/python -m sample.generate configs/sample/masks_demo.yaml
 	$(BIN)/python -m sample.generate configs/sample/masks_demo_moved.yaml
@@ -34,7 +31,7 @@ demo-masks: .venv/installed runs/demo/finetune/model
 
 runs/demo/finetune/model: | .venv/installed
 	$(BIN)/python -m roentgen.prepare configs/data/demo.yaml
-	$(LAUNCH) -m train.finetune configs/train/demo.yaml
+	$(BIN)/python -m train.finetune configs/train/demo.yaml
 
 # One process a core, one thread each: tests are small, and threads that wait at barriers spin.
 test: .venv/installed-test

@@ -22,7 +22,7 @@ from roentgen.corpora.open_i.mesh import COVERED, NOT_INDEXED, gold
 from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
 from roentgen.errors import InputError, run_program
 from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
-from roentgen.manifest import fingerprint_of, provenance
+from roentgen.manifest import fingerprint_of, is_made, provenance
 from roentgen.record.radiograph import FindingName, Report, states
 from roentgen.record.splits import Fractions, split_of_patient
 from roentgen.storage import reserve_output
@@ -77,6 +77,8 @@ class ErrorCounts:
 def main() -> None:
     """Measure and print."""
     config = load_config(LabelerConfig)
+    if is_made("eval.labeler", config, config.output):
+        return
     with reserve_output(config.output):
         measure(config)
 

@@ -8,12 +8,19 @@ beside their reconstructions).
 
 from eval.config import ReconstructionConfig
 from roentgen.config import load_config
+from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
+from roentgen.manifest import is_made, read_manifest
 
 
 def main() -> None:
     """Read the configuration, measure, and print."""
     config = load_config(ReconstructionConfig)
+    if is_made("eval.reconstruction", config, config.output):
+        return
+    check_model(config.model)
+    for split in (config.reference.train, config.reference.test):
+        read_manifest(split.folder, "dataset")
     from eval.vae_fidelity import measure
 
     measure(config)

@@ -8,11 +8,16 @@ what a classifier of findings alone learns to overlook, such as blur.
 from eval.extractor.config import TrainExtractorConfig
 from roentgen.config import load_config
 from roentgen.errors import run_program
+from roentgen.manifest import is_made, read_manifest
 
 
 def main() -> None:
     """Read the configuration and train."""
     config = load_config(TrainExtractorConfig)
+    if is_made("eval.train_extractor", config, config.output):
+        return
+    for folder in (config.dataset, *config.unlabeled):
+        read_manifest(folder, "dataset")
     from eval.extractor.training import run
 
     run(config)

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +16,20 @@ from roentgen.checksums import (
     CHECKSUMS,
     FileSum,
     check_files,
+    file_sum,
     read_checked_json,
     read_checksums,
     write_checked_json,
     write_checksums,
 )
 from roentgen.config import config_to_dict
+from roentgen.distributed import this_launch
 from roentgen.errors import InputError
-from roentgen.storage import MANIFEST
+from roentgen.storage import MANIFEST, reserve_output
 from roentgen.weights import CLASSIFIERS, CONTROLNETS, PIPELINES
+
+# Settings of where and how a job runs, on which what it makes does not depend.
+_FREE = {"output", "overwrite", "resume", "allow_changes", "dry_run", "caches", "workers", "device"}
 
 Kind = Literal["dataset", "model", "results", "run", "adapter", "export"]
 
@@ -90,10 +96,109 @@ def provenance(
             role: {key: portable(manifest.get(key)) for key in ("kind", "fingerprint", "path")}
             for role, manifest in inputs.items()
         },
+        "files": _file_sums(_content(settings)),
     }
     if "seed" in settings:
         result["seed"] = settings["seed"]
     return result
+
+
+def is_made(program: str, config: Any, folder: Path, **facts: str) -> bool:
+    """Whether a finished job has made a folder of this configuration and these inputs; prints so.
+
+    Inputs and files that are still there are compared by fingerprint, and `facts` with what the
+    provenance has under these names; versions and commit may differ. False unless the folder is
+    finished and the program's own, and with `overwrite` or `dry_run`. Raises InputError that names
+    what differs, unless the job resumes, and as `reserve_output` does.
+    """
+    if any(getattr(config, name, False) for name in ("overwrite", "dry_run")):
+        return False
+    if not (folder / MANIFEST).exists():
+        return False
+    is_main = this_launch().is_main_process
+    with reserve_output(config.output) if is_main else nullcontext():
+        recorded = read_checked_json(folder / MANIFEST)["provenance"]
+        if recorded.get("program") != program:
+            return False
+        changed = _changes(recorded, config, facts)
+    if changed and getattr(config, "resume", False):
+        return False
+    if changed:
+        others = f" and {len(changed) - 1} more" if changed[1:] else ""
+        raise InputError(
+            f"output folder {config.output} is not empty: it was made with another configuration "
+            f"or input ({changed[0]}{others}); choose another, or set overwrite=true"
+        )
+    if is_main:
+        again = "same configuration and inputs); overwrite=true makes it again"
+        print(f"already made: {folder} ({again}")  # noqa: T201
+    return True
+
+
+def _changes(recorded: Mapping[str, Any], config: Any, facts: Mapping[str, str]) -> list[str]:
+    """What differs from a recorded provenance, a line each; see `is_made`."""
+    settings = _content(portable(config_to_dict(config)))
+    sources = {role: source["fingerprint"] for role, source in recorded["made_from"].items()}
+    now = {role: _fingerprint_now(source) for role, source in recorded["made_from"].items()}
+    sums = _file_sums(settings)
+    files = {key: digest for key, digest in recorded.get("files", {}).items() if key in sums}
+    return [
+        *differences(_content(recorded["config"]), settings),
+        *differences(files, {key: sums[key] for key in files}, "files"),
+        *differences(sources, now, "inputs"),
+        *differences({name: recorded.get(name) for name in facts}, facts),
+    ]
+
+
+def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that what is made does not depend on."""
+    return {
+        key: _content(value) if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if key not in _FREE
+    }
+
+
+def _file_sums(value: Any, key: str = "") -> dict[str, str]:
+    """The checksums of the files that settings name, by key."""
+    if isinstance(value, str):
+        with suppress(OSError):  # a prompt may be longer than a path
+            return {key: file_sum(Path(value)).checksum} if Path(value).is_file() else {}
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return {}
+    return {
+        name: digest
+        for inner, item in value.items()
+        for name, digest in _file_sums(item, f"{key}.{inner}" if key else str(inner)).items()
+    }
+
+
+def _fingerprint_now(source: Mapping[str, Any]) -> Any:
+    """The fingerprint of an input as it is; the recorded one if nothing is known of it any more."""
+    path = str(source["path"])
+    shipped = [names[path] for names in (PIPELINES, CONTROLNETS, CLASSIFIERS) if path in names]
+    found = [
+        read_checked_json(folder / MANIFEST)["fingerprint"]
+        for folder in shipped or [Path(path)]
+        if (folder / MANIFEST).exists()
+    ]
+    recorded = source["fingerprint"]
+    return recorded if recorded in found or not found else found[0]
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """Differences between two nested dicts, as lines `section.key: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for name in sorted(old.keys() | new.keys())
+            for line in differences(
+                old.get(name), new.get(name), f"{key}.{name}" if key else str(name)
+            )
+        ]
+    return [] if old == new else [f"{key}: {old} -> {new}"]
 
 
 def portable(value: Any) -> Any:

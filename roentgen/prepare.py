@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from roentgen.config import load_config
-from roentgen.corpora.reader import CorpusPlan, Exclusion
+from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
 from roentgen.dataset.finalize import SPLITS, age_summary, count_all
@@ -23,7 +23,7 @@ from roentgen.dataset.shards import RadiographCounts
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
 from roentgen.imaging.contact_sheet import CONTACT_SHEET
-from roentgen.manifest import provenance
+from roentgen.manifest import is_made, provenance
 from roentgen.preparation.assemble import (
     UNMAPPED,
     AssembledParts,
@@ -45,7 +45,7 @@ from roentgen.preparation.part_record import (
 )
 from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
-from roentgen.storage import check_free_space, check_output
+from roentgen.storage import MANIFEST, check_free_space, check_output
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
 
@@ -75,18 +75,19 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
     if launch.is_main_process:
         check_output(config.output, overwrite=config.overwrite)
     reader = make_reader(config)
-    plan = by_split(CorpusPlan(*reader.plan()))
+    plan = plan_of(reader)
     limit = BadItems(config.max_bad_share, plan)
     limit.check()
     if not plan.items:
         why = limit.most_frequent() or "the corpus has no images, or the filters leave none"
         raise InputError(f"dataset {config.output.name!r} would be empty: {why}")
-    origin = provenance("roentgen.prepare", config, {})
+    corpus = fingerprint_of_plan(plan)
+    origin = provenance("roentgen.prepare", config, {}) | {"corpus": corpus}
     identity = {
         **{key: value for key, value in origin["config"].items() if key not in _FREE},
         "versions": origin["versions"],
         "commit": origin["commit"],
-        "corpus": fingerprint_of_plan(plan),
+        "corpus": corpus,
     }
     postprocess = Postprocessing(reports=config.reports, filter=config.filter)
     maker = PartMaker(work=work, reader=reader, postprocess=postprocess)
@@ -113,6 +114,11 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
     )
     work.install(work.dataset, overwrite=config.overwrite)
     return _summary(config.output, assembled)
+
+
+def plan_of(reader: CorpusReader) -> CorpusPlan:
+    """The items of a corpus by split, and its exclusions; no image is opened."""
+    return by_split(CorpusPlan(*reader.plan()))
 
 
 def _open(
@@ -218,7 +224,12 @@ def _patients(counts: RadiographCounts) -> str:
 
 def main() -> None:
     """Prepare a corpus by the command line."""
-    summary = prepare(load_config(PrepareConfig))
+    config = load_config(PrepareConfig)
+    if (config.output / MANIFEST).exists() and not config.overwrite:
+        corpus = fingerprint_of_plan(plan_of(make_reader(config)))
+        if is_made("roentgen.prepare", config, config.output, corpus=corpus):
+            return
+    summary = prepare(config)
     if summary:
         print(summary)  # noqa: T201
 

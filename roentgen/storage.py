@@ -21,6 +21,8 @@ from roentgen.file_lock import LockedError, is_locked, locked_file, process_lock
 
 MANIFEST = "roentgen.json"  # of a finished folder: its kind, fingerprint, licenses, provenance
 CARD = "README.md"  # of datasets and models; the one file that may be edited
+WORK = ("preparing", "generating", "screening")  # hidden folders in which an output is made
+INSTALLED = "result.json"  # in one of these: the output's manifest, once the output is installed
 
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100  # of Linux
 _reserved: set[Path] = set()  # outputs that this process has locked
@@ -249,6 +251,16 @@ def _recover(target: Path) -> None:
     if left:
         names = " and ".join(place.name for place in left)
         _report(f"removed {names} in {target.parent}, which a killed run had left")
+    for work in (_beside(target, doing) for doing in WORK):
+        if _is_installed(work, target):
+            discard_folder(work, target)
+
+
+def _is_installed(work: Path, target: Path) -> bool:
+    """Whether an output is made: a run was killed before it removed its work."""
+    with suppress(OSError):
+        return (work / INSTALLED).read_bytes() == (target / MANIFEST).read_bytes()
+    return False
 
 
 def _report(line: str) -> None:

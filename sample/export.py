@@ -17,7 +17,7 @@ from roentgen.dataset.finalize import SPLITS, manifest_counts
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import RadiographCounts
 from roentgen.errors import InputError, run_program
-from roentgen.manifest import check_unchanged, fingerprint_of, provenance, write_manifest
+from roentgen.manifest import check_unchanged, fingerprint_of, is_made, provenance, write_manifest
 from roentgen.storage import (
     atomic_folder,
     check_free_space,
@@ -183,7 +183,9 @@ def _print(line: str) -> None:
 
 def main() -> None:
     """Read the command line, export, and print the output folder."""
-    print(export(load_config(ExportConfig)))  # noqa: T201
+    config = load_config(ExportConfig)
+    if not is_made("sample.export", config, config.output):
+        print(export(config))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -6,13 +6,20 @@ machines that see the output folder divide the parts among them; the set is that
 """
 
 from roentgen.config import load_config
+from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
+from roentgen.manifest import is_made, read_manifest
 from sample.config import GenerateConfig
 
 
 def main() -> None:
     """Read the configuration, generate, and print the output folder."""
     config = load_config(GenerateConfig)
+    if is_made("sample.generate", config, config.output):
+        return
+    check_model(config.model)
+    if folder := config.prompts.source_folder:
+        read_manifest(folder, "dataset")
     from sample.generation import run
 
     run(config)

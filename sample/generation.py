@@ -143,10 +143,8 @@ def make_generator(
 
 def _inputs(config: GenerateConfig) -> dict[str, dict[str, Any]]:
     """The manifests of the datasets that prompts are made from."""
-    prompts = config.prompts
-    labels = prompts.labels and (prompts.labels.balanced or prompts.labels.prevalence)
-    source = prompts.dataset or prompts.masks or labels
-    return {"prompts": read_manifest(source.folder, "dataset")} if source else {}
+    folder = config.prompts.source_folder
+    return {"prompts": read_manifest(folder, "dataset")} if folder else {}
 
 
 def _device(settings: SamplerSettings, launch: Launch) -> torch.device:

@@ -8,12 +8,17 @@ that see the output folder draw.
 
 from roentgen.config import load_config
 from roentgen.errors import run_program
+from roentgen.manifest import is_made, read_manifest
 from sample.screening.config import ScreenConfig
 
 
 def main() -> None:
     """Read the configuration, screen, and print the summary."""
     config = load_config(ScreenConfig)
+    if is_made("sample.screen", config, config.output):
+        return
+    for folder in (config.dataset, config.reference.folder):
+        read_manifest(folder, "dataset")
     from sample.screening.screened_set import screen
 
     text = screen(config)

@@ -6,12 +6,16 @@ The result is a complete pipeline folder: this VAE beside an untrained text enco
 
 from roentgen.config import load_config
 from roentgen.errors import run_program
+from roentgen.manifest import is_made, read_manifest
 from train.config import AutoencoderConfig
 
 
 def main() -> None:
     """Read the configuration, train, and report the reconstruction of the test split."""
     config = load_config(AutoencoderConfig)
+    if is_made("train.autoencoder", config, config.output):
+        return
+    read_manifest(config.data, "dataset")
     from train.autoencoder_training import make_autoencoder
 
     print(make_autoencoder(config))  # noqa: T201

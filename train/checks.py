@@ -10,11 +10,11 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import PromptLimit
 from roentgen.diffusion.noise_schedule import alpha_bars_of, with_zero_terminal_snr
 from roentgen.errors import InputError
-from roentgen.manifest import read_manifest
+from roentgen.manifest import differences, read_manifest
 from roentgen.preparation.filtered_split import filter_split
 from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.storage import MANIFEST, check_place, check_writable
-from train.checkpoints.checkpoint import any_checkpoint, differences, newest_checkpoint
+from train.checkpoints.checkpoint import any_checkpoint, newest_checkpoint
 from train.config import RunConfig
 from train.inputs import Inputs, SplitInputs
 from train.loading.augment import Augmenter

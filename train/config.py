@@ -1,6 +1,6 @@
 """Training configuration: one dataclass a program, complete in one YAML file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -269,6 +269,11 @@ class ControlnetConfig(RunConfig):
             "mask_fidelity is measured on the held-out split: set validation, or mask_fidelity to "
             "null",
         )
+
+    def as_base(self) -> "ControlnetConfig":
+        """The same with the prompts that the base knows, to be recorded in the new model too."""
+        (entry,) = self.mixture()
+        return replace(self, style=entry.style, long_prompts=self.too_long())
 
     def rates(self) -> dict[str, float | None]:
         """See `RunConfig`."""

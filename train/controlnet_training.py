@@ -1,6 +1,5 @@
 """Training of a ControlNet: which weights train, and the model that is saved."""
 
-from dataclasses import replace
 from typing import Any
 
 from roentgen.diffusion.backbones.stable_diffusion import save_model
@@ -14,10 +13,7 @@ from train.run import run
 
 def train_controlnet(config: ControlnetConfig) -> None:
     """Train as configured; see `train.run`."""
-    (entry,) = config.mixture()
-    # Prompts are as the base knows them; recorded in the model itself, for sampling.
-    recorded = replace(config, style=entry.style, long_prompts=config.too_long())
-    run("train.controlnet", recorded, choose_weights, save_result)
+    run("train.controlnet", config.as_base(), choose_weights, save_result)
 
 
 def choose_weights(config: ControlnetConfig, inputs: Inputs, denoiser: Denoiser) -> None:

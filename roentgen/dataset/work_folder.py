@@ -26,6 +26,7 @@ from roentgen.checksums import file_sum, read_checked_json, write_checked_json
 from roentgen.dataset.shards import Shard
 from roentgen.errors import InputError
 from roentgen.storage import (
+    INSTALLED,
     MANIFEST,
     check_writable,
     discard_folder,
@@ -147,8 +148,6 @@ class WorkFolder(Generic[P]):
         """
         check_writable(self.target)
         with reserve_output(self.target):
-            if self._is_installed():
-                self.remove()
             self.folder.mkdir(exist_ok=True)
             try:
                 yield
@@ -258,19 +257,9 @@ class WorkFolder(Generic[P]):
 
     def install(self, finished: Path, *, overwrite: bool) -> None:
         """Install a finished folder within this one as the output, and remove this one."""
-        write_file(self._result, (finished / MANIFEST).read_bytes())
+        write_file(self.folder / INSTALLED, (finished / MANIFEST).read_bytes())
         install_folder(finished, self.target.resolve(), overwrite=overwrite)
         self.remove()
-
-    def _is_installed(self) -> bool:
-        """Whether the output is made: a run was killed before it removed its work."""
-        with suppress(OSError):
-            return self._result.read_bytes() == (self.target / MANIFEST).read_bytes()
-        return False
-
-    @property
-    def _result(self) -> Path:
-        return self.folder / "result.json"  # the output's manifest, while it is installed
 
     def remove(self) -> None:
         """Remove it at once; a process that still works in it finds that it is gone."""

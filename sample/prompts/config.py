@@ -318,3 +318,10 @@ class PromptsConfig:
                 not (getattr(self, name) and self.views),
                 f"prompts.views does not go with prompts.{name}: use prompts.{name}.views",
             )
+
+    @property
+    def source_folder(self) -> Path | None:
+        """The dataset that prompts are made from, if any."""
+        labels = self.labels and (self.labels.balanced or self.labels.prevalence)
+        source = self.dataset or self.masks or labels
+        return source.folder if source else None

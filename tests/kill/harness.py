@@ -4,6 +4,7 @@
 
 A program is killed in a fork of this process, which has imported everything. After each kill the
 output is absent or whole, and the same command then makes the same bytes, with nothing beside them.
+At last it is run once more, which changes nothing, and with another setting, which is an error.
 """
 
 import argparse
@@ -32,6 +33,18 @@ from tests.kill.programs import PROGRAMS, Program, make_base
 Tree = dict[str, str]  # digests of files by their path; "" of empty folders
 _OLD = "out/old"  # a file of the output that is overwritten, if that is a folder
 _IS_THERE = ("is not empty", "exists: choose another")  # what a program says of a whole output
+_WORK = (  # what the programs import after their configuration
+    "train.finetuning",
+    "train.controlnet_training",
+    "train.averaging",
+    "train.autoencoder_training",
+    "sample.generation",
+    "sample.screening.screened_set",
+    "sample.benchmark.measurement",
+    "eval.evaluation",
+    "eval.vae_fidelity",
+    "eval.extractor.training",
+)
 
 
 class Kills:
@@ -65,10 +78,28 @@ class Kills:
                     importlib.import_module(name)
         return end
 
-    def _main(self, overwrite: bool) -> None:
+    def repeat(self) -> str | None:
+        """What is wrong when it runs again on its own result, as it is and with another setting."""
+        change = self.program.change
+        if change is None:
+            return None
+        before = tree_of(self.root, self.program)
+        same = self.run()
+        main = partial(self._main, False, change, *["--resume=false"] * self._resumes)
+        other = run_forked(main, self.root, self.log, None)
+        key = change.removeprefix("--").partition("=")[0]
+        if same.code != 0 or "already made: " not in same.lines:
+            return f"run again, it ended with {same.code}: {same.lines[-500:]}"
+        if other.code != 2 or f"({key}" not in other.lines:
+            return f"with {change} it ended with {other.code}: {other.lines[-500:]}"
+        if difference := _difference(tree_of(self.root, self.program), before):
+            return f"run again, it left {difference}"
+        return None
+
+    def _main(self, overwrite: bool, *options: str) -> None:
         again = ["--overwrite=true", "--resume=false"] if self._resumes else ["--overwrite=true"]
         output = f"--output={self.root / self.program.output}"
-        sys.argv = [self.name, str(self.config), output, *(again if overwrite else [])]
+        sys.argv = [self.name, str(self.config), output, *(again if overwrite else []), *options]
         module = importlib.import_module(self.name)
         if self.program.clock:
             clock = SimpleNamespace(monotonic=lambda: 0.0, perf_counter=count().__next__)
@@ -199,7 +230,7 @@ def main() -> None:
     folder = options.folder.resolve()
     (folder / "inputs").mkdir(parents=True, exist_ok=True)
     (folder / "log").mkdir(exist_ok=True)
-    for name in PROGRAMS:
+    for name in (*PROGRAMS, *_WORK):
         importlib.import_module(name)
     if not (folder / "inputs" / "base").exists():
         end = run_forked(partial(make_base, folder / "inputs"), folder / "no", folder / "log", None)
@@ -214,6 +245,9 @@ def main() -> None:
             ends[how if how in ("equal", "already whole") else "failed"] += 1
             if failed and how not in ("equal", "already whole"):
                 print(how, flush=True)
+        if not options.overwrite and (wrong := Kills(name, folder).repeat()):
+            failed = True
+            print(f"{name}: {wrong}", flush=True)
         print(json.dumps({"program": name, "kills": ends.total(), **ends}), flush=True)
     raise SystemExit(failed)
 

@@ -25,6 +25,7 @@ class Program:
     varying: tuple[str, ...] = ()  # patterns of files that differ from run to run
     output: str = "out"  # its name, below the folder of a run
     overwrites: bool = True  # if so requested; else it adds to an older output
+    change: str | None = None  # an option for another result; None: it may be run again
     clock: str | None = None  # the module by whose clock results state how long they took
 
 
@@ -178,26 +179,35 @@ def _reconstruction(inputs: Path) -> Settings:
 
 
 PROGRAMS = {
-    "roentgen.prepare": Program(_prepare),
+    "roentgen.prepare": Program(_prepare, change="--fit=crop"),
     "train.finetune": Program(
-        _finetune, ("roentgen.prepare",), ("out/metrics.jsonl", "out/tensorboard/*")
+        _finetune,
+        ("roentgen.prepare",),
+        ("out/metrics.jsonl", "out/tensorboard/*"),
+        change="--seed=1",
     ),
     "train.controlnet": Program(
-        _controlnet, ("roentgen.prepare",), ("out/metrics.jsonl", "out/tensorboard/*")
+        _controlnet,
+        ("roentgen.prepare",),
+        ("out/metrics.jsonl", "out/tensorboard/*"),
+        change="--seed=1",
     ),
-    "train.average": Program(_average, ("train.finetune",)),
-    "train.autoencoder": Program(_autoencoder, ("roentgen.prepare",)),
-    "sample.generate": Program(_generate, ("train.finetune",)),
-    "sample.screen": Program(_screen, ("roentgen.prepare", "sample.generate")),
-    "sample.export": Program(_export, ("sample.generate",)),
+    "train.average": Program(_average, ("train.finetune",), change="--width=0.2"),
+    "train.autoencoder": Program(_autoencoder, ("roentgen.prepare",), change="--seed=1"),
+    "sample.generate": Program(_generate, ("train.finetune",), change="--seed=1"),
+    "sample.screen": Program(_screen, ("roentgen.prepare", "sample.generate"), change="--seed=1"),
+    "sample.export": Program(_export, ("sample.generate",), change="--dicom=null"),
     "sample.bench": Program(
         _bench, ("roentgen.prepare",), overwrites=False, clock="sample.benchmark.measurement"
     ),
     "sample.mask_sheet": Program(_mask_sheet, ("roentgen.prepare",), output="out.png"),
     "eval.evaluate": Program(
-        _evaluate, ("roentgen.prepare", "sample.generate"), clock="eval.evaluation"
+        _evaluate,
+        ("roentgen.prepare", "sample.generate"),
+        change="--seed=1",
+        clock="eval.evaluation",
     ),
-    "eval.train_extractor": Program(_extractor, ("roentgen.prepare",)),
-    "eval.labeler": Program(_labeler),
-    "eval.reconstruction": Program(_reconstruction, ("roentgen.prepare",)),
+    "eval.train_extractor": Program(_extractor, ("roentgen.prepare",), change="--seed=1"),
+    "eval.labeler": Program(_labeler, change="--patterns=3"),
+    "eval.reconstruction": Program(_reconstruction, ("roentgen.prepare",), change="--seed=1"),
 }

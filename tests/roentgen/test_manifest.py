@@ -3,7 +3,7 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from roentgen.manifest import (
     fingerprint_of,
     fingerprint_of_files,
     inherit_licenses,
+    is_made,
     provenance,
     read_manifest,
     write_manifest,
@@ -441,3 +442,76 @@ def test_files_are_known_by_content_and_relative_name(tmp_path: Path) -> None:
         [],
     ]
     assert len({fingerprint_of_files(paths) for paths in [a, *others]}) == 5
+
+
+# --- jobs that are run again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    steps: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    source: Path
+    table: Path
+    output: Path
+    text: str = "no file " * 1000
+    sampling: Sampling = Sampling()
+    workers: int = 1
+    overwrite: bool = False
+    dry_run: bool = False
+    resume: bool = False
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A finished job: its output has a manifest."""
+    (tmp_path / "table.csv").write_text("a,b")
+    finished(tmp_path / "source")
+    job = Job(source=tmp_path / "source", table=tmp_path / "table.csv", output=tmp_path / "output")
+    origin = provenance("make", job, {"source": read_manifest(job.source, "dataset")})
+    job.output.mkdir()
+    write_manifest(job.output, "dataset", "1", [FREE], origin | {"corpus": "2"})
+    return job
+
+
+def test_a_finished_job_is_not_done_again(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert is_made("make", job, job.output)
+    line = f"already made: {job.output} (same configuration and inputs); "
+    assert capsys.readouterr().out == f"{line}overwrite=true makes it again\n"
+    assert is_made("make", replace(job, workers=2, resume=True), job.output, corpus="2")
+
+
+def test_a_job_is_done_that_is_not_finished(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not is_made("make", replace(job, overwrite=True), job.output)
+    assert not is_made("make", replace(job, dry_run=True), job.output)
+    assert not is_made("make", replace(job, resume=True, text="other"), job.output)
+    assert not is_made("make", job, tmp_path / "other")
+    assert not is_made("another program", job, job.output)
+    (job.output / MANIFEST).unlink()
+    assert not is_made("make", job, job.output)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_differs_from_the_finished_job_is_named(job: Job, tmp_path: Path) -> None:
+    def differs(now: Job, what: str, **facts: str) -> None:
+        with pytest.raises(InputError, match=rf"output is not empty: .*\({what}\); choose another"):
+            is_made("make", now, job.output, **facts)
+
+    changed = replace(job, sampling=Sampling(steps=3))
+    differs(changed, "sampling.steps: 2 -> 3")
+    differs(replace(changed, text="short"), "sampling.steps: 2 -> 3 and 1 more")
+    differs(job, "corpus: 2 -> 3", corpus="3")
+    job.table.write_text("a,c")
+    differs(job, r"files.table: \w+ -> \w+")
+    job.table.unlink()
+    assert is_made("make", job, job.output)  # of a file that is gone nothing is known
+    shutil.rmtree(job.source)
+    write_manifest(finished(tmp_path / "source"), "dataset", "new", [FREE], {})
+    differs(job, "inputs.source: 0123456789abcdef -> new")
+    shutil.rmtree(job.source)
+    assert is_made("make", job, job.output)

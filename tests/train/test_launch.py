@@ -18,7 +18,6 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils.launch import (
     prepare_deepspeed_cmd_env,
     prepare_multi_gpu_env,
-    prepare_simple_launcher_cmd_env,
 )
 
 from roentgen.config import load_config
@@ -30,7 +29,6 @@ from train.setup.processes import make_accelerator
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "accelerate"
 KINDS = {
-    "one_process": DistributedType.NO,
     "multi_gpu": DistributedType.MULTI_GPU,
     "multi_node": DistributedType.MULTI_GPU,
     "fsdp": DistributedType.FSDP,
@@ -46,15 +44,12 @@ def environment(name: str) -> dict[str, str]:
     command = [*where, "--config_file", str(FOLDER / f"{name}.yaml"), "-m", "train.finetune"]
     arguments = launch.launch_command_parser().parse_args(command)
     arguments, _, _ = launch._validate_launch_command(arguments)
-    if KINDS[name] == DistributedType.NO:
-        _, told = prepare_simple_launcher_cmd_env(arguments)
-    elif KINDS[name] == DistributedType.DEEPSPEED:
+    if KINDS[name] == DistributedType.DEEPSPEED:
         arguments.deepspeed_fields_from_accelerate_config = ""  # as launch_command() sets it
         _, told = prepare_deepspeed_cmd_env(arguments)
     else:
         told = prepare_multi_gpu_env(arguments)
-    if KINDS[name] != DistributedType.NO:
-        assert arguments.nproc_per_node == "8"
+    assert arguments.nproc_per_node == "8"
     return dict(told)
 
 

@@ -213,16 +213,3 @@ class _LazyTensors(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._names)
-
-
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """Differences between two nested dicts, as lines `section.key: old -> new`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for name in sorted(old.keys() | new.keys())
-            for line in differences(
-                old.get(name), new.get(name), f"{key}.{name}" if key else str(name)
-            )
-        ]
-    return [] if old == new else [f"{key}: {old} -> {new}"]

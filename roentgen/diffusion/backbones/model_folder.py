@@ -56,16 +56,30 @@ def find_model(base: str) -> Path:
     return folder
 
 
-def _fetch(base: str) -> Path:
-    """Fetch a repository of the hub, or find it among those fetched before."""
-    repository, _, wanted = base.partition("@")
-    revision = wanted or None
+def check_model(base: str) -> None:
+    """Raise InputError as `find_model` does, but fetch nothing."""
+    folder = shipped_or_path(base, PIPELINES)
+    if base in PIPELINES or folder.is_dir():
+        _check_pipeline(folder)
+    else:
+        _repository(base)
+
+
+def _repository(base: str) -> tuple[str, str | None]:
+    """The repository that a base names, and its revision. Raises InputError if it names none."""
+    repository, _, revision = base.partition("@")
     owner, _, name = repository.partition("/")
     if not (owner and name) or "/" in name or base.startswith((".", "~")):
         raise InputError(
             f"base model {base!r} not found: give a pipeline folder, a repository id like "
             "'owner/name' or 'owner/name@revision', or 'tiny'"
         )
+    return repository, revision or None
+
+
+def _fetch(base: str) -> Path:
+    """Fetch a repository of the hub, or find it among those fetched before."""
+    repository, revision = _repository(base)
     import huggingface_hub as hub
 
     try:

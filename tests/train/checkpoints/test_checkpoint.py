@@ -13,9 +13,9 @@ from roentgen.chunk_checksums import find_chunk_damage
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.errors import InputError
+from roentgen.manifest import differences
 from train.checkpoints.checkpoint import (
     TrainingState,
-    differences,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,

@@ -1,0 +1,95 @@
+"""Every program answers help and mistakes at once: nothing heavy is imported before its work."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "torchvision", "torchmetrics", "diffusers", "transformers", "peft", "accelerate"}
+HEAVY |= {"datasets", "safetensors", "matplotlib", "timm", "open_clip"}
+SECONDS = 1.5  # of processor time for each start
+# Runs a program's main with each of some command lines.
+PROBE = """
+import contextlib, importlib, io, json, os, sys
+from roentgen.errors import run_program
+
+name, *lines = json.loads(sys.argv[1])
+program = importlib.import_module(name)
+ends = []
+for line in lines:
+    sys.argv = [name, *line]
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        try:
+            run_program(program.main)
+            code = 0
+        except SystemExit as end:
+            code = end.code
+    ends.append([code, errors.getvalue()])
+print(json.dumps({"ends": ends, "modules": list(sys.modules), "seconds": sum(os.times()[:2])}))
+"""
+# Each program's recipe, with a misspelt value and a wrong path.
+PROGRAMS = {
+    "roentgen.prepare": ("data/demo", "--fit=sideways", None),
+    "train.finetune": ("train/demo", "--objective.prediction=sample", "--data.folder=no/such"),
+    "train.controlnet": ("train/masks_demo", "--attention=quick", "--data.folder=no/such"),
+    "train.average": ("train/average", "--save_precision=fp8", "--run=no/such"),
+    "train.autoencoder": ("train/tiny_vae", "--learning_rate=fast", "--data=no/such"),
+    "sample.generate": ("sample/demo", "--sampler.scheduler=DDPM", "--model=no/such/model"),
+    "sample.screen": ("sample/screen", "--best_of=many", "--dataset=no/such"),
+    "sample.export": ("sample/export", "--lineage=some", "--dataset=no/such"),
+    "sample.bench": ("sample/bench", "--samples=few", "--model=no/such/model"),
+    "sample.mask_sheet": ("sample/mask_sheet", "--views=[AB]", "--dataset=no/such"),
+    "eval.evaluate": ("eval/demo", "--not_mentioned=maybe", "--reference.train.folder=no/such"),
+    "eval.reconstruction": ("eval/reconstruction", "--seed=one", "--model=no/such/model"),
+    "eval.labeler": ("eval/labeler", "--half=upper", "--reports=no/such"),
+    "eval.train_extractor": ("eval/extractor", "--not_mentioned=maybe", "--dataset=no/such"),
+}
+
+
+def start(program: str, *lines: list[str]) -> dict[str, Any]:
+    """A process that runs a program with these command lines one after the other."""
+    command = [sys.executable, "-c", PROBE, json.dumps([program, *lines])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_and_mistakes_are_answered_before_anything_heavy_is_imported(program: str) -> None:
+    recipe, value, path = PROGRAMS[program]
+    file = f"configs/{recipe}.yaml"
+    mistakes = ["--nothing=1", value, *([path] if path else [])]
+    lines = [["--help"], ["no/such.yaml"], *([file, mistake] for mistake in mistakes)]
+    ended = start(program, *lines)
+    (code, _), *errors = ended["ends"]
+    assert code == 0
+    for (code, message), line in zip(errors, lines[1:], strict=True):
+        assert code == 2, (line, message)
+        assert message.startswith("error: ")
+        assert message.count("\n") == 1
+        wrong = line[-1].removeprefix("--")
+        assert wrong.partition("=")[0] in message or wrong.partition("=")[2] in message
+    assert HEAVY & set(ended["modules"]) == set()
+    assert ended["seconds"] < SECONDS * len(lines)
+
+
+def test_verification_starts_at_once() -> None:
+    ended = start("roentgen.verify", ["--help"], ["no/such"])
+    assert ended["ends"][1] == [2, "error: no such folder: no/such\n"]
+    assert HEAVY & set(ended["modules"]) == set()
+    assert ended["seconds"] < SECONDS * 2
+
+
+def test_the_list_of_programs_is_complete() -> None:
+    folders = ("roentgen", "train", "sample", "eval")
+    files = [file for folder in folders for file in (ROOT / folder).glob("*.py")]
+    programs = {f"{f.parent.name}.{f.stem}" for f in files if "run_program(main)" in f.read_text()}
+    assert programs == {*PROGRAMS, "roentgen.verify"}
