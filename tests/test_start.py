@@ -50,6 +50,7 @@ PROGRAMS = {
     "eval.labeler": ("eval/labeler", "--half=upper", "--reports=no/such"),
     "eval.train_extractor": ("eval/extractor", "--not_mentioned=maybe", "--dataset=no/such"),
 }
+FOLDER_PROGRAMS = ("roentgen.verify", "roentgen.publish.__main__")  # no recipe, but a folder
 
 
 def start(program: str, *lines: list[str]) -> dict[str, Any]:
@@ -81,15 +82,21 @@ def test_help_and_mistakes_are_answered_before_anything_heavy_is_imported(progra
     assert ended["seconds"] < SECONDS * len(lines)
 
 
-def test_verification_starts_at_once() -> None:
-    ended = start("roentgen.verify", ["--help"], ["no/such"])
-    assert ended["ends"][1] == [2, "error: no such folder: no/such\n"]
+@pytest.mark.parametrize("program", FOLDER_PROGRAMS)
+def test_programs_of_a_folder_start_at_once(program: str) -> None:
+    ended = start(program, ["--help"], ["no/such"])
+    code, message = ended["ends"][1]
+    assert code == 2
+    assert message.startswith("error: no such folder: no/such")
     assert HEAVY & set(ended["modules"]) == set()
     assert ended["seconds"] < SECONDS * 2
 
 
 def test_the_list_of_programs_is_complete() -> None:
-    folders = ("roentgen", "train", "sample", "eval")
-    files = [file for folder in folders for file in (ROOT / folder).glob("*.py")]
-    programs = {f"{f.parent.name}.{f.stem}" for f in files if "run_program(main)" in f.read_text()}
-    assert programs == {*PROGRAMS, "roentgen.verify"}
+    found = {
+        file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for folder in ("roentgen", "train", "sample", "eval")
+        for file in (ROOT / folder).rglob("*.py")
+        if "run_program(main)" in file.read_text(encoding="utf-8")
+    }
+    assert found == {*PROGRAMS, *FOLDER_PROGRAMS}
