@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
+import torch
+
 from eval.alignment.measure import Alignment
 from eval.config import EvaluateConfig
 from eval.diversity.measure import Diversity
@@ -24,6 +26,7 @@ from eval.segmentation.measure import Segmentation
 from eval.sets import Sets, describe_set, kind_of, read_sets, without_patients
 from eval.text_encoder.measure import TextEncoder
 from eval.utility.measure import Utility
+from roentgen.cpu.threads import choose_threads
 from roentgen.distributed import this_launch
 from roentgen.manifest import check_unchanged, inherit_licenses, provenance
 from roentgen.storage import reserve_output
@@ -47,6 +50,7 @@ def run(config: EvaluateConfig) -> None:
     launch.wait_for_everyone(timeout=timedelta(days=1))  # shares are uneven
     with reserve_output(config.output) if launch.is_main_process else nullcontext():
         sets, domains, known = prepare(config)
+        choose_threads()
         precompute(domains)
         launch.wait_for_everyone()
         if launch.is_main_process:
@@ -120,7 +124,7 @@ def measure(
         "checks": known,
         "summary": _summary_lines(sections),
         **{name: numbers.get(name) for name in DOMAINS},
-        "provenance": provenance("eval.evaluate", config, inputs),
+        "provenance": provenance("eval.evaluate", config, inputs, torch.get_num_threads()),
         "seconds": time.monotonic() - started,
     }
     cite = citation(results, sections)

@@ -9,6 +9,7 @@ from eval.config import ReconstructionConfig
 from eval.report.output import File, check_results, write_results
 from eval.report.section import as_json, cell_text
 from eval.sets import dataset_of, read_reference, read_set
+from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.image_set import ImageSet
 from roentgen.diffusion.backbones.model_folder import find_model, model_fingerprint
 from roentgen.diffusion.backbones.stable_diffusion import load_components
@@ -37,7 +38,7 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
         )
         for split in splits
     )
-    originals = test.images[:]
+    originals, threads = test.images[:], choose_threads()
     images = np.stack(list(reconstruct(load_components(config.model).vae, originals)))
     decibel = psnr(originals, images)
     numbers: dict[str, Any] = {
@@ -64,7 +65,7 @@ def measure(config: ReconstructionConfig) -> dict[str, Any]:
         "test": test.dataset.manifest,
         "model": {"licenses": []} | of_model,
     }
-    made_by = provenance("eval.reconstruction", config, inputs)
+    made_by = provenance("eval.reconstruction", config, inputs, threads)
     write_results(config.output, files, results, inputs, made_by, overwrite=config.overwrite)
     print(f"PSNR {decibel.mean():.2f} dB, least {decibel.min():.2f}, n = {len(test)}")  # noqa: T201
     for name, value in numbers.get("auroc", {}).items():

@@ -77,12 +77,16 @@ def is_unstated(terms: Mapping[str, Any]) -> bool:
 
 
 def provenance(
-    program: str, config: Any, inputs: Mapping[str, Mapping[str, Any]]
+    program: str,
+    config: Any,
+    inputs: Mapping[str, Mapping[str, Any]],
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Program, configuration, code and library versions, and inputs that produced a folder.
 
     `config` is the program's dataclass (its `seed` is repeated at the top level) or a dict;
-    `inputs` has the manifests from `read_manifest` of the folders it read, each under its role.
+    `inputs` has the manifests from `read_manifest` of the folders it read, each under its role;
+    `threads` is torch's number of them, where it computed.
     Paths are relative to the working directory, shipped weights named: nothing says where this
     machine keeps its files beyond what leads from one folder to the other.
     """
@@ -100,6 +104,8 @@ def provenance(
     }
     if "seed" in settings:
         result["seed"] = settings["seed"]
+    if threads is not None:
+        result["threads"] = threads
     return result
 
 

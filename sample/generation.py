@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from roentgen.cards.markdown import plain
 from roentgen.config import config_to_dict
+from roentgen.cpu.threads import choose_threads
 from roentgen.csv_table import CsvTable
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS
 from roentgen.dataset.finalize import finalize_dataset
@@ -98,9 +99,11 @@ def _generate(config: GenerateConfig, work: WorkFolder[DrawnPart], launch: Launc
     if launch.is_main_process:
         check_output(config.output, overwrite=config.overwrite)
     inputs = _inputs(config)
+    begun_with = (work.identity() or {}).get("threads")
+    threads = choose_threads(begun_with)
     generator = make_generator(config, launch, inputs)
     inputs["model"] = generator.model
-    made_from = provenance("sample.generate", config, inputs)
+    made_from = provenance("sample.generate", config, inputs, threads)
     identity = _identity(config, made_from)
     filtered = None
     if launch.is_main_process:
@@ -184,7 +187,8 @@ def _open(
     earlier = work.identity() or {}
     count = len(PlanFile(new_plan))
     size = earlier.get("part_size") or part_size(count, config.sampler.batch_size)
-    full_identity = identity | {"plan": fingerprint, "part_size": size}
+    threads = earlier.get("threads") or torch.get_num_threads()
+    full_identity = identity | {"plan": fingerprint, "part_size": size, "threads": threads}
     try:
         notes = check.notes(portable(config.model))
         progress = work.open(full_identity, keep_other=True)

@@ -3,6 +3,7 @@
 Of drawn images: a bright disc is an effusion, a dark ring a pneumothorax.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from roentgen.imaging.images import encode_png
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Split, Synthesis
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # else programs choose, and the last bits differ
 SIZE = 32  # pixels; latents are 8x8
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 SYNTHESIS = partial(  # of an image whose synthesis does not matter; what does is given

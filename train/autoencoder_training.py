@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
+from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.backbones.tiny import build_tiny
@@ -34,7 +35,7 @@ def make_autoencoder(config: AutoencoderConfig) -> str:
 
 
 def _make_autoencoder(config: AutoencoderConfig) -> str:
-    dataset = open_dataset(config.data)
+    dataset, threads = open_dataset(config.data), choose_threads()
     train = np.stack(dataset.split("train").images(range(len(dataset.split("train")))))
     test = np.stack(dataset.split("test").images(range(min(len(dataset.split("test")), 500))))
     components = build_tiny(config.seed)
@@ -46,7 +47,7 @@ def _make_autoencoder(config: AutoencoderConfig) -> str:
         config.output,
         components,
         licenses=dataset.licenses,
-        provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}),
+        provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}, threads),
         overwrite=config.overwrite,
     )
     return f"{config.output}: PSNR {decibel:.2f} dB on {len(test)} held-out images"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import transformers
 from accelerate import Accelerator
 
+from roentgen.cpu.threads import choose_threads
 from roentgen.diffusion.denoiser import Denoiser
 from roentgen.diffusion.noise_schedule import process_of
 from train.checkpoints.checkpoint import TrainingState, load_checkpoint, prune_checkpoints
@@ -155,6 +156,7 @@ def run(
         accelerator = make_accelerator(config)
         with reserved_run(config, accelerator):
             inputs = check_inputs(config)
+            choose_threads(inputs.checkpoint[1].get("threads") if inputs.checkpoint else None)
             denoiser = make_denoiser(config, inputs, accelerator, choose)
             if config.dry_run:
                 dry_run(config, inputs, denoiser, accelerator)

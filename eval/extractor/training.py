@@ -17,6 +17,7 @@ from eval.extractor.config import TrainExtractorConfig
 from eval.extractor.corrupted_batches import KINDS, CorruptedBatches
 from eval.report.section import number
 from eval.sets import read_set
+from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.image_set import ImageSet, check_one_size
 from roentgen.manifest import (
@@ -55,6 +56,7 @@ def run(config: TrainExtractorConfig) -> None:
         for split in (config.train_split, config.validate_split)
     )
     check_one_size(*train)
+    threads = choose_threads()
     with atomic_folder(config.output, overwrite=config.overwrite) as folder:
         classifier, head = train_extractor(config, train)
         scores = _scores(config, classifier, train[0], held_out[0])
@@ -71,6 +73,7 @@ def run(config: TrainExtractorConfig) -> None:
                 "eval.train_extractor",
                 config,
                 {role: of.dataset.manifest for role, of in zip(roles, train, strict=True)},
+                threads,
             ),
             scores=scores,
             trained_on=_sources(train),

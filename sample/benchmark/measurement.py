@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -20,6 +21,7 @@ from roentgen.checksums import (
     write_checked_json,
 )
 from roentgen.config import config_to_dict
+from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit, open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.label_arrays import label_matrix, view_indices
@@ -101,6 +103,7 @@ def bench(config: BenchConfig) -> list[BenchRow]:
 
 def _bench(config: BenchConfig) -> list[BenchRow]:
     dataset = open_dataset(config.prompts.folder)
+    choose_threads()
     shared = _prepare(config, dataset)
     for settings in config.rows():  # invalid settings are refused before any image is drawn
         Sampler(shared.generator.components, settings, live=True)
@@ -304,7 +307,7 @@ def _write(
         "table.md": markdown_table(rows, floor, shared.notes),
         "plot.png": plot(rows, floor),
     }
-    made_from = provenance("sample.bench", config, manifests)
+    made_from = provenance("sample.bench", config, manifests, torch.get_num_threads())
     licenses = inherit_licenses(*manifests.values())
     with atomic_folder(config.output, overwrite=True) as folder:
         (folder / ROWS).mkdir()

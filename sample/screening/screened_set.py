@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from roentgen.config import config_to_dict
+from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import (
     RadiographDataset,
     RadiographSplit,
@@ -68,7 +69,9 @@ def _screen(config: ScreenConfig, work: WorkFolder[DrawnPart], launch: Launch) -
         redraw = Redraw(config, dataset, rows.ids, launch)
     inputs = dataset.manifest["provenance"].get("made_from", {})  # its own model and prompts
     inputs = {**inputs, "set": dataset.manifest, "reference": reference.manifest}
-    made_from = provenance("sample.screen", config, inputs)
+    begun_with = (work.identity() or {}).get("threads")
+    threads = choose_threads(begun_with)
+    made_from = provenance("sample.screen", config, inputs, threads)
     identity = _identity(config, made_from)
     if not launch.is_main_process:
         launch.wait_for_everyone()
@@ -76,7 +79,7 @@ def _screen(config: ScreenConfig, work: WorkFolder[DrawnPart], launch: Launch) -
             work.join(identity)
             redraw.follow(work)
         return ""
-    for note in work.open(identity):
+    for note in work.open(identity | {"threads": begun_with or threads}):
         print(f"screen: {note}", flush=True)  # noqa: T201
     if redraw is not None:
         redraw.begin(work)

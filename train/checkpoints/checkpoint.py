@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from safetensors import safe_open
@@ -75,6 +76,7 @@ def save_checkpoint(
     whole = (gather_full(groups[name][key].detach()) for name in layouts for key in layouts[name])
     manifest = {
         "step": state.step,
+        "threads": torch.get_num_threads(),
         "identity": identity,
         "optimizer_name": type(state.optimizer).__name__,
         "optimizer": numbers,

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
@@ -31,7 +32,7 @@ def origin_of(program: str, config: RunConfig, inputs: Inputs) -> dict[str, Any]
     if start := config.first_controlnet():
         stages += base_stages(start, sources["controlnet"])
     sources["dataset"] = inputs.dataset.manifest
-    made_from = provenance(program, config, sources)
+    made_from = provenance(program, config, sources, torch.get_num_threads())
     record = {
         "training_prompts": TrainingScope(tuple(stages)).to_json(),
         "training_data": describe_training_data(
