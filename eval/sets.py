@@ -24,6 +24,7 @@ from roentgen.metrics.estimates import count_patients
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import FindingName, Radiograph
 
+_HELD = 2**28  # bytes of decoded images of each split: 16,384 of 128 pixels a side
 MINIMUM = 20  # patients of real, images of synthetic sets, below which no number means anything
 
 
@@ -118,6 +119,8 @@ def read_sets(config: ComparisonConfig) -> Sets:
                 "allow_reference_images=true for a control"
             )
     check_one_size(*sets.all())
+    for split in (split for images in sets.all() for split in images.splits):
+        split.hold_images(_HELD)  # classifiers read each image many times
     return sets
 
 

@@ -214,6 +214,8 @@ class RadiographSplit(Sequence[Radiograph]):
         self.name = name
         self.dataset = dataset
         self._rows = rows
+        self._held: dict[int, np.ndarray] = {}  # images by their rows
+        self._room = 0  # bytes for more of them
         self._batches = VerifiedBatches(folder, _read_index(folder / name))
         if self._batches.rows != rows:
             raise InputError(
@@ -243,14 +245,28 @@ class RadiographSplit(Sequence[Radiograph]):
         """
         images = []
         for index in indices:
-            batch, row = self._batches.locate(self._row(index))
-            image = batch.image(row)
-            try:
-                images.append(decode(bytes(image)))
-            except InputError as error:
-                identity = batch.plain.column("id")[row].as_py()
-                raise InputError(f"radiograph {identity!r} of {self.folder}: {error}") from None
+            number = self._row(index)
+            image = self._held.get(number)
+            if image is None:
+                image = self._decoded(number)
+                if image.nbytes <= self._room:
+                    image.flags.writeable = False
+                    self._held[number] = image
+                    self._room -= image.nbytes
+            images.append(image)
         return images
+
+    def hold_images(self, room: int) -> None:
+        """Hold images in memory once they are decoded, at most so many bytes of them; read-only."""
+        self._room = room
+
+    def _decoded(self, number: int) -> np.ndarray:
+        batch, row = self._batches.locate(number)
+        try:
+            return decode(bytes(batch.image(row)))
+        except InputError as error:
+            identity = batch.plain.column("id")[row].as_py()
+            raise InputError(f"radiograph {identity!r} of {self.folder}: {error}") from None
 
     def without_images(self) -> Iterator[Radiograph]:
         """All radiographs in order with image=b"" and masks={}: pixels are never read."""

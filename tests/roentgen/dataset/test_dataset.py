@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from roentgen.dataset import schema
+from roentgen.dataset import dataset, schema
 from roentgen.dataset.dataset import DatasetWriter, check_patients_disjoint, open_dataset
 from roentgen.dataset.finalize import finalize_dataset
 from roentgen.dataset.shards import RadiographCounts, ShardWriter
@@ -118,6 +118,28 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     folder = write(tmp_path / "d", [radiograph(0), radiograph(1, image=b"no picture")])
     with pytest.raises(InputError, match=r"radiograph 'r1' of .*cannot be decoded"):
         open_dataset(folder).split("train").images([0, 1])
+
+
+def test_held_images_are_decoded_once_within_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = {encode_png(pixels(n)): n for n in range(3)}
+    decoded: list[int] = []
+
+    def count(image: bytes) -> np.ndarray:
+        decoded.append(stored[image])
+        return pixels(stored[image])
+
+    monkeypatch.setattr(dataset, "decode", count)
+    radiographs = [radiograph(n, image=image) for image, n in stored.items()]
+    train = open_dataset(write(tmp_path / "d", radiographs)).split("train")
+    train.hold_images(room=2 * 64)  # two images of 8x8
+    for _ in range(2):
+        images = train.images([2, 0, -2, 2])
+        np.testing.assert_array_equal(images, [pixels(n) for n in (2, 0, 1, 2)])
+    assert decoded == [2, 0, 1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        images[0][0, 0] = 1
 
 
 def test_sets_from_before_synthesis_named_its_origin_are_read() -> None:
