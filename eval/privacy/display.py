@@ -72,11 +72,12 @@ def methods(
 def _membership_methods(settings: PrivacyConfig, samples: int) -> str:
     return (
         "Membership inference: the model's loss at timesteps "
-        f"{', '.join(map(str, settings.timesteps))}, {settings.noises} noise samples each, seeded "
-        "by the radiograph's id, with the prompts that it was trained with, on as many radiographs "
-        "of the train split as of the test split; AUROC of the smaller loss, and the true positive "
-        f"rate at a false positive rate of {FALSE_POSITIVE_RATE:.0%}. Meaningful only if the model "
-        "was trained on the train split. " + BOOTSTRAP.format(samples=samples, what="patients")
+        f"{', '.join(map(str, settings.timesteps))} (noise samples at each: {settings.noises}), "
+        "seeded by the radiograph's id, with the prompts that it was trained with, on as many "
+        "radiographs of the train split as of the test split; AUROC of the smaller loss, and the "
+        f"true positive rate at a false positive rate of {FALSE_POSITIVE_RATE:.0%}. Meaningful "
+        "only if the model was trained on the train split. "
+        + BOOTSTRAP.format(samples=samples, what="patients")
     )
 
 
