@@ -195,7 +195,10 @@ def _fingerprint_now(source: Mapping[str, Any]) -> Any:
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """Differences between two nested dicts, as lines `section.key: old -> new`."""
+    """Differences between two nested dicts, as lines `section.key: old -> new`.
+
+    A new value `auto` is what the old one was found to be.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
@@ -204,7 +207,7 @@ def differences(old: Any, new: Any, key: str = "") -> list[str]:
                 old.get(name), new.get(name), f"{key}.{name}" if key else str(name)
             )
         ]
-    return [] if old == new else [f"{key}: {old} -> {new}"]
+    return [] if new in (old, "auto") else [f"{key}: {old} -> {new}"]
 
 
 def portable(value: Any) -> Any:

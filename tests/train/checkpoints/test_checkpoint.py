@@ -215,3 +215,6 @@ def test_differences_are_named_by_section_and_key() -> None:
         "optimizer.name: adamw -> adafactor",
         "seed: 0 -> 1",
     ]
+    found = {"precision": "bf16", "attention": "auto"}
+    assert differences(found, found | {"precision": "auto"}) == []
+    assert differences(found, found | {"attention": "math"}) == ["attention: auto -> math"]
