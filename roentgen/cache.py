@@ -13,16 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-from tqdm import tqdm
 
 from roentgen.distributed import Processes
 from roentgen.errors import InputError
+from roentgen.progress import Progress
 from roentgen.storage import remove_partials, write_file
 
 SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, encoded again in a minute or two
@@ -110,8 +109,7 @@ def open_cache(
         )
     total = sum(len(items) for _, items in missing)
     is_visible = processes.is_local_main_process and total > 0
-    bar: tqdm[Any]
-    with tqdm(total=total, desc=f"encode {label}", unit="item", disable=not is_visible) as bar:
+    with Progress(total, f"encode {label}", "item", shown=is_visible) as bar:
         for number, items in missing:
             if not _is_intact(folder, contents, number, items):  # unless another run was quicker
                 tensors = _encode(contents, encode, items, chunk, name_of, bar)
@@ -177,7 +175,7 @@ def _encode(
     items: range,
     chunk: int,
     name_of: Callable[[int], str],
-    bar: "tqdm[Any]",
+    bar: Progress,
 ) -> dict[str, Tensor]:
     """The tensors of a shard, contiguous, on the CPU."""
     size = len(items)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from roentgen.config import load_config
 from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion
@@ -45,6 +44,7 @@ from roentgen.preparation.part_record import (
 )
 from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
+from roentgen.progress import Progress
 from roentgen.storage import MANIFEST, check_free_space, check_output
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
@@ -153,7 +153,9 @@ def _make_all(
     on_sheet = {
         int(i) for i in np.linspace(0, len(plan.items) - 1, min(len(plan.items), _ON_SHEET))
     }
-    work = maker.work
+    work, total = maker.work, len(plan.items)
+    done = min(total, len(work.finished()) * PART_ITEMS)
+    bar = Progress(total, "preparing", "item", done=done, shown=launch.is_main_process)
     parts = make_parts(
         maker,
         plan.items,
@@ -161,12 +163,9 @@ def _make_all(
         workers=config.workers or launch.cores(),
         rank=launch.process_index,
         ranks=launch.num_processes,
-        report=lambda line: tqdm.write(f"prepare: {line}"),
+        report=lambda line: bar.write(f"prepare: {line}"),
     )
-    total = len(plan.items)
-    bar = tqdm(total=total, unit=" items", desc="preparing", disable=not launch.is_main_process)
     with bar, closing(parts):
-        bar.update(min(total, len(work.finished()) * PART_ITEMS))
         for part in parts:
             _check_limit(work, limit, part.excluded)
             bar.update(min(total, len(work.finished()) * PART_ITEMS) - bar.n)

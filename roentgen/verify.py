@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from roentgen.checksums import (
     CHECKSUMS,
     KEY,
@@ -29,6 +27,7 @@ from roentgen.checksums import (
 )
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
+from roentgen.progress import Progress
 from roentgen.storage import CARD, MANIFEST, readable_size
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
@@ -95,7 +94,7 @@ def verify(folder: Path) -> Verification:
     inside = {path for path, check in checks.items() if _is_inside(path, folder)}
     result.damaged += [f"{path} is a link out of the folder" for path in checks.keys() - inside]
     total = sum(checks[path].bytes for path in inside)
-    with tqdm(total=total, desc="verify", unit="B", unit_scale=True, disable=None) as bar:
+    with Progress(total, "verify", "B") as bar:
         for path in sorted(inside):
             check = checks[path]
             damage = [f"{path.parent}: {line}" for line in check.find()]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from roentgen.cards.markdown import plain
 from roentgen.config import config_to_dict
@@ -39,6 +38,7 @@ from roentgen.preparation.filtered_split import (
     FilteredSplit,
     excluded_summary,
 )
+from roentgen.progress import Progress
 from roentgen.storage import check_free_space, check_output, write_file
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
@@ -217,7 +217,7 @@ def draw_parts(generator: Generator, work: WorkFolder[DrawnPart], launch: Launch
     rank, ranks = launch.process_index, launch.num_processes
     name = "generating" if ranks == 1 else f"generating ({ranks} processes)"
     done = min(len(plan), len(work.finished()) * size)
-    bar = tqdm(total=len(plan), initial=done, desc=name, unit="image", disable=rank > 0)
+    bar = Progress(len(plan), name, "image", done=done, shown=rank == 0)
 
     def write(folder: Path, number: int) -> DrawnPart:
         rows = range(number * size, min((number + 1) * size, len(plan)))

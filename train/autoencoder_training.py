@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from diffusers import AutoencoderKL
-from tqdm import tqdm
 
 from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import open_dataset
@@ -22,6 +21,7 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components, save_
 from roentgen.diffusion.backbones.tiny import build_tiny
 from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.manifest import provenance
+from roentgen.progress import Progress
 from roentgen.randomness import numpy_generator, torch_generator
 from roentgen.storage import check_output, reserve_output
 from train.config import AutoencoderConfig
@@ -66,8 +66,8 @@ def train_autoencoder(vae: AutoencoderKL, images: Images, config: AutoencoderCon
     )
     total = sum(phase.steps for phase in config.phases)
     started = time.monotonic()
-    progress = tqdm(_batches(images, config), total=total, desc="VAE", mininterval=5)
-    for step, batch in enumerate(progress):
+    progress = Progress(total, "VAE", "step")
+    for step, batch in enumerate(progress.over(_batches(images, config))):
         warm = min((step + 1) / config.warmup, 1.0)
         rate = config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
         for group in optimizer.param_groups:
@@ -86,9 +86,9 @@ def train_autoencoder(vae: AutoencoderKL, images: Images, config: AutoencoderCon
             torch._foreach_lerp_(average, trained, 1 - decay)
         if step % 50 == 0:
             values = {"db": round(-10 * math.log10(error.item() / 4), 2), "kl": round(kl.item(), 1)}
-            progress.set_postfix(values)
+            progress.note(", ".join(f"{name} {value}" for name, value in values.items()))
             seconds = time.monotonic() - started
-            tqdm.write(json.dumps({"step": step, **values, "seconds": round(seconds)}))
+            progress.write(json.dumps({"step": step, **values, "seconds": round(seconds)}))
     with torch.no_grad():
         for parameter, mean in zip(trained, average, strict=True):
             parameter.copy_(mean)

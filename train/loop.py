@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from tqdm import tqdm
 
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.objective import DiffusionProcess
 from roentgen.imaging.images import encode_png
 from roentgen.preparation.filtered_split import FilteredSplit
+from roentgen.progress import Progress
 from roentgen.storage import write_file
 from train.checkpoints.checkpoint import TrainingState
 from train.checkpoints.saver import CheckpointSaver, warn_if_unwritable
@@ -87,13 +87,8 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
     """Take all steps that remain, each on its share of `batches`."""
     t, config, state, accelerator = training, training.config, training.state, training.accelerator
     log = MetricsLog(config.output, accelerator, state.step)
-    bar = tqdm(
-        initial=state.step,
-        total=config.steps,
-        desc="train",
-        unit="step",
-        disable=not accelerator.is_local_main_process,
-    )
+    shown = accelerator.is_local_main_process
+    bar = Progress(config.steps, "train", "step", done=state.step, shown=shown)
     parameters = [weight for _, weight in state.denoiser.trained()]
     # No norm exceeds an infinite limit.
     limit = math.inf if config.optimizer.clip is None else config.optimizer.clip
@@ -136,7 +131,7 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
             values = guard.log_values() | {"rate_factor": factor}
             values |= throughput.log_values(state.step, batches.waited)
             log.write(state.step, values)
-            bar.set_postfix(loss=f"{values.get('loss', math.nan):.4f}")
+            bar.note(f"loss {values.get('loss', math.nan):.4f}")
 
         # Validate, preview, save: no part of the throughput.
         paused = time.monotonic()
@@ -172,7 +167,7 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
 
 
 def report_skipped(
-    training: TrainingRun, log: MetricsLog, bar: "tqdm[Any]", skipped: SkippedStep
+    training: TrainingRun, log: MetricsLog, bar: Progress, skipped: SkippedStep
 ) -> None:
     """Name the items of a step that was left out, in the log and on the terminal."""
     t, first = training, skipped.step * training.config.batch_size

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from eval.alignment.scores import alignment
 from eval.extractor.config import TrainExtractorConfig
@@ -28,6 +27,7 @@ from roentgen.manifest import (
 )
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.classification.ranking import auroc
+from roentgen.progress import Progress
 from roentgen.randomness import numpy_generator, torch_generator
 from roentgen.record.radiograph import FINDING_NAMES
 from roentgen.storage import atomic_folder, check_writable
@@ -121,12 +121,12 @@ def train_extractor(
         wrong = functional.binary_cross_entropy_with_logits(logits, strengths, reduction="sum")
         return loss + corruptions.weight * wrong / len(logits)
 
-    with tqdm(total=config.classifier.steps, unit="step") as bar:
+    with Progress(config.classifier.steps, "train", "step") as bar:
 
         def watch(step: int, loss: float) -> None:
             bar.update()
             if step % 20 == 0:
-                bar.set_postfix(loss=f"{loss:.3f}")
+                bar.note(f"loss {loss:.3f}")
 
         parameters = chain(network.parameters(), head.parameters() if corrupted else ())
         minimize(loss_of, parameters, len(labeled), config.classifier, config.seed, watch)

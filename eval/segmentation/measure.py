@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from tqdm import tqdm
-
 from eval.config import SegmentationConfig
 from eval.domain import Domain
 from eval.leakage import held_out_prompts
@@ -20,6 +18,7 @@ from roentgen.manifest import fingerprint_of
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.metrics.paired_scores import MEAN, Gain, Score, difference, gain, mean_of
+from roentgen.progress import Progress
 from roentgen.vision.network_cache import NetworkCache, segmenter_key
 
 
@@ -76,7 +75,8 @@ class Segmentation(Domain[SegmentationConfig]):
         """Train this process's share of the segmenters, unless they are cached."""
         launch = this_launch()
         mine = self.plan.trainings[launch.process_index :: launch.num_processes]
-        for each in tqdm(mine, desc="train", unit="segmenter", disable=not launch.is_main_process):
+        shown = launch.is_main_process
+        for each in Progress(len(mine), "train", "segmenter", shown=shown).over(mine):
             self._scores(each)
 
     def measure(self) -> PageSection:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from tqdm import tqdm
 
 from eval.config import UtilityConfig
 from eval.domain import Domain
@@ -29,6 +28,7 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.estimates import Floats, NotMeasured
+from roentgen.progress import Progress
 from roentgen.record.radiograph import FindingName
 from roentgen.vision.network_cache import NetworkCache, Phase
 from roentgen.vision.network_settings import ClassifierConfig
@@ -108,7 +108,8 @@ class Utility(Domain[UtilityConfig]):
         """Train this process's share of the networks, unless their predictions are cached."""
         launch = this_launch()
         mine = self.plan.trainings[launch.process_index :: launch.num_processes]
-        for each in tqdm(mine, desc="train", unit="network", disable=not launch.is_main_process):
+        shown = launch.is_main_process
+        for each in Progress(len(mine), "train", "network", shown=shown).over(mine):
             self._predicted(each)
 
     def measure(self) -> PageSection:

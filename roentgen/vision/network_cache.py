@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from tqdm import tqdm
 
 from roentgen.checksums import KEY, key_damage, write_checked_json
 from roentgen.config import config_to_dict
@@ -20,6 +19,7 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
+from roentgen.progress import Progress
 from roentgen.storage import (
     atomic_folder,
     discard_folder,
@@ -116,9 +116,7 @@ class NetworkCache:
     ) -> Segmenter:
         """As `segmenter`, but trained in any case and not cached."""
         known = images.with_masks(structures)
-        with tqdm(
-            total=config.steps, desc="segmenter", unit="step", disable=not self.progress
-        ) as bar:
+        with Progress(config.steps, "segmenter", "step", shown=self.progress) as bar:
             return train_segmenter(
                 known.images,
                 known.masks(structures),
@@ -150,7 +148,7 @@ class NetworkCache:
         """The phases one after the other."""
         network = None
         steps = sum(phase.steps for phase in phases)
-        with tqdm(total=steps, desc="classifier", unit="step", disable=not self.progress) as bar:
+        with Progress(steps, "classifier", "step", shown=self.progress) as bar:
             for phase in phases:
                 network = train_classifier(
                     phase.images.images,

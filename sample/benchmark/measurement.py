@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from roentgen.checksums import (
     CHECKSUMS,
@@ -45,6 +44,7 @@ from roentgen.metrics.estimates import Estimate, normal_estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
+from roentgen.progress import Progress
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.storage import (
     MANIFEST,
@@ -139,7 +139,7 @@ def measure(shared: Bench, settings: SamplerSettings, name: str) -> BenchRow:
     features: list[NDArray[np.float32]] = []
     predictions: list[Prediction] = []
     seconds: list[float] = []  # per image, of each full batch
-    bar = tqdm(total=len(shared.images), desc=name, unit="image", leave=False)
+    bar = Progress(len(shared.images), name, "image", leave=False)
     with bar:
         for first in range(0, len(shared.images), size):
             batch = shared.images[first : first + size]

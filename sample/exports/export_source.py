@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, RadiographDataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import RadiographCounts
+from roentgen.progress import Progress
 from roentgen.record.radiograph import Radiograph
 from sample.exports.lineage import LineageFilter
 from sample.exports.serialization import open_csv
@@ -47,7 +46,7 @@ class ExportSource:
     def __iter__(self) -> Iterator[Radiograph]:
         with (
             open_csv(self.folder / EXCLUDED, EXCLUDED_COLUMNS) as excluded,
-            tqdm(total=len(self.images), desc=self.folder.name, unit="image") as bar,
+            Progress(len(self.images), self.folder.name, "image") as bar,
         ):
             for item in range(len(self.images)):
                 radiograph = self.lineage(self.images[item])

@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 import torch
-from tqdm import tqdm
 
 from roentgen.config import config_from_dict
 from roentgen.dataset.dataset import RadiographDataset, RadiographSplit
@@ -29,6 +28,7 @@ from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.generation.image_conditions import ConditionSource
 from roentgen.generation.planned_images import PlannedImage
+from roentgen.progress import Progress
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
 from sample.condition_sources import condition_sources
@@ -135,9 +135,7 @@ class Redraw:
         """Draw the next round with the other processes, each beginning with parts of its own."""
         parts = self._cut(requested)
         rank, ranks = self._launch.process_index, self._launch.num_processes
-        with tqdm(
-            total=len(requested), desc="drawing again", unit="image", disable=rank > 0
-        ) as bar:
+        with Progress(len(requested), "drawing again", "image", shown=rank == 0) as bar:
             for place in order_of_parts(len(parts), rank, ranks):
                 number = self._parts + place
                 work.make(number, lambda folder, n=number: self._write(folder, n, parts[n], bar))  # type: ignore[misc]
@@ -163,9 +161,7 @@ class Redraw:
     def _round_path(self, work: WorkFolder[DrawnPart]) -> Path:
         return work.folder / _ROUNDS / f"{self._rounds:05d}.json"
 
-    def _write(
-        self, folder: Path, number: int, pairs: Sequence[Pair], bar: "tqdm[NoReturn]"
-    ) -> DrawnPart:
+    def _write(self, folder: Path, number: int, pairs: Sequence[Pair], bar: Progress) -> DrawnPart:
         images = list(planned(self._plan, pairs, self._seed))
         generator = self._loaded()
         with ShardWriter(folder / f"{DRAWN}.arrow") as shard:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.metrics.estimates import Threshold
+from roentgen.progress import Progress
 from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
 from sample.screening.filters import duplicates as duplicates_filter
@@ -147,7 +147,7 @@ class Screening:
     def _screen_candidates(
         self, pool: Pool, candidates: Sequence[Candidate], name: str
     ) -> Iterator[Outcome]:
-        with tqdm(total=len(candidates), desc=name, unit="image") as bar:
+        with Progress(len(candidates), name, "image") as bar:
             for first in range(0, len(candidates), _TOGETHER):
                 part = candidates[first : first + _TOGETHER]
                 radiographs = [self.rows[candidate.row] for candidate in part]

@@ -1,0 +1,96 @@
+"""Progress in log files and on terminals."""
+
+import io
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from roentgen.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the time on by so many seconds."""
+    now = [1000.0]
+    monkeypatch.setattr("roentgen.progress.time.monotonic", lambda: now[0])
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    return pass_time
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    written = capsys.readouterr().err
+    assert "\r" not in written
+    return written.splitlines()
+
+
+def test_a_log_file_gets_a_line_a_minute(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(200, "train", "step", done=20) as progress:
+        for _ in range(180):
+            clock(1.25)  # 225 s
+            progress.update()
+            progress.note("loss 0.5")
+    first, second, third, last = lines(capsys)
+    # 60 s are 48 steps of 1.25 s; 132 remain, which take 165 s.
+    assert first == "train: 68 of 200 steps, 01:00 elapsed, 1.2 s/step, 02:45 left, loss 0.5"
+    assert second.startswith("train: 116 of 200 steps, 02:00 elapsed")
+    assert third.startswith("train: 164 of 200 steps, 03:00 elapsed")
+    assert last == "train: 200 of 200 steps, 03:45 elapsed, 1.2 s/step, loss 0.5"
+
+
+def test_short_or_hidden_work_writes_nothing(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(3, "train", "step") as progress:
+        clock(50)
+        progress.update(3)
+    with Progress(3, "train", "step", shown=False) as progress:
+        clock(500)
+        progress.update(3)
+    assert lines(capsys) == []
+
+
+def test_bytes_and_fast_work_have_their_units(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(10_000_000_000, "verify", "B") as progress:
+        clock(100)
+        progress.update(2_000_000_000)
+    with Progress(1000, "draw", "image") as progress:
+        clock(100)
+        progress.update(500)
+    first, _, third, _ = lines(capsys)
+    assert first == "verify: 2.0 of 10.0 GB, 01:40 elapsed, 20.0 MB/s, 06:40 left"
+    assert third == "draw: 500 of 1000 images, 01:40 elapsed, 5.0 images/s, 01:40 left"
+
+
+def test_nothing_done_yet_has_no_rate(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(10, "draw", "image", done=4) as progress:
+        clock(61)
+        progress.update(0)
+    assert lines(capsys)[0] == "draw: 4 of 10 images, 01:01 elapsed"
+
+
+def test_items_are_units(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in Progress(2, "train", "network").over("ab"):
+        clock(90)
+    assert lines(capsys)[0] == "train: 1 of 2 networks, 01:30 elapsed, 90.0 s/network, 01:30 left"
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with Progress(3, "train", "step") as progress:
+        progress.update(3)
+    assert "train: 100%" in terminal.getvalue()
+    assert "\r" in terminal.getvalue()
