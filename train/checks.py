@@ -30,7 +30,7 @@ from train.setup.disk_space import check_space, space_needed
 # change the order of sums. Folders are compared by fingerprint.
 FREE = {"base", "output", "data.folder", "data.caches", "data.validate_split"}
 FREE |= {"swap_text_encoder.model"}
-FREE |= {"checkpoint", "validation", "preview", "log_every", "save_precision"}
+FREE |= {"checkpoint", "validation", "preview", "log_every", "tracker", "save_precision"}
 FREE |= {"optimizer.max_skipped_steps"}
 FREE |= {"gradient_accumulation", "gradient_checkpointing", "attention", "compile", "channels_last"}
 FREE |= {"resume", "allow_changes", "overwrite", "dry_run"}

@@ -28,6 +28,7 @@ from train.config_sections import (
     OptimizerConfig,
     PreviewConfig,
     SwapConfig,
+    Tracker,
     ValidationConfig,
     WeightedStyle,
 )
@@ -84,6 +85,9 @@ class RunConfig:
     """Held-out loss; null: none."""
     log_every: int = 10
     """Steps between lines of the log."""
+    tracker: Tracker | None = "tensorboard"
+    """Where curves and previews are shown, besides the run folder; all but tensorboard need their
+    package. null: nowhere."""
     resume: bool = False
     """Resume from the newest checkpoint of the run folder."""
     allow_changes: bool = False

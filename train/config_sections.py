@@ -11,6 +11,17 @@ from roentgen.vision.network_settings import SegmenterConfig
 
 PredictionType = Literal["epsilon", "v_prediction"]
 TimestepSampling = Literal["uniform", "stratified", "cubic"]
+Tracker = Literal[
+    "tensorboard",
+    "wandb",
+    "mlflow",
+    "aim",
+    "clearml",
+    "comet_ml",
+    "dvclive",
+    "swanlab",
+    "trackio",
+]
 Attention = Literal["auto", "flash", "efficient", "cudnn", "math", "xformers"]
 
 

@@ -86,7 +86,7 @@ def train(training: TrainingRun) -> None:
 def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: StopFlag) -> None:
     """Take all steps that remain, each on its share of `batches`."""
     t, config, state, accelerator = training, training.config, training.state, training.accelerator
-    log = MetricsLog(config.output, accelerator, state.step)
+    log = MetricsLog(config, accelerator, state.step)
     shown = accelerator.is_local_main_process
     bar = Progress(config.steps, "train", "step", done=state.step, shown=shown)
     parameters = [weight for _, weight in state.denoiser.trained()]
@@ -129,15 +129,15 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
         # Log.
         if logs:
             values = guard.log_values() | {"rate_factor": factor}
-            values |= throughput.log_values(state.step, batches.waited)
-            log.write(state.step, values)
+            speed = throughput.log_values(state.step, batches.waited)
+            log.write(state.step, {"train": values, "speed": speed})
             bar.note(f"loss {values.get('loss', math.nan):.4f}")
 
         # Validate, preview, save: no part of the throughput.
         paused = time.monotonic()
         if t.held_out and config.validation and _due(state.step, config.validation.every, last):
             held_out = validate(t)
-            log.write(state.step, held_out)
+            log.write(state.step, {"validation": held_out})
             losses_line = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
             bar.write(f"step {state.step}  {losses_line}")
         pictures = config.previews()
@@ -156,9 +156,8 @@ def take_steps(training: TrainingRun, batches: Prefetched[Batch], stop_flag: Sto
             started = time.monotonic()
             saved = t.saver.save(state, required=last or stops)
             seconds = time.monotonic() - started
-            log.write(
-                state.step, {"save_seconds": seconds} if saved else {"failed_saves": t.saver.failed}
-            )
+            numbers = {"save_seconds": seconds} if saved else {"failed_saves": t.saver.failed}
+            log.write(state.step, {"checkpoints": numbers})
         if stops:
             bar.close()
             t.stop.end(state.step, accelerator)
@@ -252,7 +251,8 @@ def measure_mask_fidelity(training: TrainingRun, log: MetricsLog) -> str:
             with warn_if_unwritable("the weights of the best Dice"):
                 weights = dict(state.denoiser.trained())
                 best = save_if_best(t.config.output, state.step, scores, weights)
-        log.write(state.step, {f"dice {name}": value for name, value in scores.items()})
+        dice_scores = {f"dice {name}": value for name, value in scores.items()}
+        log.write(state.step, {"validation": dice_scores})
         write_sheet(t, log, "mask_fidelity", "mask-fidelity", sheet)
         dice = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
         line = f"Dice: {dice}{', the best so far' if best else ''}"
@@ -269,7 +269,7 @@ def write_sheet(
     with warn_if_unwritable(f"the preview {path}"):
         path.parent.mkdir(exist_ok=True)
         write_file(path, encode_png(sheet))
-    log.image(step, name, sheet)
+    log.image(step, name, sheet, path)
 
 
 def draw_preview(training: TrainingRun, pictures: PreviewConfig, log: MetricsLog) -> None:

@@ -174,5 +174,5 @@ def run(
             training.state.optimizer.state.clear()
             save(config, inputs, training, origin)
             accelerator.wait_for_everyone()
-            with warn_if_unwritable("the end of TensorBoard's log"):
+            with warn_if_unwritable("the end of the tracker's log"):
                 accelerator.end_training()  # last: it takes the processes apart

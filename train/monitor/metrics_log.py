@@ -1,9 +1,8 @@
-"""Metrics log of a run: one JSON line per report, and the same numbers for TensorBoard."""
+"""Metrics log of a run: one JSON line per report, and the same numbers for the tracker."""
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +12,39 @@ from accelerate import Accelerator
 
 from roentgen.storage import write_file
 from train.checkpoints.saver import warn_if_unwritable
+from train.config import RunConfig
+from train.monitor.tracker import RunTracker
 from train.setup import memory
-
-BOARD_BYTES = 2**22  # free disk space below which TensorBoard is disabled
 
 
 class MetricsLog:
-    """Appends to metrics.jsonl on the main process, and to TensorBoard below the run folder.
+    """Appends to metrics.jsonl on the main process, and logs to the run's tracker.
 
-    If the disk is full, lines are held in memory until there is room; TensorBoard, which does not
-    recover from an error, is disabled until the next start.
+    If the disk is full, lines are held in memory until there is room.
     """
 
-    def __init__(self, folder: Path, accelerator: Accelerator, step: int) -> None:
-        self._path = folder / "metrics.jsonl"
+    def __init__(self, config: RunConfig, accelerator: Accelerator, step: int) -> None:
+        self._path = config.output / "metrics.jsonl"
         self._accelerator = accelerator
         self._waiting: list[str] = []  # lines not yet written
-        self._board = True
+        logged: set[tuple[int, str]] = set()
         if accelerator.is_main_process and self._path.exists():
             # A resumed run repeats the steps after its checkpoint: their lines are removed, and so
             # is an incomplete last one.
             *lines, _ = self._path.read_text().split("\n")
-            earlier = [line for line in lines if json.loads(line)["step"] <= step]
+            read = [json.loads(line) for line in lines]
+            earlier = [
+                line for line, values in zip(lines, read, strict=True) if values["step"] <= step
+            ]
             write_file(self._path, "".join(f"{line}\n" for line in earlier))
-        options = {"tensorboard": {"purge_step": step + 1}}
-        accelerator.init_trackers("tensorboard", init_kwargs=options)
+            later = (values for values in read if values["step"] > step)
+            logged = {(values["step"], name) for values in later for name in values}
+        self._tracker = RunTracker(config, accelerator, step, logged)
 
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """Log values by name after `step` steps."""
-        self._to_board(lambda: self._accelerator.log(values, step=step))
-        self.note(step, values)
+    def write(self, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
+        """Log numbers by group and name after `step` steps; names are unique over the groups."""
+        self._tracker.log(step, groups)
+        self.note(step, {name: value for named in groups.values() for name, value in named.items()})
 
     def note(self, step: int, values: Mapping[str, Any]) -> None:
         """Write a line to metrics.jsonl only."""
@@ -52,21 +54,9 @@ class MetricsLog:
                 append(self._path, "".join(self._waiting))
                 self._waiting = []
 
-    def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """Log a uint8 image, gray [H, W] or color [H, W, 3]."""
-        if self._accelerator.is_main_process:
-            images = {name: image.reshape(1, *image.shape[:2], -1)}
-            board = self._accelerator.get_tracker("tensorboard")
-            self._to_board(lambda: board.log_images(images, step=step, dataformats="NHWC"))
-
-    def _to_board(self, write: Callable[[], None]) -> None:
-        """Write to TensorBoard, unless the disk is nearly full or has been."""
-        self._board &= shutil.disk_usage(self._path.parent).free > BOARD_BYTES
-        if self._board:
-            self._board = False
-            with warn_if_unwritable("TensorBoard's log"):
-                write()
-                self._board = True
+    def image(self, step: int, name: str, image: np.ndarray, file: Path) -> None:
+        """Log a uint8 image, gray [H, W] or color [H, W, 3], that is in a file too."""
+        self._tracker.image(step, name, image, file)
 
 
 def append(path: Path, text: str) -> None:

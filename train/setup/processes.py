@@ -13,6 +13,7 @@ from roentgen.errors import InputError
 from train.config import RunConfig
 from train.engine.deepspeed_zero import ZeroAccelerator, is_deepspeed_launch
 from train.engine.fsdp import check_engine, check_sharding
+from train.monitor.tracker import check_tracker
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -33,6 +34,7 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     precision = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}[config.precision]
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("precision fp16 needs a GPU: choose bf16 or fp32")
+    check_tracker(config.tracker)
     check_engine()  # else accelerate requires its package, or continues without it on a CPU
     slices = config.gradient_accumulation
     settings: dict[str, Any] = {
@@ -41,7 +43,7 @@ def make_accelerator(config: RunConfig) -> Accelerator:
         "mixed_precision": precision,
         # Not as a number, which the launcher's environment would override.
         "gradient_accumulation_plugin": GradientAccumulationPlugin(num_steps=slices),
-        "log_with": "tensorboard",
+        "log_with": config.tracker,
         "project_dir": config.output,
     }
     accelerator = (
