@@ -21,8 +21,8 @@ from torch import Tensor
 
 from roentgen.distributed import Processes
 from roentgen.errors import InputError
-from roentgen.progress import Progress
 from roentgen.storage import remove_partials, write_file
+from roentgen.terminal.progress import Progress
 
 SHARD_BYTES = 2**26  # about 67 MB: verified in 50 ms, encoded again in a minute or two
 THREADS = 8  # of verification; hashing releases the GIL

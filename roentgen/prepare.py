@@ -44,8 +44,8 @@ from roentgen.preparation.part_record import (
 )
 from roentgen.preparation.postprocess import Postprocessing
 from roentgen.preparation.workers import make_parts
-from roentgen.progress import Progress
 from roentgen.storage import MANIFEST, check_free_space, check_output
+from roentgen.terminal.progress import Progress
 
 __all__ = ["PrepareConfig", "make_reader", "prepare"]
 

@@ -27,8 +27,8 @@ from roentgen.checksums import (
 )
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
 from roentgen.errors import InputError, run_program
-from roentgen.progress import Progress
 from roentgen.storage import CARD, MANIFEST, readable_size
+from roentgen.terminal.progress import Progress
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
 

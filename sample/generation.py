@@ -38,8 +38,8 @@ from roentgen.preparation.filtered_split import (
     FilteredSplit,
     excluded_summary,
 )
-from roentgen.progress import Progress
 from roentgen.storage import check_free_space, check_output, write_file
+from roentgen.terminal.progress import Progress
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.drawn_part import DrawnPart, noted_among, noted_images

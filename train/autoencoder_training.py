@@ -21,9 +21,9 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components, save_
 from roentgen.diffusion.backbones.tiny import build_tiny
 from roentgen.diffusion.vae import Images, psnr, reconstruct
 from roentgen.manifest import provenance
-from roentgen.progress import Progress
 from roentgen.randomness import numpy_generator, torch_generator
 from roentgen.storage import check_output, reserve_output
+from roentgen.terminal.progress import Progress
 from train.config import AutoencoderConfig
 
 

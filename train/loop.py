@@ -15,8 +15,8 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.objective import DiffusionProcess
 from roentgen.imaging.images import encode_png
 from roentgen.preparation.filtered_split import FilteredSplit
-from roentgen.progress import Progress
 from roentgen.storage import write_file
+from roentgen.terminal.progress import Progress
 from train.checkpoints.checkpoint import TrainingState
 from train.checkpoints.saver import CheckpointSaver, warn_if_unwritable
 from train.checkpoints.stop_signals import StopFlag, StopSignals

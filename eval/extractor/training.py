@@ -27,10 +27,10 @@ from roentgen.manifest import (
 )
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.classification.ranking import auroc
-from roentgen.progress import Progress
 from roentgen.randomness import numpy_generator, torch_generator
 from roentgen.record.radiograph import FINDING_NAMES
 from roentgen.storage import atomic_folder, check_writable
+from roentgen.terminal.progress import Progress
 from roentgen.vision.classifier import (
     SPEC_FILE,
     WEIGHTS_FILE,

@@ -18,7 +18,7 @@ from roentgen.manifest import fingerprint_of
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Floats, NotMeasured
 from roentgen.metrics.paired_scores import MEAN, Gain, Score, difference, gain, mean_of
-from roentgen.progress import Progress
+from roentgen.terminal.progress import Progress
 from roentgen.vision.network_cache import NetworkCache, segmenter_key
 
 

@@ -28,8 +28,8 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.estimates import Floats, NotMeasured
-from roentgen.progress import Progress
 from roentgen.record.radiograph import FindingName
+from roentgen.terminal.progress import Progress
 from roentgen.vision.network_cache import NetworkCache, Phase
 from roentgen.vision.network_settings import ClassifierConfig
 

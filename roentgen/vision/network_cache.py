@@ -19,7 +19,6 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats
-from roentgen.progress import Progress
 from roentgen.storage import (
     atomic_folder,
     discard_folder,
@@ -27,6 +26,7 @@ from roentgen.storage import (
     reserve_output,
     write_file,
 )
+from roentgen.terminal.progress import Progress
 from roentgen.vision.classifier import Classifier, load_classifier, settings_key, train_classifier
 from roentgen.vision.network_settings import ClassifierConfig, SegmenterConfig
 from roentgen.vision.segmenter import Segmenter, load_segmenter, train_segmenter

@@ -44,7 +44,6 @@ from roentgen.metrics.estimates import Estimate, normal_estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
-from roentgen.progress import Progress
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.storage import (
     MANIFEST,
@@ -55,6 +54,7 @@ from roentgen.storage import (
     write_file,
     write_json,
 )
+from roentgen.terminal.progress import Progress
 from roentgen.vision.classifier import Classifier, Prediction, load_classifier
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.features.network import Extractor

@@ -7,8 +7,8 @@ from pathlib import Path
 from roentgen.dataset.dataset import EXCLUDED, EXCLUDED_COLUMNS, Identities, RadiographDataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.dataset.shards import RadiographCounts
-from roentgen.progress import Progress
 from roentgen.record.radiograph import Radiograph
+from roentgen.terminal.progress import Progress
 from sample.exports.lineage import LineageFilter
 from sample.exports.serialization import open_csv
 

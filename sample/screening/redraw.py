@@ -28,9 +28,9 @@ from roentgen.errors import InputError
 from roentgen.generation.generator import Generator
 from roentgen.generation.image_conditions import ConditionSource
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.progress import Progress
 from roentgen.randomness import derive_seed
 from roentgen.storage import write_json
+from roentgen.terminal.progress import Progress
 from sample.condition_sources import condition_sources
 from sample.drawn_part import DrawnPart, noted_among, noted_images
 from sample.plan import PLAN, PlanFile

@@ -12,8 +12,8 @@ import numpy as np
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.metrics.estimates import Threshold
-from roentgen.progress import Progress
 from roentgen.record.radiograph import Radiograph
+from roentgen.terminal.progress import Progress
 from roentgen.vision.classifier import Classifier
 from sample.screening.filters import duplicates as duplicates_filter
 from sample.screening.filters.checked_filter import PredictedImages, ScreeningFilter

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from roentgen.progress import Progress
+from roentgen.terminal.progress import Progress
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the time on by so many seconds."""
     now = [1000.0]
-    monkeypatch.setattr("roentgen.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("roentgen.terminal.progress.time.monotonic", lambda: now[0])
 
     def pass_time(seconds: float) -> None:
         now[0] += seconds
