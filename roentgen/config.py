@@ -52,7 +52,7 @@ def load_config(
         print(describe(cls, given))  # noqa: T201
         raise SystemExit(0)
     path, overrides = _split_arguments(cls, arguments, given)
-    values = {argument: str(path)} if argument else _read_file(path)
+    values = {argument: str(path)} if argument else read_yaml(path)
     for key, value in overrides.items():
         _override(values, key.split("."), value)
     return config_from_dict(cls, values)
@@ -220,7 +220,8 @@ def _field_of(kind: Any, key: str) -> tuple[str, Any]:
     return ".".join(names), kind
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The values of a YAML file. Raises InputError for what is none, and for one without bounds."""
     try:
         values = yaml.load(read_bounded(path, LARGEST_CONFIG).decode("utf-8"), Loader=_Loader)
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from roentgen.config import load_config
+from roentgen.fetch.needs import needs_of
 from roentgen.preparation.config import READERS
 from roentgen.prepare import PrepareConfig, prepare
 from roentgen.publish.config import PublishConfig
@@ -105,6 +106,10 @@ def check_program(words: list[str]) -> None:
     if program == "roentgen.publish":  # which takes one too, and overrides
         load_config(PublishConfig, arguments, argument="folder")
         return
+    if program == "roentgen.fetch":
+        assert needs_of(arguments[0])
+        assert not arguments[1:] or arguments[1].startswith("--to=")
+        return
     assert program in PROGRAMS, f"no program {program}"
     if arguments == ["--help"]:
         return
@@ -134,8 +139,14 @@ def check_command(words: list[str]) -> None:
             check_program(["train.finetune", *words[2:]])
         case "pip" | "pre-commit":
             check_module([name, *words[1:]])
-        case "git" | "cd" | "source":
+        case "git" | "cd" | "source" | "export":
             pass
+        case "apptainer" | "docker":
+            recipes = [word for word in words if word.startswith("containers/")]
+            assert all((ROOT / recipe).is_file() for recipe in recipes), words
+            assert recipes or "roentgen" in words or "roentgen.sif" in words, words
+            if "run" in words:
+                check_program([word for word in words if not word.startswith("-")][-2:])
         case _:
             raise AssertionError(f"unknown command: {' '.join(words)}")
 

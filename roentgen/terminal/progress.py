@@ -32,7 +32,7 @@ class Progress:
         self.total, self.n = total, done
         self._label, self._unit, self._done, self._note = label, unit, done, ""
         self._in_lines = shown and not sys.stderr.isatty()
-        self._began = time.monotonic()
+        self._began, self._printed = time.monotonic(), -1  # at the last line
         self._due = self._began + _SECONDS
         self._bar: tqdm[None] = tqdm(
             total=total,
@@ -62,8 +62,7 @@ class Progress:
         self.n += units
         self._bar.update(units)
         if self._in_lines and time.monotonic() >= self._due:
-            self._due = time.monotonic() + _SECONDS
-            print(self._line(), file=sys.stderr, flush=True)  # noqa: T201
+            self._print()
 
     def note(self, note: str) -> None:
         """A short text beside the numbers, in place of the last one."""
@@ -78,9 +77,14 @@ class Progress:
     def close(self) -> None:
         """End the bar; of work that took a minute or more, write a last line."""
         self._bar.close()
-        if self._in_lines and time.monotonic() - self._began >= _SECONDS:
-            print(self._line(), file=sys.stderr, flush=True)  # noqa: T201
+        took = time.monotonic() - self._began
+        if self._in_lines and took >= _SECONDS and self._printed != self.n:
+            self._print()
         self._in_lines = False
+
+    def _print(self) -> None:
+        self._due, self._printed = time.monotonic() + _SECONDS, self.n
+        print(self._line(), file=sys.stderr, flush=True)  # noqa: T201
 
     def _line(self) -> str:
         """Such as "train: 120 of 2000 steps, 02:00 elapsed, 1.0 steps/s, 31:20 left"."""

@@ -44,6 +44,11 @@ _BRING = {
 }
 
 
+def how_to_bring(name: str) -> str:
+    """How to bring an extractor's weights."""
+    return _BRING[name]
+
+
 def absent(name: str, why: str) -> InputError:
     """That an extractor has no weights, and how to bring them."""
     return InputError(f"extractor {name!r} has no weights ({why}): {_BRING[name]}")
