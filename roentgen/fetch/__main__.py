@@ -46,11 +46,12 @@ def describe(name: str, needs: Needs) -> Iterator[str]:
 def fetch(model: HubModel, folder: Path) -> None:
     """Fetch a repository into the cache of a folder. Raises InputError where that is impossible."""
     import huggingface_hub as hub
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     from roentgen.diffusion.backbones.model_folder import PATTERNS, weight_files
 
     if not sys.stderr.isatty():
-        hub.utils.disable_progress_bars()
+        disable_progress_bars()
     print(f"fetching {model.repository} ({model.size})", flush=True)  # noqa: T201
     try:
         files = list(model.files)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from accelerate import Accelerator
-from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
-from tensorboard.util.tensor_util import make_ndarray
+from tensorboard.backend.event_processing.plugin_event_accumulator import (  # type: ignore[import-untyped]
+    EventAccumulator,
+)
+from tensorboard.util.tensor_util import make_ndarray  # type: ignore[import-untyped]
 
 from roentgen.errors import InputError
 from train.config import FinetuneConfig
@@ -98,14 +100,14 @@ class RecordingAccelerator:
 def test_a_resumed_run_continues_its_run_of_mlflow(tmp_path: Path) -> None:
     config = settings(tmp_path, "mlflow")
     first = RecordingAccelerator(SimpleNamespace(info=SimpleNamespace(run_id="abc")))
-    log = MetricsLog(config, first, 0)  # type: ignore[arg-type]
+    log = MetricsLog(config, first, 0)
     assert first.started["init_kwargs"]["mlflow"]["run_id"] is None
     assert first.started["config"]["optimizer.clip"] == config.optimizer.clip
     assert first.started["config"]["ema.decay"] == 0.9999
     assert (tmp_path / RECORD).is_file()
     log_steps(log, range(1, 7), tmp_path, 1.0)  # killed; resumes after step 4
     second = RecordingAccelerator(first.run)
-    log = MetricsLog(config, second, 4)  # type: ignore[arg-type]
+    log = MetricsLog(config, second, 4)
     assert second.started["init_kwargs"]["mlflow"]["run_id"] == "abc"
     assert second.started["config"] is None  # MLflow's parameters cannot change
     log_steps(log, range(5, 9), tmp_path, 1.0)
@@ -120,7 +122,7 @@ def test_a_failing_tracker_is_disabled_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     accelerator = RecordingAccelerator(SimpleNamespace(id="abc"))
-    log = MetricsLog(settings(tmp_path, "wandb"), accelerator, 0)  # type: ignore[arg-type]
+    log = MetricsLog(settings(tmp_path, "wandb"), accelerator, 0)
     log.write(1, {"train": {"loss": 1.0}})
     accelerator.broken = True
     log.write(2, {"train": {"loss": 1.0}})
