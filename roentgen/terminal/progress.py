@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -34,7 +34,7 @@ class Progress:
         self._in_lines = shown and not sys.stderr.isatty()
         self._began, self._printed = time.monotonic(), -1  # at the last line
         self._due = self._began + _SECONDS
-        self._bar: tqdm[None] = tqdm(
+        self._bar: tqdm[NoReturn] = tqdm(
             total=total,
             initial=done,
             desc=label,
