@@ -1,6 +1,5 @@
 """The tracker of a run: TensorBoard or another of accelerate's, beside the run's own files."""
 
-import importlib.util
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,20 +13,10 @@ from roentgen.errors import InputError
 from roentgen.storage import write_json
 from roentgen.untrusted_files import read_json
 from train.config import RunConfig
-from train.config_sections import Tracker
 
 BOARD_BYTES = 2**22  # free disk space below which the tracker is disabled
 RECORD = "tracker.json"  # in the run folder: the run of the tracker that a resumed run continues
 _PROJECT = "roentgen"
-
-
-def check_tracker(name: Tracker | None) -> None:
-    """Raises InputError where the tracker's package, which has its name, is not installed."""
-    if name is not None and importlib.util.find_spec(name) is None:
-        raise InputError(
-            f"tracker {name!r} is not installed: pip install {name.replace('_', '-')}, or choose "
-            "tensorboard or null"
-        )
 
 
 class RunTracker:

@@ -1,5 +1,6 @@
 """Processes of a run: the accelerator of each, as the launcher and the configuration set it."""
 
+import importlib.util
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,9 +12,9 @@ from roentgen.cpu.bfloat16 import computes_bfloat16
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from train.config import RunConfig
+from train.config_sections import Tracker
 from train.engine.deepspeed_zero import ZeroAccelerator, is_deepspeed_launch
 from train.engine.fsdp import check_engine, check_sharding
-from train.monitor.tracker import check_tracker
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -58,3 +59,12 @@ def make_accelerator(config: RunConfig) -> Accelerator:
             f"multiple of {shares}"
         )
     return accelerator
+
+
+def check_tracker(name: Tracker | None) -> None:
+    """Raises InputError where the tracker's package, which has its name, is not installed."""
+    if name is not None and importlib.util.find_spec(name) is None:
+        raise InputError(
+            f"tracker {name!r} is not installed: pip install {name.replace('_', '-')}, or choose "
+            "tensorboard or null"
+        )

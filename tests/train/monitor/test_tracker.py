@@ -17,8 +17,8 @@ from roentgen.errors import InputError
 from train.config import FinetuneConfig
 from train.config_sections import DataConfig, Tracker
 from train.monitor.metrics_log import MetricsLog
-from train.monitor.tracker import RECORD, check_tracker
-from train.setup.processes import make_accelerator
+from train.monitor.tracker import RECORD
+from train.setup.processes import check_tracker, make_accelerator
 
 
 def settings(folder: Path, tracker: Tracker | None) -> FinetuneConfig:
