@@ -21,7 +21,8 @@ from sample.config import GenerateConfig
 from sample.exports.config import ExportConfig
 from sample.mask_sheet import MaskSheetConfig
 from sample.screening.config import ScreenConfig
-from train.config import AutoencoderConfig, AverageConfig, ControlnetConfig, FinetuneConfig
+from train.config import AverageConfig, ControlnetConfig, FinetuneConfig
+from train.vae.config import AutoencoderConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

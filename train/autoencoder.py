@@ -7,7 +7,7 @@ The result is a complete pipeline folder: this VAE beside an untrained text enco
 from roentgen.config import load_config
 from roentgen.errors import run_program
 from roentgen.manifest import is_made, read_manifest
-from train.config import AutoencoderConfig
+from train.vae.config import AutoencoderConfig
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     if is_made("train.autoencoder", config, config.output):
         return
     read_manifest(config.data, "dataset")
-    from train.autoencoder_training import make_autoencoder
+    from train.vae.pipeline import make_autoencoder
 
     print(make_autoencoder(config))  # noqa: T201
 

@@ -333,34 +333,3 @@ class AverageConfig:
 
     def __post_init__(self) -> None:
         require_range(self, "width", above=0, below=0.28)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CropPhase:
-    """A period of training on square crops of one size."""
-
-    steps: int
-    batch_size: int
-    crop: int  # pixels a side, divisible by 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
-    """Data, length and hyperparameters of the training, and the folder it writes."""
-
-    data: Path  # a radiograph dataset: its train split trains, its test split is measured
-    output: Path  # pipeline folder of the trained VAE and of an untrained UNet and text encoder
-    phases: tuple[CropPhase, ...]
-    learning_rate: float = 1.5e-3  # peak; linear warm-up, then a cosine to zero
-    warmup: int = 100  # steps
-    kl_weight: float = 5e-6  # of the mean KL of a latent, against the mean squared error
-    ema_decay: float = 0.998
-    altered_share: float = 0.35  # of crops that are rescaled, changed in contrast and textured
-    seed: int = 0
-    init: str | None = None  # a pipeline folder whose VAE to start from; "tiny": the shipped one
-    freeze_encoder: bool = False  # train the decoder alone, so that latents stay the same
-    overwrite: bool = False  # replace the output
-
-    def __post_init__(self) -> None:
-        for phase in self.phases:
-            require(phase.crop % 8 == 0, f"phases.crop is {phase.crop}: not divisible by 8")

@@ -1,16 +1,19 @@
 """The VAE's training: it learns, the same way each time, and can leave the latents as they are."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from torch import Tensor
 
 from roentgen.diffusion.vae import psnr, reconstruct
 from roentgen.errors import InputError
-from train.autoencoder_training import train_autoencoder
-from train.config import AutoencoderConfig, CropPhase
+from train.vae.config import AdversarialConfig, AutoencoderConfig, CropPhase
+from train.vae.trainer import AutoencoderTrainer, train_autoencoder
 
 IMAGES = np.stack(
     [np.add.outer(np.arange(32) * (k % 5), np.arange(32) * 2).astype(np.uint8) for k in range(24)]
@@ -48,6 +51,13 @@ def _decibel(vae: AutoencoderKL) -> float:
     return float(psnr(IMAGES, np.stack(list(reconstruct(vae, IMAGES)))).mean())
 
 
+def _named(a: AutoencoderKL, b: AutoencoderKL) -> list[tuple[str, Tensor, Tensor]]:
+    return [
+        (name, x, y)
+        for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True)
+    ]
+
+
 def test_it_learns_to_reconstruct_and_measures_its_latents() -> None:
     vae = _vae()
     before = _decibel(vae)
@@ -80,3 +90,57 @@ def test_a_frozen_encoder_keeps_the_latents() -> None:
 def test_crops_must_fit_the_latents() -> None:
     with pytest.raises(InputError, match=r"phases.crop is 20"):
         _config(phases=(CropPhase(steps=1, batch_size=1, crop=20),))
+
+
+def test_a_resumed_training_equals_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "vae.checkpoint.safetensors"
+    settings = _config(
+        phases=(CropPhase(steps=6, batch_size=2, crop=16),),
+        adversarial=AdversarialConfig(start=2),
+        checkpoint_every=4,
+    )
+    unbroken = _vae()
+    train_autoencoder(unbroken, IMAGES, settings)
+
+    step = AutoencoderTrainer.step
+
+    def killed(self: AutoencoderTrainer, number: int, *rest: Any) -> dict[str, float]:
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, number, *rest)
+
+    monkeypatch.setattr(AutoencoderTrainer, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_autoencoder(_vae(), IMAGES, settings, checkpoint)
+    monkeypatch.undo()
+    resumed = _vae()
+    train_autoencoder(resumed, IMAGES, replace(settings, resume=True), checkpoint)
+    for a, b in zip(unbroken.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(InputError, match="other settings"):
+        train_autoencoder(_vae(), IMAGES, replace(settings, resume=True, seed=1), checkpoint)
+    checkpoint.write_bytes(b"cut")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        train_autoencoder(_vae(), IMAGES, replace(settings, resume=True), checkpoint)
+
+
+def test_the_discriminator_learns_what_decoded_images_lack() -> None:
+    """Grain that the latents cannot hold; until the start the VAE does not train against it."""
+    rng = np.random.default_rng(0)
+    grain = torch.from_numpy(rng.normal(0, 0.2, (8, 1, 32, 32)).astype(np.float32))
+    batch = grain.expand(-1, 3, -1, -1)
+    alone, paired = _vae(), _vae()
+    ours = AutoencoderTrainer(paired, _config(adversarial=AdversarialConfig(start=30)))
+    theirs = AutoencoderTrainer(alone, _config())
+    losses = [ours.step(k, 1e-3, batch)["discriminator"] for k in range(30)]
+    for k in range(30):
+        theirs.step(k, 1e-3, batch)
+    assert losses[0] > 0.9
+    assert losses[-1] < 0.3
+    assert all(torch.equal(a, b) for _, a, b in _named(alone, paired))
+    ours.step(30, 1e-3, batch)
+    theirs.step(30, 1e-3, batch)
+    changed = [name for name, a, b in _named(alone, paired) if not torch.equal(a, b)]
+    assert "decoder.conv_out.weight" in changed

@@ -1,0 +1,1 @@
+"""Training of the tiny VAE: its settings, crops, losses and trainer."""

@@ -1,0 +1,72 @@
+"""Settings of the VAE's training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from roentgen.errors import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropPhase:
+    """A period of training on square crops of one size."""
+
+    steps: int
+    batch_size: int
+    crop: int  # pixels a side, divisible by 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialConfig:
+    """A discriminator of patches, against which the decoder learns fine detail."""
+
+    start: int = 100
+    """The first step at which the VAE trains against it; it learns from the first on."""
+    weight: float = 0.2
+    """Of its gradient at the decoder's last layer, over that of the other losses."""
+    learning_rate: float = 4e-4
+    """Of the discriminator, constant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """Data, length and hyperparameters of the training, and the folder it writes."""
+
+    data: Path
+    """A radiograph dataset: its train split trains, its test split is measured."""
+    output: Path
+    """Pipeline folder of the trained VAE and of an untrained UNet and text encoder."""
+    phases: tuple[CropPhase, ...]
+    """Periods of training, one after the other."""
+    learning_rate: float = 1.5e-3
+    """Peak; a linear warm-up, then a cosine to zero."""
+    warmup: int = 100
+    """Steps."""
+    kl_weight: float = 5e-6
+    """Of the mean KL divergence of a latent's elements, against the mean squared error."""
+    perceptual_weight: float = 0.0
+    """Of the distance in ImageNet features, which needs the extra `vae`; 0: none."""
+    adversarial: AdversarialConfig | None = None
+    """A discriminator; null: none, and decoded images are as soft as their mean is."""
+    ema_decay: float = 0.998
+    """Decay rate of the averaged weights, which are the result."""
+    altered_share: float = 0.35
+    """Share of crops that are rescaled, changed in contrast and textured."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the networks' arithmetic."""
+    init: str | None = None
+    """A pipeline folder whose VAE to start from; "tiny": the shipped one; null: from scratch."""
+    freeze_encoder: bool = False
+    """Train the decoder alone, so that latents stay the same."""
+    seed: int = 0
+    """Of the crops, the untrained networks and the latents' noise."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints, one file beside the output until it is complete."""
+    resume: bool = False
+    """Continue from the checkpoint, where there is one."""
+    overwrite: bool = False
+    """Replace the output."""
+
+    def __post_init__(self) -> None:
+        for phase in self.phases:
+            require(phase.crop % 8 == 0, f"phases.crop is {phase.crop}: not divisible by 8")
