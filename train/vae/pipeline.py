@@ -1,4 +1,4 @@
-"""The tiny base's pipeline: its VAE trained and measured, beside an untrained UNet and text encoder."""
+"""The pipeline of a trained VAE, beside an untrained UNet and text encoder."""
 
 import numpy as np
 

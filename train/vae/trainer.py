@@ -1,8 +1,8 @@
 """Trainer of the VAE: losses, averaged weights and checkpoints.
 
-The losses are those of Stable Diffusion's VAE (Rombach et al. 2022): mean absolute error, perceptual
-distance, a small KL term, and after a start a discriminator of patches whose weight balances its
-gradient at the last layer (Esser et al. 2021).
+The losses are those of Stable Diffusion's VAE (Rombach et al. 2022): mean absolute error,
+perceptual distance, a small KL term, and from a later step on a discriminator of patches, whose
+gradient at the last layer is balanced with that of the others (Esser et al. 2021).
 """
 
 import json
@@ -90,7 +90,8 @@ class AutoencoderTrainer:
             torch._foreach_lerp_(self._average, self._trained, 1 - decay)
         if critic is not None and settings is not None:
             judged = hinge_loss(critic(batch), critic(decoded.detach()))
-            self._update("discriminator_optimizer", judged, settings.learning_rate)
+            relative = rate / config.learning_rate  # else it wins once the VAE's rate is small
+            self._update("discriminator_optimizer", judged, relative * settings.learning_rate)
             values["discriminator"] = judged.item()
         return values
 
@@ -136,7 +137,7 @@ class AutoencoderTrainer:
         (group,) = optimizer.param_groups
         group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(group["params"], 1.0)
         optimizer.step()
 
@@ -179,7 +180,8 @@ def _read_checkpoint(path: Path, config: AutoencoderConfig) -> dict[str, Tensor]
     try:
         with safe_open(path, "pt") as file:
             if file.metadata()["config"] == _identity(config):
-                return load_file(path)
+                state: dict[str, Tensor] = load_file(path)
+                return state
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a checkpoint ({error}); remove it to start anew") from error
     raise InputError(f"{path}: made with other settings; give those, or remove it to start again")

@@ -52,10 +52,7 @@ def _decibel(vae: AutoencoderKL) -> float:
 
 
 def _named(a: AutoencoderKL, b: AutoencoderKL) -> list[tuple[str, Tensor, Tensor]]:
-    return [
-        (name, x, y)
-        for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True)
-    ]
+    return [(name, x, y) for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True)]
 
 
 def test_it_learns_to_reconstruct_and_measures_its_latents() -> None:
