@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from eval.report.pictures import extremes, grid
 from eval.report.render import render
 from eval.report.section import PageSection, Pictures, as_json, cell_text
 from eval.report.tables import csv_text, latex_text
+from eval.report.verdict import in_order
 from eval.segmentation.measure import Segmentation
 from eval.sets import Sets, describe_set, kind_of, read_sets, without_patients
 from eval.text_encoder.measure import TextEncoder
@@ -123,6 +125,7 @@ def measure(
         "licenses": inherit_licenses(*inputs.values()),
         "checks": known,
         "summary": _summary_lines(sections),
+        "verdicts": [asdict(one) for one in in_order([v for s in sections for v in s.verdicts])],
         **{name: numbers.get(name) for name in DOMAINS},
         "provenance": provenance("eval.evaluate", config, inputs, torch.get_num_threads()),
         "seconds": time.monotonic() - started,

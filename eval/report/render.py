@@ -10,7 +10,7 @@ from eval.report.citation import Citation
 from eval.report.page_table import DIRECTIONS, MARKS, page_table, summary_table
 from eval.report.pictures import data_uri, side_for
 from eval.report.section import PageSection, Pictures
-from eval.report.verdict import HEADINGS, in_order
+from eval.report.verdict import HEADINGS
 from roentgen.cards.hub_license import sharing
 from roentgen.config import config_to_yaml
 from roentgen.dataset.card import SIMULATED
@@ -46,7 +46,6 @@ def render(
         notice=_patients_notice(results, real_pictures=real_pictures),
         opening=_opening(results, radiographs),
         headings=HEADINGS,
-        verdicts=in_order([verdict for section in sections for verdict in section.verdicts]),
         summary=page_table(summary_table(sections, sets, radiographs)),
         directions=", ".join(f"{arrow} {words}" for words, arrow in DIRECTIONS.values()),
         marks=" or ".join(MARKS.values()),

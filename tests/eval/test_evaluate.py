@@ -1,6 +1,7 @@
 """The program end to end on drawn images, with answers known from how they were made."""
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -120,6 +121,9 @@ def test_what_it_is_and_where_it_came_from_is_said(output: Path, results: dict[s
     manifest = json.loads((output / "roentgen.json").read_text())
     assert manifest["kind"] == "results"
     assert results["sets"]["after"]["licenses"] == manifest["licenses"]
+    page = html.unescape((output / "report.html").read_text())
+    assert {"views", "findings"} <= {verdict["topic"] for verdict in results["verdicts"]}
+    assert all(verdict["sentence"] in page for verdict in results["verdicts"])
     assert results["provenance"]["program"] == "eval.evaluate"
     made_from = results["provenance"]["made_from"]
     assert set(made_from) == {"train", "test", "before", "after"}

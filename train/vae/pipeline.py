@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import open_dataset
 from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
 from roentgen.diffusion.backbones.tiny import build_tiny
@@ -20,7 +21,7 @@ def make_autoencoder(config: AutoencoderConfig) -> str:
 
 
 def _make_autoencoder(config: AutoencoderConfig) -> str:
-    dataset = open_dataset(config.data)
+    dataset, threads = open_dataset(config.data), choose_threads()
     train = np.stack(dataset.split("train").images(range(len(dataset.split("train")))))
     test = np.stack(dataset.split("test").images(range(min(len(dataset.split("test")), 500))))
     components = build_tiny(config.seed)
@@ -33,7 +34,7 @@ def _make_autoencoder(config: AutoencoderConfig) -> str:
         config.output,
         components,
         licenses=dataset.licenses,
-        provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}),
+        provenance=provenance("train.autoencoder", config, {"data": dataset.manifest}, threads),
         overwrite=config.overwrite,
     )
     checkpoint.unlink(missing_ok=True)

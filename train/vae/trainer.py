@@ -18,13 +18,13 @@ from diffusers import AutoencoderKL
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from roentgen.diffusion.vae import Images
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
 from roentgen.randomness import torch_generator
 from roentgen.storage import write_file
+from roentgen.terminal.progress import Progress
 from train.vae.config import AutoencoderConfig
 from train.vae.crops import crop_batches, gray_input
 from train.vae.losses import (
@@ -158,15 +158,15 @@ def train_autoencoder(
         first = int(state["step"])
         trainer.load_state(state)
     started = time.monotonic()
-    batches = crop_batches(images, config, first)
-    for step, batch in enumerate(tqdm(batches, "VAE", total, initial=first, mininterval=5), first):
+    progress = Progress(total, "VAE", "step", done=first)
+    for step, batch in enumerate(progress.over(crop_batches(images, config, first)), first):
         warm = min((step + 1) / config.warmup, 1.0)
         rate = config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
         values = trainer.step(step, rate, batch)
         if step % LOG_EVERY == 0:
             shown = {name: float(f"{value:.4g}") for name, value in values.items()}
             seconds = round(time.monotonic() - started)
-            tqdm.write(json.dumps({"step": step, **shown, "seconds": seconds}))
+            progress.write(json.dumps({"step": step, **shown, "seconds": seconds}))
         if checkpoint is not None and (step + 1) % config.checkpoint_every == 0:
             state = {**trainer.state(), "step": torch.tensor(step + 1)}
             write_file(checkpoint, save(state, {"config": _identity(config)}))

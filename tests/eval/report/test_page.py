@@ -4,7 +4,7 @@ import base64
 import io
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -23,7 +23,7 @@ from eval.report.pictures import data_uri, extremes, losses, ranks, side_for
 from eval.report.plots import COLORS, dots, histogram, lines
 from eval.report.render import render
 from eval.report.section import PageSection, Pictures, Strip, SummaryLine, Table, cell_text, number
-from eval.report.verdict import Verdict
+from eval.report.verdict import Verdict, in_order
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured
@@ -132,7 +132,7 @@ def results() -> dict[str, Any]:
 def html() -> str:
     one = part()
     sampled = [replace(group, title="Effusion, PA") for group in one.pictures]
-    made = results()
+    made = results() | {"verdicts": [asdict(v) for v in in_order([*one.verdicts] * 2)]}
     pictures = {"front": sampled, "ranked": list(one.pictures), "sampled": sampled}
     return render(made, [one, replace(one, name="utility")], pictures, citation(made, [one]))
 
