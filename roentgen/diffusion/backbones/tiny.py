@@ -8,19 +8,19 @@ from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-IMAGE_SIZE = 128  # pixels a side; the VAE shrinks them by 4
+IMAGE_SIZE = 128  # pixels a side; the VAE shrinks them by 8
 
 
 def tiny_autoencoder() -> "AutoencoderKL":
-    """An untrained VAE: 3x128x128 images in [-1, 1] to 4x32x32 latents; 1.6 M parameters."""
+    """An untrained VAE: 3x128x128 images in [-1, 1] to 4x16x16 latents; 3.1 M parameters."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 64, 96),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(24, 48, 96, 128),
         layers_per_block=1,
         norm_num_groups=8,
         latent_channels=4,
@@ -32,9 +32,8 @@ def tiny_autoencoder() -> "AutoencoderKL":
 def build_tiny(seed: int) -> Components:
     """Untrained components of the tiny base, the same for the same seed.
 
-    UNet of 32/64/128/192 channels on 32x32 latents, CLIP text encoder of width 96, scaled-linear
-    noise schedule. It predicts v as Stable Diffusion 2.x does: on small latents the side of a
-    finding is decided at high noise, where the loss of epsilon prediction hardly weighs it.
+    UNet of 64/128/192 channels on 16x16 latents, CLIP text encoder of width 96, scaled-linear
+    noise schedule and epsilon prediction as in Stable Diffusion 1.x.
     """
     import torch
     from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -47,15 +46,15 @@ def build_tiny(seed: int) -> Components:
         torch.manual_seed(seed)
         vae = tiny_autoencoder()
         unet = UNet2DConditionModel(
-            sample_size=vae.config.sample_size // 4,
+            sample_size=IMAGE_SIZE // 8,
             in_channels=4,
             out_channels=4,
-            down_block_types=(*("DownBlock2D",) * 2, *("CrossAttnDownBlock2D",) * 2),
-            up_block_types=(*("CrossAttnUpBlock2D",) * 2, *("UpBlock2D",) * 2),
-            block_out_channels=(32, 64, 128, 192),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            block_out_channels=(64, 128, 192),
             layers_per_block=1,
             cross_attention_dim=96,
-            attention_head_dim=4,  # diffusers' name for the number of heads
+            attention_head_dim=8,
             norm_num_groups=16,
         )
         text_encoder = CLIPTextModel(
@@ -81,7 +80,7 @@ def build_tiny(seed: int) -> Components:
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
-        prediction_type="v_prediction",
+        prediction_type="epsilon",
     )
     return Components(
         vae=vae,

