@@ -50,6 +50,7 @@ PROGRAMS = {
     "eval.labeler": ("eval/labeler", "--half=upper", "--reports=no/such"),
     "eval.train_extractor": ("eval/extractor", "--not_mentioned=maybe", "--dataset=no/such"),
 }
+FETCH = "roentgen.fetch.__main__"  # its argument is a name: a recipe, a repository, an extractor
 FOLDER_PROGRAMS = ("roentgen.verify", "roentgen.publish.__main__")  # no recipe, but a folder
 
 
@@ -92,6 +93,16 @@ def test_programs_of_a_folder_start_at_once(program: str) -> None:
     assert ended["seconds"] < SECONDS * 2
 
 
+def test_fetching_starts_at_once() -> None:
+    ended = start(FETCH, ["--help"], ["no-such-name"])
+    code, message = ended["ends"][1]
+    assert code == 2
+    assert message.startswith("error: ")
+    assert "no-such-name" in message
+    assert HEAVY & set(ended["modules"]) == set()
+    assert ended["seconds"] < SECONDS * 2
+
+
 def test_the_list_of_programs_is_complete() -> None:
     found = {
         file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
@@ -99,4 +110,4 @@ def test_the_list_of_programs_is_complete() -> None:
         for file in (ROOT / folder).rglob("*.py")
         if "run_program(main)" in file.read_text(encoding="utf-8")
     }
-    assert found == {*PROGRAMS, *FOLDER_PROGRAMS}
+    assert found == {*PROGRAMS, *FOLDER_PROGRAMS, FETCH}

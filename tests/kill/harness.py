@@ -37,7 +37,7 @@ _WORK = (  # what the programs import after their configuration
     "train.finetuning",
     "train.controlnet_training",
     "train.averaging",
-    "train.autoencoder_training",
+    "train.vae.pipeline",
     "sample.generation",
     "sample.screening.screened_set",
     "sample.benchmark.measurement",

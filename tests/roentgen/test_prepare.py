@@ -207,7 +207,7 @@ def test_mistakes_are_told_before_any_work(tmp_path: Path, override: str, messag
 def test_existing_output_is_told_first_in_one_line(tmp_path: Path) -> None:
     config = corpus(tmp_path, 4)
     prepare(load_config(PrepareConfig, [str(config)]))
-    done = run(str(config))
+    done = run(str(config), "--seed=1")
     assert done.returncode == 2
     assert done.stderr.startswith("error: output folder")
     assert done.stderr.count("\n") == 1

@@ -129,7 +129,7 @@ def test_deepspeed_must_be_installed(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")  # as accelerate launch says it
     with pytest.raises(InputError, match=r"^DeepSpeed is not installed: pip install .*deepspeed"):
-        make_accelerator(config())
+        make_accelerator(config("--tracker=null"))
 
 
 @pytest.mark.usefixtures("installed")
