@@ -34,7 +34,7 @@ runs/demo/finetune/model: | .venv/installed
 	$(BIN)/python -m train.finetune configs/train/demo.yaml
 
 # One process a core, one thread each: tests are small, and threads that wait at barriers spin.
-test: .venv/installed-test
+test: .venv/installed-test .venv/installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope
 
 lint: .venv/installed-test
