@@ -65,7 +65,8 @@ def test_each_import_is_of_a_declared_dependency() -> None:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 @pytest.mark.parametrize(
-    ("target", "extras"), [("demo", []), ("demo-masks", []), ("test", ["test", "docs"]), ("docs", ["docs"])]
+    ("target", "extras"),
+    [("demo", []), ("demo-masks", []), ("test", ["test", "docs"]), ("docs", ["docs"])],
 )
 def test_a_target_installs_what_it_needs_alone(
     tmp_path: Path, target: str, extras: list[str]
