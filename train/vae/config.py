@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from roentgen.errors import require
+from roentgen.errors import require, require_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,5 +68,6 @@ class AutoencoderConfig:
     """Replace the output."""
 
     def __post_init__(self) -> None:
+        require_range(self, "warmup", "checkpoint_every", at_least=1)
         for phase in self.phases:
             require(phase.crop % 8 == 0, f"phases.crop is {phase.crop}: not divisible by 8")

@@ -16,17 +16,12 @@ from train.vae.config import AutoencoderConfig
 
 def crop_batches(images: Images, config: AutoencoderConfig, first: int) -> Iterator[torch.Tensor]:
     """Batches [B, 3, crop, crop] in [-1, 1] from step `first` on, functions of (seed, step)."""
-    step = 0
-    for phase in config.phases:
-        for _ in range(phase.steps):
-            if step < first:
-                step += 1
-                continue
-            rng = numpy_generator(config.seed, "batch", step)
-            chosen = rng.integers(len(images), size=phase.batch_size)
-            crops = [_crop(rng, images[k], phase.crop, config.altered_share) for k in chosen]
-            yield gray_input(torch.from_numpy(np.stack(crops)))
-            step += 1
+    phases = [phase for phase in config.phases for _ in range(phase.steps)]  # of each step
+    for step in range(first, len(phases)):
+        phase, rng = phases[step], numpy_generator(config.seed, "batch", step)
+        chosen = rng.integers(len(images), size=phase.batch_size)
+        crops = [_crop(rng, images[k], phase.crop, config.altered_share) for k in chosen]
+        yield gray_input(torch.from_numpy(np.stack(crops)))
 
 
 def gray_input(gray: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,6 @@ gradient at the last layer is balanced with that of the others (Esser et al. 202
 import json
 import math
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from roentgen.manifest import fingerprint_of
 from roentgen.randomness import torch_generator
 from roentgen.storage import write_file
 from roentgen.terminal.progress import Progress
+from train.optim.ema import decay_at, lerp_all
 from train.vae.config import AutoencoderConfig
 from train.vae.crops import crop_batches, gray_input
 from train.vae.losses import (
@@ -85,14 +85,13 @@ class AutoencoderTrainer:
             weight = balance(loss, adversarial, self._vae.decoder.conv_out.weight)
             loss = loss + settings.weight * weight * adversarial
         self._update("vae_optimizer", loss + config.kl_weight * kl, rate)
-        decay = min(config.ema_decay, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(self._average, self._trained, 1 - decay)
+        share = torch.tensor(1 - decay_at(step, config.ema_decay))
+        lerp_all(self._average, self._trained, share)
         if critic is not None and settings is not None:
-            judged = hinge_loss(critic(batch), critic(decoded.detach()))
+            critic_loss = hinge_loss(critic(batch), critic(decoded.detach()))
             relative = rate / config.learning_rate  # else it wins once the VAE's rate is small
-            self._update("discriminator_optimizer", judged, relative * settings.learning_rate)
-            values["discriminator"] = judged.item()
+            self._update("discriminator_optimizer", critic_loss, relative * settings.learning_rate)
+            values["discriminator"] = critic_loss.item()
         return values
 
     def finish(self) -> None:
@@ -120,13 +119,12 @@ class AutoencoderTrainer:
             network.load_state_dict(_below(name, state))
         for name, optimizer in self._optimizers.items():
             (group,) = optimizer.param_groups
-            moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
             for key, value in _below(name, state).items():
-                index, moment = key.split(".")
-                if value.ndim:  # the fused optimizer wants the parameter's own memory layout
-                    value = torch.empty_like(group["params"][int(index)]).copy_(value).detach()
-                moments[int(index)][moment] = value
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": dict(moments)})
+                index, entry = key.split(".")
+                parameter = group["params"][int(index)]
+                if value.ndim:  # the fused optimizer needs the weight's own memory layout
+                    value = torch.empty_like(parameter).copy_(value)
+                optimizer.state[parameter][entry] = value
 
     def _networks(self) -> dict[str, nn.Module]:
         networks = {"vae": self._vae, "discriminator": self._discriminator}
@@ -179,17 +177,17 @@ def _read_checkpoint(path: Path, config: AutoencoderConfig) -> dict[str, Tensor]
     """A checkpoint of these settings."""
     try:
         with safe_open(path, "pt") as file:
-            if file.metadata()["config"] == _identity(config):
+            if (file.metadata() or {}).get("config") == _identity(config):
                 state: dict[str, Tensor] = load_file(path)
                 return state
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a checkpoint ({error}); remove it to start anew") from error
+        raise InputError(f"{path}: not a checkpoint ({error}); remove it to start again") from error
     raise InputError(f"{path}: made with other settings; give those, or remove it to start again")
 
 
 def _identity(config: AutoencoderConfig) -> str:
     """Fingerprint of the settings that the trained weights depend on."""
-    plain = replace(config, resume=False, overwrite=False, checkpoint_every=0)
+    plain = replace(config, resume=False, overwrite=False, checkpoint_every=1)
     return fingerprint_of(repr(plain))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import save_file
 from torch import Tensor
 
 from roentgen.diffusion.vae import psnr, reconstruct
@@ -84,6 +85,12 @@ def test_a_frozen_encoder_keeps_the_latents() -> None:
     assert vae.config.scaling_factor == scale
 
 
+@pytest.mark.parametrize("key", ["warmup", "checkpoint_every"])
+def test_numbers_of_steps_are_positive(key: str) -> None:
+    with pytest.raises(InputError, match=f"{key} is 0"):
+        _config(**{key: 0})
+
+
 def test_crops_must_fit_the_latents() -> None:
     with pytest.raises(InputError, match=r"phases.crop is 20"):
         _config(phases=(CropPhase(steps=1, batch_size=1, crop=20),))
@@ -118,6 +125,9 @@ def test_a_resumed_training_equals_an_unbroken_one(
         assert torch.equal(a, b)
     with pytest.raises(InputError, match="other settings"):
         train_autoencoder(_vae(), IMAGES, replace(settings, resume=True, seed=1), checkpoint)
+    save_file({"step": torch.tensor(4)}, checkpoint)  # of another program: it names no settings
+    with pytest.raises(InputError, match="other settings"):
+        train_autoencoder(_vae(), IMAGES, replace(settings, resume=True), checkpoint)
     checkpoint.write_bytes(b"cut")
     with pytest.raises(InputError, match="not a checkpoint"):
         train_autoencoder(_vae(), IMAGES, replace(settings, resume=True), checkpoint)
