@@ -290,6 +290,8 @@ def _check(kind: Any, value: Any, key: str) -> None:
                 "; put it in quotes" if kind is str and not isinstance(value, dict | list) else ""
             )
             raise InputError(f"{wrong}{hint}")
+        if isinstance(value, int | float) and not -(2**63) < value < 2**63:
+            raise InputError(f"{key} is {_to_yaml(value)}: it must be above -2^63 and below 2^63")
         if isinstance(value, str):
             _check_text(kind, value, key)
 

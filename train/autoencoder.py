@@ -5,6 +5,7 @@ The result is a complete pipeline folder: this VAE beside an untrained text enco
 """
 
 from roentgen.config import load_config
+from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
 from roentgen.manifest import is_made, read_manifest
 from train.vae.config import AutoencoderConfig
@@ -16,6 +17,8 @@ def main() -> None:
     if is_made("train.autoencoder", config, config.output):
         return
     read_manifest(config.data, "dataset")
+    if config.init is not None:
+        check_model(config.init)
     from train.vae.pipeline import make_autoencoder
 
     print(make_autoencoder(config))  # noqa: T201

@@ -6,6 +6,8 @@ from typing import Literal
 
 from roentgen.errors import require, require_range
 
+SMALLEST_SCORED = 16  # pixels a side of images that the discriminator has a score for
+
 
 @dataclass(frozen=True, kw_only=True)
 class CropPhase:
@@ -14,6 +16,10 @@ class CropPhase:
     steps: int
     batch_size: int
     crop: int  # pixels a side, divisible by 8
+
+    def __post_init__(self) -> None:
+        require_range(self, "phases.steps", "phases.batch_size", "phases.crop", at_least=1)
+        require(self.crop % 8 == 0, f"phases.crop is {self.crop}: not divisible by 8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,10 @@ class AdversarialConfig:
     """Of its gradient at the decoder's last layer, over that of the other losses."""
     learning_rate: float = 4e-4
     """Peak of the discriminator's, which follows the same schedule."""
+
+    def __post_init__(self) -> None:
+        require_range(self, "adversarial.start", at_least=0)
+        require_range(self, "adversarial.weight", "adversarial.learning_rate", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +73,24 @@ class AutoencoderConfig:
     checkpoint_every: int = 500
     """Steps between checkpoints, one file beside the output until it is complete."""
     resume: bool = False
-    """Continue from the checkpoint, where there is one."""
+    """Continue from the checkpoint, where there is one; without it, and without overwrite, one that
+    is there is an error."""
     overwrite: bool = False
     """Replace the output."""
 
     def __post_init__(self) -> None:
+        require(len(self.phases) > 0, "phases is empty: give at least one")
         require_range(self, "warmup", "checkpoint_every", at_least=1)
-        for phase in self.phases:
-            require(phase.crop % 8 == 0, f"phases.crop is {phase.crop}: not divisible by 8")
+        require_range(self, "learning_rate", above=0)
+        require_range(self, "kl_weight", "perceptual_weight", at_least=0)
+        require_range(self, "ema_decay", at_least=0, below=1)
+        require_range(self, "altered_share", at_least=0, at_most=1)
+        smallest = min(phase.crop for phase in self.phases)
+        require(
+            self.adversarial is None or smallest >= SMALLEST_SCORED,
+            f"phases.crop is {smallest}: with adversarial it must be at least {SMALLEST_SCORED}",
+        )
+        require(
+            not self.freeze_encoder or self.init is not None,
+            "freeze_encoder is set without init: name a pipeline whose encoder is trained",
+        )

@@ -80,20 +80,9 @@ def test_a_frozen_encoder_keeps_the_latents() -> None:
     before = [p.detach().clone() for p in vae.encoder.parameters()]
     scale = vae.config.scaling_factor
     phases = (CropPhase(steps=3, batch_size=2, crop=16),)
-    train_autoencoder(vae, IMAGES, _config(freeze_encoder=True, phases=phases))
+    train_autoencoder(vae, IMAGES, _config(freeze_encoder=True, init="tiny", phases=phases))
     assert all(torch.equal(a, b) for a, b in zip(before, vae.encoder.parameters(), strict=True))
     assert vae.config.scaling_factor == scale
-
-
-@pytest.mark.parametrize("key", ["warmup", "checkpoint_every"])
-def test_numbers_of_steps_are_positive(key: str) -> None:
-    with pytest.raises(InputError, match=f"{key} is 0"):
-        _config(**{key: 0})
-
-
-def test_crops_must_fit_the_latents() -> None:
-    with pytest.raises(InputError, match=r"phases.crop is 20"):
-        _config(phases=(CropPhase(steps=1, batch_size=1, crop=20),))
 
 
 def test_a_resumed_training_equals_an_unbroken_one(
