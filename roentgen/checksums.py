@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import xxhash
 
 from roentgen.errors import InputError
-from roentgen.storage import MANIFEST, write_file
+from roentgen.storage import CHECKSUMS, MANIFEST, write_file
 
 KEY = "key.json"  # of a cached network: the name of its folder
-CHECKSUMS = "checksums.json"  # of a folder: size and checksum of each file
 _HEAD, _DIGITS = b'{"checksum": "', 32
 _CHUNK = 2**20
 

@@ -49,10 +49,12 @@ def load_config(
     arguments = list(sys.argv[1:] if argv is None else argv)
     given = argument.upper() if argument else "CONFIG.yaml"
     if "--help" in arguments or "-h" in arguments:
-        print(describe(cls, given))  # noqa: T201
+        print(describe(cls, argument))  # noqa: T201
         raise SystemExit(0)
-    path, overrides = _split_arguments(cls, arguments, given)
-    values = {argument: str(path)} if argument else read_yaml(path)
+    first, overrides = _split_arguments(cls, arguments, given)
+    if argument in overrides:
+        raise InputError(f"--{argument} is given beside {first}: give one of them")
+    values = {argument: first} if argument else read_yaml(Path(first))
     for key, value in overrides.items():
         _override(values, key.split("."), value)
     return config_from_dict(cls, values)
@@ -85,18 +87,17 @@ def config_to_yaml(config: Any) -> str:
     return yaml.dump(config_to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def describe(cls: type[Any], given: str = "CONFIG.yaml") -> str:
-    """The text of `--help`: each field with its type, default and docstring.
-
-    `given` is what the command line has besides overrides.
-    """
+def describe(cls: type[Any], argument: str | None = None) -> str:
+    """The text of `--help`: each field with its type, default and docstring; see `load_config`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name.removesuffix(".__main__") if spec is not None else None
     program = f"python -m {module}" if module else Path(sys.argv[0]).name
+    given = argument.upper() if argument else "CONFIG.yaml"
     lines = [f"usage: {program} {given} [--section.key=value ...]", ""]
     if cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}("):
         lines += [inspect.cleandoc(cls.__doc__), ""]
-    return "\n".join([*lines, *_describe_fields(cls, "")])
+    fields = "\n".join([*lines, *_describe_fields(cls, "")])
+    return fields.replace(f"  --{argument}  (", f"  {given}  (")
 
 
 def _describe_fields(cls: Any, prefix: str) -> list[str]:
@@ -159,7 +160,7 @@ def _default_text(field: "Field[Any]") -> str:
     return _to_yaml(draccus.encode(field.default))
 
 
-def _split_arguments(cls: Any, arguments: list[str], given: str) -> tuple[Path, dict[str, Any]]:
+def _split_arguments(cls: Any, arguments: list[str], given: str) -> tuple[str, dict[str, Any]]:
     """The config file and the overrides, from `--key=value`, `--key value` and `--flag`.
 
     `given` is the name of what takes the file's place, or CONFIG.yaml.
@@ -196,7 +197,7 @@ def _split_arguments(cls: Any, arguments: list[str], given: str) -> tuple[Path, 
         raise InputError(
             f"give one {what}{found} ({given} [--section.key=value ...]; --help lists all)"
         )
-    return Path(files[0]), overrides
+    return files[0], overrides
 
 
 def _as_utf8(argument: str) -> str:
@@ -286,9 +287,7 @@ def _check(kind: Any, value: Any, key: str) -> None:
     else:
         allowed, _ = SCALARS[kind]
         if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-            hint = (
-                "; put it in quotes" if kind is str and not isinstance(value, dict | list) else ""
-            )
+            hint = "; put it in quotes" if kind is str else ""
             raise InputError(f"{wrong}{hint}")
         if isinstance(value, int | float) and not -(2**63) < value < 2**63:
             raise InputError(f"{key} is {_to_yaml(value)}: it must be above -2^63 and below 2^63")

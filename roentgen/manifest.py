@@ -6,17 +6,17 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from roentgen.checksums import (
-    CHECKSUMS,
     FileSum,
     check_files,
     file_sum,
+    find_damage,
     read_checked_json,
     read_checksums,
     write_checked_json,
@@ -25,7 +25,7 @@ from roentgen.checksums import (
 from roentgen.config import config_to_dict
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
-from roentgen.storage import MANIFEST, reserve_output
+from roentgen.storage import CARD, CHECKSUMS, MANIFEST, check_apart, reserve_output
 from roentgen.weights import CLASSIFIERS, CONTROLNETS, PIPELINES
 
 # Settings of where and how a job runs, on which what it makes does not depend.
@@ -100,7 +100,7 @@ def provenance(
             role: {key: portable(manifest.get(key)) for key in ("kind", "fingerprint", "path")}
             for role, manifest in inputs.items()
         },
-        "files": _file_sums(_content(settings)),
+        "files": _file_sums(_content(settings, config)),
     }
     if "seed" in settings:
         result["seed"] = settings["seed"]
@@ -115,20 +115,32 @@ def is_made(program: str, config: Any, folder: Path, **facts: str) -> bool:
     Inputs and files that are still there are compared by fingerprint, and `facts` with what the
     provenance has under these names; versions and commit may differ. False unless the folder is
     finished and the program's own, and with `overwrite` or `dry_run`. Raises InputError that names
-    what differs, unless the job resumes, and as `reserve_output` does.
+    what differs or is damaged, unless the job resumes, and as `reserve_output` does; with
+    `overwrite` as `check_apart` does.
     """
-    if any(getattr(config, name, False) for name in ("overwrite", "dry_run")):
+    if getattr(config, "overwrite", False):
+        texts = _texts(_content(config_to_dict(config), config))
+        names = {key: text for key, text in texts if not key.endswith("split")}
+        check_apart(config.output, names)
+        return False
+    if getattr(config, "dry_run", False):
         return False
     if not (folder / MANIFEST).exists():
         return False
     is_main = this_launch().is_main_process
     with reserve_output(config.output) if is_main else nullcontext():
-        recorded = read_checked_json(folder / MANIFEST)["provenance"]
+        manifest = read_checked_json(folder / MANIFEST)
+        recorded = manifest["provenance"]
         if recorded.get("program") != program:
             return False
         changed = _changes(recorded, config, facts)
-    if changed and getattr(config, "resume", False):
+        damaged = [] if changed else _lost(folder, manifest)
+    if (changed or damaged) and getattr(config, "resume", False):
         return False
+    if damaged:
+        raise InputError(
+            f"{folder} was made, but is damaged: {damaged[0]}; restore it, or set overwrite=true"
+        )
     if changed:
         others = f" and {len(changed) - 1} more" if changed[1:] else ""
         raise InputError(
@@ -141,44 +153,60 @@ def is_made(program: str, config: Any, folder: Path, **facts: str) -> bool:
     return True
 
 
+def _lost(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """The files of a finished folder that are missing or of another size, a line each."""
+    sums = read_checksums(folder, manifest["checksums"])
+    sums.pop(CARD, None)
+    return list(find_damage(folder, sums, sizes_only=sums))
+
+
 def _changes(recorded: Mapping[str, Any], config: Any, facts: Mapping[str, str]) -> list[str]:
     """What differs from a recorded provenance, a line each; see `is_made`."""
-    settings = _content(portable(config_to_dict(config)))
+    settings = _content(portable(config_to_dict(config)), config)
     sources = {role: source["fingerprint"] for role, source in recorded["made_from"].items()}
     now = {role: _fingerprint_now(source) for role, source in recorded["made_from"].items()}
     sums = _file_sums(settings)
     files = {key: digest for key, digest in recorded.get("files", {}).items() if key in sums}
     return [
-        *differences(_content(recorded["config"]), settings),
+        *differences(_content(recorded["config"], config), settings),
         *differences(files, {key: sums[key] for key in files}, "files"),
         *differences(sources, now, "inputs"),
         *differences({name: recorded.get(name) for name in facts}, facts),
     ]
 
 
-def _content(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that what is made does not depend on."""
+def _content(settings: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Settings of a configuration without those that what is made does not depend on.
+
+    A user's own names, such as those of sets, are no settings.
+    """
+    sections = vars(config) if is_dataclass(config) else {}
     return {
-        key: _content(value) if isinstance(value, dict) else value
+        key: _content(value, sections[key]) if is_dataclass(sections.get(key)) and value else value
         for key, value in settings.items()
         if key not in _FREE
     }
 
 
-def _file_sums(value: Any, key: str = "") -> dict[str, str]:
+def _file_sums(settings: Mapping[str, Any]) -> dict[str, str]:
     """The checksums of the files that settings name, by key."""
-    if isinstance(value, str):
+    found = {}
+    for key, text in _texts(settings):
         with suppress(OSError):  # a prompt may be longer than a path
-            return {key: file_sum(Path(value)).checksum} if Path(value).is_file() else {}
+            if Path(text).is_file():
+                found[key] = file_sum(Path(text)).checksum
+    return found
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """The texts in nested values by their keys, such as "section.key" and "list.0"."""
     if isinstance(value, list):
         value = dict(enumerate(value))
-    if not isinstance(value, dict):
-        return {}
-    return {
-        name: digest
-        for inner, item in value.items()
-        for name, digest in _file_sums(item, f"{key}.{inner}" if key else str(inner)).items()
-    }
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, str):
+        yield key, value
 
 
 def _fingerprint_now(source: Mapping[str, Any]) -> Any:

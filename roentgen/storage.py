@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from roentgen.errors import InputError
 from roentgen.file_lock import LockedError, is_locked, locked_file, process_lock
 
 MANIFEST = "roentgen.json"  # of a finished folder: its kind, fingerprint, licenses, provenance
+CHECKSUMS = "checksums.json"  # of a finished folder: size and checksum of each file
 CARD = "README.md"  # of datasets and models; the one file that may be edited
 WORK = ("preparing", "generating", "screening")  # hidden folders in which an output is made
 INSTALLED = "result.json"  # in one of these: the output's manifest, once the output is installed
@@ -191,6 +192,19 @@ def check_place(output: Path) -> None:
         )
 
 
+def check_apart(output: Path, inputs: Mapping[str, str]) -> None:
+    """Raises InputError for an input that overwriting the output would remove.
+
+    `inputs` are paths by the keys that name them.
+    """
+    for key, path in inputs.items():
+        if path and Path(path).resolve().is_relative_to(output.resolve()):
+            raise InputError(
+                f"{key} {path} would be removed with output {output}, which overwrite=true "
+                "replaces: choose another output"
+            )
+
+
 def readable_size(count: int) -> str:
     """Bytes in the unit in which they are at least 1."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
@@ -222,6 +236,11 @@ def _is_covered(target: Path) -> bool:
 @contextmanager
 def _lock(path: Path, target: Path, wait: bool) -> Iterator[None]:
     """Hold the lock of an output. Raises InputError if another process does, unless `wait`."""
+    for folder in target.parents:
+        if (folder / CHECKSUMS).exists():
+            raise InputError(
+                f"output {path} is within {folder}, which is finished: give a folder of its own"
+            )
     with ExitStack() as stack:
         with _named_failure(path):
             target.parent.mkdir(parents=True, exist_ok=True)

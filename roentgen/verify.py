@@ -1,14 +1,8 @@
 """Program: verify every byte of a folder that a program of this project wrote.
 
-    python -m roentgen.verify FOLDER
-
-It verifies datasets, models, adapters, runs with their checkpoints and averages, results, exports
-and caches, and the folders in them, and follows no link out of the folder. It ends with 0 if all is
-as it was written, else with 1 after a line for each damage and for each file that was added. A card
-(README.md) may be edited.
+python -m roentgen.verify FOLDER
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from roentgen.checksums import (
-    CHECKSUMS,
     KEY,
     FileSum,
     find_damage,
@@ -26,8 +19,9 @@ from roentgen.checksums import (
     read_checksums,
 )
 from roentgen.chunk_checksums import FileRecord, find_chunk_damage
+from roentgen.config import load_config
 from roentgen.errors import InputError, run_program
-from roentgen.storage import CARD, MANIFEST, readable_size
+from roentgen.storage import CARD, CHECKSUMS, MANIFEST, readable_size
 from roentgen.terminal.progress import Progress
 
 CHECKPOINT, AVERAGE = "checkpoint.json", "average.json"  # what vouches for files in chunks
@@ -56,6 +50,20 @@ _VOUCHING: dict[str, Callable[[Path], list[str]]] = {
     KEY: key_damage,
     "*.json": _json_damage,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig:
+    """Verify every byte of a folder that a program of this project wrote.
+
+    It verifies the folders in it too, and follows no link out of it. It ends with 0 if all is as it
+    was written, else with 1 after a line for each damage and for each file that was added. A card
+    (README.md) may be edited.
+    """
+
+    folder: Path
+    """Of datasets, models, adapters, runs with their checkpoints and averages, results, exports or
+    caches."""
 
 
 class FileCheck(NamedTuple):
@@ -175,11 +183,7 @@ def _vouched(place: Path) -> tuple[dict[str, FileSum], dict[str, FileRecord]]:
 
 def main() -> None:
     """Verify the folder that the command line names."""
-    parser = argparse.ArgumentParser(
-        prog="python -m roentgen.verify", description="Verify every byte of a folder."
-    )
-    parser.add_argument("folder", type=Path, help="of any program: a dataset, model, run, results")
-    result = verify(parser.parse_args().folder)
+    result = verify(load_config(VerifyConfig, argument="folder").folder)
     for line in result.damaged:
         print(f"damaged: {line}")  # noqa: T201
     for path in result.edited:

@@ -24,7 +24,7 @@ def license_header(licenses: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     if len(names) == 1 and names[0] in HUB_NAMES:
         return {"license": HUB_NAMES[names[0]]}
     words = "-".join(re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") for name in names)
-    return {"license": "other", "license_name": words[:96].strip("-")}
+    return {"license": "other", "license_name": words[:96].strip("-") or "own-terms"}
 
 
 def license_lines(licenses: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ import yaml
 from roentgen.errors import InputError
 
 PLACE = "path/to/this/folder"  # the folder in the code of its card, until it has a repository
-_HEADER = re.compile(r"---\n(.*?\n)---\n(.*)", re.DOTALL)
+_HEADER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n(.*)|\Z)", re.DOTALL)
 
 
 def card_text(header: Mapping[str, Any], lines: Iterable[str]) -> str:
@@ -22,13 +22,13 @@ def parse_card(text: str) -> tuple[dict[str, Any], list[str]]:
     """Header and lines of a card; of one without a header {}. Raises InputError if unreadable."""
     found = _HEADER.match(text)
     try:
-        header = yaml.safe_load(found[1]) if found else {}
-    except yaml.YAMLError as error:
+        header = (yaml.safe_load(found[1] or "") or {}) if found else {}
+    except (yaml.YAMLError, ValueError) as error:  # such as of a date that is none
         reason = str(error).splitlines()[0]
         raise InputError(f"the header of the card is not YAML ({reason}): mend it") from None
     if not isinstance(header, dict):
         raise InputError("the header of the card has no keys: write `key: value`, or remove it")
-    return header, (found[2] if found else text).strip().splitlines()
+    return header, (found[2] or "" if found else text).strip().splitlines()
 
 
 def with_title(lines: Sequence[str], title: str) -> list[str]:
@@ -53,8 +53,10 @@ def bullets(items: Iterable[str]) -> list[str]:
 
 
 def code(language: str, *lines: str) -> list[str]:
-    """The lines of a block of code."""
-    return [f"```{language}", *lines, "```"]
+    """The lines of a block of code; its fence is longer than any in them."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [f"{fence}{language}", *lines, fence]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

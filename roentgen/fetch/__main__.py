@@ -1,22 +1,31 @@
 """Program: fetch what a recipe or a model needs from the internet.
 
-    python -m roentgen.fetch NAME [--to=FOLDER]
-
-NAME is a recipe (configs/train/roentgen.yaml), a repository of the Hugging Face hub (owner/name or
-owner/name@revision) or an extractor (rad-dino, inception, xrv). Without --to it prints what is
-needed, with sizes and terms, and fetches nothing. With --to it fetches the repositories into
-FOLDER, which a machine without internet reads with HF_HOME=FOLDER and HF_HUB_OFFLINE=1.
+python -m roentgen.fetch NAME [--to=FOLDER]
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from roentgen.config import load_config
 from roentgen.errors import InputError, run_program
 from roentgen.fetch.needs import Needs, needs_of
 from roentgen.fetch.published import HubModel
+from roentgen.storage import check_writable
 from roentgen.vision.published_weights import how_to_bring
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchConfig:
+    """Print what a recipe or a model needs from the internet, or fetch it."""
+
+    name: str
+    """A recipe (configs/train/roentgen.yaml), a repository of the Hugging Face hub (owner/name or
+    owner/name@revision) or an extractor (rad-dino, inception, xrv)."""
+    to: Path | None = None
+    """Folder into which repositories are fetched; a machine without internet reads it with
+    HF_HOME=FOLDER and HF_HUB_OFFLINE=1. null: print what is needed, with sizes and terms."""
 
 
 def describe(name: str, needs: Needs) -> Iterator[str]:
@@ -73,27 +82,20 @@ def fetch(model: HubModel, folder: Path) -> None:
 
 def main() -> None:
     """Read the command line, and describe or fetch."""
-    parser = argparse.ArgumentParser(
-        prog="python -m roentgen.fetch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("name", metavar="NAME", help="a recipe, a repository or an extractor")
-    parser.add_argument("--to", metavar="FOLDER", type=Path, help="where it is fetched to")
-    arguments = parser.parse_args()
-    needs = needs_of(arguments.name)
-    for line in describe(arguments.name, needs):
+    config = load_config(FetchConfig, argument="name")
+    needs = needs_of(config.name)
+    for line in describe(config.name, needs):
         print(line)  # noqa: T201
     if not needs.models:
         return
-    if arguments.to is None:
-        print(f"to fetch: python -m roentgen.fetch {arguments.name} --to=FOLDER")  # noqa: T201
+    if config.to is None:
+        print(f"to fetch: python -m roentgen.fetch {config.name} --to=FOLDER")  # noqa: T201
         return
+    check_writable(config.to)
     for model in needs.models.values():
-        fetch(model, arguments.to)
+        fetch(model, config.to)
     print(  # noqa: T201
-        f"copy {arguments.to} to the machine without internet; there: export HF_HOME=FOLDER "
+        f"copy {config.to} to the machine without internet; there: export HF_HOME=FOLDER "
         "HF_HUB_OFFLINE=1"
     )
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from roentgen.errors import InputError
 
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_NAME = r"\b[\w.-]{1,96}\b"  # of the hub, which refuses "--", ".." and a repository NAME.git
+_REPOSITORY = re.compile(rf"(?!.*(--|\.\.)){_NAME}/{_NAME}(?<!\.git)", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,4 +48,6 @@ class PublishConfig:
     @property
     def upload(self) -> Path:
         """The folder to upload."""
-        return self.output or self.folder.with_name(f"{self.folder.resolve().name}-hub")
+        is_named = self.folder.name not in ("", "..")
+        place = self.folder if is_named else self.folder.resolve()
+        return self.output or place.with_name(f"{self.folder.resolve().name}-hub")

@@ -16,7 +16,6 @@ from roentgen.cards.markdown import (
     with_title,
 )
 from roentgen.checksums import read_checksums
-from roentgen.config import config_to_dict
 from roentgen.dataset.card import patients_notice
 from roentgen.diffusion.card_code import hub_base
 from roentgen.diffusion.model_card import EVALUATION, model_card
@@ -36,6 +35,7 @@ from roentgen.storage import (
     CARD,
     MANIFEST,
     atomic_folder,
+    check_apart,
     check_free_space,
     check_output,
     readable_size,
@@ -58,19 +58,14 @@ def publish(config: PublishConfig) -> str:
         raise InputError(
             f"{config.folder} is a {manifest['kind']} folder: give a model, adapter or dataset"
         )
+    check_apart(config.upload, {"folder": str(config.folder)})
     licenses = shared_licenses(config, manifest)
     _check_complete(config, manifest, licenses)
     evaluation = None
     if config.evaluation is not None:
         evaluation = PublishedEvaluation.read(config.evaluation, manifest)
     card = completed_card(config, manifest, licenses, evaluation)
-    identity = fingerprint_of(
-        {
-            "card": card,
-            "fingerprint": manifest["fingerprint"],
-            "config": {k: v for k, v in config_to_dict(config).items() if k != "overwrite"},
-        }
-    )
+    identity = fingerprint_of({"card": card, "fingerprint": manifest["fingerprint"]})
     with reserve_output(config.upload):
         if _is_made(config.upload, manifest["kind"], identity):
             return "\n".join([f"already made: {config.upload}", *_next_steps(config, manifest)])
@@ -160,8 +155,11 @@ def completed_card(
 def _own_card(folder: Path, manifest: Mapping[str, Any]) -> str:
     """The card of a folder, which may have been edited; of a model without one a new card."""
     path = folder / CARD
-    if path.exists():
-        return path.read_text(encoding="utf-8")
+    try:
+        if path.exists():
+            return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8: save it so") from None
     if manifest["kind"] == "dataset":
         raise InputError(f"{folder} lacks its card, {CARD}: restore it, or make the folder again")
     return model_card(folder, manifest)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from roentgen.checksums import (
-    CHECKSUMS,
     read_checked_json,
     read_checksums,
     write_checked_json,
@@ -46,6 +45,7 @@ from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
 from roentgen.record.radiograph import FindingName, Radiograph
 from roentgen.storage import (
+    CHECKSUMS,
     MANIFEST,
     atomic_folder,
     check_output,

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,6 +198,7 @@ def test_null_turns_a_section_off(file: Path, null: str) -> None:
         ("--output=[a]", ["output is [a]", "a path"]),
         ("--note=12", ["note is 12", "text; put it in quotes"]),
         ("--overwrite=1", ["overwrite is 1", "true or false"]),
+        ("--note=Me: me@x.org", ["note is {Me: me@x.org}", "text; put it in quotes"]),
         ("--note=[", ["--note=[", "YAML"]),
         ("--note", ["--note has no value", "--note=VALUE"]),
     ],
@@ -388,3 +390,25 @@ def test_arguments_in_utf8_are_read_in_any_locale(file: Path) -> None:
 def test_a_pipe_or_an_endless_device_is_no_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read: it is a pipe or a device"):
         load_config(Config, ["/dev/zero"])
+
+
+def test_an_argument_takes_the_place_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    def given(*arguments: str) -> Table:
+        return load_config(Table, arguments, argument="rows")
+
+    assert given("a//b/").rows == Path("a/b")
+    assert given("12").rows == Path("12")
+    for arguments, words in (
+        ((), "give one rows (ROWS"),
+        (("a", "b"), "give one rows, not 2: a b"),
+        (("a", "--rows=b"), "--rows is given beside a: give one of them"),
+        (("--rows=b",), "give one rows (ROWS"),
+        (("a", "--row=b"), "unknown key row; did you mean rows?"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            given(*arguments)
+    with pytest.raises(SystemExit):
+        given("--help")
+    assert " ROWS [--section.key=value ...]\n" in (text := capsys.readouterr().out)
+    assert "\n  ROWS  (a path; required)" in text
+    assert "--rows" not in text

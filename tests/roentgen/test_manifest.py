@@ -3,7 +3,7 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 import roentgen.manifest
-from roentgen.checksums import CHECKSUMS, read_checksums
+from roentgen.checksums import read_checksums
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.manifest import (
@@ -26,11 +26,14 @@ from roentgen.manifest import (
     write_manifest,
 )
 from roentgen.storage import (
+    CARD,
+    CHECKSUMS,
     MANIFEST,
     atomic_folder,
     check_free_space,
     check_output,
     check_writable,
+    reserve_output,
     write_file,
     write_json,
 )
@@ -459,6 +462,8 @@ class Job:
     output: Path
     text: str = "no file " * 1000
     sampling: Sampling = Sampling()
+    sets: dict[str, Path] = field(default_factory=dict)
+    split: str = "train"
     workers: int = 1
     overwrite: bool = False
     dry_run: bool = False
@@ -515,3 +520,70 @@ def test_what_differs_from_the_finished_job_is_named(job: Job, tmp_path: Path) -
     differs(job, "inputs.source: 0123456789abcdef -> new")
     shutil.rmtree(job.source)
     assert is_made("make", job, job.output)
+
+
+def test_a_users_own_names_are_no_settings_of_how_a_job_runs(job: Job) -> None:
+    """Such as the name of a set: a set called "output" is compared like any other."""
+    write_manifest(
+        job.output,
+        "dataset",
+        "1",
+        [FREE],
+        provenance("make", replace(job, sets={"output": Path("a"), "device": Path("b")}), {}),
+    )
+    with pytest.raises(InputError, match=r"sets\.output: a -> c"):
+        is_made("make", replace(job, sets={"output": Path("c"), "device": Path("b")}), job.output)
+    with pytest.raises(InputError, match=r"sets\.device: b -> None"):
+        is_made("make", replace(job, sets={"output": Path("a")}), job.output)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_finished_job_whose_files_are_damaged_is_not_made(job: Job, damage: str) -> None:
+    (job.output / "images").write_bytes(b"1234")
+    (job.output / CARD).write_text("card")
+    origin = provenance("make", job, {"source": read_manifest(job.source, "dataset")})
+    write_manifest(job.output, "dataset", "1", [FREE], origin)
+    (job.output / CARD).write_text("an edited card")
+    assert is_made("make", job, job.output)
+    (job.output / "images").unlink() if damage == "missing" else os.truncate(
+        job.output / "images", 2
+    )
+    with pytest.raises(InputError, match=r"output was made, but is damaged: images .*overwrite"):
+        is_made("make", job, job.output)
+    assert not is_made("make", replace(job, resume=True), job.output)  # which writes it again
+
+
+@pytest.mark.parametrize("key", ["source", "table", "text", "sets"])
+def test_overwriting_removes_no_input(job: Job, key: str) -> None:
+    value: Any = job.output / "inner" / ".." / "x"
+    named = {"text": str(value), "sets": {"a": value}}.get(key, value)
+    now = replace(job, overwrite=True, **{key: named})
+    name = "sets.a" if key == "sets" else key
+    with pytest.raises(InputError, match=rf"^{name} .*x would be removed with output .*output, "):
+        is_made("make", now, job.output)
+    link = job.output.with_name("link")
+    link.symlink_to(job.output)
+    with pytest.raises(InputError, match=r"^source .*link would be removed"):
+        is_made("make", replace(job, overwrite=True, source=link), job.output)
+
+
+def test_what_lies_beside_the_output_or_is_no_path_may_be_overwritten(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(job.output.parent)
+    now = replace(job, overwrite=True, output=Path("train"), text="", table=Path("train.csv"))
+    assert not is_made("make", now, now.output)  # "train" is a split's name too
+
+
+def test_nothing_is_written_into_a_finished_folder(tmp_path: Path) -> None:
+    data = finished(tmp_path / "data")
+    for output in (data / "out", data / "deep" / "out.png", data / "x" / ".." / "out"):
+        with pytest.raises(InputError, match=r"output .*out.* is within .*data, which is finished"):
+            reserve_output(output).__enter__()
+    assert names(data) == [CHECKSUMS, MANIFEST]
+    with reserve_output(data):  # itself, to be replaced
+        pass
+    (tmp_path / "run").mkdir()
+    write_manifest(tmp_path / "run", "run", "1", [FREE], {})
+    with reserve_output(tmp_path / "run" / "model"):  # a run grows
+        pass

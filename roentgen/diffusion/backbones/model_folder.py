@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from roentgen.checksums import CHECKSUMS
 from roentgen.errors import InputError
 from roentgen.manifest import (
     fingerprint_of_files,
@@ -13,7 +12,7 @@ from roentgen.manifest import (
     unstated_license,
     verify_files,
 )
-from roentgen.storage import MANIFEST
+from roentgen.storage import CHECKSUMS, MANIFEST
 from roentgen.untrusted_files import read_json
 from roentgen.weights import CONTROLNETS, PIPELINES, shipped_or_path
 

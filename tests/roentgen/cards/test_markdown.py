@@ -1,6 +1,15 @@
 import pytest
+import yaml
 
-from roentgen.cards.markdown import card_text, parse_card, plain, table, with_section, with_title
+from roentgen.cards.markdown import (
+    card_text,
+    code,
+    parse_card,
+    plain,
+    table,
+    with_section,
+    with_title,
+)
 from roentgen.errors import InputError
 
 HEADER = {"license": "mit", "tags": ["a", "b"], "name": "---\n# no heading"}
@@ -14,7 +23,7 @@ def test_a_card_is_read_as_it_was_written() -> None:
     assert "\n# no heading" not in text
 
 
-@pytest.mark.parametrize("header", ["a: [", "- a", "words"])
+@pytest.mark.parametrize("header", ["a: [", "- a", "words", "a: 2024-13-40"])
 def test_a_header_that_cannot_be_read_is_refused(header: str) -> None:
     with pytest.raises(InputError, match="the header of the card"):
         parse_card(f"---\n{header}\n---\n# One\n")
@@ -37,3 +46,30 @@ def test_foreign_texts_are_plain_lines() -> None:
         "&#60;img src=x onerror=alert(1)&#62; ## &#91;a&#93;(javascript:b) &#96;c&#96;"
     )
     assert table(("", "n"), [("a|<b>", 1)]) == ["|  | n |", "|---|---:|", "| a/&#60;b&#62; | 1 |"]
+
+
+@pytest.mark.parametrize(
+    "text", ["---\n---\n# One\n", "---\n\n---  \n# One", "---\n# none\n---\n\n# One\n", "# One"]
+)
+def test_a_header_may_be_empty(text: str) -> None:
+    assert parse_card(text) == ({}, ["# One"])
+
+
+def test_a_card_may_be_its_header_alone() -> None:
+    assert parse_card("---\nlicense: mit\n---") == ({"license": "mit"}, [])
+
+
+def test_code_ends_where_it_ends() -> None:
+    """Also a prompt with the sign of a block in it."""
+    assert code("text", "a") == ["```text", "a", "```"]
+    assert code("text", "a ``` b", "````") == ["`````text", "a ``` b", "````", "`````"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a: b", "#", "- x", "&a", "*a", "!tag", "yes", "null", "1e3", "2024-01-01", "'", '"', "é🙂"],
+)
+def test_every_text_comes_back_from_a_header(value: str) -> None:
+    header = {"pretty_name": value, "tags": [value], "widget": [{"text": value}]}
+    assert parse_card(card_text(header, ["# One"])) == (header, ["# One"])
+    assert yaml.safe_load(card_text(header, []).split("---\n")[1]) == header

@@ -101,6 +101,15 @@ def test_without_internet_there_is_one_line(
     assert "\n" not in str(e.value)
 
 
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(sys, "argv", ["fetch", "rad-dino", f"--to={tmp_path / 'file'}"])
+    with pytest.raises(InputError, match="file cannot be created or written: Not a directory"):
+        program.main()
+
+
 def test_the_program_fetches_nothing_without_a_folder() -> None:
     command = [sys.executable, "-m", "roentgen.fetch", "configs/data/mimic_cxr_jpg.yaml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

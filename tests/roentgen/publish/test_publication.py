@@ -14,6 +14,8 @@ import pytest
 import torch
 from datasets import load_dataset
 from huggingface_hub import DatasetCard, ModelCard
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils._validators import validate_repo_id
 from safetensors.torch import save_file
 
 from roentgen.dataset.dataset import open_dataset
@@ -309,3 +311,74 @@ def test_the_manifest_names_its_publication(model: Path, tmp_path: Path) -> None
     publish(config_of(model, tmp_path / "out"))
     manifest = json.loads((tmp_path / "out" / "roentgen.json").read_text())
     assert len(manifest["publication"]) == 16
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("owner", "a/b/c", "/n", "o/", "../n", "o/..", "o/.n", "-o/n", "o/n-", "o/a--b", "ö/n"),
+        *("o/n.git", "o/" + "n" * 97, "o/a b", "o/n\n"),
+    ],
+)
+@pytest.mark.parametrize("key", ["repository", "base_model", "datasets"])
+def test_a_name_that_the_hub_refuses_is_refused(name: str, key: str, tmp_path: Path) -> None:
+    with pytest.raises(HFValidationError):
+        validate_repo_id(name if "/" in name else "/")  # the hub itself
+    given = (name,) if key == "datasets" else name
+    with pytest.raises(InputError, match=f"^{key} is .*: give OWNER/NAME"):
+        config_of(tmp_path, tmp_path / "out", **{key: given})
+
+
+@pytest.mark.parametrize("name", ["o/n", "O-1/n.2_x", "a_b/" + "n" * 96])
+def test_a_name_that_the_hub_accepts_is_accepted(name: str, tmp_path: Path) -> None:
+    validate_repo_id(name)
+    config_of(tmp_path, tmp_path / "out", repository=name, base_model=name, datasets=(name,))
+
+
+@pytest.mark.parametrize("spelling", ["model", "model/", "./x/../model", "link"])
+def test_one_folder_has_one_publication_however_it_is_named(
+    spelling: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model, "model")
+    Path("link").symlink_to("model")
+    Path("x").mkdir()
+    publish(config_of(tmp_path / "model", tmp_path / "model-hub"))
+    assert publish(replace(config_of(Path(spelling), tmp_path), output=None)).startswith("already")
+    monkeypatch.chdir("model")
+    assert publish(replace(config_of(Path(), tmp_path), output=None)).startswith("already made")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model", "model-hub", "x"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("output", ["model", ".", "model/inner", "model/vae"])
+def test_what_is_published_stays_as_it_is(
+    output: str, overwrite: bool, model: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    with pytest.raises(InputError, match=r"^(folder .* would be removed|output .* is within)"):
+        publish(config_of(folder, tmp_path / output, overwrite=overwrite))
+    assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
+    assert not verify(folder).damaged
+
+
+def test_a_card_in_another_encoding_is_refused_in_a_line(model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    (folder / "README.md").write_bytes("Röntgen".encode("latin-1"))
+    with pytest.raises(InputError, match=r"README\.md is not text in UTF-8"):
+        publish(config_of(folder, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_card_edited_on_any_system_keeps_its_header(
+    ending: str, mark: str, model: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    card = (folder / "README.md").read_text().replace("tags:\n", "tags:\n- mine\n")
+    (folder / "README.md").write_bytes((mark + card.replace("\n", ending)).encode())
+    publish(config_of(folder, tmp_path / "out"))
+    published = ModelCard.load(tmp_path / "out" / "README.md")
+    assert published.data.tags[0] == "mine"
+    assert published.content.count("\n---\n") == 1
