@@ -7,8 +7,9 @@ training of networks.
 
 from eval.config import EvaluateConfig
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 
 
 def main() -> None:
@@ -16,9 +17,10 @@ def main() -> None:
     config = load_config(EvaluateConfig)
     if is_made("eval.evaluate", config, config.output):
         return
-    reference = config.reference
-    for folder in (reference.train.folder, reference.test.folder, *config.synthetic.values()):
-        read_manifest(folder, "dataset")
+    for part in (config.reference.train, config.reference.test):
+        check_splits(part.folder, part.split)
+    for folder in config.synthetic.values():
+        check_splits(folder)
     from eval.evaluation import run
 
     run(config)

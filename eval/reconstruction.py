@@ -8,9 +8,10 @@ beside their reconstructions).
 
 from eval.config import ReconstructionConfig
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 
 
 def main() -> None:
@@ -19,8 +20,8 @@ def main() -> None:
     if is_made("eval.reconstruction", config, config.output):
         return
     check_model(config.model)
-    for split in (config.reference.train, config.reference.test):
-        read_manifest(split.folder, "dataset")
+    for part in (config.reference.train, config.reference.test):
+        check_splits(part.folder, part.split)
     from eval.vae_fidelity import measure
 
     measure(config)

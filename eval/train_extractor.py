@@ -7,8 +7,9 @@ what a classifier of findings alone learns to overlook, such as blur.
 
 from eval.extractor.config import TrainExtractorConfig
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     if is_made("eval.train_extractor", config, config.output):
         return
     for folder in (config.dataset, *config.unlabeled):
-        read_manifest(folder, "dataset")
+        check_splits(folder, config.train_split, config.validate_split)
     from eval.extractor.training import run
 
     run(config)

@@ -6,9 +6,9 @@ resumes at its current row, and one with extended grids measures only new rows.
 """
 
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
-from roentgen.manifest import read_manifest
 from sample.benchmark.config import BenchConfig
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Read the configuration, measure, and print the table."""
     config = load_config(BenchConfig)
     check_model(config.model)
-    read_manifest(config.prompts.folder, "dataset")
+    check_splits(config.prompts.folder, config.prompts.split, config.floor_split)
     from sample.benchmark.measurement import bench
 
     bench(config)

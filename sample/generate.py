@@ -6,9 +6,10 @@ machines that see the output folder divide the parts among them; the set is that
 """
 
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 from sample.config import GenerateConfig
 
 
@@ -18,8 +19,8 @@ def main() -> None:
     if is_made("sample.generate", config, config.output):
         return
     check_model(config.model)
-    if folder := config.prompts.source_folder:
-        read_manifest(folder, "dataset")
+    if source := config.prompts.source:
+        check_splits(source.folder, source.split)
     from sample.generation import run
 
     run(config)

@@ -146,8 +146,8 @@ def make_generator(
 
 def _inputs(config: GenerateConfig) -> dict[str, dict[str, Any]]:
     """The manifests of the datasets that prompts are made from."""
-    folder = config.prompts.source_folder
-    return {"prompts": read_manifest(folder, "dataset")} if folder else {}
+    source = config.prompts.source
+    return {"prompts": read_manifest(source.folder, "dataset")} if source else {}
 
 
 def _device(settings: SamplerSettings, launch: Launch) -> torch.device:

@@ -7,8 +7,9 @@ that see the output folder draw.
 """
 
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 from sample.screening.config import ScreenConfig
 
 
@@ -17,8 +18,9 @@ def main() -> None:
     config = load_config(ScreenConfig)
     if is_made("sample.screen", config, config.output):
         return
-    for folder in (config.dataset, config.reference.folder):
-        read_manifest(folder, "dataset")
+    reference = config.reference
+    check_splits(config.dataset)
+    check_splits(reference.folder, reference.train_split, reference.held_out_split)
     from sample.screening.screened_set import screen
 
     text = screen(config)

@@ -37,7 +37,7 @@ print(json.dumps({"ends": ends, "modules": list(sys.modules), "seconds": sum(os.
 PROGRAMS = {
     "roentgen.prepare": ("data/demo", "--fit=sideways", None),
     "train.finetune": ("train/demo", "--objective.prediction=sample", "--data.folder=no/such"),
-    "train.controlnet": ("train/masks_demo", "--attention=quick", "--data.folder=no/such"),
+    "train.controlnet": ("train/masks_demo", "--attention=quick", "--base=no/such/model"),
     "train.average": ("train/average", "--save_precision=fp8", "--run=no/such"),
     "train.autoencoder": ("train/tiny_vae", "--learning_rate=fast", "--data=no/such"),
     "sample.generate": ("sample/demo", "--sampler.scheduler=DDPM", "--model=no/such/model"),
@@ -107,3 +107,50 @@ def test_the_list_of_programs_is_complete() -> None:
         if "run_program(main)" in file.read_text(encoding="utf-8")
     }
     assert found == {*PROGRAMS, *FOLDER_PROGRAMS, FETCH}
+
+
+# How each program is given a split that its dataset DATA lacks.
+SPLITS = {
+    "train.finetune": (
+        ["--data.folder=DATA", "--data.split=tset"],
+        ["--data.folder=DATA", "--data.validate_split=tset"],
+    ),
+    "train.controlnet": (["--base=tiny", "--data.folder=DATA", "--data.split=tset"],),
+    "train.autoencoder": (["--data=DATA"],),  # it lacks the split "test"
+    "sample.generate": (
+        ["--model=tiny", "--prompts={dataset: {folder: DATA, split: tset}}"],
+        ["--model=tiny", "--prompts={masks: {folder: DATA, split: tset}}"],
+        ["--model=tiny", "--prompts={labels: {prevalence: {folder: DATA, split: tset}}}"],
+        ["--model=tiny", "--prompts={labels: {balanced: {folder: DATA, split: tset}, images: 1}}"],
+    ),
+    "sample.screen": (
+        ["--dataset=DATA", "--reference.folder=DATA", "--reference.held_out_split=tset"],
+        ["--dataset=DATA", "--reference={folder: DATA, train_split: tset}"],
+    ),
+    "sample.bench": (
+        ["--model=tiny", "--prompts.folder=DATA", "--prompts.split=tset"],
+        ["--model=tiny", "--prompts={folder: DATA, split: train}", "--floor_split=tset"],
+    ),
+    "eval.evaluate": (
+        ["--reference.train={folder: DATA, split: tset}"],
+        ["--reference={train: {folder: DATA, split: train}, test: {folder: DATA, split: tset}}"],
+    ),
+    "eval.reconstruction": (["--model=tiny", "--reference.train={folder: DATA, split: tset}"],),
+    "eval.train_extractor": (["--dataset=DATA", "--validate_split=tset"],),
+}
+
+
+@pytest.mark.parametrize("program", SPLITS)
+def test_a_split_that_is_not_there_is_named_at_once(program: str, small_dataset: Path) -> None:
+    recipe = f"configs/{PROGRAMS[program][0]}.yaml"
+    lines = [
+        [recipe, "--output=no/such", *(word.replace("DATA", str(small_dataset)) for word in line)]
+        for line in SPLITS[program]
+    ]
+    ended = start(program, *lines)
+    for code, message in ended["ends"]:
+        assert code == 2
+        assert message.startswith(f"error: dataset {small_dataset} has no split 't")
+        assert "it has: train (16), validate (6)" in message
+    assert HEAVY & set(ended["modules"]) == set()
+    assert ended["seconds"] < SECONDS * len(lines)

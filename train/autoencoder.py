@@ -5,9 +5,10 @@ The result is a complete pipeline folder: this VAE beside an untrained text enco
 """
 
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 from train.vae.config import AutoencoderConfig
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     config = load_config(AutoencoderConfig)
     if is_made("train.autoencoder", config, config.output):
         return
-    read_manifest(config.data, "dataset")
+    check_splits(config.data, "train", "test")
     if config.init is not None:
         check_model(config.init)
     from train.vae.pipeline import make_autoencoder

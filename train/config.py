@@ -113,6 +113,11 @@ class RunConfig:
         """The folder of latents, text encoder states and masks."""
         return self.data.caches or self.output / "caches"
 
+    def splits(self) -> tuple[str, ...]:
+        """The splits of the dataset that are read: the training one, and the held-out one."""
+        held_out = () if self.validation is None else (self.data.validate_split,)
+        return (self.data.split, *held_out)
+
     def rates(self) -> dict[str, float | None]:
         """The peak learning rate of each network that may train; None: it is frozen."""
         raise NotImplementedError

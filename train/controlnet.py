@@ -8,20 +8,21 @@ held-out masks.
 """
 
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 from train.config import ControlnetConfig
 
 
 def main() -> None:
     """Read the configuration and train."""
     config = load_config(ControlnetConfig)
-    read_manifest(config.data.folder, "dataset")
     check_model(config.base)
     config = config.as_base()
     if is_made("train.controlnet", config, config.output / "model"):
         return
+    check_splits(config.data.folder, *config.splits())
     from train.controlnet_training import train_controlnet
 
     train_controlnet(config)

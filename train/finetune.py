@@ -7,9 +7,10 @@ The run folder is described in `train.run`.
 """
 
 from roentgen.config import load_config
+from roentgen.dataset.dataset import check_splits
 from roentgen.diffusion.backbones.model_folder import check_model
 from roentgen.errors import run_program
-from roentgen.manifest import is_made, read_manifest
+from roentgen.manifest import is_made
 from train.config import FinetuneConfig
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     config = load_config(FinetuneConfig)
     if is_made("train.finetune", config, config.output / "model"):
         return
-    read_manifest(config.data.folder, "dataset")
+    check_splits(config.data.folder, *config.splits())
     check_model(config.base)
     from train.finetuning import finetune
 

@@ -370,6 +370,13 @@ class RadiographDataset:
         return one, two
 
 
+def check_splits(folder: Path, *names: str) -> None:
+    """Raises InputError as `open_dataset` does, and for a dataset without one of these splits."""
+    dataset = open_dataset(folder)
+    for name in names:
+        dataset.split(name)
+
+
 def open_dataset(folder: Path | str) -> RadiographDataset:
     """The dataset in a folder.
 

@@ -320,8 +320,7 @@ class PromptsConfig:
             )
 
     @property
-    def source_folder(self) -> Path | None:
-        """The dataset that prompts are made from, if any."""
+    def source(self) -> DatasetPrompts | MaskPrompts | BalancedLabels | DatasetLabels | None:
+        """The split of a dataset that prompts are made from, if any."""
         labels = self.labels and (self.labels.balanced or self.labels.prevalence)
-        source = self.dataset or self.masks or labels
-        return source.folder if source else None
+        return self.dataset or self.masks or labels or None
