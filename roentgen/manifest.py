@@ -235,7 +235,18 @@ def differences(old: Any, new: Any, key: str = "") -> list[str]:
                 old.get(name), new.get(name), f"{key}.{name}" if key else str(name)
             )
         ]
-    return [] if new in (old, "auto") else [f"{key}: {old} -> {new}"]
+    is_same = new in (old, "auto") or _is_one_place(old, new)
+    return [] if is_same else [f"{key}: {old} -> {new}"]
+
+
+def _is_one_place(old: Any, new: Any) -> bool:
+    """Whether two texts are paths of one file or folder."""
+    if not (isinstance(old, str) and isinstance(new, str) and old and new):
+        return False
+    try:
+        return Path(old).samefile(new)
+    except OSError:
+        return False
 
 
 def portable(value: Any) -> Any:

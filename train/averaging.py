@@ -1,7 +1,6 @@
 """Post-hoc average: a run's snapshots combined into the weights of one model."""
 
 import torch
-import transformers
 
 from roentgen.config import load_config
 from roentgen.diffusion.backbones.model_folder import find_model
@@ -20,7 +19,6 @@ from train.setup.base_model import base_fingerprints, load_base
 
 def average(config: AverageConfig) -> None:
     """Combine a run's snapshots as configured. Raises InputError before any work if it cannot."""
-    transformers.utils.logging.disable_progress_bar()  # ours says more
     with reserve_output(config.output):
         check_output(config.output, overwrite=config.overwrite)
         _average(config)

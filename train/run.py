@@ -7,7 +7,6 @@ checkpoints/ and at the end model/, a plain diffusers pipeline.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import transformers
 from accelerate import Accelerator
 
 from roentgen.cpu.threads import choose_threads
@@ -150,7 +149,6 @@ def run(
     `choose` selects the weights that train, and `save` writes the result; all processes call both.
     Stopped by a signal it raises SystemExit; see `train.checkpoints.stop_signals`.
     """
-    transformers.utils.logging.disable_progress_bar()  # ours says more
     config = with_precision(config)
     with StopSignals(config.output) as stop:
         accelerator = make_accelerator(config)

@@ -3,12 +3,27 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, Self, TypeVar
 
 from tqdm import tqdm
 
 Item = TypeVar("Item")
 _SECONDS = 60.0  # between lines of a log file
+
+
+@contextmanager
+def without_library_bars() -> Iterator[None]:
+    """Without transformers' bars, a line for each file, whose carriage returns a log file keeps."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 class Progress:

@@ -522,6 +522,25 @@ def test_what_differs_from_the_finished_job_is_named(job: Job, tmp_path: Path) -
     assert is_made("make", job, job.output)
 
 
+@pytest.mark.parametrize("spelling", ["{}/", "{}/.", "{}/../source", "link", "table/../source"])
+def test_a_path_is_the_same_however_it_is_spelled(
+    spelling: str, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a text, such as that of a model, which is no `Path`."""
+    (job.output.parent / "link").symlink_to(job.source)
+    (job.output.parent / "table").mkdir()
+    monkeypatch.chdir(job.output.parent)
+    same = spelling.format(job.source)
+    origin = provenance("make", replace(job, text="source"), {})
+    write_manifest(job.output, "dataset", "1", [FREE], origin)
+    assert is_made("make", replace(job, text=same, source=Path(same)), job.output)
+    (job.output.parent / "other").mkdir()
+    with pytest.raises(InputError, match="text: source -> other"):
+        is_made("make", replace(job, text="other"), job.output)
+    with pytest.raises(InputError, match="text: source -> none"):
+        is_made("make", replace(job, text="none"), job.output)
+
+
 def test_a_users_own_names_are_no_settings_of_how_a_job_runs(job: Job) -> None:
     """Such as the name of a set: a set called "output" is compared like any other."""
     write_manifest(

@@ -1,7 +1,6 @@
 """The pipeline of a trained VAE, beside an untrained UNet and text encoder."""
 
 import numpy as np
-import transformers
 
 from roentgen.cpu.threads import choose_threads
 from roentgen.dataset.dataset import open_dataset
@@ -23,7 +22,6 @@ MEASURED = 500  # images of the test split, at most
 
 def make_autoencoder(config: AutoencoderConfig) -> str:
     """Train, measure and write the pipeline folder; returns a line of the result."""
-    transformers.utils.logging.disable_progress_bar()  # ours says more
     with reserve_output(config.output):
         check_output(config.output, overwrite=config.overwrite)
         return _make_autoencoder(config)

@@ -29,6 +29,7 @@ from roentgen.errors import InputError
 from roentgen.manifest import read_manifest, verify_files, write_manifest
 from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS
 from roentgen.storage import MANIFEST, atomic_folder
+from roentgen.terminal.progress import without_library_bars
 from roentgen.untrusted_files import check_network_files, check_weights
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def save_model(
     extra: dict[str, Any] = {"prompt_chunks": components.prompt_chunks}
     if components.controlnet:
         extra["structures"] = list(components.structures)
-    with atomic_folder(folder, overwrite=overwrite) as partial:
+    with atomic_folder(folder, overwrite=overwrite) as partial, without_library_bars():
         pipeline_of(components).save_pretrained(partial, safe_serialization=True)
         for name, network in components.condition_networks.items():
             (partial / CONDITIONS).mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ from torch import nn
 from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.prompt_encoding import encode_tokens
 from roentgen.errors import InputError
+from roentgen.terminal.progress import without_library_bars
 from roentgen.untrusted_files import check_network_files, check_weights, refuse_code
 
 # The kinds of which AutoModel would choose more than the text encoder.
@@ -45,16 +46,17 @@ def read_text_encoder(folder: Path, **options: Any) -> Any:
         if "drop" in name and isinstance(value, float):
             setattr(config, name, 0.0)
     reader = getattr(transformers, ENCODERS.get(kind, "AutoModel"))
-    text_encoder, report = reader.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-        **options,
-    )
+    with without_library_bars():
+        text_encoder, report = reader.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
     check_weights(text_encoder, report, lambda: idle_weights(text_encoder))
     return text_encoder
 

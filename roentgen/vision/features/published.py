@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
+from roentgen.terminal.progress import without_library_bars
 from roentgen.untrusted_files import (
     check_network_files,
     check_weights,
@@ -132,13 +133,14 @@ def transformers_model(
     check_network_files(folder)
     try:
         network: Any
-        network, report = AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with without_library_bars():
+            network, report = AutoModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
         settings = read_json(folder / "preprocessor_config.json")
         size = _side(settings.get("crop_size") or settings["size"])
         standardize = _Standardize(settings["image_mean"], settings["image_std"], 3, device)

@@ -3,10 +3,16 @@
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from transformers.utils import logging
 
-from roentgen.terminal.progress import Progress
+from roentgen.diffusion.backbones.stable_diffusion import load_components, save_model
+from roentgen.diffusion.components import Components
+from roentgen.terminal.progress import Progress, without_library_bars
+
+LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 
 
 @pytest.fixture
@@ -94,3 +100,24 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         progress.update(3)
     assert "train: 100%" in terminal.getvalue()
     assert "\r" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_bars_of_a_library_are_as_before_afterwards(shown: bool) -> None:
+    (logging.enable_progress_bar if shown else logging.disable_progress_bar)()
+    try:
+        with without_library_bars():
+            assert not logging.is_progress_bar_enabled()
+        assert logging.is_progress_bar_enabled() == shown
+    finally:
+        logging.enable_progress_bar()
+
+
+def test_reading_and_writing_a_model_shows_no_bar(
+    make_small_components: Callable[..., Components],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    save_model(tmp_path / "model", make_small_components(), licenses=[LICENSE], provenance={})
+    load_components(str(tmp_path / "model"))
+    assert capfd.readouterr().err == ""
