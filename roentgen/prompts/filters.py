@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from roentgen.errors import require, require_choice, require_range
 from roentgen.prompts.grammar import PromptStyle, has_text, prompt_of
 from roentgen.prompts.token_lengths import TokenCounter
-from roentgen.record.radiograph import VIEWS, Radiograph, View
+from roentgen.record.radiograph import FINDING_NAMES, VIEWS, FindingName, Radiograph, View
 
 PresetName = Literal["roentgen", "roentgen_v2"]
 FilterSection = Literal["findings", "impression", "last_paragraph"]
@@ -22,6 +22,8 @@ class RadiographFilter:
     """The published recipe that fills the rules which are null here."""
     views: tuple[View, ...] | None = None
     """Keep only these views; an unknown view is excluded."""
+    findings: tuple[FindingName, ...] | None = None
+    """Keep only radiographs with at least one of these present."""
     section: FilterSection | None = None
     """Keep only radiographs whose report has this section."""
     min_characters: int | None = None
@@ -41,6 +43,7 @@ class RadiographFilter:
                     object.__setattr__(self, rule.name, getattr(PRESETS[self.preset], rule.name))
         for values, allowed, what in (
             (self.views, VIEWS, "view"),
+            (self.findings, FINDING_NAMES, "finding"),
             (self.known, get_args(Demographic), "known"),
             ((self.section,) if self.section else (), get_args(FilterSection), "section"),
         ):
@@ -68,6 +71,9 @@ class RadiographFilter:
         """
         if self.views is not None and radiograph.view not in self.views:
             return f"view is {radiograph.view or 'unknown'}, not {' or '.join(self.views)}"
+        present = {finding.name for finding in radiograph.findings if finding.state == "present"}
+        if self.findings is not None and not present & set(self.findings):
+            return f"{' or '.join(self.findings)} is not present"
         for name in self.known or ():
             if getattr(radiograph, name) is None:
                 return f"{name} is unknown"

@@ -56,6 +56,19 @@ def test_what_a_preset_refuses(preset: str) -> None:
         assert reason(**{name: None}) == (f"{name} is unknown" if v2 else None)
 
 
+def test_findings_keep_radiographs_with_at_least_one_of_them_present() -> None:
+    rules = RadiographFilter(findings=("Edema", "Pneumothorax"))
+
+    def reason(*findings: Finding) -> str | None:
+        return rules.exclusion_reason(replace(RADIOGRAPH, findings=findings), count)
+
+    effusion = Finding(name="Pleural Effusion")
+    assert reason(effusion, Finding(name="Edema")) is None
+    assert reason(effusion) == reason() == "Edema or Pneumothorax is not present"
+    for state in ("absent", "uncertain"):
+        assert reason(Finding(name="Edema", state=state)) == reason()  # type: ignore[arg-type]
+
+
 def test_the_prompt_of_roentgen_v2() -> None:
     style = RadiographFilter(preset="roentgen_v2").prompt
     assert style is not None
@@ -93,6 +106,7 @@ def test_without_a_prompt_the_section_is_counted() -> None:
         ({"section": "history"}, "unknown section"),
         ({"known": ("name",)}, "unknown known 'name'"),
         ({"max_tokens": 0, "section": "findings"}, "max_tokens is 0"),
+        ({"findings": ("Oedema",)}, "'Oedema'"),
         ({"max_tokens": 77}, "needs section or prompt"),
         ({"min_characters": 7}, "needs section"),
     ],
