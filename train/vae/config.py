@@ -49,9 +49,12 @@ class AutoencoderConfig:
     phases: tuple[CropPhase, ...]
     """Periods of training, one after the other."""
     learning_rate: float = 1.5e-3
-    """Peak; a linear warm-up, then a cosine to zero."""
+    """Peak."""
     warmup: int = 100
-    """Steps."""
+    """Steps of linear rise to the peak."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up: to zero, or constant, which an adversarial training needs: at falling
+    rates the discriminator wins, and the averaged weights smooth the swings of a constant one."""
     kl_weight: float = 5e-6
     """Of the mean KL divergence of a latent's elements, against the mean squared error."""
     perceptual_weight: float = 0.0

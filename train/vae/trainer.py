@@ -6,7 +6,6 @@ gradient at the last layer is balanced with that of the others (Esser et al. 202
 """
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,6 +24,7 @@ from roentgen.randomness import torch_generator
 from roentgen.storage import write_file
 from roentgen.terminal.progress import Progress
 from train.optim.ema import decay_at, lerp_all
+from train.optim.optimizer import rate_factor
 from train.vae.config import AutoencoderConfig
 from train.vae.crops import crop_batches, gray_input
 from train.vae.losses import (
@@ -158,8 +158,7 @@ def train_autoencoder(
     started = time.monotonic()
     progress = Progress(total, "VAE", "step", done=first)
     for step, batch in enumerate(progress.over(crop_batches(images, config, first)), first):
-        warm = min((step + 1) / config.warmup, 1.0)
-        rate = config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / total))
+        rate = config.learning_rate * rate_factor(step, total, config.warmup, config.schedule)
         values = trainer.step(step, rate, batch)
         if step % LOG_EVERY == 0:
             shown = {name: float(f"{value:.4g}") for name, value in values.items()}

@@ -75,6 +75,23 @@ def test_the_same_seed_gives_the_same_weights() -> None:
         assert torch.equal(a, b)
 
 
+def test_the_rate_falls_to_zero_or_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    phases, rates = (CropPhase(steps=15, batch_size=2, crop=16),), []
+
+    def step(_: AutoencoderTrainer, number: int, rate: float, batch: Tensor) -> dict[str, float]:
+        rates.append(rate)
+        return {}
+
+    monkeypatch.setattr(AutoencoderTrainer, "step", step)
+    warmup = [3e-3 * (k + 1) / 5 for k in range(5)]
+    train_autoencoder(_vae(), IMAGES, _config(phases=phases))
+    assert rates[:5] == pytest.approx(warmup)
+    assert rates[10] == pytest.approx(1.5e-3)  # half of the cosine
+    rates.clear()
+    train_autoencoder(_vae(), IMAGES, _config(phases=phases, schedule="constant"))
+    assert rates == pytest.approx([*warmup, *[3e-3] * 10])
+
+
 def test_a_frozen_encoder_keeps_the_latents() -> None:
     vae = _vae()
     before = [p.detach().clone() for p in vae.encoder.parameters()]
