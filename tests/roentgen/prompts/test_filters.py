@@ -66,7 +66,7 @@ def test_findings_keep_radiographs_with_at_least_one_of_them_present() -> None:
     assert reason(effusion, Finding(name="Edema")) is None
     assert reason(effusion) == reason() == "Edema or Pneumothorax is not present"
     for state in ("absent", "uncertain"):
-        assert reason(Finding(name="Edema", state=state)) == reason()  # type: ignore[arg-type]
+        assert reason(Finding(name="Edema", state=state)) == reason()
 
 
 def test_the_prompt_of_roentgen_v2() -> None:
