@@ -120,7 +120,10 @@ SPLITS = {
     "sample.generate": (
         ["--model=tiny", "--prompts={dataset: {folder: DATA, split: tset}}"],
         ["--model=tiny", "--prompts={masks: {folder: DATA, split: tset}}"],
-        ["--model=tiny", "--prompts={labels: {prevalence: {folder: DATA, split: tset}}}"],
+        [
+            "--model=tiny",
+            "--prompts={labels: {prevalence: {folder: DATA, split: tset}, images: 1}}",
+        ],
         ["--model=tiny", "--prompts={labels: {balanced: {folder: DATA, split: tset}, images: 1}}"],
     ),
     "sample.screen": (
