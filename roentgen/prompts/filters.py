@@ -7,7 +7,14 @@ from typing import Literal, get_args
 from roentgen.errors import require, require_choice, require_range
 from roentgen.prompts.grammar import PromptStyle, has_text, prompt_of
 from roentgen.prompts.token_lengths import TokenCounter
-from roentgen.record.radiograph import FINDING_NAMES, VIEWS, FindingName, Radiograph, View
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    VIEWS,
+    FindingName,
+    Radiograph,
+    View,
+    states,
+)
 
 PresetName = Literal["roentgen", "roentgen_v2"]
 FilterSection = Literal["findings", "impression", "last_paragraph"]
@@ -71,9 +78,10 @@ class RadiographFilter:
         """
         if self.views is not None and radiograph.view not in self.views:
             return f"view is {radiograph.view or 'unknown'}, not {' or '.join(self.views)}"
-        present = {finding.name for finding in radiograph.findings if finding.state == "present"}
-        if self.findings is not None and not present & set(self.findings):
-            return f"{' or '.join(self.findings)} is not present"
+        if self.findings is not None:
+            known = states(radiograph.findings)
+            if all(known.get(name) != "present" for name in self.findings):
+                return f"{' or '.join(self.findings)} is not present"
         for name in self.known or ():
             if getattr(radiograph, name) is None:
                 return f"{name} is unknown"

@@ -53,8 +53,8 @@ class AutoencoderConfig:
     warmup: int = 100
     """Steps of linear rise to the peak."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """After the warm-up: to zero, or constant, which an adversarial training needs: at falling
-    rates the discriminator wins, and the averaged weights smooth the swings of a constant one."""
+    """Of the rate after the warm-up. cosine: falls to zero; constant: for adversarial training, in
+    which the discriminator wins as rates fall, and averaged weights smooth the oscillations."""
     kl_weight: float = 5e-6
     """Of the mean KL divergence of a latent's elements, against the mean squared error."""
     perceptual_weight: float = 0.0
