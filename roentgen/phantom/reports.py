@@ -49,18 +49,19 @@ ABSENT: dict[FindingName, tuple[str, ...]] = {
 }
 INDICATIONS = ("Dyspnea", "Chest pain", "Cough and fever", "Follow-up", "Preoperative examination")
 
-# The same in lay words: the tiny base is trained on these alone.
+# The same in lay words, in the order of a prompt's: the tiny base is trained on these alone.
 PLAIN: dict[FindingName, str] = {
     "Cardiomegaly": "{plain} big round white shape in the middle",
-    "Pleural Effusion": "{plain} white water level at the bottom {side}",
-    "Pneumothorax": "{plain} black empty gap {side}",
-    "Consolidation": "{plain} white cloud {side} {place}",
-    "Edema": "{plain} white fog in the center on both sides",
-    "Atelectasis": "{plain} white stripes low {side}",
-    "Lung Lesion": "{plain} white ball {side}",
+    "Pleural Effusion": "{plain} {side} white water level at the bottom",
+    "Pneumothorax": "{plain} {side} black empty gap",
+    "Consolidation": "{plain} {side} {place} white cloud",
+    "Edema": "{plain} {side} white fog in the center",
+    "Atelectasis": "{plain} {side} low white stripes",
+    "Lung Lesion": "{plain} {side} white ball",
     "Support Devices": "bright thin wires",
 }
 PLAIN_SIZE = {"small": "little", "moderate": "medium", "large": "huge", None: "faint"}
+PLAIN_SIDE = {"left": "left", "right": "right", "bilateral": "two-sided"}
 PLAIN_PLACE = {"upper zone": "high", "mid zone": "halfway", "lower zone": "low"}
 PLAIN_VIEW: dict[View, str] = {
     "PA": "picture from the front",
@@ -116,10 +117,9 @@ def plain_caption(findings: Iterable[Finding], view: View) -> str:
             if wires:
                 continue
             wires = True
-        side = "on both sides" if finding.side == "bilateral" else f"on the {finding.side}"
         text = PLAIN[finding.name].format(
             plain=PLAIN_SIZE[finding.severity],
-            side=side if finding.side else "",
+            side=PLAIN_SIDE.get(finding.side or "", ""),
             place=PLAIN_PLACE.get(finding.detail or "", ""),
         )
         parts.append(" ".join(text.split()))

@@ -85,6 +85,18 @@ def test_sentences_have_no_holes() -> None:
             assert "None" not in text
 
 
+def test_plain_captions_have_the_order_of_prompts() -> None:
+    findings = (
+        Finding(name="Consolidation", side="left", severity="moderate", detail="upper zone"),
+        Finding(name="Pleural Effusion", side="bilateral", severity="small"),
+        Finding(name="Pneumothorax", state="uncertain", side="right"),
+    )
+    assert plain_caption(findings, "AP") == (
+        "picture from the front, lying, medium left high white cloud, "
+        "little two-sided white water level at the bottom, faint right black empty gap"
+    )
+
+
 def test_plain_captions_know_no_radiology() -> None:
     for seed in range(100):
         caption = plain_caption(_findings(seed), "LATERAL").lower()
