@@ -7,6 +7,7 @@ from typing import Literal
 from roentgen.errors import require, require_range
 
 SMALLEST_SCORED = 16  # pixels a side of images that the discriminator has a score for
+SPECTRAL_WINDOW = 32  # pixels a side of the windows whose power spectra are compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,8 @@ class AutoencoderConfig:
     """Of the mean KL divergence of a latent's elements, against the mean squared error."""
     perceptual_weight: float = 0.0
     """Of the distance in ImageNet features, which needs the extra `vae`; 0: none."""
+    spectral_weight: float = 0.0
+    """Of the distance of local power spectra, which gives grain its power; 0: none."""
     adversarial: AdversarialConfig | None = None
     """A discriminator; null: none, and decoded images are as soft as their mean is."""
     ema_decay: float = 0.998
@@ -85,13 +88,17 @@ class AutoencoderConfig:
         require(len(self.phases) > 0, "phases is empty: give at least one")
         require_range(self, "warmup", "checkpoint_every", at_least=1)
         require_range(self, "learning_rate", above=0)
-        require_range(self, "kl_weight", "perceptual_weight", at_least=0)
+        require_range(self, "kl_weight", "perceptual_weight", "spectral_weight", at_least=0)
         require_range(self, "ema_decay", at_least=0, below=1)
         require_range(self, "altered_share", at_least=0, at_most=1)
         smallest = min(phase.crop for phase in self.phases)
         require(
             self.adversarial is None or smallest >= SMALLEST_SCORED,
             f"phases.crop is {smallest}: with adversarial it must be at least {SMALLEST_SCORED}",
+        )
+        require(
+            not self.spectral_weight or smallest >= SPECTRAL_WINDOW,
+            f"phases.crop is {smallest}: with spectral_weight at least {SPECTRAL_WINDOW} is needed",
         )
         require(
             not self.freeze_encoder or self.init is not None,

@@ -1,4 +1,4 @@
-"""Losses of decoded images beyond pixels: perceptual distance and a patch discriminator."""
+"""Losses of decoded images beyond pixels: perceptual, spectral and adversarial."""
 
 from pathlib import Path
 
@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from roentgen.errors import InputError
+from train.vae.config import SPECTRAL_WINDOW
 
 STAGES = 5  # of EfficientNet: features at 1/2, 1/4, 1/8 and twice 1/16 of the image's size
 MEAN, DEVIATION = 127 / 255, 128 / 255  # of the pixels in 0..1 that the network was trained on
+BAND = 4  # frequencies a side of a local spectrum that are averaged
+FAINTEST = 1e-6  # power: that of grain of an eighth of a gray value
 DETAIL_GAIN = 15  # brings the difference from the local mean to the range of the gray values
 
 
@@ -58,6 +61,30 @@ class PerceptualDistance(nn.Module):
 
 def _directions(features: Tensor) -> Tensor:
     return features / features.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+
+
+def spectral_distance(images: Tensor, others: Tensor) -> Tensor:
+    """Mean difference of the logarithms of local power spectra (after Durall et al. 2020).
+
+    Grain is the power of fine frequencies, wherever its specks lie; a decoder's upsampling leaves
+    too little of it, or peaks. Images are [B, 3, H, W] in [-1, 1], SPECTRAL_WINDOW pixels a side or
+    more; 0 for equal ones.
+    """
+    return (_log_spectra(images) - _log_spectra(others)).abs().mean()
+
+
+def _log_spectra(images: Tensor) -> Tensor:
+    """Of half-overlapping windows, over bands of BAND by BAND frequencies."""
+    gray = images.mean(dim=1)
+    size = SPECTRAL_WINDOW
+    windows = gray.unfold(1, size, size // 2).unfold(2, size, size // 2).flatten(0, 2)
+    taper = torch.hann_window(size, device=gray.device)
+    spectra = torch.fft.rfft2(
+        (windows - windows.mean(dim=(1, 2), keepdim=True)) * taper * taper[:, None]
+    )
+    power = spectra[..., : size // 2].abs().square() / taper.square().sum().square()
+    bands: Tensor = nn.functional.avg_pool2d(power, BAND)
+    return (bands + FAINTEST).log()
 
 
 class PatchDiscriminator(nn.Module):

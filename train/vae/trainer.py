@@ -2,7 +2,8 @@
 
 The losses are those of Stable Diffusion's VAE (Rombach et al. 2022): mean absolute error,
 perceptual distance, a small KL term, and from a later step on a discriminator of patches, whose
-gradient at the last layer is balanced with that of the others (Esser et al. 2021).
+gradient at the last layer is balanced with that of the others (Esser et al. 2021). A distance of
+local power spectra (Durall et al. 2020) is added to them.
 """
 
 import json
@@ -33,6 +34,7 @@ from train.vae.losses import (
     balance,
     hinge_loss,
     imagenet_weights,
+    spectral_distance,
 )
 
 LOG_EVERY = 50  # steps
@@ -76,6 +78,10 @@ class AutoencoderTrainer:
                 perceptual = self._perceptual(decoded, batch)
                 loss = loss + config.perceptual_weight * perceptual
                 values["perceptual"] = perceptual.item()
+        if config.spectral_weight:
+            spectral = spectral_distance(decoded, batch)
+            loss = loss + config.spectral_weight * spectral
+            values["spectral"] = spectral.item()
         # kl() sums over a latent's elements; take the mean of one element
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         values["kl"] = kl.item()

@@ -57,6 +57,14 @@ def test_a_setting_of_the_discriminator_out_of_range_is_named(key: str, value: f
         _read(adversarial={key: value})
 
 
+def test_local_spectra_need_crops_of_a_window() -> None:
+    _read(spectral_weight=0.1, phases=[PHASE | {"crop": 32}])
+    with pytest.raises(
+        InputError, match=r"^phases\.crop is 24: with spectral_weight at least 32 is"
+    ):
+        _read(spectral_weight=0.1, phases=[PHASE, PHASE | {"crop": 24}])
+
+
 def test_the_discriminator_needs_crops_that_it_has_a_score_for() -> None:
     small = [PHASE, PHASE | {"crop": 8}]
     _read(phases=small)

@@ -1,5 +1,6 @@
 """Losses of decoded images: ImageNet features, patches, and the balance of two gradients."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from train.vae.losses import (
     balance,
     hinge_loss,
     imagenet_weights,
+    spectral_distance,
 )
 
 
@@ -50,6 +52,38 @@ def test_the_distance_is_of_timm_s_features(weights: Path) -> None:
     with torch.no_grad():
         first = one.blocks[0](one.stem(pixels[0]))
     torch.testing.assert_close(first, pairs[0][0])
+
+
+def _grain(seed: int, *, size: int = 128) -> torch.Tensor:
+    """White noise of a gray value's deviation, [1, 3, size, size]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, 1, size, size, generator=generator).repeat(1, 3, 1, 1) / 127.5
+
+
+def test_the_spectral_distance_is_the_logarithm_of_the_power_ratio() -> None:
+    grain = _grain(0)
+    assert float(spectral_distance(grain, grain)) == 0
+    # twice the amplitude is four times the power, in every band
+    assert float(spectral_distance(2 * grain, grain)) == pytest.approx(math.log(4), abs=0.05)
+    # brightness is not grain, and neither is where the specks lie
+    assert float(spectral_distance(grain + 0.5, grain)) == pytest.approx(0, abs=1e-3)
+    elsewhere = float(spectral_distance(_grain(1), grain))
+    assert elsewhere < math.log(4) / 2
+
+
+def test_the_spectral_distance_sees_missing_and_uneven_grain() -> None:
+    grain = _grain(0)
+    soft = nn.functional.avg_pool2d(grain, 3, stride=1, padding=1)
+    checkered = grain.clone()
+    checkered[..., ::2, ::2] += 2 / 127.5
+    elsewhere = float(spectral_distance(_grain(1), grain))
+    assert float(spectral_distance(soft, grain)) > 3 * elsewhere
+    assert float(spectral_distance(checkered, grain)) > 0.02
+    # its gradient strengthens a soft image's grain
+    image = soft.clone().requires_grad_()
+    spectral_distance(image, grain).backward()
+    assert image.grad is not None
+    assert float((image.grad * soft).sum()) < 0
 
 
 def test_equal_images_have_no_distance_and_noise_grows_it(weights: Path) -> None:
