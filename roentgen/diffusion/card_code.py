@@ -44,7 +44,11 @@ class CardCode:
             return f"from [{self.hub_base}](https://huggingface.co/{self.hub_base})"
         if self.base == "tiny":
             return "from the tiny base that `roentgen-cxr` ships"
-        return f"from `{plain(Path(self.base).name)}`" if self.base else "from scratch"
+        if not self.base:
+            return "from scratch"
+        folder = Path(self.base)
+        run = folder.parent if folder.name == "model" else folder  # all runs have a folder `model`
+        return f"from `{plain(run.name)}`"
 
     def lines(self) -> list[str]:
         """The lines of both, under their names."""

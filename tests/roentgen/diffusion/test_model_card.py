@@ -107,6 +107,21 @@ def test_previews_are_the_examples(save: Callable[..., str], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ("tiny", "from the tiny base that `roentgen-cxr` ships,"),
+        ("runs/films/first/model", "from `first`,"),
+        ("models/sd-v1-4", "from `sd-v1-4`,"),
+    ],
+)
+def test_a_card_names_the_base_by_its_run(
+    base: str, words: str, save: Callable[..., str], tmp_path: Path
+) -> None:
+    origin = provenance(base=base) | {"made_from": {"base": {"path": base}}}
+    assert words in save(tmp_path / "model", origin)
+
+
+@pytest.mark.parametrize(
     ("config", "structures"),
     [
         ({}, ()),
