@@ -163,7 +163,12 @@ def training_scope(model: Mapping[str, Any]) -> TrainingScope | None:
 
 
 def base_stages(name: str, manifest: Mapping[str, Any]) -> list[TrainingStage]:
-    """The stages that a model inherits from a base of this name."""
+    """The stages that a model inherits from a base of this name.
+
+    None from a pipeline of which only the VAE is trained: it has read no prompts.
+    """
+    if (manifest.get("provenance") or {}).get("program") == "train.autoencoder":
+        return []
     scope = training_scope(manifest) or TrainingScope((TrainingStage(),))
     own, *bases = scope.stages
     return [TrainingStage(model=portable(name), images=own.images, stated=own.stated), *bases]

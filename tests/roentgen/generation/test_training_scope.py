@@ -234,3 +234,11 @@ def test_what_is_not_recorded_is_unknown_and_said_once(provenance: dict[str, Any
     view, base = notes(scope, [typed("<view-lateral> edema")])
     assert "never saw" in view
     assert base == "what its base sd15 saw is not recorded"
+
+
+def test_a_base_with_a_trained_vae_alone_has_read_no_prompts() -> None:
+    base = {"provenance": {"program": "train.autoencoder", "training_data": {}}}
+    scope = TrainingScope((FRONTAL, *base_stages("runs/base/untrained", base)))
+    assert scope.stages == (FRONTAL,)
+    (note,) = notes(scope, [typed("<view-lateral> edema")])
+    assert "never saw" in note
