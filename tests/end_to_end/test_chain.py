@@ -44,6 +44,7 @@ def test_prepare_finetune_generate_evaluate(
         output=run,
         steps=2,
         batch_size=4,
+        precision="fp32",
         preview="null",
     )
     licenses = read_manifest(run / "model", "model")["licenses"]
@@ -57,6 +58,7 @@ def test_prepare_finetune_generate_evaluate(
         prompts__dataset__folder=phantoms,
         prompts__dataset__limit=12,
         sampler__steps=2,
+        sampler__guidance_interval="null",
         output=drawn,
     )
     records = datasets.load_from_disk(str(drawn))["train"]  # without our code
