@@ -33,7 +33,7 @@ class PhantomConfig:
     masks: bool = True
     """Keep the masks of lungs, heart and findings."""
     words: Literal["radiology", "plain", "generic"] = "radiology"
-    """Wording of the reports: a radiologist's; captions in lay words ("huge left white water
+    """Wording of the reports: a radiologist's; captions in lay words ("large left white water
     level at the bottom"); or "a chest radiograph" for all."""
     missing_bones: float = 0.0
     """Share of each patient's ribs, clavicles and scapulae that are not shown: a planted defect."""

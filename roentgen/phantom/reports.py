@@ -50,19 +50,18 @@ ABSENT: dict[FindingName, tuple[str, ...]] = {
 INDICATIONS = ("Dyspnea", "Chest pain", "Cough and fever", "Follow-up", "Preoperative examination")
 
 # The same in lay words, in the order of a prompt's: the tiny base is trained on these alone.
+# Sizes, sides and zones are ordinary English, which a base knows.
 PLAIN: dict[FindingName, str] = {
-    "Cardiomegaly": "{plain} big round white shape in the middle",
-    "Pleural Effusion": "{plain} {side} white water level at the bottom",
-    "Pneumothorax": "{plain} {side} black empty gap",
-    "Consolidation": "{plain} {side} {place} white cloud",
-    "Edema": "{plain} {side} white fog in the center",
-    "Atelectasis": "{plain} {side} low white stripes",
-    "Lung Lesion": "{plain} {side} white ball",
+    "Cardiomegaly": "{size} big round white shape in the middle",
+    "Pleural Effusion": "{size} {side} white water level at the bottom",
+    "Pneumothorax": "{size} {side} black empty gap",
+    "Consolidation": "{size} {side} {place} white cloud",
+    "Edema": "{size} {side} white fog in the center",
+    "Atelectasis": "{size} {side} low white stripes",
+    "Lung Lesion": "{size} {side} white ball",
     "Support Devices": "bright thin wires",
 }
-PLAIN_SIZE = {"small": "little", "moderate": "medium", "large": "huge", None: "faint"}
 PLAIN_SIDE = {"left": "left", "right": "right", "bilateral": "two-sided"}
-PLAIN_PLACE = {"upper zone": "high", "mid zone": "halfway", "lower zone": "low"}
 PLAIN_VIEW: dict[View, str] = {
     "PA": "picture from the front",
     "AP": "picture from the front, lying",
@@ -118,9 +117,9 @@ def plain_caption(findings: Iterable[Finding], view: View) -> str:
                 continue
             wires = True
         text = PLAIN[finding.name].format(
-            plain=PLAIN_SIZE[finding.severity],
+            size=finding.severity or "faint",
             side=PLAIN_SIDE.get(finding.side or "", ""),
-            place=PLAIN_PLACE.get(finding.detail or "", ""),
+            place=finding.detail or "",
         )
         parts.append(" ".join(text.split()))
     return ", ".join(parts)

@@ -203,7 +203,7 @@ def minimize(
 ) -> None:
     """Train parameters on `count` items in random order; `loss_of` is given each batch's rows."""
     optimizer = torch.optim.AdamW(
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     order = torch_generator(seed, "classifier", "order")
     queue = torch.empty(0, dtype=torch.long)
@@ -285,15 +285,15 @@ def masked_loss(logits: tuple[Tensor, Tensor], labels: Tensor, views: Tensor) ->
 def augment(x: Tensor, config: ClassifierConfig, generator: torch.Generator) -> Tensor:
     """Shift, turn, and change contrast and brightness of each image a little; never a flip."""
     draws = (torch.rand(len(x), 5, generator=generator) * 2 - 1).to(x.device)  # in [-1, 1)
-    angle = draws[:, 0] * math.radians(config.rotation)
-    shift = draws[:, 1:3] * 2 * config.shift  # the grid's side is 2
-    rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).view(-1, 2, 2)
-    grid = functional.affine_grid(
-        torch.cat([rows, shift.unsqueeze(2)], dim=2), list(x.shape), False
-    )
-    moved = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    if config.rotation or config.shift:
+        angle = draws[:, 0] * math.radians(config.rotation)
+        shift = draws[:, 1:3] * 2 * config.shift  # the grid's side is 2
+        rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
+        moves = torch.cat([rows.view(-1, 2, 2), shift.unsqueeze(2)], dim=2)
+        grid = functional.affine_grid(moves, list(x.shape), False)
+        x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
     gain, offset = 1 + draws[:, 3] * config.contrast, draws[:, 4] * config.contrast
-    changed = moved * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)
+    changed = x * gain.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)
     return changed.clamp(-1, 1).contiguous(memory_format=torch.channels_last)
 
 

@@ -92,8 +92,8 @@ def test_plain_captions_have_the_order_of_prompts() -> None:
         Finding(name="Pneumothorax", state="uncertain", side="right"),
     )
     assert plain_caption(findings, "AP") == (
-        "picture from the front, lying, medium left high white cloud, "
-        "little two-sided white water level at the bottom, faint right black empty gap"
+        "picture from the front, lying, moderate left upper zone white cloud, "
+        "small two-sided white water level at the bottom, faint right black empty gap"
     )
 
 
