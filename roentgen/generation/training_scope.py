@@ -230,11 +230,9 @@ class ScopeCheck:
         if gap == "rare":
             seen = {v: sum(s.count((kind, v)) for s in self._scope.stages) for v in found}
             return f"{start} saw in fewer than {RARE} training images ({_listed(seen)})"
-        named = "; ".join(
-            f"{stage.model}: {_listed(seen)}"
-            for stage in bases
-            if (seen := {v: n for v in found if (n := stage.count((kind, v)))})
-        )
+        saw = [stage for stage in bases if any(stage.count((kind, v)) for v in found)]
+        seen = {v: n for v in found if (n := sum(stage.count((kind, v)) for stage in saw))}
+        named = f"{saw[0].model}{' and its bases' if len(saw) > 1 else ''}: {_listed(seen)}"
         return (
             f"{start} saw in the training of its base, not or rarely in its own ({named}; its own: "
             f"{trained})"

@@ -219,6 +219,25 @@ def test_a_base_counts_as_the_base() -> None:
     third = base_stages("runs/lateral/model", {"provenance": {"training_prompts": scope.to_json()}})
     assert [stage.model for stage in third] == ["runs/lateral/model", "runs/frontal/model"]
 
+    # Several bases are counted together, by the name of the last.
+    wide = TrainingStage.of(10, {("view", "PA"): 5, ("view", "AP"): 10})
+    scope = TrainingScope(
+        (
+            lateral,
+            *base_stages(
+                "wide",
+                {
+                    **base,
+                    "provenance": {
+                        "training_prompts": TrainingScope((wide, *scope.stages[1:])).to_json()
+                    },
+                },
+            ),
+        )
+    )
+    (note,) = notes(scope, rows)
+    assert "(wide and its bases: PA 817; its own: " in note
+
 
 @pytest.mark.parametrize(
     "provenance",
