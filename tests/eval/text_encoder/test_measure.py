@@ -21,7 +21,11 @@ from roentgen.weights import TINY
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 PRESENT = ("Small left pneumothorax.", "There is a pneumothorax on the right.", "Pneumothorax.")
-ABSENT = ("Clear lungs.", "No acute disease.", "Normal heart size, lungs are clear.")
+ABSENT = (  # of as many tokens each
+    "Clear lungs, normal heart size.",
+    "The heart and the lungs are both normal in size.",
+    "Normal heart and lungs.",
+)
 
 
 def film(split: str, i: int) -> Radiograph:
@@ -83,8 +87,8 @@ def test_an_encoder_that_knows_words_is_told_from_one_that_forgot(
     part = domains_of(config, sets)["text_encoder"].measure()
     found = part.numbers["auroc"]["Pneumothorax"]
     assert found["after"].value == 1
-    # Only lengths are left, which findings and their words share somewhat.
-    assert found["before"].high < found["after"].value
+    # Only lengths are left, which are the same with and without the finding.
+    assert found["before"].high < 0.7
     assert found["difference"].low > 0
     assert part.numbers["auroc"]["Edema"]["after"].note.startswith("not measured: no positives")
     assert part.summary[0].sets["made"] == part.numbers["auroc"]["mean"]["difference"]
