@@ -1,7 +1,7 @@
 """Training scope: what the prompts of a model's training state, and requests beyond it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,15 +228,19 @@ class ScopeCheck:
         if gap == "never":
             return f"{start} never saw (it was trained on {trained})"
         if gap == "rare":
-            seen = {v: sum(s.count((kind, v)) for s in self._scope.stages) for v in found}
+            seen = _counts(self._scope.stages, kind, found)
             return f"{start} saw in fewer than {RARE} training images ({_listed(seen)})"
-        saw = [stage for stage in bases if any(stage.count((kind, v)) for v in found)]
-        seen = {v: n for v in found if (n := sum(stage.count((kind, v)) for stage in saw))}
-        named = f"{saw[0].model}{' and its bases' if len(saw) > 1 else ''}: {_listed(seen)}"
+        saw = [stage for stage in bases if any(_counts([stage], kind, found).values())]
+        names = f"{saw[0].model} and its bases" if len(saw) > 1 else saw[0].model
         return (
-            f"{start} saw in the training of its base, not or rarely in its own ({named}; its own: "
-            f"{trained})"
+            f"{start} saw in the training of its base, not or rarely in its own ({names}: "
+            f"{_listed(_counts(saw, kind, found))}; its own: {trained})"
         )
+
+
+def _counts(stages: Sequence[TrainingStage], kind: str, values: Iterable[str]) -> dict[str, int]:
+    """The images that state each value, over all stages."""
+    return {v: sum(stage.count((kind, v)) for stage in stages) for v in values}
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -221,21 +221,9 @@ def test_a_base_counts_as_the_base() -> None:
 
     # Several bases are counted together, by the name of the last.
     wide = TrainingStage.of(10, {("view", "PA"): 5, ("view", "AP"): 10})
-    scope = TrainingScope(
-        (
-            lateral,
-            *base_stages(
-                "wide",
-                {
-                    **base,
-                    "provenance": {
-                        "training_prompts": TrainingScope((wide, *scope.stages[1:])).to_json()
-                    },
-                },
-            ),
-        )
-    )
-    (note,) = notes(scope, rows)
+    prompts = TrainingScope((wide, *scope.stages[1:])).to_json()
+    bases = base_stages("wide", {"provenance": {"training_prompts": prompts}})
+    (note,) = notes(TrainingScope((lateral, *bases)), rows)
     assert "(wide and its bases: PA 817; its own: " in note
 
 
