@@ -1,0 +1,45 @@
+"""Random graphs whose text, spans, labels and relations agree."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from roentgen.graphs.graph import LABELS, RELATION_TYPES, GraphSchema
+
+WORDS = ["lung", "left", "right", "effusion", "small", "Small", "no", "heart", ".", ",", "tube"]
+Drawn = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def drawn_graph() -> Drawn:
+    def draw(
+        draws: np.random.Generator, schema: GraphSchema = "v1", entities: int | None = None
+    ) -> dict[str, Any]:
+        """A graph as JSON. Relations lead to later entities: none is a cycle."""
+        n = int(draws.integers(0, 9)) if entities is None else entities
+        tokens = draws.choice(WORDS, size=max(1, 3 * n + int(draws.integers(5)))).tolist()
+        starts = sorted(draws.choice(len(tokens), size=n, replace=False).tolist())
+        members = {}
+        for i, start in enumerate(starts):
+            end = min(start + int(draws.integers(2)), len(tokens) - 1)
+            later = draws.choice(np.arange(i + 1, n), size=min(n - i - 1, 2), replace=False)
+            members[str(i + 1)] = {
+                "tokens": " ".join(tokens[start : end + 1]),
+                "label": str(draws.choice(list(LABELS[schema]))),
+                "start_ix": start,
+                "end_ix": end,
+                "relations": [
+                    [str(draws.choice(RELATION_TYPES)), str(j + 1)]
+                    for j in later[: int(draws.integers(3))].tolist()
+                ],
+            }
+        return {
+            "text": " ".join(tokens),
+            "entities": members,
+            "data_source": "MIMIC-CXR",
+            "data_split": "train",
+        }
+
+    return draw
