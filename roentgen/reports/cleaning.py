@@ -7,13 +7,13 @@ discussed, at what time, and who signed it.
 
 import re
 
-from roentgen.reports.sentences import sentences
+from roentgen.reports.lines import WIDE
+from roentgen.reports.sentences import sentence_spans
 
 _BLANK = r"(?:[-'/]?(?:_{2,}|(?<![A-Za-z])X{3,}(?![a-z]))[-'/]?)"
 # Longer runs mean the same, and the time of the patterns below grows with their square.
 _LONG_BLANK = re.compile(r"([_X])\1{4,}")
 _LONG_SPACE = re.compile(r"\s{5,}")
-_ITEM = re.compile(r"(?<![.:;,!?\s])[ \t]*\n\s*(?=(?:[-*•]+|\(?\d{1,2}[.)])\s)")
 _HEADED_NUMBER = re.compile(r"^((?:[A-Za-z]+ ){0,1}[A-Za-z]+)(:?) \(?1[.)] (?=[A-Z_])")
 _RAY = re.compile(r"\bx-XXXX", re.I)
 # An age that was de-identified: "___ year old", "XXXX-year-old".
@@ -81,7 +81,8 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^[\s,;:./)-]+(?=\w)"), ""),
     (re.compile(r"(?<=\w)\s+(?:and|or)(?=[.]$)"), ""),
 )
-_WORD = re.compile(r"[A-Za-z]")
+_WORD = re.compile(r"[^\W\d_]")
+_NO_STOP = re.compile(r"[^\s.:;,!?。：；，！？]$")
 # Words at the end or the start of a sentence that a removed blank leaves incomplete.
 _LOOSE_END = re.compile(
     r"[ ,]+(?:(?:consistent|compatible|in keeping) with|suggestive of|representing|status post"
@@ -107,9 +108,14 @@ def clean_section(text: str) -> str:
     Every sentence about the patient keeps its words and their order; with a blank only the words
     that introduce it ("dated ___") are removed. "" if nothing is left.
     """
+    text = _LONG_BLANK.sub(r"\1\1\1\1", text).replace("//", ";")
+    spans = sentence_spans(text)
     cleaned_sentences = []
-    text = _LONG_BLANK.sub(r"\1\1\1\1", text)
-    for sentence in sentences(_ITEM.sub(".\n", text.replace("//", ";"))):
+    for number, (start, end) in enumerate(spans, 1):
+        sentence = " ".join(text[start:end].split())
+        gap = text[end : spans[number][0]] if number < len(spans) else ""
+        if (gap.strip() or "\n" in gap) and _NO_STOP.search(sentence):
+            sentence += "。" if sentence[-1] >= WIDE else "."
         cleaned = _clean_sentence(_HEADED_NUMBER.sub(r"\1. ", sentence))
         if _WORD.search(cleaned):
             cleaned_sentences.append(cleaned)
