@@ -321,7 +321,7 @@ def dry_run(config: GenerateConfig) -> str:
         if len(first) < config.sampler.batch_size:
             first.append(image)
         views[image.view or "none"] += 1
-        present.update(f.name for f in image.findings if f.state == "present")
+        present.update({f.name for f in image.findings if f.state == "present"})
     started = time.perf_counter()
     size = sum(len(radiograph.image) for radiograph in generator.draw(first))
     seconds = (time.perf_counter() - started) / len(first) * images / launch.num_processes

@@ -5,14 +5,15 @@
     63 year old woman with cardiomegaly and small left pleural effusion, without pneumothorax
 
 A view token, the patient, then a text: the findings in a fixed order and fixed words, as a list or
-as a sentence, or a section of the report. `parser.parse_prompt` reads the written findings back
-exactly.
+as a sentence, or a section of the report. A finding that differs between the sides is one phrase:
+"moderate right and small left pleural effusion". `parser.parse_prompt` reads the written findings
+back exactly.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from roentgen.errors import InputError, require, require_choice
 from roentgen.prompts.vocabulary import DEGREES, DETAIL_NOUNS, GRADED, NOUNS, PLACES, RACES, SIZES
@@ -180,20 +181,48 @@ def findings_text(findings: Iterable[Finding], style: PromptStyle) -> str:
         (finding for finding in findings if finding.state not in omitted),
         key=lambda f: (_STATE_ORDER.index(f.state), FINDING_NAMES.index(f.name)),
     )
+    units = _units(mentioned)
     if style.form == "sentence":
-        return ", ".join(_clauses(mentioned))
-    return ", ".join(phrase(finding) for finding in mentioned)
+        return ", ".join(_clauses(units))
+    return ", ".join(phrase(*unit) for unit in units)
 
 
-def _clauses(findings: Iterable[Finding]) -> Iterator[str]:
+def _units(findings: Sequence[Finding]) -> list[tuple[Finding, ...]]:
+    """The findings of each phrase: one, or the right and the left one of a finding that differs."""
+    alike: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault((finding.name, finding.state, _wording(finding).noun), []).append(finding)
+    units: dict[Finding, tuple[Finding, ...]] = {}
+    for first, *others in alike.values():
+        if len(others) == 1 and (sides := _two_sides(first, others[0])):
+            units |= {first: sides, others[0]: ()}
+    return [unit for finding in findings if (unit := units.get(finding, (finding,)))]
+
+
+def _two_sides(*findings: Finding) -> tuple[Finding, Finding] | None:
+    """The right and the left of two findings that one phrase describes; None if none does.
+
+    Both have a severity or neither, both a place or neither, and these are not all equal. Absent
+    findings have a phrase each, because an "and" leaves open whether "no" extends over it.
+    """
+    left, right = sorted(findings, key=lambda finding: finding.side or "")
+    if (left.side, right.side) != ("left", "right") or left.state == "absent":
+        return None
+    here, there = ((f.severity, _wording(f).place) for f in (left, right))
+    alike = [bool(word) for word in here] == [bool(word) for word in there]
+    plain = left.name != "No Finding" and not any(_wording(f).free for f in findings)
+    return (right, left) if plain and alike and here != there else None
+
+
+def _clauses(units: Iterable[tuple[Finding, ...]]) -> Iterator[str]:
     """The clauses of a sentence. "No Finding" has its own, because its words negate it."""
     phrases: dict[str, list[str]] = {}
-    for finding in findings:
+    for unit in units:
         # An absent "No Finding" is written as its bare words, as the other findings are where
         # they are present.
-        normal = finding.name == "No Finding"
-        bare = phrase(replace(finding, state="absent" if normal else "present"))
-        clause = _NORMAL_CLAUSES[finding.state] if normal else _CLAUSES[finding.state]
+        normal = unit[0].name == "No Finding"
+        bare = phrase(*(replace(f, state="absent" if normal else "present") for f in unit))
+        clause = (_NORMAL_CLAUSES if normal else _CLAUSES)[unit[0].state]
         phrases.setdefault(clause, []).append(bare)
     for clause in dict.fromkeys((*_NORMAL_CLAUSES.values(), *_CLAUSES.values())):
         if clause in phrases:
@@ -201,32 +230,50 @@ def _clauses(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1 << 14)
-def phrase(finding: Finding) -> str:
+def phrase(*findings: Finding) -> str:
     """One finding in words: "small left pleural effusion", "possible right nodule", "no edema".
 
-    A detail that is not in the vocabulary follows in parentheses. Raises InputError if it contains
-    parentheses or is blank.
+    Or its right and its left one: "moderate right and small left pleural effusion". A detail that
+    is not in the vocabulary follows in parentheses. Raises InputError if it contains parentheses
+    or is blank.
     """
-    name, detail = finding.name, finding.detail
-    place, noun, free = "", NOUNS[name], ""
-    if detail is not None:
-        ending = next((n for n in DETAIL_NOUNS.get(name, ()) if detail.endswith(n)), None)
-        start = detail.removesuffix(ending).rstrip() if ending else detail
-        if detail and start in ("", *PLACES) and detail == f"{start} {ending or ''}".strip():
-            place, noun = start, ending or noun
-        elif detail and detail.strip() == detail and not set("()\n") & set(detail):
-            free = f"({detail})"
-        else:
-            raise InputError(f"detail {detail!r} of {name} must be one phrase without parentheses")
+    name, state, wording = findings[0].name, findings[0].state, _wording(findings[0])
     words = (
-        (_NEGATED_STATE_WORDS if name == "No Finding" else _STATE_WORDS)[finding.state],
-        (DEGREES if name in GRADED else SIZES)[finding.severity] if finding.severity else "",
-        finding.side or "",
-        place,
-        noun,
-        free,
+        (_NEGATED_STATE_WORDS if name == "No Finding" else _STATE_WORDS)[state],
+        " and ".join(filter(None, map(_attributes, findings))),
+        wording.noun,
+        f"({wording.free})" if wording.free else "",
     )
     return " ".join(word for word in words if word)
+
+
+def _attributes(finding: Finding) -> str:
+    """Severity, side and place: "small left upper zone"."""
+    degrees = DEGREES if finding.name in GRADED else SIZES
+    severity = degrees[finding.severity] if finding.severity else ""
+    return " ".join(w for w in (severity, finding.side, _wording(finding).place) if w)
+
+
+class _Wording(NamedTuple):
+    """The words of a finding's name and detail; empty where it has none."""
+
+    place: str
+    noun: str
+    free: str  # a detail that is not in the vocabulary
+
+
+@lru_cache(maxsize=1 << 14)
+def _wording(finding: Finding) -> _Wording:
+    name, detail = finding.name, finding.detail
+    if detail is None:
+        return _Wording("", NOUNS[name], "")
+    ending = next((n for n in DETAIL_NOUNS.get(name, ()) if detail.endswith(n)), None)
+    start = detail.removesuffix(ending).rstrip() if ending else detail
+    if detail and start in ("", *PLACES) and detail == f"{start} {ending or ''}".strip():
+        return _Wording(start, ending or NOUNS[name], "")
+    if detail and detail.strip() == detail and not set("()\n") & set(detail):
+        return _Wording("", NOUNS[name], detail)
+    raise InputError(f"detail {detail!r} of {name} must be one phrase without parentheses")
 
 
 def _patient(age: float | None, sex: Sex | None, race: str | None, style: PromptStyle) -> str:

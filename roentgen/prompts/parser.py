@@ -1,13 +1,14 @@
 """Prompt parser: reads findings as `roentgen.prompts.grammar` writes them and as people type them.
 
 Words that are not understood are refused, never guessed. A comma ends the scope of "no" and
-"possible"; "or" extends it.
+"possible"; "or" extends it. Two sides share their noun: "moderate right and small left effusion".
 """
 
 import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import cast
 
 from roentgen.errors import InputError
@@ -26,6 +27,9 @@ _PATIENT = re.compile(
 )
 _VIEW = re.compile(r"<view-[^<>\s]*>", re.IGNORECASE)
 _TOKEN = re.compile(r"\(([^()]*)\)|([,;.\n])|([^\s,;.()\-]+)|([()])")
+
+_PARTING = ("break", "join", "or")  # kinds of modifiers that part two findings
+_Meaning = Noun | Modifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,97 +88,155 @@ def split_view(text: str) -> tuple[View | None, str]:
 class _Clause:
     """One finding while it is being read."""
 
+    joined: Modifier | None = None  # the "and" or "or" that it follows
     states: list[State] = field(default_factory=list)
     noun: Noun | None = None
     modifiers: dict[str, str] = field(default_factory=dict)  # side, severity, place, free detail
     text: list[str] = field(default_factory=list)
+    other_side: bool = False  # whether the clause before is the other side of its noun
 
-    def add(self, meaning: Noun | Modifier, words: str) -> None:
+    def __str__(self) -> str:
+        return " ".join(self.text)
+
+    def add(self, meaning: _Meaning, words: str) -> None:
         self.text.append(words)
         if isinstance(meaning, Modifier) and meaning.kind == "state":
             self.states.append(cast("State", meaning.value))
             return
-        kind = "finding" if isinstance(meaning, Noun) else meaning.kind
+        kind = _kind(meaning)
         if kind in self.modifiers or (kind == "finding" and self.noun):
-            raise InputError(
-                f"{' '.join(self.text)!r} gives {kind} twice: put a comma between two findings"
-            )
+            raise InputError(f"'{self}' gives {kind} twice: put a comma between two findings")
         if isinstance(meaning, Noun):
             self.noun = meaning
         else:
             self.modifiers[kind] = meaning.value
 
     def finding(self) -> Finding:
-        text = " ".join(self.text)
         if self.noun is None:
-            raise InputError(f"{text!r} names no finding; findings are: {_known_findings()}")
+            raise InputError(f"'{self}' names no finding; findings are: {_known_findings()}")
         given = self.modifiers
         if "free" in given and ("place" in given or self.noun.detail):
-            raise InputError(f"{text!r} has two details: keep one")
+            raise InputError(f"'{self}' has two details: keep one")
         details = [d for d in (given.get("place"), self.noun.detail, given.get("free")) if d]
         return Finding(
             name=self.noun.name,
-            state=self._state(text),
+            state=self._state(negates=self.noun.negates),
             side=cast("Side | None", given.get("side")),
             severity=cast("Severity | None", given.get("severity")),
             detail=" ".join(details) or None,
         )
 
-    def _state(self, text: str) -> State:
-        match self.states, self.noun is not None and self.noun.negates:
-            case [], negates:
+    def _state(self, *, negates: bool) -> State:
+        match self.states, negates:
+            case [], _:
                 return "absent" if negates else "present"
-            case ["absent"], negates:
+            case ["absent"], _:
                 return "present" if negates else "absent"
-            case (["uncertain"], False) | (["uncertain", "absent"], True):
+            case ([state], False):
+                return state
+            case ["uncertain", "absent"], True:
                 return "uncertain"
-        raise InputError(f"{text!r} is both absent and uncertain: keep one of the two")
+        states = sorted({*self.states, *(("absent",) if negates else ())})
+        if len(states) == 1:
+            raise InputError(f"'{self}' gives its state twice: keep one of the words")
+        raise InputError(f"'{self}' is both {' and '.join(states)}: keep one of the two")
 
 
 def _findings(text: str) -> Iterator[Finding]:
     """The findings of a text without view token and patient."""
+    clauses = list(_clauses(text))
+    for first, second in pairwise(clauses):
+        _share_noun(first, second)
+    scope: list[State] = []  # the states of the clause before, which could extend
+    for clause in clauses:
+        _settle_scope(clause, scope)
+        yield clause.finding()
+        scope = [state for state in clause.states if state != "present"]
+
+
+def _clauses(text: str) -> Iterator[_Clause]:
+    """The clauses of a text, one a finding: commas, "and", "or" and states part them."""
     clause = _Clause()
-    before: Modifier | None = None  # the "and" or "or" that the clause follows
     broken = True  # whether a comma or the start of the text directly precedes
-    scope: list[State] = []  # the states of the clause before
-    for meaning, words in (*_units(text), (Modifier("break"), "")):
-        modifier = meaning if isinstance(meaning, Modifier) else None
-        if modifier and modifier.kind == "filler":
+    units = [unit for unit in _units(text) if _kind(unit[0]) != "filler"]
+    end: tuple[_Meaning, str] = (Modifier("break"), "")
+    for (meaning, words), (following, _) in pairwise([*units, end, end]):
+        kind = _kind(meaning)
+        if kind == "state" and _acts_on_preceding(clause, meaning, words, following):
+            clause.add(meaning, words)
             continue
-        ends = modifier is not None and modifier.kind in ("break", "join", "or")
-        if ends or (modifier and modifier.kind == "state" and clause.noun):
+        if kind in _PARTING or (kind == "state" and clause.noun):
+            joined = None
             if clause.text:
-                _settle_scope(clause, before, scope)
-                yield clause.finding()
-                scope, before = clause.states, None
-            elif before or (modifier and modifier.kind == "or"):
+                yield clause
+            elif clause.joined or kind == "or":
                 raise InputError(f"cannot tell what {words or 'the last word'!r} joins in a prompt")
-            if modifier and ends:
-                restart = broken and modifier.value == "with"  # "..., with edema" extends no scope
-                before = modifier if modifier.kind in ("join", "or") and not restart else None
-                broken = modifier.kind == "break"
-            clause = _Clause()
-        if not ends:
+            if isinstance(meaning, Modifier) and kind in _PARTING:
+                restart = broken and meaning.value == "with"  # "..., with edema" extends no scope
+                joined = meaning if kind != "break" and not restart else None
+                broken = kind == "break"
+            clause = _Clause(joined)
+        if kind not in _PARTING:
             clause.add(meaning, words)
             broken = False
 
 
-def _settle_scope(clause: _Clause, before: Modifier | None, scope: list[State]) -> None:
-    """Extend "no" and "possible" over an "or"; refuse an "and" that may or may not extend them."""
-    if before is None or clause.states:
+def _kind(meaning: _Meaning) -> str:
+    return meaning.kind if isinstance(meaning, Modifier) else "finding"
+
+
+def _acts_on_preceding(clause: _Clause, state: _Meaning, words: str, following: _Meaning) -> bool:
+    """Whether a state describes the finding before it: "pneumonia is unlikely".
+
+    Raises InputError where there is none, and where the finding is joined to another.
+    """
+    follows = state.follows if isinstance(state, Modifier) else "never"
+    if follows == "must" and not clause.noun:
+        raise InputError(f"{words!r} must follow a finding")
+    ends = follows == "must" or (follows == "may" and _kind(following) in _PARTING)
+    if ends and clause.noun and clause.joined:
+        raise InputError(
+            f"{words!r} leaves open whether it describes more than '{clause}': use a comma"
+        )
+    return ends and clause.noun is not None
+
+
+def _share_noun(first: _Clause, second: _Clause) -> None:
+    """Give a side without a noun that of the other side: "moderate right and small left effusion".
+
+    Raises InputError where one side is described more fully than the other.
+    """
+    sides = {clause.modifiers.get("side") for clause in (first, second)}
+    joined = second.joined is not None and second.joined.value in ("and", "&")
+    if first.noun or not second.noun or not joined or sides != {"left", "right"}:
         return
-    if before.kind == "or" and scope:
+    if first.modifiers.keys() != second.modifiers.keys():
+        raise InputError(
+            f"'{first} and {second}' leaves open what describes which side: give both sides a "
+            "severity or neither, both a place or neither"
+        )
+    first.noun, second.other_side = second.noun, True
+
+
+def _settle_scope(clause: _Clause, scope: list[State]) -> None:
+    """Extend "no" and "possible" over an "or"; refuse an "and" that may or may not extend them.
+
+    An "and" between two sides extends "possible".
+    """
+    if clause.joined is None or clause.states:
+        return
+    if scope and (clause.joined.kind == "or" or (clause.other_side and "absent" not in scope)):
         clause.states = list(scope)
-    elif before.kind == "or":
-        raise InputError(f"'or' before {' '.join(clause.text)!r} leaves open which: use a comma")
+    elif clause.joined.kind == "or":
+        raise InputError(f"'or' before '{clause}' leaves open which: use a comma")
     elif scope:
         raise InputError(
-            f"'and' before {' '.join(clause.text)!r} leaves open whether it is absent or uncertain "
+            f"'and' before '{clause}' leaves open whether it is absent or uncertain "
             "too: use a comma, and write 'no' or 'possible' before each finding"
         )
 
 
-def _units(text: str) -> Iterator[tuple[Noun | Modifier, str]]:
+def _units(text: str) -> Iterator[tuple[_Meaning, str]]:
     """The meanings of a text in order, each with its words; the longest known phrase wins."""
     words: list[str] = []
     for free, separator, word, unmatched in _TOKEN.findall(text):
@@ -192,7 +254,7 @@ def _units(text: str) -> Iterator[tuple[Noun | Modifier, str]]:
     yield from _meanings(words)
 
 
-def _meanings(words: Sequence[str]) -> Iterator[tuple[Noun | Modifier, str]]:
+def _meanings(words: Sequence[str]) -> Iterator[tuple[_Meaning, str]]:
     position = 0
     while position < len(words):
         for length in range(LONGEST_PHRASE, 0, -1):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from roentgen.record.radiograph import FindingName, Severity, Side, State
+from roentgen.record.doubt import DOUBTS
+from roentgen.record.radiograph import FindingName, Severity, Side
 
 # The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so
 # its noun is the opposite of its name.
@@ -101,6 +102,8 @@ SIDED: frozenset[FindingName] = frozenset(
 # Details that imply the side.
 SIDE_IMPLIED: tuple[str, ...] = ("middle lobe", "vertebral fracture")
 
+Follows = Literal["never", "may", "must"]
+
 
 @dataclass(frozen=True)
 class Noun:
@@ -116,11 +119,13 @@ class Modifier:
     """An attribute of a finding, a separator, or a filler word.
 
     "join" leaves open whether a preceding negation extends, "or" extends it, "break" ends it;
-    "free" is a detail in parentheses.
+    "free" is a detail in parentheses. `follows`: where a state may stand behind its finding
+    ("edema possible"), or must ("edema cannot be excluded").
     """
 
     kind: Literal["state", "side", "severity", "place", "free", "join", "or", "break", "filler"]
     value: str = ""
+    follows: Follows = "never"
 
 
 _SYNONYMS: dict[FindingName, tuple[str, ...]] = {
@@ -173,19 +178,7 @@ _NEGATED_NORMAL: tuple[str, ...] = (
     "acute cardiopulmonary process",
 )
 _NORMAL = ("normal", "normal chest", "normal study", "unremarkable")
-_STATES: dict[State, tuple[str, ...]] = {
-    "absent": ("no", "without", "no evidence of", "without evidence of", "negative for"),
-    "uncertain": (
-        "possible",
-        "possibly",
-        "probable",
-        "probably",
-        "likely",
-        "questionable",
-        "suspected",
-        "uncertain",
-    ),
-}
+_ABSENT = ("no", "without", "no evidence of", "without evidence of", "negative for")
 _SIDES: dict[Side, tuple[str, ...]] = {
     "left": ("left sided", "left side"),
     "right": ("right sided", "right side"),
@@ -227,8 +220,13 @@ def _phrases() -> dict[tuple[str, ...], tuple[Noun | Modifier, ...]]:
                 meanings[text] = meanings[_plural(text)] = (Noun(name, detail),)
     meanings |= {text: (Noun("No Finding", negates=True),) for text in _NEGATED_NORMAL}
     meanings |= {text: (Noun("No Finding"),) for text in _NORMAL}
-    for state, texts in _STATES.items():
-        meanings |= {text: (Modifier("state", state),) for text in texts}
+    meanings |= {text: (Modifier("state", "absent"),) for text in _ABSENT}
+    for doubt in DOUBTS:
+        for text in doubt.before:
+            follows: Follows = "may" if text in doubt.after else "never"
+            meanings[text] = (Modifier("state", doubt.state, follows),)
+        for text in set(doubt.after) - set(doubt.before):
+            meanings[text] = (Modifier("state", doubt.state, "must"),)
     for side, texts in _SIDES.items():
         meanings |= {text: (Modifier("side", side),) for text in (side, *texts)}
     for severity, texts in _SEVERITIES.items():

@@ -78,7 +78,7 @@ def labels_by_side(
     """(N, findings, 2): present on the left, present on the right; 1, 0, NaN where not known.
 
     An absent finding is on neither side. The sides of one that is present without a side are not
-    known.
+    known, nor is the side where one may be besides the present one.
     """
     whole = label_matrix(radiographs, findings, not_mentioned)
     result = np.repeat(whole[:, :, None], 2, axis=2)
@@ -86,10 +86,16 @@ def labels_by_side(
         for column, name in enumerate(findings):
             if whole[row, column] != 1:
                 continue
-            sides = {f.side for f in radiograph.findings if (f.name, f.state) == (name, "present")}
+            present, possible = (
+                {f.side for f in radiograph.findings if (f.name, f.state) == (name, state)}
+                for state in ("present", "uncertain")
+            )
             for k, side in enumerate(SIDES):
-                on_it = side in sides or "bilateral" in sides
-                result[row, column, k] = 1 if on_it else np.nan if None in sides else 0
+                if present & {side, "bilateral"}:
+                    result[row, column, k] = 1
+                else:
+                    unknown = None in present or possible & {side, "bilateral", None}
+                    result[row, column, k] = np.nan if unknown else 0
     return result
 
 

@@ -333,6 +333,8 @@ def test_a_dry_run_counts_and_draws_nothing(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    findings = ("cardiomegaly", "no edema, moderate right and small left effusion")
+    config = replace(config, prompts=replace(config.prompts, findings=findings))
     file = tmp_path / "config.yaml"
     file.write_text(config_to_yaml(config))
     monkeypatch.setattr(sys, "argv", ["generate", str(file), "--dry-run"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from eval.alignment.scores import ALL, laterality_accuracy
-from roentgen.record.radiograph import Finding, FindingName, Radiograph, Side, View
+from roentgen.record.radiograph import Finding, FindingName, Radiograph, Side, State, View
 from roentgen.vision.image_halves import (
     HalfImages,
     frontal_rows,
@@ -52,6 +52,26 @@ def test_each_side_is_known_on_its_own() -> None:
     assert np.isnan(labels[:, 1]).all()
     assert (labels_by_side(rows, FINDINGS, "absent")[:, 1] == 0).all()
     assert single_side(labels)[:, 0].tolist() == [0, -1, -1, -1, -1, -1, -1, 0]
+
+
+def test_two_sides_of_one_finding_are_both_labeled() -> None:
+    def moderate(side: Side | None, state: State = "present") -> Finding:
+        return Finding(name="Pleural Effusion", side=side, state=state, severity="moderate")
+
+    small = Finding(name="Pleural Effusion", side="left", severity="small")
+    rows = [
+        radiograph(small, moderate("right")),
+        radiograph(small, moderate("right", "uncertain")),
+        radiograph(small, moderate("bilateral", "uncertain")),
+        radiograph(small, moderate(None, "uncertain")),
+        radiograph(small, moderate("left", "uncertain")),
+        radiograph(small, moderate("right", "absent")),
+    ]
+    labels = labels_by_side(rows, FINDINGS, "ignore")
+    nan = np.nan
+    expected = [[1, 1], [1, nan], [1, nan], [1, nan], [1, 0], [1, 0]]
+    np.testing.assert_array_equal(labels[:, 0], np.array(expected, np.float32))
+    assert single_side(labels)[:, 0].tolist() == [-1, -1, -1, -1, 0, 0]
 
 
 def test_the_share_on_the_right_side_is_counted() -> None:

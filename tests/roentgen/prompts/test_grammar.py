@@ -1,5 +1,7 @@
 import itertools
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,8 +18,11 @@ from roentgen.record.radiograph import (
     VIEW_TOKENS,
     VIEWS,
     Finding,
+    FindingName,
     Radiograph,
     Report,
+    Severity,
+    Side,
 )
 
 EFFUSION = Finding(name="Pleural Effusion", side="left", severity="small")
@@ -91,6 +96,171 @@ def test_a_sentence_is_read_back() -> None:
         text = findings_text(findings, SENTENCE)
         assert set(parse_prompt(text).findings) == findings, text
         assert len(parse_prompt(text).findings) == len(findings)
+
+
+def side_of(side: Side, severity: Severity | None, detail: str | None = None) -> Finding:
+    return Finding(name="Pleural Effusion", side=side, severity=severity, detail=detail)
+
+
+RIGHT, LEFT = side_of("right", "moderate"), side_of("left", "small")
+UPPER, LOWER = side_of("right", None, "upper zone"), side_of("left", None, "lower zone")
+
+
+@pytest.mark.parametrize(
+    ("findings", "in_list", "in_sentence"),
+    [
+        (
+            (LEFT, RIGHT),
+            "moderate right and small left pleural effusion",
+            "with moderate right and small left pleural effusion",
+        ),
+        (
+            (UPPER, LOWER),
+            "right upper zone and left lower zone pleural effusion",
+            "with right upper zone and left lower zone pleural effusion",
+        ),
+        (
+            tuple(replace(f, name="Lung Lesion", detail="nodule") for f in (RIGHT, LEFT)),
+            "moderate right and small left nodule",
+            "with moderate right and small left nodule",
+        ),
+        (
+            (
+                Finding(name="Edema", state="uncertain"),
+                *(replace(f, state="uncertain") for f in (LEFT, RIGHT)),
+            ),
+            "possible edema, possible moderate right and small left pleural effusion",
+            "with uncertain edema and uncertain moderate right and small left pleural effusion",
+        ),
+        (
+            tuple(replace(f, state="absent") for f in (RIGHT, LEFT)),
+            "no moderate right pleural effusion, no small left pleural effusion",
+            "without moderate right pleural effusion or small left pleural effusion",
+        ),
+        (  # two severities, or none: one alone could belong to both sides
+            (RIGHT, replace(LEFT, severity=None)),
+            "moderate right pleural effusion, left pleural effusion",
+            "with moderate right pleural effusion and left pleural effusion",
+        ),
+        (
+            (RIGHT, replace(LEFT, detail="lower zone")),
+            "moderate right pleural effusion, small left lower zone pleural effusion",
+            "with moderate right pleural effusion and small left lower zone pleural effusion",
+        ),
+        (
+            (RIGHT, replace(LEFT, detail="loculated")),
+            "moderate right pleural effusion, small left pleural effusion (loculated)",
+            "with moderate right pleural effusion and small left pleural effusion (loculated)",
+        ),
+        (  # nothing differs
+            (RIGHT, replace(RIGHT, side="left")),
+            "moderate right pleural effusion, moderate left pleural effusion",
+            "with moderate right pleural effusion and moderate left pleural effusion",
+        ),
+        (
+            (RIGHT, LEFT, side_of("bilateral", "large")),
+            "moderate right pleural effusion, small left pleural effusion, "
+            "large bilateral pleural effusion",
+            "with moderate right pleural effusion and small left pleural effusion and "
+            "large bilateral pleural effusion",
+        ),
+    ],
+)
+def test_sides_that_differ_are_one_phrase(
+    findings: tuple[Finding, ...], in_list: str, in_sentence: str
+) -> None:
+    assert findings_text(findings, PromptStyle()) == in_list
+    assert findings_text(findings, SENTENCE) == in_sentence
+    for text in (in_list, in_sentence):
+        assert set(parse_prompt(text).findings) == set(findings)
+    # The right one is first, however they were ordered.
+    for order in itertools.permutations(findings):
+        if " and " in in_list:
+            assert findings_text(order, PromptStyle()) == in_list
+
+
+def any_finding(draw: random.Random, names: Sequence[FindingName]) -> Finding:
+    name = draw.choice(names)
+    words = draw.choice((*PLACES, "")), draw.choice((*DETAIL_NOUNS.get(name, ()), ""))
+    return Finding(
+        name=name,
+        state=draw.choice(STATES),
+        side=draw.choice((None, *SIDES)),
+        severity=draw.choice((None, *SEVERITIES)),
+        detail=draw.choice((None, "dense, patchy", " ".join(filter(None, words)) or None)),
+    )
+
+
+def test_any_findings_are_read_back() -> None:
+    draw = random.Random(0)
+    sides_together = 0
+    for _ in range(20_000):
+        names = draw.sample(FINDING_NAMES, draw.randint(1, 3))
+        findings = [any_finding(draw, names) for _ in range(draw.randint(0, 4))]
+        if findings and draw.random() < 0.8:  # the other side of one
+            side = draw.choice(SIDES)
+            findings.append(replace(findings[0], side=side, severity=draw.choice(SEVERITIES)))
+        for style in (PromptStyle(), SENTENCE):
+            text = findings_text(findings, style)
+            read = parse_prompt(text).findings
+            assert Counter(read) == Counter(findings), text
+            assert findings_text(read, style) == text
+        sides_together += " and " in findings_text(findings, PromptStyle())
+    assert sides_together > 300
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        (
+            "small left and moderate right effusions",
+            "moderate right and small left pleural effusion",
+        ),
+        (
+            "severe left sided & mild right sided atelectasis",
+            "mild right and severe left atelectasis",
+        ),
+        (
+            "cardiomegaly, suspected large right and small left pneumothorax, no edema",
+            "cardiomegaly, possible large right and small left pneumothorax, no edema",
+        ),
+        (
+            "moderate right and possible small left effusion",
+            "moderate right pleural effusion, possible small left pleural effusion",
+        ),
+        (
+            "opacity in the right upper lobe and left lower lobe opacity",
+            "right upper lobe and left lower lobe lung opacity",
+        ),
+        ("right & left effusion", "right pleural effusion, left pleural effusion"),
+        ("small right and left effusion", "small bilateral pleural effusion"),
+        ("edema and right & left effusion", "edema, right pleural effusion, left pleural effusion"),
+    ],
+)
+def test_sides_that_people_type(typed: str, written: str) -> None:
+    assert findings_text(parse_prompt(typed).findings, PromptStyle()) == written
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("mild left, moderate right effusion", "'mild left' names no finding"),
+        ("moderate right effusion and small left", "'small left' names no finding"),
+        ("small right and moderate left and large right effusion", "'small right' names no"),
+        ("small right and large right effusion", "'small right' names no finding"),
+        ("small right or moderate left effusion", "'small right' names no finding"),
+        ("no moderate right and small left effusion", "leaves open whether it is absent"),
+        ("possible edema and moderate right and small left effusion", "leaves open whether"),
+        ("moderate right and small left effusion possible", "'possible' leaves open whether"),
+        ("right and small left effusion", "leaves open what describes which side"),
+        ("large right and small left basal effusion", "leaves open what describes which side"),
+        ("small right upper lobe and left lower lobe opacity", "leaves open what describes"),
+        ("moderate right and small left effusion (loculated)", "leaves open what describes"),
+    ],
+)
+def test_sides_that_could_be_read_in_two_ways_are_refused(typed: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_prompt(typed)
 
 
 @pytest.mark.parametrize("race", [None, "white", "black or african american", "White - Russian"])
@@ -181,6 +351,12 @@ def test_a_detail_that_could_not_be_read_back_is_refused(detail: str) -> None:
             "large bilateral pleural effusion, endotracheal tube",
         ),
         ("severe pulmonary oedema", "severe edema"),
+        ("opacity may represent pneumonia", "lung opacity, possible pneumonia"),
+        ("opacity consistent with mild edema", "lung opacity, mild edema"),
+        ("edema likely, effusion unlikely", "possible edema, possible pleural effusion"),
+        ("pneumonia cannot be excluded; no edema", "possible pneumonia, no edema"),
+        ("most likely edema, highly unlikely pneumonia", "edema, no pneumonia"),
+        ("probably no acute findings", "possibly no acute findings"),
         ("", ""),
     ],
 )
@@ -209,6 +385,12 @@ def test_every_name_of_the_fourteen_is_understood() -> None:
         ("cardiomegaly effusion", "gives finding twice"),
         ("left right effusion", "gives side twice"),
         ("possible no edema", "both absent and uncertain"),
+        ("possible likely edema", "gives its state twice"),
+        ("consistent with no edema", "both absent and present"),
+        ("cannot be excluded edema", "'cannot be excluded' must follow a finding"),
+        ("edema consistent with", "'consistent with' names no finding"),
+        ("edema and pneumonia unlikely", "'unlikely' leaves open whether"),
+        ("pneumonia possible and edema", "leaves open whether"),
         ("edema (", "parenthesis"),
         ("nodule (calcified)", "two details"),
         ("<view-oblique> edema", "unknown view token '<view-oblique>'.*<view-lateral>"),

@@ -4,6 +4,8 @@ from roentgen.labelers.rules.rule_labeler import label_report
 from roentgen.phantom.lesions import draw_lesions
 from roentgen.phantom.reports import write_report
 from roentgen.phantom.thorax import draw_thorax
+from roentgen.prompts.grammar import PromptStyle, findings_text
+from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
 from roentgen.record.radiograph import Finding, Report, Side
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
@@ -80,6 +82,13 @@ def test_details_change_sides_and_both_sides_stay() -> None:
         Finding(name="Support Devices", detail="left chest tube"),
     )
     assert swap_sides_of_findings(swap_sides_of_findings(message)) == message
+
+
+def test_sides_with_their_own_severities_change_places() -> None:
+    text = "moderate right and small left pleural effusion"
+    swapped = swap_sides_of_findings(parse_prompt(text).findings)
+    assert findings_text(swapped, PromptStyle()) == "small right and moderate left pleural effusion"
+    assert set(parse_prompt(swap_sides_in_text(text)).findings) == set(swapped)
 
 
 def test_the_labeler_reads_swapped_sides_from_swapped_reports() -> None:
