@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -121,16 +122,28 @@ def _check_consistent(text: str, findings: Findings) -> None:
     """Raises InputError where a text names no finding or contradicts itself."""
     if not findings:
         raise InputError(f"{text!r} names no finding: write 'No Finding' for a normal radiograph")
-    seen: dict[Any, Finding] = {}
-    for finding in findings:
-        first = seen.setdefault((finding.name, finding.side, finding.detail), finding)
-        if first.state != finding.state:
-            raise InputError(f"{text!r} has {finding.name} both {first.state} and {finding.state}")
+    for first, second in combinations(findings, 2):
+        if first.state != second.state and (_covers(first, second) or _covers(second, first)):
+            raise InputError(f"{text!r} has {first.name} both {first.state} and {second.state}")
     if _NORMAL[0] in findings:
         present = {finding.name: finding for finding in findings if finding.state != "absent"}
         others = [name for name in present if name not in ("No Finding", "Support Devices")]
         if others:
             raise InputError(f"{text!r} contradicts itself: no finding, but {others[0]}")
+
+
+def _covers(one: Finding, other: Finding) -> bool:
+    """Whether what is stated of one finding is stated of the other too.
+
+    One that is absent is absent on every side; one that is bilateral is present on each.
+    """
+    every = {None} if one.state == "absent" and one.severity is None else set()
+    both = {"bilateral"} if one.state == "present" and other.side else set()
+    return (
+        one.name == other.name
+        and one.side in {other.side, *every, *both}
+        and one.detail in {other.detail, *every}
+    )
 
 
 def _balance(

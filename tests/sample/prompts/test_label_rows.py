@@ -648,3 +648,35 @@ def test_a_million_rows_take_seconds_and_little_memory(dataset: Path) -> None:
     assert rows == 1_000_000
     assert seconds < 20
     assert megabytes < 250
+
+
+@pytest.mark.parametrize(
+    ("text", "states"),
+    [
+        ("no effusion, small left effusion", "absent and present"),
+        ("moderate right and small left effusion, no effusion", "present and absent"),
+        ("bilateral effusion, no left effusion", "present and absent"),
+        ("bilateral effusion, possible left effusion", "present and uncertain"),
+        ("no fracture, left rib fracture", "absent and present"),
+        ("left effusion, possible left effusion", "present and uncertain"),
+    ],
+)
+def test_sides_that_contradict_each_other_are_refused(text: str, states: str) -> None:
+    with pytest.raises(InputError, match=f"both {states}"):
+        rows_of(LabelPrompts(counts={text: 1}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "moderate right and small left pleural effusion",
+        "moderate right pleural effusion, no left pleural effusion",
+        "moderate right pleural effusion, possible left pleural effusion",
+        "small left pleural effusion, no large pleural effusion",
+        "rib fracture, no clavicle fracture",
+        "left pleural effusion, possible bilateral pleural effusion",
+    ],
+)
+def test_sides_that_agree_are_planned(text: str) -> None:
+    (row,) = rows_of(LabelPrompts(counts={text: 1}))
+    assert row.prompt.endswith(text)
