@@ -4,7 +4,7 @@ People gave each Open-i report terms such as "Opacity/lung/base/left/mild": a he
 qualifiers. A term means the finding in whose mention list the CheXpert labeler files the
 same words. Where a term can be worded in ways that lists file differently, or not at all, the
 pair of report and finding is *open*: it is no finding of an image, and counts neither for nor
-against a labeler.
+against a labeler. Of the qualifiers, those of side, severity and place of the lung are read.
 
     Atelectasis                 Pulmonary Atelectasis; open: Volume Loss
     Cardiomegaly                Cardiomegaly, Cardiac Shadow or Heart/enlarged; open: borderline
@@ -35,8 +35,10 @@ term to findings named in passing.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Severity, Side, State
+from roentgen.statements.statement import Extent, Statement
 
 COVERED: tuple[FindingName, ...] = tuple(name for name in FINDING_NAMES if name != "No Finding")
 
@@ -101,6 +103,10 @@ _SEVERITIES: dict[str, Severity] = {
     **{"mild": "small", "small": "small", "moderate": "moderate"},
     **{"severe": "large", "large": "large"},
 }
+_PLACES = {
+    **{place: place for place in ("upper lobe", "middle lobe", "lower lobe", "lingula")},
+    **{"apex": "apical", "base": "basal", "hilum": "perihilar", "retrocardiac": "retrocardiac"},
+}
 
 
 def findings_of(terms: Sequence[str]) -> tuple[Finding, ...]:
@@ -138,6 +144,32 @@ def _findings(term: str) -> list[Finding]:
         )
         for name in names
     ]
+
+
+def statements_of_terms(terms: Sequence[str]) -> tuple[Statement, ...]:
+    """One statement for each finding that a term names, with all its sides, severity and places.
+
+    A bilateral finding has an extent for each side. The lingula is in the left lung.
+    """
+    statements: dict[Statement, None] = {}
+    for term in terms:
+        heading, *qualifiers = (part.strip() for part in term.split("/"))
+        names, _ = _of_term(heading, frozenset(qualifiers))
+        extents = _extents(qualifiers)
+        statements |= dict.fromkeys(Statement(finding=name, extents=extents) for name in names)
+    return tuple(statements)
+
+
+def _extents(qualifiers: Sequence[str]) -> tuple[Extent, ...]:
+    severity = next((_SEVERITIES[q] for q in qualifiers if q in _SEVERITIES), None)
+    places = tuple(dict.fromkeys(_PLACES[q] for q in qualifiers if q in _PLACES))
+    at = frozenset(qualifiers)
+    sides: list[Literal["left", "right"] | None] = []
+    if at & {"left", "bilateral", "lingula"}:
+        sides.append("left")
+    if at & {"right", "bilateral"}:
+        sides.append("right")
+    return tuple(Extent(side, severity, places) for side in sides or [None])
 
 
 def gold(terms: Sequence[str]) -> tuple[frozenset[FindingName], frozenset[FindingName]]:

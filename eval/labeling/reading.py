@@ -1,0 +1,130 @@
+"""Reading: what a person or a labeler states of a report's findings, in one form for both."""
+
+import re
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from roentgen.labelers.rules.negation import Mention
+from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
+from roentgen.record.radiograph import (
+    FINDING_NAMES,
+    SEVERITIES,
+    FindingName,
+    Report,
+    Severity,
+    Side,
+    State,
+    states,
+)
+from roentgen.statements.statement import Extent, Statement
+
+# Words of a place by the location word that they stand for: the lung's in MAPLEZ's vocabulary
+# without "lateral" (Lanfredi et al. 2025). The lingula is a part of the left lung.
+_LOCATIONS: dict[str, tuple[str, ...]] = {
+    "right": ("right",),
+    "left": ("left", "lingula"),
+    "upper": ("upper",),
+    "middle": ("middle", "mid"),
+    "lower": ("lower",),
+    "base": ("basal", "base", "bases", "basilar"),
+    "apical": ("apical", "apex", "apices"),
+    "retrocardiac": ("retrocardiac",),
+    "perihilar": ("perihilar", "hilar", "hilum", "infrahilar", "suprahilar", "parahilar"),
+}
+_LOCATION_OF = {word: location for location, words in _LOCATIONS.items() for word in words}
+LOCATIONS = tuple(_LOCATIONS)
+SIDES = frozenset(LOCATIONS[:2])
+NOT_MENTIONED = "not mentioned"  # state of a finding that a reading does not have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The state of each finding that is mentioned, and where and how large it is."""
+
+    states: Mapping[FindingName, State]
+    extents: Mapping[FindingName, tuple[Extent, ...]] = field(default_factory=dict)
+    """Of findings that are present or uncertain."""
+    phrases: Mapping[FindingName, tuple[tuple[State, str], ...]] = field(default_factory=dict)
+    """The words of the lexicon that each finding was read by, with the state they give."""
+    leaves_open: frozenset[FindingName] = frozenset()
+    """Findings on which it neither says nor denies anything."""
+
+    def positive(self, *, uncertain: bool = True) -> set[FindingName]:
+        """The findings that are present or, unless not wanted, uncertain."""
+        positive = ("present", "uncertain") if uncertain else ("present",)
+        return {name for name, state in self.states.items() if state in positive}
+
+    def locations(self, name: FindingName, side: str | None = None) -> frozenset[str]:
+        """The words of `LOCATIONS` for a finding or one side of it; bilateral: right and left."""
+        words: set[str] = set()
+        for extent in self._extents(name, side):
+            words.update((extent.side,) if extent.side else ())
+            words.update(*map(location_words, extent.places))
+        return frozenset(words)
+
+    def severity(self, name: FindingName, side: str | None = None) -> Severity | None:
+        """The highest severity of a finding, or of one side of it."""
+        found = [e.severity for e in self._extents(name, side) if e.severity]
+        return max(found, key=SEVERITIES.index, default=None)
+
+    def _extents(self, name: FindingName, side: str | None) -> list[Extent]:
+        return [e for e in self.extents.get(name, ()) if side in (None, e.side)]
+
+
+def location_words(place: str) -> frozenset[str]:
+    """The words of `LOCATIONS` in the name of a place: "left lower lobe" has left and lower."""
+    words = re.findall(r"[a-z]+", place.lower())
+    return frozenset(_LOCATION_OF[word] for word in words if word in _LOCATION_OF)
+
+
+def side_in_words(locations: AbstractSet[str]) -> str:
+    """Left, right, bilateral or none."""
+    sides = SIDES & locations
+    return "bilateral" if sides == SIDES else next(iter(sides), "none")
+
+
+def reading_of(statements: Iterable[Statement]) -> Reading:
+    """Statements on the 14 names; present outweighs uncertain, uncertain absent."""
+    order: tuple[State, ...] = ("absent", "uncertain", "present")
+    found: dict[FindingName, State] = {}
+    extents: dict[FindingName, tuple[Extent, ...]] = {}
+    by_name = {str(name): name for name in FINDING_NAMES}
+    for statement in statements:
+        name = by_name[statement.finding]
+        if statement.state == "stable":
+            continue
+        found[name] = max(found.get(name, "absent"), statement.state, key=order.index)
+        if statement.state != "absent":
+            extents[name] = extents.get(name, ()) + statement.extents
+    return Reading(states=found, extents=extents)
+
+
+def extents_of(
+    side: Side | None, severity: Severity | None, places: tuple[str, ...]
+) -> tuple[Extent, ...]:
+    """The extents of one side, of both or of none named, each with this severity and places."""
+    if side == "bilateral":
+        return Extent("left", severity, places), Extent("right", severity, places)
+    return (Extent(side, severity, places),)
+
+
+def read_report(report: Report) -> Reading:
+    """What the rule labeler reads."""
+    mentions, _ = mentions_of(report)
+    phrases: dict[FindingName, tuple[tuple[State, str], ...]] = {}
+    for mention in mentions:
+        cue = f" by {mention.cue!r}" if mention.cue else ""
+        phrase = mention.state, f"{mention.trigger!r} is {mention.state}{cue}"
+        phrases[mention.name] = (*phrases.get(mention.name, ()), phrase)
+    return Reading(
+        states=states(label_report(report)),
+        extents=reading_of(map(_statement, mentions)).extents,
+        phrases=phrases,
+    )
+
+
+def _statement(mention: Mention) -> Statement:
+    places = (mention.place,) if mention.place else ()
+    extents = extents_of(mention.side, mention.severity, places)
+    return Statement(finding=mention.name, state=mention.state, extents=extents)
