@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.labeler import half_of
+from eval.labeling.cases import half_of
 from roentgen.corpora.open_i.open_i import read_reports
 from roentgen.reports.cleaning import clean_section
 from roentgen.reports.sentences import sentence_spans, sentences
