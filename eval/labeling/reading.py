@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from roentgen.labelers.rules.negation import Mention
 from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
 from roentgen.record.radiograph import (
-    FINDING_NAMES,
     SEVERITIES,
     FindingName,
     Report,
@@ -17,7 +16,8 @@ from roentgen.record.radiograph import (
     State,
     states,
 )
-from roentgen.statements.statement import Extent, Statement
+from roentgen.statements.hierarchy import labels_of, node_of_label
+from roentgen.statements.statement import Evidence, Extent, Statement
 
 # Words of a place by the location word that they stand for: the lung's in MAPLEZ's vocabulary
 # without "lateral" (Lanfredi et al. 2025). The lingula is a part of the left lung.
@@ -34,6 +34,7 @@ _LOCATIONS: dict[str, tuple[str, ...]] = {
 }
 _LOCATION_OF = {word: location for location, words in _LOCATIONS.items() for word in words}
 LOCATIONS = tuple(_LOCATIONS)
+_ORDER: tuple[State, ...] = ("absent", "uncertain", "present")
 SIDES = frozenset(LOCATIONS[:2])
 NOT_MENTIONED = "not mentioned"  # state of a finding that a reading does not have
 
@@ -84,20 +85,37 @@ def side_in_words(locations: AbstractSet[str]) -> str:
     return "bilateral" if sides == SIDES else next(iter(sides), "none")
 
 
-def reading_of(statements: Iterable[Statement]) -> Reading:
-    """Statements on the 14 names; present outweighs uncertain, uncertain absent."""
-    order: tuple[State, ...] = ("absent", "uncertain", "present")
+def reading_of(statements: Iterable[Statement], report: Report | None = None) -> Reading:
+    """Statements by label; present outweighs uncertain, uncertain absent, and stable is no state.
+
+    Phrases are of the report that the statements' evidence is in.
+    """
     found: dict[FindingName, State] = {}
     extents: dict[FindingName, tuple[Extent, ...]] = {}
-    by_name = {str(name): name for name in FINDING_NAMES}
+    phrases: dict[FindingName, tuple[tuple[State, str], ...]] = {}
     for statement in statements:
-        name = by_name[statement.finding]
-        if statement.state == "stable":
+        state = statement.state
+        if state == "stable":
             continue
-        found[name] = max(found.get(name, "absent"), statement.state, key=order.index)
-        if statement.state != "absent":
-            extents[name] = extents.get(name, ()) + statement.extents
-    return Reading(states=found, extents=extents)
+        for name in labels_of(statement.finding):
+            found[name] = max(found.get(name, "absent"), state, key=_ORDER.index)
+            if state != "absent":
+                extents[name] = extents.get(name, ()) + statement.extents
+            if report and statement.evidence:
+                phrase = state, _phrase(statement.evidence, state, report)
+                phrases[name] = (*phrases.get(name, ()), phrase)
+    return Reading(states=found, extents=extents, phrases=phrases)
+
+
+def _phrase(evidence: Evidence, state: State, report: Report) -> str:
+    """The words of the report that name a finding, its state, and the words that it comes from."""
+    text = getattr(report, evidence.section)
+    words: dict[str, str] = {}
+    for span in evidence.words:
+        said = " ".join(text[span.start : span.end].lower().split())
+        words[span.role] = f"{words[span.role]} {said}" if span.role in words else said
+    cue = f" by {words['cue']!r}" if "cue" in words else ""
+    return f"{words.get('finding', '')!r} is {state}{cue}"
 
 
 def extents_of(
@@ -119,7 +137,7 @@ def read_report(report: Report) -> Reading:
         phrases[mention.name] = (*phrases.get(mention.name, ()), phrase)
     return Reading(
         states=states(label_report(report)),
-        extents=reading_of(map(_statement, mentions)).extents,
+        extents=reading_of(_statement(m) for m in mentions if m.name != "No Finding").extents,
         phrases=phrases,
     )
 
@@ -127,4 +145,4 @@ def read_report(report: Report) -> Reading:
 def _statement(mention: Mention) -> Statement:
     places = (mention.place,) if mention.place else ()
     extents = extents_of(mention.side, mention.severity, places)
-    return Statement(finding=mention.name, state=mention.state, extents=extents)
+    return Statement(finding=node_of_label(mention.name).name, state=mention.state, extents=extents)

@@ -96,6 +96,15 @@ def node_of_cui(cui: str) -> Node | None:
     return next((node for node in nodes if node.cui == cui), None)
 
 
+@cache
+def node_of_label(label: FindingName) -> Node:
+    """The most general finding of a label. Raises InputError for "No Finding", which is none."""
+    found = next((node for node in findings().values() if node.label == label), None)
+    if found is None:
+        raise InputError(f"label {label!r} is no finding of {FILE.name}")
+    return found
+
+
 def close(states: Mapping[str, StatementState]) -> dict[str, StatementState]:
     """The states that follow from those of some findings, in the hierarchy's order.
 

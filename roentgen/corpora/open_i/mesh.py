@@ -38,6 +38,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Severity, Side, State
+from roentgen.statements.hierarchy import node_of_label
 from roentgen.statements.statement import Extent, Statement
 
 COVERED: tuple[FindingName, ...] = tuple(name for name in FINDING_NAMES if name != "No Finding")
@@ -156,7 +157,8 @@ def statements_of_terms(terms: Sequence[str]) -> tuple[Statement, ...]:
         heading, *qualifiers = (part.strip() for part in term.split("/"))
         names, _ = _of_term(heading, frozenset(qualifiers))
         extents = _extents(qualifiers)
-        statements |= dict.fromkeys(Statement(finding=name, extents=extents) for name in names)
+        findings = (node_of_label(name).name for name in names)
+        statements |= dict.fromkeys(Statement(finding=node, extents=extents) for node in findings)
     return tuple(statements)
 
 

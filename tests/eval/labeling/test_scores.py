@@ -9,10 +9,10 @@ from eval.labeling.reading import Reading, reading_of
 from eval.labeling.scores import compare
 from eval.labeling.tallies import Tallies
 from roentgen.record.radiograph import Report
-from roentgen.statements.statement import Extent, Statement, StatementState
+from roentgen.statements.statement import Evidence, Extent, Span, Statement, StatementState
 
 
-def stated(state: StatementState, *extents: Extent, finding: str = "Lung Opacity") -> Statement:
+def stated(state: StatementState, *extents: Extent, finding: str = "lung opacity") -> Statement:
     return Statement(finding=finding, state=state, extents=extents or (Extent(),))
 
 
@@ -100,6 +100,32 @@ def test_states_are_compared_where_one_mentions_the_finding() -> None:
     }
     assert results["present"]["all"]["precision"] == 0
     assert results["present_or_uncertain"]["all"]["f1"] == 1
+
+
+def test_statements_are_read_by_label() -> None:
+    statements = [
+        stated("present", Extent("left", None, ("lingula",)), finding="nodular opacity"),
+        stated("absent", finding="hydropneumothorax"),
+        stated("present", finding="emphysema"),
+    ]
+    reading = reading_of(statements)
+    assert reading.states == {
+        **{"Lung Lesion": "present", "Lung Opacity": "present"},
+        **{"Pleural Effusion": "absent", "Pneumothorax": "absent"},
+    }
+    assert reading.locations("Lung Lesion") == {"left"}
+
+
+def test_phrases_are_of_the_words_that_count() -> None:
+    text = "Findings. No large\n effusion is seen."
+    words = (Span("cue", 10, 12), Span("severity", 13, 18), Span("finding", 20, 28))
+    statement = Statement(
+        finding="pleural effusion",
+        state="absent",
+        evidence=Evidence("impression", 10, len(text), words),
+    )
+    reading = reading_of([statement], Report(impression=text))
+    assert reading.phrases == {"Pleural Effusion": (("absent", "'effusion' is absent by 'no'"),)}
 
 
 def test_present_outweighs_uncertain_and_stable_is_no_state() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from eval.labeling.cases import report_of
-from eval.labeling.reading import read_report, reading_of
+from eval.labeling.reading import Reading, read_report, reading_of
 from eval.labeling.sentences import compare_sentence, read_sentences
 from roentgen.errors import InputError
 from roentgen.statements.statement import Extent, Statement
@@ -18,13 +18,13 @@ def mistakes(tmp_path: Path, table: str, *statements: Statement) -> set[tuple[st
     return {(item.aspect, item.error) for item in compared if not item.right}
 
 
-LEFT_SMALL = Statement(finding="Pleural Effusion", extents=(Extent("left", "small"),))
+LEFT_SMALL = Statement(finding="pleural effusion", extents=(Extent("left", "small"),))
 BOTH = Statement(
-    finding="Pleural Effusion", extents=(Extent("left", "small"), Extent("right", "moderate"))
+    finding="pleural effusion", extents=(Extent("left", "small"), Extent("right", "moderate"))
 )
-ABSENT = Statement(finding="Pleural Effusion", state="absent")
-OTHER = Statement(finding="Edema", state="absent")
-NORMAL = Statement(finding="No Finding")
+ABSENT = Statement(finding="pleural effusion", state="absent")
+OTHER = Statement(finding="edema", state="absent")
+FRACTURE = Statement(finding="rib fracture")
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ NORMAL = Statement(finding="No Finding")
         ("Pleural Effusion,any,~,~", [ABSENT], set()),
         (
             "Pleural Effusion,present,~,any",
-            [LEFT_SMALL, OTHER, NORMAL],
+            [LEFT_SMALL, OTHER],
             {("other finding", "not mentioned is read as absent")},
         ),
         ("No Finding,present,~,~", [], {("state", "present is read as not mentioned")}),
-        (",,,", [NORMAL], {("other finding", "not mentioned is read as present")}),
+        (",,,", [FRACTURE], {("other finding", "not mentioned is read as present")}),
         (",,,", [], set()),
     ],
 )
@@ -59,6 +59,15 @@ def test_what_a_row_allows(
     assert mistakes(tmp_path, table, *statements) == expected
 
 
+def test_no_finding_is_an_error_only_where_nothing_may_be_found(tmp_path: Path) -> None:
+    normal = Reading(states={"No Finding": "present"})
+    file = tmp_path / "sentences.csv"
+    file.write_text("sentence,finding,state\nA.,Edema,absent|-\nB.,,\n")
+    first, second = read_sentences(file, None)
+    assert all(item.right for item in compare_sentence(first, normal))
+    assert [item.right for item in compare_sentence(second, normal)] == [False]
+
+
 def test_rows_of_one_finding_are_its_sides(tmp_path: Path) -> None:
     table = (
         "sentence,finding,state,side,severity,place\n"
@@ -66,7 +75,7 @@ def test_rows_of_one_finding_are_its_sides(tmp_path: Path) -> None:
         "A sentence.,Pleural Effusion,present,right,moderate,lower lobe;base|base\n"
     )
     based = Statement(
-        finding="Pleural Effusion",
+        finding="pleural effusion",
         extents=(Extent("left", "small"), Extent("right", "moderate", ("basal",))),
     )
     assert mistakes(tmp_path, table, based) == set()

@@ -66,7 +66,7 @@ def test_where_and_how_large_a_term_says(term: str, extents: tuple[Extent, ...])
 def test_each_term_is_a_statement_of_each_of_its_findings() -> None:
     terms = ["Hydropneumothorax/left", "Scoliosis/mild", "Pleural Effusion/right/moderate"]
     assert statements_of_terms([*terms, terms[0]]) == (
-        Statement(finding="Pleural Effusion", extents=(Extent("left"),)),
-        Statement(finding="Pneumothorax", extents=(Extent("left"),)),
-        Statement(finding="Pleural Effusion", extents=(Extent("right", "moderate"),)),
+        Statement(finding="pleural effusion", extents=(Extent("left"),)),
+        Statement(finding="pneumothorax", extents=(Extent("left"),)),
+        Statement(finding="pleural effusion", extents=(Extent("right", "moderate"),)),
     )
