@@ -9,7 +9,12 @@ from roentgen.corpora.image_corpus import (
     ImageItem,
     ViewSettings,
 )
-from roentgen.corpora.padchest.labels import MEANINGS, parse_labels, parse_sides, to_findings
+from roentgen.corpora.padchest.labels import (
+    default_meanings,
+    parse_labels,
+    parse_sides,
+    to_findings,
+)
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.scan import (
     FolderListing,
@@ -111,7 +116,7 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
         unwanted = next((label for label in c.exclude_labels if label in labels), None)
         if unwanted is not None:
             raise UnwantedError(f"label {unwanted!r}: its images are excluded")
-        _, unmapped = to_findings(labels, {}, MEANINGS | c.meanings)
+        _, unmapped = to_findings(labels, {}, default_meanings() | c.meanings)
         lost += unmapped
         if not labels:
             lost.append(Unmapped("labels", "", "the image is taken"))
@@ -140,7 +145,7 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
     def read(self, item: PadchestItem) -> list[Radiograph]:
         """Read one image."""
         labels, sides = parse_labels(item.labels), parse_sides(item.sides)
-        findings, _ = to_findings(labels, sides, MEANINGS | self.config.meanings)
+        findings, _ = to_findings(labels, sides, default_meanings() | self.config.meanings)
         report = Report(findings=item.text) if item.text else None
         return [self.radiograph(item, self.image(item), findings=findings, report=report)]
 
