@@ -1,12 +1,14 @@
-"""Random graphs whose text, spans, labels and relations agree."""
+"""Random graphs whose text, spans, labels and relations agree, and texts with marked words."""
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from roentgen.graphs.graph import LABELS, RELATION_TYPES, GraphSchema
+from roentgen.statements.statement import Span, SpanRole
 
 WORDS = ["lung", "left", "right", "effusion", "small", "Small", "no", "heart", ".", ",", "tube"]
 Drawn = Callable[..., dict[str, Any]]
@@ -43,3 +45,19 @@ def drawn_graph() -> Drawn:
         }
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def marked() -> Callable[[str], tuple[str, tuple[Span, ...]]]:
+    """A text and its spans from one that marks them: "[severity Small] [finding effusion]"."""
+
+    def read(source: str) -> tuple[str, tuple[Span, ...]]:
+        text, spans, at = "", [], 0
+        for mark in re.finditer(r"\[(\w+) ([^]]+)\]", source):
+            text += source[at : mark.start()]
+            spans.append(Span(cast("SpanRole", mark[1]), len(text), len(text) + len(mark[2])))
+            text += mark[2]
+            at = mark.end()
+        return text + source[at:], tuple(spans)
+
+    return read

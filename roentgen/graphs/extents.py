@@ -1,0 +1,90 @@
+"""Extents from the sides, severities and places of a finding, by their order in the text.
+
+"moderate right and small left" pairs one severity with each side, "small right and left" has one
+for both, and in "right and small left" it is of the left alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, cast
+
+from roentgen.record.radiograph import Severity
+from roentgen.statements.hierarchy import ancestors
+from roentgen.statements.statement import Extent
+
+
+class Attribute(NamedTuple):
+    """A side, severity or place, and the position of its words in the text."""
+
+    position: int
+    kind: Literal["side", "severity", "place"]
+    value: str  # a Side, a Severity, or a node of the hierarchy of places
+
+
+def extents_of(attributes: Iterable[Attribute]) -> tuple[Extent, ...]:
+    """The extents of a finding. Without a side there is one, with the last severity of the text.
+
+    With as many severities as sides, or as many places, each side has its own. Else a severity is
+    of the sides after it up to the next one, and one after all sides of those without; a place is
+    of the sides before it that have none, or of the last ones, and one before all sides of all.
+    """
+    ordered = sorted(set(attributes))
+    sides = _first_of_each([a for a in ordered if a.kind == "side"])
+    severities = [a for a in ordered if a.kind == "severity"]
+    named = {a.value for a in ordered if a.kind == "place"}
+    general = {above for name in named for above in ancestors(name)}
+    found = [a for a in ordered if a.kind == "place" and a.value not in general]
+    if not sides:
+        severity = severities[-1].value if severities else None
+        return (_extent(None, severity, [place.value for place in found]),)
+    return tuple(
+        _extent(side, severity, own)
+        for group, severity, own in zip(
+            sides, _severities(sides, severities), _places(sides, found), strict=True
+        )
+        for side in (("left", "right") if group.value == "bilateral" else (group.value,))
+    )
+
+
+def _first_of_each(sides: Sequence[Attribute]) -> list[Attribute]:
+    """The sides without those that are named before."""
+    seen: set[str] = set()
+    result = []
+    for side in sides:
+        if side.value not in seen and "bilateral" not in seen:
+            result.append(side)
+        seen.add(side.value)
+    return result
+
+
+def _severities(sides: list[Attribute], severities: list[Attribute]) -> list[str | None]:
+    """The severity of each side."""
+    if len(severities) == len(sides):
+        return [severity.value for severity in severities]
+    result: list[str | None] = []
+    for side in sides:
+        before = [s.value for s in severities if s.position <= side.position]
+        result.append(before[-1] if before else None)
+    after = [s.value for s in severities if s.position > sides[-1].position]
+    return [own or (after[-1] if after else None) for own in result]
+
+
+def _places(sides: list[Attribute], found: list[Attribute]) -> list[list[str]]:
+    """The places of each side."""
+    if len(found) == len(sides):
+        return [[place.value] for place in found]
+    result: list[list[str]] = [[] for _ in sides]
+    last = result
+    for place in found:
+        before = [own for own, s in zip(result, sides, strict=True) if s.position <= place.position]
+        last = [own for own in before or result if not own] or last
+        for own in last:
+            own.append(place.value)
+    return result
+
+
+def _extent(side: str | None, severity: str | None, own: Iterable[str]) -> Extent:
+    return Extent(
+        side=cast("Literal['left', 'right'] | None", side),
+        severity=cast("Severity | None", severity),
+        places=tuple(dict.fromkeys(own)),
+    )
