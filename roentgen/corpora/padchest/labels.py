@@ -5,6 +5,7 @@ image; every localization is a side, a node of the hierarchy of places, or both.
 """
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Literal
@@ -20,6 +21,10 @@ NORMAL, UNCHANGED = "normal", "unchanged"
 # About the report or the image, not the patient.
 NO_FINDINGS = (NORMAL, UNCHANGED, "exclude", "suboptimal study")
 _LOCALIZATION = "loc "
+_SIDED = re.compile(r"(?!loc )(.+?) (left side|right side|both sides?|bilateral)")
+_SIDES = {"left side": "left", "right side": "right"} | dict.fromkeys(
+    ("both side", "both sides", "bilateral"), "bilateral"
+)
 _BOTH: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 # Nodes of labels, where their names differ.
 _NODES: dict[str, str] = {
@@ -261,7 +266,9 @@ def parse_labels(cell: str) -> tuple[str, ...]:
 def parse_sentences(cell: str) -> tuple[tuple[str, ...], ...]:
     """The labels and localizations of each sentence of LabelsLocalizationsBySentence.
 
-    None for a blank cell. Raises InputError for anything but a list of lists of texts.
+    A label with its side ("pleural effusion right side") becomes the label and its localization; of
+    several labels in a sentence, these two are a sentence of their own besides. None for a blank
+    cell. Raises InputError for anything but a list of lists of texts.
     """
     if cell.strip() in ("", "nan"):
         return ()
@@ -269,8 +276,19 @@ def parse_sentences(cell: str) -> tuple[tuple[str, ...], ...]:
     for sentence in _literal(cell, "LabelsLocalizationsBySentence"):
         if not isinstance(sentence, list) or not all(isinstance(word, str) for word in sentence):
             raise InputError("LabelsLocalizationsBySentence is not a list of lists of texts")
-        sentences.append(tuple(word.strip() for word in sentence if word.strip()))
+        sentences += _with_sides([word.strip() for word in sentence if word.strip()])
     return tuple(sentences)
+
+
+def _with_sides(words: Sequence[str]) -> list[tuple[str, ...]]:
+    split = [
+        match.groups() if (match := _SIDED.fullmatch(word)) else (word, None) for word in words
+    ]
+    sided = [(label, f"{_LOCALIZATION}{_SIDES[side]}") for label, side in split if side]
+    labels = dict.fromkeys(label for label, _ in split)
+    if sum(not label.startswith(_LOCALIZATION) for label in labels) == 1:
+        return [(*labels, *(localization for _, localization in sided))]
+    return [*sided, tuple(labels)]
 
 
 def parse_sides(cell: str) -> dict[str, Side]:
