@@ -1,8 +1,9 @@
 """Accuracy of the report labeler: `python -m eval.labeler configs/eval/labeler.yaml`.
 
 The labeler is run on reports and compared with what people read from them: on Open-i (its MeSH
-terms; `roentgen.corpora.open_i.mesh` says how they are read, and what they leave open), on a file
-of sentences (`eval.labeling.sentences`) or on a table of your own (`eval.labeling.tables`).
+terms; `roentgen.corpora.open_i.mesh` says how they are read, and what they leave open), on PadChest
+(its physicians' labels), on a file of sentences (`eval.labeling.sentences`) or on a table of your
+own (`eval.labeling.tables`).
 `eval.labeling.scores` lists the measures.
 
 Patients are split into halves by the hash of their id: rules are written with "development" only,
@@ -11,7 +12,7 @@ lexicon's own phrases. A finding is predicted if its state is "present"; scores 
 "uncertain" are given beside. Writes labeler.json.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from eval.labeling.cases import CaseSet, Half, report_of
 from eval.labeling.display import report_table, sentence_table
 from eval.labeling.open_i_cases import open_i_cases
+from eval.labeling.padchest_cases import SENTENCES, padchest_cases
 from eval.labeling.reading import read_report
 from eval.labeling.scores import compare
 from eval.labeling.sentences import read_sentences, score_sentences
@@ -31,8 +33,8 @@ from roentgen.errors import require, require_range, run_program
 from roentgen.manifest import fingerprint_of, is_made, provenance, unstated_license
 from roentgen.storage import reserve_output
 
-# Scores say nothing of a report.
-_OPEN_I_SCORES = {"name": "CC-BY-NC-ND-4.0", "data_use": None, "may_share": True}
+# Results, ids of what is measured, and the license of the results.
+Measured = tuple[dict[str, Any], list[str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,8 @@ class LabelerConfig:
     """Reports that the labeler is tested on."""
 
     reports: Path
-    """Open-i's NLMCXR_reports.tgz or a folder of its XML files (the archive comes with
-    torchxrayvision); or a CSV of sentences or of reports with what people read from them."""
+    """Open-i's NLMCXR_reports.tgz or a folder of its XML files, or PadChest's table, which both
+    come with torchxrayvision; or a CSV of sentences, or of reports with what people read."""
     half: Half | None
     """"development" to write rules by, "held_out" to measure; null: all."""
     output: Path
@@ -71,14 +73,13 @@ def main() -> None:
 def measure(config: LabelerConfig) -> dict[str, Any]:
     """Measure, print and write; returns the results."""
     check_results(config.output, overwrite=config.overwrite)
-    is_table = bool({".csv", ".tsv"} & set(config.reports.suffixes))
-    if is_table and "sentence" in column_names(config.reports):
-        results, ids = _measure_sentences(config)
+    header = column_names(config.reports) if _is_table(config.reports) else []
+    if "sentence" in header:
+        results, ids, terms = _measure_sentences(config)
         text = sentence_table(results)
     else:
-        results, ids = _measure_reports(config, table_cases if is_table else open_i_cases)
+        results, ids, terms = _measure_reports(config, _source(config, header))
         text = report_table(results)
-    terms = unstated_license(config.reports.name) if is_table else _OPEN_I_SCORES
     source = {
         "kind": "reports",
         "fingerprint": fingerprint_of(sorted(ids)),
@@ -93,21 +94,30 @@ def measure(config: LabelerConfig) -> dict[str, Any]:
     return results
 
 
-def _measure_reports(
-    config: LabelerConfig, read_cases: Callable[[Path, Half | None], CaseSet]
-) -> tuple[dict[str, Any], list[str]]:
-    """Results and ids of reports."""
-    source = read_cases(config.reports, config.half)
+def _is_table(path: Path) -> bool:
+    return not path.is_dir() and bool({".csv", ".tsv"} & set(path.suffixes))
+
+
+def _source(config: LabelerConfig, header: Sequence[str]) -> CaseSet:
+    """The reports of a table with this header, or else of Open-i."""
+    if SENTENCES in header:
+        return padchest_cases(config.reports, config.half)
+    if _is_table(config.reports):
+        return table_cases(config.reports, config.half)
+    return open_i_cases(config.reports, config.half)
+
+
+def _measure_reports(config: LabelerConfig, source: CaseSet) -> Measured:
     require(len(source.cases) > 0, f"{config.reports} has no report to measure in this half")
     tallies = Tallies([case.patient for case in source.cases], config.bootstrap, config.seed)
     scores = compare(source, [read_report(case.report) for case in source.cases], tallies)
     results = {"source": source.source, "half": config.half, **scores}
     errors = tallies.frequent_errors(config.errors)
-    return results | {"errors": errors}, [case.id for case in source.cases]
+    return results | {"errors": errors}, [case.id for case in source.cases], source.license
 
 
-def _measure_sentences(config: LabelerConfig) -> tuple[dict[str, Any], list[str]]:
-    """Results and texts of sentences; those of the held-out half are not given."""
+def _measure_sentences(config: LabelerConfig) -> Measured:
+    """The failing sentences of the held-out half are not given."""
     cases = read_sentences(config.reports, config.half)
     require(len(cases) > 0, f"{config.reports} has no sentence to measure in this half")
     texts = [case.text for case in cases]
@@ -116,7 +126,8 @@ def _measure_sentences(config: LabelerConfig) -> tuple[dict[str, Any], list[str]
     results = {"source": config.reports.name, "half": config.half, **scores}
     if config.half == "held_out":
         results["failing"] = []
-    return results | {"errors": tallies.frequent_errors(config.errors)}, texts
+    errors = tallies.frequent_errors(config.errors)
+    return results | {"errors": errors}, texts, unstated_license(config.reports.name)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from eval.labeling.reading import Reading
 from roentgen.corpora.open_i.mesh import COVERED
@@ -39,7 +39,9 @@ class CaseSet:
     cases: Sequence[Case]
     known: Mapping[Aspect, Sequence[FindingName]]
     covered: Sequence[FindingName] = COVERED
+    places_in_report: bool = False  # whether people located all that they found
     excluded: Counter[str] = field(default_factory=Counter)  # reports by reason
+    license: Mapping[str, Any]
 
 
 def half_of(patient: str) -> Half:

@@ -10,7 +10,8 @@ _TITLES = {
     "side": "same sides, of findings that both call present or uncertain",
     "side_where_given": "the same, where people give a side",
     "place": "location words of these findings",
-    "place_by_word": "location words",
+    "place_by_word": "the same by word",
+    "place_in_report": "location words of reports",
     "severity_given": "severity given or not",
     "severity": "same severity where both give one",
 }

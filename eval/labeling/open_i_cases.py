@@ -9,6 +9,9 @@ from roentgen.corpora.open_i.mesh import COVERED, NOT_INDEXED, gold, statements_
 from roentgen.corpora.open_i.open_i import read_reports
 from roentgen.errors import InputError
 
+# Unlike the reports, scores may be shared.
+_SCORES = {"name": "CC-BY-NC-ND-4.0", "data_use": None, "may_share": True}
+
 
 def open_i_cases(source: Path, half: Half | None) -> CaseSet:
     """The annotated reports of an archive or folder that have findings or an impression.
@@ -36,6 +39,7 @@ def open_i_cases(source: Path, half: Half | None) -> CaseSet:
         cases=cases,
         known={"side": SIDED, "place": SIDED, "severity": COVERED},
         excluded=excluded,
+        license=_SCORES,
     )
 
 

@@ -49,7 +49,11 @@ class Reading:
     phrases: Mapping[FindingName, tuple[tuple[State, str], ...]] = field(default_factory=dict)
     """The words of the lexicon that each finding was read by, with the state they give."""
     leaves_open: frozenset[FindingName] = frozenset()
-    """Findings on which it neither says nor denies anything."""
+    """Findings that it neither states nor denies."""
+    unlocated: frozenset[FindingName] = frozenset()
+    """Findings whose sides and places it leaves open."""
+    located: frozenset[str] = frozenset()
+    """The words of `LOCATIONS` over all findings, also those without one of the 14 names."""
 
     def positive(self, *, uncertain: bool = True) -> set[FindingName]:
         """The findings that are present or, unless not wanted, uncertain."""
@@ -58,11 +62,7 @@ class Reading:
 
     def locations(self, name: FindingName, side: str | None = None) -> frozenset[str]:
         """The words of `LOCATIONS` for a finding or one side of it; bilateral: right and left."""
-        words: set[str] = set()
-        for extent in self._extents(name, side):
-            words.update((extent.side,) if extent.side else ())
-            words.update(*map(location_words, extent.places))
-        return frozenset(words)
+        return located(self._extents(name, side))
 
     def severity(self, name: FindingName, side: str | None = None) -> Severity | None:
         """The highest severity of a finding, or of one side of it."""
@@ -79,6 +79,14 @@ def location_words(place: str) -> frozenset[str]:
     return frozenset(_LOCATION_OF[word] for word in words if word in _LOCATION_OF)
 
 
+def located(extents: Iterable[Extent]) -> frozenset[str]:
+    """The words of `LOCATIONS` for extents."""
+    words: set[str] = set()
+    for extent in extents:
+        words.update((extent.side,) if extent.side else (), *map(location_words, extent.places))
+    return frozenset(words)
+
+
 def side_in_words(locations: AbstractSet[str]) -> str:
     """Left, right, bilateral or none."""
     sides = SIDES & locations
@@ -93,10 +101,13 @@ def reading_of(statements: Iterable[Statement], report: Report | None = None) ->
     found: dict[FindingName, State] = {}
     extents: dict[FindingName, tuple[Extent, ...]] = {}
     phrases: dict[FindingName, tuple[tuple[State, str], ...]] = {}
+    everywhere: list[Extent] = []
     for statement in statements:
         state = statement.state
         if state == "stable":
             continue
+        if state != "absent":
+            everywhere += statement.extents
         for name in labels_of(statement.finding):
             found[name] = max(found.get(name, "absent"), state, key=_ORDER.index)
             if state != "absent":
@@ -104,7 +115,7 @@ def reading_of(statements: Iterable[Statement], report: Report | None = None) ->
             if report and statement.evidence:
                 phrase = state, _phrase(statement.evidence, state, report)
                 phrases[name] = (*phrases.get(name, ()), phrase)
-    return Reading(states=found, extents=extents, phrases=phrases)
+    return Reading(states=found, extents=extents, phrases=phrases, located=located(everywhere))
 
 
 def _phrase(evidence: Evidence, state: State, report: Report) -> str:

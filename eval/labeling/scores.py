@@ -6,6 +6,8 @@ finding present or uncertain and the labeler reads it so, too:
     side            the share of pairs with the same sides, over all and where people give one
     place           F1 over location words (right, left, upper, ...) as in MAPLEZ, Lanfredi et al.
                     2025, over all, by finding and by word
+    place_in_report F1 over location words of all findings of a report, which physicians of PadChest
+                    gave for sentences, not for findings
     severity_given  F1 of giving a severity
     severity        the share of equal grades where both give one; the highest of several counts
 
@@ -32,6 +34,9 @@ def compare(source: CaseSet, readings: Sequence[Reading], tallies: Tallies) -> d
     for i, (case, read) in enumerate(zip(source.cases, readings, strict=True)):
         gold = case.gold
         normal.update(_normal(gold, read))
+        for word in LOCATIONS if source.places_in_report else ():
+            sets = gold.located & {word}, read.located & {word}
+            tallies.compare("place_in_report", word, i, *sets)
         for name in source.covered:
             if name in gold.leaves_open:
                 predicted = read.states.get(name) == "present"
@@ -40,7 +45,7 @@ def compare(source: CaseSet, readings: Sequence[Reading], tallies: Tallies) -> d
             _compare_presence(tallies, i, name, gold, read)
             if name in source.known.get("state", ()):
                 _compare_state(tallies, i, name, gold, read)
-            if name in gold.positive() and name in read.positive():
+            if name in gold.positive() & read.positive():
                 _compare_extents(tallies, i, name, gold, read, source.known)
     return {
         "n": len(source.cases),
@@ -64,6 +69,8 @@ def _scores(source: CaseSet, tallies: Tallies) -> dict[str, Any]:
     if names := source.known.get("place"):
         results["place"] = tallies.f1("place", names)
         results["place_by_word"] = tallies.f1("place_by_word", LOCATIONS)
+    if source.places_in_report:
+        results["place_in_report"] = tallies.f1("place_in_report", LOCATIONS)
     if names := source.known.get("severity"):
         results["severity_given"] = tallies.f1("severity_given", names)
         results["severity"] = tallies.shares("severity", names)
@@ -101,6 +108,8 @@ def _compare_extents(
 ) -> None:
     """Sides, places and severities of a pair that both call present or uncertain."""
     true, found = gold.locations(name), read.locations(name)
+    if name in gold.unlocated:
+        known = {aspect: names for aspect, names in known.items() if aspect == "severity"}
     if name in known.get("side", ()):
         sides, others = true & SIDES, found & SIDES
         tallies.check("side", name, i, sides == others)

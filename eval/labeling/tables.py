@@ -17,6 +17,7 @@ from eval.labeling.cases import Aspect, Case, CaseSet, Half, in_half, report_of
 from eval.labeling.reading import Reading, extents_of
 from roentgen.corpora.scanning.rows import column_names, read_rows
 from roentgen.errors import InputError
+from roentgen.manifest import unstated_license
 from roentgen.record.radiograph import (
     FINDING_NAMES,
     SEVERITIES,
@@ -70,6 +71,7 @@ def table_cases(path: Path, half: Half | None) -> CaseSet:
         known={"state": covered, **details},
         covered=covered,
         excluded=excluded,
+        license=unstated_license(path.name),
     )
 
 

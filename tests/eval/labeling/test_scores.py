@@ -1,4 +1,3 @@
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ def compared(*pairs: tuple[Sequence[Statement], Sequence[Statement]]) -> dict[st
     ]
     aspects: tuple[Aspect, ...] = ("state", "side", "place", "severity")
     known = dict.fromkeys(aspects, SIDED)
-    source = CaseSet(source="test", cases=cases, known=known, excluded=Counter())
+    source = CaseSet(source="test", cases=cases, known=known, license={})
     tallies = Tallies([case.patient for case in cases], 20, seed=0)
     results = compare(source, [reading_of(read) for _, read in pairs], tallies)
     return results | {"errors": tallies.frequent_errors(10)}
