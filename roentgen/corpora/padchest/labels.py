@@ -15,7 +15,7 @@ from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Finding, Side
 from roentgen.statements.hierarchy import ancestors, findings, labels_of, require_place
-from roentgen.statements.statement import Extent, Statement
+from roentgen.statements.statement import Extent, Statement, located_extents
 
 NORMAL, UNCHANGED = "normal", "unchanged"
 # About the report or the image, not the patient.
@@ -221,17 +221,7 @@ def extents_of(localizations: Sequence[str]) -> tuple[Extent, ...]:
 
     Raises InputError for an unknown localization.
     """
-    located = [(_sides_of(word), _place_of(word)) for word in localizations]
-    sides = [side for side in _BOTH if any(side in own for own, _ in located)]
-    return tuple(
-        Extent(
-            side=side,
-            places=tuple(
-                dict.fromkeys(place for own, place in located if place and (not own or side in own))
-            ),
-        )
-        for side in sides or (None,)
-    )
+    return located_extents((_sides_of(word), _place_of(word)) for word in localizations)
 
 
 def _sides_of(localization: str) -> tuple[Literal["left", "right"], ...]:
@@ -239,11 +229,11 @@ def _sides_of(localization: str) -> tuple[Literal["left", "right"], ...]:
     return _BOTH if "bilateral" in words else tuple(side for side in _BOTH if side in words)
 
 
-def _place_of(localization: str) -> str | None:
+def _place_of(localization: str) -> tuple[str, ...]:
     words = localization.removeprefix(_LOCALIZATION).split()
     name = " ".join(word for word in words if word not in (*_BOTH, "bilateral"))
     try:
-        return require_place(_PLACES.get(name, name)).name if name else None
+        return (require_place(_PLACES.get(name, name)).name,) if name else ()
     except InputError:
         raise InputError(f"localization {localization!r} of PadChest is no place") from None
 
