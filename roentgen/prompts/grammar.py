@@ -23,7 +23,9 @@ from roentgen.record.radiograph import (
     Finding,
     Radiograph,
     Report,
+    Severity,
     Sex,
+    Side,
     State,
     View,
 )
@@ -41,7 +43,7 @@ SECTIONS: dict[PromptText, str] = {
 }
 
 _STATE_ORDER: tuple[State, ...] = ("present", "uncertain", "absent")
-_STATE_WORDS: dict[State, str] = {"present": "", "uncertain": "possible", "absent": "no"}
+STATE_WORDS: dict[State, str] = {"present": "", "uncertain": "possible", "absent": "no"}
 _CLAUSES: dict[State, str] = {
     "present": "with",
     "absent": "without",
@@ -239,7 +241,7 @@ def phrase(*findings: Finding) -> str:
     """
     name, state, wording = findings[0].name, findings[0].state, _wording(findings[0])
     words = (
-        (_NEGATED_STATE_WORDS if name == "No Finding" else _STATE_WORDS)[state],
+        (_NEGATED_STATE_WORDS if name == "No Finding" else STATE_WORDS)[state],
         " and ".join(filter(None, map(_attributes, findings))),
         wording.noun,
         f"({wording.free})" if wording.free else "",
@@ -248,10 +250,16 @@ def phrase(*findings: Finding) -> str:
 
 
 def _attributes(finding: Finding) -> str:
-    """Severity, side and place: "small left upper zone"."""
-    degrees = DEGREES if finding.name in GRADED else SIZES
-    severity = degrees[finding.severity] if finding.severity else ""
-    return " ".join(w for w in (severity, finding.side, _wording(finding).place) if w)
+    graded = finding.name in GRADED
+    return attribute_words(finding.severity, finding.side, _wording(finding).place, graded=graded)
+
+
+def attribute_words(
+    severity: Severity | None, side: Side | None, place: str, *, graded: bool
+) -> str:
+    """Severity, side and place: "small left upper zone"; `graded` writes "mild" for "small"."""
+    degree = (DEGREES if graded else SIZES)[severity] if severity else ""
+    return " ".join(word for word in (degree, side, place) if word)
 
 
 class _Wording(NamedTuple):

@@ -1,10 +1,10 @@
 """Labels of statements: findings as prompts write them, and a row of CheXpert's 14 labels."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from roentgen.record.radiograph import (
     FINDING_NAMES,
-    SEVERITIES,
     Finding,
     FindingName,
     Severity,
@@ -19,11 +19,12 @@ from roentgen.statements.hierarchy import (
     places,
     require_place,
 )
+from roentgen.statements.merged_extents import merged_extents
 from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement, StatementState
 
 # The first that any mention of a finding has decides over a report.
 _ORDER: tuple[State, ...] = ("present", "uncertain", "absent")
-_NEVER_SIDED: tuple[FindingName, ...] = ("Cardiomegaly", "Enlarged Cardiomediastinum")
+NEVER_SIDED: tuple[FindingName, ...] = ("Cardiomegaly", "Enlarged Cardiomediastinum")
 _VALUES: dict[State, float] = {"present": 1, "absent": 0, "uncertain": -1}
 
 
@@ -105,45 +106,32 @@ def _noun(name: FindingName, node: str) -> str | None:
 def _sides(
     name: FindingName, noun: str | None, extents: Sequence[Extent]
 ) -> list[tuple[Side | None, Severity | None, str | None]]:
-    """(side, severity, detail) of each side that differs from the other.
-
-    What is given without a side is of the one that is named, and of both where neither has its own.
-    """
-    sides: list[Side] = [s for s in ("left", "right") if any(e.side == s for e in extents)]
-    if not sides or name in _NEVER_SIDED:
-        return [(None, _largest(extents), _detail(noun, extents))]
-    general = [extent for extent in extents if extent.side is None]
-    own = {side: [extent for extent in extents if extent.side == side] for side in sides}
-    alone = len(sides) == 1
-    with_severity = alone or not any(_largest(given) for given in own.values())
-    with_places = alone or not any(e.places for given in own.values() for e in given)
-    described = {
-        side: (
-            _largest([*given, *(general if with_severity else ())]),
-            _detail(noun, [*given, *(general if with_places else ())]),
-        )
-        for side, given in own.items()
-    }
-    if len(sides) > 1 and len(set(described.values())) == 1:
-        return [("bilateral", *described["left"])]
-    return [(side, *described[side]) for side in sides]
+    """(side, severity, detail) of each side that differs from the other."""
+    if name in NEVER_SIDED:
+        extents = [replace(extent, side=None) for extent in extents]
+    merged = merged_extents(extents)
+    described = [(extent.severity, _detail(noun, extent)) for extent in merged]
+    if len(merged) > 1 and len(set(described)) == 1:
+        return [("bilateral", *described[0])]
+    return [(extent.side, *words) for extent, words in zip(merged, described, strict=True)]
 
 
-def _largest(extents: Iterable[Extent]) -> Severity | None:
-    severities = [extent.severity for extent in extents if extent.severity]
-    return max(severities, key=SEVERITIES.index, default=None)
-
-
-def _detail(noun: str | None, extents: Iterable[Extent]) -> str | None:
+def _detail(noun: str | None, extent: Extent) -> str | None:
     """The place, if it is one that prompts name, and the noun; several places are omitted."""
-    named = dict.fromkeys(_place(place) for extent in extents for place in extent.places)
-    found = [place for place in named if place]
-    exact = [p for p in found if not any(p in ancestors(other) for other in found)]
-    words = [*(exact if len(exact) == 1 else ()), *([noun] if noun else ())]
+    named = prompt_places(extent.places)
+    words = [*(named if len(named) == 1 else ()), *([noun] if noun else ())]
     return " ".join(words) or None
 
 
-def _place(place: str) -> str | None:
-    """The grammar's word for a place, or else for the nearest above it; None if there is none."""
-    words = (place, *ancestors(require_place(place).name))
+def prompt_places(names: Iterable[str]) -> tuple[str, ...]:
+    """The grammar's words for places, or for the nearest above each, without those above others.
+
+    Raises InputError for an unknown place.
+    """
+    found = dict.fromkeys(word for name in names if (word := _prompt_place(name)))
+    return tuple(p for p in found if not any(p in ancestors(other) for other in found))
+
+
+def _prompt_place(name: str) -> str | None:
+    words = (name, *ancestors(require_place(name).name))
     return next((word for word in words if places()[word].in_prompts), None)
