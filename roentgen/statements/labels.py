@@ -33,8 +33,8 @@ def findings_of(statements: Iterable[Statement]) -> tuple[Finding, ...]:
 
     Over all statements of a name present outweighs uncertain and uncertain outweighs absent; stable
     ones give none. There is one Finding for each noun of the grammar ("nodule", "mass"), one for
-    mentions without such a noun if they are the only ones or give a side, severity or place, and
-    one for each side where severity or place differ. Raises InputError for an unknown finding.
+    mentions without such a noun if they say more than those with one (but for devices), and one for
+    each side where severity or place differ. Raises InputError for an unknown finding.
     """
     by_name: dict[FindingName, list[Statement]] = {}
     for statement in statements:
@@ -87,14 +87,29 @@ def _findings(name: FindingName, statements: Sequence[Statement]) -> list[Findin
     for statement in statements:
         if statement.state == state:
             by_noun.setdefault(_noun(name, statement.finding), []).extend(statement.extents)
-    general = by_noun.get(None, [])
-    if len(by_noun) > 1 and (name == "Support Devices" or set(general) <= {Extent()}):
-        by_noun.pop(None, None)
-    return [
-        Finding(name=name, state=state, side=side, severity=severity, detail=detail)
+    described = {
+        noun: [
+            Finding(name=name, state=state, side=side, severity=severity, detail=detail)
+            for side, severity, detail in _sides(name, noun, extents)
+        ]
         for noun, extents in by_noun.items()
-        for side, severity, detail in _sides(name, noun, extents)
+    }
+    special = [finding for noun, own in described.items() if noun for finding in own]
+    return [
+        finding
+        for noun, own in described.items()
+        for finding in own
+        if noun or not any(name == "Support Devices" or _implies(s, finding) for s in special)
     ]
+
+
+def _implies(special: Finding, general: Finding) -> bool:
+    """Whether a finding with a noun says all that one without it does."""
+    return (
+        (general.side in (None, special.side) or special.side == "bilateral")
+        and general.severity in (None, special.severity)
+        and (general.detail is None or (special.detail or "").startswith(f"{general.detail} "))
+    )
 
 
 def _noun(name: FindingName, node: str) -> str | None:

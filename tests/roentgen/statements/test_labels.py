@@ -14,6 +14,7 @@ from roentgen.statements.labels import chexpert_row, findings_of
 from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement, StatementState
 
 LEFT, RIGHT = Extent("left"), Extent("right")
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def stated(finding: str, *extents: Extent, state: StatementState = "present") -> Statement:
@@ -148,6 +149,22 @@ def phrases(*statements: Statement) -> list[str]:
             ["right nodule", "left lung lesion"],
         ),
         ([stated("nodule", RIGHT), stated("lung lesion")], ["right nodule"]),
+        (
+            [stated("fracture", RIGHT), stated("rib fracture", Extent("right", "small"))],
+            ["small right rib fracture"],
+        ),
+        (
+            [stated("fracture", Extent("right", "large")), stated("rib fracture", RIGHT)],
+            ["large right fracture", "right rib fracture"],
+        ),
+        (
+            [
+                stated("lung opacity", Extent("left", None, ("basal",))),
+                *(stated("infiltrate", Extent(s, None, ("basal",))) for s in SIDES),
+            ],
+            ["bilateral basal infiltrate"],
+        ),
+        ([stated("support devices", LEFT), stated("pacemaker")], ["pacemaker"]),
         ([stated("nodule", state="absent"), stated("mass", state="absent")], ["no lung lesion"]),
         (
             [stated("nodular opacity", Extent("right", "small", ("basal",)))],
