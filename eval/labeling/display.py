@@ -14,6 +14,7 @@ _TITLES = {
     "place_in_report": "location words of reports",
     "severity_given": "severity given or not",
     "severity": "same severity where both give one",
+    "severity_by_side": "same severity of sides that people grade",
 }
 
 

@@ -3,13 +3,14 @@
 Presence: F1 over pairs of report and finding. The other aspects are compared where people call a
 finding present or uncertain and the labeler reads it so, too:
 
-    side            the share of pairs with the same sides, over all and where people give one
-    place           F1 over location words (right, left, upper, ...) as in MAPLEZ, Lanfredi et al.
-                    2025, over all, by finding and by word
-    place_in_report F1 over location words of all findings of a report, which physicians of PadChest
-                    gave for sentences, not for findings
-    severity_given  F1 of giving a severity
-    severity        the share of equal grades where both give one; the highest of several counts
+    side              the share of pairs with the same sides, over all and where people give one
+    place             F1 over location words (right, left, upper, ...) as in MAPLEZ (Lanfredi et al.
+                      2025), by finding and by word
+    place_in_report   F1 over the location words of all findings of a report, which PadChest's
+                      physicians gave for sentences
+    severity_given    F1 of giving a severity
+    severity          the share of equal grades where both give one; of several the highest counts
+    severity_by_side  the share of equal grades of sides that both name and people grade
 
 State, where people also gave what is absent or uncertain: the share of equal states over findings
 that people or the labeler mention.
@@ -73,7 +74,7 @@ def _scores(source: CaseSet, tallies: Tallies) -> dict[str, Any]:
         results["place_in_report"] = tallies.f1("place_in_report", LOCATIONS)
     if names := source.known.get("severity"):
         results["severity_given"] = tallies.f1("severity_given", names)
-        results["severity"] = tallies.shares("severity", names)
+        results |= {m: tallies.shares(m, names) for m in ("severity", "severity_by_side")}
     return results
 
 
@@ -130,6 +131,10 @@ def _compare_extents(
         tallies.compare("severity_given", name, i, *given)
         if grade and other:
             tallies.check("severity", name, i, grade == other)
+        for side in sorted(true & found & SIDES):
+            grades = gold.severity(name, side), read.severity(name, side)
+            if grades[0]:
+                tallies.check("severity_by_side", name, i, grades[0] == grades[1])
         if grade != other:
             tallies.errors["severity"][name, f"{grade or 'none'} is read as {other or 'none'}"] += 1
 

@@ -84,6 +84,20 @@ def test_severity_is_given_or_not_and_then_equal_or_not() -> None:
     assert (results["severity"]["all"]["n"], results["severity"]["all"]["share"]) == (2, 1 / 2)
 
 
+def test_each_side_has_its_severity() -> None:
+    small, large = Extent("left", "small"), Extent("right", "large")
+    swapped = Extent("left", "large"), Extent("right", "small")
+    results = compared(
+        ([stated("present", small, large)], [stated("present", small, large)]),
+        ([stated("present", small, large)], [stated("present", *swapped)]),
+        ([stated("present", small, large)], [stated("present", Extent("left"))]),
+        ([stated("present", Extent("left"))], [stated("present", small)]),
+    )
+    by_side = results["severity_by_side"]["Lung Opacity"]
+    assert (by_side["n"], by_side["share"]) == (5, 2 / 5)
+    assert results["severity"]["all"]["share"] == 1
+
+
 def test_states_are_compared_where_one_mentions_the_finding() -> None:
     results = compared(
         ([stated("absent")], [stated("absent")]),
