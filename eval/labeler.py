@@ -21,6 +21,7 @@ from eval.labeling.cases import CaseSet, Half, report_of
 from eval.labeling.display import report_table, sentence_table
 from eval.labeling.open_i_cases import open_i_cases
 from eval.labeling.padchest_cases import SENTENCES, padchest_cases
+from eval.labeling.predictions import predict
 from eval.labeling.reading import read_report
 from eval.labeling.scores import compare
 from eval.labeling.sentences import read_sentences, score_sentences
@@ -48,6 +49,9 @@ class LabelerConfig:
     """"development" to write rules by, "held_out" to measure; null: all."""
     output: Path
     """Folder of labeler.json; it may hold other files."""
+    predictions: Path | None = None
+    """Another labeler's annotations of these reports, by their ids, in the form of MAPLEZ's table;
+    null: the rule labeler's."""
     overwrite: bool = False
     """Replace the results in the output folder."""
     errors: int = 10
@@ -110,7 +114,7 @@ def _source(config: LabelerConfig, header: Sequence[str]) -> CaseSet:
 def _measure_reports(config: LabelerConfig, source: CaseSet) -> Measured:
     require(len(source.cases) > 0, f"{config.reports} has no report to measure in this half")
     tallies = Tallies([case.patient for case in source.cases], config.bootstrap, config.seed)
-    scores = compare(source, [read_report(case.report) for case in source.cases], tallies)
+    scores = compare(source, predict(source.cases, config.predictions), tallies)
     results = {"source": source.source, "half": config.half, **scores}
     errors = tallies.frequent_errors(config.errors)
     return results | {"errors": errors}, [case.id for case in source.cases], source.license
@@ -118,6 +122,10 @@ def _measure_reports(config: LabelerConfig, source: CaseSet) -> Measured:
 
 def _measure_sentences(config: LabelerConfig) -> Measured:
     """The failing sentences of the held-out half are not given."""
+    require(
+        config.predictions is None,
+        f"predictions is {config.predictions}: sentences have no ids; set predictions=null",
+    )
     cases = read_sentences(config.reports, config.half)
     require(len(cases) > 0, f"{config.reports} has no sentence to measure in this half")
     texts = [case.text for case in cases]

@@ -102,6 +102,16 @@ def test_failing_sentences_are_given_but_not_of_the_held_out_half(
         assert ("Effusion number" in shown) == (half != "held_out")
 
 
+def test_predictions_of_sentences_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "sentences.csv"
+    file.write_text("sentence,finding,state\nA.,Edema,absent\n")
+    config = LabelerConfig(
+        reports=file, half=None, output=tmp_path / "results", predictions=tmp_path / "x.csv"
+    )
+    with pytest.raises(InputError, match="sentences have no ids"):
+        measure(config)
+
+
 def test_a_table_is_measured(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text(
