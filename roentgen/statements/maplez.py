@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from roentgen.csv_table import CsvTable
 from roentgen.errors import InputError, require
 from roentgen.record.radiograph import SEVERITIES, FindingName
-from roentgen.statements.hierarchy import findings, labels_of
+from roentgen.statements.hierarchy import labels_of, node_of_label
 from roentgen.statements.location_phrases import read_phrases, write_phrases
 from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement, StatementState
 
@@ -227,7 +227,6 @@ def _annotated_report(
     report_id: str, rows: Mapping[str, Mapping[FindingName, Any]], source: str
 ) -> AnnotatedReport:
     states = {label: state for state, label in _LABELS.items()}
-    nodes = {node.label: name for name, node in findings().items() if node.label}
     statements = []
     unread: list[str] = []
     for name in COLUMNS.values():
@@ -243,7 +242,7 @@ def _annotated_report(
             extents = tuple(replace(extent, severity=grade) for extent in named)
         statements.append(
             Statement(
-                finding=nodes[name],
+                finding=node_of_label(name).name,
                 state=states[label],
                 probability=None if percent == _ONLY_STABLE else percent / 100,
                 extents=extents,
