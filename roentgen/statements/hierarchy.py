@@ -117,13 +117,14 @@ def close(states: Mapping[str, StatementState]) -> dict[str, StatementState]:
     5. else not mentioned, and not in the result: the absence of one kind does not deny the others.
 
     Findings beside each other do not affect each other. Closing twice is closing once. Raises
-    InputError for an unknown finding.
+    InputError for an unknown finding or state.
     """
+    for name, state in states.items():
+        require_choice(f"state of {require_finding(name).name}", state, STATEMENT_STATES)
     closed: dict[str, StatementState] = {}
     for state in STATEMENT_STATES:
         implied = descendants if state == "absent" else ancestors
         for name in (name for name, own in states.items() if own == state):
-            require_finding(name)
             if state != "stable" or name not in closed:
                 for node in (name, *implied(name)):
                     closed.setdefault(node, state)
@@ -175,7 +176,9 @@ def _node(entry: Any, where: str) -> Node:
         require_choice(f"label of {where}", label, FINDING_NAMES)
     if cui is not None:
         require(bool(_CUI.fullmatch(str(cui))), f"{where}: cui {cui!r} is not C and 7 digits")
-    return Node(name, tuple(parents), label, cui, entry.get("in_prompts") is True)
+    in_prompts = entry.get("in_prompts", False)
+    require_choice(f"in_prompts of {where}", in_prompts, (True, False))
+    return Node(name, tuple(parents), label, cui, in_prompts)
 
 
 def _check_edges(graph: Mapping[str, Node], where: str) -> None:

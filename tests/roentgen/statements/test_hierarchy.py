@@ -109,6 +109,7 @@ def test_concepts_lead_to_their_nodes() -> None:
         ("findings: [{name: A}]\nplaces: []", "'A': write it in lower case"),
         ("findings: [{name: a, lable: Edema}]\nplaces: []", "'a' 'lable'"),
         ("findings: [{name: a, label: edema}]\nplaces: []", "'a' 'edema'"),
+        ("findings: [{name: a, in_prompts: yess}]\nplaces: []", "'a' 'yess'"),
         ("findings: [{name: a, cui: 32285}]\nplaces: []", "cui 32285 is not C and 7 digits"),
         (
             "findings: [{name: a, cui: C0000001}, {name: b, cui: C0000001}]\nplaces: []",
@@ -213,3 +214,5 @@ def test_closure_is_monotone() -> None:
 def test_closure_names_unknown_findings() -> None:
     with pytest.raises(InputError, match="unknown finding 'no finding'"):
         close({"no finding": "present"})
+    with pytest.raises(InputError, match="unknown state of edema 'maybe'"):
+        close({"edema": "maybe"})  # type: ignore[dict-item]
