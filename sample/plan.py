@@ -104,6 +104,7 @@ _TYPES: dict[str, Any] = {
     "mask_row": pa.int64(),
     "mask_seed": pa.int64(),
     "findings": _FINDINGS,
+    "others": pa.list_(_TEXT),
     "age": pa.float64(),
 }
 _COLUMNS = [field.name for field in fields(PlannedImage)]
@@ -181,6 +182,7 @@ def _from_rows(table: pa.Table) -> list[PlannedImage]:
     rows = table.to_pylist()
     for row in rows:
         row["findings"] = tuple(Finding(**finding) for finding in row["findings"])
+        row["others"] = tuple(row["others"])
     return [PlannedImage(**row) for row in rows]
 
 

@@ -31,6 +31,7 @@ class PlannedImage:
     from_radiograph: str | None
     from_patient: str | None
     mask_row: int | None = None  # of `from_radiograph` in the split that masks are taken from
+    others: tuple[str, ...] = ()  # findings of the hierarchy beyond the 14 names: "emphysema"
     mask_seed: int | None = None  # of the transforms of its masks; None: masks are not transformed
 
 
@@ -70,6 +71,7 @@ def images_from_rows(
                 steps=sampler.steps,
                 view=row.view,
                 findings=row.findings,
+                others=row.others,
                 age=row.age,
                 sex=row.sex,
                 race=row.race,

@@ -18,6 +18,7 @@ class PromptRow:
     prompt: str
     view: View | None = None
     findings: tuple[Finding, ...] = ()
+    others: tuple[str, ...] = ()  # findings of the hierarchy beyond the 14 names: "emphysema"
     age: float | None = None  # years
     sex: Sex | None = None
     race: str | None = None
@@ -48,7 +49,7 @@ def rows_from_findings(
         content = parse_prompt(text)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    if not content.findings:
+    if not content.findings and not content.others:
         raise InputError(
             f"{where} names no finding: write 'no acute findings' for a normal radiograph"
         )
@@ -62,11 +63,17 @@ def rows_from_findings(
         demographics=style.demographics or age is not None or sex is not None,
         race=style.race or race is not None,
     )
-    words = findings_text(content.findings, full)
+    words = findings_text(content.findings, full, content.others)
     for view in [content.view] if content.view else views:
         prompt = compose(words, full, view=view, age=age, sex=sex, race=race)
         yield PromptRow(
-            prompt=prompt, view=view, findings=content.findings, age=age, sex=sex, race=race
+            prompt=prompt,
+            view=view,
+            findings=content.labels(),
+            others=tuple(with_state(other.finding, other.state) for other in content.others),
+            age=age,
+            sex=sex,
+            race=race,
         )
 
 
@@ -81,6 +88,11 @@ def rows_from_text(text: str, style: PromptStyle, views: Views, where: str) -> I
     token = style if own is None or style.view_token else replace(style, view_token=True)
     for view in [own] if own else views:
         yield PromptRow(prompt=compose(" ".join(words.split()), token, view=view), view=view)
+
+
+def with_state(name: str, state: str) -> str:
+    """A finding with its state, unless it is present: "Edema", "Edema absent"."""
+    return name if state == "present" else f"{name} {state}"
 
 
 def row_from_radiograph(

@@ -7,7 +7,7 @@ from typing import Any
 
 from roentgen.errors import InputError
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.generation.prompt_rows import PromptRow
+from roentgen.generation.prompt_rows import PromptRow, with_state
 from roentgen.manifest import portable
 from roentgen.prompts.grammar import SECTIONS, PromptStyle, PromptText
 from roentgen.prompts.parser import PromptContent, parse_prompt
@@ -68,7 +68,7 @@ def _parsed(text: str) -> PromptContent | None:
         content = parse_prompt(text)
     except InputError:
         return None
-    return content if content.findings else None
+    return content if content.findings or content.others else None
 
 
 def _stated(
@@ -83,10 +83,12 @@ def _stated(
         yield "sex", content.sex
     if content.race:
         yield "race", content.race
+    for other in content.others:
+        yield "finding", other if isinstance(other, str) else with_state(other.finding, other.state)
     for finding in content.findings:
         if finding.state in omitted:
             continue
-        yield "finding", finding.name + ("" if finding.state == "present" else f" {finding.state}")
+        yield "finding", with_state(finding.name, finding.state)
         if finding.state != "absent":
             for kind, word in (("side", finding.side), ("severity", finding.severity)):
                 if word:

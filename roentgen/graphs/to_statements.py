@@ -13,7 +13,7 @@ from roentgen.errors import InputError
 from roentgen.graphs.extents import Attribute, extents_of
 from roentgen.graphs.graph import Entity, Graph, RelationType, label_meaning
 from roentgen.graphs.problems import problems
-from roentgen.prompts.vocabulary import PROMPT_PHRASES, Modifier
+from roentgen.prompts.vocabulary import Modifier, prompt_phrases
 from roentgen.statements.hierarchy import places
 from roentgen.statements.statement import Change, Statement, StatementState
 
@@ -46,7 +46,7 @@ def place_of(words: str) -> str | None:
     for form in (words, words.removesuffix("s")):
         if form in places():
             return form
-        for meaning in PROMPT_PHRASES.get(tuple(form.split()), ()):
+        for meaning in prompt_phrases().get(tuple(form.split()), ()):
             if isinstance(meaning, Modifier) and meaning.kind == "place":
                 return meaning.value
     return None
@@ -167,7 +167,7 @@ class _GraphReader:
     def _meanings_of(self, phrase: tuple[str, ...], position: int) -> list[Attribute]:
         found = [
             Attribute(position, meaning.kind, meaning.value)
-            for meaning in PROMPT_PHRASES.get(phrase, ())
+            for meaning in prompt_phrases().get(phrase, ())
             if isinstance(meaning, Modifier) and meaning.kind in ("side", "severity")
         ]
         place = self._place_of(" ".join(phrase))

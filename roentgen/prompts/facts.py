@@ -10,24 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from roentgen.prompts.grammar import STATE_WORDS, attribute_words
-from roentgen.prompts.vocabulary import GRADED
+from roentgen.prompts.vocabulary import is_graded
 from roentgen.record.radiograph import Side, State
 from roentgen.statements.hierarchy import ancestors, labels_of
 from roentgen.statements.labels import NEVER_SIDED, prompt_places
 from roentgen.statements.merged_extents import merged_extents
 from roentgen.statements.statement import Extent, Statement
 
-# Findings without a label that have a size rather than a degree: "large hiatal hernia", but "severe
-# emphysema".
-SIZED_FINDINGS = frozenset(
-    (
-        *("cavity", "lung abscess", "cyst", "granuloma", "calcified granuloma", "bulla"),
-        *("mass lesion", "mediastinal mass", "soft tissue mass", "breast mass", "bone lesion"),
-        *("sclerotic bone lesion", "blastic bone lesion", "lytic bone lesion", "bone metastasis"),
-        *("hiatal hernia", "pericardial effusion", "pneumopericardium", "pneumomediastinum"),
-        *("pneumoperitoneum", "aortic aneurysm", "foreign body", "air-fluid level"),
-    )
-)
 _STRONGER: dict[State, tuple[State, ...]] = {
     "present": (),
     "uncertain": ("present",),
@@ -119,6 +108,5 @@ def _phrase(fact: _Fact, attributes: str) -> str:
 
 
 def _attributes(fact: _Fact, extent: Extent, side: Side | None) -> str:
-    labels = labels_of(fact.finding)
-    graded = not GRADED.isdisjoint(labels) if labels else fact.finding not in SIZED_FINDINGS
+    graded = is_graded(fact.finding)
     return attribute_words(extent.severity, side, " and ".join(extent.places), graded=graded)

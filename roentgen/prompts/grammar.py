@@ -11,12 +11,21 @@ back exactly.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 from roentgen.errors import InputError, require, require_choice
-from roentgen.prompts.vocabulary import DEGREES, DETAIL_NOUNS, GRADED, NOUNS, PLACES, RACES, SIZES
+from roentgen.prompts.vocabulary import (
+    DEGREES,
+    DETAIL_NOUNS,
+    GRADED,
+    NOUNS,
+    PLACES,
+    RACES,
+    SIZES,
+    is_graded,
+)
 from roentgen.record.radiograph import (
     FINDING_NAMES,
     VIEW_TOKENS,
@@ -29,6 +38,7 @@ from roentgen.record.radiograph import (
     State,
     View,
 )
+from roentgen.statements.statement import Statement
 
 PromptText = Literal[
     "findings", "impression", "report_findings", "last_paragraph", "entities", "none"
@@ -42,6 +52,8 @@ SECTIONS: dict[PromptText, str] = {
     "last_paragraph": "last_paragraph",
 }
 
+_NAME_ORDER: dict[str, int] = {name: place for place, name in enumerate(FINDING_NAMES)}
+_LAST = len(FINDING_NAMES)
 _STATE_ORDER: tuple[State, ...] = ("present", "uncertain", "absent")
 STATE_WORDS: dict[State, str] = {"present": "", "uncertain": "possible", "absent": "no"}
 _CLAUSES: dict[State, str] = {
@@ -168,62 +180,124 @@ def compose(
     return " ".join(part for part in (token, body) if part)
 
 
-def findings_text(findings: Iterable[Finding], style: PromptStyle) -> str:
-    """Findings as text, in the order of the 14 names within each state.
+def findings_text(
+    findings: Iterable[Finding], style: PromptStyle, others: Iterable[Statement] = ()
+) -> str:
+    """Findings as text, in the order of the 14 names within each state, then other statements.
 
     A list has present, uncertain, then absent findings; a sentence reads "with A and B, without
-    C or D, with uncertain E".
+    C or D, with uncertain E". Raises InputError for a statement that has no words.
     """
     omitted: set[State] = set()
     if not style.mention_absent:
         omitted.add("absent")
     if not style.mention_uncertain:
         omitted.add("uncertain")
-    mentioned = sorted(
-        (finding for finding in findings if finding.state not in omitted),
-        key=lambda f: (_STATE_ORDER.index(f.state), FINDING_NAMES.index(f.name)),
+    parts = [*map(_part, findings), *(part for other in others for part in _parts_of(other))]
+    units = _units(
+        sorted(
+            (part for part in parts if part.state not in omitted),
+            key=lambda part: (_STATE_ORDER.index(part.state), _NAME_ORDER.get(part.name, _LAST)),
+        )
     )
-    units = _units(mentioned)
     if style.form == "sentence":
         return ", ".join(_clauses(units))
-    return ", ".join(phrase(*unit) for unit in units)
+    return ", ".join(_phrase(unit) for unit in units)
 
 
-def _units(findings: Sequence[Finding]) -> list[tuple[Finding, ...]]:
-    """The findings of each phrase: one, or the right and the left one of a finding that differs."""
-    alike: dict[tuple[str, ...], list[Finding]] = {}
-    for finding in findings:
-        alike.setdefault((finding.name, finding.state, _wording(finding).noun), []).append(finding)
-    units: dict[Finding, tuple[Finding, ...]] = {}
+class _Part(NamedTuple):
+    """A finding, or a side of another statement."""
+
+    name: str
+    state: State
+    side: Side | None
+    severity: Severity | None
+    place: str
+    noun: str
+    graded: bool  # whether it is mild rather than small
+    free: str = ""  # a detail that is not in the vocabulary
+
+
+_Unit = tuple[_Part, ...]  # the parts of a phrase: one, or the right and the left one
+
+
+@lru_cache(maxsize=1 << 14)
+def _part(finding: Finding) -> _Part:
+    name, detail = finding.name, finding.detail
+    place, noun, free = "", NOUNS[name], ""
+    if detail is not None:
+        ending = next((n for n in DETAIL_NOUNS.get(name, ()) if detail.endswith(n)), None)
+        start = detail.removesuffix(ending).rstrip() if ending else detail
+        if detail and start in ("", *PLACES) and detail == f"{start} {ending or ''}".strip():
+            place, noun = start, ending or noun
+        elif detail and detail.strip() == detail and not set("()\n") & set(detail):
+            free = detail
+        else:
+            raise InputError(f"detail {detail!r} of {name} must be one phrase without parentheses")
+    return _Part(
+        name, finding.state, finding.side, finding.severity, place, noun, name in GRADED, free
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def _parts_of(other: Statement) -> tuple[_Part, ...]:
+    """The sides of a statement beyond the 14 names, or one part for both where nothing differs.
+
+    Its probability, size and change are not written. Raises InputError for a state and for places
+    that prompts have no words for.
+    """
+    node, extents = other.finding, other.extents
+    known = all(len(e.places) < 2 and {*e.places} <= {*PLACES} for e in extents)
+    if other.state == "stable" or not known:
+        raise InputError(
+            f"{node!r} cannot be written in a prompt: it must be present, uncertain or absent, at "
+            f"one place at most of: {', '.join(PLACES)}"
+        )
+    given: dict[Side | None, tuple[Severity | None, str]] = {
+        extent.side: (extent.severity, "".join(extent.places)) for extent in extents
+    }
+    if given.keys() == {"left", "right"} and given["left"] == given["right"]:
+        given = {"bilateral": given["left"]}
+    return tuple(
+        _Part(node, other.state, side, *own, node, is_graded(node)) for side, own in given.items()
+    )
+
+
+def _units(parts: Sequence[_Part]) -> list[_Unit]:
+    """The parts of each phrase: a finding that differs between the sides has one."""
+    alike: dict[tuple[str, ...], list[_Part]] = {}
+    for part in parts:
+        alike.setdefault((part.name, part.state, part.noun), []).append(part)
+    units: dict[_Part, _Unit] = {}
     for first, *others in alike.values():
         if len(others) == 1 and (sides := _two_sides(first, others[0])):
             units |= {first: sides, others[0]: ()}
-    return [unit for finding in findings if (unit := units.get(finding, (finding,)))]
+    return [unit for part in parts if (unit := units.get(part, (part,)))]
 
 
-def _two_sides(*findings: Finding) -> tuple[Finding, Finding] | None:
-    """The right and the left of two findings that one phrase describes; None if none does.
+def _two_sides(*parts: _Part) -> _Unit | None:
+    """The right and the left of two parts that one phrase describes; None if none does.
 
     Both have a severity or neither, both a place or neither, and these are not all equal. Absent
     findings have a phrase each, because an "and" leaves open whether "no" extends over it.
     """
-    left, right = sorted(findings, key=lambda finding: finding.side or "")
+    left, right = sorted(parts, key=lambda part: part.side or "")
     if (left.side, right.side) != ("left", "right") or left.state == "absent":
         return None
-    here, there = ((f.severity, _wording(f).place) for f in (left, right))
+    here, there = ((part.severity, part.place) for part in (left, right))
     alike = [bool(word) for word in here] == [bool(word) for word in there]
-    plain = left.name != "No Finding" and not any(_wording(f).free for f in findings)
+    plain = left.name != "No Finding" and not (left.free or right.free)
     return (right, left) if plain and alike and here != there else None
 
 
-def _clauses(units: Iterable[tuple[Finding, ...]]) -> Iterator[str]:
+def _clauses(units: Iterable[_Unit]) -> Iterator[str]:
     """The clauses of a sentence. "No Finding" has its own, because its words negate it."""
     phrases: dict[str, list[str]] = {}
     for unit in units:
         # An absent "No Finding" is written as its bare words, as the other findings are where
         # they are present.
         normal = unit[0].name == "No Finding"
-        bare = phrase(*(replace(f, state="absent" if normal else "present") for f in unit))
+        bare = _phrase(tuple(p._replace(state="absent" if normal else "present") for p in unit))
         clause = (_NORMAL_CLAUSES if normal else _CLAUSES)[unit[0].state]
         phrases.setdefault(clause, []).append(bare)
     for clause in dict.fromkeys((*_NORMAL_CLAUSES.values(), *_CLAUSES.values())):
@@ -231,27 +305,26 @@ def _clauses(units: Iterable[tuple[Finding, ...]]) -> Iterator[str]:
             yield f"{clause} {_JOINS[clause].join(phrases[clause])}"
 
 
-@lru_cache(maxsize=1 << 14)
-def phrase(*findings: Finding) -> str:
+def phrase(finding: Finding) -> str:
     """One finding in words: "small left pleural effusion", "possible right nodule", "no edema".
 
-    Or its right and its left one: "moderate right and small left pleural effusion". A detail that
-    is not in the vocabulary follows in parentheses. Raises InputError if it contains parentheses
-    or is blank.
+    A detail that is not in the vocabulary follows in parentheses. Raises InputError if it contains
+    parentheses or is blank.
     """
-    name, state, wording = findings[0].name, findings[0].state, _wording(findings[0])
+    return _phrase((_part(finding),))
+
+
+def _phrase(unit: _Unit) -> str:
+    """A phrase: "moderate right and small left pleural effusion"."""
+    first = unit[0]
+    attributes = (attribute_words(p.severity, p.side, p.place, graded=p.graded) for p in unit)
     words = (
-        (_NEGATED_STATE_WORDS if name == "No Finding" else STATE_WORDS)[state],
-        " and ".join(filter(None, map(_attributes, findings))),
-        wording.noun,
-        f"({wording.free})" if wording.free else "",
+        (_NEGATED_STATE_WORDS if first.name == "No Finding" else STATE_WORDS)[first.state],
+        " and ".join(filter(None, attributes)),
+        first.noun,
+        f"({first.free})" if first.free else "",
     )
-    return " ".join(word for word in words if word)
-
-
-def _attributes(finding: Finding) -> str:
-    graded = finding.name in GRADED
-    return attribute_words(finding.severity, finding.side, _wording(finding).place, graded=graded)
+    return " ".join(filter(None, words))
 
 
 def attribute_words(
@@ -260,28 +333,6 @@ def attribute_words(
     """Severity, side and place: "small left upper zone"; `graded` writes "mild" for "small"."""
     degree = (DEGREES if graded else SIZES)[severity] if severity else ""
     return " ".join(word for word in (degree, side, place) if word)
-
-
-class _Wording(NamedTuple):
-    """The words of a finding's name and detail; empty where it has none."""
-
-    place: str
-    noun: str
-    free: str  # a detail that is not in the vocabulary
-
-
-@lru_cache(maxsize=1 << 14)
-def _wording(finding: Finding) -> _Wording:
-    name, detail = finding.name, finding.detail
-    if detail is None:
-        return _Wording("", NOUNS[name], "")
-    ending = next((n for n in DETAIL_NOUNS.get(name, ()) if detail.endswith(n)), None)
-    start = detail.removesuffix(ending).rstrip() if ending else detail
-    if detail and start in ("", *PLACES) and detail == f"{start} {ending or ''}".strip():
-        return _Wording(start, ending or NOUNS[name], "")
-    if detail and detail.strip() == detail and not set("()\n") & set(detail):
-        return _Wording("", NOUNS[name], detail)
-    raise InputError(f"detail {detail!r} of {name} must be one phrase without parentheses")
 
 
 def _patient(age: float | None, sex: Sex | None, race: str | None, style: PromptStyle) -> str:

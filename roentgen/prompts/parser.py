@@ -6,14 +6,26 @@ Words that are not understood are refused, never guessed. A comma ends the scope
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import cast
+from typing import Literal, cast
 
 from roentgen.errors import InputError
-from roentgen.prompts.vocabulary import LONGEST_PHRASE, NOUNS, PROMPT_PHRASES, RACES, Modifier, Noun
+from roentgen.prompts.vocabulary import (
+    LONGEST,
+    NOUNS,
+    RACES,
+    Meaning,
+    Modifier,
+    Noun,
+    OtherNoun,
+    longest_phrase,
+    prompt_phrases,
+)
 from roentgen.record.radiograph import VIEW_TOKENS, Finding, Severity, Sex, Side, State, View
+from roentgen.statements.labels import findings_of
+from roentgen.statements.statement import Extent, Statement
 
 _SEXES: dict[str, Sex | None] = {
     **dict.fromkeys(("woman", "female", "girl"), "F"),
@@ -29,7 +41,6 @@ _VIEW = re.compile(r"<view-[^<>\s]*>", re.IGNORECASE)
 _TOKEN = re.compile(r"\(([^()]*)\)|([,;.\n])|([^\s,;.()\-]+)|([()])")
 
 _PARTING = ("break", "join", "or")  # kinds of modifiers that part two findings
-_Meaning = Noun | Modifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +52,17 @@ class PromptContent:
     sex: Sex | None
     race: str | None
     findings: tuple[Finding, ...]
+    others: tuple[Statement, ...] = ()
+    """Findings of the hierarchy that the 14 names do not distinguish ("emphysema"), each with
+    state, sides, severities and places."""
+
+    def labels(self) -> tuple[Finding, ...]:
+        """The findings, with those that the others are kinds of: "hemothorax", an effusion.
+
+        The absence of one kind does not deny the others.
+        """
+        implied = findings_of(other for other in self.others if other.state != "absent")
+        return tuple(dict.fromkeys((*self.findings, *implied)))
 
 
 def parse_prompt(text: str) -> PromptContent:
@@ -58,13 +80,16 @@ def parse_prompt(text: str) -> PromptContent:
         sex = _SEXES[patient["sex"].lower()]
         race = patient["race"] or patient["known_race"]
         text = text[patient.end() :]
-    return PromptContent(view=view, age=age, sex=sex, race=race, findings=tuple(_findings(text)))
+    stated = list(_stated(text))
+    findings = tuple(finding for finding in stated if isinstance(finding, Finding))
+    others = _by_node(other for other in stated if isinstance(other, Statement))
+    return PromptContent(view=view, age=age, sex=sex, race=race, findings=findings, others=others)
 
 
 def _names_findings(text: str) -> bool:
     """Whether a text between age and sex names findings: "63 year old with edema, a woman"."""
     words = set(text.lower().split()) - {"or", "and", "other"}
-    return any((word,) in PROMPT_PHRASES for word in words)
+    return any((word,) in prompt_phrases() for word in words)
 
 
 def split_view(text: str) -> tuple[View | None, str]:
@@ -90,7 +115,7 @@ class _Clause:
 
     joined: Modifier | None = None  # the "and" or "or" that it follows
     states: list[State] = field(default_factory=list)
-    noun: Noun | None = None
+    noun: Noun | OtherNoun | None = None
     modifiers: dict[str, str] = field(default_factory=dict)  # side, severity, place, free detail
     text: list[str] = field(default_factory=list)
     other_side: bool = False  # whether the clause before is the other side of its noun
@@ -98,7 +123,7 @@ class _Clause:
     def __str__(self) -> str:
         return " ".join(self.text)
 
-    def add(self, meaning: _Meaning, words: str) -> None:
+    def add(self, meaning: Meaning, words: str) -> None:
         self.text.append(words)
         if isinstance(meaning, Modifier) and meaning.kind == "state":
             self.states.append(cast("State", meaning.value))
@@ -106,23 +131,37 @@ class _Clause:
         kind = _kind(meaning)
         if kind in self.modifiers or (kind == "finding" and self.noun):
             raise InputError(f"'{self}' gives {kind} twice: put a comma between two findings")
-        if isinstance(meaning, Noun):
-            self.noun = meaning
-        else:
+        if isinstance(meaning, Modifier):
             self.modifiers[kind] = meaning.value
+        else:
+            self.noun = meaning
 
-    def finding(self) -> Finding:
+    def stated(self) -> Finding | Statement:
+        given = self.modifiers
+        side = cast("Side | None", given.get("side"))
+        severity = cast("Severity | None", given.get("severity"))
         if self.noun is None:
             raise InputError(f"'{self}' names no finding; findings are: {_known_findings()}")
-        given = self.modifiers
+        if isinstance(self.noun, OtherNoun):
+            if "free" in given:
+                raise InputError(f"'{self}' has a detail, which only the 14 names have: remove it")
+            sides: Sequence[Literal["left", "right"] | None] = (
+                ("left", "right") if side == "bilateral" else (side,)
+            )
+            places = (given["place"],) if "place" in given else ()
+            return Statement(
+                finding=self.noun.node,
+                state=self._state(negates=False),
+                extents=tuple(Extent(side, severity, places) for side in sides),
+            )
         if "free" in given and ("place" in given or self.noun.detail):
             raise InputError(f"'{self}' has two details: keep one")
         details = [d for d in (given.get("place"), self.noun.detail, given.get("free")) if d]
         return Finding(
             name=self.noun.name,
             state=self._state(negates=self.noun.negates),
-            side=cast("Side | None", given.get("side")),
-            severity=cast("Severity | None", given.get("severity")),
+            side=side,
+            severity=severity,
             detail=" ".join(details) or None,
         )
 
@@ -142,7 +181,25 @@ class _Clause:
         raise InputError(f"'{self}' is both {' and '.join(states)}: keep one of the two")
 
 
-def _findings(text: str) -> Iterator[Finding]:
+def _by_node(statements: Iterable[Statement]) -> tuple[Statement, ...]:
+    """The statements, with two sides of one finding in one: "right emphysema, left emphysema"."""
+    result: list[Statement] = []
+    one_sided: dict[tuple[object, ...], int] = {}  # places in the result
+    for new in statements:
+        sides = [extent.side for extent in new.extents]
+        if sides in (["left"], ["right"]):
+            other = "right" if sides == ["left"] else "left"
+            place = one_sided.pop((new.finding, new.state, other), None)
+            if place is not None:
+                extents = (*result[place].extents, *new.extents)  # left first
+                result[place] = replace(new, extents=extents[:: 1 if other == "left" else -1])
+                continue
+            one_sided.setdefault((new.finding, new.state, *sides), len(result))
+        result.append(new)
+    return tuple(result)
+
+
+def _stated(text: str) -> Iterator[Finding | Statement]:
     """The findings of a text without view token and patient."""
     clauses = list(_clauses(text))
     for first, second in pairwise(clauses):
@@ -150,7 +207,7 @@ def _findings(text: str) -> Iterator[Finding]:
     scope: list[State] = []  # the states of the clause before, which could extend
     for clause in clauses:
         _settle_scope(clause, scope)
-        yield clause.finding()
+        yield clause.stated()
         scope = [state for state in clause.states if state != "present"]
 
 
@@ -159,7 +216,7 @@ def _clauses(text: str) -> Iterator[_Clause]:
     clause = _Clause()
     broken = True  # whether a comma or the start of the text directly precedes
     units = [unit for unit in _units(text) if _kind(unit[0]) != "filler"]
-    end: tuple[_Meaning, str] = (Modifier("break"), "")
+    end: tuple[Meaning, str] = (Modifier("break"), "")
     for (meaning, words), (following, _) in pairwise([*units, end, end]):
         kind = _kind(meaning)
         if kind == "state" and _acts_on_preceding(clause, meaning, words, following):
@@ -181,11 +238,11 @@ def _clauses(text: str) -> Iterator[_Clause]:
             broken = False
 
 
-def _kind(meaning: _Meaning) -> str:
+def _kind(meaning: Meaning) -> str:
     return meaning.kind if isinstance(meaning, Modifier) else "finding"
 
 
-def _acts_on_preceding(clause: _Clause, state: _Meaning, words: str, following: _Meaning) -> bool:
+def _acts_on_preceding(clause: _Clause, state: Meaning, words: str, following: Meaning) -> bool:
     """Whether a state describes the finding before it: "pneumonia is unlikely".
 
     Raises InputError where there is none, and where the finding is joined to another.
@@ -236,7 +293,7 @@ def _settle_scope(clause: _Clause, scope: list[State]) -> None:
         )
 
 
-def _units(text: str) -> Iterator[tuple[_Meaning, str]]:
+def _units(text: str) -> Iterator[tuple[Meaning, str]]:
     """The meanings of a text in order, each with its words; the longest known phrase wins."""
     words: list[str] = []
     for free, separator, word, unmatched in _TOKEN.findall(text):
@@ -254,21 +311,19 @@ def _units(text: str) -> Iterator[tuple[_Meaning, str]]:
     yield from _meanings(words)
 
 
-def _meanings(words: Sequence[str]) -> Iterator[tuple[_Meaning, str]]:
+def _meanings(words: Sequence[str]) -> Iterator[tuple[Meaning, str]]:
+    phrases = prompt_phrases()
     position = 0
     while position < len(words):
-        for length in range(LONGEST_PHRASE, 0, -1):
-            run = tuple(words[position : position + length])
-            if len(run) == length and run in PROMPT_PHRASES:
-                yield from ((meaning, " ".join(run)) for meaning in PROMPT_PHRASES[run])
-                position += length
-                break
-        else:
+        run = longest_phrase(words[position : position + LONGEST], phrases)
+        if run is None:
             raise _unknown(words[position:])
+        yield from ((meaning, " ".join(run)) for meaning in phrases[run])
+        position += len(run)
 
 
 def _unknown(words: Sequence[str]) -> InputError:
-    known = [" ".join(run) for run in PROMPT_PHRASES]
+    known = [" ".join(run) for run in prompt_phrases()]
     for length in (3, 2, 1):
         tried = " ".join(words[:length])
         if near := difflib.get_close_matches(tried, known, n=1, cutoff=0.75):

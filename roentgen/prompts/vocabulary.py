@@ -1,10 +1,13 @@
 """Prompt vocabulary: the words written for each finding, and the synonyms understood."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from roentgen.record.doubt import DOUBTS
 from roentgen.record.radiograph import FindingName, Severity, Side
+from roentgen.statements.hierarchy import findings, labels_of
 
 # The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so
 # its noun is the opposite of its name.
@@ -75,7 +78,17 @@ DEGREES: dict[Severity, str] = {"small": "mild", "moderate": "moderate", "large"
 GRADED: frozenset[FindingName] = frozenset(
     {"Atelectasis", "Cardiomegaly", "Edema", "Enlarged Cardiomediastinum", "Pneumonia"}
 )
-
+# Findings without a label that have a size rather than a degree: "large hiatal hernia", but "severe
+# emphysema".
+SIZED_FINDINGS = frozenset(
+    (
+        *("cavity", "lung abscess", "cyst", "granuloma", "calcified granuloma", "bulla"),
+        *("mass lesion", "mediastinal mass", "soft tissue mass", "breast mass", "bone lesion"),
+        *("sclerotic bone lesion", "blastic bone lesion", "lytic bone lesion", "bone metastasis"),
+        *("hiatal hernia", "pericardial effusion", "pneumopericardium", "pneumomediastinum"),
+        *("pneumoperitoneum", "aortic aneurysm", "foreign body", "air-fluid level"),
+    )
+)
 # Findings that radiologists describe by size or severity, and by side; the others are midline or
 # bilateral, or have no size.
 SIZED: frozenset[FindingName] = GRADED | {
@@ -115,6 +128,13 @@ class Noun:
 
 
 @dataclass(frozen=True)
+class OtherNoun:
+    """The meaning of a noun beyond the 14 names: a finding of the hierarchy."""
+
+    node: str
+
+
+@dataclass(frozen=True)
 class Modifier:
     """An attribute of a finding, a separator, or a filler word.
 
@@ -126,6 +146,17 @@ class Modifier:
     kind: Literal["state", "side", "severity", "place", "free", "join", "or", "break", "filler"]
     value: str = ""
     follows: Follows = "never"
+
+
+Phrase = tuple[str, ...]  # its words
+Meaning = Noun | OtherNoun | Modifier
+LONGEST = 6  # words of a phrase, no fewer than any has
+
+
+def is_graded(finding: str) -> bool:
+    """Whether a finding of the hierarchy has a degree rather than a size."""
+    labels = labels_of(finding)
+    return not GRADED.isdisjoint(labels) if labels else finding not in SIZED_FINDINGS
 
 
 _SYNONYMS: dict[FindingName, tuple[str, ...]] = {
@@ -171,6 +202,12 @@ _DETAIL_SYNONYMS: dict[str, tuple[str, ...]] = {
     "central line": ("central venous line", "central venous catheter", "central catheter", "cvc"),
     "pacemaker": ("pacer", "cardiac pacemaker"),
 }
+_OTHER_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "chronic obstructive pulmonary disease": ("copd",),
+    "hiatal hernia": ("hernia", "hiatus hernia"),
+    "hyperinflation": ("hyperexpansion", "hyperinflated lungs"),
+    "pulmonary fibrosis": ("fibrosis", "lung fibrosis"),
+}
 _NEGATED_NORMAL: tuple[str, ...] = (
     *("finding", "findings", "abnormality", "abnormalities", "acute finding", "acute findings"),
     *("acute abnormality", "acute disease", "acute process", "acute cardiopulmonary findings"),
@@ -207,9 +244,9 @@ def _plural(noun: str) -> str:
     return noun if noun.endswith(("s", "x", "y", "ia")) else f"{noun}s"
 
 
-def _phrases() -> dict[tuple[str, ...], tuple[Noun | Modifier, ...]]:
-    """Every phrase that is understood, as a tuple of words, with its meanings."""
-    meanings: dict[str, tuple[Noun | Modifier, ...]] = {}
+def _phrases() -> dict[Phrase, tuple[Meaning, ...]]:
+    """The phrases of the 14 names and their attributes, with their meanings."""
+    meanings: dict[str, tuple[Meaning, ...]] = {}
     for name, noun in NOUNS.items():
         if name != "No Finding":
             for text in (name.lower(), noun, *_SYNONYMS.get(name, ())):
@@ -242,5 +279,31 @@ def _phrases() -> dict[tuple[str, ...], tuple[Noun | Modifier, ...]]:
     return {tuple(text.split()): meaning for text, meaning in meanings.items()}
 
 
-PROMPT_PHRASES: dict[tuple[str, ...], tuple[Noun | Modifier, ...]] = _phrases()
-LONGEST_PHRASE: int = max(map(len, PROMPT_PHRASES))
+@cache
+def prompt_phrases() -> Mapping[Phrase, tuple[Meaning, ...]]:
+    """Every phrase that is understood, with its meanings.
+
+    A finding of the hierarchy that is made of phrases of the 14 names ("basal atelectasis") is read
+    as these.
+    """
+    known = _phrases()
+    others: dict[Phrase, tuple[Meaning, ...]] = {}
+    for node in findings():
+        for text in (node, *_OTHER_SYNONYMS.get(node, ())):
+            for words in (text, _plural(text)):
+                run = tuple(words.replace("-", " ").split())
+                if not _is_made_of(run, known):
+                    others[run] = (OtherNoun(node),)
+    return others | known
+
+
+def _is_made_of(words: Sequence[str], phrases: Mapping[Phrase, object]) -> bool:
+    while words and (run := longest_phrase(words, phrases)):
+        words = words[len(run) :]
+    return not words
+
+
+def longest_phrase(words: Sequence[str], phrases: Mapping[Phrase, object]) -> Phrase | None:
+    """The longest phrase that the words begin with; None if there is none."""
+    runs = (tuple(words[:length]) for length in range(min(len(words), LONGEST), 0, -1))
+    return next((run for run in runs if run in phrases), None)

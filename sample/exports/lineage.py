@@ -86,6 +86,7 @@ def _says_only_labels(radiograph: Radiograph, prompt: str) -> bool:
         return False
     return (
         set(content.findings) <= set(radiograph.findings)
+        and not content.others
         and (content.age is None or content.age == _years(radiograph.age))
         and content.sex in (None, radiograph.sex)
         and content.race in (None, radiograph.race)

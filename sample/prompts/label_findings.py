@@ -106,6 +106,11 @@ def _parse(key: str, texts: Mapping[str, Any]) -> list[Findings]:
     for text in texts:
         try:
             content = parse_prompt(text)
+            if content.others:
+                raise InputError(
+                    f"{text!r} names {content.others[0].finding!r}, but labels plan the 14 names "
+                    "alone: use prompts.findings"
+                )
             _check_consistent(text, content.findings)
         except InputError as error:
             raise InputError(f"prompts.labels.{key}: {error}") from None

@@ -267,7 +267,8 @@ def test_the_plan_is_written_as_a_table(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_plan_are_read_on_demand(tmp_path: Path) -> None:
-    prompts = by_hand(*(f"{place} nodule, no edema" for place in ("left", "right")), count=700)
+    words = [f"{place} nodule, no edema, emphysema" for place in ("left", "right")]
+    prompts = by_hand(*words, count=700)
     plan = plan_of(prompts)
     path = tmp_path / "plan.parquet"
     fingerprint = write_plan(path, iter(plan))

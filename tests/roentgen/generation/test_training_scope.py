@@ -127,6 +127,14 @@ def test_a_radiographs_prompt_states_what_its_style_includes(
     assert set(stated(row_from_radiograph(item, style), style)) ^ everything == differs
 
 
+def test_findings_beyond_the_14_names_are_stated() -> None:
+    expected = {("finding", "Edema"), ("finding", "emphysema"), ("finding", "goiter absent")}
+    words = "edema, emphysema, no goiter"
+    form = {("text_form", "a list of findings")}
+    assert set(stated(typed(words), LIST)) == expected | form
+    assert set(stated(next(rows_from_text(words, LIST, (None,), "")), None)) == expected
+
+
 def test_free_words_of_the_grammar_are_findings() -> None:
     rows = rows_from_text("small left effusion", LIST, (None,), "")
     assert set(stated(next(rows), None)) == {

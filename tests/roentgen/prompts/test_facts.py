@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.prompts.facts import SIZED_FINDINGS, facts_text
+from roentgen.prompts.facts import facts_text
 from roentgen.prompts.grammar import phrase
 from roentgen.prompts.parser import parse_prompt
-from roentgen.prompts.vocabulary import DEGREES, PLACES, SIZES
+from roentgen.prompts.vocabulary import DEGREES, PLACES, SIZED_FINDINGS, SIZES
 from roentgen.record.radiograph import SEVERITIES, Severity
 from roentgen.statements.hierarchy import ancestors, findings, places
 from roentgen.statements.labels import findings_of

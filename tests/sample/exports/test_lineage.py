@@ -156,6 +156,9 @@ def test_prompts_made_of_labels_stay_and_quotes_of_reports_go() -> None:
     assert kept is not None
     assert gone is not None
     assert (kept.prompt, gone.prompt) == (LABELS, "")
+    more = lineage(synthetic("a", f"{LABELS}, emphysema")).synthesis
+    assert more is not None
+    assert more.prompt == ""
     table = synthetic("a", QUOTE)  # of a table of prompts, which may be reports as well
     assert table.synthesis is not None
     table = replace(

@@ -532,6 +532,10 @@ COUNTS = {"Edema": 2}
             "gives a view or patient",
         ),
         (
+            lambda: rows_of(LabelPrompts(counts={"edema, emphysema": 1})),
+            "counts: 'edema, emphysema' names 'emphysema', but labels plan the 14 names alone",
+        ),
+        (
             lambda: rows_of(LabelPrompts(counts={"edema, no acute findings": 1})),
             "contradicts itself: no finding, but Edema",
         ),
