@@ -1,305 +1,337 @@
-"""Lexicon of the rule labeler: every phrase it knows, with its meaning, and their lookup.
+"""Lexicon of a language: every phrase that the rule labeler knows, with its meaning.
 
-The terms for findings are in `terms`; here are the cues of negation and uncertainty, what ends a
-cue's scope, and sides, severities and places. The templates are written as in `terms`. At each word
-of a sentence the longest phrase is taken, by dictionary lookup: the time is linear in the length of
-any text.
+The phrases are data, one file a language in `words`. Phrases are found in a tree of words: the
+longest one at a word counts, and words without meaning of their own ("cannot be entirely excluded")
+are skipped inside it, so the time is linear in the length of a text.
 """
 
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from itertools import product
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from roentgen.labelers.rules.terms import FINDING_TERMS, STRUCTURE_TERMS
-from roentgen.record.radiograph import FindingName, Severity, Side
+import yaml
 
-PhraseKind = Literal[
-    "finding",  # names a finding: "effusion"
-    "subject",  # a structure whose adjective decides: "heart size"
-    "enlarged",
-    "borderline",
-    "normal",
-    "clear",  # of a structure: without findings
-    "deny",  # what follows is absent: "no"
-    "denied",  # what precedes is absent: "is not seen"
-    "doubt",  # what follows is uncertain: "may represent"
-    "doubted",  # what precedes is uncertain: "cannot be excluded"
-    "same",  # what follows is present as before: "no change in"
-    "either",  # what it joins is uncertain: "versus"
-    "or",
-    "and",
-    "comma",
-    "stop",  # ends every scope: "but"
-    "start",  # begins a new statement: "there is"
-    "verb",
+from roentgen.errors import InputError
+from roentgen.labelers.rules.tokens import Language, Token, normal_form, tokens
+
+Kind = Literal[
+    # nouns
+    "finding",  # "effusion"
+    "structure",  # its adjective decides: "heart size"
+    "abnormality",  # denied, all is normal: "acute cardiopulmonary abnormality"
+    "anatomy",  # where a finding is: "hemithorax"
+    "other",  # no finding of ours, with sides and sizes of its own: "thoracotomy"
+    "one",  # the noun before: "a moderate one"
+    "ignored",
+    # modifiers
     "side",
     "severity",
     "place",
-    "other",  # resembles a finding or a cue but is neither: "pericardial effusion"
+    "change",
+    "no_size",  # "not large"
+    "comparison",  # "greater than"
+    "size",  # a number with its unit
+    # adjectives of structures
+    "enlarged",
+    "borderline",
+    "normal",
+    "clear",
+    "not_large",
+    # cues for what follows
+    "deny",
+    "gone",  # within a noun phrase: "resolved"
+    "doubt",
+    "same",  # present as before: "no change in"
+    "historical",
+    "assess",  # "evaluation for": uncertain, or nothing where it is limited
+    "unclear",  # "unclear if"
+    # cues for what precedes
+    "denied",
+    "unseen",  # denies findings, but no devices
+    "doubted",
+    "historical_before",
+    # others
+    "none",  # a denial without a noun of its own
+    "limited",
+    "obscured",
+    "either",
+    "or",
+    "and",
+    "comma",
+    "stop",
+    "open",
+    "colon",
+    "dash",
+    "start",  # begins a new statement
+    "verb",
+    "shows",
+    "in",
+    "the",
 ]
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """The meaning of a phrase: its kind, the findings it names and the attributes it gives them."""
-
-    kind: PhraseKind
-    names: tuple[FindingName, ...] = ()
-    detail: str | None = None  # a noun of roentgen.prompts.vocabulary.DETAIL_NOUNS
-    side: Side | None = None
-    severity: Severity | None = None
-    place: str | None = None  # one of roentgen.prompts.vocabulary.PLACES
-
-
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?|\d+(?:\.\d+)?|[,;:()/&]")
-_CUES: dict[PhraseKind, tuple[str, ...]] = {
-    "enlarged": (
-        "enlarged|enlargement|widened|prominent|increased|wide|big|globular|engorged|congested",
-    ),
-    "borderline": (
-        "borderline",
-        "borderline enlarged|enlargement|prominent|large|size|in size",
-        "upper limit|limits of? normal",
-        "upper normal",
-        "top normal",
-        "top limits? of normal",
-        "high normal",
-    ),
-    "normal": (
-        "normal",
-        "normal limits",
-        "limit|limits of normal",
-        "within normal limits",
-        "unremarkable",
-        "not enlarged|prominent|widened|large",
-    ),
-    "clear": ("clear",),
-    "deny": (
-        "no|not|without|absent|nor|negative|neither",
-        "no evidence|sign|signs|suggestion|indication|findings|features of|for",
-        "no radiographic|convincing|definite|obvious|xxxx evidence of",
-        "without radiographic? evidence of",
-        "negative for",
-        "free of",
-        "clear of",
-        "absence of",
-        "lack of",
-        "resolution|clearing of",
-        "resolved",
-        "interval resolution|clearing of",
-        "removal of",
-        "interval removal of",
-        "rather than",
-        "no longer",
-        "fail|fails|failed to demonstrate|show|reveal",
-    ),
-    "denied": (
-        "no? longer|not seen|identified|present|visualized|demonstrated|evident|apparent"
-        "|appreciated|noted|detected|visible|observed|found|suspected",
-        "is|are|was|were|been not definitely|clearly? seen|identified|present|visualized",
-        "is|are|has|have|been resolved|cleared|absent|excluded",
-        "has|have been removed|excluded",
-        "been? removed",
-        "is|are absent",
-        "has|have resolved|cleared",
-        "ruled out",
-    ),
-    "doubt": (
-        "possible|possibly|question|questionable|questioned|potential|potentially|suspect",
-        "suspected|suspicious|suspicion|concern|concerning|worrisome for|of?",
-        "may|might|could",
-        "may|might|could represent|be|reflect|indicate|suggest|relate",
-        "cannot|can't exclude|rule",
-        "can not exclude|rule",
-        "not exclude|excluding",
-        "difficult to exclude",
-        "rule out",
-        "to|and exclude|assess|evaluate for?",
-        "differential diagnosis?",
-        "considerations|consider|considered",
-        "versus|vs",
-        "perhaps|equivocal",
-        "if|any concern for",
-        "evaluate|evaluation|correlate|correlation for",
-        "correlate|correlation clinically for",
-        "risk of",
-    ),
-    "doubted": (
-        "cannot|can't entirely|completely? be entirely|completely? excluded",
-        "can not entirely|completely? be entirely|completely? excluded",
-        "not entirely|completely? be? entirely|completely? excluded",
-        "is|are difficult to exclude",
-        "is|are|also possible|suspected|questioned|considered",
-        "is|are|be|another a? possibility|consideration|concern",
-        "in the differential",
-        "would be difficult to exclude",
-        "not ruled out",
-        "should be considered",
-        "unlikely",
-    ),
-    "same": (
-        "no|without significant|appreciable|substantial|definite|xxxx? interval? change|changes"
-        " in|of|from?",
-        "no significant|interval? increase|decrease|progression|improvement in|of",
-    ),
-    "either": ("versus|vs", "and / or"),
-    "or": ("or",),
-    "and": ("and", "&", "/"),
-    "comma": (",",),
-    "stop": (
-        ";",
-        "(",
-        ")",
-        ":",
-        "but|however|although|though|except|aside|apart|which|while|whereas|despite",
-        "with the exception of",
-        "other than",
-        "because|since",
-    ),
-    "start": (
-        "there is|are|has|have|was|were",
-        "with",
-        "and with",
-        "again",
-        "stable|unchanged",
-        "otherwise",
-    ),
-    "verb": ("is|are|was|were|has|have|appears|appear|remains|remain|shows|demonstrates",),
-    "other": (
-        "compatible|consistent|keeping|associated|along with",
-        "is|are|was|were? not seen|identified|visualized|evident|demonstrated on"
-        "|in the? lateral|frontal|pa|ap view"
-        "|projection|image|film|radiograph|exam?",
-        "granulomatous|histoplasmosis|fungal|mycobacterial|tuberculous? infection|infections",
-        "prior|previous|old|remote|past infection|infections|pneumonia",
-        "line|catheter|lead|wire|screw|device|hardware fracture|fractured",
-        "fractured screw|lead|wire|catheter|sternotomy",
-        "lung lines",
-        "pericardial effusion|effusions|fluid",
-        "joint effusion|effusions",
-        "not significantly|substantially? changed",
-        "not only",
-        "soft tissue edema|mass|density|opacity|infiltration",
-        "breast mass|masses|density|opacity|shadow|shadows",
-        "air fluid level|levels",
-        "line of|up",
-        "midline|mid line",
-        "in line with",
-        "left|right? heart border",
-        "mass effect",
-        "bone|bony|osseous|rib density|densities|lesion|lesions|opacity",
-        "acute|significant osseous|bony|skeletal|bone abnormality|abnormalities|findings",
-        "osseous|bony|skeletal abnormality|abnormalities",
-        "chest port|view|radiograph",
-        "paratracheal line|stripe",
-        "no doubt",
-        "large airway|airways",
-        "wall of",
-        "large hiatal? hernia",
-    ),
+MODIFIERS: frozenset[Kind] = frozenset(
+    {"side", "severity", "place", "change", "no_size", "comparison", "size"}
+)
+_CUES = (
+    *("enlarged", "borderline", "normal", "clear", "not_large", "deny", "gone", "denied", "unseen", "none"),
+    *("same", "historical", "historical_before", "limited", "assess", "unclear", "either", "or"),
+    *("and", "comma", "stop", "open", "colon", "dash", "start", "verb", "shows", "in", "the", "one"),
+    "obscured",
+)
+_LISTS: dict[str, Kind] = {
+    "ignored": "ignored",
+    "anatomy": "anatomy",
+    "others": "other",
+    "abnormalities": "abnormality",
+    "no_size": "no_size",
+    "comparisons": "comparison",
 }
-
-_SIDES: dict[Side, str] = {
-    "left": "left|leftward|lingula|lingular",
-    "right": "right|rightward",
-    "bilateral": "bilateral|bilaterally|both",
+_MEANINGS: dict[str, Kind] = {
+    "findings": "finding",
+    "structures": "structure",
+    "sides": "side",
+    "severities": "severity",
+    "places": "place",
+    "changes": "change",
+    "doubt": "doubt",
+    "doubted": "doubted",
 }
-_SEVERITIES: dict[Severity, str] = {
-    "small": "small|mild|mildly|minimal|minimally|slight|slightly|tiny|trace|minor|subtle|minute",
-    "moderate": "moderate|moderately|medium",
-    "large": "large|severe|severely|massive|marked|markedly|extensive|huge",
-}
-_PLACES: dict[str, str] = {
-    "upper zone": "upper lung|lungs|zone|zones",
-    "mid zone": "mid|middle lung|lungs|zone|zones",
-    "lower zone": "lower lung|lungs|zone|zones",
-    "upper lobe": "upper lobe|lobes",
-    "middle lobe": "middle|mid lobe",
-    "lower lobe": "lower lobe|lobes",
-    "apical": "apical|apex|apices",
-    "basal": "basal|basilar|base|bases",
-    "perihilar": "perihilar|infrahilar|suprahilar|parahilar",
-    "retrocardiac": "retrocardiac",
-}
-
-
-def _expand(template: str) -> Iterator[tuple[str, ...]]:
-    """Every phrase that a template generates."""
-    slots: list[tuple[str, ...]] = []
-    for slot in template.split():
-        words = tuple(slot.removesuffix("?").split("|"))
-        slots.append((*words, "") if slot.endswith("?") else words)
-    for choice in product(*slots):
-        if words := tuple(word for word in choice if word):
-            yield words
-
-
-def _lexicon() -> dict[tuple[str, ...], Meaning]:
-    """Every phrase with its meaning; of two meanings of a phrase the later one below holds."""
-    rows: list[tuple[Meaning, Sequence[str]]] = [
-        (Meaning("subject", names), templates) for names, templates in STRUCTURE_TERMS.items()
-    ]
-    rows += [(Meaning(kind), templates) for kind, templates in _CUES.items()]
-    rows += [(Meaning("side", side=side), (words,)) for side, words in _SIDES.items()]
-    rows += [(Meaning("severity", severity=s), (words,)) for s, words in _SEVERITIES.items()]
-    rows += [(Meaning("place", place=place), (words,)) for place, words in _PLACES.items()]
-    rows += [
-        (Meaning("place", side="bilateral", place="basal"), ("bibasilar|bibasal",)),
-        (Meaning("place", side="bilateral", place="apical"), ("biapical",)),
-        (Meaning("place", side="right", place="mid zone"), ("right midlung",)),
-        (Meaning("place", side="left", place="mid zone"), ("left midlung",)),
-        (Meaning("place", place="mid zone"), ("midlung|midzone",)),
-    ]
-    rows += [
-        (Meaning("finding", names, detail), templates)
-        for (names, detail), templates in FINDING_TERMS.items()
-    ]
-    rows += [(Meaning("other"), _CUES["other"])]
-    return {phrase: meaning for meaning, texts in rows for t in texts for phrase in _expand(t)}
-
-
-LEXICON: dict[tuple[str, ...], Meaning] = _lexicon()
+_LONG_WORD = 7  # letters, from which a misspelling is corrected
+_LONGER_WORD = 11
+_MOST_SKIPPED = 3  # words inside a phrase
+_UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "centimeter": 10.0}
+_UNITS |= {"centimeters": 10.0, "毫米": 1.0, "厘米": 10.0}
 
 
 @dataclass(frozen=True, slots=True)
-class PhraseMatch:
-    """A phrase of the lexicon at words[start:end] of a sentence."""
+class Meaning:
+    """The meaning of a phrase: its kind, and the names that the words' file gives it.
 
-    meaning: Meaning
+    `names` are nodes of the hierarchy of findings, a side, a severity, places, a change or a degree
+    of doubt, by the kind.
+    """
+
+    kind: Kind
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase of the lexicon at tokens[start:end] of a sentence."""
+
+    kind: Kind
+    names: tuple[str, ...]
     start: int
     end: int
 
 
-def _lengths() -> dict[str, tuple[int, ...]]:
-    """The numbers of words of the phrases that begin with a word, the longest first."""
-    lengths: defaultdict[str, set[int]] = defaultdict(set)
-    for phrase in LEXICON:
-        lengths[phrase[0]].add(len(phrase))
-    return {word: tuple(sorted(counts, reverse=True)) for word, counts in lengths.items()}
+@dataclass(slots=True)
+class _Branch:
+    """A word in the tree of phrases."""
+
+    meaning: Meaning | None = None
+    words: dict[str, "_Branch"] = field(default_factory=dict)
 
 
-_LENGTHS = _lengths()
+class Lexicon:
+    """The phrases of a language."""
+
+    def __init__(self, language: Language, plain: Mapping[str, Any]) -> None:
+        self.language = language
+        self.modifiers_precede = plain["modifiers"] == "before"
+        self._root = _Branch()
+        self._normal = normal_form(language)
+        for meaning, template in _entries(plain):
+            for phrase in _expand(template):
+                self._add(self._words(phrase), meaning)
+        vocabulary = {word for words in self.phrases() for word in words}
+        self._skipped = {w for t in plain["transparent"] for p in _expand(t) for w in self._words(p)}
+        self._suffix: str = plain["suffix"]
+        self._meaningful = vocabulary
+        correct = {w for t in plain["spelled"] for p in _expand(t) for w in self._words(p)}
+        long = tuple(w for w in vocabulary if len(w) >= _LONG_WORD and w.isalpha())
+        self._spelling = lru_cache(maxsize=1 << 16)(
+            lambda word: word if word in correct else self._nearest(word, long)
+        )
+
+    def phrases(self) -> Iterator[tuple[str, ...]]:
+        """Every phrase, as its words."""
+        stack: list[tuple[tuple[str, ...], _Branch]] = [((), self._root)]
+        while stack:
+            words, branch = stack.pop()
+            if branch.meaning:
+                yield words
+            stack += [((*words, word), below) for word, below in branch.words.items()]
+
+    def meaning_of(self, text: str) -> Meaning | None:
+        """The meaning of a text that is one phrase."""
+        branch: _Branch | None = self._root
+        for word in self._words(text):
+            branch = branch.words.get(word) if branch else None
+        return branch.meaning if branch else None
+
+    def find(self, words: Sequence[Token]) -> list[Phrase]:
+        """The phrases in a sentence, in order, without overlap; the longest at each word."""
+        found: list[Phrase] = []
+        spelled = [self._spelled(token.word) for token in words]
+        i = 0
+        while i < len(spelled):
+            if size := _size(spelled, i):
+                found.append(size)
+                i = size.end
+                continue
+            branch = self._root.words.get(spelled[i])
+            longest = self._longest(spelled, i + 1, branch, 0) if branch else None
+            if longest is None:
+                i += 1
+                continue
+            meaning, end = longest
+            found.append(Phrase(meaning.kind, meaning.names, i, end))
+            i = end
+        return found
+
+    def _longest(
+        self, words: Sequence[str], i: int, branch: _Branch, skipped: int
+    ) -> tuple[Meaning, int] | None:
+        """The meaning and the end of the longest phrase that goes through `branch` to words[i]."""
+        best = None if branch.meaning is None else (branch.meaning, i)
+        if i == len(words):
+            return best
+        word = words[i]
+        below = branch.words.get(word)
+        if below and (longer := self._longest(words, i + 1, below, skipped)):
+            return longer
+        if (
+            skipped < _MOST_SKIPPED
+            and branch.words
+            and self._is_skipped(word)
+            and (longer := self._longest(words, i + 1, branch, skipped + 1))
+            and longer[1] > i + 1
+        ):
+            return longer
+        return best
+
+    def _is_skipped(self, word: str) -> bool:
+        """Whether a word inside a phrase changes nothing: "cannot be definitively excluded"."""
+        if word in self._skipped:
+            return True
+        return bool(self._suffix) and word.endswith(self._suffix) and len(word) > 4  # noqa: PLR2004
+
+    def _spelled(self, word: str) -> str:
+        if len(word) < _LONG_WORD or word in self._meaningful or not word.isalpha():
+            return word
+        return self._spelling(word)
+
+    def _nearest(self, word: str, known: Sequence[str]) -> str:
+        """The long known word that differs by one letter or two exchanged ones, or the word itself.
+
+        From 11 letters on, by two. The first letter must be the same, and all words that are as
+        near must mean the same.
+        """
+        most = 1 if len(word) < _LONGER_WORD else 2
+        for distance in range(1, most + 1):
+            near = [
+                other
+                for other in known
+                if other[0] == word[0]
+                and abs(len(other) - len(word)) <= distance
+                and _differs(word, other, distance)
+            ]
+            if near:
+                return near[0] if len({self.meaning_of(other) for other in near}) == 1 else word
+        return word
+
+    def _words(self, text: str) -> tuple[str, ...]:
+        return tuple(token.word for token in tokens(text, self.language))
+
+    def _add(self, words: tuple[str, ...], meaning: Meaning) -> None:
+        branch = self._root
+        for word in words:
+            branch = branch.words.setdefault(word, _Branch())
+        branch.meaning = meaning
 
 
-def words_of(sentence: str) -> list[str]:
-    """The words, numbers and separators in lower case; a hyphen separates words."""
-    return _WORD.findall(sentence.lower())
+@cache
+def lexicon(language: Language) -> Lexicon:
+    """The lexicon of a language, read from its file of words once."""
+    path = Path(__file__).parent / "words" / f"{language}.yaml"
+    with path.open(encoding="utf-8") as file:
+        return Lexicon(language, yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
-def find_phrases(words: list[str]) -> list[PhraseMatch]:
-    """The phrases of the lexicon in a sentence, in order, without overlap."""
-    matches: list[PhraseMatch] = []
-    i = 0
-    while i < len(words):
-        for length in _LENGTHS.get(words[i], ()):
-            meaning = LEXICON.get(tuple(words[i : i + length]))
-            if meaning:
-                matches.append(PhraseMatch(meaning, i, i + length))
-                i += length
-                break
-        else:
-            i += 1
-    return matches
+def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
+    """Every template with its meaning; of two meanings of a phrase the later one holds."""
+    known = {*_MEANINGS, *_LISTS, "language", "modifiers", "cues", "transparent", "suffix", "spelled"}
+    if unknown := set(plain) - known:
+        raise InputError(f"file of words has an unknown section: {', '.join(sorted(unknown))}")
+    if unknown := set(plain["cues"]) - set(_CUES):
+        raise InputError(f"file of words has an unknown cue: {', '.join(sorted(unknown))}")
+    for cue in _CUES:
+        for template in plain["cues"].get(cue, ()):
+            yield Meaning(cue), template
+    for section in ("structures", "sides", "severities", "places", "changes", "doubt", "doubted"):
+        yield from _meanings(plain, section)
+    for section in ("anatomy", "others", "no_size", "comparisons"):
+        for template in plain.get(section, ()):
+            yield Meaning(_LISTS[section]), template
+    yield from _meanings(plain, "findings")
+    for section in ("abnormalities", "ignored"):
+        for template in plain.get(section, ()):
+            yield Meaning(_LISTS[section]), template
+
+
+def _meanings(plain: Mapping[str, Any], section: str) -> Iterator[tuple[Meaning, str]]:
+    for names, templates in plain.get(section, {}).items():
+        meaning = Meaning(_MEANINGS[section], tuple(names.split(", ")))
+        for template in templates:
+            yield meaning, template
+
+
+def _expand(template: str) -> Iterator[str]:
+    """Every phrase that a template generates."""
+    slots: list[tuple[str, ...]] = []
+    for slot in template.split():
+        optional = slot.endswith("?") and len(slot) > 1
+        words = tuple((slot[:-1] if optional else slot).split("|"))
+        slots.append((*words, "") if optional else words)
+    for choice in product(*slots):
+        if phrase := " ".join(word for word in choice if word):
+            yield phrase
+
+
+def _size(words: Sequence[str], i: int) -> Phrase | None:
+    """A length at words[i]: "4 mm", "2.5 x 3 cm". Its name is the largest in millimeters."""
+    if not words[i][:1].isdigit():
+        return None
+    numbers, end = [words[i]], i + 1
+    while end + 1 < len(words) and words[end] in ("x", "by", "×") and words[end + 1][:1].isdigit():
+        numbers.append(words[end + 1])
+        end += 2
+    for length in (1, 2):
+        unit = "".join(words[end : end + length])
+        if unit in _UNITS:
+            try:
+                largest = max(float(number) for number in numbers) * _UNITS[unit]
+            except ValueError:
+                return None
+            return Phrase("size", (f"{largest:g}",), i, end + length)
+    return None
+
+
+def _differs(word: str, other: str, most: int) -> bool:
+    """Whether the optimal string alignment distance is at most `most` (Damerau 1964)."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for i, letter in enumerate(word, 1):
+        row = [i]
+        for j, target in enumerate(other, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != target))
+            if i > 1 and j > 1 and letter == other[j - 2] and word[i - 2] == target:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        if min(row) > most + 1:
+            return False
+        before, last = last, row
+    return last[-1] <= most

@@ -1,86 +1,132 @@
-"""Rule-based report labeler, in the tradition of NegBio and the CheXpert labeler.
+"""Rule-based report labeler: statements and findings of a report, in English, Spanish or Chinese.
 
-Findings and impression are split into sentences; in each, phrases are found (`mentions`) and the
-state, side, severity and place of findings are read (`negation`). Over a report, present outweighs
-uncertain and uncertain outweighs absent. A finding that no sentence names gets no label.
-
-`python -m eval.labeler configs/eval/labeler.yaml` measures it against Open-i's MeSH terms.
+Findings and impression are split into sentences; in each, phrases are found (`lexicon`) and read
+(`reader`). `python -m eval.labeler configs/eval/labeler.yaml` measures it.
 """
 
-from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
 
-from roentgen.labelers.rules.lexicon import find_phrases, words_of
-from roentgen.labelers.rules.negation import Mention, read_sentence
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    SEVERITIES,
-    Finding,
-    FindingName,
-    Report,
-    State,
-)
-from roentgen.reports.sentences import sentences
+from roentgen.labelers.rules.extents import change_of, extents_of, size_of
+from roentgen.labelers.rules.lexicon import Phrase, lexicon
+from roentgen.labelers.rules.reader import Mention, read_sentence
+from roentgen.labelers.rules.tokens import Language, Token, tokens
+from roentgen.record.radiograph import FINDING_NAMES, Finding, Report
+from roentgen.reports.sentences import sentence_spans
+from roentgen.statements.labels import findings_of
+from roentgen.statements.statement import Evidence, ReadSection, Span, SpanRole, Statement
 
-_ORDER: tuple[State, ...] = ("absent", "uncertain", "present")
+VERSION = "rules 2"
+_ROLES: dict[str, SpanRole] = {
+    "side": "side",
+    "severity": "severity",
+    "place": "place",
+    "size": "size",
+    "change": "change",
+}
+_FEWEST_DENIED = 2  # findings, from which a report that names nothing present is normal
 
 
-def label_report(report: Report) -> tuple[Finding, ...]:
+def label_report(report: Report, language: Language = "en") -> tuple[Finding, ...]:
     """The findings of a report's findings and impression sections, in the order of the 14 names.
 
-    A report without these two sections is read from its last paragraph. One Finding for each
-    name, or several of one state where their details differ ("endotracheal tube", "chest tube").
-    "No Finding" is present where the report denies a finding or calls something normal, and no
-    finding other than Support Devices is present or uncertain.
+    A report without these two sections is read from its last paragraph. One Finding for each name,
+    or several of one state where their details or their sides differ.
     """
-    mentions, any_normal = mentions_of(report)
-    by_name = {name: [m for m in mentions if m.name == name] for name in FINDING_NAMES}
-    denied = by_name.pop("No Finding")
-    labels = [finding for own in by_name.values() if own for finding in _summary(own)]
-    no_pathology = all(f.state == "absent" for f in labels if f.name != "Support Devices")
-    if no_pathology and (any_normal or any(m.state == "absent" for m in (*mentions, *denied))):
-        labels.append(Finding(name="No Finding"))
-    return tuple(sorted(labels, key=lambda finding: FINDING_NAMES.index(finding.name)))
+    statements, normal = _read(report, language)
+    return labels_of_statements(statements, normal=normal)
 
 
-def mentions_of(report: Report) -> tuple[list[Mention], bool]:
-    """Every mention of a finding, and whether anything is called normal or clear."""
-    mentions: list[Mention] = []
-    any_normal = False
-    sections = [text for text in (report.findings, report.impression) if text]
-    for text in sections or [report.last_paragraph or ""]:
-        for sentence in sentences(text):
-            words = words_of(sentence)
-            found, normal = read_sentence(words, find_phrases(words))
-            mentions += found
-            any_normal |= normal
-    return mentions, any_normal
+def labels_of_statements(statements: tuple[Statement, ...], *, normal: bool) -> tuple[Finding, ...]:
+    """Findings of statements, with "No Finding".
+
+    It is present where the report calls the chest or the lungs normal or denies several findings
+    (`normal`: the former), and no finding other than Support Devices is present or uncertain.
+    """
+    found = [*findings_of(statements)]
+    pathology = [f for f in found if f.name != "Support Devices"]
+    denied = {f.name for f in pathology if f.state == "absent"}
+    if len(denied) == len({f.name for f in pathology}) and (
+        normal or len(denied) >= _FEWEST_DENIED
+    ):
+        found.append(Finding(name="No Finding"))
+    return tuple(sorted(found, key=lambda finding: FINDING_NAMES.index(finding.name)))
 
 
-def _summary(mentions: Sequence[Mention]) -> list[Finding]:
-    """All mentions of one name as findings of one state, one for each noun given as detail."""
-    state = max((mention.state for mention in mentions), key=_ORDER.index)
-    deciding = [mention for mention in mentions if mention.state == state]
-    nouns: list[str | None] = [*dict.fromkeys(m.detail for m in deciding if m.detail)] or [None]
-    if state == "absent":
-        nouns = [None]
-    return [_merge(deciding[0].name, state, noun, deciding) for noun in nouns]
+def statements_of(report: Report, language: Language = "en") -> tuple[Statement, ...]:
+    """What a report's findings and impression sections state, in their order.
+
+    A report without these two sections is read from its last paragraph. Evidence is given in
+    characters of the section.
+    """
+    return _read(report, language)[0]
 
 
-def _merge(
-    name: FindingName, state: State, noun: str | None, mentions: Sequence[Mention]
-) -> Finding:
-    """One finding of several mentions; both sides are bilateral, several places are omitted."""
-    own = [m for m in mentions if noun is None or m.detail == noun]
-    sides = {m.side for m in own if m.side}
-    places = {m.place for m in own if m.place}
-    severities = [m.severity for m in own if m.severity]
-    if state == "absent":  # "no large effusion" does not give the side of a small one
-        return Finding(name=name, state=state)
-    words = [*(places if len(places) == 1 else ()), *([noun] if noun else ())]
-    return Finding(
-        name=name,
-        state=state,
-        side="bilateral" if len(sides) > 1 else next(iter(sides), None),
-        severity=max(severities, key=SEVERITIES.index) if severities else None,
-        detail=" ".join(words) or None,
+def _read(report: Report, language: Language) -> tuple[tuple[Statement, ...], bool]:
+    """The statements of a report, and whether it calls the chest or the lungs normal."""
+    statements: list[Statement] = []
+    normal = False
+    for section in ("findings", "impression", "last_paragraph"):
+        text = getattr(report, section)
+        if not text or (section == "last_paragraph" and (report.findings or report.impression)):
+            continue
+        for start, end in sentence_spans(text):
+            found, is_normal = _statements(text[start:end], language)
+            statements += [_at(one, cast(ReadSection, section), start) for one in found]
+            normal |= is_normal
+    return tuple(statements), normal
+
+
+def _at(statement: Statement, section: ReadSection, start: int) -> Statement:
+    """A statement of a sentence as one of the section in which it begins at `start`."""
+    evidence = statement.evidence
+    assert evidence is not None
+    words = tuple(Span(w.role, w.start + start, w.end + start) for w in evidence.words)
+    moved = Evidence(section, evidence.start + start, evidence.end + start, words)
+    return Statement(
+        finding=statement.finding,
+        state=statement.state,
+        probability=statement.probability,
+        extents=statement.extents,
+        size_mm=statement.size_mm,
+        change=statement.change,
+        evidence=moved,
+        source=statement.source,
     )
+
+
+@lru_cache(maxsize=1 << 15)
+def _statements(sentence: str, language: Language) -> tuple[tuple[Statement, ...], bool]:
+    """The statements of a sentence; reports repeat many of them word for word."""
+    words = tokens(sentence, language)
+    while words and words[-1].word in ".!":
+        words.pop()
+    own = lexicon(language)
+    reading = read_sentence(own, own.find(words), len(words))
+    source = f"{VERSION} ({language})"
+    return tuple(_statement(m, words, source) for m in reading.mentions), reading.normal
+
+
+def _statement(mention: Mention, words: list[Token], source: str) -> Statement:
+    modifiers = [*mention.before, *mention.after]
+    spans = [_span("finding", mention.head, words)]
+    if mention.cue:
+        spans.append(_span("cue", mention.cue, words))
+    if mention.explains:
+        spans.append(_span("explained", mention.explains.head, words))
+    spans += [_span(_ROLES[p.kind], p, words) for p in modifiers if p.kind in _ROLES]
+    spans.sort(key=lambda span: span.start)
+    return Statement(
+        finding=mention.node,
+        state="stable" if mention.stable else mention.state,
+        probability=mention.probability,
+        extents=extents_of(mention.before, mention.after, mention.around),
+        size_mm=size_of(modifiers),
+        change=change_of(modifiers),
+        evidence=Evidence("findings", spans[0].start, max(s.end for s in spans), tuple(spans)),
+        source=source,
+    )
+
+
+def _span(role: SpanRole, phrase: Phrase, words: list[Token]) -> Span:
+    return Span(role, words[phrase.start].start, words[phrase.end - 1].end)

@@ -1,0 +1,128 @@
+"""Clauses of a sentence: where a cue's scope ends.
+
+"No pneumothorax, left effusion" are two clauses, "no nodule, large effusion or pneumothorax" is one:
+a comma or an "and" begins a clause where what follows cannot continue a list.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal
+
+from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
+
+_ENDS: frozenset[Kind] = frozenset({"stop", "start", "open", "colon", "dash"})
+# What follows a comma or an "and" only where a clause begins.
+_BEGINS: frozenset[Kind] = frozenset({"deny", "gone", "same", "historical", "none", "verb", "shows"})
+_BACKWARD: frozenset[Kind] = frozenset({"denied", "unseen", "doubted", "historical_before"})
+_PREDICATES: frozenset[Kind] = _BACKWARD | {"verb", "shows", "limited", "obscured"}
+_LOOK_AHEAD = 40  # phrases; no list of findings is longer
+
+
+@dataclass(slots=True)
+class Clause:
+    """The phrases of a clause, and the phrase that begins it, if one does."""
+
+    phrases: list[Phrase]
+    end: int = 0  # the token after its last one
+    opening: Kind | None = None
+    title: bool = False  # a colon ends it, and it has neither verb nor cue: "Pneumothorax: none"
+
+
+@dataclass(slots=True)
+class _Open:
+    """What is known of the clause that is being read."""
+
+    scope: Literal["deny", "list", "adjective"] | None = None
+    noun: bool = False  # a finding or structure in that scope
+    joined: bool = False  # an "or" or "and" before the last noun: the list is complete
+    predicate: bool = False  # a verb or a cue after the noun
+    verb: bool = False
+
+
+def clauses_of(phrases: Sequence[Phrase], length: int) -> list[Clause]:
+    """The clauses of a sentence of `length` tokens, in order; each has at least one phrase."""
+    clauses = [Clause([], length)]
+    state = _Open()
+    for i, phrase in enumerate(phrases):
+        ends = phrase.kind in _ENDS and not _continues(phrases, i)
+        if ends or (phrase.kind in ("comma", "and") and _begins_clause(phrases, i, state)):
+            before = clauses[-1]
+            before.title = phrase.kind == "colon" and _is_title(before.phrases)
+            if before.phrases:
+                before.end = phrase.start
+                clauses.append(Clause([], length, phrase.kind))
+            elif before.opening not in ("colon", "dash", "open"):
+                before.opening = phrase.kind
+            state = _Open()
+            continue
+        clauses[-1].phrases.append(phrase)
+        _update(state, phrase)
+    return [clause for clause in clauses if clause.phrases]
+
+
+def _continues(phrases: Sequence[Phrase], i: int) -> bool:
+    """Whether phrases[i] stays in the scope of the cue before: "possibly due to"."""
+    return phrases[i].kind == "start" and i > 0 and phrases[i - 1].kind == "doubt"
+
+
+def _update(state: _Open, phrase: Phrase) -> None:
+    match phrase.kind:
+        case "deny" | "assess":
+            state.scope, state.noun, state.joined, state.predicate = "deny", False, False, False
+        case "doubt":
+            if state.scope != "deny":
+                listing = "list" in phrase.names
+                state.scope = "list" if listing else "adjective"
+                state.noun = state.joined = state.predicate = False
+        case "gone":
+            state.scope, state.noun, state.joined, state.predicate = "adjective", False, False, False
+        case "or" | "and":
+            state.joined = state.noun
+        case "finding" | "structure" | "abnormality" | "other" | "one":
+            state.noun = True
+        case "verb" | "shows":
+            state.verb = True
+            state.predicate = state.noun
+        case kind if kind in _BACKWARD:
+            state.predicate = True
+
+
+def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
+    """Whether a clause begins after the comma or "and" at phrases[i]."""
+    comma = phrases[i].kind == "comma"
+    while i < len(phrases) and phrases[i].kind in ("comma", "and"):
+        i += 1
+    if i == len(phrases) or phrases[i].kind == "or" or phrases[i].kind in _ENDS:
+        return False
+    kind = phrases[i].kind
+    if kind in _BEGINS or kind in _BACKWARD:
+        return True
+    rest = phrases[i : i + _LOOK_AHEAD]
+    if state.scope is None or state.predicate:
+        return state.predicate or kind == "the" or (state.verb and _has_predicate(rest))
+    if any(p.kind == "or" for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
+        return False
+    if state.joined and kind in MODIFIERS | {"finding", "structure", "the"}:
+        return True
+    if state.scope == "list":
+        return kind == "structure"
+    if kind == "finding":
+        return comma and (state.scope == "adjective" or _has_predicate(rest))
+    return kind in MODIFIERS or kind in ("the", "structure", "doubt")
+
+
+def _has_predicate(phrases: Sequence[Phrase]) -> bool:
+    """Whether a verb or a cue follows the noun at the beginning, before anything else is joined."""
+    for phrase in phrases:
+        if phrase.kind in _PREDICATES:
+            return True
+        if phrase.kind in _ENDS or phrase.kind in ("comma", "and", "or", "deny"):
+            return False
+    return False
+
+
+def _is_title(phrases: Sequence[Phrase]) -> bool:
+    kinds = {phrase.kind for phrase in phrases}
+    nouns = {"finding", "structure", "anatomy", "other", "abnormality"}
+    return bool(kinds & nouns) and kinds <= nouns | MODIFIERS | {"comma", "and", "or", "the", "in"}

@@ -1,0 +1,570 @@
+"""Reader of a sentence: its findings with state, sides, severities and places.
+
+After ConText (Harkema et al. 2009): cues act on the findings that follow or precede them, until
+their clause ends (`clauses`). In a clause, sides, severities and places belong to the noun that
+they stand next to, whether it is a finding or not ("left thoracotomy"); a clause without a noun
+speaks about the nouns of the clause before ("effusion: small, left").
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from roentgen.labelers.rules.clauses import Clause, clauses_of
+from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Lexicon, Phrase
+from roentgen.record.radiograph import FindingName, State
+from roentgen.statements.hierarchy import labels_of
+
+Mark = Literal["historical", "assessed", "unclear"]
+
+# The states that an adjective of a structure can imply for its finding: enlarged vessels are
+# congestion, but normal ones do not exclude edema; "large lungs" are no opacity.
+_IMPLIED: dict[FindingName, tuple[State, ...]] = {
+    "Cardiomegaly": ("present", "uncertain", "absent"),
+    "Enlarged Cardiomediastinum": ("present", "uncertain", "absent"),
+    "Edema": ("present", "uncertain"),
+    "Lung Opacity": ("absent",),
+    "Pleural Effusion": ("absent",),
+}
+_NOT_CLEAR = ("Cardiomegaly", "Enlarged Cardiomediastinum")
+_HEADS: frozenset[Kind] = frozenset(
+    {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
+)
+_CERTAINTY: tuple[State, ...] = ("present", "uncertain", "absent")
+DEGREES: dict[str, float] = {"consistent": 0.9, "likely": 0.8, "possible": 0.5, "list": 0.4, "unlikely": 0.2}
+
+
+@dataclass(slots=True)
+class Mention:
+    """A finding in a sentence, as it is read."""
+
+    node: str
+    head: Phrase
+    state: State
+    probability: float | None = None
+    cue: Phrase | None = None
+    before: list[Phrase] = field(default_factory=list)  # modifiers in front of the noun
+    after: list[Phrase] = field(default_factory=list)
+    around: list[Phrase] = field(default_factory=list)  # where the clause is: "the left lung has"
+    join: Kind | None = None  # how it is joined with the finding before
+    explains: "Mention | None" = None  # the finding that it is an interpretation of
+    mark: Mark | None = None
+    dropped: bool = False
+    structure: bool = False  # implied by a structure's adjective
+    stable: bool = False
+
+    def weaken(self, state: State, probability: float | None, cue: Phrase | None) -> None:
+        """Make it less certain, never more certain."""
+        if _CERTAINTY.index(state) > _CERTAINTY.index(self.state):
+            self.state, self.probability, self.cue = state, probability, cue
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a sentence says."""
+
+    mentions: list[Mention] = field(default_factory=list)
+    normal: bool = False  # the whole chest is normal, or the lungs are clear
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What a cue gives to the findings that follow it."""
+
+    kind: Kind
+    state: State | None
+    probability: float | None
+    cue: Phrase
+    used: bool = False
+
+
+def read_sentence(lexicon: Lexicon, phrases: Sequence[Phrase], length: int) -> Reading:
+    """What the phrases of a sentence of `length` tokens say."""
+    return _SentenceReader(lexicon, phrases, length).read()
+
+
+class _SentenceReader:
+    """Reads the clauses of a sentence from left to right."""
+
+    def __init__(self, lexicon: Lexicon, phrases: Sequence[Phrase], length: int) -> None:
+        self.lexicon = lexicon
+        self.clauses = clauses_of(phrases, length)
+        self.reading = Reading()
+        self.last: list[Mention] = []  # the findings of the last clause that has some
+        self.title: list[Mention] = []
+        self.subjects: list[tuple[Phrase, list[Phrase]]] = []  # structures without an adjective
+        self.topic: list[Phrase] = []  # the place that the next clause is about
+
+    def read(self) -> Reading:
+        for i, clause in enumerate(self.clauses):
+            following = self.clauses[i + 1].opening if i + 1 < len(self.clauses) else None
+            _ClauseReader(self, clause, following).read()
+        self._settle_subjects()
+        self.reading.mentions = [
+            m for m in self.reading.mentions if not m.dropped and m.mark != "historical"
+        ]
+        return self.reading
+
+    def _settle_subjects(self) -> None:
+        self.subjects = []
+
+
+class _ClauseReader:
+    """Reads one clause."""
+
+    def __init__(self, sentence: _SentenceReader, clause: Clause, following: Kind | None) -> None:
+        self.sentence = sentence
+        self.clause = clause
+        self.phrases = clause.phrases
+        self.following = following
+        self.scope: _Scope | None = None
+        self.pending: list[Phrase] = []  # modifiers that wait for their noun
+        self.heads: list[Mention] = []  # findings of this clause
+        self.group: list[Mention] = []  # joined findings that modifiers may still follow
+        self.around: list[Phrase] = []
+        self.owner: bool = False  # a noun that is no finding takes the modifiers
+        self.join: Kind | None = None
+        self.link: Mention | None = None
+        self.grade: Phrase | None = None
+        self.graded = False
+        self.limited = False
+        self.own_subjects = False
+        kinds = {phrase.kind for phrase in self.phrases}
+        self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
+
+    def read(self) -> None:
+        """Read the clause and add its findings to the sentence's."""
+        sentence = self.sentence
+        if sentence.topic:
+            self.around, sentence.topic = sentence.topic, []
+        if self.clause.opening not in ("colon", "dash", "open") and not self.headless:
+            sentence.subjects = []
+        i = 0
+        while i < len(self.phrases):
+            i = self._read(i)
+        self._end()
+
+    def _read(self, i: int) -> int:
+        """Read the phrase at `i`; returns the index of the next one."""
+        phrase = self.phrases[i]
+        kind = phrase.kind
+        if kind in MODIFIERS:
+            return self._read_modifiers(i)
+        match kind:
+            case "finding":
+                self._add_finding(phrase, i)
+            case "one":
+                self._repeat(self.sentence.last, "present", phrase, keep=True)
+            case "structure":
+                self._add_subject(phrase)
+            case "abnormality":
+                if self.scope and self.scope.state == "absent":
+                    self.sentence.reading.normal = True
+                    self.scope.used = True
+                self.pending, self.owner = [], True
+                self.group = []
+            case "anatomy":
+                if self.pending:
+                    self.around, self.pending = self.pending, []
+            case "other":
+                self.pending, self.group, self.owner = [], [], True
+                if self.scope:
+                    self.scope.used = True
+            case "not_large" if not self.sentence.subjects:
+                pass
+            case "enlarged" | "borderline" | "normal" | "clear" | "not_large":
+                self._apply_grade(phrase, i)
+            case "deny" | "gone":
+                self._open_scope(phrase, "absent", 0.0)
+            case "doubt":
+                self._open_doubt(phrase)
+            case "assess" | "unclear":
+                if not (self.scope and self.scope.state == "absent"):
+                    self._open_scope(phrase, "uncertain", DEGREES["possible"])
+            case "historical":
+                self._open_scope(phrase, None, None)
+            case "same":
+                self._open_scope(phrase, None, None)
+            case "denied":
+                self._act_backward(phrase, "absent", 0.0)
+            case "unseen":
+                self._act_backward(phrase, "absent", 0.0)
+            case "doubted" if self._precedes_finding(i):  # "is likely atelectasis"
+                self._open_doubt(phrase)
+            case "doubted":
+                degree = phrase.names[0]
+                self._act_backward(phrase, state_of(DEGREES[degree]), DEGREES[degree])
+            case "historical_before":
+                for mention in self._preceding():
+                    mention.mark = "historical"
+            case "none":
+                self._read_none(phrase, i)
+            case "limited" | "obscured":
+                self._limit(phrase)
+            case "either":
+                self._read_either(phrase)
+            case "or" | "and" | "comma":
+                self.join = kind if self.join in (None, "comma") else self.join
+                self.owner = False
+                if kind == "or" and self.grade is None:
+                    self.pending = self.pending
+            case "verb" | "shows":
+                self._read_verb()
+        if kind not in ("or", "and", "comma", "finding", "the"):
+            self.join = None
+        return i + 1
+
+    # --- modifiers
+
+    def _read_modifiers(self, i: int) -> int:
+        """Give a run of sides, severities and places to the noun it belongs to."""
+        phrases = self.phrases
+        in_place = self._follows_preposition(i)
+        end, run = i, list[Phrase]()
+        while end < len(phrases):
+            kind = phrases[end].kind
+            if kind in MODIFIERS:
+                run.append(phrases[end])
+            elif kind not in ("and", "or", "comma", "the", "in") or not self._goes_on(end):
+                break
+            elif kind in ("and", "or", "comma"):
+                run.append(phrases[end])
+            end += 1
+        following = phrases[end].kind if end < len(phrases) else None
+        first = phrases[i]
+        if following in _HEADS and not (
+            (following == "anatomy" and (in_place or self.group))
+            or (not self.sentence.lexicon.modifiers_precede and self.group and not self.join)
+        ):
+            if self._is_size_of_subject(first, i) and following != "enlarged":
+                self._apply_grade(first, i, enlarged=True)
+            else:
+                self.pending = [*self.pending, *run]
+        elif self.owner:
+            pass
+        elif self.group:
+            for mention in self.group:
+                mention.after += run
+        elif self._is_size_of_subject(first, i):
+            self._apply_grade(first, i, enlarged=True)
+        elif self.sentence.subjects and not any(p.kind in ("side", "place") for p in run):
+            if any(p.kind == "change" and "unchanged" in p.names for p in run):
+                self._call_stable(first)
+        elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
+            self.around = [*self.around, *run]  # "not on the right"
+        elif self.headless and self.sentence.last and not self._is_topic(i):
+            for mention in self.sentence.last:
+                mention.after += run
+            self._settle_cue()
+        else:
+            self.around = [*self.around, *run]
+        self.join = None
+        return end
+
+    def _precedes_finding(self, i: int) -> bool:
+        i += 1
+        while i < len(self.phrases) and self.phrases[i].kind in (*MODIFIERS, "the", "normal"):
+            i += 1
+        return i < len(self.phrases) and self.phrases[i].kind == "finding"
+
+    def _goes_on(self, i: int) -> bool:
+        """Whether modifiers follow the connectives at phrases[i]."""
+        while i < len(self.phrases) and self.phrases[i].kind in ("and", "or", "comma", "the", "in"):
+            i += 1
+        return i < len(self.phrases) and self.phrases[i].kind in MODIFIERS
+
+    def _follows_preposition(self, i: int) -> bool:
+        while i and self.phrases[i - 1].kind == "the":
+            i -= 1
+        return i > 0 and self.phrases[i - 1].kind == "in"
+
+    def _is_topic(self, i: int) -> bool:
+        """Whether the clause says where the next one is: "on the right, there is an effusion"."""
+        return self.following == "start" and self._follows_preposition(i)
+
+    def _take(self) -> list[Phrase]:
+        taken, self.pending = self.pending, []
+        return taken
+
+    # --- findings
+
+    def _add_finding(self, phrase: Phrase, i: int) -> None:
+        state, probability, cue = self._scope_state()
+        mark = self._mark()
+        if i and self.phrases[i - 1].kind == "normal":  # "normal interstitial markings"
+            state, probability, cue = "absent", 0.0, self.phrases[i - 1]
+        own = self._take()
+        new = [
+            Mention(node, phrase, state, probability, cue, list(own), join=self.join, mark=mark)
+            for node in phrase.names
+        ]
+        joined = self.join in ("or", "and") and not own and self.group
+        if self.join == "or" and self.heads and not self.scope:
+            self._read_alternatives(new)
+        for mention in new:
+            mention.around = self.around
+            mention.explains = self.link
+        self.heads += new
+        self.group = [*self.group, *new] if joined else new
+        self.owner = False
+        if self.scope:
+            self.scope.used = True
+        self.sentence.reading.mentions += new
+        self.join = None
+
+    def _read_alternatives(self, new: Sequence[Mention]) -> None:
+        """ "Atelectasis or scarring": each is uncertain, unless they are one finding."""
+        before = self.heads[-1]
+        if set(labels_of(before.node)) & set(labels_of(new[0].node)):
+            return
+        for mention in (before, *new):
+            mention.weaken("uncertain", DEGREES["possible"], None)
+
+    def _scope_state(self) -> tuple[State, float | None, Phrase | None]:
+        if self.scope is None or self.scope.state is None:
+            return "present", None, None
+        return self.scope.state, self.scope.probability, self.scope.cue
+
+    def _mark(self) -> Mark | None:
+        marks: dict[Kind, Mark] = {
+            "historical": "historical",
+            "assess": "assessed",
+            "unclear": "unclear",
+        }
+        return marks.get(self.scope.kind) if self.scope else None
+
+    def _repeat(
+        self, mentions: Sequence[Mention], state: State, cue: Phrase, *, keep: bool
+    ) -> list[Mention]:
+        """Speak of the findings before again: "a moderate one", "none on the left"."""
+        own = self._take()
+        new = [
+            Mention(m.node, cue if keep else m.head, state, None, cue, list(own)) for m in mentions
+        ]
+        for mention in new:
+            mention.around = self.around
+        self.sentence.reading.mentions += new
+        self.heads += new
+        self.group = list(new)
+        return new
+
+    # --- structures
+
+    def _add_subject(self, phrase: Phrase) -> None:
+        own = self._take()
+        if self.graded:
+            self.sentence.subjects, self.graded = [], False
+        if any(p.kind in ("side", "place") for p in own):
+            self.around = [p for p in own if p.kind in ("side", "place", "and", "or", "comma")]
+        self.group, self.owner = [], False
+        if self.scope:
+            self.scope.used = True
+        if self.grade is not None:
+            self._imply([(phrase, own)], self.grade)
+        else:
+            self.sentence.subjects.append((phrase, own))
+
+    def _apply_grade(self, phrase: Phrase, i: int, *, enlarged: bool = False) -> None:
+        """Apply an adjective to the structures before it, or else to those that follow."""
+        before = [p.kind for p in self.phrases[max(i - 2, 0) : i]]
+        if phrase.kind == "normal" and before == ["finding", "verb"]:
+            self._act_backward(phrase, "absent", 0.0)
+        if enlarged:
+            phrase = Phrase("enlarged", phrase.names, phrase.start, phrase.end)
+        if self.sentence.subjects and not self.graded:
+            self._imply(self.sentence.subjects, phrase)
+            self.graded = True
+        elif not self.sentence.subjects:
+            self.grade = phrase
+            if phrase.kind == "clear" or phrase.kind == "normal":
+                self.pending = []
+
+    def _imply(self, subjects: Sequence[tuple[Phrase, list[Phrase]]], grade: Phrase) -> None:
+        """Add the findings of structures with their adjective: an enlarged heart, clear lungs."""
+        states: dict[Kind, State] = {"enlarged": "present", "borderline": "uncertain"}
+        state, cue = states.get(grade.kind, "absent"), grade
+        severity = [p for p in self._take() if p.kind in ("severity", "change")]
+        denied = self.scope is not None and self.scope.state == "absent"
+        if state == "absent" and denied:
+            return  # "not normal" does not specify how
+        probability = {"present": None, "uncertain": 0.5, "absent": 0.0}[state]
+        if state == "present" and self.scope and self.scope.state:
+            state, probability, cue = *self._scope_state()[:2], self.scope.cue
+        for subject, own in subjects:
+            names = subject.names
+            if names == ("abnormality",):
+                self.sentence.reading.normal |= state == "absent" and not denied
+                continue
+            if state != "absent":
+                names = names[:1]
+            for node in names:
+                label = labels_of(node)[0]
+                if state not in _IMPLIED[label] or (grade.kind == "clear" and label in _NOT_CLEAR):
+                    continue
+                if label == "Lung Opacity" and not any(p.kind == "side" for p in own):
+                    self.sentence.reading.normal = True
+                mention = Mention(node, subject, state, probability, cue, [*own, *severity])
+                mention.structure = True
+                mention.mark = self._mark()
+                self.sentence.reading.mentions.append(mention)
+                self.heads.append(mention)
+        self.group = [m for m in self.heads if m.structure and m.state != "absent"]
+
+    def _call_stable(self, cue: Phrase) -> None:
+        """ "The heart size is unchanged": the state is not known."""
+        if self.graded:
+            return
+        for subject, own in self.sentence.subjects:
+            for node in subject.names:
+                if node != "abnormality":
+                    mention = Mention(node, subject, "present", None, cue, list(own))
+                    mention.structure = mention.stable = True
+                    self.sentence.reading.mentions.append(mention)
+
+    def _is_size_of_subject(self, phrase: Phrase, i: int) -> bool:
+        """Whether a "large" at phrases[i] describes a structure: "the heart is large"."""
+        if phrase.kind != "severity" or "large" not in phrase.names:
+            return False
+        if not self.sentence.subjects or self.graded or self.heads:
+            return False
+        return i > 0 and self.phrases[i - 1].kind in ("verb", "structure")
+
+    # --- cues
+
+    def _open_scope(self, cue: Phrase, state: State | None, probability: float | None) -> None:
+        self.scope = _Scope(cue.kind, state, probability, cue)
+        self.group = []
+        self.link = None
+        if cue.kind == "deny" and self.around and not self.heads:
+            self.around = self.around
+
+    def _open_doubt(self, cue: Phrase) -> None:
+        if self.scope and self.scope.state == "absent":  # "no suspicious nodule"
+            return
+        probability = DEGREES[cue.names[0]]
+        link = self.heads[-1] if self.heads else None
+        self._open_scope(cue, state_of(probability), probability)
+        self.link = link
+
+    def _act_backward(self, cue: Phrase, state: State, probability: float) -> None:
+        if self.scope and not self.scope.used and cue.kind == "doubted":
+            self.scope = None
+        preceding = self._preceding()
+        for mention in preceding:
+            if cue.kind == "unseen" and "Support Devices" in labels_of(mention.node):
+                continue
+            mention.weaken(state, probability, cue)
+        self.scope, self.group = None, preceding
+
+    def _preceding(self) -> list[Mention]:
+        """The findings that a cue behind them acts on: the last one and those joined with it."""
+        if self.headless:
+            return self._antecedents()
+        if not self.heads:
+            return []
+        chain = [self.heads[-1]]
+        listing = self.heads[-1].join in ("or", "and")
+        for mention, before in zip(self.heads[::-1], self.heads[-2::-1], strict=False):
+            if mention.head is not before.head and not (
+                mention.join in ("or", "and") or (mention.join == "comma" and listing)
+            ):
+                break
+            listing = listing or mention.join in ("or", "and")
+            chain.append(before)
+        return chain
+
+    def _antecedents(self) -> list[Mention]:
+        """The findings that a clause without a noun speaks about."""
+        return [] if self.sentence.subjects else self.sentence.last
+
+    def _read_none(self, cue: Phrase, i: int) -> None:
+        """ "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
+        before = self.heads or self._antecedents()
+        if any(p.kind in ("side", "place") for p in self.phrases[i + 1 :]):
+            self._repeat(before, "absent", cue, keep=False)
+            return
+        for mention in before:
+            mention.state, mention.probability, mention.cue = "absent", 0.0, cue
+            if mention.mark == "historical":
+                mention.mark = None
+
+    def _limit(self, cue: Phrase) -> None:
+        """Nothing follows for a structure that is obscured or not well seen."""
+        self.limited = True
+        if not self.heads:
+            self.sentence.subjects = []
+        self.group, self.pending = [], []
+        if cue.kind == "obscured":
+            self.scope = None
+
+    def _read_either(self, cue: Phrase) -> None:
+        """ "Atelectasis versus pneumonia": both are uncertain."""
+        probability = DEGREES["possible"]
+        if self.heads:
+            self.heads[-1].weaken("uncertain", probability, cue)
+        if not (self.scope and self.scope.state == "absent"):
+            self._open_scope(cue, "uncertain", probability)
+
+    def _read_verb(self) -> None:
+        self.grade = None
+        if self.pending:
+            self.around, self.pending = self.pending, []
+        self.owner = False
+
+    # --- the end
+
+    def _settle_cue(self) -> None:
+        if self.scope:
+            self.scope.used = self.scope.used or self.scope.state != "absent"
+
+    def _end(self) -> None:
+        sentence = self.sentence
+        if self.pending and not self.owner:
+            target = self.group or (sentence.last if self.headless else [])
+            for mention in target:
+                mention.after += self._take()
+            self.around = [*self.around, *self._take()]
+        if self.scope and not self.scope.used and self.scope.state:
+            self._act_on_antecedents(self.scope)
+        if self.limited:
+            for mention in self.heads:
+                mention.dropped |= mention.mark == "assessed"
+        for mention in self.heads:
+            changes = any(p.kind == "change" for p in mention.after)
+            if mention.mark == "unclear" and changes:
+                mention.state, mention.probability, mention.cue = "present", None, None
+        if not self.headless and self.clause.opening == "colon" and self.heads:
+            for mention in sentence.title:
+                mention.dropped = True
+        if self.clause.title:
+            sentence.title = list(self.heads)
+        elif self.clause.opening == "colon":
+            sentence.title = []
+        if self.heads:
+            sentence.last = self.heads
+        elif self.around and self.following == "start" and (self.headless or self.limited):
+            sentence.topic = self.around
+
+    def _act_on_antecedents(self, scope: _Scope) -> None:
+        """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
+        before = self.heads or self._antecedents()
+        assert scope.state is not None
+        if self.heads and not self.around:
+            own = [p for m in self.heads for p in m.after if p.start > scope.cue.start]
+        else:
+            own = self.around
+        if own and scope.state == "absent":
+            self.pending = list(own)
+            for mention in before:
+                mention.after = [p for p in mention.after if p not in own]
+            self._repeat(before, "absent", scope.cue, keep=False)
+        elif self.headless and scope.cue.end == self.clause.end:
+            for mention in before:
+                mention.weaken(scope.state, scope.probability, scope.cue)
+
+
+def state_of(probability: float) -> State:
+    """The state of a probability: from 0.75 present, to 0.1 absent, else uncertain."""
+    if probability >= 0.75:  # noqa: PLR2004
+        return "present"
+    return "uncertain" if probability > 0.1 else "absent"  # noqa: PLR2004

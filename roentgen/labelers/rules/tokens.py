@@ -1,0 +1,70 @@
+"""Tokens of a sentence: words in their normal form, numbers and separators, with their places.
+
+English words are lower-cased, Spanish ones stemmed (Snowball) and stripped of accents, so that full
+texts and stemmed ones such as PadChest's read alike; each Chinese character is a token.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Literal, NamedTuple
+
+Language = Literal["en", "es", "zh"]
+
+_CJK = "\u3400-\u9fff"
+_TOKEN = re.compile(
+    rf"[{_CJK}]|[^\W\d_{_CJK}]+\d+(?![^\W_])|[^\W\d_{_CJK}]+(?:['’][^\W\d_]+)?|\d+(?:\.\d+)?"
+    r"|[,;:()/&?.!。，；：、（）？！]|(?<!\S)[-–—](?!\S)|[–—]"
+)
+# Other forms of the separators.
+_SAME = dict(zip("，；：、（）？！–—。", ",;:/()?!--.", strict=True)) | {"’": "'"}
+
+
+class Token(NamedTuple):
+    """A word in its normal form, at characters [start, end) of the text."""
+
+    word: str
+    start: int
+    end: int
+
+
+def tokens(text: str, language: Language, start: int = 0, end: int | None = None) -> list[Token]:
+    """The tokens of text[start:end], with places in the whole text."""
+    normal = normal_form(language)
+    return [
+        Token(normal(match.group()), match.start(), match.end())
+        for match in _TOKEN.finditer(text, start, len(text) if end is None else end)
+    ]
+
+
+@cache
+def normal_form(language: Language) -> Callable[[str], str]:
+    """The function that gives a word's normal form in a language."""
+    if language != "es":
+        return _lower
+    return lru_cache(maxsize=1 << 16)(_spanish_stem)
+
+
+def _lower(word: str) -> str:
+    return _SAME.get(word) or word.lower().replace("’", "'")
+
+
+def _spanish_stem(word: str) -> str:
+    """A stem that is its own stem, so that stemmed texts have the same."""
+    stem = _lower(word)
+    while (shorter := _without_accents(_stemmer()(stem))) != stem:
+        stem = shorter
+    return stem
+
+
+def _without_accents(word: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+
+
+@cache
+def _stemmer() -> Callable[[str], str]:
+    import snowballstemmer
+
+    stem: Callable[[str], str] = snowballstemmer.stemmer("spanish").stemWord
+    return stem
