@@ -100,13 +100,13 @@ def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
         return True
     rest = phrases[i : i + _LOOK_AHEAD]
     if state.scope is None or state.predicate:
-        return state.predicate or kind == "the" or (state.verb and _has_predicate(rest))
+        return state.predicate or ((kind == "the" or state.verb) and _has_predicate(rest))
     if any(p.kind == "or" for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
         return False
     if state.joined and kind in MODIFIERS | {"finding", "structure", "the"}:
         return True
     if state.scope == "list":
-        return kind == "structure"
+        return kind == "structure" or (comma and _has_predicate(rest))
     if kind == "finding":
         return comma and (state.scope == "adjective" or _has_predicate(rest))
     return kind in MODIFIERS or kind in ("the", "structure", "doubt")

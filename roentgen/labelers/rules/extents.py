@@ -40,6 +40,10 @@ def extents_of(
     severities: dict[str, Severity] = {}
     places: dict[str, list[str]] = {}
     general = _Group()
+    for group in back:  # "a large right effusion is now small"
+        if group.severity and not group.sides:
+            for one in front:
+                one.severity = group.severity
     for group in (*front, *back):
         sides = ["left", "right"] if "bilateral" in group.sides else group.sides
         for side in sides:
@@ -74,7 +78,7 @@ def change_of(modifiers: Sequence[Phrase]) -> Change | None:
 
 def _groups(modifiers: Sequence[Phrase]) -> list[_Group]:
     groups = [_Group()]
-    joined = False
+    joined = measured = False
     for phrase in modifiers:
         group = groups[-1]
         match phrase.kind:
@@ -95,7 +99,10 @@ def _groups(modifiers: Sequence[Phrase]) -> list[_Group]:
                 continue
             case "comparison":
                 group.severity = None
+            case "change" if phrase.names[0] in ("increased", "decreased") and measured:
+                group.severity = None  # "slightly increased" is no severity of the finding
         joined = False
+        measured = phrase.kind == "severity"
     return [group for group in groups if group.sides or group.severity or group.places]
 
 

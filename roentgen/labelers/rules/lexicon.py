@@ -47,6 +47,8 @@ Kind = Literal[
     "same",  # present as before: "no change in"
     "historical",
     "assess",  # "evaluation for": uncertain, or nothing where it is limited
+    "differential",  # "considerations for", whose verb begins the list
+    "over",
     "unclear",  # "unclear if"
     # cues for what precedes
     "denied",
@@ -76,7 +78,7 @@ MODIFIERS: frozenset[Kind] = frozenset(
 )
 _CUES = (
     *("enlarged", "borderline", "normal", "clear", "not_large", "deny", "gone", "denied", "unseen", "none"),
-    *("same", "historical", "historical_before", "limited", "assess", "unclear", "either", "or"),
+    *("same", "historical", "historical_before", "limited", "assess", "unclear", "differential", "over", "either", "or"),
     *("and", "comma", "stop", "open", "colon", "dash", "start", "verb", "shows", "in", "the", "one"),
     "obscured",
 )
@@ -188,6 +190,13 @@ class Lexicon:
                 i += 1
                 continue
             meaning, end = longest
+            if meaning.kind == "place" and (root := self._root.words.get(spelled[end - 1])):
+                # The last word may begin a finding: "left lower lobe collapse".
+                noun = self._longest(spelled, end, root, 0)
+                if noun and noun[0].kind == "finding" and noun[1] > end:
+                    found.append(Phrase(meaning.kind, meaning.names, i, end))
+                    i = end - 1
+                    continue
             found.append(Phrase(meaning.kind, meaning.names, i, end))
             i = end
         return found

@@ -12,21 +12,22 @@ from typing import Literal
 
 from roentgen.labelers.rules.clauses import Clause, clauses_of
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Lexicon, Phrase
-from roentgen.record.radiograph import FindingName, State
+from roentgen.record.radiograph import State
 from roentgen.statements.hierarchy import labels_of
 
 Mark = Literal["historical", "assessed", "unclear"]
 
 # The states that an adjective of a structure can imply for its finding: enlarged vessels are
 # congestion, but normal ones do not exclude edema; "large lungs" are no opacity.
-_IMPLIED: dict[FindingName, tuple[State, ...]] = {
-    "Cardiomegaly": ("present", "uncertain", "absent"),
-    "Enlarged Cardiomediastinum": ("present", "uncertain", "absent"),
-    "Edema": ("present", "uncertain"),
-    "Lung Opacity": ("absent",),
-    "Pleural Effusion": ("absent",),
+_IMPLIED: dict[str, tuple[State, ...]] = {
+    "cardiomegaly": ("present", "uncertain", "absent"),
+    "enlarged cardiomediastinum": ("present", "uncertain", "absent"),
+    "vascular congestion": ("present", "uncertain"),
+    "interstitial opacity": ("present", "uncertain", "absent"),
+    "lung opacity": ("absent",),
+    "pleural effusion": ("absent",),
 }
-_NOT_CLEAR = ("Cardiomegaly", "Enlarged Cardiomediastinum")
+_NOT_CLEAR = ("cardiomegaly", "enlarged cardiomediastinum")
 _HEADS: frozenset[Kind] = frozenset(
     {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
 )
@@ -128,6 +129,7 @@ class _ClauseReader:
         self.grade: Phrase | None = None
         self.graded = False
         self.limited = False
+        self.differential = False
         self.own_subjects = False
         kinds = {phrase.kind for phrase in self.phrases}
         self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
@@ -167,6 +169,8 @@ class _ClauseReader:
                 if self.pending:
                     self.around, self.pending = self.pending, []
             case "other":
+                if self.link:  # "nodule, thought to be a nipple shadow"
+                    self.link.weaken("uncertain", DEGREES["possible"], self.scope and self.scope.cue)
                 self.pending, self.group, self.owner = [], [], True
                 if self.scope:
                     self.scope.used = True
@@ -181,6 +185,11 @@ class _ClauseReader:
             case "assess" | "unclear":
                 if not (self.scope and self.scope.state == "absent"):
                     self._open_scope(phrase, "uncertain", DEGREES["possible"])
+            case "differential":
+                self.differential = True
+            case "over":
+                if self.scope and self.scope.kind == "doubt":  # "favor atelectasis over pneumonia"
+                    self._open_scope(phrase, "uncertain", DEGREES["unlikely"])
             case "historical":
                 self._open_scope(phrase, None, None)
             case "same":
@@ -210,6 +219,8 @@ class _ClauseReader:
                     self.pending = self.pending
             case "verb" | "shows":
                 self._read_verb()
+                if self.differential:
+                    self._open_scope(phrase, "uncertain", DEGREES["possible"])
         if kind not in ("or", "and", "comma", "finding", "the"):
             self.join = None
         return i + 1
@@ -239,7 +250,7 @@ class _ClauseReader:
             if self._is_size_of_subject(first, i) and following != "enlarged":
                 self._apply_grade(first, i, enlarged=True)
             else:
-                self.pending = [*self.pending, *run]
+                self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
         elif self.owner:
             pass
         elif self.group:
@@ -260,6 +271,16 @@ class _ClauseReader:
             self.around = [*self.around, *run]
         self.join = None
         return end
+
+    def _nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
+        """Those of a run before a noun that are its own: "opacity in both lobes, small effusion"."""
+        fronted = i > 1 and self.phrases[i - 2].kind in ("comma", "and")  # "and on the left, a"
+        joins = [k for k, phrase in enumerate(run) if phrase.kind in ("and", "or", "comma")]
+        if not (joins and self.group and self._follows_preposition(i)) or fronted:
+            return run
+        for mention in self.group:
+            mention.after += run[: joins[0]]
+        return run[joins[0] + 1 :]
 
     def _precedes_finding(self, i: int) -> bool:
         i += 1
@@ -398,10 +419,9 @@ class _ClauseReader:
             if state != "absent":
                 names = names[:1]
             for node in names:
-                label = labels_of(node)[0]
-                if state not in _IMPLIED[label] or (grade.kind == "clear" and label in _NOT_CLEAR):
+                if state not in _IMPLIED[node] or (grade.kind == "clear" and node in _NOT_CLEAR):
                     continue
-                if label == "Lung Opacity" and not any(p.kind == "side" for p in own):
+                if node == "lung opacity" and not any(p.kind == "side" for p in own):
                     self.sentence.reading.normal = True
                 mention = Mention(node, subject, state, probability, cue, [*own, *severity])
                 mention.structure = True
@@ -454,6 +474,8 @@ class _ClauseReader:
             if cue.kind == "unseen" and "Support Devices" in labels_of(mention.node):
                 continue
             mention.weaken(state, probability, cue)
+            if mention.mark == "historical":  # "showed an effusion, which is gone"
+                mention.mark = None
         self.scope, self.group = None, preceding
 
     def _preceding(self) -> list[Mention]:
@@ -491,8 +513,6 @@ class _ClauseReader:
     def _limit(self, cue: Phrase) -> None:
         """Nothing follows for a structure that is obscured or not well seen."""
         self.limited = True
-        if not self.heads:
-            self.sentence.subjects = []
         self.group, self.pending = [], []
         if cue.kind == "obscured":
             self.scope = None
@@ -542,8 +562,10 @@ class _ClauseReader:
             sentence.title = []
         if self.heads:
             sentence.last = self.heads
-        elif self.around and self.following == "start" and (self.headless or self.limited):
-            sentence.topic = self.around
+        elif self.around and self.following == "start":
+            fronted = self.phrases[0].kind == "in"  # "in the right lung, there is"
+            if self.headless or self.limited or fronted:
+                sentence.topic = self.around
 
     def _act_on_antecedents(self, scope: _Scope) -> None:
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
