@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from roentgen.labelers.rules.negation import Mention
-from roentgen.labelers.rules.rule_labeler import label_report, mentions_of
+from roentgen.labelers.rules.rule_labeler import label_report, statements_of
 from roentgen.record.radiograph import (
     SEVERITIES,
     FindingName,
@@ -16,7 +15,7 @@ from roentgen.record.radiograph import (
     State,
     states,
 )
-from roentgen.statements.hierarchy import labels_of, node_of_label
+from roentgen.statements.hierarchy import labels_of
 from roentgen.statements.statement import Evidence, Extent, Statement
 
 # Words of a place by the location word that they stand for: the lung's in MAPLEZ's vocabulary
@@ -140,20 +139,28 @@ def extents_of(
 
 def read_report(report: Report) -> Reading:
     """What the rule labeler reads."""
-    mentions, _ = mentions_of(report)
+    statements = statements_of(report)
     phrases: dict[FindingName, tuple[tuple[State, str], ...]] = {}
-    for mention in mentions:
-        cue = f" by {mention.cue!r}" if mention.cue else ""
-        phrase = mention.state, f"{mention.trigger!r} is {mention.state}{cue}"
-        phrases[mention.name] = (*phrases.get(mention.name, ()), phrase)
+    for statement in statements:
+        if statement.state == "stable":
+            continue
+        words = _words(report, statement)
+        cue = f" by {words['cue']!r}" if "cue" in words else ""
+        phrase = statement.state, f"{words.get('finding')!r} is {statement.state}{cue}"
+        for name in labels_of(statement.finding):
+            phrases[name] = (*phrases.get(name, ()), phrase)
     return Reading(
         states=states(label_report(report)),
-        extents=reading_of(_statement(m) for m in mentions if m.name != "No Finding").extents,
+        extents=reading_of(statements).extents,
         phrases=phrases,
     )
 
 
-def _statement(mention: Mention) -> Statement:
-    places = (mention.place,) if mention.place else ()
-    extents = extents_of(mention.side, mention.severity, places)
-    return Statement(finding=node_of_label(mention.name).name, state=mention.state, extents=extents)
+def _words(report: Report, statement: Statement) -> dict[str, str]:
+    """The words of a statement's evidence by their role, in lower case."""
+    assert statement.evidence is not None
+    text = getattr(report, statement.evidence.section)
+    return {
+        word.role: " ".join(text[word.start : word.end].lower().split())
+        for word in statement.evidence.words
+    }

@@ -13,8 +13,8 @@ from functools import cache
 
 from roentgen.record.radiograph import State
 
-# A finding is present from the one probability on, as in MAPLEZ, and absent up to the other.
-PRESENT_FROM = 0.9
+# A finding is present from the one probability on ("likely"), and absent up to the other.
+PRESENT_FROM = 0.75
 ABSENT_UP_TO = 0.1
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 
-_ENDS: frozenset[Kind] = frozenset({"stop", "start", "open", "colon", "dash"})
+_ENDS: frozenset[Kind] = frozenset({"stop", "start", "due", "open", "colon", "dash"})
 # What follows a comma or an "and" only where a clause begins.
 _BEGINS: frozenset[Kind] = frozenset({"deny", "gone", "same", "historical", "none", "verb", "shows"})
 _BACKWARD: frozenset[Kind] = frozenset({"denied", "unseen", "doubted", "historical_before"})
@@ -63,7 +63,7 @@ def clauses_of(phrases: Sequence[Phrase], length: int) -> list[Clause]:
 
 def _continues(phrases: Sequence[Phrase], i: int) -> bool:
     """Whether phrases[i] stays in the scope of the cue before: "possibly due to"."""
-    return phrases[i].kind == "start" and i > 0 and phrases[i - 1].kind == "doubt"
+    return phrases[i].kind in ("start", "due") and i > 0 and phrases[i - 1].kind == "doubt"
 
 
 def _update(state: _Open, phrase: Phrase) -> None:
@@ -77,13 +77,15 @@ def _update(state: _Open, phrase: Phrase) -> None:
                 state.noun = state.joined = state.predicate = False
         case "gone":
             state.scope, state.noun, state.joined, state.predicate = "adjective", False, False, False
-        case "or" | "and":
+        case "differential":
+            state.scope = "list"
+        case "or" | "slash" | "and":
             state.joined = state.noun
         case "finding" | "structure" | "abnormality" | "other" | "one":
             state.noun = True
         case "verb" | "shows":
             state.verb = True
-            state.predicate = state.noun
+            state.predicate = state.noun and state.scope != "list"
         case kind if kind in _BACKWARD:
             state.predicate = True
 
@@ -93,7 +95,7 @@ def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
     comma = phrases[i].kind == "comma"
     while i < len(phrases) and phrases[i].kind in ("comma", "and"):
         i += 1
-    if i == len(phrases) or phrases[i].kind == "or" or phrases[i].kind in _ENDS:
+    if i == len(phrases) or phrases[i].kind in ("or", "slash") or phrases[i].kind in _ENDS:
         return False
     kind = phrases[i].kind
     if kind in _BEGINS or kind in _BACKWARD:
@@ -101,7 +103,9 @@ def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
     rest = phrases[i : i + _LOOK_AHEAD]
     if state.scope is None or state.predicate:
         return state.predicate or ((kind == "the" or state.verb) and _has_predicate(rest))
-    if any(p.kind == "or" for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
+    if not state.noun and (comma or not state.verb):  # "no acute, displaced fracture"
+        return kind in ("structure", "the")
+    if any(p.kind in ("or", "slash") for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
         return False
     if state.joined and kind in MODIFIERS | {"finding", "structure", "the"}:
         return True
@@ -117,7 +121,7 @@ def _has_predicate(phrases: Sequence[Phrase]) -> bool:
     for phrase in phrases:
         if phrase.kind in _PREDICATES:
             return True
-        if phrase.kind in _ENDS or phrase.kind in ("comma", "and", "or", "deny"):
+        if phrase.kind in _ENDS or phrase.kind in ("comma", "and", "or", "slash", "deny"):
             return False
     return False
 

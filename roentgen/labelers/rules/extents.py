@@ -13,7 +13,7 @@ from roentgen.record.radiograph import Severity
 from roentgen.statements.statement import Change, Extent
 
 _SIDES = ("left", "right", "bilateral")
-_JOINS = ("and", "or", "comma")
+_JOINS = ("and", "or", "slash", "comma")
 OneSide = Literal["left", "right"]
 
 
@@ -78,8 +78,8 @@ def change_of(modifiers: Sequence[Phrase]) -> Change | None:
 
 def _groups(modifiers: Sequence[Phrase]) -> list[_Group]:
     groups = [_Group()]
-    joined = measured = False
-    for phrase in modifiers:
+    joined = measured = adverb = False
+    for k, phrase in enumerate(modifiers):
         group = groups[-1]
         match phrase.kind:
             case "side" | "place":
@@ -88,7 +88,7 @@ def _groups(modifiers: Sequence[Phrase]) -> list[_Group]:
                     group = _Group()
                     groups.append(group)
                 group.sides += [side for side in sides if side not in group.sides]
-                group.places += [name for name in phrase.names if name not in _SIDES]
+                group.places += _places(phrase, modifiers[k + 1 :])
             case "severity":
                 if group.sides and joined:
                     group = _Group()
@@ -99,11 +99,24 @@ def _groups(modifiers: Sequence[Phrase]) -> list[_Group]:
                 continue
             case "comparison":
                 group.severity = None
-            case "change" if phrase.names[0] in ("increased", "decreased") and measured:
+            case "change" if measured and (adverb or "amount" in phrase.names):
                 group.severity = None  # "slightly increased" is no severity of the finding
         joined = False
         measured = phrase.kind == "severity"
+        adverb = measured and "adverb" in phrase.names
     return [group for group in groups if group.sides or group.severity or group.places]
+
+
+def _places(phrase: Phrase, following: Sequence[Phrase]) -> list[str]:
+    """The places of a phrase; "upper" alone is one before another: "upper and lower lobe"."""
+    places = [name for name in phrase.names if name not in _SIDES]
+    if "elliptic" not in places:
+        return places
+    for other in following:
+        for name in other.names if other.kind == "place" else ():
+            if name.endswith(("lobe", "zone")) and "elliptic" not in other.names:
+                return [f"{places[0]} {name.split()[-1]}".replace("mid lobe", "middle lobe")]
+    return []
 
 
 def _share(groups: Sequence[_Group]) -> None:

@@ -33,6 +33,7 @@ Kind = Literal[
     "change",
     "no_size",  # "not large"
     "comparison",  # "greater than"
+    "beside",  # where the noun before is: "adjacent"
     "size",  # a number with its unit
     # adjectives of structures
     "enlarged",
@@ -61,12 +62,14 @@ Kind = Literal[
     "obscured",
     "either",
     "or",
+    "slash",  # as well as, or at least one of: "atelectasis/pneumonia"
     "and",
     "comma",
     "stop",
     "open",
     "colon",
     "dash",
+    "due",  # begins the cause of the statement before
     "start",  # begins a new statement
     "verb",
     "shows",
@@ -74,12 +77,12 @@ Kind = Literal[
     "the",
 ]
 MODIFIERS: frozenset[Kind] = frozenset(
-    {"side", "severity", "place", "change", "no_size", "comparison", "size"}
+    {"side", "severity", "place", "change", "no_size", "comparison", "size", "beside"}
 )
 _CUES = (
     *("enlarged", "borderline", "normal", "clear", "not_large", "deny", "gone", "denied", "unseen", "none"),
-    *("same", "historical", "historical_before", "limited", "assess", "unclear", "differential", "over", "either", "or"),
-    *("and", "comma", "stop", "open", "colon", "dash", "start", "verb", "shows", "in", "the", "one"),
+    *("same", "historical", "historical_before", "limited", "assess", "unclear", "differential", "over", "either", "or", "slash"),
+    *("and", "comma", "stop", "open", "colon", "dash", "start", "due", "beside", "verb", "shows", "in", "the", "one"),
     "obscured",
 )
 _LISTS: dict[str, Kind] = {

@@ -12,8 +12,9 @@ from typing import Literal
 
 from roentgen.labelers.rules.clauses import Clause, clauses_of
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Lexicon, Phrase
-from roentgen.record.radiograph import State
-from roentgen.statements.hierarchy import labels_of
+from roentgen.record.doubt import doubt_of, state_of
+from roentgen.record.radiograph import FindingName, State
+from roentgen.statements.hierarchy import ancestors, labels_of
 
 Mark = Literal["historical", "assessed", "unclear"]
 
@@ -27,12 +28,17 @@ _IMPLIED: dict[str, tuple[State, ...]] = {
     "lung opacity": ("absent",),
     "pleural effusion": ("absent",),
 }
+_EXPLAINED: frozenset[FindingName] = frozenset({"Lung Opacity", "Lung Lesion", "Consolidation"})
+_LOCAL: frozenset[FindingName] = _EXPLAINED | {"Atelectasis", "Pneumonia", "Pleural Effusion"}
+_LINKS: tuple[Kind, ...] = ("or", "slash", "and")
+_JOINS: tuple[Kind, ...] = (*_LINKS, "comma")
+_MARKINGS = ("interstitial opacity",)  # increased ones are present
 _NOT_CLEAR = ("cardiomegaly", "enlarged cardiomediastinum")
 _HEADS: frozenset[Kind] = frozenset(
     {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
 )
 _CERTAINTY: tuple[State, ...] = ("present", "uncertain", "absent")
-DEGREES: dict[str, float] = {"consistent": 0.9, "likely": 0.8, "possible": 0.5, "list": 0.4, "unlikely": 0.2}
+_POSSIBLE = 0.5
 
 
 @dataclass(slots=True)
@@ -46,9 +52,11 @@ class Mention:
     cue: Phrase | None = None
     before: list[Phrase] = field(default_factory=list)  # modifiers in front of the noun
     after: list[Phrase] = field(default_factory=list)
+    complement: bool = False  # behind a preposition: "changes of emphysema"
     around: list[Phrase] = field(default_factory=list)  # where the clause is: "the left lung has"
     join: Kind | None = None  # how it is joined with the finding before
     explains: "Mention | None" = None  # the finding that it is an interpretation of
+    located_by: "Mention | None" = None  # another finding that is in the same place
     mark: Mark | None = None
     dropped: bool = False
     structure: bool = False  # implied by a structure's adjective
@@ -79,9 +87,35 @@ class _Scope:
     used: bool = False
 
 
+def _probability(degree: str) -> float:
+    """The probability of a degree of doubt, named by words of the table in `record.doubt`."""
+    doubt = doubt_of(degree)
+    assert doubt is not None, degree
+    return doubt.probability
+
+
 def read_sentence(lexicon: Lexicon, phrases: Sequence[Phrase], length: int) -> Reading:
     """What the phrases of a sentence of `length` tokens say."""
     return _SentenceReader(lexicon, phrases, length).read()
+
+
+def _locate(mention: Mention) -> None:
+    """Give a mention without a place that of the finding it belongs to.
+
+    An interpretation is where what it explains is: "left basilar opacity, likely atelectasis".
+    """
+    explained = mention.explains
+    if explained and not set(labels_of(explained.node)) & _EXPLAINED:
+        explained = None
+    other = mention.located_by or explained
+    own = [*mention.before, *mention.after, *mention.around]
+    if other and not any(phrase.kind in ("side", "place") for phrase in own):
+        theirs = [*other.before, *other.after, *other.around]
+        mention.around = [p for p in theirs if p.kind in ("side", "place", *_JOINS)]
+
+
+def _is_local(mention: Mention) -> bool:
+    return bool(set(labels_of(mention.node)) & _LOCAL)
 
 
 class _SentenceReader:
@@ -101,6 +135,8 @@ class _SentenceReader:
             following = self.clauses[i + 1].opening if i + 1 < len(self.clauses) else None
             _ClauseReader(self, clause, following).read()
         self._settle_subjects()
+        for mention in self.reading.mentions:
+            _locate(mention)
         self.reading.mentions = [
             m for m in self.reading.mentions if not m.dropped and m.mark != "historical"
         ]
@@ -139,6 +175,8 @@ class _ClauseReader:
         sentence = self.sentence
         if sentence.topic:
             self.around, sentence.topic = sentence.topic, []
+        if self.clause.opening == "due" and sentence.last:
+            self.link = sentence.last[-1]
         if self.clause.opening not in ("colon", "dash", "open") and not self.headless:
             sentence.subjects = []
         i = 0
@@ -165,12 +203,14 @@ class _ClauseReader:
                     self.scope.used = True
                 self.pending, self.owner = [], True
                 self.group = []
+            case "anatomy" if self._precedes_finding(i):  # "a small lung nodule"
+                pass
             case "anatomy":
                 if self.pending:
                     self.around, self.pending = self.pending, []
             case "other":
                 if self.link:  # "nodule, thought to be a nipple shadow"
-                    self.link.weaken("uncertain", DEGREES["possible"], self.scope and self.scope.cue)
+                    self.link.weaken("uncertain", _POSSIBLE, self.scope and self.scope.cue)
                 self.pending, self.group, self.owner = [], [], True
                 if self.scope:
                     self.scope.used = True
@@ -184,12 +224,13 @@ class _ClauseReader:
                 self._open_doubt(phrase)
             case "assess" | "unclear":
                 if not (self.scope and self.scope.state == "absent"):
-                    self._open_scope(phrase, "uncertain", DEGREES["possible"])
+                    self._open_scope(phrase, "uncertain", _POSSIBLE)
             case "differential":
                 self.differential = True
+                self._open_scope(phrase, None, None)
             case "over":
                 if self.scope and self.scope.kind == "doubt":  # "favor atelectasis over pneumonia"
-                    self._open_scope(phrase, "uncertain", DEGREES["unlikely"])
+                    self._open_scope(phrase, "uncertain", _probability("less likely"))
             case "historical":
                 self._open_scope(phrase, None, None)
             case "same":
@@ -201,8 +242,8 @@ class _ClauseReader:
             case "doubted" if self._precedes_finding(i):  # "is likely atelectasis"
                 self._open_doubt(phrase)
             case "doubted":
-                degree = phrase.names[0]
-                self._act_backward(phrase, state_of(DEGREES[degree]), DEGREES[degree])
+                probability = _probability(phrase.names[0])
+                self._act_backward(phrase, state_of(probability), probability)
             case "historical_before":
                 for mention in self._preceding():
                     mention.mark = "historical"
@@ -212,16 +253,14 @@ class _ClauseReader:
                 self._limit(phrase)
             case "either":
                 self._read_either(phrase)
-            case "or" | "and" | "comma":
+            case "or" | "slash" | "and" | "comma":
                 self.join = kind if self.join in (None, "comma") else self.join
                 self.owner = False
-                if kind == "or" and self.grade is None:
-                    self.pending = self.pending
             case "verb" | "shows":
                 self._read_verb()
                 if self.differential:
-                    self._open_scope(phrase, "uncertain", DEGREES["possible"])
-        if kind not in ("or", "and", "comma", "finding", "the"):
+                    self._open_scope(phrase, "uncertain", _POSSIBLE)
+        if kind not in (*_JOINS, "finding", "the"):
             self.join = None
         return i + 1
 
@@ -236,19 +275,26 @@ class _ClauseReader:
             kind = phrases[end].kind
             if kind in MODIFIERS:
                 run.append(phrases[end])
-            elif kind not in ("and", "or", "comma", "the", "in") or not self._goes_on(end):
+            elif kind not in (*_JOINS, "the", "in") or not self._goes_on(end):
                 break
-            elif kind in ("and", "or", "comma"):
+            elif phrases[end].start > phrases[end - 1].end:  # another noun is in between
+                break
+            elif kind in _JOINS:
                 run.append(phrases[end])
+            end += 1
+        adjective = end + 1 < len(phrases) and phrases[end].kind == "comma"  # "small, nodular opacity"
+        if adjective and not self.heads and phrases[end + 1].kind == "finding":
             end += 1
         following = phrases[end].kind if end < len(phrases) else None
         first = phrases[i]
+        if following == "verb" and in_place and self.group and self._is_fronted(i):
+            self.group = []
         if following in _HEADS and not (
             (following == "anatomy" and (in_place or self.group))
             or (not self.sentence.lexicon.modifiers_precede and self.group and not self.join)
         ):
-            if self._is_size_of_subject(first, i) and following != "enlarged":
-                self._apply_grade(first, i, enlarged=True)
+            if self._is_size_of_subject(run, i) and following != "enlarged":
+                self._enlarge(run, i)
             else:
                 self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
         elif self.owner:
@@ -256,11 +302,14 @@ class _ClauseReader:
         elif self.group:
             for mention in self.group:
                 mention.after += run
-        elif self._is_size_of_subject(first, i):
-            self._apply_grade(first, i, enlarged=True)
+        elif self._is_size_of_subject(run, i):
+            self._enlarge(run, i)
         elif self.sentence.subjects and not any(p.kind in ("side", "place") for p in run):
-            if any(p.kind == "change" and "unchanged" in p.names for p in run):
+            changes = [p.names[0] for p in run if p.kind == "change"]
+            if "unchanged" in changes:
                 self._call_stable(first)
+            elif "increased" in changes and self.sentence.subjects[-1][0].names == _MARKINGS:
+                self._apply_grade(first, i, enlarged=True)
         elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
             self.around = [*self.around, *run]  # "not on the right"
         elif self.headless and self.sentence.last and not self._is_topic(i):
@@ -274,13 +323,28 @@ class _ClauseReader:
 
     def _nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
         """Those of a run before a noun that are its own: "opacity in both lobes, small effusion"."""
-        fronted = i > 1 and self.phrases[i - 2].kind in ("comma", "and")  # "and on the left, a"
-        joins = [k for k, phrase in enumerate(run) if phrase.kind in ("and", "or", "comma")]
-        if not (joins and self.group and self._follows_preposition(i)) or fronted:
+        fronted = self._is_fronted(i)
+        joins = [k for k, phrase in enumerate(run) if phrase.kind in _JOINS]
+        before = self.group if self._follows_preposition(i) else []
+        if i and self.phrases[i - 1].kind == "verb" and not self.heads:  # "which is small, and a"
+            before = self.sentence.last
+        if not joins or not before or fronted:
             return run
-        for mention in self.group:
+        for mention in before:
             mention.after += run[: joins[0]]
         return run[joins[0] + 1 :]
+
+    def _is_fronted(self, i: int) -> bool:
+        """Whether the modifiers at phrases[i] begin a statement: "and on the left, a small one"."""
+        while i and self.phrases[i - 1].kind in ("the", "in"):
+            i -= 1
+        return i > 0 and self.phrases[i - 1].kind in ("comma", "and")
+
+    def _is_complement(self, i: int) -> bool:
+        """Whether the finding at phrases[i] follows a preposition: "changes of emphysema"."""
+        while i and self.phrases[i - 1].kind in (*MODIFIERS, "the"):
+            i -= 1
+        return i > 0 and self.phrases[i - 1].kind == "in"
 
     def _precedes_finding(self, i: int) -> bool:
         i += 1
@@ -290,7 +354,7 @@ class _ClauseReader:
 
     def _goes_on(self, i: int) -> bool:
         """Whether modifiers follow the connectives at phrases[i]."""
-        while i < len(self.phrases) and self.phrases[i].kind in ("and", "or", "comma", "the", "in"):
+        while i < len(self.phrases) and self.phrases[i].kind in (*_JOINS, "the", "in"):
             i += 1
         return i < len(self.phrases) and self.phrases[i].kind in MODIFIERS
 
@@ -301,7 +365,7 @@ class _ClauseReader:
 
     def _is_topic(self, i: int) -> bool:
         """Whether the clause says where the next one is: "on the right, there is an effusion"."""
-        return self.following == "start" and self._follows_preposition(i)
+        return self.following in ("start", "due") and self._follows_preposition(i)
 
     def _take(self) -> list[Phrase]:
         taken, self.pending = self.pending, []
@@ -315,16 +379,22 @@ class _ClauseReader:
         if i and self.phrases[i - 1].kind == "normal":  # "normal interstitial markings"
             state, probability, cue = "absent", 0.0, self.phrases[i - 1]
         own = self._take()
+        if "Support Devices" in labels_of(phrase.names[0]):
+            own = [p for p in own if p.kind != "severity"]
         new = [
             Mention(node, phrase, state, probability, cue, list(own), join=self.join, mark=mark)
             for node in phrase.names
         ]
-        joined = self.join in ("or", "and") and not own and self.group
-        if self.join == "or" and self.heads and not self.scope:
-            self._read_alternatives(new)
+        joined = self.join in _LINKS and not own and self.group
+        either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
+        if self.heads and ((self.join == "or" and not self.scope) or either):
+            new += self._alternatives(new, phrase)
+        located_by = self._located_by(new[0], own)
         for mention in new:
-            mention.around = self.around
-            mention.explains = self.link
+            mention.located_by = located_by
+            mention.around = mention.around or self.around
+            mention.explains = mention.explains or self.link
+            mention.complement = bool(self.heads) and self._is_complement(i)
         self.heads += new
         self.group = [*self.group, *new] if joined else new
         self.owner = False
@@ -333,13 +403,35 @@ class _ClauseReader:
         self.sentence.reading.mentions += new
         self.join = None
 
-    def _read_alternatives(self, new: Sequence[Mention]) -> None:
-        """ "Atelectasis or scarring": each is uncertain, unless they are one finding."""
+    def _located_by(self, new: Mention, own: Sequence[Phrase]) -> Mention | None:
+        """The finding before, where it is in the same place: "effusion with adjacent atelectasis"."""
+        before = self.heads or self.sentence.last
+        if not before or before[-1].state == "absent":
+            return None
+        beside = any(phrase.kind == "beside" for phrase in own) or self.join == "slash"
+        if self.join == "and" and not own:  # "left effusion and atelectasis"
+            beside = _is_local(new) and _is_local(before[-1])
+        named = self.join == "comma" and before[-1].node in ancestors(new.node)
+        return before[-1] if beside or named else None
+
+    def _alternatives(self, new: Sequence[Mention], phrase: Phrase) -> list[Mention]:
+        """ "Atelectasis or scarring": each is uncertain, but what both are kinds of is present."""
         before = self.heads[-1]
         if set(labels_of(before.node)) & set(labels_of(new[0].node)):
-            return
+            return []
         for mention in (before, *new):
-            mention.weaken("uncertain", DEGREES["possible"], None)
+            mention.weaken("uncertain", _POSSIBLE, None)
+        above = (before.node, *ancestors(before.node))
+        if before.explains is None and before.join == "comma" and len(self.heads) > 1:
+            before.explains = self.heads[-2]  # "opacity, atelectasis or scarring"
+        for mention in new:
+            mention.explains = mention.explains or before.explains
+            if not any(p.kind in ("side", "place") for p in mention.before):
+                mention.around = [p for p in before.before if p.kind in ("side", "place", *_JOINS)]
+        common = [n for n in (new[0].node, *ancestors(new[0].node)) if n in above and labels_of(n)]
+        if before.probability != _POSSIBLE or not common:
+            return []
+        return [Mention(common[0], phrase, "present", before=[*before.before, *new[0].before])]
 
     def _scope_state(self) -> tuple[State, float | None, Phrase | None]:
         if self.scope is None or self.scope.state is None:
@@ -376,7 +468,7 @@ class _ClauseReader:
         if self.graded:
             self.sentence.subjects, self.graded = [], False
         if any(p.kind in ("side", "place") for p in own):
-            self.around = [p for p in own if p.kind in ("side", "place", "and", "or", "comma")]
+            self.around = [p for p in own if p.kind in ("side", "place", *_JOINS)]
         self.group, self.owner = [], False
         if self.scope:
             self.scope.used = True
@@ -441,9 +533,14 @@ class _ClauseReader:
                     mention.structure = mention.stable = True
                     self.sentence.reading.mentions.append(mention)
 
-    def _is_size_of_subject(self, phrase: Phrase, i: int) -> bool:
+    def _enlarge(self, run: Sequence[Phrase], i: int) -> None:
+        """A structure that is large is enlarged: "the heart is slightly large"."""
+        self.pending = [*self.pending, *run[:-1]]
+        self._apply_grade(run[-1], i, enlarged=True)
+
+    def _is_size_of_subject(self, run: Sequence[Phrase], i: int) -> bool:
         """Whether a "large" at phrases[i] describes a structure: "the heart is large"."""
-        if phrase.kind != "severity" or "large" not in phrase.names:
+        if run[-1].kind != "severity" or "large" not in run[-1].names:
             return False
         if not self.sentence.subjects or self.graded or self.heads:
             return False
@@ -461,8 +558,12 @@ class _ClauseReader:
     def _open_doubt(self, cue: Phrase) -> None:
         if self.scope and self.scope.state == "absent":  # "no suspicious nodule"
             return
-        probability = DEGREES[cue.names[0]]
-        link = self.heads[-1] if self.heads else None
+        probability = _probability(cue.names[0])
+        if self.scope and self.scope.kind == "doubt" and not self.scope.used:
+            # "may be compatible with": the less certain counts
+            probability = min(probability, self.scope.probability or 0.0)
+        before = self.heads or (self.sentence.last if self.clause.opening != "start" else [])
+        link = before[-1] if before and before[-1].state != "absent" else None
         self._open_scope(cue, state_of(probability), probability)
         self.link = link
 
@@ -484,14 +585,22 @@ class _ClauseReader:
             return self._antecedents()
         if not self.heads:
             return []
-        chain = [self.heads[-1]]
-        listing = self.heads[-1].join in ("or", "and")
-        for mention, before in zip(self.heads[::-1], self.heads[-2::-1], strict=False):
+        heads = list(self.heads)
+        while len(heads) > 1 and (heads[-1].complement or heads[-1].join == "and"):
+            if heads[-1].complement:
+                heads.pop()
+                continue
+            if not any(m.complement for m in heads):
+                break
+            heads.pop()
+        chain = [heads[-1]]
+        listing = heads[-1].join in _LINKS
+        for mention, before in zip(heads[::-1], heads[-2::-1], strict=False):
             if mention.head is not before.head and not (
-                mention.join in ("or", "and") or (mention.join == "comma" and listing)
+                mention.join in _LINKS or (mention.join == "comma" and listing)
             ):
                 break
-            listing = listing or mention.join in ("or", "and")
+            listing = listing or mention.join in _LINKS
             chain.append(before)
         return chain
 
@@ -519,7 +628,7 @@ class _ClauseReader:
 
     def _read_either(self, cue: Phrase) -> None:
         """ "Atelectasis versus pneumonia": both are uncertain."""
-        probability = DEGREES["possible"]
+        probability = _POSSIBLE
         if self.heads:
             self.heads[-1].weaken("uncertain", probability, cue)
         if not (self.scope and self.scope.state == "absent"):
@@ -560,9 +669,11 @@ class _ClauseReader:
             sentence.title = list(self.heads)
         elif self.clause.opening == "colon":
             sentence.title = []
+        if self.graded:
+            sentence.subjects = []
         if self.heads:
             sentence.last = self.heads
-        elif self.around and self.following == "start":
+        elif self.around and self.following in ("start", "due"):
             fronted = self.phrases[0].kind == "in"  # "in the right lung, there is"
             if self.headless or self.limited or fronted:
                 sentence.topic = self.around
@@ -574,7 +685,7 @@ class _ClauseReader:
         if self.heads and not self.around:
             own = [p for m in self.heads for p in m.after if p.start > scope.cue.start]
         else:
-            own = self.around
+            own = [p for p in self.around if p.start > scope.cue.start]
         if own and scope.state == "absent":
             self.pending = list(own)
             for mention in before:
@@ -583,10 +694,3 @@ class _ClauseReader:
         elif self.headless and scope.cue.end == self.clause.end:
             for mention in before:
                 mention.weaken(scope.state, scope.probability, scope.cue)
-
-
-def state_of(probability: float) -> State:
-    """The state of a probability: from 0.75 present, to 0.1 absent, else uncertain."""
-    if probability >= 0.75:  # noqa: PLR2004
-        return "present"
-    return "uncertain" if probability > 0.1 else "absent"  # noqa: PLR2004
