@@ -34,7 +34,7 @@ def findings_of(statements: Iterable[Statement]) -> tuple[Finding, ...]:
     Over all statements of a name present outweighs uncertain and uncertain outweighs absent; stable
     ones give none. There is one Finding for each noun of the grammar ("nodule", "mass"), one for
     mentions without such a noun if they say more than those with one (but for devices), and one for
-    each side where severity or place differ. Raises InputError for an unknown finding.
+    each side where severities differ. Raises InputError for an unknown finding.
     """
     by_name: dict[FindingName, list[Statement]] = {}
     for statement in statements:
@@ -121,13 +121,15 @@ def _noun(name: FindingName, node: str) -> str | None:
 def _sides(
     name: FindingName, noun: str | None, extents: Sequence[Extent]
 ) -> list[tuple[Side | None, Severity | None, str | None]]:
-    """(side, severity, detail) of each side that differs from the other."""
+    """(side, severity, detail) of each side, or of both if they have one severity."""
     if name in NEVER_SIDED:
         extents = [replace(extent, side=None) for extent in extents]
     merged = merged_extents(extents)
     described = [(extent.severity, _detail(noun, extent)) for extent in merged]
-    if len(merged) > 1 and len(set(described)) == 1:
-        return [("bilateral", *described[0])]
+    severities = {severity for severity, _ in described}
+    if len(merged) > 1 and len(severities) == 1:  # a place is kept if both sides have it
+        details = {detail for _, detail in described}
+        return [("bilateral", severities.pop(), details.pop() if len(details) == 1 else noun)]
     return [(extent.side, *words) for extent, words in zip(merged, described, strict=True)]
 
 

@@ -1,7 +1,7 @@
 """Clauses of a sentence: where a cue's scope ends.
 
-"No pneumothorax, left effusion" are two clauses, "no nodule, large effusion or pneumothorax" is one:
-a comma or an "and" begins a clause where what follows cannot continue a list.
+"No pneumothorax, left effusion" are two clauses, "no nodule, large effusion or pneumothorax" is
+one: a comma or an "and" begins a clause where the words behind it cannot continue a list.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 
 _ENDS: frozenset[Kind] = frozenset({"stop", "start", "due", "open", "colon", "dash"})
 # What follows a comma or an "and" only where a clause begins.
-_BEGINS: frozenset[Kind] = frozenset({"deny", "gone", "same", "historical", "none", "verb", "shows"})
+_BEGINS: frozenset[Kind] = frozenset(
+    {"deny", "gone", "same", "historical", "none", "verb", "shows"}
+)
 _BACKWARD: frozenset[Kind] = frozenset({"denied", "unseen", "doubted", "historical_before"})
 _PREDICATES: frozenset[Kind] = _BACKWARD | {"verb", "shows", "limited", "obscured"}
 _LOOK_AHEAD = 40  # phrases; no list of findings is longer
@@ -76,7 +78,12 @@ def _update(state: _Open, phrase: Phrase) -> None:
                 state.scope = "list" if listing else "adjective"
                 state.noun = state.joined = state.predicate = False
         case "gone":
-            state.scope, state.noun, state.joined, state.predicate = "adjective", False, False, False
+            state.scope, state.noun, state.joined, state.predicate = (
+                "adjective",
+                False,
+                False,
+                False,
+            )
         case "differential":
             state.scope = "list"
         case "or" | "slash" | "and":
@@ -105,7 +112,9 @@ def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
         return state.predicate or ((kind == "the" or state.verb) and _has_predicate(rest))
     if not state.noun and (comma or not state.verb):  # "no acute, displaced fracture"
         return kind in ("structure", "the")
-    if any(p.kind in ("or", "slash") for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
+    if any(
+        p.kind in ("or", "slash") for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)
+    ):
         return False
     if state.joined and kind in MODIFIERS | {"finding", "structure", "the"}:
         return True

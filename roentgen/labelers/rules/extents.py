@@ -6,6 +6,7 @@ one; "bilateral, larger on the right" both sides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, cast
 
 from roentgen.labelers.rules.lexicon import Phrase
@@ -120,11 +121,11 @@ def _places(phrase: Phrase, following: Sequence[Phrase]) -> list[str]:
 
 
 def _share(groups: Sequence[_Group]) -> None:
-    """Words in front of several sides count for each: "small right and left", "left and right base"."""
-    for group, following in zip(groups, groups[1:], strict=False):
+    """Give each side what stands before several: "small right and left", "left and right base"."""
+    for group, following in pairwise(groups):
         if following.severity is None and following.sides:
             following.severity = group.severity
-    for group, following in zip(groups[-2::-1], groups[::-1], strict=False):
+    for following, group in pairwise(groups[::-1]):
         if not group.places and group.sides and group.severity is following.severity:
             group.places = list(following.places)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -80,9 +80,47 @@ MODIFIERS: frozenset[Kind] = frozenset(
     {"side", "severity", "place", "change", "no_size", "comparison", "size", "beside"}
 )
 _CUES = (
-    *("enlarged", "borderline", "normal", "clear", "not_large", "deny", "gone", "denied", "unseen", "none"),
-    *("same", "historical", "historical_before", "limited", "assess", "unclear", "differential", "over", "either", "or", "slash"),
-    *("and", "comma", "stop", "open", "colon", "dash", "start", "due", "beside", "verb", "shows", "in", "the", "one"),
+    *(
+        "enlarged",
+        "borderline",
+        "normal",
+        "clear",
+        "not_large",
+        "deny",
+        "gone",
+        "denied",
+        "unseen",
+        "none",
+    ),
+    *(
+        "same",
+        "historical",
+        "historical_before",
+        "limited",
+        "assess",
+        "unclear",
+        "differential",
+        "over",
+        "either",
+        "or",
+        "slash",
+    ),
+    *(
+        "and",
+        "comma",
+        "stop",
+        "open",
+        "colon",
+        "dash",
+        "start",
+        "due",
+        "beside",
+        "verb",
+        "shows",
+        "in",
+        "the",
+        "one",
+    ),
     "obscured",
 )
 _LISTS: dict[str, Kind] = {
@@ -152,7 +190,9 @@ class Lexicon:
             for phrase in _expand(template):
                 self._add(self._words(phrase), meaning)
         vocabulary = {word for words in self.phrases() for word in words}
-        self._skipped = {w for t in plain["transparent"] for p in _expand(t) for w in self._words(p)}
+        self._skipped = {
+            w for t in plain["transparent"] for p in _expand(t) for w in self._words(p)
+        }
         self._suffix: str = plain["suffix"]
         self._meaningful = vocabulary
         correct = {w for t in plain["spelled"] for p in _expand(t) for w in self._words(p)}
@@ -229,7 +269,7 @@ class Lexicon:
         """Whether a word inside a phrase changes nothing: "cannot be definitively excluded"."""
         if word in self._skipped:
             return True
-        return bool(self._suffix) and word.endswith(self._suffix) and len(word) > 4  # noqa: PLR2004
+        return bool(self._suffix) and word.endswith(self._suffix) and len(word) > 4
 
     def _spelled(self, word: str) -> str:
         if len(word) < _LONG_WORD or word in self._meaningful or not word.isalpha():
@@ -270,19 +310,30 @@ def lexicon(language: Language) -> Lexicon:
     """The lexicon of a language, read from its file of words once."""
     path = Path(__file__).parent / "words" / f"{language}.yaml"
     with path.open(encoding="utf-8") as file:
-        return Lexicon(language, yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        return Lexicon(
+            language, yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        )
 
 
 def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
     """Every template with its meaning; of two meanings of a phrase the later one holds."""
-    known = {*_MEANINGS, *_LISTS, "language", "modifiers", "cues", "transparent", "suffix", "spelled"}
+    known = {
+        *_MEANINGS,
+        *_LISTS,
+        "language",
+        "modifiers",
+        "cues",
+        "transparent",
+        "suffix",
+        "spelled",
+    }
     if unknown := set(plain) - known:
         raise InputError(f"file of words has an unknown section: {', '.join(sorted(unknown))}")
     if unknown := set(plain["cues"]) - set(_CUES):
         raise InputError(f"file of words has an unknown cue: {', '.join(sorted(unknown))}")
     for cue in _CUES:
         for template in plain["cues"].get(cue, ()):
-            yield Meaning(cue), template
+            yield Meaning(cast(Kind, cue)), template
     for section in ("structures", "sides", "severities", "places", "changes", "doubt", "doubted"):
         yield from _meanings(plain, section)
     for section in ("anatomy", "others", "no_size", "comparisons"):

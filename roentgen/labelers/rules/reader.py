@@ -6,7 +6,7 @@ they stand next to, whether it is a finding or not ("left thoracotomy"); a claus
 speaks about the nouns of the clause before ("effusion: small, left").
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -195,6 +195,10 @@ class _ClauseReader:
                 self._add_finding(phrase, i)
             case "one":
                 self._repeat(self.sentence.last, "present", phrase, keep=True)
+            case "structure" if self._precedes_finding(i) and phrase.names == ("lung opacity",):
+                pass  # "a small lung nodule"
+            case "structure" if self.heads and self._is_complement(i):  # "opacity in the left lung"
+                self.around, self.pending = [*self.around, *self._take()], []
             case "structure":
                 self._add_subject(phrase)
             case "abnormality":
@@ -210,7 +214,8 @@ class _ClauseReader:
                     self.around, self.pending = self.pending, []
             case "other":
                 if self.link:  # "nodule, thought to be a nipple shadow"
-                    self.link.weaken("uncertain", _POSSIBLE, self.scope and self.scope.cue)
+                    cue = self.scope.cue if self.scope else None
+                    self.link.weaken("uncertain", _POSSIBLE, cue)
                 self.pending, self.group, self.owner = [], [], True
                 if self.scope:
                     self.scope.used = True
@@ -275,14 +280,14 @@ class _ClauseReader:
             kind = phrases[end].kind
             if kind in MODIFIERS:
                 run.append(phrases[end])
-            elif kind not in (*_JOINS, "the", "in") or not self._goes_on(end):
-                break
-            elif phrases[end].start > phrases[end - 1].end:  # another noun is in between
+            elif not self._joins_modifiers(end):
                 break
             elif kind in _JOINS:
                 run.append(phrases[end])
             end += 1
-        adjective = end + 1 < len(phrases) and phrases[end].kind == "comma"  # "small, nodular opacity"
+        adjective = (
+            end + 1 < len(phrases) and phrases[end].kind == "comma"
+        )  # "small, nodular opacity"
         if adjective and not self.heads and phrases[end + 1].kind == "finding":
             end += 1
         following = phrases[end].kind if end < len(phrases) else None
@@ -290,7 +295,8 @@ class _ClauseReader:
         if following == "verb" and in_place and self.group and self._is_fronted(i):
             self.group = []
         if following in _HEADS and not (
-            (following == "anatomy" and (in_place or self.group))
+            (following in ("anatomy", "structure") and in_place and self.group)
+            or (following == "anatomy" and self.group)
             or (not self.sentence.lexicon.modifiers_precede and self.group and not self.join)
         ):
             if self._is_size_of_subject(run, i) and following != "enlarged":
@@ -322,7 +328,7 @@ class _ClauseReader:
         return end
 
     def _nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
-        """Those of a run before a noun that are its own: "opacity in both lobes, small effusion"."""
+        """Those of a run that the noun behind owns: "opacity in both lobes, small effusion"."""
         fronted = self._is_fronted(i)
         joins = [k for k, phrase in enumerate(run) if phrase.kind in _JOINS]
         before = self.group if self._follows_preposition(i) else []
@@ -351,6 +357,11 @@ class _ClauseReader:
         while i < len(self.phrases) and self.phrases[i].kind in (*MODIFIERS, "the", "normal"):
             i += 1
         return i < len(self.phrases) and self.phrases[i].kind == "finding"
+
+    def _joins_modifiers(self, i: int) -> bool:
+        """Whether phrases[i] joins modifiers, with no other noun in front of it."""
+        adjacent = self.phrases[i - 1].end == self.phrases[i].start
+        return adjacent and self.phrases[i].kind in (*_JOINS, "the", "in") and self._goes_on(i)
 
     def _goes_on(self, i: int) -> bool:
         """Whether modifiers follow the connectives at phrases[i]."""
@@ -404,7 +415,7 @@ class _ClauseReader:
         self.join = None
 
     def _located_by(self, new: Mention, own: Sequence[Phrase]) -> Mention | None:
-        """The finding before, where it is in the same place: "effusion with adjacent atelectasis"."""
+        """The finding before, if it is in the same place: "effusion, adjacent atelectasis"."""
         before = self.heads or self.sentence.last
         if not before or before[-1].state == "absent":
             return None
@@ -415,7 +426,7 @@ class _ClauseReader:
         return before[-1] if beside or named else None
 
     def _alternatives(self, new: Sequence[Mention], phrase: Phrase) -> list[Mention]:
-        """ "Atelectasis or scarring": each is uncertain, but what both are kinds of is present."""
+        """Both of "atelectasis or scarring" are uncertain; what they are kinds of is present."""
         before = self.heads[-1]
         if set(labels_of(before.node)) & set(labels_of(new[0].node)):
             return []
@@ -523,7 +534,7 @@ class _ClauseReader:
         self.group = [m for m in self.heads if m.structure and m.state != "absent"]
 
     def _call_stable(self, cue: Phrase) -> None:
-        """ "The heart size is unchanged": the state is not known."""
+        """As in "The heart size is unchanged": the state is not known."""
         if self.graded:
             return
         for subject, own in self.sentence.subjects:
@@ -609,7 +620,7 @@ class _ClauseReader:
         return [] if self.sentence.subjects else self.sentence.last
 
     def _read_none(self, cue: Phrase, i: int) -> None:
-        """ "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
+        """As in "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
         before = self.heads or self._antecedents()
         if any(p.kind in ("side", "place") for p in self.phrases[i + 1 :]):
             self._repeat(before, "absent", cue, keep=False)
@@ -627,7 +638,7 @@ class _ClauseReader:
             self.scope = None
 
     def _read_either(self, cue: Phrase) -> None:
-        """ "Atelectasis versus pneumonia": both are uncertain."""
+        """As in "Atelectasis versus pneumonia": both are uncertain."""
         probability = _POSSIBLE
         if self.heads:
             self.heads[-1].weaken("uncertain", probability, cue)

@@ -5,7 +5,6 @@ Findings and impression are split into sentences; in each, phrases are found (`l
 """
 
 from functools import lru_cache
-from typing import cast
 
 from roentgen.labelers.rules.extents import change_of, extents_of, size_of
 from roentgen.labelers.rules.lexicon import Phrase, lexicon
@@ -72,7 +71,7 @@ def _read(report: Report, language: Language) -> tuple[tuple[Statement, ...], bo
             continue
         for start, end in sentence_spans(text):
             found, is_normal = _statements(text[start:end], language)
-            statements += [_at(one, cast(ReadSection, section), start) for one in found]
+            statements += [_at(one, section, start) for one in found]
             normal |= is_normal
     return tuple(statements), normal
 

@@ -126,7 +126,7 @@ def phrases(*statements: Statement) -> list[str]:
                     Extent("right", None, ("lower lobe",)),
                 )
             ],
-            ["left upper lobe lung opacity", "right lower lobe lung opacity"],
+            ["bilateral lung opacity"],
         ),
         ([stated("nodule", Extent("right", None, ("upper lobe", "apical")))], ["right nodule"]),
         ([stated("nodule", Extent(None, None, ("upper zone", "apical")))], ["apical nodule"]),

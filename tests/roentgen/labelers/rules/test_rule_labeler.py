@@ -4,12 +4,11 @@ import time
 
 import pytest
 
-from roentgen.labelers.rules.lexicon import LEXICON
+from roentgen.labelers.rules.lexicon import lexicon
 from roentgen.labelers.rules.rule_labeler import label_report
 from roentgen.prompts.grammar import phrase
 from roentgen.prompts.parser import parse_prompt
-from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES
-from roentgen.record.radiograph import FINDING_NAMES, Finding, Report, states
+from roentgen.record.radiograph import Finding, Report, states
 
 SHORT = {
     "A": "Atelectasis",
@@ -90,8 +89,8 @@ def message(text: str) -> str:
         ("Possible small effusion.", "P?"),
         ("Possible right lower lobe pneumonia.", "I?"),
         ("Opacity concerning for pneumonia or atelectasis.", "A? I? O+"),
-        ("Atelectasis versus pneumonia.", "A? I?"),
-        ("Atelectasis or infiltrate.", "A? O?"),
+        ("Atelectasis versus pneumonia.", "A? I? O+"),
+        ("Atelectasis or infiltrate.", "A? O+"),
         ("Nodule or mass.", "L+"),
         ("Effusion is possible.", "P?"),
         ("Pneumonia is in the differential.", "I?"),
@@ -111,7 +110,7 @@ def message(text: str) -> str:
         ("The lungs are clear.", "O-"),
         ("The pleural spaces are clear.", "P-"),
         ("Pulmonary vascularity is engorged.", "E+"),
-        ("Pulmonary vascularity is normal.", "N+"),
+        ("Pulmonary vascularity is normal.", ""),
         ("Heart size and pulmonary vascular engorgement appear within limits of normal.", "C- E-"),
         ("Normal interstitial markings.", "O-"),
         # over a report: present, then uncertain, then absent
@@ -128,12 +127,17 @@ def test_what_sentences_say(text: str, labels: str) -> None:
     assert message(text) == labels
 
 
-def test_no_finding_is_compatible_with_devices_only() -> None:
+def test_no_finding_needs_more_than_one_denial_and_no_finding_but_devices() -> None:
     def quiet(text: str) -> bool:
         return any(f.name == "No Finding" for f in label_report(Report(impression=text)))
 
     assert quiet("Pacemaker. No acute cardiopulmonary process.")
-    assert quiet("No pneumothorax.")
+    assert quiet("No pneumothorax or effusion.")
+    assert quiet("The lungs are clear.")
+    assert quiet("Normal chest.")
+    assert not quiet("No pneumothorax.")
+    assert not quiet("The chest tube has been removed.")
+    assert not quiet("The tip of the line is not seen. No catheter.")
     assert not quiet("Possible effusion. No pneumothorax.")
     assert not quiet("Cardiomegaly, no acute findings.")
     assert not quiet("Pacemaker.")
@@ -157,7 +161,7 @@ def test_no_finding_is_compatible_with_devices_only() -> None:
         ("Endotracheal tube. Left chest tube.", ("endotracheal tube", "left chest tube")),
         ("Left effusion. Right effusion.", "bilateral pleural effusion"),
         ("Moderate effusion, mildly increased. Large effusion.", "large pleural effusion"),
-        ("Left upper lobe and right lower lobe opacities.", "bilateral lower lobe lung opacity"),
+        ("Left upper lobe and right lower lobe opacities.", "bilateral lung opacity"),
         ("No large left effusion.", "no pleural effusion"),
         ("Left rib fracture.", "left rib fracture"),
     ],
@@ -186,7 +190,7 @@ def test_line_breaks_case_and_hyphens_do_not_matter() -> None:
 
 def test_labels_can_be_written_as_a_prompt_and_read_back() -> None:
     generator = random.Random(0)
-    phrases = sorted(LEXICON)
+    phrases = sorted(lexicon("en").phrases())
     for _ in range(300):
         words = generator.choices(phrases, k=6)
         text = " ".join(" ".join(phrase) for phrase in words)
@@ -194,20 +198,9 @@ def test_labels_can_be_written_as_a_prompt_and_read_back() -> None:
             assert parse_prompt(phrase(finding)).findings == (finding,)
 
 
-def test_the_lexicon_fits_the_vocabulary() -> None:
-    known = {noun for nouns in DETAIL_NOUNS.values() for noun in nouns}
-    for words, meaning in LEXICON.items():
-        assert words == tuple(word.lower() for word in words)
-        assert not meaning.names or meaning.kind in ("finding", "subject")
-        assert set(meaning.names) <= set(FINDING_NAMES)
-        assert meaning.detail is None or meaning.detail in known, meaning
-        assert meaning.place is None or meaning.place in PLACES
-        assert all(len(word) == 1 or word.replace("'", "").isalpha() for word in words), words
-
-
 def test_no_text_stops_or_breaks_it() -> None:
     generator = random.Random(1)
-    phrases = [" ".join(words) for words in sorted(LEXICON)]
+    phrases = [" ".join(words) for words in sorted(lexicon("en").phrases())]
     letters = string.printable + "é°µ—\u2028\x00ß\U0001f600"
     started = time.process_time()
     for i in range(400):
