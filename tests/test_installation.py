@@ -58,7 +58,7 @@ def test_each_import_is_of_a_declared_dependency() -> None:
     runtime = declared(PROJECT["dependencies"])
     optional = declared(name for extra in EXTRAS.values() for name in extra)
     assert imported(FILES) - runtime == declared(
-        name for extra in ("bitsandbytes", "deepspeed", "vae") for name in EXTRAS[extra]
+        name for extra in ("bitsandbytes", "deepspeed", "spanish", "vae") for name in EXTRAS[extra]
     )
     assert imported(TESTS) - runtime - optional == set()
 

@@ -12,7 +12,7 @@ from roentgen.manifest import read_manifest
 
 PACKAGE = importlib.util.find_spec("torchxrayvision")
 # Of the held-out half, measured once the rules were written.
-GOLDEN = {"presence": 0.926, "place": 0.871, "side": 0.827, "severity given": 0.904}
+GOLDEN = {"presence": 0.946, "place": 0.932, "side": 0.912, "severity given": 0.916}
 
 
 def write(folder: Path, number: int, impression: str, *terms: str) -> str:
@@ -161,4 +161,4 @@ def test_the_held_out_half_of_open_i(tmp_path: Path) -> None:
         "severity given": results["severity_given"]["all"]["f1"],
     }
     assert found == pytest.approx(GOLDEN, abs=0.01)
-    assert results["severity"]["all"]["share"] == pytest.approx(0.992, abs=0.01)
+    assert results["severity"]["all"]["share"] == pytest.approx(1, abs=0.01)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
+from roentgen.errors import InputError
+
 Language = Literal["en", "es", "zh"]
 
 _CJK = "\u3400-\u9fff"
@@ -64,7 +66,9 @@ def _without_accents(word: str) -> str:
 
 @cache
 def _stemmer() -> Callable[[str], str]:
-    import snowballstemmer
-
+    try:
+        import snowballstemmer
+    except ImportError as error:
+        raise InputError("Spanish reports need a package: pip install -e '.[spanish]'") from error
     stem: Callable[[str], str] = snowballstemmer.stemmer("spanish").stemWord
     return stem
