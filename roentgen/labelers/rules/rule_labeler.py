@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from roentgen.labelers.rules.extents import change_of, extents_of, size_of
 from roentgen.labelers.rules.lexicon import Phrase, lexicon
-from roentgen.labelers.rules.reader import Mention, read_sentence
+from roentgen.labelers.rules.mentions import Mention
+from roentgen.labelers.rules.reader import read_sentence
 from roentgen.labelers.rules.tokens import Language, Token, tokens
 from roentgen.record.radiograph import FINDING_NAMES, Finding, Report
 from roentgen.reports.sentences import sentence_spans

@@ -1,0 +1,504 @@
+"""Reader of a clause: gives modifiers to their nouns and states to the findings of their cues."""
+
+from collections.abc import Sequence
+
+from roentgen.labelers.rules.clauses import Clause
+from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
+from roentgen.labelers.rules.mentions import Mark, Mention, common_kind, in_place_of, preceding
+from roentgen.labelers.rules.neighbors import (
+    JOINS,
+    LINKS,
+    follows_preposition,
+    is_complement,
+    is_fronted,
+    locates,
+    modifier_run,
+    precedes_finding,
+)
+from roentgen.labelers.rules.sentence_state import Scope, Sentence
+from roentgen.labelers.rules.structures import (
+    LUNGS,
+    MARKINGS,
+    Subject,
+    implied_mentions,
+    is_normal,
+    stable_mentions,
+    state_of_grade,
+)
+from roentgen.record.doubt import doubt_of, state_of
+from roentgen.record.radiograph import State
+from roentgen.statements.hierarchy import labels_of
+
+_HEADS: frozenset[Kind] = frozenset(
+    {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
+)
+_POSSIBLE = 0.5
+
+
+def _probability(degree: str) -> float:
+    """The probability of a degree of doubt, named by words of the table in `record.doubt`."""
+    doubt = doubt_of(degree)
+    assert doubt is not None, degree
+    return doubt.probability
+
+
+class ClauseReader:
+    """Reads one clause."""
+
+    def __init__(self, sentence: Sentence, clause: Clause, following: Kind | None) -> None:
+        self.sentence = sentence
+        self.clause = clause
+        self.phrases = clause.phrases
+        self.following = following
+        self.scope: Scope | None = None
+        self.pending: list[Phrase] = []  # modifiers that wait for their noun
+        self.heads: list[Mention] = []  # findings of this clause
+        self.group: list[Mention] = []  # joined findings that modifiers may still follow
+        self.around: list[Phrase] = []
+        self.owner: bool = False  # a noun that is no finding takes the modifiers
+        self.join: Kind | None = None
+        self.link: Mention | None = None
+        self.grade: Phrase | None = None
+        self.graded = False
+        self.limited = False
+        self.differential = False
+        kinds = {phrase.kind for phrase in self.phrases}
+        self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
+
+    def read(self) -> None:
+        """Read the clause and add its findings to the sentence's."""
+        sentence = self.sentence
+        if sentence.topic:
+            self.around, sentence.topic = sentence.topic, []
+        if self.clause.opening == "due" and sentence.last:
+            self.link = sentence.last[-1]
+        if self.clause.opening not in ("colon", "dash", "open") and not self.headless:
+            sentence.subjects = []
+        i = 0
+        while i < len(self.phrases):
+            i = self._read(i)
+        self._end()
+
+    def _read(self, i: int) -> int:
+        """Read the phrase at `i`; returns the index of the next one."""
+        phrase = self.phrases[i]
+        kind = phrase.kind
+        if kind in MODIFIERS:
+            return self._read_modifiers(i)
+        match kind:
+            case "finding":
+                self._add_finding(phrase, i)
+            case "one":
+                self._repeat(self.sentence.last, "present", phrase, keep=True)
+            case "structure" if precedes_finding(self.phrases, i) and phrase.names == LUNGS:
+                pass  # "a small lung nodule"
+            case "structure" if self.heads and is_complement(
+                self.phrases, i
+            ):  # "opacity in the left lung"
+                self.around, self.pending = [*self.around, *self._take()], []
+            case "structure":
+                self._add_subject(phrase)
+            case "abnormality":
+                if self.scope and self.scope.state == "absent":
+                    self.sentence.reading.normal = True
+                    self.scope.used = True
+                self.pending, self.owner = [], True
+                self.group = []
+            case "anatomy" if precedes_finding(self.phrases, i):  # "a small lung nodule"
+                pass
+            case "anatomy":
+                if self.pending:
+                    self.around, self.pending = self.pending, []
+            case "other":
+                if self.link:  # "nodule, thought to be a nipple shadow"
+                    cue = self.scope.cue if self.scope else None
+                    self.link.weaken("uncertain", _POSSIBLE, cue)
+                self.pending, self.group, self.owner = [], [], True
+                if self.scope:
+                    self.scope.used = True
+            case "not_large" if not self.sentence.subjects:
+                pass
+            case "enlarged" | "borderline" | "normal" | "clear" | "not_large":
+                self._apply_grade(phrase, i)
+            case "deny" | "gone":
+                self._open_scope(phrase, "absent", 0.0)
+            case "doubt":
+                self._open_doubt(phrase)
+            case "assess" | "unclear":
+                if not (self.scope and self.scope.state == "absent"):
+                    self._open_scope(phrase, "uncertain", _POSSIBLE)
+            case "differential":
+                self.differential = True
+                self._open_scope(phrase, None, None)
+            case "over":
+                if self.scope and self.scope.kind == "doubt":  # "favor atelectasis over pneumonia"
+                    self._open_scope(phrase, "uncertain", _probability("less likely"))
+            case "historical" | "same":
+                self._open_scope(phrase, None, None)
+            case "denied" | "unseen":
+                self._act_backward(phrase, "absent", 0.0)
+            case "doubted" if precedes_finding(self.phrases, i):  # "is likely atelectasis"
+                self._open_doubt(phrase)
+            case "doubted":
+                probability = _probability(phrase.names[0])
+                self._act_backward(phrase, state_of(probability), probability)
+            case "historical_before":
+                for mention in self._preceding():
+                    mention.mark = "historical"
+            case "none":
+                self._read_none(phrase, i)
+            case "limited" | "obscured":
+                self._limit(phrase)
+            case "either":
+                self._read_either(phrase)
+            case "or" | "slash" | "and" | "comma":
+                self.join = kind if self.join in (None, "comma") else self.join
+                self.owner = False
+            case "verb" | "shows":
+                self._read_verb()
+                if self.differential:
+                    self._open_scope(phrase, "uncertain", _POSSIBLE)
+        if kind not in (*JOINS, "finding", "the"):
+            self.join = None
+        return i + 1
+
+    # --- modifiers
+
+    def _read_modifiers(self, i: int) -> int:
+        """Give a run of sides, severities and places to the noun it belongs to."""
+        phrases = self.phrases
+        in_place = follows_preposition(self.phrases, i)
+        run, end = modifier_run(phrases, i)
+        kinds = [phrase.kind for phrase in phrases[end : end + 2]]
+        if kinds == ["comma", "finding"] and not self.heads:  # "small, nodular opacity"
+            end += 1
+        following = phrases[end].kind if end < len(phrases) else None
+        first = phrases[i]
+        if following == "verb" and in_place and self.group and is_fronted(self.phrases, i):
+            self.group = []
+        if following in _HEADS and not (
+            (following in ("anatomy", "structure") and in_place and self.group)
+            or (following == "anatomy" and self.group)
+            or (not self.sentence.modifiers_precede and self.group and not self.join)
+        ):
+            if self._is_size_of_subject(run, i) and following != "enlarged":
+                self._enlarge(run, i)
+            else:
+                self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
+        elif self.owner:
+            pass
+        elif self.group:
+            for mention in self.group:
+                mention.after += run
+        elif self._is_size_of_subject(run, i):
+            self._enlarge(run, i)
+        elif self.sentence.subjects and not any(map(locates, run)):
+            changes = [p.names[0] for p in run if p.kind == "change"]
+            if "unchanged" in changes:
+                self._call_stable(first)
+            elif "increased" in changes and self.sentence.subjects[-1][0].names == MARKINGS:
+                self._apply_grade(first, i, enlarged=True)
+        elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
+            self.around = [*self.around, *run]  # "not on the right"
+        elif self.headless and self.sentence.last and not self._is_topic(i):
+            for mention in self.sentence.last:
+                mention.after += run
+            self._settle_cue()
+        else:
+            self.around = [*self.around, *run]
+        self.join = None
+        return end
+
+    def _nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
+        """Those of a run that the noun behind owns: "opacity in both lobes, small effusion"."""
+        fronted = is_fronted(self.phrases, i)
+        joins = [k for k, phrase in enumerate(run) if phrase.kind in JOINS]
+        before = self.group if follows_preposition(self.phrases, i) else []
+        if i and self.phrases[i - 1].kind == "verb" and not self.heads:  # "which is small, and a"
+            before = self.sentence.last
+        if not joins or not before or fronted:
+            return run
+        for mention in before:
+            mention.after += run[: joins[0]]
+        return run[joins[0] + 1 :]
+
+    def _is_topic(self, i: int) -> bool:
+        """Whether the clause says where the next one is: "on the right, there is an effusion"."""
+        return self.following in ("start", "due") and follows_preposition(self.phrases, i)
+
+    def _take(self) -> list[Phrase]:
+        taken, self.pending = self.pending, []
+        return taken
+
+    # --- findings
+
+    def _add_finding(self, phrase: Phrase, i: int) -> None:
+        state, probability, cue = self._scope_state()
+        mark = self._mark()
+        if i and self.phrases[i - 1].kind == "normal":  # "normal interstitial markings"
+            state, probability, cue = "absent", 0.0, self.phrases[i - 1]
+        own = self._take()
+        if "Support Devices" in labels_of(phrase.names[0]):
+            own = [p for p in own if p.kind != "severity"]
+        new = [
+            Mention(node, phrase, state, probability, cue, list(own), join=self.join, mark=mark)
+            for node in phrase.names
+        ]
+        joined = self.join in LINKS and not own and self.group
+        either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
+        if self.heads and ((self.join == "or" and not self.scope) or either):
+            new += self._alternatives(new, phrase)
+        before = self.heads or self.sentence.last
+        located_by = in_place_of(new[0], before, own, self.join)
+        for mention in new:
+            mention.located_by = located_by
+            mention.around = mention.around or self.around
+            mention.explains = mention.explains or self.link
+            mention.complement = bool(self.heads) and is_complement(self.phrases, i)
+        self.heads += new
+        self.group = [*self.group, *new] if joined else new
+        self.owner = False
+        if self.scope:
+            self.scope.used = True
+        self.sentence.reading.mentions += new
+        self.join = None
+
+    def _alternatives(self, new: Sequence[Mention], phrase: Phrase) -> list[Mention]:
+        """Both of "atelectasis or scarring" are uncertain; what they are kinds of is present."""
+        before = self.heads[-1]
+        if before.is_a(*labels_of(new[0].node)):
+            return []
+        for mention in (before, *new):
+            mention.weaken("uncertain", _POSSIBLE, None)
+        if before.explains is None and before.join == "comma" and len(self.heads) > 1:
+            before.explains = self.heads[-2]  # "opacity, atelectasis or scarring"
+        for mention in new:
+            mention.explains = mention.explains or before.explains
+            if not any(map(locates, mention.before)):
+                mention.around = [p for p in before.before if locates(p) or p.kind in JOINS]
+        common = common_kind(new[0].node, before.node)
+        if before.probability != _POSSIBLE or common is None:
+            return []
+        return [Mention(common, phrase, "present", before=[*before.before, *new[0].before])]
+
+    def _scope_state(self) -> tuple[State, float | None, Phrase | None]:
+        if self.scope is None or self.scope.state is None:
+            return "present", None, None
+        return self.scope.state, self.scope.probability, self.scope.cue
+
+    def _mark(self) -> Mark | None:
+        marks: dict[Kind, Mark] = {
+            "historical": "historical",
+            "assess": "assessed",
+            "unclear": "unclear",
+        }
+        return marks.get(self.scope.kind) if self.scope else None
+
+    def _repeat(
+        self, mentions: Sequence[Mention], state: State, cue: Phrase, *, keep: bool
+    ) -> list[Mention]:
+        """Speak of the findings before again: "a moderate one", "none on the left"."""
+        own = self._take()
+        new = [
+            Mention(m.node, cue if keep else m.head, state, None, cue, list(own)) for m in mentions
+        ]
+        for mention in new:
+            mention.around = self.around
+        self.sentence.reading.mentions += new
+        self.heads += new
+        self.group = list(new)
+        return new
+
+    # --- structures
+
+    def _add_subject(self, phrase: Phrase) -> None:
+        own = self._take()
+        if self.graded:
+            self.sentence.subjects, self.graded = [], False
+        if any(map(locates, own)):
+            self.around = [p for p in own if locates(p) or p.kind in JOINS]
+        self.group, self.owner = [], False
+        if self.scope:
+            self.scope.used = True
+        if self.grade is not None:
+            self._imply([(phrase, own)], self.grade)
+        else:
+            self.sentence.subjects.append((phrase, own))
+
+    def _apply_grade(self, phrase: Phrase, i: int, *, enlarged: bool = False) -> None:
+        """Apply an adjective to the structures before it, or else to those that follow."""
+        before = [p.kind for p in self.phrases[max(i - 2, 0) : i]]
+        if phrase.kind == "normal" and before == ["finding", "verb"]:
+            self._act_backward(phrase, "absent", 0.0)
+        if enlarged:
+            phrase = Phrase("enlarged", phrase.names, phrase.start, phrase.end)
+        if self.sentence.subjects and not self.graded:
+            self._imply(self.sentence.subjects, phrase)
+            self.graded = True
+        elif not self.sentence.subjects:
+            self.grade = phrase
+            if phrase.kind == "clear" or phrase.kind == "normal":
+                self.pending = []
+
+    def _imply(self, subjects: Sequence[Subject], grade: Phrase) -> None:
+        """Add the findings of structures with their adjective."""
+        severity = [p for p in self._take() if p.kind in ("severity", "change")]
+        scope = self.scope if self.scope and self.scope.state else None
+        if scope and scope.state == "absent" and state_of_grade(grade) == "absent":
+            return  # "not normal" does not specify how
+        new = implied_mentions(subjects, grade, severity)
+        for mention in new:
+            if scope and scope.state and mention.state == "present":
+                mention.weaken(scope.state, scope.probability, scope.cue)
+            mention.mark = self._mark()
+        reading = self.sentence.reading
+        reading.normal |= any(is_normal(subject, grade) for subject in subjects)
+        reading.mentions += new
+        self.heads += new
+        self.group = [
+            mention for mention in self.heads if mention.implied and mention.state != "absent"
+        ]
+
+    def _call_stable(self, cue: Phrase) -> None:
+        """As in "the heart size is unchanged": the state is not known."""
+        if not self.graded:
+            self.sentence.reading.mentions += stable_mentions(self.sentence.subjects, cue)
+
+    def _enlarge(self, run: Sequence[Phrase], i: int) -> None:
+        """A structure that is large is enlarged: "the heart is slightly large"."""
+        self.pending = [*self.pending, *run[:-1]]
+        self._apply_grade(run[-1], i, enlarged=True)
+
+    def _is_size_of_subject(self, run: Sequence[Phrase], i: int) -> bool:
+        """Whether a "large" at phrases[i] describes a structure: "the heart is large"."""
+        if run[-1].kind != "severity" or "large" not in run[-1].names:
+            return False
+        if not self.sentence.subjects or self.graded or self.heads:
+            return False
+        return i > 0 and self.phrases[i - 1].kind in ("verb", "structure")
+
+    # --- cues
+
+    def _open_scope(self, cue: Phrase, state: State | None, probability: float | None) -> None:
+        self.scope = Scope(cue.kind, state, probability, cue)
+        self.group = []
+        self.link = None
+
+    def _open_doubt(self, cue: Phrase) -> None:
+        if self.scope and self.scope.state == "absent":  # "no suspicious nodule"
+            return
+        probability = _probability(cue.names[0])
+        if self.scope and self.scope.kind == "doubt" and not self.scope.used:
+            # "may be compatible with": the less certain counts
+            probability = min(probability, self.scope.probability or 0.0)
+        before = self.heads or (self.sentence.last if self.clause.opening != "start" else [])
+        link = before[-1] if before and before[-1].state != "absent" else None
+        self._open_scope(cue, state_of(probability), probability)
+        self.link = link
+
+    def _act_backward(self, cue: Phrase, state: State, probability: float) -> None:
+        if self.scope and not self.scope.used and cue.kind == "doubted":
+            self.scope = None
+        preceding = self._preceding()
+        for mention in preceding:
+            if cue.kind == "unseen" and mention.is_a("Support Devices"):
+                continue
+            mention.weaken(state, probability, cue)
+            if mention.mark == "historical":  # "showed an effusion, which is gone"
+                mention.mark = None
+        self.scope, self.group = None, preceding
+
+    def _preceding(self) -> list[Mention]:
+        """The findings that a cue behind them acts on."""
+        return self._antecedents() if self.headless else preceding(self.heads)
+
+    def _antecedents(self) -> list[Mention]:
+        """The findings that a clause without a noun speaks about."""
+        return [] if self.sentence.subjects else self.sentence.last
+
+    def _read_none(self, cue: Phrase, i: int) -> None:
+        """As in "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
+        before = self.heads or self._antecedents()
+        if any(map(locates, self.phrases[i + 1 :])):
+            self._repeat(before, "absent", cue, keep=False)
+            return
+        for mention in before:
+            mention.state, mention.probability, mention.cue = "absent", 0.0, cue
+            if mention.mark == "historical":
+                mention.mark = None
+
+    def _limit(self, cue: Phrase) -> None:
+        """Nothing follows for a structure that is obscured or not well seen."""
+        self.limited = True
+        self.group, self.pending = [], []
+        if cue.kind == "obscured":
+            self.scope = None
+
+    def _read_either(self, cue: Phrase) -> None:
+        """As in "Atelectasis versus pneumonia": both are uncertain."""
+        probability = _POSSIBLE
+        if self.heads:
+            self.heads[-1].weaken("uncertain", probability, cue)
+        if not (self.scope and self.scope.state == "absent"):
+            self._open_scope(cue, "uncertain", probability)
+
+    def _read_verb(self) -> None:
+        self.grade = None
+        if self.pending:
+            self.around, self.pending = self.pending, []
+        self.owner = False
+
+    # --- the end
+
+    def _settle_cue(self) -> None:
+        if self.scope:
+            self.scope.used = self.scope.used or self.scope.state != "absent"
+
+    def _end(self) -> None:
+        sentence = self.sentence
+        if self.pending and not self.owner:
+            target = self.group or (sentence.last if self.headless else [])
+            for mention in target:
+                mention.after += self._take()
+            self.around = [*self.around, *self._take()]
+        if self.scope and not self.scope.used and self.scope.state:
+            self._act_on_antecedents(self.scope)
+        if self.limited:
+            for mention in self.heads:
+                mention.dropped |= mention.mark == "assessed"
+        for mention in self.heads:
+            changes = any(p.kind == "change" for p in mention.after)
+            if mention.mark == "unclear" and changes:
+                mention.state, mention.probability, mention.cue = "present", None, None
+        if not self.headless and self.clause.opening == "colon" and self.heads:
+            for mention in sentence.title:
+                mention.dropped = True
+        if self.clause.title:
+            sentence.title = list(self.heads)
+        elif self.clause.opening == "colon":
+            sentence.title = []
+        if self.graded:
+            sentence.subjects = []
+        if self.heads:
+            sentence.last = self.heads
+        elif self.around and self.following in ("start", "due"):
+            fronted = self.phrases[0].kind == "in"  # "in the right lung, there is"
+            if self.headless or self.limited or fronted:
+                sentence.topic = self.around
+
+    def _act_on_antecedents(self, scope: Scope) -> None:
+        """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
+        before = self.heads or self._antecedents()
+        assert scope.state is not None
+        if self.heads and not self.around:
+            own = [p for m in self.heads for p in m.after if p.start > scope.cue.start]
+        else:
+            own = [p for p in self.around if p.start > scope.cue.start]
+        if own and scope.state == "absent":
+            self.pending = list(own)
+            for mention in before:
+                mention.after = [p for p in mention.after if p not in own]
+            self._repeat(before, "absent", scope.cue, keep=False)
+        elif self.headless and scope.cue.end == self.clause.end:
+            for mention in before:
+                mention.weaken(scope.state, scope.probability, scope.cue)

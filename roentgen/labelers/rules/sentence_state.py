@@ -1,0 +1,39 @@
+"""State of a sentence while it is read: its findings, what clauses share, and open scopes."""
+
+from dataclasses import dataclass, field
+
+from roentgen.labelers.rules.lexicon import Kind, Phrase
+from roentgen.labelers.rules.mentions import Mention
+from roentgen.labelers.rules.structures import Subject
+from roentgen.record.radiograph import State
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a sentence says."""
+
+    mentions: list[Mention] = field(default_factory=list)
+    normal: bool = False  # the whole chest is normal, or the lungs are clear
+
+
+@dataclass(slots=True)
+class Scope:
+    """What a cue gives to the findings that follow it."""
+
+    kind: Kind
+    state: State | None
+    probability: float | None
+    cue: Phrase
+    used: bool = False
+
+
+@dataclass(slots=True)
+class Sentence:
+    """What the clauses of a sentence hand on to each other."""
+
+    modifiers_precede: bool  # the noun that they describe
+    reading: Reading = field(default_factory=Reading)
+    last: list[Mention] = field(default_factory=list)  # of the last clause that has findings
+    title: list[Mention] = field(default_factory=list)
+    subjects: list[Subject] = field(default_factory=list)  # structures without an adjective
+    topic: list[Phrase] = field(default_factory=list)  # the place that the next clause is about
