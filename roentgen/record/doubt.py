@@ -85,3 +85,10 @@ def state_of(probability: float) -> State:
 def doubt_of(words: str) -> Doubt | None:
     """The degree of words in lower case with single spaces ("may represent"); None if unknown."""
     return next((doubt for doubt in DOUBTS if words in (*doubt.before, *doubt.after)), None)
+
+
+def probability_of(words: str) -> float:
+    """The probability of a degree. Raises KeyError for words that are not in the table."""
+    if doubt := doubt_of(words):
+        return doubt.probability
+    raise KeyError(words)

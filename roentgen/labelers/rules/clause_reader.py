@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from roentgen.labelers.rules.clauses import Clause
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
-from roentgen.labelers.rules.mentions import Mark, Mention, common_kind, in_place_of, preceding
+from roentgen.labelers.rules.mentions import (
+    POSSIBLE,
+    Mark,
+    Mention,
+    in_place_of,
+    preceding,
+    read_alternatives,
+)
 from roentgen.labelers.rules.neighbors import (
     JOINS,
     LINKS,
@@ -25,21 +32,13 @@ from roentgen.labelers.rules.structures import (
     stable_mentions,
     state_of_grade,
 )
-from roentgen.record.doubt import doubt_of, state_of
+from roentgen.record.doubt import probability_of, state_of
 from roentgen.record.radiograph import State
 from roentgen.statements.hierarchy import labels_of
 
 _HEADS: frozenset[Kind] = frozenset(
     {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
 )
-_POSSIBLE = 0.5
-
-
-def _probability(degree: str) -> float:
-    """The probability of a degree of doubt, named by words of the table in `record.doubt`."""
-    doubt = doubt_of(degree)
-    assert doubt is not None, degree
-    return doubt.probability
 
 
 class ClauseReader:
@@ -112,7 +111,7 @@ class ClauseReader:
             case "other":
                 if self.link:  # "nodule, thought to be a nipple shadow"
                     cue = self.scope.cue if self.scope else None
-                    self.link.weaken("uncertain", _POSSIBLE, cue)
+                    self.link.weaken("uncertain", POSSIBLE, cue)
                 self.pending, self.group, self.owner = [], [], True
                 if self.scope:
                     self.scope.used = True
@@ -126,13 +125,13 @@ class ClauseReader:
                 self._open_doubt(phrase)
             case "assess" | "unclear":
                 if not (self.scope and self.scope.state == "absent"):
-                    self._open_scope(phrase, "uncertain", _POSSIBLE)
+                    self._open_scope(phrase, "uncertain", POSSIBLE)
             case "differential":
                 self.differential = True
                 self._open_scope(phrase, None, None)
             case "over":
                 if self.scope and self.scope.kind == "doubt":  # "favor atelectasis over pneumonia"
-                    self._open_scope(phrase, "uncertain", _probability("less likely"))
+                    self._open_scope(phrase, "uncertain", probability_of("less likely"))
             case "historical" | "same":
                 self._open_scope(phrase, None, None)
             case "denied" | "unseen":
@@ -140,7 +139,7 @@ class ClauseReader:
             case "doubted" if precedes_finding(self.phrases, i):  # "is likely atelectasis"
                 self._open_doubt(phrase)
             case "doubted":
-                probability = _probability(phrase.names[0])
+                probability = probability_of(phrase.names[0])
                 self._act_backward(phrase, state_of(probability), probability)
             case "historical_before":
                 for mention in self._preceding():
@@ -157,12 +156,10 @@ class ClauseReader:
             case "verb" | "shows":
                 self._read_verb()
                 if self.differential:
-                    self._open_scope(phrase, "uncertain", _POSSIBLE)
+                    self._open_scope(phrase, "uncertain", POSSIBLE)
         if kind not in (*JOINS, "finding", "the"):
             self.join = None
         return i + 1
-
-    # --- modifiers
 
     def _read_modifiers(self, i: int) -> int:
         """Give a run of sides, severities and places to the noun it belongs to."""
@@ -230,8 +227,6 @@ class ClauseReader:
         taken, self.pending = self.pending, []
         return taken
 
-    # --- findings
-
     def _add_finding(self, phrase: Phrase, i: int) -> None:
         state, probability, cue = self._scope_state()
         mark = self._mark()
@@ -247,7 +242,7 @@ class ClauseReader:
         joined = self.join in LINKS and not own and self.group
         either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
         if self.heads and ((self.join == "or" and not self.scope) or either):
-            new += self._alternatives(new, phrase)
+            new += read_alternatives(self.heads, new)
         before = self.heads or self.sentence.last
         located_by = in_place_of(new[0], before, own, self.join)
         for mention in new:
@@ -262,24 +257,6 @@ class ClauseReader:
             self.scope.used = True
         self.sentence.reading.mentions += new
         self.join = None
-
-    def _alternatives(self, new: Sequence[Mention], phrase: Phrase) -> list[Mention]:
-        """Both of "atelectasis or scarring" are uncertain; what they are kinds of is present."""
-        before = self.heads[-1]
-        if before.is_a(*labels_of(new[0].node)):
-            return []
-        for mention in (before, *new):
-            mention.weaken("uncertain", _POSSIBLE, None)
-        if before.explains is None and before.join == "comma" and len(self.heads) > 1:
-            before.explains = self.heads[-2]  # "opacity, atelectasis or scarring"
-        for mention in new:
-            mention.explains = mention.explains or before.explains
-            if not any(map(locates, mention.before)):
-                mention.around = [p for p in before.before if locates(p) or p.kind in JOINS]
-        common = common_kind(new[0].node, before.node)
-        if before.probability != _POSSIBLE or common is None:
-            return []
-        return [Mention(common, phrase, "present", before=[*before.before, *new[0].before])]
 
     def _scope_state(self) -> tuple[State, float | None, Phrase | None]:
         if self.scope is None or self.scope.state is None:
@@ -308,8 +285,6 @@ class ClauseReader:
         self.heads += new
         self.group = list(new)
         return new
-
-    # --- structures
 
     def _add_subject(self, phrase: Phrase) -> None:
         own = self._take()
@@ -377,8 +352,6 @@ class ClauseReader:
             return False
         return i > 0 and self.phrases[i - 1].kind in ("verb", "structure")
 
-    # --- cues
-
     def _open_scope(self, cue: Phrase, state: State | None, probability: float | None) -> None:
         self.scope = Scope(cue.kind, state, probability, cue)
         self.group = []
@@ -387,7 +360,7 @@ class ClauseReader:
     def _open_doubt(self, cue: Phrase) -> None:
         if self.scope and self.scope.state == "absent":  # "no suspicious nodule"
             return
-        probability = _probability(cue.names[0])
+        probability = probability_of(cue.names[0])
         if self.scope and self.scope.kind == "doubt" and not self.scope.used:
             # "may be compatible with": the less certain counts
             probability = min(probability, self.scope.probability or 0.0)
@@ -436,7 +409,7 @@ class ClauseReader:
 
     def _read_either(self, cue: Phrase) -> None:
         """As in "Atelectasis versus pneumonia": both are uncertain."""
-        probability = _POSSIBLE
+        probability = POSSIBLE
         if self.heads:
             self.heads[-1].weaken("uncertain", probability, cue)
         if not (self.scope and self.scope.state == "absent"):
@@ -447,8 +420,6 @@ class ClauseReader:
         if self.pending:
             self.around, self.pending = self.pending, []
         self.owner = False
-
-    # --- the end
 
     def _settle_cue(self) -> None:
         if self.scope:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from roentgen.labelers.rules.lexicon import Kind, Phrase
 from roentgen.labelers.rules.neighbors import JOINS, LINKS, locates
+from roentgen.record.doubt import probability_of
 from roentgen.record.radiograph import FindingName, State
 from roentgen.statements.hierarchy import ancestors, labels_of
 
@@ -13,6 +14,7 @@ from roentgen.statements.hierarchy import ancestors, labels_of
 # if"; historical ones are those of an earlier study.
 Mark = Literal["historical", "assessed", "unclear"]
 
+POSSIBLE = probability_of("possible")
 _CERTAINTY: tuple[State, ...] = ("present", "uncertain", "absent")
 # Findings whose interpretation is in the same place, and those that share a place when joined.
 _EXPLAINED: frozenset[FindingName] = frozenset({"Lung Opacity", "Lung Lesion", "Consolidation"})
@@ -101,7 +103,29 @@ def in_place_of(
     return last if beside or joined or named else None
 
 
-def common_kind(one: str, other: str) -> str | None:
+def _common_kind(one: str, other: str) -> str | None:
     """The nearest finding with a label that two are kinds of; None if there is none."""
     above = (other, *ancestors(other))
     return next((n for n in (one, *ancestors(one)) if n in above and labels_of(n)), None)
+
+
+def read_alternatives(mentions: Sequence[Mention], new: Sequence[Mention]) -> list[Mention]:
+    """Make the last finding and a new one behind an "or" uncertain, and locate them alike.
+
+    Returns what both are kinds of, which is present: "atelectasis or scarring" is an opacity.
+    """
+    before = mentions[-1]
+    if before.is_a(*labels_of(new[0].node)):
+        return []
+    for mention in (before, *new):
+        mention.weaken("uncertain", POSSIBLE, None)
+    if before.explains is None and before.join == "comma" and len(mentions) > 1:
+        before.explains = mentions[-2]  # "opacity, atelectasis or scarring"
+    for mention in new:
+        mention.explains = mention.explains or before.explains
+        if not any(map(locates, mention.before)):
+            mention.around = [p for p in before.before if locates(p) or p.kind in JOINS]
+    common = _common_kind(new[0].node, before.node)
+    if before.probability != POSSIBLE or common is None:
+        return []
+    return [Mention(common, new[0].head, "present", before=[*before.before, *new[0].before])]
