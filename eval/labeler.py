@@ -31,6 +31,7 @@ from eval.report.output import File, check_results, write_results
 from roentgen.config import load_config
 from roentgen.corpora.scanning.rows import column_names
 from roentgen.errors import require, require_range, run_program
+from roentgen.labelers.rules.tokens import Language
 from roentgen.manifest import fingerprint_of, is_made, provenance, unstated_license
 from roentgen.storage import reserve_output
 
@@ -49,6 +50,8 @@ class LabelerConfig:
     """"development" to write rules by, "held_out" to measure; null: all."""
     output: Path
     """Folder of labeler.json; it may hold other files."""
+    language: Language = "en"
+    """Language of the reports: en, es or zh."""
     predictions: Path | None = None
     """Another labeler's annotations of these reports, by their ids, in the form of MAPLEZ's table;
     null: the rule labeler's."""
@@ -114,7 +117,7 @@ def _source(config: LabelerConfig, header: Sequence[str]) -> CaseSet:
 def _measure_reports(config: LabelerConfig, source: CaseSet) -> Measured:
     require(len(source.cases) > 0, f"{config.reports} has no report to measure in this half")
     tallies = Tallies([case.patient for case in source.cases], config.bootstrap, config.seed)
-    scores = compare(source, predict(source.cases, config.predictions), tallies)
+    scores = compare(source, predict(source.cases, config.predictions, config.language), tallies)
     results = {"source": source.source, "half": config.half, **scores}
     errors = tallies.frequent_errors(config.errors)
     return results | {"errors": errors}, [case.id for case in source.cases], source.license
@@ -130,7 +133,8 @@ def _measure_sentences(config: LabelerConfig) -> Measured:
     require(len(cases) > 0, f"{config.reports} has no sentence to measure in this half")
     texts = [case.text for case in cases]
     tallies = Tallies(texts, config.bootstrap, config.seed)
-    scores = score_sentences(cases, [read_report(report_of(text)) for text in texts], tallies)
+    readings = [read_report(report_of(text), config.language) for text in texts]
+    scores = score_sentences(cases, readings, tallies)
     results = {"source": config.reports.name, "half": config.half, **scores}
     if config.half == "held_out":
         results["failing"] = []

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from roentgen.labelers.rules.rule_labeler import label_report, statements_of
+from roentgen.labelers.rules.tokens import Language
 from roentgen.record.radiograph import (
     SEVERITIES,
     FindingName,
@@ -137,30 +138,7 @@ def extents_of(
     return (Extent(side, severity, places),)
 
 
-def read_report(report: Report) -> Reading:
+def read_report(report: Report, language: Language) -> Reading:
     """What the rule labeler reads."""
-    statements = statements_of(report)
-    phrases: dict[FindingName, tuple[tuple[State, str], ...]] = {}
-    for statement in statements:
-        if statement.state == "stable":
-            continue
-        words = _words(report, statement)
-        cue = f" by {words['cue']!r}" if "cue" in words else ""
-        phrase = statement.state, f"{words.get('finding')!r} is {statement.state}{cue}"
-        for name in labels_of(statement.finding):
-            phrases[name] = (*phrases.get(name, ()), phrase)
-    return Reading(
-        states=states(label_report(report)),
-        extents=reading_of(statements).extents,
-        phrases=phrases,
-    )
-
-
-def _words(report: Report, statement: Statement) -> dict[str, str]:
-    """The words of a statement's evidence by their role, in lower case."""
-    assert statement.evidence is not None
-    text = getattr(report, statement.evidence.section)
-    return {
-        word.role: " ".join(text[word.start : word.end].lower().split())
-        for word in statement.evidence.words
-    }
+    read = reading_of(statements_of(report, language), report)
+    return replace(read, states=states(label_report(report, language)))

@@ -25,16 +25,16 @@ def test_another_labelers_table_is_read_by_id(tmp_path: Path) -> None:
     )
     with table.open("w", newline="") as file:
         write_maplez(file, [("b", [pneumonia]), ("a", []), ("c", [])])
-    first, second = predict([case("a"), case("b")], table)
+    first, second = predict([case("a"), case("b")], table, "en")
     assert first == reading_of([])
     assert second.states["Pneumonia"] == "uncertain"
     assert second.locations("Pneumonia") == {"right", "lower"}
     assert second.severity("Pneumonia", "right") == "moderate"
     with pytest.raises(InputError, match=r"no annotations of 1 of 2 reports, such as \['d'\]"):
-        predict([case("a"), case("d")], table)
+        predict([case("a"), case("d")], table, "en")
 
 
 def test_without_a_table_the_rule_labeler_reads() -> None:
-    (read,) = predict([case("a")], None)
+    (read,) = predict([case("a")], None, "en")
     assert read.states == {"Pleural Effusion": "present"}
     assert read.locations("Pleural Effusion") == {"left"}

@@ -127,4 +127,6 @@ def test_a_bad_row_is_named(tmp_path: Path, table: str, message: str) -> None:
 def test_lines_of_a_text_without_titles_stay_lines() -> None:
     assert report_of("No effusion\nEdema").findings == "No effusion\nEdema"
     assert report_of("FINDINGS: Edema.\n\nIMPRESSION: Edema.").impression == "Edema."
-    assert read_report(report_of("Small left effusion.")).locations("Pleural Effusion") == {"left"}
+    assert read_report(report_of("Small left effusion."), "en").locations("Pleural Effusion") == {
+        "left"
+    }
