@@ -16,7 +16,16 @@ from roentgen.labelers.rules.rule_labeler import label_report
 from roentgen.prompts import vocabulary
 from roentgen.prompts.parser import parse_prompt
 from roentgen.record.radiograph import Report
-from roentgen.reports import cleaning, lines, prior_studies, sections, sentences, titles
+from roentgen.reports import (
+    blanks,
+    cleaning,
+    correspondence,
+    lines,
+    prior_studies,
+    sections,
+    sentences,
+    titles,
+)
 
 
 def words_in(module: ModuleType) -> set[str]:
@@ -37,7 +46,10 @@ READERS: dict[str, Callable[[str], Any]] = {
     "labels": lambda text: label_report(Report(findings=text)),
     "prompt": read_prompt,
 }
-MODULES = (cleaning, lines, prior_studies, sections, sentences, titles, vocabulary)
+MODULES = (
+    *(blanks, cleaning, correspondence, lines, prior_studies, sections, sentences, titles),
+    vocabulary,
+)
 WORDS = sorted(set().union(*map(words_in, MODULES)))
 MARKS = [*"abcX_。：.,;:()-*1/ \n\r\t'\"?!<>[]|\u2028", "", "\n\n", "1 year old ", "<view-", "Dr. "]
 FIRST = 1000  # characters; 2 and 4 times as many are read too
