@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import yaml
 
 from roentgen.errors import InputError
-from roentgen.labelers.rules.tokens import Language, Token, normal_form, tokens
+from roentgen.labelers.rules.tokens import Language, words_of
 
 Kind = Literal[
     # nouns
@@ -185,7 +185,6 @@ class Lexicon:
         self.language = language
         self.modifiers_precede = plain["modifiers"] == "before"
         self._root = _Branch()
-        self._normal = normal_form(language)
         for meaning, template in _entries(plain):
             for phrase in _expand(template):
                 self._add(self._words(phrase), meaning)
@@ -217,13 +216,13 @@ class Lexicon:
             branch = branch.words.get(word) if branch else None
         return branch.meaning if branch else None
 
-    def find(self, words: Sequence[Token]) -> list[Phrase]:
+    def find(self, words: Sequence[str]) -> list[Phrase]:
         """The phrases in a sentence, in order, without overlap; the longest at each word."""
         found: list[Phrase] = []
-        spelled = [self._spelled(token.word) for token in words]
+        spelled = list(map(self._spelled, words))
         i = 0
         while i < len(spelled):
-            if size := _size(spelled, i):
+            if spelled[i][0].isdigit() and (size := _size(spelled, i)):
                 found.append(size)
                 i = size.end
                 continue
@@ -296,7 +295,7 @@ class Lexicon:
         return word
 
     def _words(self, text: str) -> tuple[str, ...]:
-        return tuple(token.word for token in tokens(text, self.language))
+        return tuple(words_of(text, self.language))
 
     def _add(self, words: tuple[str, ...], meaning: Meaning) -> None:
         branch = self._root
@@ -366,8 +365,6 @@ def _expand(template: str) -> Iterator[str]:
 
 def _size(words: Sequence[str], i: int) -> Phrase | None:
     """A length at words[i]: "4 mm", "2.5 x 3 cm". Its name is the largest in millimeters."""
-    if not words[i][:1].isdigit():
-        return None
     numbers, end = [words[i]], i + 1
     while end + 1 < len(words) and words[end] in ("x", "by", "×") and words[end + 1][:1].isdigit():
         numbers.append(words[end + 1])

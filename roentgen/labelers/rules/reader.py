@@ -14,10 +14,14 @@ from roentgen.labelers.rules.clauses import clauses_of
 from roentgen.labelers.rules.lexicon import Lexicon, Phrase
 from roentgen.labelers.rules.sentence_state import Reading, Sentence
 
+_NOUNS = ("finding", "structure", "abnormality")
+
 
 def read_sentence(lexicon: Lexicon, phrases: Sequence[Phrase], length: int) -> Reading:
     """What the phrases of a sentence of `length` tokens say."""
     sentence = Sentence(lexicon.modifiers_precede)
+    if all(phrase.kind not in _NOUNS for phrase in phrases):
+        return sentence.reading
     clauses = clauses_of(phrases, length)
     for clause, following in zip_longest(clauses, clauses[1:]):
         ClauseReader(sentence, clause, following.opening if following else None).read()

@@ -4,13 +4,15 @@ Findings and impression are split into sentences; in each, phrases are found (`l
 (`reader`). `python -m eval.labeler configs/eval/labeler.yaml` measures it.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from roentgen.labelers.rules.extents import change_of, extents_of, size_of
 from roentgen.labelers.rules.lexicon import Phrase, lexicon
 from roentgen.labelers.rules.mentions import Mention
 from roentgen.labelers.rules.reader import read_sentence
-from roentgen.labelers.rules.tokens import Language, Token, tokens
+from roentgen.labelers.rules.tokens import Language, token_spans, words_of
 from roentgen.record.radiograph import FINDING_NAMES, Finding, Report
 from roentgen.reports.sentences import sentence_spans
 from roentgen.statements.labels import findings_of
@@ -31,23 +33,16 @@ def label_report(report: Report, language: Language = "en") -> tuple[Finding, ..
     """The findings of a report's findings and impression sections, in the order of the 14 names.
 
     A report without these two sections is read from its last paragraph. One Finding for each name,
-    or several of one state where their details or their sides differ.
+    or several of one state where their details or their sides differ. "No Finding" is present where
+    the chest or the lungs are normal or several findings are denied, and no finding other than
+    Support Devices is present or uncertain.
     """
-    statements, normal = _read(report, language)
-    return labels_of_statements(statements, normal=normal)
-
-
-def labels_of_statements(statements: tuple[Statement, ...], *, normal: bool) -> tuple[Finding, ...]:
-    """Findings of statements, with "No Finding".
-
-    It is present where the report calls the chest or the lungs normal or denies several findings
-    (`normal`: the former), and no finding other than Support Devices is present or uncertain.
-    """
-    found = [*findings_of(statements)]
+    readings = [_read(sentence, language) for _, _, sentence in _sentences(report)]
+    found = [*findings_of(statement for statements, _ in readings for statement in statements)]
     pathology = [f for f in found if f.name != "Support Devices"]
     denied = {f.name for f in pathology if f.state == "absent"}
     if len(denied) == len({f.name for f in pathology}) and (
-        normal or len(denied) >= _FEWEST_DENIED
+        any(normal for _, normal in readings) or len(denied) >= _FEWEST_DENIED
     ):
         found.append(Finding(name="No Finding"))
     return tuple(sorted(found, key=lambda finding: FINDING_NAMES.index(finding.name)))
@@ -59,55 +54,50 @@ def statements_of(report: Report, language: Language = "en") -> tuple[Statement,
     A report without these two sections is read from its last paragraph. Evidence is given in
     characters of the section.
     """
-    return _read(report, language)[0]
+    return tuple(
+        _moved(statement, section, start)
+        for section, start, sentence in _sentences(report)
+        for statement in _read(sentence, language)[0]
+    )
 
 
-def _read(report: Report, language: Language) -> tuple[tuple[Statement, ...], bool]:
-    """The statements of a report, and whether it calls the chest or the lungs normal."""
-    statements: list[Statement] = []
-    normal = False
-    for section in ("findings", "impression", "last_paragraph"):
-        text = getattr(report, section)
-        if not text or (section == "last_paragraph" and (report.findings or report.impression)):
-            continue
+def _sentences(report: Report) -> Iterator[tuple[ReadSection, int, str]]:
+    """Section, start in it and text of each sentence that is read."""
+    sections: tuple[ReadSection, ...] = ("findings", "impression")
+    if not (report.findings or report.impression):
+        sections = ("last_paragraph",)
+    for section in sections:
+        text = getattr(report, section) or ""
         for start, end in sentence_spans(text):
-            found, is_normal = _statements(text[start:end], language)
-            statements += [_at(one, section, start) for one in found]
-            normal |= is_normal
-    return tuple(statements), normal
+            yield section, start, text[start:end]
 
 
-def _at(statement: Statement, section: ReadSection, start: int) -> Statement:
+def _moved(statement: Statement, section: ReadSection, start: int) -> Statement:
     """A statement of a sentence as one of the section in which it begins at `start`."""
     evidence = statement.evidence
     assert evidence is not None
     words = tuple(Span(w.role, w.start + start, w.end + start) for w in evidence.words)
     moved = Evidence(section, evidence.start + start, evidence.end + start, words)
-    return Statement(
-        finding=statement.finding,
-        state=statement.state,
-        probability=statement.probability,
-        extents=statement.extents,
-        size_mm=statement.size_mm,
-        change=statement.change,
-        evidence=moved,
-        source=statement.source,
-    )
+    return replace(statement, evidence=moved)
 
 
 @lru_cache(maxsize=1 << 15)
-def _statements(sentence: str, language: Language) -> tuple[tuple[Statement, ...], bool]:
-    """The statements of a sentence; reports repeat many of them word for word."""
-    words = tokens(sentence, language)
-    while words and words[-1].word in ".!":
+def _read(sentence: str, language: Language) -> tuple[tuple[Statement, ...], bool]:
+    """The statements of a sentence, and whether it calls the chest or the lungs normal.
+
+    They are kept, as reports repeat many sentences word for word.
+    """
+    words = words_of(sentence, language)
+    while words and words[-1] in ".!":
         words.pop()
     own = lexicon(language)
     reading = read_sentence(own, own.find(words), len(words))
+    spans = token_spans(sentence) if reading.mentions else []
     source = f"{VERSION} ({language})"
-    return tuple(_statement(m, words, source) for m in reading.mentions), reading.normal
+    return tuple(_statement(m, spans, source) for m in reading.mentions), reading.normal
 
 
-def _statement(mention: Mention, words: list[Token], source: str) -> Statement:
+def _statement(mention: Mention, words: list[tuple[int, int]], source: str) -> Statement:
     modifiers = [*mention.before, *mention.after]
     spans = [_span("finding", mention.head, words)]
     if mention.cue:
@@ -128,5 +118,5 @@ def _statement(mention: Mention, words: list[Token], source: str) -> Statement:
     )
 
 
-def _span(role: SpanRole, phrase: Phrase, words: list[Token]) -> Span:
-    return Span(role, words[phrase.start].start, words[phrase.end - 1].end)
+def _span(role: SpanRole, phrase: Phrase, words: list[tuple[int, int]]) -> Span:
+    return Span(role, words[phrase.start][0], words[phrase.end - 1][1])
