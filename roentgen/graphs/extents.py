@@ -7,17 +7,18 @@ for both, and in "right and small left" it is of the left alone.
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, cast
 
+from roentgen.graphs.word_meanings import WordKind
 from roentgen.record.radiograph import Severity
 from roentgen.statements.hierarchy import ancestors
 from roentgen.statements.statement import Extent
 
 
 class Attribute(NamedTuple):
-    """A side, severity or place, and the position of its words in the text."""
+    """A side, severity, place or change, and the position of its words in the text."""
 
     position: int
-    kind: Literal["side", "severity", "place"]
-    value: str  # a Side, a Severity, or a node of the hierarchy of places
+    kind: WordKind
+    value: str  # a Side, a Severity, a node of the hierarchy of places, or a Change
 
 
 def extents_of(attributes: Iterable[Attribute]) -> tuple[Extent, ...]:

@@ -1,9 +1,10 @@
 """Statements of a report as a graph in the form of RadGraph v1.
 
-A finding is an observation with the statement's state. Sides and places are anatomy that it is
-located at; severity, size and change are observations that modify it, in its state. What it is an
-interpretation of is suggestive of it. Where only a change is stated ("heart size is unchanged"),
-the finding is anatomy, and the change an observation located at it.
+A finding is an observation with the statement's state. Where its words are a structure's ("heart"),
+they are anatomy, and the word that decides ("enlarged", "normal", "unchanged") is an observation
+that is located at it. The observation is located at sides and places, too; severity, size and
+change are observations that modify it, in its state. What it is an interpretation of is suggestive
+of it.
 """
 
 import bisect
@@ -21,23 +22,26 @@ from roentgen.graphs.graph import (
     label_of,
     tokens_of,
 )
-from roentgen.record.radiograph import Report
+from roentgen.graphs.word_meanings import WordMeanings
+from roentgen.record.radiograph import Report, State
 from roentgen.statements.statement import ReadSection, Span, Statement
 
 _ANATOMY = LabelMeaning("anatomy", "present")
 _PRESENT = LabelMeaning("observation", "present")
 
 
-def graph_of_statements(report: Report, statements: Iterable[Statement]) -> Graph:
+def graph_of_statements(
+    report: Report, statements: Iterable[Statement], meanings: WordMeanings
+) -> Graph:
     """The graph of a report, with the text of the sections that are read.
 
     Raises InputError for a statement without the words of its finding, and for words beyond their
     section.
     """
-    draft = _Draft(report)
-    found = [(statement, draft.finding(statement)) for statement in statements]
-    for statement, finding in found:
-        draft.relate_words(statement, finding)
+    draft = _Draft(report, meanings)
+    found = [(statement, draft.observation(statement)) for statement in statements]
+    for statement, observation in found:
+        draft.relate_words(statement, observation)
     return draft.graph()
 
 
@@ -58,7 +62,8 @@ class _Node:
 class _Draft:
     """The tokens of a report's sections, and the entities on them."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, meanings: WordMeanings) -> None:
+        self._meanings = meanings
         self._texts: dict[ReadSection, str] = {
             name: text for name in get_args(ReadSection) if (text := getattr(report, name))
         }
@@ -72,10 +77,10 @@ class _Draft:
         self._starts = [start for start, _ in spans]
         self._ends = [end for _, end in spans]
         self._nodes: dict[tuple[int, int, LabelMeaning], _Node] = {}
-        self._findings: list[_Node] = []
+        self._observations: list[_Node] = []
 
-    def finding(self, statement: Statement) -> _Node:
-        """The entity of a statement's finding; further words of its name modify the first ones."""
+    def observation(self, statement: Statement) -> _Node:
+        """The main observation; further words of a finding's name modify the first ones."""
         words = statement.evidence.words if statement.evidence else ()
         spans = [span for span in words if span.role == "finding"]
         require(
@@ -83,34 +88,55 @@ class _Draft:
             f"statement of {statement.finding!r} has no words of a report as its evidence: only "
             "statements that were read from a text have a graph",
         )
-        meaning = _ANATOMY if statement.state == "stable" else _observation(statement)
-        finding, *others = (self._node(self._range(statement, span), meaning) for span in spans)
+        first, *others = (self._range(statement, span) for span in spans)
+        decisive = self._decisive(statement, first)
+        if decisive:
+            state: State = "uncertain" if statement.state == "uncertain" else "present"
+            result = self._node(decisive, LabelMeaning("observation", state))
+            finding = self._node(first, _ANATOMY)
+            result.relate("located_at", finding)
+        else:
+            require(
+                statement.state != "stable",
+                f"statement of {statement.finding!r} is stable, but has no words that say so",
+            )
+            result = finding = self._node(first, _observation(statement))
         for other in others:
-            other.relate("modify", finding)
-        self._findings.append(finding)
-        return finding
+            self._node(other, finding.meaning).relate("modify", finding)
+        self._observations.append(result)
+        return result
 
-    def relate_words(self, statement: Statement, finding: _Node) -> None:
-        """Add the entities of a statement's other words, with their relations to the finding."""
-        stable = statement.state == "stable"
+    def _decisive(self, statement: Statement, finding: tuple[int, int]) -> tuple[int, int] | None:
+        """The words that decide about a structure; None where the finding is named itself."""
+        if statement.finding in self._meanings.findings(self._text(finding)):
+            return None
+        for span in statement.evidence.words if statement.evidence else ():
+            if span.role in ("cue", "change"):
+                where = self._range(statement, span)
+                ordered = " ".join(map(self._text, sorted((where, finding))))
+                if statement.finding in self._meanings.findings(ordered):
+                    return where
+        return None
+
+    def _text(self, where: tuple[int, int]) -> str:
+        return " ".join(self._tokens[where[0] : where[1] + 1]).lower()
+
+    def relate_words(self, statement: Statement, observation: _Node) -> None:
+        """Add the entities of a statement's other words, with their relations."""
         for span in statement.evidence.words if statement.evidence else ():
             where = self._range(statement, span)
             match span.role:
-                case "side" | "place" if stable:
-                    self._node(where, _ANATOMY).relate("modify", finding)
                 case "side" | "place":
-                    finding.relate("located_at", self._node(where, _ANATOMY))
-                case "severity" | "size" | "change" if stable:
-                    self._node(where, _PRESENT).relate("located_at", finding)
+                    observation.relate("located_at", self._node(where, _ANATOMY))
                 case "severity" | "size" | "change":
-                    self._node(where, _observation(statement)).relate("modify", finding)
+                    self._node(where, observation.meaning).relate("modify", observation)
                 case "explained":
-                    self._explained(where).relate("suggestive_of", finding)
+                    self._explained(where).relate("suggestive_of", observation)
 
     def _explained(self, where: tuple[int, int]) -> _Node:
-        """The finding at these tokens; where there is none, an observation that is present."""
+        """The main observation at these tokens; where there is none, a present one."""
         start, end = where
-        found = (f for f in self._findings if f.start <= end and start <= f.end)
+        found = (o for o in self._observations if o.start <= end and start <= o.end)
         return next(found, None) or self._node(where, _PRESENT)
 
     def _range(self, statement: Statement, span: Span) -> tuple[int, int]:

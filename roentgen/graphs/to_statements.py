@@ -6,28 +6,18 @@ modifiers give severity, size and change.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from roentgen.errors import InputError
 from roentgen.graphs.extents import Attribute, extents_of
 from roentgen.graphs.graph import Entity, Graph, RelationType, label_meaning
 from roentgen.graphs.problems import problems
-from roentgen.prompts.vocabulary import Modifier, prompt_phrases
-from roentgen.statements.hierarchy import places
+from roentgen.graphs.word_meanings import WordMeanings
+from roentgen.statements.hierarchy import ancestors
 from roentgen.statements.statement import Change, Statement, StatementState
 
-# The node of the hierarchy that words in lower case name; None for words that name none.
-Lookup = Callable[[str], str | None]
-
-_CHANGES: dict[Change, tuple[str, ...]] = {
-    "new": ("new", "newly"),
-    "increased": ("increased", "increasing", "larger", "worse", "worsened", "worsening"),
-    "decreased": ("decreased", "decreasing", "smaller", "improved", "improving"),
-    "unchanged": ("unchanged", "stable", "persistent", "similar"),
-    "resolved": ("resolved", "cleared"),
-}
-_CHANGE_OF: dict[str, Change] = {word: change for change, ws in _CHANGES.items() for word in ws}
 _SIZE = re.compile(r"((?:\d+(?:\.\d+)?x)*\d+(?:\.\d+)?)(mm|cm)")
 _MM = {"mm": 1.0, "cm": 10.0}
 _LONGEST = 4  # words of a side, severity or place
@@ -35,44 +25,33 @@ _LONGEST = 4  # words of a side, severity or place
 
 @dataclass(frozen=True, kw_only=True)
 class GraphReading:
-    """The statements of a graph, and the tokens of observations that name no known finding."""
+    """The statements of a graph, and the tokens of observations that make none.
+
+    They name no known finding, or deny what denies one ("not normal").
+    """
 
     statements: tuple[Statement, ...]
-    unnamed: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
-def place_of(words: str) -> str | None:
-    """The place that words in lower case name, in the hierarchy's or the prompts' words."""
-    for form in (words, words.removesuffix("s")):
-        if form in places():
-            return form
-        for meaning in prompt_phrases().get(tuple(form.split()), ()):
-            if isinstance(meaning, Modifier) and meaning.kind == "place":
-                return meaning.value
-    return None
-
-
-def statements_of_graph(
-    graph: Graph, finding_of: Lookup, place_of: Lookup = place_of, source: str = ""
-) -> GraphReading:
+def statements_of_graph(graph: Graph, meanings: WordMeanings, source: str = "") -> GraphReading:
     """The statements of a graph, in the order of its text. `source` is that of each.
 
     Raises InputError for a graph that has `problems`.
     """
     if found := problems(graph):
         raise InputError(f"a graph with problems has no statements: {found[0]}")
-    reader = _GraphReader(graph, finding_of, place_of, source)
-    read = [(entity, reader.statement(entity)) for entity in reader.observations()]
+    reader = _GraphReader(graph, meanings, source)
+    read = [(entity, reader.statements(entity)) for entity in reader.observations()]
     return GraphReading(
-        statements=tuple(statement for _, statement in read if statement),
-        unnamed=tuple(entity.tokens for entity, statement in read if not statement),
+        statements=tuple(statement for _, found in read for statement in found),
+        unread=tuple(entity.tokens for entity, found in read if not found),
     )
 
 
 class _GraphReader:
-    def __init__(self, graph: Graph, finding_of: Lookup, place_of: Lookup, source: str) -> None:
-        self._finding_of = finding_of
-        self._place_of = place_of
+    def __init__(self, graph: Graph, meanings: WordMeanings, source: str) -> None:
+        self._meanings = meanings
         self._source = source
         self._entities = sorted(graph.entities, key=_position)
         self._by_id = graph.by_id()
@@ -88,33 +67,24 @@ class _GraphReader:
             if _is_observation(entity) and not any(map(_is_observation, modified)):
                 yield entity
 
-    def statement(self, entity: Entity) -> Statement | None:
-        """What an observation states; None if it names no known finding.
-
-        A change that is located at what names a finding leaves its state unknown.
-        """
-        meaning = label_meaning(entity.label)
-        assert meaning is not None
-        if statement := self._stated(entity, meaning.state):
-            return statement
-        if _change([entity]) == "unchanged" and meaning.state == "present":
-            named = (self._stated(e, "stable") for e in self._targets(entity, "located_at"))
-            return next((replace(s, change="unchanged") for s in named if s), None)
-        return None
-
-    def _stated(self, entity: Entity, state: StatementState) -> Statement | None:
+    def statements(self, entity: Entity) -> list[Statement]:
+        """What an observation states; nothing if it names no known finding."""
         around = self._around(entity)
-        name, used = self._name(entity, around)
-        if name is None:
-            return None
-        return Statement(
-            finding=name,
-            state=state,
-            extents=extents_of(self._attributes(around, used)),
-            size_mm=_size_mm(around),
-            change=_change(around),
-            source=self._source,
-        )
+        named, used = self._name(entity, around)
+        attributes = [*self._attributes(around, used)]
+        changes = [a.value for a in sorted(attributes) if a.kind == "change"]
+        return [
+            Statement(
+                finding=finding,
+                state=state,
+                extents=extents_of(attributes),
+                size_mm=_size_mm(around),
+                change=cast("Change", changes[-1]) if changes else None,
+                source=self._source,
+            )
+            for finding, words_state in named.items()
+            if (state := _state(entity, words_state))
+        ]
 
     def _around(self, entity: Entity) -> list[Entity]:
         """What an entity is located at, what modifies it, and what modifies any of these."""
@@ -126,30 +96,50 @@ class _GraphReader:
             waiting += [m for m in self._modifiers.get(one.id, ()) if m.id not in found]
         return sorted((e for e in found.values() if e.id != entity.id), key=_position)
 
-    def _name(self, entity: Entity, around: Sequence[Entity]) -> tuple[str | None, list[Entity]]:
-        """The finding that an entity names, and the others whose words make it more special."""
-        alone = self._finding_of(_text([entity]))
-        for others in (*([other] for other in around), around):
-            together = sorted([entity, *others], key=_position)
-            for words in (together, [*others, entity], [entity, *others]):
-                name = self._finding_of(_text(words))
-                if name not in (None, alone):
-                    return name, list(others)
-        return alone, []
+    def _name(
+        self, entity: Entity, around: Sequence[Entity]
+    ) -> tuple[Mapping[str, StatementState], list[Entity]]:
+        """The findings that an entity names, and the others whose words take part in the name.
+
+        Others make a finding more special ("rib" a "fracture"), or decide which one it is (the
+        "heart" that is "enlarged", the "lungs" that are "clear").
+        """
+        alone = self._meanings.findings(_text([entity]))
+        named: dict[str, StatementState] = {}
+        used: list[Entity] = []
+        for others in self._groups(entity, around):
+            if any(other in used for other in others):
+                continue
+            ordered = sorted([entity, *others], key=_position)
+            for words in (ordered, [*others, entity], [entity, *others]):
+                found = self._meanings.findings(_text(words))
+                if found and (not alone or _is_special(found, alone)):
+                    named |= found
+                    used += others
+                    break
+            if alone and named:
+                break
+        return named or alone, used
+
+    def _groups(self, entity: Entity, around: Sequence[Entity]) -> Iterator[list[Entity]]:
+        """The others that may take part in a name: places with what modifies them, then each."""
+        for target in self._targets(entity, "located_at"):
+            yield sorted([*self._modifiers.get(target.id, ()), target], key=_position)
+        yield from ([other] for other in around)
 
     def _attributes(self, around: Sequence[Entity], used: Sequence[Entity]) -> Iterator[Attribute]:
-        """Sides and severities of all entities, and places of those not used in the name."""
+        """What the words of entities mean, except places whose words are in the name."""
         for entity in around:
             modifiers = [m for m in self._modifiers.get(entity.id, ()) if m in around]
             for group in ([entity], *([modifier, entity] for modifier in modifiers)):
-                for attribute in self._meanings(group):
-                    if attribute.kind != "place" or not any(e in used for e in group):
+                for attribute, entities in self._read(group):
+                    if attribute.kind != "place" or not all(e in used for e in entities):
                         yield attribute
 
-    def _meanings(self, entities: Sequence[Entity]) -> Iterator[Attribute]:
-        """What the words of entities mean; the longest known phrase wins."""
+    def _read(self, entities: Sequence[Entity]) -> Iterator[tuple[Attribute, list[Entity]]]:
+        """What the words of entities mean, and whose they are; the longest known phrase wins."""
         words = [
-            (entity.start + number, word)
+            (word, entity, entity.start + number)
             for entity in entities
             for number, token in enumerate(entity.tokens.split())
             for word in _words(token)
@@ -157,21 +147,14 @@ class _GraphReader:
         at = 0
         while at < len(words):
             for length in range(min(_LONGEST, len(words) - at), 0, -1):
-                phrase = tuple(word for _, word in words[at : at + length])
-                if found := self._meanings_of(phrase, words[at][0]):
-                    yield from found
+                phrase = words[at : at + length]
+                found = self._meanings.attributes(" ".join(word for word, *_ in phrase))
+                for meaning in found:
+                    yield Attribute(words[at][2], *meaning), [entity for _, entity, _ in phrase]
+                if found:
                     at += length - 1
                     break
             at += 1
-
-    def _meanings_of(self, phrase: tuple[str, ...], position: int) -> list[Attribute]:
-        found = [
-            Attribute(position, meaning.kind, meaning.value)
-            for meaning in prompt_phrases().get(phrase, ())
-            if isinstance(meaning, Modifier) and meaning.kind in ("side", "severity")
-        ]
-        place = self._place_of(" ".join(phrase))
-        return [*found, Attribute(position, "place", place)] if place else found
 
     def _targets(self, entity: Entity, kind: RelationType) -> list[Entity]:
         return [self._by_id[r.target] for r in entity.relations if r.type == kind]
@@ -194,10 +177,23 @@ def _text(entities: Iterable[Entity]) -> str:
     return " ".join(word for entity in entities for word in _words(entity.tokens))
 
 
-def _change(entities: Iterable[Entity]) -> Change | None:
-    """The last change that the words of entities state."""
-    found = (_CHANGE_OF.get(word) for e in entities for word in _words(e.tokens))
-    return next((change for change in reversed([*found]) if change), None)
+def _state(entity: Entity, words: StatementState) -> StatementState | None:
+    """The state by label and words: a "normal" heart that is present denies its enlargement.
+
+    None where words that deny are denied: a heart that is not normal may be anything.
+    """
+    meaning = label_meaning(entity.label)
+    assert meaning is not None
+    if meaning.state == "present":
+        return words
+    if words == "present":
+        return meaning.state
+    return "uncertain" if meaning.state == "uncertain" and words != "stable" else None
+
+
+def _is_special(names: Iterable[str], general: Iterable[str]) -> bool:
+    """Whether one of the findings is below one of the general ones."""
+    return any(name in ancestors(other) for name in general for other in names)
 
 
 def _size_mm(entities: Iterable[Entity]) -> float | None:

@@ -40,8 +40,9 @@ def facts_text(statements: Iterable[Statement]) -> str:
 
     Statements of a finding in one state are one fact, with the largest severity of each side. Of
     two states of a finding on the same side present outweighs uncertain, and uncertain absent. What
-    another fact implies is not repeated: an effusion where a loculated effusion is, no rib fracture
-    where no fracture is. Raises InputError for a finding or place that the hierarchy does not have.
+    another fact of the same label implies is not repeated: an effusion where a loculated effusion
+    is, no rib fracture where no fracture is. Raises InputError for a finding or place that the
+    hierarchy does not have.
     """
     facts = _facts(statements)
     return ", ".join(
@@ -80,8 +81,14 @@ def _apart(one: Extent, other: Extent) -> bool:
 def _is_implied(fact: _Fact, facts: Sequence[_Fact]) -> bool:
     alike = [other for other in facts if other.state == fact.state]
     if fact.state == "absent":
-        return any(other.bare and other.finding in ancestors(fact.finding) for other in alike)
-    return fact.bare and any(fact.finding in ancestors(other.finding) for other in alike)
+        return any(other.bare and _is_kind_of(fact, other) for other in alike)
+    return fact.bare and any(_is_kind_of(other, fact) for other in alike)
+
+
+def _is_kind_of(special: _Fact, general: _Fact) -> bool:
+    """Whether a finding is below another one that has no other label."""
+    below = general.finding in ancestors(special.finding)
+    return below and set(labels_of(general.finding)) <= set(labels_of(special.finding))
 
 
 def _phrases(fact: _Fact) -> Iterator[str]:

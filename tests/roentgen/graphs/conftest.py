@@ -1,14 +1,15 @@
 """Random graphs whose text, spans, labels and relations agree, and texts with marked words."""
 
 import re
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
 
 from roentgen.graphs.graph import LABELS, RELATION_TYPES, GraphSchema
-from roentgen.statements.statement import Span, SpanRole
+from roentgen.graphs.word_meanings import WordKind, WordMeanings
+from roentgen.statements.statement import Span, SpanRole, StatementState
 
 WORDS = ["lung", "left", "right", "effusion", "small", "Small", "no", "heart", ".", ",", "tube"]
 Drawn = Callable[..., dict[str, Any]]
@@ -61,3 +62,64 @@ def marked() -> Callable[[str], tuple[str, tuple[Span, ...]]]:
         return text + source[at:], tuple(spans)
 
     return read
+
+
+class FewWords:
+    """The meanings of the words of these tests."""
+
+    _STATED: ClassVar[dict[str, dict[str, StatementState]]] = {
+        "normal heart": {"cardiomegaly": "absent"},
+        "heart normal": {"cardiomegaly": "absent"},
+        "enlarged heart": {"cardiomegaly": "present"},
+        "heart enlarged": {"cardiomegaly": "present"},
+        "cardiac silhouette enlarged": {"cardiomegaly": "present"},
+        "heart size unchanged": {"cardiomegaly": "stable"},
+        "lungs clear": {"lung opacity": "absent"},
+        "silhouette normal": {"cardiomegaly": "absent", "enlarged cardiomediastinum": "absent"},
+    }
+    _NAMES: ClassVar[dict[str, str]] = {
+        "effusion": "pleural effusion",
+        "effusions": "pleural effusion",
+        "opacity": "lung opacity",
+        "opacities": "lung opacity",
+        "tube": "support devices",
+        "lobe collapse": "lobar atelectasis",
+        "collapse": "atelectasis",
+        **{name: name for name in ("pleural effusion", "nodular opacity", "pneumonia", "mass")},
+        **{name: name for name in ("fracture", "rib fracture", "cardiomegaly", "chest tube")},
+        **{name: name for name in ("atelectasis", "pneumothorax", "edema")},
+    }
+    _ATTRIBUTES: ClassVar[dict[str, tuple[tuple[WordKind, str], ...]]] = {
+        **{side: (("side", side),) for side in ("left", "right", "bilateral")},
+        "small": (("severity", "small"),),
+        "mild": (("severity", "small"),),
+        "mildly": (("severity", "small"),),
+        "moderate": (("severity", "moderate"),),
+        "large": (("severity", "large"),),
+        "bibasilar": (("side", "bilateral"), ("place", "basal")),
+        "base": (("place", "basal"),),
+        "lobe": (("place", "lobe"),),
+        "lobes": (("place", "lobe"),),
+        "heart": (("place", "heart"),),
+        "rib": (("place", "rib"),),
+        **{
+            f"{which} {lobe}": (("place", f"{which} lobe"),)
+            for which in ("upper", "middle", "lower")
+            for lobe in ("lobe", "lobes")
+        },
+        "stable": (("change", "unchanged"),),
+        **{change: (("change", change),) for change in ("new", "increased", "decreased")},
+    }
+
+    def findings(self, words: str) -> Mapping[str, StatementState]:
+        if words in self._STATED:
+            return self._STATED[words]
+        return {self._NAMES[words]: "present"} if words in self._NAMES else {}
+
+    def attributes(self, words: str) -> Sequence[tuple[WordKind, str]]:
+        return self._ATTRIBUTES.get(words, ())
+
+
+@pytest.fixture(scope="session")
+def meanings() -> WordMeanings:
+    return FewWords()

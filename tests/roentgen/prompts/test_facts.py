@@ -141,7 +141,7 @@ def test_statements_are_written_in_their_order(statements: list[Statement], text
         ),
         (
             [said("pneumonia", "absent"), said("consolidation", "absent"), said("atelectasis")],
-            "no consolidation, atelectasis",
+            "no pneumonia, no consolidation, atelectasis",
         ),
         (
             [said("lung opacity"), said("pneumonia", "uncertain")],
