@@ -4,7 +4,7 @@
 for both, and in "right and small left" it is of the left alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, cast
 
 from roentgen.graphs.word_meanings import WordKind
@@ -46,14 +46,15 @@ def extents_of(attributes: Iterable[Attribute]) -> tuple[Extent, ...]:
     )
 
 
-def _first_of_each(sides: Sequence[Attribute]) -> list[Attribute]:
-    """The sides without those that are named before."""
+def _first_of_each(sides: Iterable[Attribute]) -> list[Attribute]:
+    """The sides without those that are named before; "left, ... bilateral" adds the right one."""
     seen: set[str] = set()
     result = []
     for side in sides:
-        if side.value not in seen and "bilateral" not in seen:
-            result.append(side)
-        seen.add(side.value)
+        both = {"left", "right"} if side.value == "bilateral" else {side.value}
+        if new := both - seen:
+            result.append(side if new == both else side._replace(value=new.pop()))
+        seen |= both
     return result
 
 

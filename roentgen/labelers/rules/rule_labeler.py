@@ -104,7 +104,10 @@ def _statement(mention: Mention, words: list[tuple[int, int]], source: str) -> S
         spans.append(_span("cue", mention.cue, words))
     if mention.explains:
         spans.append(_span("explained", mention.explains.head, words))
-    spans += [_span(_ROLES[p.kind], p, words) for p in modifiers if p.kind in _ROLES]
+    where = modifiers
+    if not any(p.kind in ("side", "place") for p in modifiers):  # that of the clause
+        where = [*modifiers, *(p for p in mention.around if p.kind in ("side", "place"))]
+    spans += [_span(_ROLES[p.kind], p, words) for p in where if p.kind in _ROLES]
     spans.sort(key=lambda span: span.start)
     return Statement(
         finding=mention.node,

@@ -66,6 +66,8 @@ KINDS: dict[str, tuple[Any, str]] = {
             [Extent("right", "large", ("upper lobe",)), Extent("left", "small", ("lower lobe",))],
         ),
         ("left left right", [Extent("left"), Extent("right")]),
+        ("left bilateral", [Extent("left"), Extent("right")]),
+        ("small left large bilateral", [Extent("left", "small"), Extent("right", "large")]),
         ("bilateral left", [Extent("left"), Extent("right")]),
     ],
 )
