@@ -123,8 +123,8 @@ def _phrase(evidence: Evidence, state: State, report: Report) -> str:
     text = getattr(report, evidence.section)
     words: dict[str, str] = {}
     for span in evidence.words:
-        said = " ".join(text[span.start : span.end].lower().split())
-        words[span.role] = f"{words[span.role]} {said}" if span.role in words else said
+        word = " ".join(text[span.start : span.end].lower().split())
+        words[span.role] = f"{words[span.role]} {word}" if span.role in words else word
     cue = f" by {words['cue']!r}" if "cue" in words else ""
     return f"{words.get('finding', '')!r} is {state}{cue}"
 

@@ -7,8 +7,8 @@ side, severity or place. States are present, uncertain, absent and "not mentione
 places of one finding are separated by ";".
 
 Several rows of a sentence and finding are its sides, each with its severity and places. A sentence
-names all of its findings except No Finding: any other is an error, which a row without a finding
-says of all. Where `want` is given, others are not compared.
+names all of its findings except No Finding: any other is an error. Of one with a blank finding
+nothing may be read, not even No Finding. Where `want` is given, others are not compared.
 """
 
 from collections import defaultdict
@@ -160,14 +160,14 @@ def _compare_extents(
     name: FindingName, rows: Sequence[Expected], read: Reading
 ) -> Iterator[Comparison]:
     several = len(rows) > 1
-    sides = tuple({side for row in rows for side in row.side})
+    sides = tuple(dict.fromkeys(side for row in rows for side in row.side))
     if several and set(sides) == SIDES:
         sides = ("bilateral",)
     side = side_in_words(read.locations(name))
     if sides:
         yield Comparison(finding=name, aspect="side", allowed=sides, read=side)
     for row in rows:
-        own = row.side[0] if several and row.side else None
+        own = next((side for side in row.side if several and side in SIDES), None)
         if row.severity:
             severity = read.severity(name, own) or _NONE
             yield Comparison(finding=name, aspect="severity", allowed=row.severity, read=severity)

@@ -5,7 +5,7 @@ findings are, with 1 (present), -1 (uncertain), 0 (absent) or a blank (not menti
 side, severity and place are in columns "Pleural Effusion side" (left, right or bilateral),
 "Pleural Effusion severity" (small, moderate or large) and "Pleural Effusion place" (places such as
 "lower lobe", separated by ";"); a blank says that none is given, and an aspect without a column is
-not measured.
+not measured. "nan" is a blank.
 """
 
 from collections import Counter
@@ -50,6 +50,7 @@ def table_cases(path: Path, half: Half | None) -> CaseSet:
         where = f"{path}, row {number}"
         if row is None:
             raise InputError(f"{where} has not as many cells as the header")
+        row = {column: "" if cell == "nan" else cell for column, cell in row.items()}
         patient = row.get("patient") or row["id"]
         if not wanted(patient):
             continue

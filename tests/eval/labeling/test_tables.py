@@ -17,10 +17,12 @@ def test_cells_are_read(tmp_path: Path) -> None:
         HEADER
         + "a,Pneumonia.,p,0,1,bilateral,small,lower lobe; base,\n"
         + "b,Maybe.,p,,-1.0,,,,\n"
-        + "c,Normal.,,0.0,,left,,,1\n"
+        + "c,Normal.,,0.0,nan,left,,,1\n"
+        + "d,nan,,1,,,,,\n"
     )
     source = table_cases(file, None)
     assert [case.patient for case in source.cases] == ["p", "p", "c"]
+    assert source.excluded == {"no text": 1}
     assert source.covered == ["Edema", "Pneumonia"]
     assert source.known["side"] == ["Pneumonia"]
     first, second, third = (case.gold for case in source.cases)
