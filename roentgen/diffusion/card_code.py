@@ -15,7 +15,7 @@ from roentgen.diffusion.example_prompts import (
 )
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import training_config
-from roentgen.prompts.grammar import PromptStyle, findings_text
+from roentgen.prompts.grammar import GRAMMAR_TEXTS, PromptStyle, findings_text
 
 
 def hub_base(manifest: Mapping[str, Any]) -> str | None:
@@ -107,7 +107,7 @@ class CardCode:
         ]
 
     def _generator(self) -> list[str]:
-        has_findings = self.style.text in ("findings", "entities")
+        has_findings = self.style.text in GRAMMAR_TEXTS
         imports, given, masks = ["from roentgen import Generator"], [], ""
         if self.structures:
             imports.insert(0, "import numpy as np")

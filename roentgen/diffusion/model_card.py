@@ -10,7 +10,7 @@ from roentgen.diffusion.card_code import CardCode
 from roentgen.diffusion.example_prompts import examples, stated_counts
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.diffusion.training_record import style_mixture, trained_style, training_config
-from roentgen.prompts.grammar import PromptStyle
+from roentgen.prompts.grammar import GRAMMAR_TEXTS, PromptStyle
 from roentgen.storage import CARD, write_file
 from roentgen.untrusted_files import read_json
 
@@ -33,6 +33,7 @@ _MADE_BY = {
 _TEXTS = {
     "findings": "findings in the words of the prompt grammar",
     "entities": "the findings that the report states, in the words of the prompt grammar",
+    "facts": "what the report states, in its order, in the words of the prompt grammar",
     "impression": "the impression of the report",
     "report_findings": "the findings section of the report",
     "last_paragraph": "the last paragraph of the report",
@@ -169,7 +170,7 @@ def _style_words(style: PromptStyle) -> str:
     if style.demographics:
         words.append("age and sex" + (" and race" if style.race else ""))
     text = _TEXTS[style.text]
-    if style.text in ("findings", "entities"):
+    if style.text in GRAMMAR_TEXTS:
         excluded = [
             state
             for state, is_stated in (

@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from roentgen.errors import InputError
-from roentgen.prompts.grammar import PromptStyle, compose, findings_text, prompt_of, source_findings
+from roentgen.prompts.grammar import (
+    GRAMMAR_TEXTS,
+    PromptStyle,
+    compose,
+    findings_text,
+    prompt_of,
+    source_findings,
+    source_others,
+)
 from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.record.radiograph import Finding, Radiograph, Sex, View
 
@@ -99,13 +107,12 @@ def row_from_radiograph(
     radiograph: Radiograph, style: PromptStyle, mask_row: int | None = None
 ) -> PromptRow:
     """The row of a radiograph's prompt. Raises InputError where the report lacks its text."""
-    if style.text == "entities":  # its report is read once
-        radiograph = replace(radiograph, findings=source_findings(radiograph, style))
-        style = replace(style, text="findings")
+    others = (with_state(s.finding, s.state) for s in source_others(radiograph, style))
     return PromptRow(
         prompt=prompt_of(radiograph, style),
         view=radiograph.view if style.view_token else None,
-        findings=requested_findings(radiograph.findings, style),
+        findings=requested_findings(source_findings(radiograph, style), style),
+        others=tuple(dict.fromkeys(others)),
         age=radiograph.age if style.demographics else None,
         sex=radiograph.sex if style.demographics else None,
         race=radiograph.race if style.race else None,
@@ -123,6 +130,6 @@ def requested_findings(findings: tuple[Finding, ...], style: PromptStyle) -> tup
     """
     if style.text == "none":
         return ()
-    if style.text not in ("findings", "entities") or style.mention_uncertain:
+    if style.text not in GRAMMAR_TEXTS or style.mention_uncertain:
         return findings
     return tuple(finding for finding in findings if finding.state != "uncertain")

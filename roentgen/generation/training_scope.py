@@ -9,7 +9,7 @@ from roentgen.errors import InputError
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_rows import PromptRow, with_state
 from roentgen.manifest import portable
-from roentgen.prompts.grammar import SECTIONS, PromptStyle, PromptText
+from roentgen.prompts.grammar import GRAMMAR_TEXTS, SECTIONS, PromptStyle, PromptText
 from roentgen.prompts.parser import PromptContent, parse_prompt
 from roentgen.reports.language import language_of
 
@@ -38,7 +38,7 @@ _LISTED = 5  # values of a kind in a note
 
 def text_form(style: PromptStyle) -> str:
     """The form of text of prompts in a style, in words."""
-    if style.text in ("findings", "entities"):  # the grammar writes both
+    if style.text in GRAMMAR_TEXTS:
         return f"a {style.form} of findings"
     return _SECTIONS[style.text] if style.text in SECTIONS else "no text"
 

@@ -45,7 +45,7 @@ def check_prompt_sources(
                 )
     for style in styles:
         sections = [SECTIONS[style.text]] if style.text in SECTIONS else []
-        if style.text == "entities":  # read from the report
+        if style.text in ("entities", "facts"):  # read from the report
             sections = ["findings", "impression"]
         if sections and not _has_section(split, sections):
             raise InputError(

@@ -6,11 +6,10 @@ Findings have the words of the hierarchy, which are the grammar's where it has a
 of earlier studies: changes are not written, and what is only called unchanged is no fact.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from roentgen.prompts.grammar import STATE_WORDS, attribute_words
-from roentgen.prompts.vocabulary import is_graded
+from roentgen.prompts.vocabulary import STATE_WORDS, attribute_words, is_graded
 from roentgen.record.radiograph import Side, State
 from roentgen.statements.hierarchy import ancestors, labels_of
 from roentgen.statements.labels import NEVER_SIDED, prompt_places
@@ -35,16 +34,16 @@ class _Fact:
         return self.extents == (Extent(),)
 
 
-def facts_text(statements: Iterable[Statement]) -> str:
+def facts_text(statements: Iterable[Statement], omitted: Container[State] = ()) -> str:
     """The facts of statements as a list: one phrase for each finding and state, at its first place.
 
-    Statements of a finding in one state are one fact, with the largest severity of each side. Of
-    two states of a finding on the same side present outweighs uncertain, and uncertain absent. What
-    another fact of the same label implies is not repeated: an effusion where a loculated effusion
-    is, no rib fracture where no fracture is. Raises InputError for a finding or place that the
-    hierarchy does not have.
+    Those in `omitted` states are not written. Statements of a finding in one state are one fact,
+    with the largest severity of each side. Of two states of a finding on the same side present
+    outweighs uncertain, and uncertain absent. What another fact of the same label implies is not
+    repeated: an effusion where a loculated effusion is, no rib fracture where no fracture is.
+    Raises InputError for a finding or place that the hierarchy does not have.
     """
-    facts = _facts(statements)
+    facts = [fact for fact in _facts(statements) if fact.state not in omitted]
     return ", ".join(
         phrase for fact in facts if not _is_implied(fact, facts) for phrase in _phrases(fact)
     )

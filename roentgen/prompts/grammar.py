@@ -16,18 +16,20 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 from roentgen.errors import InputError, require, require_choice
+from roentgen.prompts.facts import facts_text
 from roentgen.prompts.vocabulary import (
-    DEGREES,
     DETAIL_NOUNS,
     GRADED,
     NOUNS,
     PLACES,
     RACES,
-    SIZES,
+    STATE_WORDS,
+    attribute_words,
     is_graded,
 )
 from roentgen.record.radiograph import (
     FINDING_NAMES,
+    STATES,
     VIEW_TOKENS,
     Finding,
     Radiograph,
@@ -38,10 +40,11 @@ from roentgen.record.radiograph import (
     State,
     View,
 )
+from roentgen.statements.hierarchy import findings as known_findings
 from roentgen.statements.statement import Statement
 
 PromptText = Literal[
-    "findings", "impression", "report_findings", "last_paragraph", "entities", "none"
+    "findings", "impression", "report_findings", "last_paragraph", "entities", "facts", "none"
 ]
 FindingsForm = Literal["list", "sentence"]
 SexWords = Literal["woman", "female"]
@@ -52,10 +55,12 @@ SECTIONS: dict[PromptText, str] = {
     "last_paragraph": "last_paragraph",
 }
 
+# Findings in the grammar's words.
+GRAMMAR_TEXTS: tuple[PromptText, ...] = ("findings", "entities", "facts")
+
 _NAME_ORDER: dict[str, int] = {name: place for place, name in enumerate(FINDING_NAMES)}
 _LAST = len(FINDING_NAMES)
 _STATE_ORDER: tuple[State, ...] = ("present", "uncertain", "absent")
-STATE_WORDS: dict[State, str] = {"present": "", "uncertain": "possible", "absent": "no"}
 _CLAUSES: dict[State, str] = {
     "present": "with",
     "absent": "without",
@@ -94,8 +99,9 @@ class PromptStyle:
     """"woman" writes woman, man, girl and boy; "female" writes female and male at any age."""
     text: PromptText = "findings"
     """findings: the radiograph's findings in the grammar's words. entities: those that its report
-    states, with side, size and place. impression, report_findings, last_paragraph: that section of
-    the report. none: no text."""
+    states, with side, size and place. facts: what its report states, in the report's order, with
+    findings beyond the 14 names. impression, report_findings, last_paragraph: that section of the
+    report. none: no text."""
     form: FindingsForm = "list"
     """Findings as a list ("edema, no fracture") or a sentence ("with edema, without fracture")."""
     mention_absent: bool = True
@@ -111,12 +117,24 @@ class PromptStyle:
             self.demographics or not self.race,
             "prompt.race needs prompt.demographics: set both or neither",
         )
+        require(
+            self.text != "facts" or self.form == "list",
+            "prompt.text is facts, which are a list: set prompt.form to list, or text to entities",
+        )
+
+    @property
+    def omitted(self) -> frozenset[State]:
+        """The states of findings that it does not mention."""
+        mentioned = {"absent": self.mention_absent, "uncertain": self.mention_uncertain}
+        return frozenset(state for state in STATES if not mentioned.get(state, True))
 
 
 def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
     """The prompt of a radiograph. Raises InputError if the report section it needs is missing."""
     text = ""
-    if style.text in ("findings", "entities"):
+    if style.text == "facts":
+        text = _facts(radiograph, style)
+    if style.text in GRAMMAR_TEXTS and not text:  # without facts the chest may be normal
         text = findings_text(source_findings(radiograph, style), style)
     elif style.text in SECTIONS:
         section = SECTIONS[style.text]
@@ -148,19 +166,42 @@ def has_text(radiograph: Radiograph, style: PromptStyle) -> bool:
 def source_findings(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
     """The findings that a prompt is made from: the radiograph's own, or those its report states.
 
-    Raises InputError for entities where the report names no finding.
+    Raises InputError for entities and facts where the report states none.
     """
-    if style.text != "entities":
+    if style.text not in ("entities", "facts"):
         return radiograph.findings
     from roentgen.labelers.rules.rule_labeler import label_report  # slow: it compiles patterns
 
     found = label_report(radiograph.report or Report())
-    if not found:
+    if not found and not (style.text == "facts" and _facts(radiograph, style)):
         raise InputError(
             f"radiograph {radiograph.id!r} has no report that names a finding: exclude it or "
             "choose another prompt text"
         )
     return found
+
+
+def source_others(radiograph: Radiograph, style: PromptStyle) -> tuple[Statement, ...]:
+    """The statements of findings beyond the 14 names that a prompt of facts mentions."""
+    if style.text != "facts":
+        return ()
+    return tuple(
+        statement
+        for statement in _statements(radiograph)
+        if statement.state not in ("stable", *style.omitted)
+        and not (node := known_findings()[statement.finding]).label
+        and not node.in_prompts
+    )
+
+
+def _facts(radiograph: Radiograph, style: PromptStyle) -> str:
+    return facts_text(_statements(radiograph), style.omitted)
+
+
+def _statements(radiograph: Radiograph) -> tuple[Statement, ...]:
+    from roentgen.labelers.rules.rule_labeler import statements_of  # slow: it compiles patterns
+
+    return statements_of(radiograph.report or Report())
 
 
 def compose(
@@ -188,15 +229,10 @@ def findings_text(
     A list has present, uncertain, then absent findings; a sentence reads "with A and B, without
     C or D, with uncertain E". Raises InputError for a statement that has no words.
     """
-    omitted: set[State] = set()
-    if not style.mention_absent:
-        omitted.add("absent")
-    if not style.mention_uncertain:
-        omitted.add("uncertain")
     parts = [*map(_part, findings), *(part for other in others for part in _parts_of(other))]
     units = _units(
         sorted(
-            (part for part in parts if part.state not in omitted),
+            (part for part in parts if part.state not in style.omitted),
             key=lambda part: (_STATE_ORDER.index(part.state), _NAME_ORDER.get(part.name, _LAST)),
         )
     )
@@ -325,14 +361,6 @@ def _phrase(unit: _Unit) -> str:
         f"({first.free})" if first.free else "",
     )
     return " ".join(filter(None, words))
-
-
-def attribute_words(
-    severity: Severity | None, side: Side | None, place: str, *, graded: bool
-) -> str:
-    """Severity, side and place: "small left upper zone"; `graded` writes "mild" for "small"."""
-    degree = (DEGREES if graded else SIZES)[severity] if severity else ""
-    return " ".join(word for word in (degree, side, place) if word)
 
 
 def _patient(age: float | None, sex: Sex | None, race: str | None, style: PromptStyle) -> str:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Literal
 
 from roentgen.record.doubt import DOUBTS
-from roentgen.record.radiograph import FindingName, Severity, Side
+from roentgen.record.radiograph import FindingName, Severity, Side, State
 from roentgen.statements.hierarchy import findings, labels_of
 
 # The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so
@@ -115,6 +115,8 @@ SIDED: frozenset[FindingName] = frozenset(
 # Details that imply the side.
 SIDE_IMPLIED: tuple[str, ...] = ("middle lobe", "vertebral fracture")
 
+STATE_WORDS: dict[State, str] = {"present": "", "uncertain": "possible", "absent": "no"}
+
 Follows = Literal["never", "may", "must"]
 
 
@@ -151,6 +153,14 @@ class Modifier:
 Phrase = tuple[str, ...]  # its words
 Meaning = Noun | OtherNoun | Modifier
 LONGEST = 6  # words of a phrase, no fewer than any has
+
+
+def attribute_words(
+    severity: Severity | None, side: Side | None, place: str, *, graded: bool
+) -> str:
+    """Severity, side and place: "small left upper zone"; `graded` writes "mild" for "small"."""
+    degree = (DEGREES if graded else SIZES)[severity] if severity else ""
+    return " ".join(word for word in (degree, side, place) if word)
 
 
 def is_graded(finding: str) -> bool:

@@ -127,6 +127,21 @@ def test_a_radiographs_prompt_states_what_its_style_includes(
     assert set(stated(row_from_radiograph(item, style), style)) ^ everything == differs
 
 
+def test_facts_state_findings_beyond_the_14_names() -> None:
+    report = Report(impression="Emphysema, mild edema. No scoliosis. Possible fracture.")
+    style = PromptStyle(text="facts", mention_uncertain=False)
+    row = row_from_radiograph(radiograph(report=report), style)
+    assert row.prompt == "<view-ap> emphysema, mild edema, no scoliosis"
+    assert set(stated(row, style)) == {
+        ("view", "AP"),
+        ("finding", "emphysema"),
+        ("finding", "scoliosis absent"),
+        ("finding", "Edema"),
+        ("severity", "small Edema"),
+        ("text_form", "a list of findings"),
+    }
+
+
 def test_findings_beyond_the_14_names_are_stated() -> None:
     expected = {("finding", "Edema"), ("finding", "emphysema"), ("finding", "goiter absent")}
     words = "edema, emphysema, no goiter"
@@ -152,6 +167,7 @@ def test_free_words_of_the_grammar_are_findings() -> None:
     [
         (PromptStyle(), "a list of findings"),
         (PromptStyle(text="entities"), "a list of findings"),
+        (PromptStyle(text="facts"), "a list of findings"),
         (PromptStyle(form="sentence"), "a sentence of findings"),
         (PromptStyle(text="impression", form="sentence"), "a report's impression"),
         (PromptStyle(text="none"), "no text"),

@@ -80,6 +80,7 @@ def test_a_preset_needs_impressions(
         ("report_findings", "'findings'"),
         ("last_paragraph", "'last_paragraph'"),
         ("entities", "'findings' or 'impression'"),
+        ("facts", "'findings' or 'impression'"),
     ],
 )
 def test_prompts_of_a_report_need_its_section(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.prompts.grammar import PromptStyle, findings_text, phrase, prompt_of
+from roentgen.prompts.grammar import PromptStyle, findings_text, has_text, phrase, prompt_of
 from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES, prompt_phrases
 from roentgen.record.radiograph import (
@@ -282,6 +282,47 @@ def test_entities_are_what_the_report_tells() -> None:
     assert {f.name for f in parse_prompt(prompt).findings} >= {"Pleural Effusion", "Pneumothorax"}
     with pytest.raises(InputError, match="'r1' has no report that names a finding"):
         prompt_of(replace(RADIOGRAPH, report=None), PromptStyle(text="entities"))
+
+
+@pytest.mark.parametrize(
+    ("impression", "more", "expected"),
+    [
+        (
+            "Small left effusion. No pneumothorax, but emphysema. Possible pneumonia.",
+            {},
+            "small left pleural effusion, no pneumothorax, emphysema, possible pneumonia",
+        ),
+        (
+            "Small left effusion. No pneumothorax, but emphysema. Possible pneumonia.",
+            {"mention_absent": False, "mention_uncertain": False},
+            "small left pleural effusion, emphysema",
+        ),
+        ("Possible edema. No edema.", {"mention_uncertain": False}, ""),
+        ("Emphysema.", {}, "emphysema"),
+        ("Normal chest.", {}, "no acute findings"),
+        ("Stable effusion, unchanged.", {}, "pleural effusion"),
+    ],
+)
+def test_facts_are_what_the_report_states_in_its_order(
+    impression: str, more: dict[str, bool], expected: str
+) -> None:
+    radiograph = replace(RADIOGRAPH, report=Report(impression=impression), findings=())
+    style = PromptStyle(text="facts", view_token=False, **more)  # type: ignore[arg-type]
+    assert prompt_of(radiograph, style) == expected
+
+
+@pytest.mark.parametrize("report", [None, Report(), Report(impression="Thank you.")])
+def test_a_report_without_facts_has_no_prompt_of_them(report: Report | None) -> None:
+    style = PromptStyle(text="facts")
+    radiograph = replace(RADIOGRAPH, report=report)
+    with pytest.raises(InputError, match="'r1' has no report that names a finding"):
+        prompt_of(radiograph, style)
+    assert not has_text(radiograph, style)
+
+
+def test_facts_are_a_list() -> None:
+    with pytest.raises(InputError, match="facts, which are a list: set"):
+        PromptStyle(text="facts", form="sentence")
 
 
 def test_phrases_differ_for_different_findings() -> None:
