@@ -6,15 +6,15 @@ A killed run resumes when it is started again in the same way. `accelerate launc
 share one preparation among processes and machines that see the same output folder.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from roentgen.config import load_config
-from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion
+from roentgen.corpora.reader import CorpusPlan, CorpusReader, Exclusion, Unmapped
 from roentgen.dataset.card import length_line
 from roentgen.dataset.dataset import EXCLUDED, open_dataset
 from roentgen.dataset.finalize import SPLITS, age_summary, count_all
@@ -43,6 +43,7 @@ from roentgen.preparation.part_record import (
     preparation_folder,
 )
 from roentgen.preparation.postprocess import Postprocessing
+from roentgen.preparation.report_reading import language_line
 from roentgen.preparation.workers import make_parts
 from roentgen.storage import MANIFEST, check_free_space, check_output
 from roentgen.terminal.progress import Progress
@@ -113,7 +114,7 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
         preparation={"size": config.size, "fit": config.fit},
     )
     work.install(work.dataset, overwrite=config.overwrite)
-    return _summary(config.output, assembled)
+    return _summary(config, assembled)
 
 
 def plan_of(reader: CorpusReader) -> CorpusPlan:
@@ -180,8 +181,8 @@ def _check_limit(work: PreparationFolder, limit: BadItems, excluded: Iterable[Ex
         raise
 
 
-def _summary(output: Path, assembled: AssembledParts) -> str:
-    lines = []
+def _summary(config: PrepareConfig, assembled: AssembledParts) -> str:
+    output, lines = config.output, []
     for split in SPLITS:
         if split not in assembled.shards:
             continue
@@ -193,6 +194,8 @@ def _summary(output: Path, assembled: AssembledParts) -> str:
         lines.append(f"{split}: {counts.rows} radiographs; views: {views}; present: {findings}")
         lines.append(f"  {_patients(counts)}")
     lines += map(length_line, describe_lengths(assembled.lengths).items())
+    if config.reports and (line := language_line(assembled.languages, config.reports.language)):
+        lines.append(line)
     lines.append("light:")
     lines += [f"  {line}" for line in light_lines(assembled.light)]
     reasons = assembled.reasons()
@@ -200,7 +203,10 @@ def _summary(output: Path, assembled: AssembledParts) -> str:
     lines += [f"  {count}: {reason}" for reason, count in reasons.most_common(10)]
     if assembled.unmapped:
         lines.append(f"values without a meaning, or missing, in accepted items ({UNMAPPED}):")
-    for (about, word, why), count in sorted(assembled.unmapped.items(), key=by_count)[:10]:
+    shown: Counter[Unmapped] = Counter()
+    for lost, count in assembled.unmapped.items():  # reports are listed by id
+        shown[lost._replace(word="") if lost.field == "report" else lost] += count
+    for (about, word, why), count in sorted(shown.items(), key=by_count)[:10]:
         lines.append(f"  {count}: {about} {word or '(none)'}: {why}")
     if assembled.on_sheet:
         lines.append(f"contact sheet: {output / CONTACT_SHEET}")

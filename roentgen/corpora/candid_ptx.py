@@ -13,6 +13,7 @@ from roentgen.corpora.image_corpus import (
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.corpora.scanning.dicom_header import read_radiograph_header
 from roentgen.corpora.scanning.scan import Scan, optional_file
+from roentgen.corpora.scanning.value_mapping import is_blank
 from roentgen.errors import InputError
 from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs
@@ -137,7 +138,7 @@ class CandidPtxReader(ImageCorpusReader[CandidPtxConfig]):
             rows = found.setdefault(image, _ReportRows())
             rows.studies.add((patient[1] if patient else study, study))
             for cell, cells in ((row["Report"], rows.reports), (row["EncodedPixels"], rows.runs)):
-                if cell.strip():
+                if not is_blank(cell):
                     cells[cell.strip()] = None
         return found
 

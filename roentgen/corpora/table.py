@@ -304,5 +304,5 @@ class TableReader(ImageCorpusReader[TableConfig]):
 
     def _report(self, row: dict[str, str]) -> Report | None:
         columns = self.config.report
-        report = Report() if columns is None else report_of_columns(row, vars(columns), str.strip)
+        report = Report() if columns is None else report_of_columns(row, vars(columns))
         return None if report == Report() else report

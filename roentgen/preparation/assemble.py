@@ -41,6 +41,7 @@ class AssembledParts:
     lengths: TokenCounts = field(default_factory=dict)
     unmapped: Counter[Unmapped] = field(default_factory=Counter)
     light: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
 
     def add(self, part: PreparedPart, dataset: Path) -> None:
         """Add the next part, whose shards are in the folder `dataset`."""
@@ -49,6 +50,7 @@ class AssembledParts:
         self.of_parts += part.excluded
         self.unmapped.update(part.unmapped)
         self.light.update(part.light)
+        self.languages.update(part.languages)
         for split, row in part.on_sheet:
             batches = VerifiedBatches(dataset, [part.shards[split].index])
             self.on_sheet.append(batches.radiograph(row))

@@ -27,6 +27,7 @@ from roentgen.preparation.part_record import (
     TokenCounts,
 )
 from roentgen.preparation.postprocess import Postprocessing
+from roentgen.preparation.report_reading import unread
 from roentgen.record.radiograph import Radiograph
 
 READING = "item"  # file with the part and place of the item that is being read
@@ -68,6 +69,7 @@ class PartMaker:
         light: Counter[str] = Counter()
         places: list[tuple[str, int]] = []
         lengths: TokenCounts = {}
+        languages: Counter[str] = Counter()
         due = 0  # places of the contact sheet: an excluded item passes its place on
         with ExitStack() as stack:
             writers: dict[str, ShardWriter] = {}
@@ -92,6 +94,7 @@ class PartMaker:
                     writers[split].add(radiograph)
                     light.update(radiograph.light)
                 self.postprocess.count_tokens(radiographs, lengths)
+                self.postprocess.count_languages(radiographs, languages)
         shards: dict[str, Shard] = {
             split: writers[split].shard(shard_file(split, number))
             for split in SPLITS
@@ -106,6 +109,7 @@ class PartMaker:
             light=light,
             on_sheet=tuple(places),
             lengths=lengths,
+            languages=languages,
         )
 
     def read(self, item: Any, excluded: list[Exclusion]) -> list[Radiograph | Unmapped]:
@@ -119,9 +123,17 @@ class PartMaker:
             expected = isinstance(error, UnwantedError)
             excluded.append(Exclusion(id=item_id(item), reason=str(error), expected=expected))
             return []
-        finished = [self.postprocess(one) if isinstance(one, Radiograph) else one for one in read]
-        excluded += [one for one in finished if isinstance(one, Exclusion)]
-        return [one for one in finished if not isinstance(one, Exclusion)]
+        accepted: list[Radiograph | Unmapped] = []
+        for given in read:
+            if isinstance(given, Unmapped):
+                accepted.append(given)
+                continue
+            finished = self.postprocess(given)
+            if isinstance(finished, Exclusion):
+                excluded.append(finished)
+            else:
+                accepted += [finished, *unread(given, finished)]
+        return accepted
 
 
 def item_id(item: Any) -> str:

@@ -25,6 +25,7 @@ class PreparedPart(Part):
     light: Mapping[str, int] = field(default_factory=dict)  # images by note
     on_sheet: tuple[tuple[str, int], ...] = ()  # (split, row) of images of the contact sheet
     lengths: TokenCounts = field(default_factory=dict)
+    languages: Mapping[str, int] = field(default_factory=dict)  # reports by language
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that JSON holds."""
@@ -34,6 +35,7 @@ class PreparedPart(Part):
             "light": dict(sorted(self.light.items())),
             "on_sheet": [list(place) for place in self.on_sheet],
             "lengths": {name: sorted(counts.items()) for name, counts in self.lengths.items()},
+            "languages": dict(sorted(self.languages.items())),
         }
 
     @classmethod
@@ -47,6 +49,7 @@ class PreparedPart(Part):
             "light": dict(plain["light"]),
             "on_sheet": tuple((split, row) for split, row in plain["on_sheet"]),
             "lengths": {name: Counter(dict(counts)) for name, counts in plain["lengths"].items()},
+            "languages": dict(plain["languages"]),
         }
 
 

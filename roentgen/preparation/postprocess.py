@@ -8,6 +8,7 @@ from typing import Any
 
 from roentgen.corpora.reader import Exclusion
 from roentgen.preparation.part_record import TokenCounts
+from roentgen.preparation.report_reading import ReadLanguage, count_language, language_to_read
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.token_lengths import REPORT_SECTIONS
 from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report
@@ -25,6 +26,9 @@ class ReportRules:
     does not show them."""
     label_findings: bool = False
     """Read findings from the report where the corpus gives none."""
+    language: ReadLanguage = "en"
+    """Language that findings are read in: English, Spanish or Chinese; auto: that of each report.
+    From a report in another language none are read, and the summary counts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,8 @@ class Postprocessing:
                 label_report,  # its rules take a while to load
             )
 
-            changes["findings"] = label_report(report)
+            if language := language_to_read(report, self.reports.language):
+                changes["findings"] = label_report(report, language)
         report = self._edited(report, self.reports)
         return replace(radiograph, report=None if report == Report() else report, **changes)
 
@@ -67,6 +72,12 @@ class Postprocessing:
             others = {name for name in sections if name != "comparison"}
             sections |= {name: without_prior_comparisons(sections[name]) for name in others}
         return Report(**{name: text or None for name, text in sections.items()})
+
+    def count_languages(self, radiographs: Sequence[Radiograph], languages: Counter[str]) -> None:
+        """Count reports by the language of the text that findings are read from."""
+        if self.reports is not None:
+            for radiograph in radiographs:
+                count_language(radiograph, languages)
 
     def count_tokens(self, radiographs: Sequence[Radiograph], lengths: TokenCounts) -> None:
         """Count report sections by their length in tokens."""

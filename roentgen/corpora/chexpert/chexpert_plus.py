@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from roentgen.corpora.scanning.rows import csv_rows
-from roentgen.corpora.scanning.value_mapping import report_of_columns
+from roentgen.corpora.scanning.value_mapping import is_blank, report_of_columns
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Report
 
-_BLANKS = ("", "nan", "none")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -80,19 +79,18 @@ def read_plus(table: Path, columns: PlusColumns) -> Iterator[ChexpertRow | None]
         )
 
 
+def _text(cell: str) -> str:
+    """A cell without its margins; "" for a word that means blank."""
+    return "" if is_blank(cell) else cell.strip()
+
+
 def plus_report(table: Path, place: int, columns: PlusColumns) -> Report:
     """The report of the row at a place."""
     row = read_row_at(table, place)
     try:
-        return report_of_columns(row, vars(columns), _text)
+        return report_of_columns(row, vars(columns))
     except KeyError:
         raise InputError(f"table {table.name} has changed since it was scanned") from None
-
-
-def _text(cell: str) -> str:
-    """A cell without its margins; "" for a word that means blank."""
-    text = cell.strip()
-    return "" if text.lower() in _BLANKS else text
 
 
 def read_places(

@@ -3,12 +3,14 @@
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from roentgen.corpora.scanning.scan import FolderListing, first_of, wrong_root
 from roentgen.errors import InputError
+from roentgen.reports.language import language_of
 from roentgen.untrusted_files import read_bounded
 
 _LARGEST = 1 << 20  # bytes; a report has a few thousand
@@ -96,12 +98,23 @@ def read_report(source: Path, place: str) -> str:
             data = read_bounded(source / place, _LARGEST)
         else:
             data = _unzip(source, *map(int, place.split(",")))
-        return data.decode("utf-8-sig")
+        return _decoded(data)
     except (OSError, zlib.error, struct.error, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"the report cannot be read: {reason}") from None
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError("the report is not text in UTF-8") from None
+        guess = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "Latin-1"
+        with suppress(UnicodeDecodeError):
+            if guess == "Latin-1" and language_of(data.decode("gb18030")) == "Chinese":
+                guess = "GBK"
+        raise InputError(
+            f"the report is not text in UTF-8, but perhaps in {guess}: convert it"
+        ) from None
 
 
 def _unzip(source: Path, offset: int, size: int, method: int, checksum: int) -> bytes:

@@ -23,7 +23,7 @@ from roentgen.corpora.scanning.scan import (
     id_of_path,
     optional_file,
 )
-from roentgen.corpora.scanning.value_mapping import parse_sex, years_between
+from roentgen.corpora.scanning.value_mapping import is_blank, parse_sex, years_between
 from roentgen.errors import InputError, UnwantedError
 from roentgen.manifest import License
 from roentgen.record.radiograph import Finding, Radiograph, Report, View
@@ -120,7 +120,7 @@ class PadchestReader(ImageCorpusReader[PadchestConfig]):
         lost += unmapped
         if not labels:
             lost.append(Unmapped("labels", "", "the image is taken"))
-        report = row["Report"].strip()
+        report = "" if is_blank(row["Report"]) else row["Report"].strip()
         if c.reports and not report:
             lost.append(Unmapped("report", "", "the image is taken"))
         return PadchestItem(

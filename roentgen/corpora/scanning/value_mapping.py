@@ -1,7 +1,7 @@
 """Table cells as values of a radiograph; an unknown word raises InputError, which names it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast, get_args
@@ -67,7 +67,7 @@ def unmapped_finding(word: str, meanings: Mapping[str, object]) -> Unmapped:
 
 def finding_of_value(column: str, name: FindingName, cell: str) -> Finding | None:
     """1, 0, -1 or blank as a finding that is present, absent, uncertain or None."""
-    if cell.strip().lower() in _BLANKS:
+    if is_blank(cell):
         return None
     states: dict[float, State] = {1.0: "present", 0.0: "absent", -1.0: "uncertain"}
     try:
@@ -80,16 +80,22 @@ def view_of_cell(cell: str, views: Mapping[str, View | None]) -> View | None:
     """The view that a cell names, None for a blank one."""
     if cell in views:
         return views[cell]
-    return None if cell.strip().lower() in _BLANKS else parse_view(cell)
+    return None if is_blank(cell) else parse_view(cell)
 
 
-def report_of_columns(
-    row: Mapping[str, str], columns: Mapping[str, str | None], text_of: Callable[[str], str]
-) -> Report:
-    """The report whose sections have these columns; None: without the section."""
+def report_of_columns(row: Mapping[str, str], columns: Mapping[str, str | None]) -> Report:
+    """The report whose sections have these columns; None: without the section.
+
+    A cell that means blank ("nan", "None") is blank.
+    """
     given = {name: columns[name] for name in ("findings", "impression", "indication", "comparison")}
-    sections = {name: column and text_of(row[column]) for name, column in given.items()}
-    return Report(**{name: text or None for name, text in sections.items()})
+    sections = {name: row[column].strip() for name, column in given.items() if column}
+    return Report(**{name: text for name, text in sections.items() if not is_blank(text)})
+
+
+def is_blank(cell: str) -> bool:
+    """Whether a cell means that there is no value: "", "nan", "None", "n/a"."""
+    return cell.strip().lower() in _BLANKS
 
 
 def parse_split(cell: str, words: Mapping[str, Split]) -> Split:
@@ -102,7 +108,7 @@ def parse_split(cell: str, words: Mapping[str, Split]) -> Split:
 
 def parse_age(cell: str) -> float | None:
     """Years from "63", "63.0" or DICOM's "063Y"; None for a blank."""
-    if cell.strip().lower() in _BLANKS:
+    if is_blank(cell):
         return None
     try:
         age = float(cell.strip().upper().removesuffix("Y"))

@@ -208,6 +208,16 @@ def test_damaged_reports_are_bad_items_or_told(tmp_path: Path) -> None:
     items = it.plan().items
     with pytest.raises(InputError, match="not text in UTF-8"):
         it.read(items[2])
+    for text, encoding in (
+        ("左侧少量胸腔积液，未见气胸。".encode("gbk"), "GBK"),
+        ("Sin neumotórax.".encode("latin-1"), "Latin-1"),
+        ("Clear.".encode("utf-16"), "UTF-16"),
+    ):
+        with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+            file.writestr("files/p10/p10000032/s53189527.txt", text)
+        other = reader(replace(config, reports=tmp_path / "other.zip"))
+        with pytest.raises(InputError, match=f"not text in UTF-8, but perhaps in {encoding}"):
+            other.read(other.plan().items[2])
     data = bytearray(archive.read_bytes())
     data[80:120] = bytes(40)
     archive.write_bytes(bytes(data))
