@@ -40,8 +40,11 @@ DOUBTS: tuple[Doubt, ...] = (
     ),
     Doubt(0.9, before=("consistent with", "compatible with", "in keeping with")),
     Doubt(0.8, before=("likely", "presumed", "presumably"), after=("likely", "presumed")),
-    Doubt(0.75, before=("probable", "probably", "favored"), after=("probable", "favored")),
-    Doubt(0.7, before=("suggestive of", "suggests", "suggesting")),
+    Doubt(
+        0.75,
+        before=("probable", "probably", "favored", "suggestive of", "suggests", "suggesting"),
+        after=("probable", "favored"),
+    ),
     Doubt(
         0.6,
         before=(

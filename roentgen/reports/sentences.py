@@ -114,7 +114,7 @@ def _ends(text: str, start: int, begin: int, after: int) -> bool:
     if after == following.start(1) and not (is_period and _lacks_space(text, begin, after)):
         return False
     if not is_period:  # a lone question mark precedes the suspected finding: "opacity ? pneumonia"
-        return begin == 0 or not previous.isspace()
+        return begin > start and not previous.isspace()
     before = text[max(start, begin - _LONGEST_WORD) : begin].split()
     word = before[-1].strip("(\"'").lower() if before else ""
     if word in _ABBREVIATIONS:

@@ -61,6 +61,7 @@ class ClauseReader:
         self.graded = False
         self.limited = False
         self.differential = False
+        self.prior = self.past = False  # "on the prior study there was"
         kinds = {phrase.kind for phrase in self.phrases}
         self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
 
@@ -153,7 +154,10 @@ class ClauseReader:
             case "or" | "slash" | "and" | "comma":
                 self.join = kind if self.join in (None, "comma") else self.join
                 self.owner = False
-            case "verb" | "shows":
+            case "prior":
+                self.prior = True
+            case "verb" | "past" | "shows":
+                self.past |= kind == "past"
                 self._read_verb()
                 if self.differential:
                     self._open_scope(phrase, "uncertain", POSSIBLE)
@@ -169,20 +173,22 @@ class ClauseReader:
         kinds = [phrase.kind for phrase in phrases[end : end + 2]]
         if kinds == ["comma", "finding"] and not self.heads:  # "small, nodular opacity"
             end += 1
+        if kinds == ["the", "finding"] and phrases[end].start == run[-1].end:
+            end += 1  # "moderate areas of atelectasis"
         following = phrases[end].kind if end < len(phrases) else None
         first = phrases[i]
         if following == "verb" and in_place and self.group and is_fronted(self.phrases, i):
             self.group = []
         if following in _HEADS and not (
             (following in ("anatomy", "structure") and in_place and self.group)
-            or (following == "anatomy" and self.group)
+            or (following == "anatomy" and self.group and self.join is None)
             or (not self.sentence.modifiers_precede and self.group and not self.join)
         ):
             if self._is_size_of_subject(run, i) and following != "enlarged":
                 self._enlarge(run, i)
             else:
                 self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
-        elif self.owner:
+        elif self.owner or (self._precedes_unknown(run) and not in_place):
             pass
         elif self.group:
             for mention in self.group:
@@ -197,6 +203,9 @@ class ClauseReader:
                 self._apply_grade(first, i, enlarged=True)
         elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
             self.around = [*self.around, *run]  # "not on the right"
+        elif self.headless and self.sentence.last and self.clause.opening == "except":
+            self.pending = [*run]
+            self._repeat(self.sentence.last, "present", first, keep=False)
         elif self.headless and self.sentence.last and not self._is_topic(i):
             for mention in self.sentence.last:
                 mention.after += run
@@ -211,13 +220,19 @@ class ClauseReader:
         fronted = is_fronted(self.phrases, i)
         joins = [k for k, phrase in enumerate(run) if phrase.kind in JOINS]
         before = self.group if follows_preposition(self.phrases, i) else []
-        if i and self.phrases[i - 1].kind == "verb" and not self.heads:  # "which is small, and a"
+        if (
+            i and self.phrases[i - 1].kind in ("verb", "past") and not self.heads
+        ):  # "which is small, and a"
             before = self.sentence.last
         if not joins or not before or fronted:
             return run
         for mention in before:
             mention.after += run[: joins[0]]
         return run[joins[0] + 1 :]
+
+    def _precedes_unknown(self, run: Sequence[Phrase]) -> bool:
+        """Whether an unknown noun follows modifiers: "effusion, mild scoliosis"."""
+        return run[-1].kind != "size" and run[-1].end in self.sentence.unknown
 
     def _is_topic(self, i: int) -> bool:
         """Whether the clause says where the next one is: "on the right, there is an effusion"."""
@@ -249,7 +264,9 @@ class ClauseReader:
             mention.located_by = located_by
             mention.around = mention.around or self.around
             mention.explains = mention.explains or self.link
-            mention.complement = bool(self.heads) and is_complement(self.phrases, i)
+            mention.complement = bool(self.heads) and (
+                is_complement(self.phrases, i) or (self.join in LINKS and self.heads[-1].complement)
+            )
         self.heads += new
         self.group = [*self.group, *new] if joined else new
         self.owner = False
@@ -303,7 +320,7 @@ class ClauseReader:
     def _apply_grade(self, phrase: Phrase, i: int, *, enlarged: bool = False) -> None:
         """Apply an adjective to the structures before it, or else to those that follow."""
         before = [p.kind for p in self.phrases[max(i - 2, 0) : i]]
-        if phrase.kind == "normal" and before == ["finding", "verb"]:
+        if phrase.kind == "normal" and before in (["finding", "verb"], ["finding", "past"]):
             self._act_backward(phrase, "absent", 0.0)
         if enlarged:
             phrase = Phrase("enlarged", phrase.names, phrase.start, phrase.end)
@@ -350,7 +367,7 @@ class ClauseReader:
             return False
         if not self.sentence.subjects or self.graded or self.heads:
             return False
-        return i > 0 and self.phrases[i - 1].kind in ("verb", "structure")
+        return i > 0 and self.phrases[i - 1].kind in ("verb", "past", "structure")
 
     def _open_scope(self, cue: Phrase, state: State | None, probability: float | None) -> None:
         self.scope = Scope(cue.kind, state, probability, cue)
@@ -387,11 +404,13 @@ class ClauseReader:
 
     def _antecedents(self) -> list[Mention]:
         """The findings that a clause without a noun speaks about."""
-        return [] if self.sentence.subjects else self.sentence.last
+        if self.sentence.subjects or self.sentence.unknown & {self.clause.start}:
+            return []
+        return self.sentence.last
 
     def _read_none(self, cue: Phrase, i: int) -> None:
         """As in "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
-        before = self.heads or self._antecedents()
+        before = self.heads or self.sentence.last
         if any(map(locates, self.phrases[i + 1 :])):
             self._repeat(before, "absent", cue, keep=False)
             return
@@ -434,10 +453,11 @@ class ClauseReader:
             self.around = [*self.around, *self._take()]
         if self.scope and not self.scope.used and self.scope.state:
             self._act_on_antecedents(self.scope)
-        if self.limited:
-            for mention in self.heads:
-                mention.dropped |= mention.mark == "assessed"
         for mention in self.heads:
+            if self.limited and mention.mark == "assessed":
+                mention.dropped = True
+            if self.prior and self.past:
+                mention.mark = "historical"
             changes = any(p.kind == "change" for p in mention.after)
             if mention.mark == "unclear" and changes:
                 mention.state, mention.probability, mention.cue = "present", None, None

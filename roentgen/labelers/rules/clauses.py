@@ -11,13 +11,13 @@ from typing import Literal
 
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 
-_ENDS: frozenset[Kind] = frozenset({"stop", "start", "due", "open", "colon", "dash"})
+_ENDS: frozenset[Kind] = frozenset({"stop", "except", "start", "due", "open", "colon", "dash"})
 # What follows a comma or an "and" only where a clause begins.
 _BEGINS: frozenset[Kind] = frozenset(
-    {"deny", "gone", "same", "historical", "none", "verb", "shows"}
+    {"deny", "gone", "same", "historical", "none", "verb", "past", "shows"}
 )
 _BACKWARD: frozenset[Kind] = frozenset({"denied", "unseen", "doubted", "historical_before"})
-_PREDICATES: frozenset[Kind] = _BACKWARD | {"verb", "shows", "limited", "obscured"}
+_PREDICATES: frozenset[Kind] = _BACKWARD | {"verb", "past", "shows", "limited", "obscured"}
 _LOOK_AHEAD = 40  # phrases; no list of findings is longer
 
 
@@ -26,6 +26,7 @@ class Clause:
     """The phrases of a clause, and the phrase that begins it, if one does."""
 
     phrases: list[Phrase]
+    start: int = 0  # its first token
     end: int = 0  # the token after its last one
     opening: Kind | None = None
     title: bool = False  # a colon ends it, and it has neither verb nor cue: "Pneumothorax: none"
@@ -44,7 +45,7 @@ class _Open:
 
 def clauses_of(phrases: Sequence[Phrase], length: int) -> list[Clause]:
     """The clauses of a sentence of `length` tokens, in order; each has at least one phrase."""
-    clauses = [Clause([], length)]
+    clauses = [Clause([], 0, length)]
     state = _Open()
     for i, phrase in enumerate(phrases):
         ends = phrase.kind in _ENDS and not _continues(phrases, i)
@@ -53,9 +54,9 @@ def clauses_of(phrases: Sequence[Phrase], length: int) -> list[Clause]:
             before.title = phrase.kind == "colon" and _is_title(before.phrases)
             if before.phrases:
                 before.end = phrase.start
-                clauses.append(Clause([], length, phrase.kind))
+                clauses.append(Clause([], phrase.end, length, phrase.kind))
             elif before.opening not in ("colon", "dash", "open"):
-                before.opening = phrase.kind
+                before.opening, before.start = phrase.kind, phrase.end
             state = _Open()
             continue
         clauses[-1].phrases.append(phrase)
@@ -90,7 +91,7 @@ def _update(state: _Open, phrase: Phrase) -> None:
             state.joined = state.noun
         case "finding" | "structure" | "abnormality" | "other" | "one":
             state.noun = True
-        case "verb" | "shows":
+        case "verb" | "past" | "shows":
             state.verb = True
             state.predicate = state.noun and state.scope != "list"
         case kind if kind in _BACKWARD:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
@@ -56,6 +56,7 @@ Kind = Literal[
     "unseen",  # denies findings, but no devices
     "doubted",
     "historical_before",
+    "prior",  # "on the prior study"
     # others
     "none",  # a denial without a noun of its own
     "limited",
@@ -66,62 +67,20 @@ Kind = Literal[
     "and",
     "comma",
     "stop",
+    "except",  # "other than"
     "open",
     "colon",
     "dash",
     "due",  # begins the cause of the statement before
     "start",  # begins a new statement
     "verb",
+    "past",  # "was"
     "shows",
     "in",
     "the",
 ]
 MODIFIERS: frozenset[Kind] = frozenset(
     {"side", "severity", "place", "change", "no_size", "comparison", "size", "beside"}
-)
-_CUES = (
-    *(
-        "enlarged",
-        "borderline",
-        "normal",
-        "clear",
-        "not_large",
-        "deny",
-        "gone",
-        "denied",
-        "unseen",
-        "none",
-    ),
-    *(
-        "same",
-        "historical",
-        "historical_before",
-        "limited",
-        "assess",
-        "unclear",
-        "differential",
-        "over",
-        "either",
-        "or",
-        "slash",
-    ),
-    *(
-        "and",
-        "comma",
-        "stop",
-        "open",
-        "colon",
-        "dash",
-        "start",
-        "due",
-        "beside",
-        "verb",
-        "shows",
-        "in",
-        "the",
-        "one",
-    ),
-    "obscured",
 )
 _LISTS: dict[str, Kind] = {
     "ignored": "ignored",
@@ -141,6 +100,7 @@ _MEANINGS: dict[str, Kind] = {
     "doubt": "doubt",
     "doubted": "doubted",
 }
+_CUES = frozenset(get_args(Kind)) - {*_LISTS.values(), *_MEANINGS.values(), "size"}
 _LONG_WORD = 7  # letters, from which a misspelling is corrected
 _LONGER_WORD = 11
 _MOST_SKIPPED = 3  # words inside a phrase
@@ -239,9 +199,27 @@ class Lexicon:
                     found.append(Phrase(meaning.kind, meaning.names, i, end))
                     i = end - 1
                     continue
+            if meaning.kind == "finding" and end > i + 1:
+                found += self._inside(spelled, i, end)
             found.append(Phrase(meaning.kind, meaning.names, i, end))
             i = end
         return found
+
+    def unknown(self, words: Sequence[str], found: Sequence[Phrase]) -> frozenset[int]:
+        """The positions of words that no phrase has and that are not skipped inside phrases."""
+        known = {i for phrase in found for i in range(phrase.start, phrase.end)}
+        return frozenset(
+            i
+            for i, word in enumerate(words)
+            if i not in known and word[0].isalpha() and not self._is_skipped(word)
+        )
+
+    def _inside(self, words: Sequence[str], start: int, end: int) -> Iterator[Phrase]:
+        """The sides and severities inside a phrase: "fluid in the left pleural space"."""
+        for i in range(start, end):
+            branch = self._root.words.get(words[i])
+            if branch and branch.meaning and branch.meaning.kind in ("side", "severity"):
+                yield Phrase(branch.meaning.kind, branch.meaning.names, i, i + 1)
 
     def _longest(
         self, words: Sequence[str], i: int, branch: _Branch, skipped: int
@@ -330,7 +308,7 @@ def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
         raise InputError(f"file of words has an unknown section: {', '.join(sorted(unknown))}")
     if unknown := set(plain["cues"]) - set(_CUES):
         raise InputError(f"file of words has an unknown cue: {', '.join(sorted(unknown))}")
-    for cue in _CUES:
+    for cue in plain["cues"]:
         for template in plain["cues"].get(cue, ()):
             yield Meaning(cast(Kind, cue)), template
     for section in ("structures", "sides", "severities", "places", "changes", "doubt", "doubted"):

@@ -72,8 +72,6 @@ def preceding(mentions: Sequence[Mention]) -> list[Mention]:
     last = len(mentions)
     while last > 1 and mentions[last - 1].complement:
         last -= 1
-        while last > 1 and mentions[last].join == mentions[last - 1].join == "and":
-            last -= 1
     listed = list(mentions[:last])
     chain = listed[-1:]
     in_list = bool(chain) and chain[0].join in LINKS

@@ -11,18 +11,19 @@ from itertools import zip_longest
 
 from roentgen.labelers.rules.clause_reader import ClauseReader
 from roentgen.labelers.rules.clauses import clauses_of
-from roentgen.labelers.rules.lexicon import Lexicon, Phrase
+from roentgen.labelers.rules.lexicon import Lexicon
 from roentgen.labelers.rules.sentence_state import Reading, Sentence
 
 _NOUNS = ("finding", "structure", "abnormality")
 
 
-def read_sentence(lexicon: Lexicon, phrases: Sequence[Phrase], length: int) -> Reading:
-    """What the phrases of a sentence of `length` tokens say."""
-    sentence = Sentence(lexicon.modifiers_precede)
+def read_sentence(lexicon: Lexicon, words: Sequence[str]) -> Reading:
+    """What the tokens of a sentence say."""
+    phrases = lexicon.find(words)
+    sentence = Sentence(lexicon.modifiers_precede, lexicon.unknown(words, phrases))
     if all(phrase.kind not in _NOUNS for phrase in phrases):
         return sentence.reading
-    clauses = clauses_of(phrases, length)
+    clauses = clauses_of(phrases, len(words))
     for clause, following in zip_longest(clauses, clauses[1:]):
         ClauseReader(sentence, clause, following.opening if following else None).read()
     reading = sentence.reading

@@ -90,8 +90,7 @@ def _read(sentence: str, language: Language) -> tuple[tuple[Statement, ...], boo
     words = words_of(sentence, language)
     while words and words[-1] in ".!":
         words.pop()
-    own = lexicon(language)
-    reading = read_sentence(own, own.find(words), len(words))
+    reading = read_sentence(lexicon(language), words)
     spans = token_spans(sentence) if reading.mentions else []
     source = f"{VERSION} ({language})"
     return tuple(_statement(m, spans, source) for m in reading.mentions), reading.normal

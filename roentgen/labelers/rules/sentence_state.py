@@ -32,6 +32,7 @@ class Sentence:
     """What the clauses of a sentence hand on to each other."""
 
     modifiers_precede: bool  # the noun that they describe
+    unknown: frozenset[int] = frozenset()  # positions of words that no phrase has
     reading: Reading = field(default_factory=Reading)
     last: list[Mention] = field(default_factory=list)  # of the last clause that has findings
     title: list[Mention] = field(default_factory=list)
