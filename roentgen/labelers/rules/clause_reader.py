@@ -6,11 +6,11 @@ from roentgen.labelers.rules.clauses import Clause
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 from roentgen.labelers.rules.mentions import (
     POSSIBLE,
-    Mark,
     Mention,
     in_place_of,
     preceding,
     read_alternatives,
+    severity_of,
 )
 from roentgen.labelers.rules.neighbors import (
     JOINS,
@@ -180,15 +180,18 @@ class ClauseReader:
         if following == "verb" and in_place and self.group and is_fronted(self.phrases, i):
             self.group = []
         if following in _HEADS and not (
-            (following in ("anatomy", "structure") and in_place and self.group)
-            or (following == "anatomy" and self.group and self.join is None)
+            (
+                following in ("anatomy", "structure")
+                and self.group
+                and (in_place or self.join is None)
+            )
             or (not self.sentence.modifiers_precede and self.group and not self.join)
         ):
             if self._is_size_of_subject(run, i) and following != "enlarged":
                 self._enlarge(run, i)
             else:
                 self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
-        elif self.owner or (self._precedes_unknown(run) and not in_place):
+        elif self.owner or not (run := self._without_foreign(run, i)):
             pass
         elif self.group:
             for mention in self.group:
@@ -230,9 +233,15 @@ class ClauseReader:
             mention.after += run[: joins[0]]
         return run[joins[0] + 1 :]
 
-    def _precedes_unknown(self, run: Sequence[Phrase]) -> bool:
-        """Whether an unknown noun follows modifiers: "effusion, mild scoliosis"."""
-        return run[-1].kind != "size" and run[-1].end in self.sentence.unknown
+    def _without_foreign(self, run: list[Phrase], i: int) -> list[Phrase]:
+        """Those of a run that no unknown noun behind them owns: "effusion, mild scoliosis"."""
+        last = run[-1]
+        if last.kind == "size" or last.end not in self.sentence.unknown:
+            return run
+        first = len(run) - 1
+        while first and run[first - 1].end == run[first].start:
+            first -= 1
+        return run if first == 0 and follows_preposition(self.phrases, i) else run[:first]
 
     def _is_topic(self, i: int) -> bool:
         """Whether the clause says where the next one is: "on the right, there is an effusion"."""
@@ -244,24 +253,25 @@ class ClauseReader:
 
     def _add_finding(self, phrase: Phrase, i: int) -> None:
         state, probability, cue = self._scope_state()
-        mark = self._mark()
+        mark = self.scope.mark if self.scope else None
         if i and self.phrases[i - 1].kind == "normal":  # "normal interstitial markings"
             state, probability, cue = "absent", 0.0, self.phrases[i - 1]
         own = self._take()
         if "Support Devices" in labels_of(phrase.names[0]):
             own = [p for p in own if p.kind != "severity"]
+        shared = self.join == "slash" and self.heads  # "mild infiltrate/atelectasis"
+        before = [*own, *(severity_of(self.heads[-1], own) if shared else ())]
         new = [
-            Mention(node, phrase, state, probability, cue, list(own), join=self.join, mark=mark)
+            Mention(node, phrase, state, probability, cue, list(before), join=self.join, mark=mark)
             for node in phrase.names
         ]
         joined = self.join in LINKS and not own and self.group
         either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
         if self.heads and ((self.join == "or" and not self.scope) or either):
             new += read_alternatives(self.heads, new)
-        before = self.heads or self.sentence.last
-        located_by = in_place_of(new[0], before, own, self.join)
+        located_by = in_place_of(new[0], self.heads or self.sentence.last, own, self.join)
         for mention in new:
-            mention.located_by = located_by
+            mention.located_by = located_by or mention.located_by
             mention.around = mention.around or self.around
             mention.explains = mention.explains or self.link
             mention.complement = bool(self.heads) and (
@@ -279,14 +289,6 @@ class ClauseReader:
         if self.scope is None or self.scope.state is None:
             return "present", None, None
         return self.scope.state, self.scope.probability, self.scope.cue
-
-    def _mark(self) -> Mark | None:
-        marks: dict[Kind, Mark] = {
-            "historical": "historical",
-            "assess": "assessed",
-            "unclear": "unclear",
-        }
-        return marks.get(self.scope.kind) if self.scope else None
 
     def _repeat(
         self, mentions: Sequence[Mention], state: State, cue: Phrase, *, keep: bool
@@ -342,7 +344,7 @@ class ClauseReader:
         for mention in new:
             if scope and scope.state and mention.state == "present":
                 mention.weaken(scope.state, scope.probability, scope.cue)
-            mention.mark = self._mark()
+            mention.mark = self.scope.mark if self.scope else None
         reading = self.sentence.reading
         reading.normal |= any(is_normal(subject, grade) for subject in subjects)
         reading.mentions += new

@@ -38,6 +38,9 @@ def extents_of(
     _share(front)
     if not any(group.sides or group.places for group in (*front, *back)):
         back = [*back, *(_Group(g.sides, None, g.places) for g in _groups(around))]
+    named = {side for group in (*front, *back) for side in group.sides}
+    if len(named) == 1 and any(p.kind == "comparison" for p in after):
+        back.append(_Group(["bilateral"]))  # "greater on the left" is on both
     severities: dict[str, Severity] = {}
     places: dict[str, list[str]] = {}
     general = _Group()

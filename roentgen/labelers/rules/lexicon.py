@@ -100,7 +100,7 @@ _MEANINGS: dict[str, Kind] = {
     "doubt": "doubt",
     "doubted": "doubted",
 }
-_CUES = frozenset(get_args(Kind)) - {*_LISTS.values(), *_MEANINGS.values(), "size"}
+_CUES = frozenset(get_args(Kind)) - {*_LISTS.values(), *_MEANINGS.values(), "size"} | {"this"}
 _LONG_WORD = 7  # letters, from which a misspelling is corrected
 _LONGER_WORD = 11
 _MOST_SKIPPED = 3  # words inside a phrase
@@ -310,7 +310,7 @@ def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
         raise InputError(f"file of words has an unknown cue: {', '.join(sorted(unknown))}")
     for cue in plain["cues"]:
         for template in plain["cues"].get(cue, ()):
-            yield Meaning(cast(Kind, cue)), template
+            yield Meaning("the", ("this",)) if cue == "this" else Meaning(cast(Kind, cue)), template
     for section in ("structures", "sides", "severities", "places", "changes", "doubt", "doubted"):
         yield from _meanings(plain, section)
     for section in ("anatomy", "others", "no_size", "comparisons"):

@@ -56,11 +56,21 @@ class Mention:
 
         An interpretation is where what it explains is: "left basilar opacity, likely atelectasis".
         """
-        explained = self.explains if self.explains and self.explains.is_a(*_EXPLAINED) else None
+        explained = self.explains if self.explains and is_explained(self.explains.node) else None
         other = self.located_by or explained
         if other and not any(map(locates, (*self.before, *self.after, *self.around))):
             theirs = (*other.before, *other.after, *other.around)
             self.around = [p for p in theirs if locates(p) or p.kind in JOINS]
+
+
+def is_explained(node: str) -> bool:
+    """Whether an interpretation of a finding is in the finding's place."""
+    return not _EXPLAINED.isdisjoint(labels_of(node))
+
+
+def severity_of(mention: Mention, own: Sequence[Phrase]) -> list[Phrase]:
+    """The severity in front of a mention, for another one that has no modifiers of its own."""
+    return [] if own else [phrase for phrase in mention.before if phrase.kind == "severity"]
 
 
 def preceding(mentions: Sequence[Mention]) -> list[Mention]:
@@ -98,6 +108,7 @@ def in_place_of(
     beside = any(phrase.kind == "beside" for phrase in own) or join == "slash"
     joined = join == "and" and not own and new.is_a(*_LOCAL) and last.is_a(*_LOCAL)
     named = join == "comma" and last.node in ancestors(new.node)
+    joined |= last.head.end == new.head.start and not own  # "bibasilar atelectatic opacities"
     return last if beside or joined or named else None
 
 
@@ -121,9 +132,12 @@ def read_alternatives(mentions: Sequence[Mention], new: Sequence[Mention]) -> li
         before.explains = mentions[-2]  # "opacity, atelectasis or scarring"
     for mention in new:
         mention.explains = mention.explains or before.explains
+        mention.located_by = before.located_by
+        mention.before = [*severity_of(before, mention.before), *mention.before]
         if not any(map(locates, mention.before)):
             mention.around = [p for p in before.before if locates(p) or p.kind in JOINS]
     common = _common_kind(new[0].node, before.node)
     if before.probability != POSSIBLE or common is None:
         return []
-    return [Mention(common, new[0].head, "present", before=[*before.before, *new[0].before])]
+    modifiers = [*before.before, *new[0].before]
+    return [Mention(common, new[0].head, "present", before=modifiers, located_by=before.located_by)]

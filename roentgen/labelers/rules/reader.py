@@ -27,6 +27,7 @@ def read_sentence(lexicon: Lexicon, words: Sequence[str]) -> Reading:
     for clause, following in zip_longest(clauses, clauses[1:]):
         ClauseReader(sentence, clause, following.opening if following else None).read()
     reading = sentence.reading
+    reading.refers = "this" in phrases[0].names
     for mention in reading.mentions:
         mention.locate()
     reading.mentions = [m for m in reading.mentions if not m.dropped and m.mark != "historical"]

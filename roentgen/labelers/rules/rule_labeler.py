@@ -4,19 +4,19 @@ Findings and impression are split into sentences; in each, phrases are found (`l
 (`reader`). `python -m eval.labeler configs/eval/labeler.yaml` measures it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from roentgen.labelers.rules.extents import change_of, extents_of, size_of
 from roentgen.labelers.rules.lexicon import Phrase, lexicon
-from roentgen.labelers.rules.mentions import Mention
+from roentgen.labelers.rules.mentions import Mention, is_explained
 from roentgen.labelers.rules.reader import read_sentence
 from roentgen.labelers.rules.tokens import Language, token_spans, words_of
 from roentgen.record.radiograph import FINDING_NAMES, Finding, Report
 from roentgen.reports.sentences import sentence_spans
 from roentgen.statements.labels import findings_of
-from roentgen.statements.statement import Evidence, ReadSection, Span, SpanRole, Statement
+from roentgen.statements.statement import Evidence, Extent, ReadSection, Span, SpanRole, Statement
 
 VERSION = "rules 2"
 _ROLES: dict[str, SpanRole] = {
@@ -37,15 +37,17 @@ def label_report(report: Report, language: Language = "en") -> tuple[Finding, ..
     the chest or the lungs are normal or several findings are denied, and no finding other than
     Support Devices is present or uncertain.
     """
-    readings = [_read(sentence, language) for _, _, sentence in _sentences(report)]
-    found = [*findings_of(statement for statements, _ in readings for statement in statements)]
-    pathology = [f for f in found if f.name != "Support Devices"]
-    denied = {f.name for f in pathology if f.state == "absent"}
-    if len(denied) == len({f.name for f in pathology}) and (
-        any(normal for _, normal in readings) or len(denied) >= _FEWEST_DENIED
-    ):
-        found.append(Finding(name="No Finding"))
-    return tuple(sorted(found, key=lambda finding: FINDING_NAMES.index(finding.name)))
+    normal = False
+    statements: list[Statement] = []
+    for _, _, sentence in _sentences(report):
+        found, is_normal, refers = _read(sentence, language)
+        statements += _located(found, statements[-1:]) if refers else found
+        normal |= is_normal
+    labels = [*findings_of(statements)]
+    pathology = {f.name: f.state for f in labels if f.name != "Support Devices"}
+    if set(pathology.values()) <= {"absent"} and (normal or len(pathology) >= _FEWEST_DENIED):
+        labels.append(Finding(name="No Finding"))
+    return tuple(sorted(labels, key=lambda finding: FINDING_NAMES.index(finding.name)))
 
 
 def statements_of(report: Report, language: Language = "en") -> tuple[Statement, ...]:
@@ -54,10 +56,23 @@ def statements_of(report: Report, language: Language = "en") -> tuple[Statement,
     A report without these two sections is read from its last paragraph. Evidence is given in
     characters of the section.
     """
+    statements: list[Statement] = []
+    for section, start, sentence in _sentences(report):
+        found, _, refers = _read(sentence, language)
+        found = _located(found, statements[-1:]) if refers else found
+        statements += [_moved(statement, section, start) for statement in found]
+    return tuple(statements)
+
+
+def _located(statements: Sequence[Statement], before: Sequence[Statement]) -> tuple[Statement, ...]:
+    """Statements of "this may represent atelectasis", in the place of the finding before."""
+    if not before or before[0].state == "absent" or not is_explained(before[0].finding):
+        return tuple(statements)
     return tuple(
-        _moved(statement, section, start)
-        for section, start, sentence in _sentences(report)
-        for statement in _read(sentence, language)[0]
+        replace(one, extents=tuple(replace(e, severity=None) for e in before[0].extents))
+        if one.extents == (Extent(),)
+        else one
+        for one in statements
     )
 
 
@@ -82,8 +97,8 @@ def _moved(statement: Statement, section: ReadSection, start: int) -> Statement:
 
 
 @lru_cache(maxsize=1 << 15)
-def _read(sentence: str, language: Language) -> tuple[tuple[Statement, ...], bool]:
-    """The statements of a sentence, and whether it calls the chest or the lungs normal.
+def _read(sentence: str, language: Language) -> tuple[tuple[Statement, ...], bool, bool]:
+    """The statements of a sentence, whether lungs or chest are normal, whether it refers back.
 
     They are kept, as reports repeat many sentences word for word.
     """
@@ -93,7 +108,11 @@ def _read(sentence: str, language: Language) -> tuple[tuple[Statement, ...], boo
     reading = read_sentence(lexicon(language), words)
     spans = token_spans(sentence) if reading.mentions else []
     source = f"{VERSION} ({language})"
-    return tuple(_statement(m, spans, source) for m in reading.mentions), reading.normal
+    return (
+        tuple(_statement(m, spans, source) for m in reading.mentions),
+        reading.normal,
+        reading.refers,
+    )
 
 
 def _statement(mention: Mention, words: list[tuple[int, int]], source: str) -> Statement:

@@ -3,9 +3,15 @@
 from dataclasses import dataclass, field
 
 from roentgen.labelers.rules.lexicon import Kind, Phrase
-from roentgen.labelers.rules.mentions import Mention
+from roentgen.labelers.rules.mentions import Mark, Mention
 from roentgen.labelers.rules.structures import Subject
 from roentgen.record.radiograph import State
+
+_MARKS: dict[Kind, Mark] = {
+    "historical": "historical",
+    "assess": "assessed",
+    "unclear": "unclear",
+}
 
 
 @dataclass(slots=True)
@@ -14,6 +20,7 @@ class Reading:
 
     mentions: list[Mention] = field(default_factory=list)
     normal: bool = False  # the whole chest is normal, or the lungs are clear
+    refers: bool = False  # to the sentence before: "this may represent"
 
 
 @dataclass(slots=True)
@@ -25,6 +32,11 @@ class Scope:
     probability: float | None
     cue: Phrase
     used: bool = False
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark of the findings in it."""
+        return _MARKS.get(self.kind)
 
 
 @dataclass(slots=True)
