@@ -27,10 +27,17 @@ _SIZE = (
     rf"|at least|roughly|nearly|only|over))? ?{BLANK}(?: ?(?:x|by|to|-|and) ?{BLANK})*"
     r"[ -]?(?:mm|cm|millimeters?|centimeters?)\b(?: in (?:size|diameter|length|thickness))?"
 )
-# What is removed, in this order.
-_REMOVED = tuple(
-    re.compile(pattern, re.I)
-    for pattern in (_AGE, _SIZE, _COMPARED, _BETWEEN, _LED, rf"{BLANK}(?:[ ,/]*{BLANK})*")
+# What is removed, in this order, with parts of which each needs one: looking for them is quick.
+_REMOVED: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (hints, re.compile(pattern, re.I))
+    for hints, pattern in (
+        (("y",), _AGE),
+        (("mm", "cm", "meter"), _SIZE),
+        (("compar",), _COMPARED),
+        (("between",), _BETWEEN),
+        (("on ", "from ", "since ", "dated ", "at ", "until ", "of ", "by "), _LED),
+        (("",), rf"{BLANK}(?:[ ,/]*{BLANK})*"),
+    )
 )
 # Words that a removed blank leaves without what they joined: "No ___ or effusion".
 _REJOINED: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -80,8 +87,10 @@ def without_blanks(sentence: str) -> str:
     if "__" not in sentence and "XXX" not in sentence:
         return sentence
     sentence = _RAY.sub("x-ray", sentence)
-    for pattern in _REMOVED:
-        sentence = pattern.sub(" ", sentence)
+    lower = sentence.lower()
+    for hints, pattern in _REMOVED:
+        if any(hint in lower for hint in hints):
+            sentence = pattern.sub(" ", sentence)
     rest = " ".join(_without_loose_end(" ".join(sentence.split())).split())
     for pattern, replacement in _REJOINED:
         rest = pattern.sub(replacement, rest)

@@ -33,6 +33,7 @@ _TIDY: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         (" and.| or.", r"(?<=\w)\s+(?:and|or)(?=[.]$)", ""),
     )
 )
+_HINTS = (*("__", "XXX", " 1", "(1"), *(hint for hints, _, _ in _TIDY for hint in hints))
 _LEADING = " ,;:./)-"
 _BETWEEN_WIDE = re.compile(r"(?<=[\u4e00-\u9fff，、：；。]) (?=[\u4e00-\u9fff])")
 _WORD = re.compile(r"[^\W\d_]")
@@ -45,19 +46,37 @@ def clean_section(text: str) -> str:
     Every sentence about the patient keeps its words and their order; with a blank only the words
     that introduce it ("dated ___") are removed. "" if nothing is left.
     """
-    text = shortened(text).replace("//", ";")
-    spans = sentence_spans(text)
-    corresponds = may_correspond(text)
-    cleaned_sentences = []
-    for number, (start, end) in enumerate(spans, 1):
-        sentence = " ".join(text[start:end].split())
-        gap = text[end : spans[number][0]] if number < len(spans) else ""
-        if gap not in (" ", "  ") and (gap.strip() or "\n" in gap) and _NO_STOP.search(sentence):
-            sentence += "。" if sentence[-1] >= WIDE else "."
-        cleaned = _clean_sentence(sentence, corresponds=corresponds)
-        if _WORD.search(cleaned):
-            cleaned_sentences.append(cleaned)
-    return " ".join(cleaned_sentences)
+    sentences = _with_stops(shortened(text).replace("//", ";"))
+    joined = "\n".join(sentences)
+    corresponds = may_correspond(joined)
+    if corresponds or _needs_cleaning(joined):
+        sentences = [_clean_sentence(sentence, corresponds=corresponds) for sentence in sentences]
+    cleaned = (sentence.lstrip(_LEADING) for sentence in sentences if _WORD.search(sentence))
+    return " ".join(sentence[:1].upper() + sentence[1:] for sentence in cleaned)
+
+
+def _with_stops(text: str) -> list[str]:
+    """The sentences of a text; those that end with their line or list item end with a stop."""
+    sentences: list[str] = []
+    last = 0
+    for start, end in sentence_spans(text):
+        gap = text[last:start]
+        if sentences and gap not in (" ", "  ") and (gap.strip() or "\n" in gap):
+            sentence = sentences[-1]
+            if _NO_STOP.search(sentence):
+                sentences[-1] += "。" if sentence[-1] >= WIDE else "."
+        sentences.append(" ".join(text[start:end].split()))
+        last = end
+    return sentences
+
+
+def _needs_cleaning(text: str) -> bool:
+    """Whether a text has anything that `_clean_sentence` changes: most have nothing."""
+    return (
+        any(hint in text for hint in _HINTS)
+        or _HOUR.search(text) is not None
+        or not text.isascii()  # characters of East Asia may have been wrapped
+    )
 
 
 def _clean_sentence(sentence: str, *, corresponds: bool) -> str:
@@ -69,14 +88,11 @@ def _clean_sentence(sentence: str, *, corresponds: bool) -> str:
     sentence = without_blanks(sentence)
     if _HOUR.search(sentence):
         sentence = _TIME.sub("", sentence)
-    if not sentence.isascii():
-        sentence = _BETWEEN_WIDE.sub("", sentence)
+    sentence = _BETWEEN_WIDE.sub("", sentence)
     for hints, pattern, replacement in _TIDY:
         for hint in hints:
             if hint in sentence:
                 sentence = pattern.sub(replacement, sentence)
                 break
     sentence = sentence.lstrip(_LEADING).rstrip()
-    if end and sentence and sentence[-1] not in ".!?:":
-        sentence += end
-    return sentence[:1].upper() + sentence[1:]
+    return sentence + end if end and sentence and sentence[-1] not in ".!?:" else sentence

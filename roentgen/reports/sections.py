@@ -155,7 +155,8 @@ def _pieces(text: str) -> Iterator[_Piece]:
     name, indent, start, line_start = "", "", 0, 0
     after_blank = True
     for line in text.split("\n"):
-        for found in _titles(line):
+        is_blank = not line or line.isspace()
+        for found in () if is_blank else _titles(line):
             following = _following(section, found.title, after_blank)
             if following is not None:
                 yield _Piece(section, name, indent + text[start : line_start + found.start])
@@ -164,7 +165,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
                 columns = 0 if found.title.section == "body" else found.end
                 indent = " " * min(columns, _LONGEST_TITLE)
                 start = line_start + (found.start if found.title.section == "body" else found.end)
-        after_blank = not line or line.isspace()
+        after_blank = is_blank
         line_start += len(line) + 1
     yield _Piece(section, name, indent + text[start:])
 
@@ -184,10 +185,8 @@ def _following(section: Section, title: Title, after_blank: bool) -> Section | N
 
 
 def _titles(line: str) -> Iterator[_Found]:
-    """What may be titles in a line, in order."""
-    if not line or line.isspace():
-        return
-    if wet := _WET_READ.match(line):
+    """What may be titles in a line that is not blank, in order."""
+    if "READ" in line.upper() and (wet := _WET_READ.match(line)):
         yield _Found(0, wet.end(), Title("wet read", "wet read", exact=True, strong=True))
         return
     found = list(_titles_with_colon(line)) if ":" in line or "：" in line else _lone_title(line)
@@ -209,7 +208,7 @@ def _lone_title(line: str) -> list[_Found]:
     name = line.strip()
     if len(name) <= _LONGEST_LINE and name[-1] not in ".,;" and (title := _exact(name)):
         return [_Found(0, len(line), title)]
-    dashed = _DASHED.match(line)
+    dashed = _DASHED.match(line) if "- " in line or "–" in line or "—" in line else None
     if dashed and (title := _exact(dashed[1])) and title.strong:
         return [_Found(0, dashed.end(), title)]
     return []

@@ -17,9 +17,12 @@ _ABBREVIATIONS = frozenset(
 _UNITS = frozenset(
     ("mm", "cm", "in", "ft", "mg", "ml", "kg", "lb", "min", "sec", "hr", "hrs", "yr", "yrs", "y.o")
 ) | {"a.m", "p.m", "am", "pm", "etc", "lat", "post", "ant", "sup", "inf", "bilat", "izq", "dcho"}
-_MARK = re.compile(
-    r"(?P<stop>[.!?]+[\"')\]]*)|(?P<line>\n\s*)|(?P<bullet>[*•●▪◦■]+(?=\s))"
-    r"|(?P<number>\d{1,2}[.)](?=\s))|(?P<wide>[。；！？]+)"
+# The last four letters of those that have as many.
+_LAST_LETTERS = frozenset(word[-4:] for word in _ABBREVIATIONS | _UNITS if len(word) > 3)
+_MARK = re.compile(  # a first class of characters is found quickly
+    r"[.!?\n*•●▪◦■0-9。；！？](?:(?<=[.!?])(?P<stop>[.!?]*[\"')\]]*)|(?<=\n)(?P<line>\s*)"
+    r"|(?<=[*•●▪◦■])(?P<bullet>[*•●▪◦■]*(?=\s))|(?<=[0-9])(?P<number>[0-9]?[.)](?=\s))"
+    r"|(?<=[。；！？])(?P<wide>[。；！？]*))"
 )
 _CAPITALIZED = re.compile(r"[A-Z][a-z]+\b")  # after a missing space: "clear.The heart"
 # The number of a list item, alone or after its heading: "1", "Chest 1", "Left knee: 1".
@@ -77,10 +80,11 @@ def _cut(
 
 def _append(text: str, start: int, end: int, spans: list[tuple[int, int]]) -> None:
     """Append the piece [start, end), if it has words, without its list number and outer space."""
-    piece = text[start:end]
-    start += len(piece) - len(piece.lstrip())
-    end = start + len(piece.strip())
-    if item := ITEM.match(text, start, end):
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    if start < end and not text[start].isalpha() and (item := ITEM.match(text, start, end)):
         start = item.end()
     while start < end:
         stop = end
@@ -88,7 +92,7 @@ def _append(text: str, start: int, end: int, spans: list[tuple[int, int]]) -> No
             stop = start + LONGEST_SENTENCE
             stop = text.rfind(" ", start, stop) + 1 or stop
         if _WORD.search(text, start, stop):
-            spans.append((start, start + len(text[start:stop].rstrip())))
+            spans.append((start, stop if stop == end else start + len(text[start:stop].rstrip())))
         start = stop
 
 
@@ -106,6 +110,9 @@ def _is_next_item(text: str, start: int, mark: re.Match[str]) -> bool:
 
 def _ends(text: str, start: int, begin: int, after: int) -> bool:
     """Whether the marks [begin, after) end the sentence that begins at `start`."""
+    last = text[begin - 4 : begin]
+    if last.isalpha() and last.lower() not in _LAST_LETTERS and text[after : after + 1].isspace():
+        return True
     following = _NEXT.match(text, after)
     if following is None:
         return True
