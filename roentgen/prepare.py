@@ -21,6 +21,7 @@ from roentgen.dataset.finalize import SPLITS, age_summary, count_all
 from roentgen.dataset.shards import RadiographCounts
 from roentgen.distributed import Launch, this_launch
 from roentgen.errors import InputError, run_program
+from roentgen.graphs.graph_index import index_graphs
 from roentgen.imaging.contact_sheet import CONTACT_SHEET
 from roentgen.manifest import is_made, provenance
 from roentgen.preparation.assemble import (
@@ -90,7 +91,12 @@ def _prepare(config: PrepareConfig, work: PreparationFolder, launch: Launch) -> 
         "commit": origin["commit"],
         "corpus": corpus,
     }
-    postprocess = Postprocessing(reports=config.reports, filter=config.filter)
+    graphs = config.reports and config.reports.entities_from
+    postprocess = Postprocessing(
+        reports=config.reports,
+        filter=config.filter,
+        graphs=index_graphs(graphs) if graphs else None,
+    )
     maker = PartMaker(work=work, reader=reader, postprocess=postprocess)
     if launch.is_main_process:
         _open(config, work, identity, plan, limit)

@@ -36,7 +36,7 @@ class Exclusion:
 class Unmapped(NamedTuple):
     """A value of an accepted item that the dataset cannot represent, or that is missing."""
 
-    field: str  # finding, view, age, sex, race, report, labels or mask
+    field: str  # finding, view, age, sex, race, report, labels, mask or graph
     word: str  # "" for a missing value
     why: str
 

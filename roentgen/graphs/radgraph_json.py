@@ -10,12 +10,9 @@ A file is an object or a list of reports:
 - CheXpert Plus: `[{"0": graph}, ...]`, or the same by text: `{text: {"0": graph}}`.
 """
 
-import codecs
 import json
 import reprlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,11 +20,8 @@ from typing import Any, TextIO
 
 from roentgen.errors import InputError, require
 from roentgen.graphs.graph import Entity, Graph, Relation
-from roentgen.untrusted_files import open_regular
+from roentgen.graphs.json_values import RepeatingObject, open_values
 
-LARGEST_REPORT = 1 << 25  # characters of a report's JSON; those of RadGraph have some thousand
-_CHUNK = 1 << 20  # bytes read at once
-_BLANKS = " \t\n\r"
 _ENTITY_KEYS = ("tokens", "label", "start_ix", "end_ix", "relations")
 _TYPES = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -51,13 +45,12 @@ def read_graphs(path: Path) -> Iterator[GraphDocument]:
     Raises InputError for a file that cannot be read, is no JSON or no object or list. What else is
     wrong is in `problems` of the graph.
     """
-    try:
-        with closing(_Reader(path)) as reader:
-            yield from _documents(reader)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: {error.reason}") from None
+    with open_values(path) as values:
+        seen: set[str] = set()
+        for key in values:
+            document = document_of(key, values.value())
+            yield repeated_document(document) if key in seen else document
+            seen.add(key)
 
 
 def write_graphs(
@@ -140,26 +133,12 @@ def _wrong(what: str, value: object, expected: str) -> str:
 
 
 def _repeated(value: dict[str, Any], where: str = "") -> Iterator[str]:
-    if isinstance(value, _RepeatingObject):
+    if isinstance(value, RepeatingObject):
         yield from (f"duplicate id: key {key!r}{where} is there twice" for key in value.repeated)
 
 
-class _RepeatingObject(dict[str, Any]):
-    """An object with the keys that its JSON has more than once; the last value counts."""
-
-    repeated: tuple[str, ...] = ()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    result = _RepeatingObject(found)
-    result.repeated = tuple(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
-    return result
-
-
-def _document(key: str, value: object) -> GraphDocument:
+def document_of(key: str, value: object) -> GraphDocument:
+    """A report's graphs from its JSON value, as `graph_of`."""
     if not isinstance(value, dict) or "entities" in value:
         return GraphDocument(key=key, graphs={"": graph_of(value)})
     members = [n for n, each in value.items() if isinstance(each, dict) and "entities" in each]
@@ -206,105 +185,11 @@ def _graph_json(graph: Graph, key: str) -> dict[str, Any]:
     return {"text": graph.text, "entities": entities, **graph.data}
 
 
-def _documents(reader: "_Reader") -> Iterator[GraphDocument]:
-    keyed = reader.take("{[", "an object or a list of graphs") == "{"
-    end = "}" if keyed else "]"
-    seen: set[str] = set()
-    going = reader.peek() != end or reader.take(end, "") != end
-    while going:
-        key = reader.key() if keyed else str(len(seen))
-        document = _document(key, reader.value())
-        yield _twice(document) if key in seen else document
-        seen.add(key)
-        going = reader.take(f",{end}", f"',' or '{end}'") == ","
-    if reader.peek():
-        raise reader.error("the end of the file")
-
-
-def _twice(document: GraphDocument) -> GraphDocument:
+def repeated_document(document: GraphDocument) -> GraphDocument:
+    """A report that its file has twice, which is a problem of its graphs."""
     line = f"duplicate id: report {document.key!r} is in the file twice"
     graphs = document.graphs.items()
     return replace(
         document,
         graphs={name: replace(g, unreadable=(line, *g.unreadable)) for name, g in graphs},
     )
-
-
-class _Reader:
-    """JSON values of a file one after another, with no more of it in memory than one needs."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = open_regular(path)
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._scan = json.JSONDecoder(object_pairs_hook=_object).raw_decode
-        self._text = ""
-        self._at = 0
-        self._before = 0  # characters of the file before the text
-        self._ended = False
-
-    def close(self) -> None:
-        self._file.close()
-
-    def peek(self) -> str:
-        """The next character that is no blank; "" at the end."""
-        while True:
-            while self._text[self._at : self._at + 1] in _BLANKS and self._at < len(self._text):
-                self._at += 1
-            if self._at < len(self._text) or not self._more(_CHUNK):
-                return self._text[self._at : self._at + 1]
-
-    def take(self, allowed: str, expected: str) -> str:
-        """The next character, which must be one of those allowed."""
-        found = self.peek()
-        if not found or found not in allowed:
-            raise self.error(expected)
-        self._at += 1
-        return found
-
-    def key(self) -> str:
-        """The next key of an object."""
-        if self.peek() != '"':
-            raise self.error("a key in quotes")
-        key: str = self.value()
-        self.take(":", "':'")
-        return key
-
-    def value(self) -> Any:
-        """The next value. Raises InputError where there is none."""
-        self.peek()
-        while True:
-            try:
-                value, end = self._scan(self._text, self._at)
-                if end < len(self._text) or not self._more(_CHUNK):
-                    self._at = end
-                    return value
-            except json.JSONDecodeError as error:
-                unread = len(self._text) - self._at
-                if unread > LARGEST_REPORT or not self._more(max(_CHUNK, unread)):
-                    self._at = error.pos
-                    raise self.error("JSON", error.msg) from None
-            except RecursionError:
-                raise self.error("JSON", "it is nested too deeply") from None
-            except ValueError:
-                raise self.error("JSON", "a number has too many digits") from None
-
-    def error(self, expected: str, why: str = "") -> InputError:
-        """That something else was expected at this place."""
-        place = self._before + self._at
-        if not why:
-            found = self._text[self._at : self._at + 1]
-            why = f"{found!r} in place of" if found else "the file ends before"
-            why = f"{why} {expected}"
-        return InputError(f"{self._path} is not a file of graphs: character {place + 1}: {why}")
-
-    def _more(self, size: int) -> bool:
-        """Read on; False at the end of the file."""
-        if self._ended:
-            return False
-        data = self._file.read(size)
-        self._ended = not data
-        self._before += self._at
-        self._text = self._text[self._at :] + self._decode(data, self._ended)
-        self._at = 0
-        return True

@@ -27,7 +27,6 @@ from roentgen.preparation.part_record import (
     TokenCounts,
 )
 from roentgen.preparation.postprocess import Postprocessing
-from roentgen.preparation.report_reading import unread
 from roentgen.record.radiograph import Radiograph
 
 READING = "item"  # file with the part and place of the item that is being read
@@ -123,17 +122,13 @@ class PartMaker:
             expected = isinstance(error, UnwantedError)
             excluded.append(Exclusion(id=item_id(item), reason=str(error), expected=expected))
             return []
-        accepted: list[Radiograph | Unmapped] = []
-        for given in read:
-            if isinstance(given, Unmapped):
-                accepted.append(given)
-                continue
-            finished = self.postprocess(given)
-            if isinstance(finished, Exclusion):
-                excluded.append(finished)
-            else:
-                accepted += [finished, *unread(given, finished)]
-        return accepted
+        finished = [
+            done
+            for one in read
+            for done in (self.postprocess(one) if isinstance(one, Radiograph) else [one])
+        ]
+        excluded += [one for one in finished if isinstance(one, Exclusion)]
+        return [one for one in finished if not isinstance(one, Exclusion)]
 
 
 def item_id(item: Any) -> str:

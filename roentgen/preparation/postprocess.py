@@ -4,11 +4,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from roentgen.corpora.reader import Exclusion
+from roentgen.corpora.reader import Exclusion, Unmapped
+from roentgen.graphs.graph_index import GraphIndex
 from roentgen.preparation.part_record import TokenCounts
-from roentgen.preparation.report_reading import ReadLanguage, count_language, language_to_read
+from roentgen.preparation.report_reading import (
+    ReadLanguage,
+    count_language,
+    language_to_read,
+    unread,
+)
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.token_lengths import REPORT_SECTIONS
 from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report
@@ -24,8 +31,11 @@ class ReportRules:
     drop_prior: bool = False
     """Remove sentences that compare with prior studies ("unchanged", "compared to"); a single image
     does not show them."""
+    entities_from: Path | None = None
+    """File of graphs in the form of RadGraph, such as MIMIC-CXR_graphs.json: findings are read from
+    a study's graph where the corpus gives none. Graphs with problems are not used."""
     label_findings: bool = False
-    """Read findings from the report where the corpus gives none."""
+    """Read findings from the report where neither the corpus nor a graph gives any."""
     language: ReadLanguage = "en"
     """Language that findings are read in: English, Spanish or Chinese; auto: that of each report.
     From a report in another language none are read, and the summary counts it."""
@@ -37,14 +47,23 @@ class Postprocessing:
 
     reports: ReportRules | None = None
     filter: RadiographFilter | None = None
+    graphs: GraphIndex | None = None  # of `reports.entities_from`
 
-    def __call__(self, radiograph: Radiograph) -> Radiograph | Exclusion:
-        """The processed radiograph, or why the filter excludes it."""
-        radiograph = self._with_report(radiograph)
-        reason = self.filter.exclusion_reason(radiograph, token_length) if self.filter else None
+    def __call__(self, radiograph: Radiograph) -> list[Radiograph | Exclusion | Unmapped]:
+        """The processed radiograph with what it loses, or why the filter excludes it."""
+        lost: list[Unmapped] = []
+        done = self._with_report(self._with_graph(radiograph, lost))
+        reason = self.filter.exclusion_reason(done, token_length) if self.filter else None
         if reason is not None:
-            return Exclusion(id=radiograph.id, reason=reason, expected=True)
-        return radiograph
+            return [Exclusion(id=done.id, reason=reason, expected=True)]
+        return [done, *lost, *unread(radiograph, done)]
+
+    def _with_graph(self, radiograph: Radiograph, lost: list[Unmapped]) -> Radiograph:
+        if self.graphs is None or radiograph.findings:
+            return radiograph
+        from roentgen.preparation.graph_findings import with_graph  # loads the labeler's rules
+
+        return with_graph(radiograph, self.graphs, lost)
 
     def _with_report(self, radiograph: Radiograph) -> Radiograph:
         report = radiograph.report

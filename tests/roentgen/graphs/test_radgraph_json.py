@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import roentgen.graphs.radgraph_json as radgraph_json
+import roentgen.graphs.json_values as json_values
 from roentgen.errors import InputError
 from roentgen.graphs.graph import Entity, Graph, Relation
 from roentgen.graphs.problems import problems
@@ -114,7 +114,7 @@ def test_reading_does_not_depend_on_where_pieces_end(
 ) -> None:
     path = write(tmp_path / "graphs.json", FORMS["by text"], indent=indent, ensure_ascii=False)
     expected = list(read_graphs(path))
-    monkeypatch.setattr(radgraph_json, "_CHUNK", chunk)
+    monkeypatch.setattr(json_values, "_CHUNK", chunk)
     assert list(read_graphs(path)) == expected
 
 
