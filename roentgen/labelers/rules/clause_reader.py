@@ -61,12 +61,12 @@ class ClauseReader:
         self.graded = False
         self.limited = False
         self.differential = False
+        self.attached = False  # modifiers to the findings of the clause before
         self.prior = self.past = False  # "on the prior study there was"
         kinds = {phrase.kind for phrase in self.phrases}
         self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
 
     def read(self) -> None:
-        """Read the clause and add its findings to the sentence's."""
         sentence = self.sentence
         if sentence.topic:
             self.around, sentence.topic = sentence.topic, []
@@ -209,9 +209,15 @@ class ClauseReader:
         elif self.headless and self.sentence.last and self.clause.opening == "except":
             self.pending = [*run]
             self._repeat(self.sentence.last, "present", first, keep=False)
-        elif self.headless and self.sentence.last and not self._is_topic(i):
+        elif (
+            self.headless
+            and self.sentence.last
+            and not (any(map(locates, run)) and self._is_topic(i))
+        ):
+            mark = [] if self.attached else [Phrase("comma", (), first.start, first.start)]
+            self.attached = True
             for mention in self.sentence.last:
-                mention.after += run
+                mention.after += [*mark, *run]
             self._settle_cue()
         else:
             self.around = [*self.around, *run]
