@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from roentgen.labelers.rules.clauses import Clause
+from roentgen.labelers.rules.clause_state import ClauseState
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 from roentgen.labelers.rules.mentions import (
     POSSIBLE,
     Mention,
     in_place_of,
-    preceding,
     read_alternatives,
     severity_of,
 )
@@ -22,7 +21,7 @@ from roentgen.labelers.rules.neighbors import (
     modifier_run,
     precedes_finding,
 )
-from roentgen.labelers.rules.sentence_state import Scope, Sentence
+from roentgen.labelers.rules.sentence_state import Scope
 from roentgen.labelers.rules.structures import (
     LUNGS,
     MARKINGS,
@@ -41,32 +40,11 @@ _HEADS: frozenset[Kind] = frozenset(
 )
 
 
-class ClauseReader:
+class ClauseReader(ClauseState):
     """Reads one clause."""
 
-    def __init__(self, sentence: Sentence, clause: Clause, following: Kind | None) -> None:
-        self.sentence = sentence
-        self.clause = clause
-        self.phrases = clause.phrases
-        self.following = following
-        self.scope: Scope | None = None
-        self.pending: list[Phrase] = []  # modifiers that wait for their noun
-        self.heads: list[Mention] = []  # findings of this clause
-        self.group: list[Mention] = []  # joined findings that modifiers may still follow
-        self.around: list[Phrase] = []
-        self.owner: bool = False  # a noun that is no finding takes the modifiers
-        self.join: Kind | None = None
-        self.link: Mention | None = None
-        self.grade: Phrase | None = None
-        self.graded = False
-        self.limited = False
-        self.differential = False
-        self.attached = False  # modifiers to the findings of the clause before
-        self.prior = self.past = False  # "on the prior study there was"
-        kinds = {phrase.kind for phrase in self.phrases}
-        self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
-
     def read(self) -> None:
+        """Read the clause and add its findings to the sentence's."""
         sentence = self.sentence
         if sentence.topic:
             self.around, sentence.topic = sentence.topic, []
@@ -95,7 +73,7 @@ class ClauseReader:
             case "structure" if self.heads and is_complement(
                 self.phrases, i
             ):  # "opacity in the left lung"
-                self.around, self.pending = [*self.around, *self._take()], []
+                self.around, self.pending = [*self.around, *self.take()], []
             case "structure":
                 self._add_subject(phrase)
             case "abnormality":
@@ -143,7 +121,7 @@ class ClauseReader:
                 probability = probability_of(phrase.names[0])
                 self._act_backward(phrase, state_of(probability), probability)
             case "historical_before":
-                for mention in self._preceding():
+                for mention in self.preceding():
                     mention.mark = "historical"
             case "none":
                 self._read_none(phrase, i)
@@ -191,7 +169,7 @@ class ClauseReader:
                 self._enlarge(run, i)
             else:
                 self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
-        elif self.owner or not (run := self._without_foreign(run, i)):
+        elif self.owner or not (run := self.without_foreign(run, i)):
             pass
         elif self.group:
             for mention in self.group:
@@ -212,7 +190,7 @@ class ClauseReader:
         elif (
             self.headless
             and self.sentence.last
-            and not (any(map(locates, run)) and self._is_topic(i))
+            and not (any(map(locates, run)) and self.is_topic(i))
         ):
             mark = [] if self.attached else [Phrase("comma", (), first.start, first.start)]
             self.attached = True
@@ -239,30 +217,12 @@ class ClauseReader:
             mention.after += run[: joins[0]]
         return run[joins[0] + 1 :]
 
-    def _without_foreign(self, run: list[Phrase], i: int) -> list[Phrase]:
-        """Those of a run that no unknown noun behind them owns: "effusion, mild scoliosis"."""
-        last = run[-1]
-        if last.kind == "size" or last.end not in self.sentence.unknown:
-            return run
-        first = len(run) - 1
-        while first and run[first - 1].end == run[first].start:
-            first -= 1
-        return run if first == 0 and follows_preposition(self.phrases, i) else run[:first]
-
-    def _is_topic(self, i: int) -> bool:
-        """Whether the clause says where the next one is: "on the right, there is an effusion"."""
-        return self.following in ("start", "due") and follows_preposition(self.phrases, i)
-
-    def _take(self) -> list[Phrase]:
-        taken, self.pending = self.pending, []
-        return taken
-
     def _add_finding(self, phrase: Phrase, i: int) -> None:
-        state, probability, cue = self._scope_state()
+        state, probability, cue = self.scope_state()
         mark = self.scope.mark if self.scope else None
         if i and self.phrases[i - 1].kind == "normal":  # "normal interstitial markings"
             state, probability, cue = "absent", 0.0, self.phrases[i - 1]
-        own = self._take()
+        own = self.take()
         if "Support Devices" in labels_of(phrase.names[0]):
             own = [p for p in own if p.kind != "severity"]
         shared = self.join == "slash" and self.heads  # "mild infiltrate/atelectasis"
@@ -291,16 +251,11 @@ class ClauseReader:
         self.sentence.reading.mentions += new
         self.join = None
 
-    def _scope_state(self) -> tuple[State, float | None, Phrase | None]:
-        if self.scope is None or self.scope.state is None:
-            return "present", None, None
-        return self.scope.state, self.scope.probability, self.scope.cue
-
     def _repeat(
         self, mentions: Sequence[Mention], state: State, cue: Phrase, *, keep: bool
     ) -> list[Mention]:
         """Speak of the findings before again: "a moderate one", "none on the left"."""
-        own = self._take()
+        own = self.take()
         new = [
             Mention(m.node, cue if keep else m.head, state, None, cue, list(own)) for m in mentions
         ]
@@ -312,7 +267,7 @@ class ClauseReader:
         return new
 
     def _add_subject(self, phrase: Phrase) -> None:
-        own = self._take()
+        own = self.take()
         if self.graded:
             self.sentence.subjects, self.graded = [], False
         if any(map(locates, own)):
@@ -342,7 +297,7 @@ class ClauseReader:
 
     def _imply(self, subjects: Sequence[Subject], grade: Phrase) -> None:
         """Add the findings of structures with their adjective."""
-        severity = [p for p in self._take() if p.kind in ("severity", "change")]
+        severity = [p for p in self.take() if p.kind in ("severity", "change")]
         scope = self.scope if self.scope and self.scope.state else None
         if scope and scope.state == "absent" and state_of_grade(grade) == "absent":
             return  # "not normal" does not specify how
@@ -397,7 +352,7 @@ class ClauseReader:
     def _act_backward(self, cue: Phrase, state: State, probability: float) -> None:
         if self.scope and not self.scope.used and cue.kind == "doubted":
             self.scope = None
-        preceding = self._preceding()
+        preceding = self.preceding()
         for mention in preceding:
             if cue.kind == "unseen" and mention.is_a("Support Devices"):
                 continue
@@ -405,16 +360,6 @@ class ClauseReader:
             if mention.mark == "historical":  # "showed an effusion, which is gone"
                 mention.mark = None
         self.scope, self.group = None, preceding
-
-    def _preceding(self) -> list[Mention]:
-        """The findings that a cue behind them acts on."""
-        return self._antecedents() if self.headless else preceding(self.heads)
-
-    def _antecedents(self) -> list[Mention]:
-        """The findings that a clause without a noun speaks about."""
-        if self.sentence.subjects or self.sentence.unknown & {self.clause.start}:
-            return []
-        return self.sentence.last
 
     def _read_none(self, cue: Phrase, i: int) -> None:
         """As in "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
@@ -457,8 +402,8 @@ class ClauseReader:
         if self.pending and not self.owner:
             target = self.group or (sentence.last if self.headless else [])
             for mention in target:
-                mention.after += self._take()
-            self.around = [*self.around, *self._take()]
+                mention.after += self.take()
+            self.around = [*self.around, *self.take()]
         if self.scope and not self.scope.used and self.scope.state:
             self._act_on_antecedents(self.scope)
         for mention in self.heads:
@@ -487,7 +432,7 @@ class ClauseReader:
 
     def _act_on_antecedents(self, scope: Scope) -> None:
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
-        before = self.heads or self._antecedents()
+        before = self.heads or self.antecedents()
         assert scope.state is not None
         if self.heads and not self.around:
             own = [p for m in self.heads for p in m.after if p.start > scope.cue.start]

@@ -1,0 +1,70 @@
+"""State of a clause while it is read: its findings, what waits for its noun, the open scope."""
+
+from roentgen.labelers.rules.clauses import Clause
+from roentgen.labelers.rules.lexicon import Kind, Phrase
+from roentgen.labelers.rules.mentions import Mention
+from roentgen.labelers.rules.mentions import preceding as last_of
+from roentgen.labelers.rules.neighbors import follows_preposition
+from roentgen.labelers.rules.sentence_state import Scope, Sentence
+from roentgen.record.radiograph import State
+
+
+class ClauseState:
+    """What is known of a clause, and what it can speak about."""
+
+    def __init__(self, sentence: Sentence, clause: Clause, following: Kind | None) -> None:
+        self.sentence = sentence
+        self.clause = clause
+        self.phrases = clause.phrases
+        self.following = following
+        self.scope: Scope | None = None
+        self.pending: list[Phrase] = []  # modifiers that wait for their noun
+        self.heads: list[Mention] = []  # findings of this clause
+        self.group: list[Mention] = []  # joined findings that modifiers may still follow
+        self.around: list[Phrase] = []
+        self.owner: bool = False  # a noun that is no finding takes the modifiers
+        self.join: Kind | None = None
+        self.link: Mention | None = None
+        self.grade: Phrase | None = None
+        self.graded = False
+        self.limited = False
+        self.differential = False
+        self.attached = False  # modifiers to the findings of the clause before
+        self.prior = self.past = False  # "on the prior study there was"
+        kinds = {phrase.kind for phrase in self.phrases}
+        self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
+
+    def take(self) -> list[Phrase]:
+        """The modifiers that wait for a noun, which now has come."""
+        taken, self.pending = self.pending, []
+        return taken
+
+    def preceding(self) -> list[Mention]:
+        """The findings that a cue behind them acts on."""
+        return self.antecedents() if self.headless else last_of(self.heads)
+
+    def antecedents(self) -> list[Mention]:
+        """The findings that a clause without a noun speaks about."""
+        if self.sentence.subjects or self.sentence.unknown & {self.clause.start}:
+            return []
+        return self.sentence.last
+
+    def is_topic(self, i: int) -> bool:
+        """Whether the clause says where the next one is: "on the right, there is an effusion"."""
+        return self.following in ("start", "due") and follows_preposition(self.phrases, i)
+
+    def without_foreign(self, run: list[Phrase], i: int) -> list[Phrase]:
+        """Those of a run that no unknown noun behind them owns: "effusion, mild scoliosis"."""
+        last = run[-1]
+        if last.kind == "size" or last.end not in self.sentence.unknown:
+            return run
+        first = len(run) - 1
+        while first and run[first - 1].end == run[first].start:
+            first -= 1
+        return run if first == 0 and follows_preposition(self.phrases, i) else run[:first]
+
+    def scope_state(self) -> tuple[State, float | None, Phrase | None]:
+        """The state of a finding here, with its probability and cue."""
+        if self.scope is None or self.scope.state is None:
+            return "present", None, None
+        return self.scope.state, self.scope.probability, self.scope.cue
