@@ -22,6 +22,7 @@ from roentgen.errors import InputError, require
 from roentgen.graphs.graph import Entity, Graph, Relation
 from roentgen.graphs.json_values import RepeatingObject, open_values
 
+_READER = "labeler_"  # what the names of readers begin with
 _ENTITY_KEYS = ("tokens", "label", "start_ix", "end_ix", "relations")
 _TYPES = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}
 
@@ -141,19 +142,19 @@ def document_of(key: str, value: object) -> GraphDocument:
     """A report's graphs from its JSON value, as `graph_of`."""
     if not isinstance(value, dict) or "entities" in value:
         return GraphDocument(key=key, graphs={"": graph_of(value)})
-    members = [n for n, each in value.items() if isinstance(each, dict) and "entities" in each]
-    if not members:  # its graph has the defects
+    named = [n for n, each in value.items() if isinstance(each, dict) or n.startswith(_READER)]
+    if not named:  # its graph has the defects
         return GraphDocument(key=key, graphs={"": graph_of(value)})
     shares = "text" in value
     repeated = tuple(_repeated(value))
     graphs = {}
-    for name in members:
+    for name in named:
         member = copy(value[name])
-        if shares:
+        if shares and isinstance(member, dict):
             member.setdefault("text", value["text"])
         graph = graph_of(member)
         graphs[name] = replace(graph, unreadable=(*repeated, *graph.unreadable))
-    data = {name: each for name, each in value.items() if name not in (*members, "text")}
+    data = {name: each for name, each in value.items() if name not in (*named, "text")}
     return GraphDocument(key=key, graphs=graphs, shares_text=shares, data=data)
 
 

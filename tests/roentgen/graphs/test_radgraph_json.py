@@ -191,6 +191,21 @@ def test_what_is_no_graph_has_a_problem(tmp_path: Path) -> None:
     assert problems(c.graphs[""]) == ("missing key: the graph has no entities",)
 
 
+@pytest.mark.parametrize(
+    ("second", "line"),
+    [
+        ({"entites": {}}, "missing key: the graph has no entities"),
+        (None, "wrong type: the graph is None, not an object"),
+        ([], "wrong type: the graph is [], not an object"),
+    ],
+)
+def test_a_reader_without_a_graph_is_a_problem(tmp_path: Path, second: object, line: str) -> None:
+    path = write(tmp_path / "test.json", {KEY: READERS | {"labeler_2": second}})
+    (document,) = read_graphs(path)
+    assert problems(document.graphs["labeler_1"]) == ()
+    assert problems(document.graphs["labeler_2"]) == (line,)
+
+
 def test_repeated_keys_are_problems(tmp_path: Path) -> None:
     path = tmp_path / "graphs.json"
     entity = json.dumps(ENTITIES["2"])
