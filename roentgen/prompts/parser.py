@@ -109,6 +109,9 @@ def split_view(text: str) -> tuple[View | None, str]:
     raise InputError(f"unknown view token {tokens[0]!r}; choose one of: {choices}")
 
 
+_PROBABLY = ("probably ", "likely ", "presumably ")
+
+
 @dataclass
 class _Clause:
     """One finding while it is being read."""
@@ -175,8 +178,10 @@ class _Clause:
                 return state
             case ["uncertain", "absent"], True:
                 return "uncertain"
+            case ["present", "absent"], _ if str(self).startswith(_PROBABLY):
+                return "uncertain"  # "probably no edema"
         states = sorted({*self.states, *(("absent",) if negates else ())})
-        if len(states) == 1:
+        if len(states) == 1 or "absent" not in states:
             raise InputError(f"'{self}' gives its state twice: keep one of the words")
         raise InputError(f"'{self}' is both {' and '.join(states)}: keep one of the two")
 

@@ -394,7 +394,7 @@ def test_a_detail_that_could_not_be_read_back_is_refused(detail: str) -> None:
         ("severe pulmonary oedema", "severe edema"),
         ("opacity may represent pneumonia", "lung opacity, possible pneumonia"),
         ("opacity consistent with mild edema", "lung opacity, mild edema"),
-        ("edema likely, effusion unlikely", "possible edema, possible pleural effusion"),
+        ("edema likely, effusion unlikely", "edema, possible pleural effusion"),
         ("pneumonia cannot be excluded; no edema", "possible pneumonia, no edema"),
         ("most likely edema, highly unlikely pneumonia", "edema, no pneumonia"),
         ("probably no acute findings", "possibly no acute findings"),
