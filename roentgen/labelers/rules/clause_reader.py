@@ -78,8 +78,7 @@ class ClauseReader(ClauseState):
                 self._add_subject(phrase)
             case "abnormality":
                 if self.scope and self.scope.state == "absent":
-                    self.sentence.reading.normal = True
-                    self.scope.used = True
+                    self._deny_abnormality(phrase, i)
                 self.pending, self.owner = [], True
                 self.group = []
             case "anatomy" if precedes_finding(self.phrases, i):  # "a small lung nodule"
@@ -131,6 +130,7 @@ class ClauseReader(ClauseState):
                 self._read_either(phrase)
             case "or" | "slash" | "and" | "comma":
                 self.join = kind if self.join in (None, "comma") else self.join
+                self.listed = "list" in phrase.names
                 self.owner = False
             case "prior":
                 self.prior = True
@@ -140,7 +140,7 @@ class ClauseReader(ClauseState):
                 if self.differential:
                     self._open_scope(phrase, "uncertain", POSSIBLE)
         if kind not in (*JOINS, "finding", "the"):
-            self.join = None
+            self.join, self.listed = None, False
         return i + 1
 
     def _read_modifiers(self, i: int) -> int:
@@ -235,7 +235,8 @@ class ClauseReader(ClauseState):
         either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
         if self.heads and ((self.join == "or" and not self.scope) or either):
             new += read_alternatives(self.heads, new)
-        located_by = in_place_of(new[0], self.heads or self.sentence.last, own, self.join)
+        before = self.heads or self.sentence.last
+        located_by = in_place_of(new[0], before, own, self.join, listed=self.listed)
         for mention in new:
             mention.located_by = located_by or mention.located_by
             mention.around = mention.around or self.around
@@ -290,6 +291,10 @@ class ClauseReader(ClauseState):
         if self.sentence.subjects and not self.graded:
             self._imply(self.sentence.subjects, phrase)
             self.graded = True
+        elif phrase.kind == "enlarged" and self.group and not self.join:  # "effusion enlarged"
+            change = Phrase("change", ("increased",), phrase.start, phrase.end)
+            for mention in self.group:
+                mention.after.append(change)
         elif not self.sentence.subjects:
             self.grade = phrase
             if phrase.kind == "clear" or phrase.kind == "normal":
@@ -313,6 +318,17 @@ class ClauseReader(ClauseState):
         self.group = [
             mention for mention in self.heads if mention.implied and mention.state != "absent"
         ]
+
+    def _deny_abnormality(self, phrase: Phrase, i: int) -> None:
+        """What is before is normal ("heart: no abnormality"); without a structure, the chest is."""
+        if self.sentence.subjects and not self.graded:
+            self.scope = None
+            self._apply_grade(Phrase("normal", (), phrase.start, phrase.end), i)
+            return
+        assert self.scope
+        self.scope.used = True
+        if not any(before.kind == "anatomy" for before in self.phrases[:i]):
+            self.sentence.reading.normal = True
 
     def _call_stable(self, cue: Phrase) -> None:
         """As in "the heart size is unchanged": the state is not known."""
@@ -381,11 +397,10 @@ class ClauseReader(ClauseState):
 
     def _read_either(self, cue: Phrase) -> None:
         """As in "Atelectasis versus pneumonia": both are uncertain."""
-        probability = POSSIBLE
         if self.heads:
-            self.heads[-1].weaken("uncertain", probability, cue)
+            self.heads[-1].weaken("uncertain", POSSIBLE, cue)
         if not (self.scope and self.scope.state == "absent"):
-            self._open_scope(cue, "uncertain", probability)
+            self._open_scope(cue, "uncertain", POSSIBLE)
 
     def _read_verb(self) -> None:
         self.grade = None
@@ -407,13 +422,7 @@ class ClauseReader(ClauseState):
         if self.scope and not self.scope.used and self.scope.state:
             self._act_on_antecedents(self.scope)
         for mention in self.heads:
-            if self.limited and mention.mark == "assessed":
-                mention.dropped = True
-            if self.prior and self.past:
-                mention.mark = "historical"
-            changes = any(p.kind == "change" for p in mention.after)
-            if mention.mark == "unclear" and changes:
-                mention.state, mention.probability, mention.cue = "present", None, None
+            mention.settle(limited=self.limited, historical=self.prior and self.past)
         if not self.headless and self.clause.opening == "colon" and self.heads:
             for mention in sentence.title:
                 mention.dropped = True
@@ -423,26 +432,30 @@ class ClauseReader(ClauseState):
             sentence.title = []
         if self.graded:
             sentence.subjects = []
+        if any(not mention.implied for mention in self.heads):  # "the lungs have an opacity"
+            sentence.subjects = [s for s in sentence.subjects if s[0].names != LUNGS]
         if self.heads:
             sentence.last = self.heads
-        elif self.around and self.following in ("start", "due"):
+        elif self.around and (self.following in ("start", "due") or not sentence.last):
             fronted = self.phrases[0].kind == "in"  # "in the right lung, there is"
             if self.headless or self.limited or fronted:
                 sentence.topic = self.around
+
+    def _ends_in_denial(self) -> bool:
+        """As in "effusion no"."""
+        return [phrase.kind for phrase in self.phrases[-2:]] == ["finding", "deny"]
 
     def _act_on_antecedents(self, scope: Scope) -> None:
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
         before = self.heads or self.antecedents()
         assert scope.state is not None
-        if self.heads and not self.around:
-            own = [p for m in self.heads for p in m.after if p.start > scope.cue.start]
-        else:
-            own = [p for p in self.around if p.start > scope.cue.start]
+        known = self.around or [p for m in self.heads for p in m.after]
+        own = [p for p in known if p.start > scope.cue.start]
         if own and scope.state == "absent":
             self.pending = list(own)
             for mention in before:
                 mention.after = [p for p in mention.after if p not in own]
             self._repeat(before, "absent", scope.cue, keep=False)
-        elif self.headless and scope.cue.end == self.clause.end:
+        elif scope.cue.end == self.clause.end and (self.headless or self._ends_in_denial()):
             for mention in before:
                 mention.weaken(scope.state, scope.probability, scope.cue)

@@ -23,7 +23,8 @@ class ClauseState:
         self.group: list[Mention] = []  # joined findings that modifiers may still follow
         self.around: list[Phrase] = []
         self.owner: bool = False  # a noun that is no finding takes the modifiers
-        self.join: Kind | None = None
+        self.join: Kind | None = "comma" if clause.opening == "comma" else None
+        self.listed = False  # by words that do nothing else
         self.link: Mention | None = None
         self.grade: Phrase | None = None
         self.graded = False

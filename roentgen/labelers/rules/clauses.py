@@ -18,6 +18,8 @@ _BEGINS: frozenset[Kind] = frozenset(
 )
 _BACKWARD: frozenset[Kind] = frozenset({"denied", "unseen", "doubted", "historical_before"})
 _PREDICATES: frozenset[Kind] = _BACKWARD | {"verb", "past", "shows", "limited", "obscured"}
+_CHOICES: tuple[Kind, ...] = ("or", "slash")
+_LISTING: tuple[Kind, ...] = ("comma", "and", *_CHOICES)
 _LOOK_AHEAD = 40  # phrases; no list of findings is longer
 
 
@@ -99,8 +101,13 @@ def _update(state: _Open, phrase: Phrase) -> None:
 
 
 def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
-    """Whether a clause begins after the comma or "and" at phrases[i]."""
-    comma = phrases[i].kind == "comma"
+    """Whether a clause begins after the comma or "and" at phrases[i].
+
+    By its names in the file of words one "list"s only, or begins a "clause" but between modifiers
+    and between the nouns of an "or".
+    """
+    comma, names = phrases[i].kind == "comma", phrases[i].names
+    modifiers = all(phrase.kind in MODIFIERS for phrase in phrases[:i])
     while i < len(phrases) and phrases[i].kind in ("comma", "and"):
         i += 1
     if i == len(phrases) or phrases[i].kind in ("or", "slash") or phrases[i].kind in _ENDS:
@@ -109,13 +116,16 @@ def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
     if kind in _BEGINS or kind in _BACKWARD:
         return True
     rest = phrases[i : i + _LOOK_AHEAD]
+    if "list" in names:
+        return False
+    if "clause" in names:
+        nouns = takewhile(lambda p: p.kind in (*_LISTING, "finding"), rest)
+        return not modifiers and not (state.scope and any(p.kind in _CHOICES for p in nouns))
     if state.scope is None or state.predicate:
         return state.predicate or ((kind == "the" or state.verb) and _has_predicate(rest))
     if not state.noun and (comma or not state.verb):  # "no acute, displaced fracture"
         return kind in ("structure", "the")
-    if any(
-        p.kind in ("or", "slash") for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)
-    ):
+    if any(p.kind in _CHOICES for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
         return False
     if state.joined and kind in MODIFIERS | {"finding", "structure", "the"}:
         return True

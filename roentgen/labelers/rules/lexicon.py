@@ -100,10 +100,11 @@ _MEANINGS: dict[str, Kind] = {
     "doubt": "doubt",
     "doubted": "doubted",
 }
-_CUES = frozenset(get_args(Kind)) - {*_LISTS.values(), *_MEANINGS.values(), "size"} | {"this"}
+_CUES = frozenset(get_args(Kind)) - {*_LISTS.values(), *_MEANINGS.values(), "size"}
 _LONG_WORD = 7  # letters, from which a misspelling is corrected
 _LONGER_WORD = 11
 _MOST_SKIPPED = 3  # words inside a phrase
+_TIMES = ("x", "by", "×", "*")
 _UNITS = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "centimeter": 10.0}
 _UNITS |= {"centimeters": 10.0, "毫米": 1.0, "厘米": 10.0}
 
@@ -153,6 +154,7 @@ class Lexicon:
             w for t in plain["transparent"] for p in _expand(t) for w in self._words(p)
         }
         self._suffix: str = plain["suffix"]
+        self._variants = _variants(plain)
         self._meaningful = vocabulary
         correct = {w for t in plain["spelled"] for p in _expand(t) for w in self._words(p)}
         long = tuple(w for w in vocabulary if len(w) >= _LONG_WORD and w.isalpha())
@@ -180,6 +182,8 @@ class Lexicon:
         """The phrases in a sentence, in order, without overlap; the longest at each word."""
         found: list[Phrase] = []
         spelled = list(map(self._spelled, words))
+        if self._variants:
+            spelled = [self._variants.get(word, word) for word in spelled]
         i = 0
         while i < len(spelled):
             if spelled[i][0].isdigit() and (size := _size(spelled, i)):
@@ -303,14 +307,16 @@ def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
         "transparent",
         "suffix",
         "spelled",
+        "variants",
     }
     if unknown := set(plain) - known:
         raise InputError(f"file of words has an unknown section: {', '.join(sorted(unknown))}")
-    if unknown := set(plain["cues"]) - set(_CUES):
+    cues = {tuple(key.split(", ")): templates for key, templates in plain["cues"].items()}
+    if unknown := {cue for cue, *_ in cues} - _CUES:
         raise InputError(f"file of words has an unknown cue: {', '.join(sorted(unknown))}")
-    for cue in plain["cues"]:
-        for template in plain["cues"].get(cue, ()):
-            yield Meaning("the", ("this",)) if cue == "this" else Meaning(cast(Kind, cue)), template
+    for (kind, *names), templates in cues.items():
+        for template in templates:
+            yield Meaning(cast(Kind, kind), tuple(names)), template
     for section in ("structures", "sides", "severities", "places", "changes", "doubt", "doubted"):
         yield from _meanings(plain, section)
     for section in ("anatomy", "others", "no_size", "comparisons"):
@@ -320,6 +326,15 @@ def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
     for section in ("abnormalities", "ignored"):
         for template in plain.get(section, ()):
             yield Meaning(_LISTS[section]), template
+
+
+def _variants(plain: Mapping[str, Any]) -> dict[str, str]:
+    """The character of the file of words for each variant of it."""
+    return {
+        one: word
+        for variants, words in plain.get("variants", {}).items()
+        for one, word in zip(variants, words, strict=True)
+    }
 
 
 def _meanings(plain: Mapping[str, Any], section: str) -> Iterator[tuple[Meaning, str]]:
@@ -344,7 +359,7 @@ def _expand(template: str) -> Iterator[str]:
 def _size(words: Sequence[str], i: int) -> Phrase | None:
     """A length at words[i]: "4 mm", "2.5 x 3 cm". Its name is the largest in millimeters."""
     numbers, end = [words[i]], i + 1
-    while end + 1 < len(words) and words[end] in ("x", "by", "×") and words[end + 1][:1].isdigit():
+    while end + 1 < len(words) and words[end] in _TIMES and words[end + 1][:1].isdigit():
         numbers.append(words[end + 1])
         end += 2
     for length in (1, 2):

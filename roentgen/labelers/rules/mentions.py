@@ -19,6 +19,7 @@ _CERTAINTY: tuple[State, ...] = ("present", "uncertain", "absent")
 # Findings whose interpretation is in the same place, and those that share a place when joined.
 _EXPLAINED: frozenset[FindingName] = frozenset({"Lung Opacity", "Lung Lesion", "Consolidation"})
 _LOCAL: frozenset[FindingName] = _EXPLAINED | {"Atelectasis", "Pneumonia", "Pleural Effusion"}
+_SIDED: frozenset[FindingName] = _LOCAL | {"Pneumothorax", "Pleural Other"}
 
 
 @dataclass(slots=True)
@@ -46,6 +47,15 @@ class Mention:
         """Make it less certain, never more certain."""
         if _CERTAINTY.index(state) > _CERTAINTY.index(self.state):
             self.state, self.probability, self.cue = state, probability, cue
+
+    def settle(self, *, limited: bool, historical: bool) -> None:
+        """End its clause: `limited` in what can be seen, `historical` by its tense."""
+        if limited and self.mark == "assessed":
+            self.dropped = True
+        if historical:
+            self.mark = "historical"
+        if self.mark == "unclear" and any(phrase.kind == "change" for phrase in self.after):
+            self.state, self.probability, self.cue = "present", None, None
 
     def is_a(self, *names: FindingName) -> bool:
         """Whether one of its labels is among the names."""
@@ -95,18 +105,24 @@ def preceding(mentions: Sequence[Mention]) -> list[Mention]:
 
 
 def in_place_of(
-    new: Mention, before: Sequence[Mention], own: Sequence[Phrase], join: Kind | None
+    new: Mention,
+    before: Sequence[Mention],
+    own: Sequence[Phrase],
+    join: Kind | None,
+    *,
+    listed: bool,
 ) -> Mention | None:
     """The last finding before, if a new one with its own modifiers is in the same place.
 
     So are "effusion with adjacent atelectasis", "atelectasis/pneumonia", "effusion and
-    atelectasis" and "opacity, atelectasis".
+    atelectasis" and "opacity, atelectasis". `listed`: the words that join them do nothing else.
     """
     if not before or before[-1].state == "absent":
         return None
     last = before[-1]
     beside = any(phrase.kind == "beside" for phrase in own) or join == "slash"
     joined = join == "and" and not own and new.is_a(*_LOCAL) and last.is_a(*_LOCAL)
+    joined |= listed and not any(map(locates, own)) and new.is_a(*_SIDED) and last.is_a(*_SIDED)
     named = join == "comma" and last.node in ancestors(new.node)
     joined |= last.head.end == new.head.start and not own  # "bibasilar atelectatic opacities"
     return last if beside or joined or named else None

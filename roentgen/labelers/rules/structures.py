@@ -8,7 +8,7 @@ from roentgen.labelers.rules.neighbors import locates
 from roentgen.record.radiograph import State
 
 Subject = tuple[Phrase, list[Phrase]]  # a structure and the modifiers in front of it
-_ABNORMALITY = ("abnormality",)  # of the chest: normal, it denies all findings
+_ABNORMALITY = "abnormality"  # of the chest: normal, it denies all findings
 LUNGS = ("lung opacity",)
 MARKINGS = ("interstitial opacity",)  # increased ones are present
 
@@ -34,9 +34,8 @@ def state_of_grade(grade: Phrase) -> State:
 def is_normal(subject: Subject, grade: Phrase) -> bool:
     """Whether the adjective calls the whole chest normal, or the lungs normal or clear."""
     structure, own = subject
-    everything = structure.names == _ABNORMALITY or (
-        structure.names == LUNGS and not any(map(locates, own))
-    )
+    part = any(locates(phrase) and phrase.names != ("bilateral",) for phrase in own)
+    everything = _ABNORMALITY in structure.names or (structure.names == LUNGS and not part)
     return everything and state_of_grade(grade) == "absent"
 
 
@@ -59,7 +58,7 @@ def stable_mentions(subjects: Sequence[Subject], cue: Phrase) -> list[Mention]:
         Mention(node, subject, "present", None, cue, list(own), implied=True, stable=True)
         for subject, own in subjects
         for node in subject.names
-        if subject.names != _ABNORMALITY
+        if node != _ABNORMALITY
     ]
 
 

@@ -16,15 +16,17 @@ Language = Literal["en", "es", "zh"]
 
 _CJK = "\u3400-\u9fff"
 _TOKEN = re.compile(
-    rf"[{_CJK}]|[^\W\d_{_CJK}]+\d+(?![^\W_])|[^\W\d_{_CJK}]+(?:['’][^\W\d_]+)?|\d+(?:\.\d+)?"
-    r"|[,;:()/&?.!。，；：、（）？！]|(?<!\S)[-–—](?!\S)|[–—]"
+    r"(?<=\d)[xX×*＊](?=\d)|[<>＜＞](?=\s?\d)"
+    rf"|[{_CJK}]|[^\W\d_{_CJK}]+\d+(?![^\W_])|[^\W\d_{_CJK}]+(?:['’][^\W\d_]+)?"
+    r"|\d+(?:[.．]\d+)?|[,;:()/&?.!。，；：、（）／？！]|(?<!\S)[-–—](?!\S)|[–—×]"
 )
 # The same of a text in lower case without other characters.
 _ASCII_TOKEN = re.compile(
-    r"[a-z]+\d+(?![a-z\d])|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[,;:()/&?.!]|(?<!\S)-(?!\S)"
+    r"(?<=\d)[x*](?=\d)|[<>](?=\s?\d)"
+    r"|[a-z]+\d+(?![a-z\d])|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[,;:()/&?.!]|(?<!\S)-(?!\S)"
 )
 # Other forms of the separators.
-_SAME = dict(zip("，；：、（）？！–—。", ",;:/()?!--.", strict=True)) | {"’": "'"}
+_SAME = dict(zip("，；：、（）／？！–—。＊", ",;:,()/?!--.*", strict=True)) | {"’": "'"}
 
 
 def words_of(text: str, language: Language) -> list[str]:
@@ -42,13 +44,22 @@ def token_spans(text: str) -> list[tuple[int, int]]:
 @cache
 def normal_form(language: Language) -> Callable[[str], str]:
     """The function that gives a word's normal form in a language."""
-    if language != "es":
-        return _lower
-    return lru_cache(maxsize=1 << 16)(_spanish_stem)
+    match language:
+        case "es":
+            return lru_cache(maxsize=1 << 16)(_spanish_stem)
+        case "zh":
+            return _half_width
+        case _:
+            return _lower
 
 
 def _lower(word: str) -> str:
     return _SAME.get(word) or word.lower().replace("’", "'")
+
+
+def _half_width(word: str) -> str:
+    """A word or separator in half width; "、", which only lists, stays apart from the comma."""
+    return word if word == "、" else _lower(unicodedata.normalize("NFKC", word))
 
 
 def _spanish_stem(word: str) -> str:
