@@ -25,9 +25,12 @@ from roentgen.reports.titles import (
 
 _COLON = re.compile(r"[:：]")
 _WET_READ = re.compile(r"[ \t]*+WET[ \t]+READ(?:ING)?\b(?:[ \t]+VERSION\b)?[ \t]*+:?", re.I)
-_BRACKETS = re.compile(r"[【\[]([^【】\[\]]{1,20})[】\]][:：]?")
+_ADDENDUM = re.compile(  # "ADDENDUM BY DR. ___:"
+    r"[\W_]*+(?:ADDENDUM|Addendum(?=[^:\n]{0,40}:))\b(?:[^:\n]{0,60}:)?[*_]*"
+)
+_BRACKETS = re.compile(r"[【\[<]([^【】\[\]<>]{1,20})[】\]>][:：]?")
 _DASHED = re.compile(r"[ \t]*+([A-Za-z]+(?: [A-Za-z]+){0,2})[ \t]*+[-–—][ \t]")
-_NAME = re.compile(r"[^\W\d_].*", re.DOTALL)
+_NAME = re.compile(r"(?:[IVX]{1,4}[.)]\s+)?([^\W\d_].*)", re.DOTALL)
 _STOP = re.compile(r"[.!?;。；！？)][\"')\]*_]*+\s*+|\t+|  +")
 _WORD = re.compile(r"\S+")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
@@ -43,6 +46,7 @@ _HEADING = re.compile(
 )
 _READ: tuple[Section, ...] = ("findings", "views", "impression", "diagnosis")
 _WITHIN: tuple[Section, ...] = (*_READ, "addendum", "wet read")
+_BLANKS = ("nan", "none", "null", "n/a")  # what programs write for a missing text
 _LONGEST_TITLE = 80  # characters
 _LONGEST_LINE = 40  # characters of a title on a line of its own
 _MOST_WORDS = 4  # of a title within a line
@@ -70,10 +74,14 @@ def parse_report(text: str) -> Report:
     Of a title that repeats, the last one with text counts; sections of different titles with one
     meaning ("FINDINGS", "DISCUSSION") are joined. Text before the last "FINAL REPORT" (a wet read)
     is used only if none follows, but an addendum is read wherever it is, as the impression's end.
-    History replaces a missing indication; "findings and impression" is an impression. Without
-    findings and impression, the paragraphs after the first one below a title are the last
-    paragraph, or else the wet read is.
+    History replaces a missing indication; "findings and impression" is an impression.
+
+    Untitled text is a report's paragraphs after the first one below a title, or those without any
+    title above. Before an impression it is the findings if nothing else is; without findings and
+    impression it is the last paragraph, or else the wet read is.
     """
+    if text.strip().lower() in _BLANKS:
+        return Report()
     pieces = list(_pieces(_RULE.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))))
     final = max((i for i, piece in enumerate(pieces) if piece.section == "final"), default=0)
     before, after = list(_with_long_addenda(pieces[:final])), pieces[final:]
@@ -105,17 +113,27 @@ def _with_long_addenda(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 
 def _read(pieces: Sequence[_Piece]) -> tuple[dict[Section, str], str | None]:
-    """The cleaned sections of pieces, and the last paragraph if they have no findings."""
+    """The cleaned sections of pieces, and the last paragraph if they have no findings.
+
+    An untitled text before the impression is the findings, if nothing else is.
+    """
     sections = _cleaned(pieces)
-    if {"findings", "impression"} & sections.keys():
+    if "findings" in sections:
         return sections, None
-    for i, piece in reversed(list(enumerate(pieces))):
+    ends = [i for i, piece in enumerate(pieces) if piece.section in ("impression", "diagnosis")]
+    end = ends[0] if "impression" in sections else len(pieces)
+    for i, piece in reversed(list(enumerate(pieces[:end]))):
         if piece.section not in ("wet read", "addendum"):
             titled = piece.name != "" and piece.section != "final"
             first, last = _split_paragraphs(piece.text, titled=titled)
             if last:
                 first_only = piece._replace(text=first)
-                return _cleaned([*pieces[:i], first_only, *pieces[i + 1 :]]), last
+                sections = _cleaned([*pieces[:i], first_only, *pieces[i + 1 :]])
+                if "impression" in sections:
+                    return sections | {"findings": last}, None
+                return sections, last
+    if "impression" in sections:
+        return sections, None
     wet_reads = (clean_section(piece.text) for piece in pieces if piece.section == "wet read")
     return sections, _joined(wet_reads)
 
@@ -129,7 +147,7 @@ def _cleaned(pieces: Sequence[_Piece]) -> dict[Section, str]:
         if section == "diagnosis":
             section = "history" if read and i < read[-1] else "impression"
         unread = section in ("other", "final", "wet read", "addendum")
-        if not unread and (body := clean_section(piece.text)):
+        if not unread and piece.text and (body := clean_section(piece.text).rstrip(";,")):
             texts.setdefault(section, {})[piece.name] = body
     sections = {section: " ".join(named.values()) for section, named in texts.items()}
     views = sections.pop("views", "")
@@ -186,11 +204,15 @@ def _following(section: Section, title: Title, after_blank: bool) -> Section | N
 
 def _titles(line: str) -> Iterator[_Found]:
     """What may be titles in a line that is not blank, in order."""
-    if "READ" in line.upper() and (wet := _WET_READ.match(line)):
+    upper = line.upper()
+    if "READ" in upper and (wet := _WET_READ.match(line)):
         yield _Found(0, wet.end(), Title("wet read", "wet read", exact=True, strong=True))
         return
+    if "ADDENDUM" in upper and (addendum := _ADDENDUM.match(line)):
+        yield _Found(0, addendum.end(), Title("addendum", "addendum", exact=True, strong=True))
+        return
     found = list(_titles_with_colon(line)) if ":" in line or "：" in line else _lone_title(line)
-    if "【" in line or "[" in line:
+    if "【" in line or "[" in line or "<" in line:
         for brackets in _BRACKETS.finditer(line):
             if title := _exact(brackets[1]):
                 found.append(_Found(brackets.start(), brackets.end(), title))
@@ -238,7 +260,7 @@ def _title_at_start(head: str, end: int) -> _Found | None:
     first = _NAME.search(head)
     if first is None:
         return None
-    name = first[0]
+    name = first[1]
     if _STOP.search(name.rstrip(" \t*_)]")):
         return None
     title = _exact(name)

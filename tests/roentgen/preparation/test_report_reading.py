@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +13,9 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import encode_png
 from roentgen.labelers.rules import lexicon
-from roentgen.preparation.report_reading import language_line, language_to_read
+from roentgen.preparation.report_reading import language_line, language_to_read, unread
 from roentgen.prepare import PrepareConfig, prepare
-from roentgen.record.radiograph import Report
+from roentgen.record.radiograph import Radiograph, Report
 
 FRENCH = "Il y a un épanchement dans le poumon gauche."
 SPANISH = "Derrame pleural izquierdo, sin neumotórax."
@@ -90,6 +91,32 @@ def test_a_report_of_which_nothing_is_left_is_listed(tmp_path: Path) -> None:
     assert [row[1:] for row in rows] == [
         [name, "1", "cleaning leaves nothing of its text"] for name in ("1", "2", "3")
     ]
+
+
+@pytest.mark.parametrize(
+    ("report", "why"),
+    [
+        (Report(), "it has no section that is known"),
+        (Report(indication="Fever.", comparison="None."), "only indication and comparison"),
+    ],
+)
+def test_a_report_without_a_text_that_is_read_is_listed(report: Report, why: str) -> None:
+    given = Radiograph(
+        id="s1",
+        patient_id="p",
+        study_id="s",
+        split="train",
+        image=encode_png(np.zeros((8, 8), np.uint8)),
+        report=report,
+        source="",
+        license="",
+    )
+    (lost,) = unread(given, given)
+    assert lost[:2] == ("report", "s1")
+    assert lost.why.startswith("no findings, impression or untitled text")
+    assert why in lost.why
+    read = replace(given, report=Report(impression="Edema."))
+    assert [*unread(read, read)] == [*unread(replace(given, report=None), given)] == []
 
 
 @pytest.mark.parametrize(

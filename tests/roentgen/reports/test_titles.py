@@ -121,19 +121,20 @@ def test_recommendations_and_notifications_are_cut_off(tail: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "impression"),
+    "text",
     [
-        ("ADDENDUM: A small left nodule.\n______________\n FINAL REPORT\n IMPRESSION: Edema.",) * 2,
-        ("IMPRESSION: Edema.\n\nADDENDUM: A small left nodule.",) * 2,
-        ("IMPRESSION: Edema.\nAddendum: A small left nodule.",) * 2,
-        ("FINAL ADDENDUM\n IMPRESSION: A small left nodule.\n FINAL REPORT\nIMPRESSION: Edema.",)
-        * 2,
-        ("FINAL REPORT\nIMPRESSION: Edema. ADDENDUM: A small left nodule.",) * 2,
-        ("IMPRESIÓN: Edema.\n\nADENDA: A small left nodule.",) * 2,
-        ("**Impression:** Edema.\n**Addendum:** A small left nodule.",) * 2,
+        "ADDENDUM: A small left nodule.\n______________\n FINAL REPORT\n IMPRESSION: Edema.",
+        "IMPRESSION: Edema.\n\nADDENDUM: A small left nodule.",
+        "IMPRESSION: Edema.\nAddendum: A small left nodule.",
+        "FINAL ADDENDUM\n IMPRESSION: A small left nodule.\n FINAL REPORT\nIMPRESSION: Edema.",
+        "FINAL REPORT\nIMPRESSION: Edema. ADDENDUM: A small left nodule.",
+        "IMPRESSION: Edema.\nADDENDUM BY DR. ___ ON ___: A small left nodule.",
+        "***ADDENDUM***\nA small left nodule.\n\nIMPRESSION: Edema.",
+        "IMPRESIÓN: Edema.\n\nADENDA: A small left nodule.",
+        "**Impression:** Edema.\n**Addendum:** A small left nodule.",
     ],
 )
-def test_an_addendum_ends_the_impression(text: str, impression: str) -> None:
+def test_an_addendum_ends_the_impression(text: str) -> None:
     assert parse_report(text).impression == "Edema. A small left nodule."
 
 
@@ -217,6 +218,41 @@ def test_what_is_no_title(text: str) -> None:
     assert report == Report(findings=report.findings)
     words = (report.findings or "").split()
     assert len(words) >= len(text.split()) - 3
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "PA CHEST\n\n",
+        "HISTORY: Cough.\n\n",
+        "HISTORY: Cough.\n\nCOMPARISON: None.\n\n",
+        "WET READ: Edema.\n FINAL REPORT\n COMPARISON: None.\n\n",
+        "TECHNIQUE: PA and lateral.\n\n",
+    ],
+)
+def test_untitled_text_before_the_impression_is_the_findings(head: str) -> None:
+    report = parse_report(f"{head}{LEFT}\n\nIMPRESSION: Effusion.")
+    assert (report.findings, report.impression) == (LEFT, "Effusion.")
+    assert report.indication in (None, "Cough.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I. FINDINGS: Large left effusion.\nII. IMPRESSION: Edema.",
+        "<FINDINGS>\nLarge left effusion.\n</FINDINGS>\n<IMPRESSION>Edema.</IMPRESSION>",
+        "Findings - Large left effusion.\nImpression - Edema.",
+        "FINDINGS: Large left effusion.\nIMPRESSION:Edema.Recommendation:CT.",
+    ],
+)
+def test_other_marks_of_titles(text: str) -> None:
+    assert parse_report(text) == Report(findings=LEFT, impression="Edema.")
+
+
+@pytest.mark.parametrize("text", ["", " \n", "nan", "NaN", "None", " n/a\n"])
+def test_a_blank_report_has_no_section(text: str) -> None:
+    assert parse_report(text) == Report()
 
 
 def test_a_diagnosis_before_the_findings_is_why_the_patient_came() -> None:
