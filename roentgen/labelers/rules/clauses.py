@@ -4,7 +4,7 @@
 one: a comma or an "and" begins a clause where the words behind it cannot continue a list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
@@ -45,13 +45,16 @@ class _Open:
     verb: bool = False
 
 
-def clauses_of(phrases: Sequence[Phrase], length: int) -> list[Clause]:
-    """The clauses of a sentence of `length` tokens, in order; each has at least one phrase."""
+def clauses_of(phrases: Sequence[Phrase], length: int, unknown: Container[int]) -> list[Clause]:
+    """The clauses of a sentence of `length` tokens, in order; each has at least one phrase.
+
+    `unknown`: the positions of words that no phrase has.
+    """
     clauses = [Clause([], 0, length)]
     state = _Open()
     for i, phrase in enumerate(phrases):
         ends = phrase.kind in _ENDS and not _continues(phrases, i)
-        if ends or (phrase.kind in ("comma", "and") and _begins_clause(phrases, i, state)):
+        if ends or (phrase.kind in ("comma", "and") and _begins_clause(phrases, i, state, unknown)):
             before = clauses[-1]
             before.title = phrase.kind == "colon" and _is_title(before.phrases)
             if before.phrases:
@@ -100,12 +103,15 @@ def _update(state: _Open, phrase: Phrase) -> None:
             state.predicate = True
 
 
-def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
+def _begins_clause(
+    phrases: Sequence[Phrase], i: int, state: _Open, unknown: Container[int]
+) -> bool:
     """Whether a clause begins after the comma or "and" at phrases[i].
 
     By its names in the file of words one "list"s only, or begins a "clause" but between modifiers
     and between the nouns of an "or".
     """
+    foreign = phrases[i].start - 1 in unknown  # a noun that no phrase has
     comma, names = phrases[i].kind == "comma", phrases[i].names
     modifiers = all(phrase.kind in MODIFIERS for phrase in phrases[:i])
     while i < len(phrases) and phrases[i].kind in ("comma", "and"):
@@ -123,9 +129,13 @@ def _begins_clause(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
         return not modifiers and not (state.scope and any(p.kind in _CHOICES for p in nouns))
     if state.scope is None or state.predicate:
         return state.predicate or ((kind == "the" or state.verb) and _has_predicate(rest))
-    if not state.noun and (comma or not state.verb):  # "no acute, displaced fracture"
-        return kind in ("structure", "the")
-    if any(p.kind in _CHOICES for p in takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)):
+    reach = takewhile(lambda p: p.kind not in _ENDS | {"deny"}, rest)
+    listed = any(p.kind in _CHOICES for p in reach)
+    if not state.noun and (comma or not state.verb):
+        if kind in MODIFIERS or kind == "doubt":  # "no goiter, possible fracture"
+            return foreign and not listed
+        return kind in ("structure", "the")  # but "no acute, displaced fracture"
+    if listed:
         return False
     if state.joined and kind in MODIFIERS | {"finding", "structure", "the"}:
         return True

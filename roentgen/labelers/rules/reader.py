@@ -23,7 +23,7 @@ def read_sentence(lexicon: Lexicon, words: Sequence[str]) -> Reading:
     sentence = Sentence(lexicon.modifiers_precede, lexicon.unknown(words, phrases))
     if all(phrase.kind not in _NOUNS for phrase in phrases):
         return sentence.reading
-    clauses = clauses_of(phrases, len(words))
+    clauses = clauses_of(phrases, len(words), sentence.unknown)
     for clause, following in zip_longest(clauses, clauses[1:]):
         ClauseReader(sentence, clause, following.opening if following else None).read()
     reading = sentence.reading
