@@ -6,7 +6,7 @@ from typing import Literal
 
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError, require, require_distinct, require_range
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.network_settings import ClassifierConfig, ExtractorName, SegmenterConfig
 
 RESERVED = {"clip", "train", "test", "reference", "floor", "ceiling", "methods"}

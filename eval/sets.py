@@ -22,7 +22,8 @@ from roentgen.errors import InputError
 from roentgen.manifest import portable
 from roentgen.metrics.estimates import count_patients
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 
 _HELD = 2**28  # bytes of decoded images of each split: 16,384 of 128 pixels a side
 MINIMUM = 20  # patients of real, images of synthetic sets, below which no number means anything

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 # Each public name with the module that defines it.
 _PUBLIC = {
     "DatasetWriter": "roentgen.dataset.dataset",
-    "Finding": "roentgen.record.radiograph",
+    "Finding": "roentgen.record.finding",
     "Generator": "roentgen.generation.generator",
     "InputError": "roentgen.errors",
     "PromptStyle": "roentgen.prompts.grammar",

@@ -8,7 +8,7 @@ from roentgen.labelers.rules.rule_labeler import label_report as label_report
 from roentgen.prompts.grammar import PromptStyle as PromptStyle
 from roentgen.prompts.grammar import prompt_of as prompt_of
 from roentgen.prompts.parser import parse_prompt as parse_prompt
-from roentgen.record.radiograph import Finding as Finding
+from roentgen.record.finding import Finding as Finding
 from roentgen.record.radiograph import Radiograph as Radiograph
 from roentgen.record.radiograph import Report as Report
 from roentgen.reports.sections import parse_report as parse_report

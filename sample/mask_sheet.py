@@ -20,7 +20,8 @@ from roentgen.imaging.images import decode, encode_png
 from roentgen.imaging.overlay import outlined, painted, structure_colors
 from roentgen.prompts.captions import radiograph_caption
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.radiograph import FINDING_OF, Masks, Radiograph, View
+from roentgen.record.finding import FINDING_OF
+from roentgen.record.radiograph import Masks, Radiograph, View
 from roentgen.storage import reserve_output, write_file
 from sample.masks.config import MaskTransforms
 from sample.masks.transforms import is_mirrored, transform_masks

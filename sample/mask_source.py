@@ -11,7 +11,8 @@ from roentgen.diffusion.conditions.supported import check_masks_supported
 from roentgen.errors import InputError
 from roentgen.generation.image_conditions import ImageConditions
 from roentgen.generation.planned_images import PlannedImage
-from roentgen.record.radiograph import FINDING_OF, Masks, states
+from roentgen.record.finding import FINDING_OF, states
+from roentgen.record.radiograph import Masks
 from sample.masks.transforms import transform_masks
 from sample.prompts.config import MaskPrompts
 

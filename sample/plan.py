@@ -19,7 +19,7 @@ from roentgen.generation.prompt_check import PromptCheck
 from roentgen.generation.training_scope import ScopeCheck, training_scope
 from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import Finding
+from roentgen.record.finding import Finding
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 from sample.masks.transforms import is_mirrored
 from sample.prompts.config import MaskPrompts, PromptsConfig

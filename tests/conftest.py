@@ -31,7 +31,8 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Split, Synthesis
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import VIEWS, Radiograph, Report, Split, Synthesis
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # else programs choose, and the last bits differ
 SIZE = 32  # pixels; latents are 8x8

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.estimates import Estimate, NotMeasured, share_of_images
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 ATTRIBUTES = ("view", "source")
 

@@ -19,7 +19,8 @@ from eval.report.verdict import Verdict
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.clip_score import RECALLS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate, NotMeasured
-from roentgen.record.radiograph import VIEWS, FindingName
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import VIEWS
 
 _MOST_ROWS = 6  # of the small plot
 SetScores = Mapping[str, Mapping[str, Any]]  # by set

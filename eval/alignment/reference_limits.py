@@ -12,7 +12,7 @@ from eval.alignment.confounding import Confounding, likely_reason
 from eval.alignment.scores import ALL
 from eval.report.section import cell_text
 from roentgen.metrics.estimates import Estimate, NotMeasured
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 CHANCE = 0.5  # of AUROC and of laterality accuracy
 SETS_ABOVE = {  # what is compared with the ceiling: key of a set's scores -> name

@@ -13,7 +13,7 @@ from eval.config import ComparisonConfig
 from roentgen.dataset.image_set import ImageSet
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, Floats, NotMeasured
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.classifier import Classifier, Prediction
 from roentgen.vision.image_halves import (
     frontal_rows,

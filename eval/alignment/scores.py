@@ -19,7 +19,8 @@ from roentgen.metrics.estimates import (
     percentile_interval,
     share_of_images,
 )
-from roentgen.record.radiograph import FindingName, Radiograph, View
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph, View
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.image_halves import single_side
 from roentgen.vision.linear_probe import PROBE_METHODS, DemographicProbes, ages_of, males

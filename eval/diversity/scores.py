@@ -24,7 +24,8 @@ from roentgen.metrics.features.fid_at_n import JACKKNIFE_GROUPS
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName, Radiograph, states
+from roentgen.record.finding import FindingName, states
+from roentgen.record.radiograph import Radiograph
 
 MIN_GROUPS = 2
 _PAIRS_AT_ONCE = 16  # whose images are read together

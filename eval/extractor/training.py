@@ -28,7 +28,7 @@ from roentgen.manifest import (
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.classification.ranking import auroc
 from roentgen.randomness import numpy_generator, torch_generator
-from roentgen.record.radiograph import FINDING_NAMES
+from roentgen.record.finding import FINDING_NAMES
 from roentgen.storage import atomic_folder, check_writable
 from roentgen.terminal.progress import Progress
 from roentgen.vision.classifier import (

@@ -27,7 +27,7 @@ from eval.subgroups import groups_of, names_of
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.features.fid_at_n import REFERENCE
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 
 class Fidelity(Domain[FidelityConfig]):

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from eval.labeling.reading import Reading
 from roentgen.corpora.open_i.mesh import COVERED
-from roentgen.record.radiograph import FindingName, Report
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Report
 from roentgen.record.splits import Fractions, split_of_patient
 from roentgen.reports.sections import parse_report
 

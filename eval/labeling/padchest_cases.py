@@ -18,8 +18,9 @@ from roentgen.corpora.padchest.labels import (
 from roentgen.corpora.padchest.padchest import LICENSE
 from roentgen.corpora.scanning.rows import read_rows
 from roentgen.errors import InputError
-from roentgen.record.radiograph import FindingName, Report, State
-from roentgen.statements.statement import Extent, Statement
+from roentgen.record.finding import FindingName, State
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import Extent, Statement
 
 SENTENCES = "LabelsLocalizationsBySentence"
 COLUMNS = ("StudyID", "PatientID", "Report", "MethodLabel", "Labels", SENTENCES)

@@ -7,17 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from roentgen.labelers.rules.rule_labeler import label_report, statements_of
 from roentgen.labelers.rules.tokens import Language
-from roentgen.record.radiograph import (
-    SEVERITIES,
-    FindingName,
-    Report,
-    Severity,
-    Side,
-    State,
-    states,
-)
+from roentgen.record.finding import SEVERITIES, FindingName, Severity, Side, State, states
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import Evidence, Extent, Statement
 from roentgen.statements.hierarchy import labels_of
-from roentgen.statements.statement import Evidence, Extent, Statement
 
 # Words of a place by the location word that they stand for: the lung's in MAPLEZ's vocabulary
 # without "lateral" (Lanfredi et al. 2025). The lingula is a part of the left lung.

@@ -23,7 +23,7 @@ from typing import Any
 from eval.labeling.cases import Aspect, CaseSet
 from eval.labeling.reading import LOCATIONS, NOT_MENTIONED, SIDES, Reading, side_in_words
 from eval.labeling.tallies import Tallies
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 Known = Mapping[Aspect, Sequence[FindingName]]
 

@@ -23,7 +23,7 @@ from eval.labeling.reading import NOT_MENTIONED, SIDES, Reading, location_words,
 from eval.labeling.tallies import Tallies
 from roentgen.corpora.scanning.rows import column_names, read_rows
 from roentgen.errors import InputError
-from roentgen.record.radiograph import FINDING_NAMES, SEVERITIES, STATES, FindingName
+from roentgen.record.finding import FINDING_NAMES, SEVERITIES, STATES, FindingName
 
 Detail = Literal["side", "severity", "place"]
 _DETAILS: tuple[Detail, ...] = ("side", "severity", "place")

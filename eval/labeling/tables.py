@@ -18,14 +18,8 @@ from eval.labeling.reading import Reading, extents_of
 from roentgen.corpora.scanning.rows import column_names, read_rows
 from roentgen.errors import InputError
 from roentgen.manifest import unstated_license
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    SEVERITIES,
-    SIDES,
-    FindingName,
-    State,
-)
-from roentgen.statements.statement import Extent
+from roentgen.record.finding import FINDING_NAMES, SEVERITIES, SIDES, FindingName, State
+from roentgen.record.statement import Extent
 
 _T = TypeVar("_T", bound=str)
 _STATES: dict[float, State] = {1: "present", 0: "absent", -1: "uncertain"}

@@ -12,8 +12,9 @@ from PIL import Image
 from eval.report.section import HELD_OUT, Pictures, Strip, number
 from roentgen.dataset.image_set import ImageSet
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import VIEWS, FindingName, Radiograph
-from roentgen.record.radiograph import states as states_of
+from roentgen.record.finding import FindingName
+from roentgen.record.finding import states as states_of
+from roentgen.record.radiograph import VIEWS, Radiograph
 
 _GAP = 2  # pixels between images in a strip
 _QUALITY = 85  # JPEG

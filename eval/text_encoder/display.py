@@ -11,7 +11,7 @@ from eval.text_encoder.reports import Reports
 from eval.text_encoder.scores import STRENGTH
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 REFERENCES = {  # sources, each with the key of what is measured
     "Chambon et al., RoentGen, arXiv:2211.12737, 2022 (what the text encoder knows).": "auroc",

@@ -13,7 +13,8 @@ from roentgen.corpora.open_i.mesh import NOT_INDEXED, gold
 from roentgen.corpora.open_i.open_i import OpenIReport, read_reports
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.errors import InputError
-from roentgen.record.radiograph import FindingName, Radiograph, Report
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph, Report
 
 Section = Literal["impression", "findings"]
 

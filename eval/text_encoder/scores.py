@@ -28,7 +28,7 @@ from roentgen.metrics.paired_scores import (
     over_seeds,
 )
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.linear_probe import fit_logistic
 
 STRENGTH = 0.01  # of the probes' penalty

@@ -15,7 +15,7 @@ from roentgen.metrics.classification.calibration import BINS, CALIBRATION_METHOD
 from roentgen.metrics.classification.operating_points import F1_METHODS
 from roentgen.metrics.estimates import BOOTSTRAP, Estimate
 from roentgen.metrics.paired_scores import MEAN, Gain, Measured, Score, estimate, mean_of, share
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 Entry = Mapping[str, Any]  # of one regime, for results.json
 Gains = Mapping[str, Mapping[str, Mapping[str, Gain]]]  # regime, metric, finding or mean

@@ -28,7 +28,7 @@ from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.metrics.classification.finding_scores import not_learnable
 from roentgen.metrics.estimates import Floats, NotMeasured
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.terminal.progress import Progress
 from roentgen.vision.network_cache import NetworkCache, Phase
 from roentgen.vision.network_settings import ClassifierConfig

@@ -36,7 +36,7 @@ from roentgen.metrics.paired_scores import (
     share,
     widest,
 )
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 Thresholds = list[float | None]
 Positive = NDArray[np.bool_]

@@ -18,7 +18,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import image_size
 from roentgen.imaging.run_length import NO_MASK, place_runs
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, Radiograph, State
+from roentgen.record.finding import Finding, State
+from roentgen.record.radiograph import Radiograph
 from roentgen.reports.sections import parse_report
 
 LICENSE = License(

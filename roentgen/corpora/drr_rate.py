@@ -14,7 +14,8 @@ from roentgen.corpora.scanning.scan import FileIndex, Scan, wrong_root
 from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, Split, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Split, View
 
 LICENSE = License(
     name="CC-BY-NC-SA-4.0",

@@ -12,7 +12,8 @@ from roentgen.errors import InputError, UnwantedError
 from roentgen.imaging.boxes import SourceBox
 from roentgen.imaging.images import Fit, Prepared, encode_png, read_prepared
 from roentgen.manifest import License
-from roentgen.record.radiograph import VIEWS, Finding, Radiograph, Report, Sex, Split, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import VIEWS, Radiograph, Report, Sex, Split, View
 from roentgen.record.splits import SplitRules
 
 _EXAMPLE = "as configs/data/mimic_cxr_jpg.yaml does"

@@ -20,7 +20,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
-from roentgen.record.radiograph import Box, Finding, Radiograph, Split, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Box, Radiograph, Split, View
 from roentgen.untrusted_files import read_bounded
 
 LICENSE = License(

@@ -18,7 +18,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from roentgen.untrusted_files import read_json
 
 LICENSE = License(

@@ -29,7 +29,8 @@ from roentgen.errors import InputError, UnwantedError, require
 from roentgen.imaging.images import image_size
 from roentgen.imaging.masks import prepare_mask
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, FindingName, Radiograph, Report, View
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import Radiograph, Report, View
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,15 +20,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.boxes import SourceBox, place_boxes
 from roentgen.imaging.images import image_size
 from roentgen.manifest import License
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    Box,
-    Finding,
-    FindingName,
-    Radiograph,
-    Split,
-    State,
-)
+from roentgen.record.finding import FINDING_NAMES, Finding, FindingName, State
+from roentgen.record.radiograph import Box, Radiograph, Split
 
 LICENSE = License(
     name="PhysioNet Credentialed Health Data License 1.5.0",

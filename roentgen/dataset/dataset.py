@@ -27,7 +27,8 @@ from roentgen.dataset.verified_batches import VerifiedBatches
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
 from roentgen.manifest import License, license_terms, read_manifest
-from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
+from roentgen.record.finding import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.storage import CARD, atomic_folder
 
 if TYPE_CHECKING:

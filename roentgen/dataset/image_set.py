@@ -14,7 +14,8 @@ from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indic
 from roentgen.dataset.structure_masks import UNKNOWN, annotated_structures, is_any_known, masks_of
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of
-from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
+from roentgen.record.finding import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph
 
 Rows = NDArray[np.integer]
 _TOGETHER = 1024  # records that are read together

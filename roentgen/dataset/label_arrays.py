@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from roentgen.record.radiograph import FINDING_NAMES, VIEWS, FindingName, Radiograph, states
+from roentgen.record.finding import FINDING_NAMES, FindingName, states
+from roentgen.record.radiograph import VIEWS, Radiograph
 
 UNKNOWN_VIEW = -1
 NotMentioned = Literal["ignore", "absent"]

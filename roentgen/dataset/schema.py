@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from roentgen.record.radiograph import Box, Finding, Radiograph, Report, Synthesis
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # datasets.Image()
 _REPORT = pa.struct(

@@ -15,7 +15,8 @@ import xxhash
 from roentgen.checksums import checksum
 from roentgen.dataset import schema
 from roentgen.dataset.shard_index import BatchIndex, ShardIndex, describe_batch
-from roentgen.record.radiograph import Radiograph, states
+from roentgen.record.finding import states
+from roentgen.record.radiograph import Radiograph
 
 _PRIME = 2**255 - 19
 _BASE = 1_000_003

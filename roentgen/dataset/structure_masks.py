@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from roentgen.dataset.dataset import RadiographSplit
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
-from roentgen.record.radiograph import FINDING_OF, Box, Masks, Radiograph, check_not_empty, states
+from roentgen.record.finding import FINDING_OF, states
+from roentgen.record.radiograph import Box, Masks, Radiograph, check_not_empty
 
 UNKNOWN = 255  # a mask's pixel of which it is not known whether it is inside
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from roentgen.diffusion.training_record import training_config
 from roentgen.prompts.grammar import PromptStyle, compose, findings_text
-from roentgen.record.radiograph import Finding
+from roentgen.record.finding import Finding
 
 _EXAMPLE = (  # where no prompt of the training is known to state a finding
     Finding(name="Cardiomegaly", state="present"),

@@ -13,7 +13,8 @@ from roentgen.diffusion.conditions.record_conditions import record_conditions
 from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Masks, Radiograph, check_not_empty, states
+from roentgen.record.finding import states
+from roentgen.record.radiograph import Masks, Radiograph, check_not_empty
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow
 from roentgen.randomness import derive_seed
-from roentgen.record.radiograph import Finding, Sex, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Sex, View
 
 
 @dataclass(frozen=True, kw_only=True)

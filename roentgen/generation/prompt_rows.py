@@ -14,7 +14,8 @@ from roentgen.prompts.grammar import (
     source_others,
 )
 from roentgen.prompts.parser import parse_prompt, split_view
-from roentgen.record.radiograph import Finding, Radiograph, Sex, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Sex, View
 
 Views = Sequence[View | None]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple, cast
 
 from roentgen.graphs.word_meanings import WordKind
-from roentgen.record.radiograph import Severity
+from roentgen.record.finding import Severity
+from roentgen.record.statement import Extent
 from roentgen.statements.hierarchy import ancestors
-from roentgen.statements.statement import Extent
 
 
 class Attribute(NamedTuple):

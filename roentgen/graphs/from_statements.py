@@ -23,8 +23,9 @@ from roentgen.graphs.graph import (
     tokens_of,
 )
 from roentgen.graphs.word_meanings import WordMeanings
-from roentgen.record.radiograph import Report, State
-from roentgen.statements.statement import ReadSection, Span, Statement
+from roentgen.record.finding import State
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import ReadSection, Span, Statement
 
 _ANATOMY = LabelMeaning("anatomy", "present")
 _PRESENT = LabelMeaning("observation", "present")

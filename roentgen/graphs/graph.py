@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from roentgen.record.radiograph import State
+from roentgen.record.finding import State
 
 GraphSchema = Literal["v1", "xl"]
 EntityKind = Literal["anatomy", "observation"]

@@ -15,8 +15,8 @@ from roentgen.graphs.extents import Attribute, extents_of
 from roentgen.graphs.graph import Entity, Graph, RelationType, label_meaning
 from roentgen.graphs.problems import problems
 from roentgen.graphs.word_meanings import WordMeanings
+from roentgen.record.statement import Change, Statement, StatementState
 from roentgen.statements.hierarchy import ancestors
-from roentgen.statements.statement import Change, Statement, StatementState
 
 _SIZE = re.compile(r"((?:\d+(?:\.\d+)?x)*\d+(?:\.\d+)?)(mm|cm)")
 _MM = {"mm": 1.0, "cm": 10.0}

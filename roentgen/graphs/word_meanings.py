@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 from roentgen.labelers.rules.lexicon import lexicon
 from roentgen.labelers.rules.rule_labeler import statements_of
 from roentgen.labelers.rules.tokens import Language
-from roentgen.record.radiograph import SIDES, Report
+from roentgen.record.finding import SIDES
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import StatementState
 from roentgen.statements.hierarchy import places
-from roentgen.statements.statement import StatementState
 
 WordKind = Literal["side", "severity", "place", "change"]
 _KEPT = 1 << 16  # answers; graphs repeat their words

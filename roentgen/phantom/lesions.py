@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from roentgen.phantom.thorax import Thorax, cage_half_axes
-from roentgen.record.radiograph import Finding, FindingName, Severity, Side
+from roentgen.record.finding import Finding, FindingName, Severity, Side
 
 Zone = Literal["upper", "mid", "lower"]
 LungSide = Literal["left", "right"]

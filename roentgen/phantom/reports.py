@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from roentgen.record.radiograph import Finding, FindingName, Report, View
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import Report, View
 
 SEVERITY_WORDS = {"small": "mild", "moderate": "moderate", "large": "severe"}
 

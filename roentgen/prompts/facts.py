@@ -10,11 +10,11 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from roentgen.prompts.vocabulary import STATE_WORDS, attribute_words, is_graded
-from roentgen.record.radiograph import Side, State
+from roentgen.record.finding import Side, State
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.hierarchy import ancestors, labels_of
 from roentgen.statements.labels import NEVER_SIDED, prompt_places
 from roentgen.statements.merged_extents import merged_extents
-from roentgen.statements.statement import Extent, Statement
 
 _STRONGER: dict[State, tuple[State, ...]] = {
     "present": (),

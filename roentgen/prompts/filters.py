@@ -7,14 +7,8 @@ from typing import Literal, get_args
 from roentgen.errors import require, require_choice, require_range
 from roentgen.prompts.grammar import PromptStyle, has_text, prompt_of
 from roentgen.prompts.token_lengths import TokenCounter
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    VIEWS,
-    FindingName,
-    Radiograph,
-    View,
-    states,
-)
+from roentgen.record.finding import FINDING_NAMES, FindingName, states
+from roentgen.record.radiograph import VIEWS, Radiograph, View
 
 PresetName = Literal["roentgen", "roentgen_v2"]
 FilterSection = Literal["findings", "impression", "last_paragraph"]

@@ -27,21 +27,10 @@ from roentgen.prompts.vocabulary import (
     attribute_words,
     is_graded,
 )
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    STATES,
-    VIEW_TOKENS,
-    Finding,
-    Radiograph,
-    Report,
-    Severity,
-    Sex,
-    Side,
-    State,
-    View,
-)
+from roentgen.record.finding import FINDING_NAMES, STATES, Finding, Severity, Side, State
+from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report, Sex, View
+from roentgen.record.statement import Statement
 from roentgen.statements.hierarchy import findings as known_findings
-from roentgen.statements.statement import Statement
 
 PromptText = Literal[
     "findings", "impression", "report_findings", "last_paragraph", "entities", "facts", "none"

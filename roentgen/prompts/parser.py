@@ -23,9 +23,10 @@ from roentgen.prompts.vocabulary import (
     longest_phrase,
     prompt_phrases,
 )
-from roentgen.record.radiograph import VIEW_TOKENS, Finding, Severity, Sex, Side, State, View
+from roentgen.record.finding import Finding, Severity, Side, State
+from roentgen.record.radiograph import VIEW_TOKENS, Sex, View
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.labels import findings_of
-from roentgen.statements.statement import Extent, Statement
 
 _SEXES: dict[str, Sex | None] = {
     **dict.fromkeys(("woman", "female", "girl"), "F"),

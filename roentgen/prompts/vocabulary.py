@@ -6,7 +6,7 @@ from functools import cache
 from typing import Literal
 
 from roentgen.record.doubt import DOUBTS
-from roentgen.record.radiograph import FindingName, Severity, Side, State
+from roentgen.record.finding import FindingName, Severity, Side, State
 from roentgen.statements.hierarchy import findings, labels_of
 
 # The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so

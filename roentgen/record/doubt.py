@@ -11,7 +11,7 @@ choice. docs/sampling.md has the table.
 from dataclasses import dataclass
 from functools import cache
 
-from roentgen.record.radiograph import State
+from roentgen.record.finding import State
 
 # A finding is present from the one probability on ("likely"), and absent up to the other.
 PRESENT_FROM = 0.75

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from roentgen.errors import InputError, require, require_choice
-from roentgen.record.radiograph import FINDING_NAMES, FindingName
-from roentgen.statements.statement import STATEMENT_STATES, StatementState
+from roentgen.record.finding import FINDING_NAMES, FindingName
+from roentgen.record.statement import STATEMENT_STATES, StatementState
 
 FILE = Path(__file__).with_name("hierarchy.yaml")
 _CUI = re.compile(r"C\d{7}")

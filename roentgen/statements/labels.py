@@ -3,14 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    Finding,
-    FindingName,
-    Severity,
-    Side,
-    State,
-)
+from roentgen.record.finding import FINDING_NAMES, Finding, FindingName, Severity, Side, State
+from roentgen.record.statement import STATEMENT_STATES, Extent, Statement, StatementState
 from roentgen.statements.hierarchy import (
     ancestors,
     close,
@@ -20,7 +14,6 @@ from roentgen.statements.hierarchy import (
     require_place,
 )
 from roentgen.statements.merged_extents import merged_extents
-from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement, StatementState
 
 # The first that any mention of a finding has decides over a report.
 _ORDER: tuple[State, ...] = ("present", "uncertain", "absent")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Literal
 
+from roentgen.record.statement import Extent
 from roentgen.statements.hierarchy import places
-from roentgen.statements.statement import Extent, located_extents
+from roentgen.statements.merged_extents import located_extents
 
 _Side = Literal["left", "right"]
 _SIDES: tuple[_Side, ...] = ("left", "right")

@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args
 
 from roentgen.csv_table import CsvTable
 from roentgen.errors import InputError, require
-from roentgen.record.radiograph import SEVERITIES, FindingName
+from roentgen.record.finding import SEVERITIES, FindingName
+from roentgen.record.statement import STATEMENT_STATES, Extent, Statement, StatementState
 from roentgen.statements.hierarchy import labels_of, node_of_label
 from roentgen.statements.location_phrases import read_phrases, write_phrases
-from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement, StatementState
 
 AnnotationType = Literal["labels", "probability", "location", "severity"]
 ANNOTATION_TYPES: tuple[AnnotationType, ...] = get_args(AnnotationType)

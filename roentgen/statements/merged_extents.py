@@ -1,10 +1,10 @@
-"""Extents of several statements of one finding, merged into one for each side."""
+"""Extents of several words or statements of one finding, merged into one for each side."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from roentgen.record.radiograph import SEVERITIES, Severity
-from roentgen.statements.statement import Extent
+from roentgen.record.finding import SEVERITIES, Severity
+from roentgen.record.statement import Extent
 
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
@@ -31,6 +31,29 @@ def merged_extents(extents: Iterable[Extent]) -> tuple[Extent, ...]:
             _places([*each, *(general if with_places else ())]),
         )
         for side, each in named.items()
+    )
+
+
+def located_extents(
+    located: Iterable[tuple[Sequence[Literal["left", "right"]], Sequence[str]]],
+) -> tuple[Extent, ...]:
+    """Extents of the (sides, places) that several words give: one for each side that is named.
+
+    Places without a side are of every side.
+    """
+    given = [(frozenset(sides), places) for sides, places in located]
+    named: list[Literal["left", "right"]] = ["left", "right"]
+    sides = [side for side in named if any(side in own for own, _ in given)]
+    return tuple(
+        Extent(
+            side=side,
+            places=tuple(
+                dict.fromkeys(
+                    place for own, places in given if not own or side in own for place in places
+                )
+            ),
+        )
+        for side in sides or (None,)
     )
 
 

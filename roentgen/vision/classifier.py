@@ -27,7 +27,8 @@ from roentgen.dataset.label_arrays import UNKNOWN_VIEW
 from roentgen.errors import InputError
 from roentgen.manifest import fingerprint_of_files
 from roentgen.randomness import derive_seed, torch_generator
-from roentgen.record.radiograph import VIEWS, FindingName
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import VIEWS
 from roentgen.storage import write_file, write_json
 from roentgen.vision.backbones import Network, SmallNetwork, TimmNetwork
 from roentgen.vision.network_settings import (

@@ -14,7 +14,8 @@ from roentgen.dataset.image_set import Images, ImageSet
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.manifest import fingerprint_of
 from roentgen.metrics.estimates import Floats, NotMeasured, count_patients
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
 
 SIDES = ("left", "right")  # the patient's: the left one is on the right of the image

@@ -16,7 +16,7 @@ from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, to_tensor
 from roentgen.prompts.grammar import PromptStyle, prompt_of
-from roentgen.record.radiograph import FINDING_NAMES, FindingName
+from roentgen.record.finding import FINDING_NAMES, FindingName
 
 
 class RadiographItem(TypedDict):

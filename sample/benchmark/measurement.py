@@ -43,7 +43,8 @@ from roentgen.metrics.estimates import Estimate, normal_estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.fid_at_n import fid_replicates, matched_distance
 from roentgen.metrics.features.frechet import Sample
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.storage import (
     CHECKSUMS,
     MANIFEST,

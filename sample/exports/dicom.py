@@ -23,7 +23,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from roentgen.record.radiograph import Radiograph, Synthesis, states
+from roentgen.record.finding import states
+from roentgen.record.radiograph import Radiograph, Synthesis
 from sample.exports.config import DicomFormat
 from sample.exports.export_source import ExportSource
 from sample.exports.serialization import file_stem, open_csv, pixels

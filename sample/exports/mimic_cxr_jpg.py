@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from roentgen.imaging.images import image_size
-from roentgen.record.radiograph import FINDING_NAMES, Radiograph
+from roentgen.record.finding import FINDING_NAMES
+from roentgen.record.radiograph import Radiograph
 from sample.exports.config import MimicCxrJpgFormat
 from sample.exports.export_source import ExportSource
 from sample.exports.numbering import IdentityNumbers

@@ -14,7 +14,8 @@ from typing import Any, get_type_hints
 from roentgen.csv_table import CsvTable
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_jpeg, encode_png
-from roentgen.record.radiograph import FINDING_NAMES, Radiograph, Report, State, Synthesis, states
+from roentgen.record.finding import FINDING_NAMES, State, states
+from roentgen.record.radiograph import Radiograph, Report, Synthesis
 
 _VALUES: dict[State, float] = {"present": 1.0, "absent": 0.0, "uncertain": -1.0}
 _LONGEST = 100  # characters of a file's stem

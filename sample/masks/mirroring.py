@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from roentgen.record.radiograph import Finding, Side
+from roentgen.record.finding import Finding, Side
 
 _OTHER_SIDE: dict[Side, Side] = {"left": "right", "right": "left"}
 _OTHER_PLACE = {"middle lobe": "lingula", "lingula": "middle lobe"}

@@ -23,7 +23,8 @@ from scipy.stats import theilslopes
 
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FINDING_OF, Masks, View
+from roentgen.record.finding import FINDING_OF
+from roentgen.record.radiograph import Masks, View
 from sample.masks.config import MaskTransforms
 from sample.masks.mirroring import swap_sides_in_text
 from sample.masks.motion import (

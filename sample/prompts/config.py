@@ -12,7 +12,8 @@ from typing import Literal
 from roentgen.errors import InputError, require, require_distinct, require_range
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.vocabulary import RACES
-from roentgen.record.radiograph import FINDING_NAMES, SEVERITIES, SIDES, VIEWS, View
+from roentgen.record.finding import FINDING_NAMES, SEVERITIES, SIDES
+from roentgen.record.radiograph import VIEWS, View
 from sample.masks.config import MaskTransforms
 
 OLDEST = 120  # years

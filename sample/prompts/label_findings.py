@@ -15,7 +15,8 @@ from roentgen.generation.prompt_rows import requested_findings
 from roentgen.prompts.grammar import PromptStyle
 from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Sex, View
+from roentgen.record.finding import FINDING_NAMES, Finding, FindingName
+from roentgen.record.radiograph import Sex, View
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle
 from sample.prompts.config import BalancedLabels, LabelPrompts
 

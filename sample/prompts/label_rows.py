@@ -19,7 +19,7 @@ from roentgen.generation.prompt_rows import PromptRow
 from roentgen.prompts.grammar import PromptStyle, compose, findings_text
 from roentgen.prompts.vocabulary import SIDE_IMPLIED, SIDED, SIZED
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FINDING_NAMES, Finding
+from roentgen.record.finding import FINDING_NAMES, Finding
 from sample.prompts.apportion import apportion, shuffle
 from sample.prompts.config import OLDEST, LabelPrompts, age_band
 from sample.prompts.label_findings import Column, Findings, LabelPlan, plan_findings

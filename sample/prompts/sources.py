@@ -24,7 +24,8 @@ from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.prompts.grammar import SECTIONS, PromptStyle, has_text
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.randomness import derive_seed
-from roentgen.record.radiograph import FINDING_OF, Finding, Radiograph, parse_view
+from roentgen.record.finding import FINDING_OF, Finding
+from roentgen.record.radiograph import Radiograph, parse_view
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig, TablePrompts
 from sample.prompts.label_rows import label_rows
 

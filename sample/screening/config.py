@@ -5,7 +5,7 @@ from pathlib import Path
 
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import require, require_distinct, require_range
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.network_settings import ClassifierConfig, ExtractorName
 
 

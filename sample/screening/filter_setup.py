@@ -10,7 +10,8 @@ from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.network_cache import NetworkCache
 from sample.screening.config import ScreenConfig

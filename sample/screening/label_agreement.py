@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix, view_indices
 from roentgen.metrics.classification.finding_scores import thresholds_of
 from roentgen.metrics.estimates import Estimate, NotMeasured, proportion
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.view_accuracy import correct_views
 from sample.screening.filters.checked_filter import PredictedImages
 

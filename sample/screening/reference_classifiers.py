@@ -11,7 +11,7 @@ from roentgen.dataset.label_arrays import label_matrix
 from roentgen.distributed import this_launch
 from roentgen.errors import InputError
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FINDING_NAMES, FindingName
+from roentgen.record.finding import FINDING_NAMES, FindingName
 from roentgen.vision.classifier import Classifier, load_classifier
 from roentgen.vision.image_halves import labeled_halves, laterality_not_learnable
 from roentgen.vision.network_cache import NetworkCache

@@ -17,7 +17,7 @@ from roentgen.labelers.rules.rule_labeler import statements_of
 from roentgen.preparation.postprocess import token_length
 from roentgen.prompts.facts import facts_text
 from roentgen.record.radiograph import Report
-from roentgen.statements.statement import Statement
+from roentgen.record.statement import Statement
 
 PACKAGE = importlib.util.find_spec("torchxrayvision")
 pytestmark = pytest.mark.skipif(PACKAGE is None, reason="torchxrayvision has the reports")

@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter, shift
 from roentgen.diffusion.backbones.stable_diffusion import load_components
 from roentgen.diffusion.vae import reconstruct
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.image_halves import SIDES
 from roentgen.weights import TINY
 

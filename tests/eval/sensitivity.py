@@ -34,7 +34,8 @@ from roentgen.metrics.images.power_spectrum import decibels
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier, Prediction, train_classifier
 from roentgen.vision.copy_finder import CopyFinder
 from roentgen.vision.features.extractor import load_extractor

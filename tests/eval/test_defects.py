@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from roentgen.record.radiograph import VIEWS, Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import VIEWS, Radiograph
 from tests.eval.defects import DEFECTS, STRENGTHS, Defect, Donors, Row, of_hospital, planted
 
 SIDE, N = 64, 24

@@ -26,7 +26,8 @@ from roentgen.dataset.label_arrays import label_matrix, view_indices
 from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
 from roentgen.metrics.estimates import Estimate
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import train_classifier
 from roentgen.vision.network_settings import ClassifierConfig
 

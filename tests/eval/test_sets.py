@@ -17,7 +17,8 @@ from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.dataset.image_set import ImageSet
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from tests.conftest import SYNTHESIS
 
 SIZE = 64

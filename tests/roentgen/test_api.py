@@ -30,7 +30,8 @@ from roentgen.generation.prompt_rows import PromptRow
 from roentgen.imaging.images import decode, encode_png
 from roentgen.metrics.features.frechet import frechet_distance_of_features
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import FINDING_NAMES, Finding, Radiograph
+from roentgen.record.finding import FINDING_NAMES, Finding
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.features.extractor import load_extractor
 from roentgen.vision.radiograph_tensors import RadiographTensors
 

@@ -20,7 +20,7 @@ from roentgen.diffusion.backbones.stable_diffusion import load_components, save_
 from roentgen.distributed import SINGLE_PROCESS
 from roentgen.errors import InputError
 from roentgen.manifest import write_manifest
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.storage import CARD
 from roentgen.verify import verify
 from roentgen.vision.classifier import Classifier, load_classifier

@@ -16,7 +16,8 @@ from roentgen.diffusion.components import Components
 from roentgen.diffusion.conditions.clip_tokenizer import clip_tokenizer
 from roentgen.imaging.images import encode_png
 from roentgen.randomness import derive_seed
-from roentgen.record.radiograph import Box, Finding, Radiograph, Report, Synthesis, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis, View
 from sample.export import export
 from sample.exports.config import ExportConfig
 

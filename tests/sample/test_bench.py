@@ -23,7 +23,8 @@ from roentgen.imaging.images import decode
 from roentgen.manifest import read_manifest
 from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.features.frechet import frechet_distance_of_features
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from roentgen.storage import reserve_output
 from roentgen.verify import verify
 from roentgen.vision.classifier import Prediction

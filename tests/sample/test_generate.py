@@ -39,7 +39,8 @@ from roentgen.generation.training_scope import TrainingScope, TrainingStage
 from roentgen.imaging.images import decode
 from roentgen.manifest import portable
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from sample.config import GenerateConfig
 from sample.generate import main
 from sample.generation import dry_run, generate

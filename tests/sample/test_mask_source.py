@@ -27,7 +27,7 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import decode
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
-from roentgen.record.radiograph import FINDING_OF
+from roentgen.record.finding import FINDING_OF
 from sample.condition_sources import condition_sources
 from sample.config import GenerateConfig
 from sample.drawn_part import DrawnPart

@@ -15,7 +15,8 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_rows import requested_findings
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 from sample.plan import PlanFile, part_size, plan_images, write_plan
 from sample.prompts.config import DatasetPrompts, PromptsConfig, TablePrompts
 

@@ -28,7 +28,8 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.imaging.images import encode_png
 from roentgen.metrics.estimates import wilson_interval
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.radiograph import Finding, Radiograph, Split, Synthesis
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Split, Synthesis
 from roentgen.vision.network_settings import ClassifierConfig
 from sample.drawn_part import DrawnPart
 from sample.plan import PLAN, PlanFile, write_plan

@@ -28,7 +28,8 @@ from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.captions import prompt_caption
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import derive_seed, numpy_generator
-from roentgen.record.radiograph import FINDING_OF, Masks, states
+from roentgen.record.finding import FINDING_OF, states
+from roentgen.record.radiograph import Masks
 from roentgen.storage import write_file, write_json
 from roentgen.vision.network_cache import NetworkCache
 from roentgen.vision.segmenter import Segmenter

@@ -24,7 +24,8 @@ from roentgen.corpora.scanning.value_mapping import (
 )
 from roentgen.errors import InputError, UnwantedError, require
 from roentgen.manifest import License
-from roentgen.record.radiograph import FINDING_NAMES, Radiograph, Split, View
+from roentgen.record.finding import FINDING_NAMES
+from roentgen.record.radiograph import Radiograph, Split, View
 
 LICENSE = License(
     name="Stanford University Dataset Research Use Agreement",

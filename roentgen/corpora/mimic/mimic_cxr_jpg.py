@@ -21,7 +21,8 @@ from roentgen.corpora.mimic.studies import (
 from roentgen.corpora.reader import CorpusPlan
 from roentgen.corpora.scanning.scan import FolderListing, Scan, first_of
 from roentgen.errors import InputError, require
-from roentgen.record.radiograph import FindingName, Radiograph
+from roentgen.record.finding import FindingName
+from roentgen.record.radiograph import Radiograph
 
 METADATA_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate")
 # The radiologist's labels of 2.1.0 have no "No Finding", and another name for Lung Opacity.

@@ -25,7 +25,8 @@ from roentgen.corpora.scanning.value_mapping import (
 )
 from roentgen.errors import InputError, UnwantedError
 from roentgen.manifest import License
-from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph, Split, View
+from roentgen.record.finding import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph, Split, View
 from roentgen.reports.sections import parse_report
 
 LICENSE = License(

@@ -37,9 +37,9 @@ term to findings named in passing.
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from roentgen.record.radiograph import FINDING_NAMES, Finding, FindingName, Severity, Side, State
+from roentgen.record.finding import FINDING_NAMES, Finding, FindingName, Severity, Side, State
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.hierarchy import node_of_label
-from roentgen.statements.statement import Extent, Statement
 
 COVERED: tuple[FindingName, ...] = tuple(name for name in FINDING_NAMES if name != "No Finding")
 

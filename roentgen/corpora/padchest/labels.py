@@ -13,9 +13,10 @@ from typing import Literal
 from roentgen.corpora.reader import Unmapped
 from roentgen.corpora.scanning.value_mapping import unmapped_finding
 from roentgen.errors import InputError
-from roentgen.record.radiograph import Finding, Side
+from roentgen.record.finding import Finding, Side
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.hierarchy import ancestors, findings, labels_of, require_place
-from roentgen.statements.statement import Extent, Statement, located_extents
+from roentgen.statements.merged_extents import located_extents
 
 NORMAL, UNCHANGED = "normal", "unchanged"
 # About the report or the image, not the patient.

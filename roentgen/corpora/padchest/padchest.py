@@ -26,7 +26,8 @@ from roentgen.corpora.scanning.scan import (
 from roentgen.corpora.scanning.value_mapping import is_blank, parse_sex, years_between
 from roentgen.errors import InputError, UnwantedError
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, Radiograph, Report, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report, View
 
 LICENSE = License(
     name="PadChest Dataset Research Use Agreement",

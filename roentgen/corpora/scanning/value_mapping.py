@@ -8,17 +8,8 @@ from typing import cast, get_args
 
 from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    Finding,
-    FindingName,
-    Report,
-    Sex,
-    Split,
-    State,
-    View,
-    parse_view,
-)
+from roentgen.record.finding import FINDING_NAMES, Finding, FindingName, State
+from roentgen.record.radiograph import Report, Sex, Split, View, parse_view
 
 EXCLUDED_BY_NAME = "excluded by name"
 NO_MEANING = "no meaning is given"

@@ -32,7 +32,7 @@ from roentgen.labelers.rules.structures import (
     state_of_grade,
 )
 from roentgen.record.doubt import probability_of, state_of
-from roentgen.record.radiograph import State
+from roentgen.record.finding import State
 from roentgen.statements.hierarchy import labels_of
 
 _HEADS: frozenset[Kind] = frozenset(

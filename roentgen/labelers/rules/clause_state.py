@@ -6,7 +6,7 @@ from roentgen.labelers.rules.mentions import Mention
 from roentgen.labelers.rules.mentions import preceding as last_of
 from roentgen.labelers.rules.neighbors import follows_preposition
 from roentgen.labelers.rules.sentence_state import Scope, Sentence
-from roentgen.record.radiograph import State
+from roentgen.record.finding import State
 
 
 class ClauseState:

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Literal, cast
 
 from roentgen.labelers.rules.lexicon import Phrase
-from roentgen.record.radiograph import Severity
-from roentgen.statements.statement import Change, Extent
+from roentgen.record.finding import Severity
+from roentgen.record.statement import Change, Extent
 
 _SIDES = ("left", "right", "bilateral")
 _JOINS = ("and", "or", "slash", "comma")

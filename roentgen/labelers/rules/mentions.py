@@ -7,7 +7,7 @@ from typing import Literal, Self
 from roentgen.labelers.rules.lexicon import Kind, Phrase
 from roentgen.labelers.rules.neighbors import JOINS, LINKS, locates
 from roentgen.record.doubt import probability_of
-from roentgen.record.radiograph import FindingName, State
+from roentgen.record.finding import FindingName, State
 from roentgen.statements.hierarchy import ancestors, labels_of
 
 # "assessed" and "unclear" findings may be neither present nor absent: "evaluation for", "unclear

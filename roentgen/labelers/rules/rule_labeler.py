@@ -13,10 +13,11 @@ from roentgen.labelers.rules.lexicon import Phrase, lexicon
 from roentgen.labelers.rules.mentions import Mention, is_explained
 from roentgen.labelers.rules.reader import read_sentence
 from roentgen.labelers.rules.tokens import Language, token_spans, words_of
-from roentgen.record.radiograph import FINDING_NAMES, Finding, Report
+from roentgen.record.finding import FINDING_NAMES, Finding
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import Evidence, Extent, ReadSection, Span, SpanRole, Statement
 from roentgen.reports.sentences import sentence_spans
 from roentgen.statements.labels import findings_of
-from roentgen.statements.statement import Evidence, Extent, ReadSection, Span, SpanRole, Statement
 
 VERSION = "rules 2"
 _ROLES: dict[str, SpanRole] = {

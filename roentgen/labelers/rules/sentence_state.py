@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from roentgen.labelers.rules.lexicon import Kind, Phrase
 from roentgen.labelers.rules.mentions import Mark, Mention
 from roentgen.labelers.rules.structures import Subject
-from roentgen.record.radiograph import State
+from roentgen.record.finding import State
 
 _MARKS: dict[Kind, Mark] = {
     "historical": "historical",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from roentgen.labelers.rules.lexicon import Kind, Phrase
 from roentgen.labelers.rules.mentions import Mention
 from roentgen.labelers.rules.neighbors import locates
-from roentgen.record.radiograph import State
+from roentgen.record.finding import State
 
 Subject = tuple[Phrase, list[Phrase]]  # a structure and the modifiers in front of it
 _ABNORMALITY = "abnormality"  # of the chest: normal, it denies all findings

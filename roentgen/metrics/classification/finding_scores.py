@@ -15,7 +15,7 @@ from roentgen.metrics.estimates import (
     count_patients,
 )
 from roentgen.metrics.paired_scores import Score, estimate, mean_of, over_seeds
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
 

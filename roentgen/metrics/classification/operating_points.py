@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from roentgen.metrics.estimates import Floats, weighted_mean
 from roentgen.metrics.finite import require_finite
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 NOT_PATHOLOGIES = ("No Finding", "Support Devices")
 F1_METHODS = (

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from roentgen.dataset.label_arrays import NotMentioned, label_matrix
 from roentgen.metrics.estimates import Floats
-from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
+from roentgen.record.finding import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph
 from sample.screening.config import LabelsConfig
 from sample.screening.filters.checked_filter import (
     Check,

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from roentgen.dataset.image_set import ImageRows
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.metrics.estimates import Floats
-from roentgen.record.radiograph import FINDING_NAMES, FindingName, Radiograph
+from roentgen.record.finding import FINDING_NAMES, FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import Classifier
 from roentgen.vision.image_halves import (
     SIDES,

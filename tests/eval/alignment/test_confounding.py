@@ -7,7 +7,8 @@ import pytest
 
 from eval.alignment.confounding import confounding, likely_reason
 from roentgen.metrics.estimates import wilson_interval
-from roentgen.record.radiograph import Finding, FindingName, Radiograph, View
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import Radiograph, View
 
 FINDINGS: tuple[FindingName, ...] = ("Edema",)
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from eval.alignment.scores import ALL, laterality_accuracy
-from roentgen.record.radiograph import Finding, FindingName, Radiograph, Side, State, View
+from roentgen.record.finding import Finding, FindingName, Side, State
+from roentgen.record.radiograph import Radiograph, View
 from roentgen.vision.image_halves import (
     HalfImages,
     frontal_rows,

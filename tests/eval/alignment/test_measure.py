@@ -21,7 +21,8 @@ from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import VIEW_TOKENS, Finding, Radiograph, Split
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Split
 from roentgen.vision.clip import ClipModel
 from roentgen.vision.network_settings import ClassifierConfig
 from tests.conftest import SYNTHESIS

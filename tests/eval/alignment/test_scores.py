@@ -14,7 +14,7 @@ from roentgen.metrics.classification.finding_scores import (
 )
 from roentgen.metrics.classification.ranking import weighted_auroc
 from roentgen.metrics.estimates import NotMeasured
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.classifier import Prediction
 from roentgen.vision.view_accuracy import view_accuracy
 

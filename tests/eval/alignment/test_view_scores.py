@@ -16,7 +16,7 @@ from eval.alignment.view_scores import (
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import wilson_interval
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.classifier import Prediction
 
 PA, AP, LATERAL = 0, 1, 2  # of VIEWS

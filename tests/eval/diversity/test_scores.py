@@ -14,7 +14,8 @@ from roentgen.metrics.estimates import Estimate
 from roentgen.metrics.features.feature_set import FeatureSet
 from roentgen.metrics.features.vendi import vendi_jackknife
 from roentgen.metrics.images.ms_ssim import ms_ssim_pairs
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from tests.conftest import SYNTHESIS
 
 SIZE = 32

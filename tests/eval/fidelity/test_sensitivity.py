@@ -30,7 +30,8 @@ from roentgen.imaging.images import encode_png
 from roentgen.preparation.config import PrepareConfig
 from roentgen.prepare import prepare
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import FindingName, Radiograph, states
+from roentgen.record.finding import FindingName, states
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import train_classifier
 from roentgen.vision.network_settings import ClassifierConfig
 from roentgen.weights import EXTRACTOR

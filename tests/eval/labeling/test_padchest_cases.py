@@ -6,7 +6,7 @@ from eval.labeling.cases import Half, half_of
 from eval.labeling.padchest_cases import COLUMNS, padchest_cases
 from eval.labeling.scores import compare
 from eval.labeling.tallies import Tallies
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 Row = tuple[str, str, str, str, Sequence[Sequence[str]]]  # study, patient, text, method, sentences
 

@@ -7,8 +7,8 @@ from eval.labeling.predictions import predict
 from eval.labeling.reading import Reading, reading_of
 from roentgen.errors import InputError
 from roentgen.record.radiograph import Report
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.maplez import write_maplez
-from roentgen.statements.statement import Extent, Statement
 
 
 def case(number: str) -> Case:

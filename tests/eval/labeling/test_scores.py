@@ -8,7 +8,7 @@ from eval.labeling.reading import Reading, reading_of
 from eval.labeling.scores import compare
 from eval.labeling.tallies import Tallies
 from roentgen.record.radiograph import Report
-from roentgen.statements.statement import Evidence, Extent, Span, Statement, StatementState
+from roentgen.record.statement import Evidence, Extent, Span, Statement, StatementState
 
 
 def stated(state: StatementState, *extents: Extent, finding: str = "lung opacity") -> Statement:

@@ -6,7 +6,7 @@ from eval.labeling.cases import report_of
 from eval.labeling.reading import Reading, read_report, reading_of
 from eval.labeling.sentences import compare_sentence, read_sentences
 from roentgen.errors import InputError
-from roentgen.statements.statement import Extent, Statement
+from roentgen.record.statement import Extent, Statement
 
 
 def mistakes(tmp_path: Path, table: str, *statements: Statement) -> set[tuple[str, str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from eval.labeling.tables import table_cases
 from roentgen.errors import InputError
-from roentgen.statements.statement import Extent
+from roentgen.record.statement import Extent
 
 HEADER = (
     "id,text,patient,Edema,Pneumonia,Pneumonia side,Pneumonia severity,Pneumonia place,No Finding\n"

@@ -21,7 +21,8 @@ from roentgen.imaging.images import encode_png
 from roentgen.metrics.classification.finding_scores import resamples
 from roentgen.metrics.estimates import Estimate, NotMeasured
 from roentgen.metrics.paired_scores import Measured
-from roentgen.record.radiograph import Finding, Radiograph, Split
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Split
 from roentgen.vision.network_settings import SegmenterConfig
 from tests.conftest import SYNTHESIS
 

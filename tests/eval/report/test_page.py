@@ -27,7 +27,7 @@ from eval.report.verdict import Verdict, in_order
 from eval.sets import read_set
 from roentgen.dataset.dataset import open_dataset
 from roentgen.metrics.estimates import Estimate, NotMeasured
-from roentgen.record.radiograph import FINDING_NAMES
+from roentgen.record.finding import FINDING_NAMES
 
 LONG = "Enlarged Cardiomediastinum with-a-word-that-is-longer-than-any-telephone-is-wide"
 SETS = ("before fine-tuning", "after", "a_third_set_with_a_long_name")

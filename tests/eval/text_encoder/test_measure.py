@@ -16,7 +16,8 @@ from eval.sets import Sets, read_sets
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.weights import TINY
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}

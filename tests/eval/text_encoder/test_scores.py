@@ -17,7 +17,8 @@ from eval.text_encoder.scores import (
 from roentgen.diffusion.backbones.stable_diffusion import load_text_encoder
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate
-from roentgen.record.radiograph import Finding, FindingName, Radiograph, Report
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import Radiograph, Report
 
 FINDINGS: tuple[FindingName, ...] = ("Pneumothorax", "Edema")
 LONG = "no pneumothorax and no effusion , " * 40

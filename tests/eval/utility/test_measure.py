@@ -16,7 +16,7 @@ from roentgen.dataset.dataset import DatasetWriter, Identities, open_dataset
 from roentgen.distributed import Launch
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.classifier import train_classifier
 from roentgen.vision.network_settings import ClassifierConfig
 

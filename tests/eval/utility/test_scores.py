@@ -9,7 +9,7 @@ from eval.utility.scores import HeldOutLabels, Predictions, gains, score_regime
 from roentgen.metrics.classification.ranking import auroc
 from roentgen.metrics.estimates import NotMeasured
 from roentgen.metrics.paired_scores import Measured, Score
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 FINDINGS: tuple[FindingName, ...] = ("Pleural Effusion", "Pneumothorax")
 N, M = 600, 200

@@ -14,7 +14,7 @@ from roentgen.corpora.nih import NihConfig, NihReader
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Finding
+from roentgen.record.finding import Finding
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.corpus_tree import HALVES, IMAGES, CorpusTree
 

@@ -13,7 +13,8 @@ import pytest
 from roentgen.corpora.siim_acr import SiimAcrConfig, SiimAcrReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import Fit, decode, encode_png
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 

@@ -19,7 +19,8 @@ from roentgen.corpora.table import ReportColumns, TableConfig, TableReader
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.splits import Fractions, SplitRules, split_of_patient
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree, radiographs_of
 

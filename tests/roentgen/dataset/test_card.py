@@ -15,7 +15,8 @@ from roentgen.cards.markdown import PLACE
 from roentgen.dataset.card import patients_notice
 from roentgen.dataset.dataset import DatasetWriter
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph
 
 ROOT = Path(__file__).parents[3]
 OPEN = {"name": "CC0-1.0", "data_use": None, "may_share": True}

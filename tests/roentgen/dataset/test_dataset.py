@@ -25,7 +25,8 @@ from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
-from roentgen.record.radiograph import Finding, Radiograph, Report, Split, Synthesis
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report, Split, Synthesis
 
 CC0 = License(name="CC0-1.0", data_use=None, may_share=True)
 

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from roentgen.dataset.dataset import DatasetWriter, RadiographSplit, open_dataset
 from roentgen.dataset.label_arrays import label_matrix
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import VIEWS, Finding, FindingName, Radiograph, View
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import VIEWS, Radiograph, View
 
 LICENSE = {"name": "CC0-1.0", "data_use": None, "may_share": True}
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 64, 64), dtype=np.uint8)

@@ -21,7 +21,8 @@ from roentgen.generation.training_scope import (
     training_scope,
 )
 from roentgen.prompts.grammar import PromptStyle
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 
 LIST = PromptStyle(demographics=True)
 FRONTAL = TrainingStage.of(

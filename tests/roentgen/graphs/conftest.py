@@ -9,7 +9,7 @@ import pytest
 
 from roentgen.graphs.graph import LABELS, RELATION_TYPES, GraphSchema
 from roentgen.graphs.word_meanings import WordKind, WordMeanings
-from roentgen.statements.statement import Span, SpanRole, StatementState
+from roentgen.record.statement import Span, SpanRole, StatementState
 
 WORDS = ["lung", "left", "right", "effusion", "small", "Small", "no", "heart", ".", ",", "tube"]
 Drawn = Callable[..., dict[str, Any]]

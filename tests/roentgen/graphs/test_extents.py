@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from roentgen.graphs.extents import Attribute, extents_of
-from roentgen.statements.statement import Extent
+from roentgen.record.statement import Extent
 
 KINDS: dict[str, tuple[Any, str]] = {
     "right": ("side", "right"),

@@ -8,13 +8,7 @@ from roentgen.graphs.graph import Entity, Graph, Relation
 from roentgen.graphs.problems import problems
 from roentgen.graphs.word_meanings import WordMeanings
 from roentgen.record.radiograph import Report
-from roentgen.statements.statement import (
-    Evidence,
-    ReadSection,
-    Span,
-    Statement,
-    StatementState,
-)
+from roentgen.record.statement import Evidence, ReadSection, Span, Statement, StatementState
 
 Marked = Callable[[str], tuple[str, tuple[Span, ...]]]
 

@@ -12,8 +12,9 @@ from roentgen.graphs.graph import Entity, Graph, Relation
 from roentgen.graphs.radgraph_json import graph_of
 from roentgen.graphs.to_statements import GraphReading, statements_of_graph
 from roentgen.graphs.word_meanings import WordMeanings
-from roentgen.record.radiograph import Report, Severity
-from roentgen.statements.statement import Evidence, Extent, Span, Statement, StatementState
+from roentgen.record.finding import Severity
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import Evidence, Extent, Span, Statement, StatementState
 
 
 def graph(text: str, *entities: tuple[Any, ...]) -> Graph:

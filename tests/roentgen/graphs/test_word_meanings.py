@@ -9,7 +9,7 @@ from roentgen.graphs.to_statements import statements_of_graph
 from roentgen.graphs.word_meanings import RuleMeanings, WordKind
 from roentgen.labelers.rules.rule_labeler import statements_of
 from roentgen.record.radiograph import Report
-from roentgen.statements.statement import Statement
+from roentgen.record.statement import Statement
 
 MEANINGS = RuleMeanings()
 

@@ -5,7 +5,7 @@ import numpy as np
 from roentgen.phantom.lesions import draw_lesions
 from roentgen.phantom.reports import plain_caption, write_report
 from roentgen.phantom.thorax import draw_thorax
-from roentgen.record.radiograph import Finding
+from roentgen.record.finding import Finding
 
 RADIOLOGY = ("cardiomegaly", "effusion", "pneumothorax", "consolidation", "edema", "atelectasis")
 

@@ -17,7 +17,7 @@ from roentgen.preparation.filtered_split import (
 )
 from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
-from roentgen.record.radiograph import states
+from roentgen.record.finding import states
 from train.loading.mask_cache import MaskCondition
 
 

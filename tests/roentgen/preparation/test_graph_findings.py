@@ -18,7 +18,8 @@ from roentgen.preparation.config import PrepareConfig
 from roentgen.preparation.postprocess import Postprocessing, ReportRules
 from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 
 
 def entity(tokens: str, label: str, start: int, *relations: list[str]) -> dict[str, Any]:

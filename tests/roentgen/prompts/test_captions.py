@@ -3,7 +3,8 @@
 import pytest
 
 from roentgen.prompts.captions import prompt_caption, radiograph_caption
-from roentgen.record.radiograph import Finding, Radiograph, View
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, View
 
 EFFUSION = Finding(name="Pleural Effusion", side="left")
 DOUBT = Finding(name="Pneumonia", state="uncertain")

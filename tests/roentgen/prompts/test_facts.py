@@ -8,15 +8,10 @@ from roentgen.prompts.facts import facts_text
 from roentgen.prompts.grammar import phrase
 from roentgen.prompts.parser import parse_prompt
 from roentgen.prompts.vocabulary import DEGREES, PLACES, SIZED_FINDINGS, SIZES
-from roentgen.record.radiograph import SEVERITIES, Severity
+from roentgen.record.finding import SEVERITIES, Severity
+from roentgen.record.statement import STATEMENT_STATES, Extent, Statement, StatementState
 from roentgen.statements.hierarchy import ancestors, findings, places
 from roentgen.statements.labels import findings_of
-from roentgen.statements.statement import (
-    STATEMENT_STATES,
-    Extent,
-    Statement,
-    StatementState,
-)
 
 
 def said(

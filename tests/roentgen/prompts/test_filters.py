@@ -10,7 +10,8 @@ from roentgen.preparation.postprocess import token_length
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.token_lengths import TokenLengths
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 
 RADIOGRAPH = Radiograph(
     id="r1",

@@ -10,20 +10,17 @@ from roentgen.errors import InputError
 from roentgen.prompts.grammar import PromptStyle, findings_text, has_text, phrase, prompt_of
 from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES, prompt_phrases
-from roentgen.record.radiograph import (
+from roentgen.record.finding import (
     FINDING_NAMES,
     SEVERITIES,
     SIDES,
     STATES,
-    VIEW_TOKENS,
-    VIEWS,
     Finding,
     FindingName,
-    Radiograph,
-    Report,
     Severity,
     Side,
 )
+from roentgen.record.radiograph import VIEW_TOKENS, VIEWS, Radiograph, Report
 
 EFFUSION = Finding(name="Pleural Effusion", side="left", severity="small")
 RADIOGRAPH = Radiograph(

@@ -10,9 +10,9 @@ from roentgen.generation.prompt_rows import rows_from_findings
 from roentgen.prompts.grammar import PromptStyle, findings_text
 from roentgen.prompts.parser import parse_prompt
 from roentgen.prompts.vocabulary import LONGEST, PLACES, OtherNoun, prompt_phrases
-from roentgen.record.radiograph import SEVERITIES, STATES, Finding
+from roentgen.record.finding import SEVERITIES, STATES, Finding
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.hierarchy import findings, labels_of
-from roentgen.statements.statement import Extent, Statement
 
 LIST, SENTENCE = PromptStyle(), PromptStyle(form="sentence")
 BEYOND = sorted({m.node for m, *_ in prompt_phrases().values() if isinstance(m, OtherNoun)})

@@ -5,7 +5,7 @@ import pytest
 
 from roentgen.prompts.parser import parse_prompt
 from roentgen.record.doubt import ABSENT_UP_TO, DOUBTS, PRESENT_FROM, doubt_of, state_of
-from roentgen.record.radiograph import Finding, State
+from roentgen.record.finding import Finding, State
 
 DOCS = Path(__file__).parents[3] / "docs" / "sampling.md"
 

@@ -6,7 +6,8 @@ import pytest
 from roentgen.dataset.structure_masks import check_structures, masks_of
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Box, Finding, Radiograph
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Box, Radiograph
 
 SIZE = 8
 

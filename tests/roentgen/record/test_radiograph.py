@@ -3,17 +3,8 @@ import itertools
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    STATES,
-    VIEW_TOKENS,
-    VIEW_WORDS,
-    VIEWS,
-    Finding,
-    State,
-    parse_view,
-    states,
-)
+from roentgen.record.finding import FINDING_NAMES, STATES, Finding, State, states
+from roentgen.record.radiograph import VIEW_TOKENS, VIEW_WORDS, VIEWS, parse_view
 
 # The header of CheXpert's train.csv (Irvin et al. 2019), alphabetically.
 CHEXPERT = (

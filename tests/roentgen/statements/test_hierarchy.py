@@ -8,7 +8,8 @@ import pytest
 
 from roentgen.errors import InputError
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, NOUNS, PLACES
-from roentgen.record.radiograph import FINDING_NAMES
+from roentgen.record.finding import FINDING_NAMES
+from roentgen.record.statement import StatementState
 from roentgen.statements.hierarchy import (
     ancestors,
     close,
@@ -19,7 +20,6 @@ from roentgen.statements.hierarchy import (
     places,
     read_graphs,
 )
-from roentgen.statements.statement import StatementState
 
 States = dict[str, StatementState]
 STATES: tuple[StatementState, ...] = get_args(StatementState)

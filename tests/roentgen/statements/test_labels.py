@@ -8,10 +8,10 @@ import pytest
 from roentgen.errors import InputError
 from roentgen.prompts.grammar import phrase
 from roentgen.prompts.parser import parse_prompt
-from roentgen.record.radiograph import FINDING_NAMES, SEVERITIES, Finding, Severity
+from roentgen.record.finding import FINDING_NAMES, SEVERITIES, Finding, Severity
+from roentgen.record.statement import STATEMENT_STATES, Extent, Statement, StatementState
 from roentgen.statements.hierarchy import findings, labels_of, places
 from roentgen.statements.labels import chexpert_row, findings_of
-from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement, StatementState
 
 LEFT, RIGHT = Extent("left"), Extent("right")
 SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")

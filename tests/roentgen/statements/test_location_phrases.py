@@ -1,8 +1,8 @@
 import pytest
 
+from roentgen.record.statement import Extent
 from roentgen.statements.hierarchy import places
 from roentgen.statements.location_phrases import _WORDS, read_phrases, write_phrases
-from roentgen.statements.statement import Extent
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.record.radiograph import SEVERITIES, FindingName, Severity
+from roentgen.record.finding import SEVERITIES, FindingName, Severity
+from roentgen.record.statement import STATEMENT_STATES, Extent, Statement
 from roentgen.statements.hierarchy import findings
 from roentgen.statements.labels import chexpert_row
 from roentgen.statements.maplez import (
@@ -20,7 +21,6 @@ from roentgen.statements.maplez import (
     read_maplez,
     write_maplez,
 )
-from roentgen.statements.statement import STATEMENT_STATES, Extent, Statement
 
 HEADER = ["subjectid_studyid", "report", "type_annotation", *COLUMNS]
 NOTHING = {

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from roentgen.errors import InputError
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 from roentgen.vision.backbones import TimmNetwork
 from roentgen.vision.classifier import load_classifier, to_input, train_classifier
 from roentgen.vision.network_settings import ClassifierConfig

@@ -7,7 +7,8 @@ import torch
 
 from roentgen.dataset.label_arrays import UNKNOWN_VIEW, label_matrix, view_indices
 from roentgen.errors import InputError
-from roentgen.record.radiograph import Finding, FindingName, Radiograph
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import Radiograph
 from roentgen.vision.classifier import (
     Classifier,
     augment,

@@ -18,7 +18,8 @@ from roentgen.corpora.image_folder import ImageFolderConfig, ImageFolderReader
 from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import decode
 from roentgen.manifest import License
-from roentgen.record.radiograph import FINDING_NAMES, Radiograph, states
+from roentgen.record.finding import FINDING_NAMES, states
+from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import SplitRules
 from tests.roentgen.corpora.corpus_tree import radiographs_of
 

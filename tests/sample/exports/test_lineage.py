@@ -17,7 +17,8 @@ from PIL import Image
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Finding, Radiograph, Report, Synthesis
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report, Synthesis
 from sample.export import export
 from sample.exports.config import FORMATS, ExportConfig
 from sample.exports.lineage import LineageFilter, lineage_of

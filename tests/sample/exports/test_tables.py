@@ -17,7 +17,8 @@ from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgR
 from roentgen.dataset.dataset import open_dataset
 from roentgen.dataset.schema import SCHEMA
 from roentgen.imaging.images import decode
-from roentgen.record.radiograph import FINDING_NAMES, Radiograph, states
+from roentgen.record.finding import FINDING_NAMES, states
+from roentgen.record.radiograph import Radiograph
 from roentgen.record.splits import SplitRules
 from sample.exports.serialization import FIELD_TYPES, FIELDS
 

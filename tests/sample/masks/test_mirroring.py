@@ -7,7 +7,8 @@ from roentgen.phantom.thorax import draw_thorax
 from roentgen.prompts.grammar import PromptStyle, findings_text
 from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import Finding, Report, Side
+from roentgen.record.finding import Finding, Side
+from roentgen.record.radiograph import Report
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 
 SWAPPED = [

@@ -21,15 +21,8 @@ from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
 from roentgen.prompts.parser import parse_prompt
 from roentgen.randomness import numpy_generator
-from roentgen.record.radiograph import (
-    FINDING_NAMES,
-    SEVERITIES,
-    SIDES,
-    STATES,
-    Finding,
-    Radiograph,
-    Report,
-)
+from roentgen.record.finding import FINDING_NAMES, SEVERITIES, SIDES, STATES, Finding
+from roentgen.record.radiograph import Radiograph, Report
 from sample.config import GenerateConfig
 from sample.plan import plan_images
 from sample.prompts.apportion import apportion, draw_evenly, draw_rarest_first, shuffle

@@ -16,7 +16,7 @@ from roentgen.corpora.chexpert.chexpert_plus import PlusColumns
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import Finding
+from roentgen.record.finding import Finding
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree, write_table
 

@@ -15,7 +15,7 @@ from roentgen.corpora.mimic.mimic_cxr_jpg import MimicCxrJpgConfig, MimicCxrJpgR
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError, UnwantedError
 from roentgen.imaging.images import encode_png
-from roentgen.record.radiograph import FINDING_NAMES, Finding
+from roentgen.record.finding import FINDING_NAMES, Finding
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.chexpert.test_chexpert import LABELS_OF_TREE
 from tests.roentgen.corpora.corpus_tree import IMAGES as TREE_IMAGES

@@ -1,8 +1,8 @@
 import pytest
 
 from roentgen.corpora.open_i.mesh import gold, statements_of_terms
-from roentgen.record.radiograph import FindingName
-from roentgen.statements.statement import Extent, Statement
+from roentgen.record.finding import FindingName
+from roentgen.record.statement import Extent, Statement
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from roentgen.corpora.open_i.open_i import OpenIConfig, OpenIReader, read_report
 from roentgen.corpora.reader import Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode, encode_png
-from roentgen.record.radiograph import Finding, Radiograph, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.record.splits import Fractions, SplitRules, split_of_patient
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 

@@ -22,10 +22,10 @@ from roentgen.corpora.padchest.labels import (
 from roentgen.corpora.padchest.padchest import TABLE
 from roentgen.errors import InputError
 from roentgen.prompts.grammar import phrase
-from roentgen.record.radiograph import Finding, FindingName
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.statement import Extent, Statement
 from roentgen.statements.hierarchy import findings, labels_of, node_of_cui, places
 from roentgen.statements.labels import findings_of
-from roentgen.statements.statement import Extent, Statement
 
 FOUND = importlib.util.find_spec("torchxrayvision")
 DATA = Path(FOUND.origin or "").parent / "data" if FOUND else Path("none")

@@ -22,7 +22,7 @@ from roentgen.corpora.padchest.padchest import TABLE, PadchestConfig, PadchestRe
 from roentgen.corpora.reader import CorpusPlan, Unmapped
 from roentgen.errors import InputError
 from roentgen.imaging.images import decode
-from roentgen.record.radiograph import Finding
+from roentgen.record.finding import Finding
 from roentgen.record.splits import Fractions, SplitRules
 from tests.roentgen.corpora.corpus_tree import IMAGES, CorpusTree
 

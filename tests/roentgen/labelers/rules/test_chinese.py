@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from roentgen.labelers.rules.rule_labeler import label_report, statements_of
-from roentgen.record.radiograph import Finding, Report
-from roentgen.statements.statement import Statement
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Report
+from roentgen.record.statement import Statement
 
 Row = dict[str, str]
 

@@ -8,7 +8,8 @@ from roentgen.labelers.rules.lexicon import lexicon
 from roentgen.labelers.rules.rule_labeler import label_report
 from roentgen.prompts.grammar import phrase
 from roentgen.prompts.parser import parse_prompt
-from roentgen.record.radiograph import Finding, Report, states
+from roentgen.record.finding import Finding, states
+from roentgen.record.radiograph import Report
 
 SHORT = {
     "A": "Atelectasis",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from roentgen.labelers.rules.rule_labeler import label_report
-from roentgen.record.radiograph import Finding, Report
+from roentgen.record.finding import Finding
+from roentgen.record.radiograph import Report
 
 Row = dict[str, str]
 

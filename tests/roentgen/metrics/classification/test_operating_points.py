@@ -16,7 +16,7 @@ from roentgen.metrics.classification.operating_points import (
     weighted_f1,
     weighted_share,
 )
-from roentgen.record.radiograph import FindingName
+from roentgen.record.finding import FindingName
 
 NAN = np.nan
 

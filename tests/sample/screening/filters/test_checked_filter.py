@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.record.radiograph import VIEWS, Finding, FindingName, Radiograph
+from roentgen.record.finding import Finding, FindingName
+from roentgen.record.radiograph import VIEWS, Radiograph
 from roentgen.vision.classifier import Prediction
 from sample.screening.config import (
     CopiesConfig,

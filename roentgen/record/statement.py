@@ -4,12 +4,11 @@ A report is read into statements; findings of prompts, CheXpert's labels, MAPLEZ
 RadGraph's graphs are views of them.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from roentgen.errors import require, require_choice
-from roentgen.record.radiograph import SEVERITIES, Severity
+from roentgen.record.finding import SEVERITIES, Severity
 
 # "stable": called unchanged, without a word on whether it is there ("heart size is unchanged").
 StatementState = Literal["present", "uncertain", "absent", "stable"]
@@ -35,29 +34,6 @@ class Extent:
             require_choice("side", self.side, ("left", "right"))
         if self.severity is not None:
             require_choice("severity", self.severity, SEVERITIES)
-
-
-def located_extents(
-    located: Iterable[tuple[Sequence[Literal["left", "right"]], Sequence[str]]],
-) -> tuple[Extent, ...]:
-    """Extents of the (sides, places) that several words give: one for each side that is named.
-
-    Places without a side are of every side.
-    """
-    given = [(frozenset(sides), places) for sides, places in located]
-    named: list[Literal["left", "right"]] = ["left", "right"]
-    sides = [side for side in named if any(side in own for own, _ in given)]
-    return tuple(
-        Extent(
-            side=side,
-            places=tuple(
-                dict.fromkeys(
-                    place for own, places in given if not own or side in own for place in places
-                )
-            ),
-        )
-        for side in sides or (None,)
-    )
 
 
 @dataclass(frozen=True, slots=True)
