@@ -71,15 +71,17 @@ class LineStructure:
         if line.endswith(_ASKS_WIDE):
             return False
         before, after = last[0].lower().strip("(\"'"), first[0].lower().strip(",:;.")
-        if before in (_ASKS if self._has_case else _ASKS_WITHOUT_CASE):
+        letter, second = text[start], first[0][1:2]
+        # An ordinary word with a capital begins a statement; an abbreviation may not.
+        begins = letter.isupper() and (not second or second.islower())
+        begins = begins and self._has_case and after not in _NAMES
+        if before in (_ASKS if begins else _ASKS_WITHOUT_CASE):
             return after == "no" and before not in _ASKS
         if ITEM.match(text, start) or _TITLED.match(text, start):
             return True
-        letter = text[start]
         if after in _CONTINUES or (self._has_case and letter.islower()):
             return False
-        begins = letter.isupper() and first[0][1:2].islower() and after not in _NAMES
-        return (self._has_case and begins) or self._fits(end, first[0])
+        return begins or self._fits(end, first[0])
 
     def _fits(self, end: int, word: str) -> bool:
         """Whether a word had place on the line that ends at `end`."""

@@ -117,6 +117,15 @@ def test_repeats_that_once_took_long(before: str, repeated: str, after: str) -> 
         assert growth is None, (name, growth)
 
 
+def test_a_megabyte_is_read_in_seconds() -> None:
+    report = "FINDINGS: The heart is enlarged. There is a small left\n effusion at 3:45 pm.\n\n"
+    report += "IMPRESSION: 1. Edema\n2. Dr. ___ was paged about the nodule.\n\n"
+    for read in (sections.parse_report, sentences.sentence_spans, cleaning.clean_section):
+        started = time.process_time()
+        read(report * (1_000_000 // len(report)))
+        assert time.process_time() - started < 3  # one, on a machine that does nothing else
+
+
 def test_a_long_sentence_is_divided_between_words() -> None:
     text = "small effusion " * 200
     parts = sentences.sentences(text + ".")
