@@ -33,7 +33,7 @@ from roentgen.labelers.rules.structures import (
 )
 from roentgen.record.doubt import probability_of, state_of
 from roentgen.record.finding import State
-from roentgen.statements.hierarchy import labels_of
+from roentgen.statements.hierarchy import ancestors, labels_of
 
 _HEADS: frozenset[Kind] = frozenset(
     {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
@@ -70,9 +70,7 @@ class ClauseReader(ClauseState):
                 self._repeat(self.sentence.last, "present", phrase, keep=True)
             case "structure" if precedes_finding(self.phrases, i) and phrase.names == LUNGS:
                 pass  # "a small lung nodule"
-            case "structure" if self.heads and is_complement(
-                self.phrases, i
-            ):  # "opacity in the left lung"
+            case "structure" if self.heads and self._locates_heads(phrase, i):
                 self.around, self.pending = [*self.around, *self.take()], []
             case "structure":
                 self._add_subject(phrase)
@@ -180,7 +178,10 @@ class ClauseReader(ClauseState):
             changes = [p.names[0] for p in run if p.kind == "change"]
             if "unchanged" in changes:
                 self._call_stable(first)
-            elif "increased" in changes and self.sentence.subjects[-1][0].names == MARKINGS:
+            elif "increased" in changes and (
+                self.sentence.subjects[-1][0].names == MARKINGS
+                or any("enlarged" in p.names for p in run)
+            ):
                 self._apply_grade(first, i, enlarged=True)
         elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
             self.around = [*self.around, *run]  # "not on the right"
@@ -231,7 +232,8 @@ class ClauseReader(ClauseState):
             Mention(node, phrase, state, probability, cue, list(before), join=self.join, mark=mark)
             for node in phrase.names
         ]
-        joined = self.join in LINKS and not own and self.group
+        described = any(mention.after for mention in self.group)  # "on the left and"
+        joined = self.join in LINKS and not own and self.group and not described
         either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
         if self.heads and ((self.join == "or" and not self.scope) or either):
             new += read_alternatives(self.heads, new)
@@ -244,6 +246,10 @@ class ClauseReader(ClauseState):
             mention.complement = bool(self.heads) and (
                 is_complement(self.phrases, i) or (self.join in LINKS and self.heads[-1].complement)
             )
+        if self.link and state != "absent":  # "nodule, consistent with a nipple shadow"
+            replacing = self.sentence.replaced_by.get(self.link.node, ())
+            kinds = (phrase.names[0], *ancestors(phrase.names[0]))
+            self.link.dropped |= not set(replacing).isdisjoint(kinds)
         self.heads += new
         self.group = [*self.group, *new] if joined else new
         self.owner = False
@@ -299,6 +305,11 @@ class ClauseReader(ClauseState):
             self.grade = phrase
             if phrase.kind == "clear" or phrase.kind == "normal":
                 self.pending = []
+
+    def _locates_heads(self, phrase: Phrase, i: int) -> bool:
+        """Whether a structure is where the findings before are: "opacity in the left lung"."""
+        adjoins = not (self.sentence.modifiers_precede or self.join) and phrase.names == LUNGS
+        return adjoins or is_complement(self.phrases, i)
 
     def _imply(self, subjects: Sequence[Subject], grade: Phrase) -> None:
         """Add the findings of structures with their adjective."""
@@ -441,9 +452,10 @@ class ClauseReader(ClauseState):
             if self.headless or self.limited or fronted:
                 sentence.topic = self.around
 
-    def _ends_in_denial(self) -> bool:
-        """As in "effusion no"."""
-        return [phrase.kind for phrase in self.phrases[-2:]] == ["finding", "deny"]
+    def _ends_in_cue(self) -> bool:
+        """As in "effusion no", "small effusion probably", but not in "effusions have not"."""
+        before, last = [phrase.kind for phrase in self.phrases[-2:]]
+        return last in ("deny", "doubt") and before in ("finding", *MODIFIERS)
 
     def _act_on_antecedents(self, scope: Scope) -> None:
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
@@ -456,6 +468,6 @@ class ClauseReader(ClauseState):
             for mention in before:
                 mention.after = [p for p in mention.after if p not in own]
             self._repeat(before, "absent", scope.cue, keep=False)
-        elif scope.cue.end == self.clause.end and (self.headless or self._ends_in_denial()):
-            for mention in before:
+        elif scope.cue.end == self.clause.end and (self.headless or self._ends_in_cue()):
+            for mention in self.preceding():
                 mention.weaken(scope.state, scope.probability, scope.cue)

@@ -57,7 +57,8 @@ class ClauseState:
     def without_foreign(self, run: list[Phrase], i: int) -> list[Phrase]:
         """Those of a run that no unknown noun behind them owns: "effusion, mild scoliosis"."""
         last = run[-1]
-        if last.kind == "size" or last.end not in self.sentence.unknown:
+        foreign = self.sentence.modifiers_precede and last.end in self.sentence.unknown
+        if last.kind == "size" or not foreign:
             return run
         first = len(run) - 1
         while first and run[first - 1].end == run[first].start:

@@ -38,6 +38,7 @@ class Clause:
 class _Open:
     """What is known of the clause that is being read."""
 
+    modifiers_precede: bool
     scope: Literal["deny", "list", "adjective"] | None = None
     noun: bool = False  # a finding or structure in that scope
     joined: bool = False  # an "or" or "and" before the last noun: the list is complete
@@ -45,13 +46,20 @@ class _Open:
     verb: bool = False
 
 
-def clauses_of(phrases: Sequence[Phrase], length: int, unknown: Container[int]) -> list[Clause]:
+def clauses_of(
+    phrases: Sequence[Phrase],
+    length: int,
+    unknown: Container[int],
+    *,
+    modifiers_precede: bool = True,
+) -> list[Clause]:
     """The clauses of a sentence of `length` tokens, in order; each has at least one phrase.
 
-    `unknown`: the positions of words that no phrase has.
+    `unknown`: the positions of words that no phrase has. `modifiers_precede`: whether modifiers
+    stand in front of the noun that they describe.
     """
     clauses = [Clause([], 0, length)]
-    state = _Open()
+    state = _Open(modifiers_precede)
     for i, phrase in enumerate(phrases):
         ends = phrase.kind in _ENDS and not _continues(phrases, i)
         if ends or (phrase.kind in ("comma", "and") and _begins_clause(phrases, i, state, unknown)):
@@ -62,7 +70,7 @@ def clauses_of(phrases: Sequence[Phrase], length: int, unknown: Container[int]) 
                 clauses.append(Clause([], phrase.end, length, phrase.kind))
             elif before.opening not in ("colon", "dash", "open"):
                 before.opening, before.start = phrase.kind, phrase.end
-            state = _Open()
+            state = _Open(modifiers_precede)
             continue
         clauses[-1].phrases.append(phrase)
         _update(state, phrase)
@@ -142,8 +150,15 @@ def _begins_clause(
     if state.scope == "list":
         return kind == "structure" or (comma and _has_predicate(rest))
     if kind == "finding":
-        return comma and (state.scope == "adjective" or _has_predicate(rest))
+        described = not state.modifiers_precede and _is_described(rest)
+        return comma and (state.scope == "adjective" or described or _has_predicate(rest))
     return kind in MODIFIERS or kind in ("the", "structure", "doubt")
+
+
+def _is_described(phrases: Sequence[Phrase]) -> bool:
+    """Whether a modifier follows the noun at the beginning, and no list goes on behind it."""
+    kinds = [phrase.kind for phrase in phrases]
+    return len(kinds) > 1 and kinds[1] in MODIFIERS and "deny" not in kinds
 
 
 def _has_predicate(phrases: Sequence[Phrase]) -> bool:

@@ -145,6 +145,7 @@ class Lexicon:
     def __init__(self, language: Language, plain: Mapping[str, Any]) -> None:
         self.language = language
         self.modifiers_precede = plain["modifiers"] == "before"
+        self.replaced_by: Mapping[str, Sequence[str]] = plain.get("replaced_by", {})
         self._root = _Branch()
         for meaning, template in _entries(plain):
             for phrase in _expand(template):
@@ -219,11 +220,22 @@ class Lexicon:
         )
 
     def _inside(self, words: Sequence[str], start: int, end: int) -> Iterator[Phrase]:
-        """The sides and severities inside a phrase: "fluid in the left pleural space"."""
-        for i in range(start, end):
-            branch = self._root.words.get(words[i])
-            if branch and branch.meaning and branch.meaning.kind in ("side", "severity"):
-                yield Phrase(branch.meaning.kind, branch.meaning.names, i, i + 1)
+        """The sides, severities and places inside a phrase: "fluid in the left pleural space"."""
+        i = start
+        while i < end:
+            meaning, after = self._modifier(words[:end], i)
+            if meaning:
+                yield Phrase(meaning.kind, meaning.names, i, after)
+            i = after
+
+    def _modifier(self, words: Sequence[str], i: int) -> tuple[Meaning | None, int]:
+        """The side, severity or place at words[i], and the word behind it."""
+        branch = self._root.words.get(words[i])
+        longest = self._longest(words, i + 1, branch, 0) if branch else None
+        for meaning, end in (longest, (branch and branch.meaning, i + 1)) if longest else ():
+            if meaning and meaning.kind in ("side", "severity", "place"):
+                return meaning, end
+        return None, i + 1
 
     def _longest(
         self, words: Sequence[str], i: int, branch: _Branch, skipped: int
@@ -308,6 +320,7 @@ def _entries(plain: Mapping[str, Any]) -> Iterator[tuple[Meaning, str]]:
         "suffix",
         "spelled",
         "variants",
+        "replaced_by",
     }
     if unknown := set(plain) - known:
         raise InputError(f"file of words has an unknown section: {', '.join(sorted(unknown))}")

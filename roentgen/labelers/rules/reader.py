@@ -20,10 +20,17 @@ _NOUNS = ("finding", "structure", "abnormality")
 def read_sentence(lexicon: Lexicon, words: Sequence[str]) -> Reading:
     """What the tokens of a sentence say."""
     phrases = lexicon.find(words)
-    sentence = Sentence(lexicon.modifiers_precede, lexicon.unknown(words, phrases))
+    sentence = Sentence(
+        lexicon.modifiers_precede, lexicon.unknown(words, phrases), lexicon.replaced_by
+    )
     if all(phrase.kind not in _NOUNS for phrase in phrases):
         return sentence.reading
-    clauses = clauses_of(phrases, len(words), sentence.unknown)
+    clauses = clauses_of(
+        phrases,
+        len(words),
+        sentence.unknown,
+        modifiers_precede=sentence.modifiers_precede,
+    )
     for clause, following in zip_longest(clauses, clauses[1:]):
         ClauseReader(sentence, clause, following.opening if following else None).read()
     reading = sentence.reading

@@ -1,5 +1,6 @@
 """State of a sentence while it is read: its findings, what clauses share, and open scopes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from roentgen.labelers.rules.lexicon import Kind, Phrase
@@ -45,6 +46,8 @@ class Sentence:
 
     modifiers_precede: bool  # the noun that they describe
     unknown: frozenset[int] = frozenset()  # positions of words that no phrase has
+    # Interpretations that are given instead of a finding, by that finding.
+    replaced_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
     last: list[Mention] = field(default_factory=list)  # of the last clause that has findings
     title: list[Mention] = field(default_factory=list)

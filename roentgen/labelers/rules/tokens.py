@@ -25,6 +25,8 @@ _ASCII_TOKEN = re.compile(
     r"(?<=\d)[x*](?=\d)|[<>](?=\s?\d)"
     r"|[a-z]+\d+(?![a-z\d])|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[,;:()/&?.!]|(?<!\S)-(?!\S)"
 )
+# Spanish words whose stem is that of another word: "masa" is a mass, "más" is more.
+_OWN_STEMS = {"masa": "masa", "masas": "masa"}
 # Other forms of the separators.
 _SAME = dict(zip("，；：、（）／？！–—。＊", ",;:,()/?!--.*", strict=True)) | {"’": "'"}
 
@@ -65,6 +67,8 @@ def _half_width(word: str) -> str:
 def _spanish_stem(word: str) -> str:
     """A stem that is its own stem, so that stemmed texts have the same."""
     stem = _lower(word)
+    if stem in _OWN_STEMS:
+        return _OWN_STEMS[stem]
     while (shorter := _without_accents(_stemmer()(stem))) != stem:
         stem = shorter
     return stem
