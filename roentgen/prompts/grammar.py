@@ -218,8 +218,8 @@ def findings_text(
     A list has present, uncertain, then absent findings; a sentence reads "with A and B, without
     C or D, with uncertain E". Raises InputError for a statement that has no words.
     """
-    parts = [*map(_part, findings), *(part for other in others for part in _parts_of(other))]
-    units = _units(
+    parts = [*map(part_of, findings), *(part for other in others for part in _parts_of(other))]
+    units = units_of(
         sorted(
             (part for part in parts if part.state not in style.omitted),
             key=lambda part: (_STATE_ORDER.index(part.state), _NAME_ORDER.get(part.name, _LAST)),
@@ -230,7 +230,7 @@ def findings_text(
     return ", ".join(_phrase(unit) for unit in units)
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A finding, or a side of another statement."""
 
     name: str
@@ -243,11 +243,12 @@ class _Part(NamedTuple):
     free: str = ""  # a detail that is not in the vocabulary
 
 
-_Unit = tuple[_Part, ...]  # the parts of a phrase: one, or the right and the left one
+Unit = tuple[Part, ...]  # the parts of a phrase: one, or the right and the left one
 
 
 @lru_cache(maxsize=1 << 14)
-def _part(finding: Finding) -> _Part:
+def part_of(finding: Finding) -> Part:
+    """A finding in the grammar's words. Raises InputError for a detail that cannot be written."""
     name, detail = finding.name, finding.detail
     place, noun, free = "", NOUNS[name], ""
     if detail is not None:
@@ -259,13 +260,13 @@ def _part(finding: Finding) -> _Part:
             free = detail
         else:
             raise InputError(f"detail {detail!r} of {name} must be one phrase without parentheses")
-    return _Part(
+    return Part(
         name, finding.state, finding.side, finding.severity, place, noun, name in GRADED, free
     )
 
 
 @lru_cache(maxsize=1 << 12)
-def _parts_of(other: Statement) -> tuple[_Part, ...]:
+def _parts_of(other: Statement) -> tuple[Part, ...]:
     """The sides of a statement beyond the 14 names, or one part for both where nothing differs.
 
     Its probability, size and change are not written. Raises InputError for a state and for places
@@ -284,23 +285,23 @@ def _parts_of(other: Statement) -> tuple[_Part, ...]:
     if given.keys() == {"left", "right"} and given["left"] == given["right"]:
         given = {"bilateral": given["left"]}
     return tuple(
-        _Part(node, other.state, side, *own, node, is_graded(node)) for side, own in given.items()
+        Part(node, other.state, side, *own, node, is_graded(node)) for side, own in given.items()
     )
 
 
-def _units(parts: Sequence[_Part]) -> list[_Unit]:
+def units_of(parts: Sequence[Part]) -> list[Unit]:
     """The parts of each phrase: a finding that differs between the sides has one."""
-    alike: dict[tuple[str, ...], list[_Part]] = {}
+    alike: dict[tuple[str, ...], list[Part]] = {}
     for part in parts:
         alike.setdefault((part.name, part.state, part.noun), []).append(part)
-    units: dict[_Part, _Unit] = {}
+    units: dict[Part, Unit] = {}
     for first, *others in alike.values():
         if len(others) == 1 and (sides := _two_sides(first, others[0])):
             units |= {first: sides, others[0]: ()}
     return [unit for part in parts if (unit := units.get(part, (part,)))]
 
 
-def _two_sides(*parts: _Part) -> _Unit | None:
+def _two_sides(*parts: Part) -> Unit | None:
     """The right and the left of two parts that one phrase describes; None if none does.
 
     Both have a severity or neither, both a place or neither, and these are not all equal. Absent
@@ -315,7 +316,7 @@ def _two_sides(*parts: _Part) -> _Unit | None:
     return (right, left) if plain and alike and here != there else None
 
 
-def _clauses(units: Iterable[_Unit]) -> Iterator[str]:
+def _clauses(units: Iterable[Unit]) -> Iterator[str]:
     """The clauses of a sentence. "No Finding" has its own, because its words negate it."""
     phrases: dict[str, list[str]] = {}
     for unit in units:
@@ -336,10 +337,10 @@ def phrase(finding: Finding) -> str:
     A detail that is not in the vocabulary follows in parentheses. Raises InputError if it contains
     parentheses or is blank.
     """
-    return _phrase((_part(finding),))
+    return _phrase((part_of(finding),))
 
 
-def _phrase(unit: _Unit) -> str:
+def _phrase(unit: Unit) -> str:
     """A phrase: "moderate right and small left pleural effusion"."""
     first = unit[0]
     attributes = (attribute_words(p.severity, p.side, p.place, graded=p.graded) for p in unit)

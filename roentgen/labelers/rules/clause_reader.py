@@ -20,6 +20,7 @@ from roentgen.labelers.rules.neighbors import (
     locates,
     modifier_run,
     precedes_finding,
+    precedes_noun,
 )
 from roentgen.labelers.rules.sentence_state import Scope
 from roentgen.labelers.rules.structures import (
@@ -112,7 +113,7 @@ class ClauseReader(ClauseState):
                 self._open_scope(phrase, None, None)
             case "denied" | "unseen":
                 self._act_backward(phrase, "absent", 0.0)
-            case "doubted" if precedes_finding(self.phrases, i):  # "is likely atelectasis"
+            case "doubted" if precedes_noun(self.phrases, i):  # "is likely atelectasis"
                 self._open_doubt(phrase)
             case "doubted":
                 probability = probability_of(phrase.names[0])

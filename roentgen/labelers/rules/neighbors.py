@@ -60,6 +60,15 @@ def precedes_finding(phrases: Sequence[Phrase], i: int) -> bool:
     return i < len(phrases) and phrases[i].kind == "finding"
 
 
+def precedes_noun(phrases: Sequence[Phrase], i: int) -> bool:
+    """Whether only modifiers, which may be joined, part phrases[i] from a finding or structure."""
+    end = i + 1
+    if end < len(phrases) and phrases[end].kind in MODIFIERS:
+        _, end = modifier_run(phrases, end)
+    noun = end < len(phrases) and phrases[end].kind in ("finding", "structure")
+    return noun or precedes_finding(phrases, i)
+
+
 def locates(phrase: Phrase) -> bool:
     """Whether it is a side or a place."""
     return phrase.kind in ("side", "place")
