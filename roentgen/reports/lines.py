@@ -71,12 +71,14 @@ class LineStructure:
         if line.endswith(_ASKS_WIDE):
             return False
         before, after = last[0].lower().strip("(\"'"), first[0].lower().strip(",:;.")
+        if after == "no" and before not in _ASKS:  # nobody wraps before a denial
+            return True
         letter, second = text[start], first[0][1:2]
         # An ordinary word with a capital begins a statement; an abbreviation may not.
         begins = letter.isupper() and (not second or second.islower())
         begins = begins and self._has_case and after not in _NAMES
         if before in (_ASKS if begins else _ASKS_WITHOUT_CASE):
-            return after == "no" and before not in _ASKS
+            return False
         if ITEM.match(text, start) or _TITLED.match(text, start):
             return True
         if after in _CONTINUES or (self._has_case and letter.islower()):

@@ -101,6 +101,7 @@ _MEANINGS: dict[str, Kind] = {
     "doubted": "doubted",
 }
 _CUES = frozenset(get_args(Kind)) - {*_LISTS.values(), *_MEANINGS.values(), "size"}
+_SPELLED: frozenset[Kind] = frozenset({"finding", "structure", "abnormality", "place", "side"})
 _LONG_WORD = 7  # letters, from which a misspelling is corrected
 _LONGER_WORD = 11
 _MOST_SKIPPED = 3  # words inside a phrase
@@ -147,9 +148,13 @@ class Lexicon:
         self.modifiers_precede = plain["modifiers"] == "before"
         self.replaced_by: Mapping[str, Sequence[str]] = plain.get("replaced_by", {})
         self._root = _Branch()
+        nouns: set[str] = set()
         for meaning, template in _entries(plain):
             for phrase in _expand(template):
-                self._add(self._words(phrase), meaning)
+                words = self._words(phrase)
+                self._add(words, meaning)
+                if meaning.kind in _SPELLED:
+                    nouns.update(words)
         vocabulary = {word for words in self.phrases() for word in words}
         self._skipped = {
             w for t in plain["transparent"] for p in _expand(t) for w in self._words(p)
@@ -158,7 +163,7 @@ class Lexicon:
         self._variants = _variants(plain)
         self._meaningful = vocabulary
         correct = {w for t in plain["spelled"] for p in _expand(t) for w in self._words(p)}
-        long = tuple(w for w in vocabulary if len(w) >= _LONG_WORD and w.isalpha())
+        long = tuple(w for w in sorted(nouns) if len(w) >= _LONG_WORD and w.isalpha())
         self._spelling = lru_cache(maxsize=1 << 16)(
             lambda word: word if word in correct else self._nearest(word, long)
         )
