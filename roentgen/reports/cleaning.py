@@ -50,7 +50,10 @@ def clean_section(text: str) -> str:
     joined = "\n".join(sentences)
     corresponds = may_correspond(joined)
     if corresponds or _needs_cleaning(joined):
-        sentences = [_clean_sentence(sentence, corresponds=corresponds) for sentence in sentences]
+        sentences = [
+            _clean_sentence(sentence, corresponds=corresponds and may_correspond(sentence))
+            for sentence in sentences
+        ]
     cleaned = (sentence.lstrip(_LEADING) for sentence in sentences if _WORD.search(sentence))
     return " ".join(sentence[:1].upper() + sentence[1:] for sentence in cleaned)
 

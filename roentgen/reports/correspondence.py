@@ -92,7 +92,7 @@ _STEMS = (
 def may_correspond(text: str) -> bool:
     """Whether a text has a word of correspondence: most have none."""
     lower = text.lower()
-    return any(stem in lower for stem in _STEMS)
+    return lower.startswith("i ") or any(stem in lower for stem in _STEMS)
 
 
 def without_correspondence(sentence: str) -> str:
