@@ -33,6 +33,7 @@ from roentgen.corpora.scanning.rows import column_names
 from roentgen.errors import require, require_range, run_program
 from roentgen.labelers.rules.tokens import Language
 from roentgen.manifest import fingerprint_of, is_made, provenance, unstated_license
+from roentgen.reports.language import NAMES, language_counts
 from roentgen.storage import reserve_output
 
 # Results, ids of what is measured, and the license of the results.
@@ -87,6 +88,9 @@ def measure(config: LabelerConfig) -> dict[str, Any]:
     else:
         results, ids, terms = _measure_reports(config, _source(config, header))
         text = report_table(results)
+    if languages := results["other_languages"]:
+        counts = " and ".join(f"{count} are in {name}" for name, count in languages.items())
+        text += f"\nof {results['n']} texts {counts}: they are read as {NAMES[config.language]}"
     source = {
         "kind": "reports",
         "fingerprint": fingerprint_of(sorted(ids)),
@@ -119,6 +123,9 @@ def _measure_reports(config: LabelerConfig, source: CaseSet) -> Measured:
     tallies = Tallies([case.patient for case in source.cases], config.bootstrap, config.seed)
     scores = compare(source, predict(source.cases, config.predictions, config.language), tallies)
     results = {"source": source.source, "half": config.half, **scores}
+    reports = [case.report for case in source.cases]
+    texts = ["\n".join(filter(None, (report.findings, report.impression))) for report in reports]
+    results["other_languages"] = {} if config.predictions else _other_languages(texts, config)
     errors = tallies.frequent_errors(config.errors)
     return results | {"errors": errors}, [case.id for case in source.cases], source.license
 
@@ -136,10 +143,17 @@ def _measure_sentences(config: LabelerConfig) -> Measured:
     readings = [read_report(report_of(text), config.language) for text in texts]
     scores = score_sentences(cases, readings, tallies)
     results = {"source": config.reports.name, "half": config.half, **scores}
+    results["other_languages"] = _other_languages(texts, config)
     if config.half == "held_out":
         results["failing"] = []
     errors = tallies.frequent_errors(config.errors)
     return results | {"errors": errors}, texts, unstated_license(config.reports.name)
+
+
+def _other_languages(texts: Sequence[str], config: LabelerConfig) -> dict[str, int]:
+    """Number of texts in languages that they are not read in; those of no certain one are read."""
+    counts = language_counts(texts)
+    return {name: n for name, n in counts.items() if name not in (None, NAMES[config.language])}
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"config file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"config file {path} is not text in UTF-8") from None
+        raise InputError(f"config file {path} is not text in UTF-8: save it so") from None
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"config file {path}{line} is not valid YAML: {error.problem}") from None

@@ -2,9 +2,9 @@
 
 Columns of a file: sentence, finding, state and, if known, side, severity, place and kind; or
 sentence, want and kind, where `want` is "Pleural Effusion present left small". Other columns are
-not read. In a cell, "a|b" allows either, "any", "~" or a blank is not compared, and "none" is no
-side, severity or place. States are present, uncertain, absent and "not mentioned" or "-"; several
-places of one finding are separated by ";".
+not read. In a cell, "a|b" allows either, "any", "~" or a blank ("nan" too) is not compared, and
+"none" is no side, severity or place. States are present, uncertain, absent and "not mentioned" or
+"-"; several places of one finding are separated by ";".
 
 Several rows of a sentence and finding are its sides, each with its severity and places. A sentence
 names all of its findings except No Finding: any other is an error. Of one with a blank finding
@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.labeling.cases import Half, in_half
+from eval.labeling.columns import check_names, check_place
 from eval.labeling.reading import NOT_MENTIONED, SIDES, Reading, location_words, side_in_words
 from eval.labeling.tallies import Tallies
 from roentgen.corpora.scanning.rows import column_names, read_rows
+from roentgen.corpora.scanning.value_mapping import is_blank
 from roentgen.errors import InputError
 from roentgen.record.finding import FINDING_NAMES, SEVERITIES, STATES, FindingName
 
 Detail = Literal["side", "severity", "place"]
 _DETAILS: tuple[Detail, ...] = ("side", "severity", "place")
 _NONE = "none"
-_NOT_COMPARED = ("", "~", "any")
+_NOT_COMPARED = ("", "nan", "~", "any")
 _ALLOWED: dict[str, Sequence[str]] = {
     "state": (*STATES, NOT_MENTIONED),
     "side": ("left", "right", "bilateral", _NONE),
@@ -61,6 +63,7 @@ class SentenceCase:
 def read_sentences(path: Path, half: Half | None) -> list[SentenceCase]:
     """The sentences of a file, in its order. Raises InputError naming the row of a bad cell."""
     header = column_names(path)
+    check_names(path, header, ("sentence", "want", "finding", "state", "kind", *_DETAILS))
     by_want = "want" in header
     columns = ["sentence", *(("want",) if by_want else ("finding", "state"))]
     columns += [name for name in ("kind", *_DETAILS) if name in header]
@@ -69,9 +72,11 @@ def read_sentences(path: Path, half: Half | None) -> list[SentenceCase]:
         where = f"{path}, row {number}"
         if row is None:
             raise InputError(f"{where} has not as many cells as the header")
+        if is_blank(row["sentence"]):
+            raise InputError(f"{where}: the sentence is blank: write it, or remove the row")
         own = rows[row.get("kind", ""), row["sentence"]]
         cells = _cells_of_want(row["want"], where) if by_want else row
-        if cells["finding"]:
+        if not is_blank(cells["finding"]):
             own.append(_expected(cells, where))
     wanted = in_half(half)
     return [
@@ -112,6 +117,9 @@ def _expected(cells: Mapping[str, str], where: str) -> Expected:
                     f"{where}: {column} is {value!r}: it must be one of "
                     f"{', '.join(known)}, any or ~"
                 )
+            if column == "place" and value != _NONE:
+                for place in value.split(";"):
+                    check_place(place.strip(), where)
         allowed[column] = values
     return Expected(finding=name, **allowed)
 

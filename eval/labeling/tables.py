@@ -5,7 +5,7 @@ findings are, with 1 (present), -1 (uncertain), 0 (absent) or a blank (not menti
 side, severity and place are in columns "Pleural Effusion side" (left, right or bilateral),
 "Pleural Effusion severity" (small, moderate or large) and "Pleural Effusion place" (places such as
 "lower lobe", separated by ";"); a blank says that none is given, and an aspect without a column is
-not measured. "nan" is a blank.
+not measured. "nan", "None" and the like are blanks.
 """
 
 from collections import Counter
@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from eval.labeling.cases import Aspect, Case, CaseSet, Half, in_half, report_of
+from eval.labeling.columns import check_names, check_place
 from eval.labeling.reading import Reading, extents_of
 from roentgen.corpora.scanning.rows import column_names, read_rows
+from roentgen.corpora.scanning.value_mapping import is_blank
 from roentgen.errors import InputError
 from roentgen.manifest import unstated_license
 from roentgen.record.finding import FINDING_NAMES, SEVERITIES, SIDES, FindingName, State
 from roentgen.record.statement import Extent
 
 _T = TypeVar("_T", bound=str)
+_DETAILS: tuple[Aspect, ...] = ("side", "severity", "place")
 _STATES: dict[float, State] = {1: "present", 0: "absent", -1: "uncertain"}
 
 
@@ -29,11 +32,15 @@ def table_cases(path: Path, half: Half | None) -> CaseSet:
     """The rows of a table. Raises InputError naming the row of a bad cell."""
     header = column_names(path)
     names = [name for name in FINDING_NAMES if name in header]
+    of_findings = {f"{name} {aspect}": name for name in FINDING_NAMES for aspect in _DETAILS}
+    check_names(path, header, {"id", "text", "patient", *FINDING_NAMES, *of_findings})
+    for column, name in of_findings.items():
+        if column in header and name not in header:
+            raise InputError(f"{path} has a column {column!r} and none of {name!r}: add it")
     if not names:
         raise InputError(f"{path} has no column of a finding, such as {FINDING_NAMES[0]!r}")
     details: dict[Aspect, list[FindingName]] = {
-        aspect: [name for name in names if f"{name} {aspect}" in header]
-        for aspect in ("side", "severity", "place")
+        aspect: [name for name in names if f"{name} {aspect}" in header] for aspect in _DETAILS
     }
     columns = ["id", "text", *names, *(["patient"] if "patient" in header else [])]
     columns += [f"{name} {aspect}" for aspect, own in details.items() for name in own]
@@ -44,7 +51,7 @@ def table_cases(path: Path, half: Half | None) -> CaseSet:
         where = f"{path}, row {number}"
         if row is None:
             raise InputError(f"{where} has not as many cells as the header")
-        row = {column: "" if cell == "nan" else cell for column, cell in row.items()}
+        row = {column: "" if is_blank(cell) else cell for column, cell in row.items()}
         patient = row.get("patient") or row["id"]
         if not wanted(patient):
             continue
@@ -82,9 +89,16 @@ def _read(row: Mapping[str, str], names: Sequence[FindingName], where: str) -> R
             extents[name] = extents_of(
                 _choice(row, f"{name} side", SIDES, where),
                 _choice(row, f"{name} severity", SEVERITIES, where),
-                tuple(filter(None, (p.strip() for p in row.get(f"{name} place", "").split(";")))),
+                _places(row.get(f"{name} place", ""), f"{where}: {name} place"),
             )
     return Reading(states=states, extents=extents)
+
+
+def _places(cell: str, where: str) -> tuple[str, ...]:
+    found = tuple(filter(None, (place.strip() for place in cell.split(";"))))
+    for place in found:
+        check_place(place, where)
+    return found
 
 
 def _state(cell: str, where: str) -> State | None:

@@ -204,7 +204,7 @@ def _read_lists(train: Path, test: Path) -> dict[str, Split]:
                 "use split.fractions, or get the list"
             ) from None
         except UnicodeDecodeError:
-            raise InputError(f"{path} is not text in UTF-8") from None
+            raise InputError(f"{path} is not text in UTF-8: save it so") from None
         for name in names:
             patient = name.partition("_")[0]
             if published.setdefault(patient, split) != split:
@@ -243,7 +243,7 @@ def _read_boxes(table: Path, scan: Scan) -> dict[str, list[SourceBox]]:
     except (OSError, csv.Error) as error:
         raise InputError(f"table {table} cannot be read: {error}") from None
     except UnicodeDecodeError:
-        raise InputError(f"table {table} is not text in UTF-8") from None
+        raise InputError(f"table {table} is not text in UTF-8: save it so") from None
     return boxes
 
 

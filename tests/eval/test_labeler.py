@@ -112,6 +112,27 @@ def test_predictions_of_sentences_are_refused(tmp_path: Path) -> None:
         measure(config)
 
 
+def test_texts_in_another_language_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spanish = "Derrame pleural izquierdo sin neumotórax."
+    (tmp_path / "sentences.csv").write_text(
+        f"sentence,finding,state\n{spanish},Edema,-\n双肺未见异常。,Edema,-\nEdema.,Edema,present\n"
+    )
+    (tmp_path / "reports.csv").write_text(f"id,text,Edema\na,{spanish},\nb,No edema is seen.,0\n")
+    for name, found, line in (
+        (
+            "sentences.csv",
+            {"Spanish": 1, "Chinese": 1},
+            "of 3 texts 1 are in Spanish and 1 are in Chinese: they are read as English",
+        ),
+        ("reports.csv", {"Spanish": 1}, "of 2 texts 1 are in Spanish: they are read as English"),
+    ):
+        config = LabelerConfig(reports=tmp_path / name, half=None, output=tmp_path / f"of {name}")
+        assert measure(config)["other_languages"] == found
+        assert line in capsys.readouterr().out
+
+
 def test_a_table_is_measured(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text(

@@ -175,4 +175,4 @@ class _Lines:
         try:  # a line that is cut is refused for its length
             return line.decode("utf-8", "replace" if len(line) == limit else "strict")
         except UnicodeDecodeError:
-            raise InputError(f"table {self.path.name} is not text in UTF-8") from None
+            raise InputError(f"table {self.path.name} is not text in UTF-8: save it so") from None

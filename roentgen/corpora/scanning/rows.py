@@ -73,6 +73,8 @@ def _check_columns(path: Path, columns: Sequence[str], have: Sequence[str]) -> N
     for column in columns:
         if column not in have:
             raise InputError(f"{path} has no column {column!r}; it has: {', '.join(have)}")
+        if (count := have.count(column)) > 1:
+            raise InputError(f"{path} has {count} columns {column!r}: remove all but one")
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -178,7 +180,7 @@ def _readable(path: Path) -> Iterator[None]:
     except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise InputError(f"table {path} cannot be read: {error}") from None
     except UnicodeDecodeError:
-        raise InputError(f"table {path} is not text in UTF-8") from None
+        raise InputError(f"table {path} is not text in UTF-8: save it so") from None
 
 
 @contextmanager

@@ -50,6 +50,8 @@ FRACTURE = Statement(finding="rib fracture")
         ("No Finding,present,~,~", [], {("state", "present is read as not mentioned")}),
         (",,,", [FRACTURE], {("other finding", "not mentioned is read as present")}),
         (",,,", [], set()),
+        ("nan,nan,nan,nan", [FRACTURE], {("other finding", "not mentioned is read as present")}),
+        ("Pleural Effusion,present,nan,nan", [LEFT_SMALL], set()),
     ],
 )
 def test_what_a_row_allows(
@@ -117,6 +119,13 @@ def test_what_is_wanted(
         ("sentence,finding,state\nA.,Edema\n", "row 1 has not as many cells"),
         ("kind,sentence,want\nK,A.,Oedema present\n", "row 1: want is 'Oedema present'"),
         ("sentence,finding\nA.,Edema\n", "has no column 'state'"),
+        ("sentence,finding,state\nnan,Edema,present\n", "row 1: the sentence is blank"),
+        ("sentence,finding,state\n ,Edema,present\n", "row 1: the sentence is blank"),
+        (
+            "sentence,finding,state,place\nA.,Edema,present,base|lowwer\n",
+            "row 1: unknown place 'lowwer'",
+        ),
+        ("sentence,finding,state,Side\nA.,Edema,present,left\n", "column 'Side': name it 'side'"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, table: str, message: str) -> None:
