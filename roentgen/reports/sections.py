@@ -31,7 +31,7 @@ _ADDENDUM = re.compile(  # "ADDENDUM BY DR. ___:"
 _BRACKETS = re.compile(r"[【\[<]([^【】\[\]<>]{1,20})[】\]>][:：]?")
 _DASHED = re.compile(r"[ \t]*+([A-Za-z]+(?: [A-Za-z]+){0,2})[ \t]*+[-–—][ \t]")
 _NAME = re.compile(r"(?:[IVX]{1,4}[.)]\s+)?([^\W\d_].*)", re.DOTALL)
-_STOP = re.compile(r"[.!?;。；！？)][\"')\]*_]*+\s*+|\t+|  +")
+_STOP = re.compile(r"(?:\.(?!\d)|[!?;。；！？)])[\"')\]*_]*+\s*+|\t+|  +")
 _WORD = re.compile(r"\S+")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _RULE = re.compile(r"^[ \t]*[_=*-]{10,}[ \t]*$", re.MULTILINE)  # a line across the page

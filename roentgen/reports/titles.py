@@ -102,6 +102,10 @@ _CHINESE: tuple[tuple[Section, str], ...] = (
     ("findings", r".{0,5}(?:所见|表现|描述)|检查结果|结果|报告内容"),
     ("impression", r".{0,5}(?:诊断意见|诊断印象|诊断结果|诊断|印象|结论|意见|提示)"),
 )
+_SIMPLIFIED = str.maketrans(  # traditional characters
+    "檢見現診斷結論資訊臨術對較齡時間號醫師報備註適應項議補說",
+    "检见现诊断结论资讯临术对较龄时间号医师报备注适应项议补说",
+)
 _CHINESE_TITLES = tuple((section, re.compile(pattern)) for section, pattern in _CHINESE)
 _SINGLE: dict[str, Section] = {
     "impression": "impression",
@@ -135,9 +139,10 @@ def title_of(text: str) -> Title | None:
     """The title that a text is, in any case; None if it names no section."""
     title = _plain(text)
     if not title.isascii():
+        simplified = title.replace(" ", "").translate(_SIMPLIFIED)
         for section, pattern in _CHINESE_TITLES:
-            if pattern.fullmatch(title.replace(" ", "")):
-                return Title(section, title, exact=True, strong=True)
+            if pattern.fullmatch(simplified):  # "与前片(2023年)比较：" is text
+                return Title(section, title, exact=True, strong=section != "comparison")
     if _TITLE_WORDS.isdisjoint(title.split()):
         return None
     words = f" {title} "

@@ -24,6 +24,7 @@ from roentgen.labelers.rules.neighbors import (
 )
 from roentgen.labelers.rules.sentence_state import Scope
 from roentgen.labelers.rules.structures import (
+    ABNORMALITY,
     LUNGS,
     MARKINGS,
     Subject,
@@ -189,6 +190,8 @@ class ClauseReader(ClauseState):
         elif self.headless and self.sentence.last and self.clause.opening == "except":
             self.pending = [*run]
             self._repeat(self.sentence.last, "present", first, keep=False)
+        elif self.headless and self.judges and any(map(locates, run)):
+            pass  # "right effusion, left clear"
         elif (
             self.headless
             and self.sentence.last
@@ -224,6 +227,8 @@ class ClauseReader(ClauseState):
         mark = self.scope.mark if self.scope else None
         if i and self.phrases[i - 1].kind == "normal":  # "normal interstitial markings"
             state, probability, cue = "absent", 0.0, self.phrases[i - 1]
+        if ABNORMALITY in phrase.names and state == "absent":
+            self._deny_abnormality(phrase, i)
         own = self.take()
         if "Support Devices" in labels_of(phrase.names[0]):
             own = [p for p in own if p.kind != "severity"]
@@ -232,6 +237,7 @@ class ClauseReader(ClauseState):
         new = [
             Mention(node, phrase, state, probability, cue, list(before), join=self.join, mark=mark)
             for node in phrase.names
+            if node != ABNORMALITY
         ]
         described = any(mention.after for mention in self.group)  # "on the left and"
         joined = self.join in LINKS and not own and self.group and not described
@@ -291,7 +297,10 @@ class ClauseReader(ClauseState):
     def _apply_grade(self, phrase: Phrase, i: int, *, enlarged: bool = False) -> None:
         """Apply an adjective to the structures before it, or else to those that follow."""
         before = [p.kind for p in self.phrases[max(i - 2, 0) : i]]
-        if phrase.kind == "normal" and before in (["finding", "verb"], ["finding", "past"]):
+        ends = before[-1:] == ["finding"] and i == len(self.phrases) - 1  # "effusion: normal"
+        if phrase.kind == "normal" and (
+            ends or before in (["finding", "verb"], ["finding", "past"])
+        ):
             self._act_backward(phrase, "absent", 0.0)
         if enlarged:
             phrase = Phrase("enlarged", phrase.names, phrase.start, phrase.end)
@@ -339,7 +348,8 @@ class ClauseReader(ClauseState):
             return
         assert self.scope
         self.scope.used = True
-        if not any(before.kind == "anatomy" for before in self.phrases[:i]):
+        part = any(locates(p) and p.names != ("bilateral",) for p in self.around)
+        if not part and not any(before.kind == "anatomy" for before in self.phrases[:i]):
             self.sentence.reading.normal = True
 
     def _call_stable(self, cue: Phrase) -> None:

@@ -33,6 +33,7 @@ class ClauseState:
         self.attached = False  # modifiers to the findings of the clause before
         self.prior = self.past = False  # "on the prior study there was"
         kinds = {phrase.kind for phrase in self.phrases}
+        self.judges = bool(kinds & {"normal", "clear", "not_large", "enlarged"})  # a structure
         self.headless = not kinds & {"finding", "structure", "abnormality", "other", "one"}
 
     def take(self) -> list[Phrase]:

@@ -104,6 +104,12 @@ def preceding(mentions: Sequence[Mention]) -> list[Mention]:
     return chain
 
 
+def _may_be(opacity: Mention, new: Mention) -> bool:
+    """Whether one is a description of an opacity, and the other a finding that it may be."""
+    described = labels_of(opacity.node) == ("Lung Opacity",) and not opacity.implied
+    return described and new.is_a("Pneumonia")
+
+
 def in_place_of(
     new: Mention,
     before: Sequence[Mention],
@@ -123,7 +129,7 @@ def in_place_of(
     beside = any(phrase.kind == "beside" for phrase in own) or join == "slash"
     joined = join == "and" and not own and new.is_a(*_LOCAL) and last.is_a(*_LOCAL)
     joined |= listed and not any(map(locates, own)) and new.is_a(*_SIDED) and last.is_a(*_SIDED)
-    named = join == "comma" and last.node in ancestors(new.node)
+    named = join == "comma" and (last.node in ancestors(new.node) or _may_be(last, new))
     joined |= last.head.end == new.head.start and not own  # "bibasilar atelectatic opacities"
     return last if beside or joined or named else None
 

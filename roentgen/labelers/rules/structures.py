@@ -8,7 +8,7 @@ from roentgen.labelers.rules.neighbors import locates
 from roentgen.record.finding import State
 
 Subject = tuple[Phrase, list[Phrase]]  # a structure and the modifiers in front of it
-_ABNORMALITY = "abnormality"  # of the chest: normal, it denies all findings
+ABNORMALITY = "abnormality"  # of the chest: normal, it denies all findings
 LUNGS = ("lung opacity",)
 MARKINGS = ("interstitial opacity",)  # increased ones are present
 
@@ -21,6 +21,7 @@ _IMPLIED: dict[str, tuple[State, ...]] = {
     "interstitial opacity": ("present", "uncertain", "absent"),
     "lung opacity": ("absent",),
     "pleural effusion": ("absent",),
+    "pleural thickening": ("present", "absent"),
 }
 _NEVER_CLEAR = ("cardiomegaly", "enlarged cardiomediastinum")
 _STATES: dict[Kind, State] = {"enlarged": "present", "borderline": "uncertain"}
@@ -35,7 +36,7 @@ def is_normal(subject: Subject, grade: Phrase) -> bool:
     """Whether the adjective calls the whole chest normal, or the lungs normal or clear."""
     structure, own = subject
     part = any(locates(phrase) and phrase.names != ("bilateral",) for phrase in own)
-    everything = _ABNORMALITY in structure.names or (structure.names == LUNGS and not part)
+    everything = ABNORMALITY in structure.names or (structure.names == LUNGS and not part)
     return everything and state_of_grade(grade) == "absent"
 
 
@@ -58,7 +59,7 @@ def stable_mentions(subjects: Sequence[Subject], cue: Phrase) -> list[Mention]:
         Mention(node, subject, "present", None, cue, list(own), implied=True, stable=True)
         for subject, own in subjects
         for node in subject.names
-        if node != _ABNORMALITY
+        if node != ABNORMALITY
     ]
 
 

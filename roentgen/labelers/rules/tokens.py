@@ -16,13 +16,13 @@ Language = Literal["en", "es", "zh"]
 
 _CJK = "\u3400-\u9fff"
 _TOKEN = re.compile(
-    r"(?<=\d)[xX×*＊](?=\d)|[<>＜＞](?=\s?\d)"
+    r"(?<=\d)[xX×*＊](?=\d)|[<>＜＞](?=\s?\d)|(?<=[(（])-(?=[)）])"
     rf"|[{_CJK}]|[^\W\d_{_CJK}]+\d+(?![^\W_])|[^\W\d_{_CJK}]+(?:['’][^\W\d_]+)?"
     r"|\d+(?:[.．]\d+)?|[,;:()/&?.!。，；：、（）／？！]|(?<!\S)[-–—](?!\S)|[–—×]"
 )
 # The same of a text in lower case without other characters.
 _ASCII_TOKEN = re.compile(
-    r"(?<=\d)[x*](?=\d)|[<>](?=\s?\d)"
+    r"(?<=\d)[x*](?=\d)|[<>](?=\s?\d)|(?<=\()-(?=\))"
     r"|[a-z]+\d+(?![a-z\d])|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[,;:()/&?.!]|(?<!\S)-(?!\S)"
 )
 # Spanish words whose stem is that of another word: "masa" is a mass, "más" is more.

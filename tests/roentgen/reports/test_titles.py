@@ -42,6 +42,8 @@ def test_a_part_of_the_findings_is_text(title: str, section: str) -> None:
         *[(name, "impression") for name in ("IMPRESIÓN", "Impresión diagnóstica", "CONCLUSIÓN")],
         *[(name, "impression") for name in ("Juicio diagnóstico", "DIAGNÓSTICO", "CONCLUSIONES")],
         *[(name, "impression") for name in ("诊断意见", "印象", "诊断", "结论", "影像学诊断")],
+        *[(name, "findings") for name in ("檢查所見", "影像表現")],
+        *[(name, "impression") for name in ("診斷意見", "結論")],
         *[(name, "indication") for name in ("INDICATION", "Reason for exam", "CLINICAL CONCERN")],
         *[(name, "indication") for name in ("Clinical information", "CLINICAL DETAILS", "HISTORY")],
         *[(name, "indication") for name in ("INDICACIÓN", "MOTIVO", "Motivo de consulta")],
@@ -103,6 +105,12 @@ def test_chinese_sections_in_a_line() -> None:
         report = parse_report(given)
         assert (report.findings or "").replace(" ", "") == "心影增大。左侧少量胸腔积液。"
         assert (report.impression or "").replace(" ", "") == "心影增大；左侧积液。"
+
+
+@pytest.mark.parametrize("date", ["（2023.10.2）", "(2023-10-2)", "2023年10月2日片"])
+def test_a_comparison_within_chinese_findings_stays_text(date: str) -> None:
+    text = f"与前片{date}比较：左侧胸腔积液较前增多。"
+    assert parse_report(f"影像所见：{text}").findings == text
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,15 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import yaml
 
+from roentgen.labelers.rules import lexicon
 from roentgen.labelers.rules.rule_labeler import label_report, statements_of
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Report
 from roentgen.record.statement import Statement
+from roentgen.reports.sections import parse_report
+from roentgen.statements.hierarchy import findings, places
 
 Row = dict[str, str]
 
@@ -135,3 +139,62 @@ def test_changes(text: str, change: str) -> None:
 )
 def test_a_part_of_the_chest_is_not_all_of_it(text: str) -> None:
     assert Finding(name="No Finding") not in labels(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("右肺炎症，双肺门不大。", "right"),
+        ("右侧气胸，左侧清晰。", "right"),
+        ("左侧胸腔积液，右侧膈面光滑。", "left"),
+        ("左侧气胸，右侧肋骨完整。", "left"),
+        ("左侧胸腔积液，纵隔右移。", "left"),
+        ("左肺肿块，右侧乳腺术后。", "left"),
+    ],
+)
+def test_the_side_of_another_structure_is_not_that_of_the_finding(text: str, side: str) -> None:
+    assert [finding.side for finding in labels(text) if finding.state == "present"] == [side]
+
+
+def test_whole_report() -> None:
+    report = parse_report(
+        "检查部位：胸部正位（床旁）\n"
+        "临床诊断：肺部感染？\n"
+        "影像所见：\n"
+        "    与前片（2023.10.2）比较：右侧胸腔积液较前增多，现为中等量；"
+        "左侧胸腔积液较前吸收，现少量。双肺水肿较前减轻。"
+        "右侧胸腔引流管已拔除，气管插管末端位于隆突上约3cm。未见明显气胸征象。\n"
+        "诊断意见：\n"
+        "1.双侧胸腔积液（右侧中量，左侧少量）。\n"
+        "2.肺水肿，较前好转。\n"
+    )
+    assert label_report(report, "zh") == (
+        Finding(name="Edema", side="bilateral"),
+        Finding(name="Pleural Effusion", side="left", severity="small"),
+        Finding(name="Pleural Effusion", side="right", severity="moderate"),
+        Finding(name="Pneumothorax", state="absent"),
+        Finding(name="Support Devices", detail="endotracheal tube"),
+    )
+
+
+def test_whole_normal_report_in_traditional_characters() -> None:
+    report = parse_report(
+        "【檢查所見】雙肺紋理清晰，肺野內未見明顯實質性病變，縱隔居中。"
+        "心影大小、形態正常，雙側肋膈角銳利。\n"
+        "【診斷意見】心肺膈未見明顯異常。"
+    )
+    assert label_report(report, "zh") == (
+        Finding(name="Cardiomegaly", state="absent"),
+        Finding(name="Lung Opacity", state="absent"),
+        Finding(name="No Finding"),
+        Finding(name="Pleural Effusion", state="absent"),
+    )
+
+
+def test_names_are_nodes_of_the_hierarchy() -> None:
+    path = Path(lexicon.__file__).parent / "words" / "zh.yaml"
+    words = yaml.safe_load(path.read_text(encoding="utf-8"))
+    named = {name for key in words["findings"] for name in key.split(", ")}
+    assert named <= findings().keys() | {"abnormality"}
+    located = {name for key in words["places"] for name in key.split(", ")}
+    assert located <= places().keys() | {"left", "right", "bilateral"}
