@@ -23,6 +23,9 @@ from roentgen.record.radiograph import Report
 from roentgen.record.statement import Extent, Statement
 
 SENTENCES = "LabelsLocalizationsBySentence"
+# Words of a report that say where a finding is, and the localizations they lack ("bibasal" has its
+# own, "biapical" has none).
+_UNLISTED = {"biapical": ("loc apical", "loc bilateral")}
 COLUMNS = ("StudyID", "PatientID", "Report", "MethodLabel", "Labels", SENTENCES)
 
 
@@ -55,7 +58,7 @@ def padchest_cases(path: Path, half: Half | None) -> CaseSet:
             excluded["no label of a finding"] += 1
         else:
             try:
-                gold = _read(labels, parse_sentences(row[SENTENCES]))
+                gold = _read(labels, parse_sentences(row[SENTENCES]), _unlisted(text))
             except InputError as error:
                 excluded[str(error).partition(":")[0]] += 1
                 continue
@@ -70,18 +73,31 @@ def padchest_cases(path: Path, half: Half | None) -> CaseSet:
     )
 
 
-def _read(labels: Sequence[str], sentences: Sequence[Sequence[str]]) -> Reading:
-    """Sides and places are open where a sentence has them and several findings."""
+def _unlisted(text: str) -> list[str]:
+    """The localizations that the text has words for, and PadChest no term."""
+    words = set(text.split())
+    return [one for word, named in _UNLISTED.items() if word in words for one in named]
+
+
+def _read(
+    labels: Sequence[str], sentences: Sequence[Sequence[str]], unlisted: Sequence[str]
+) -> Reading:
+    """Sides and places are open where a sentence has them and several findings.
+
+    `unlisted`: localizations of the report that no sentence has; they may be of any finding.
+    """
     stated: list[Statement] = []
     open_names: set[FindingName] = set()
-    localizations: list[str] = []
+    localizations = [*unlisted]
     for words in sentences:
         own = statements_of(words)
         places = [word for word in words if word.startswith("loc ")]
-        if places and all(statement.extents == (Extent(),) for statement in own):
+        extents = {extent for statement in own for extent in statement.extents}
+        without_side = all(extent.side is None for extent in extents)
+        if (unlisted and without_side) or (places and extents <= {Extent()}):
             open_names |= reading_of(own).positive()
         stated += own
-        localizations += places
+        localizations += places if own else ()  # not of what is normal, or resolved
     states: dict[FindingName, State] = {**reading_of(statements_of(labels)).states}
     if set(labels) == {NORMAL}:
         states["No Finding"] = "present"

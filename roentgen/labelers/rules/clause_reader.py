@@ -40,6 +40,7 @@ from roentgen.statements.hierarchy import ancestors, labels_of
 _HEADS: frozenset[Kind] = frozenset(
     {"finding", "structure", "abnormality", "anatomy", "other", "one", "enlarged", "borderline"}
 )
+_GRADES: frozenset[Kind] = frozenset({"enlarged", "borderline", "normal", "clear", "not_large"})
 
 
 class ClauseReader(ClauseState):
@@ -95,7 +96,7 @@ class ClauseReader(ClauseState):
                     self.scope.used = True
             case "not_large" if not self.sentence.subjects:
                 pass
-            case "enlarged" | "borderline" | "normal" | "clear" | "not_large":
+            case kind if kind in _GRADES:
                 self._apply_grade(phrase, i)
             case "deny" | "gone":
                 self._open_scope(phrase, "absent", 0.0)
@@ -318,8 +319,9 @@ class ClauseReader(ClauseState):
 
     def _locates_heads(self, phrase: Phrase, i: int) -> bool:
         """Whether a structure is where the findings before are: "opacity in the left lung"."""
-        adjoins = not (self.sentence.modifiers_precede or self.join) and phrase.names == LUNGS
-        return adjoins or is_complement(self.phrases, i)
+        adjoins = not (self.sentence.modifiers_precede or self.join)
+        graded = any(behind.kind in _GRADES for behind in self.phrases[i:])
+        return (adjoins and not graded) or is_complement(self.phrases, i)
 
     def _imply(self, subjects: Sequence[Subject], grade: Phrase) -> None:
         """Add the findings of structures with their adjective."""
@@ -466,7 +468,8 @@ class ClauseReader(ClauseState):
     def _ends_in_cue(self) -> bool:
         """As in "effusion no", "small effusion probably", but not in "effusions have not"."""
         before, last = [phrase.kind for phrase in self.phrases[-2:]]
-        return last in ("deny", "doubt") and before in ("finding", *MODIFIERS)
+        ends = self.following not in ("start", "due")
+        return ends and last in ("deny", "doubt") and before in ("finding", *MODIFIERS)
 
     def _act_on_antecedents(self, scope: Scope) -> None:
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""

@@ -68,6 +68,25 @@ def test_physicians_labels_are_read(tmp_path: Path) -> None:
     assert "severity" not in results
 
 
+def test_places_are_of_findings_and_biapical_is_one(tmp_path: Path) -> None:
+    """PadChest has no localization for "biapical", and places of what is normal or resolved."""
+    source = padchest_cases(
+        write(
+            tmp_path / "padchest.csv",
+            (
+                *("a", "1", "engros pleural biapical . sen costofren derech libr", "Physician"),
+                [["apical pleural thickening", "loc pleural"], ["normal", "loc right"]],
+            ),
+            ("b", "2", "resolucion derram izquierd", "Physician", [["normal", "loc left"]]),
+        ),
+        None,
+    )
+    first, second = (case.gold for case in source.cases)
+    assert first.located == {"left", "right", "apical"}
+    assert first.unlocated == {"Pleural Other"}
+    assert second.located == set()
+
+
 def test_texts_of_the_other_half_are_excluded(tmp_path: Path) -> None:
     ours, other = patient_in("held_out"), patient_in("development")
     file = write(
