@@ -29,6 +29,7 @@ _CAPITALIZED = re.compile(r"[A-Z][a-z]+\b")  # after a missing space: "clear.The
 _LIST_NUMBER = re.compile(r"(?:[A-Za-z]+:?\s+){0,2}\(?\d{1,2}\)?$")
 _FIRST_NUMBER = re.compile(r"\s{0,9}\(?(\d{1,2})[.)]")
 _NEXT = re.compile(r"\s*(\S)")
+_ANSWER = re.compile(r"\?\s{0,3}(?:no|none|nil)\b", re.I)
 _WORD = re.compile(r"\w")
 # Longer ones are no sentences: divided, they bound the time of every pattern that reads sentences.
 LONGEST_SENTENCE = 1000  # characters
@@ -119,6 +120,8 @@ def _ends(text: str, start: int, begin: int, after: int) -> bool:
     is_period = "." in text[begin:after]
     previous = text[begin - 1 : begin]
     if after == following.start(1) and not (is_period and _lacks_space(text, begin, after)):
+        return False
+    if _ANSWER.match(text, begin):  # "Pneumothorax? No."
         return False
     if not is_period:  # a lone question mark precedes the suspected finding: "opacity ? pneumonia"
         return begin > start and not previous.isspace()

@@ -127,7 +127,7 @@ class ClauseReader(ClauseState):
                 self._read_none(phrase, i)
             case "limited" | "obscured":
                 self._limit(phrase)
-            case "either":
+            case "either" | "preferred":
                 self._read_either(phrase)
             case "or" | "slash" | "and" | "comma":
                 self.join = kind if self.join in (None, "comma") else self.join
@@ -186,6 +186,8 @@ class ClauseReader(ClauseState):
                 or any("enlarged" in p.names for p in run)
             ):
                 self._apply_grade(first, i, enlarged=True)
+        elif self.headless and not in_place and following in ("verb", "past", "shows"):
+            self.around = [*self.around, *run]  # "the left base is clear"
         elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
             self.around = [*self.around, *run]  # "not on the right"
         elif self.headless and self.sentence.last and self.clause.opening == "except":
@@ -212,7 +214,8 @@ class ClauseReader(ClauseState):
         """Those of a run that the noun behind owns: "opacity in both lobes, small effusion"."""
         fronted = is_fronted(self.phrases, i)
         joins = [k for k, phrase in enumerate(run) if phrase.kind in JOINS]
-        before = self.group if follows_preposition(self.phrases, i) else []
+        behind = i > 0 and self.phrases[i - 1].kind == "finding"  # "effusion small, left"
+        before = self.group if behind or follows_preposition(self.phrases, i) else []
         if (
             i and self.phrases[i - 1].kind in ("verb", "past") and not self.heads
         ):  # "which is small, and a"
@@ -241,8 +244,10 @@ class ClauseReader(ClauseState):
             if node != ABNORMALITY
         ]
         described = any(mention.after for mention in self.group)  # "on the left and"
-        joined = self.join in LINKS and not own and self.group and not described
-        either = self.scope is not None and self.scope.kind == "either" and not self.scope.used
+        choice = self.scope.kind if self.scope and not self.scope.used else None
+        either = choice == "either"
+        linked = self.join in LINKS or choice in ("either", "preferred")
+        joined = linked and not own and self.group and not described
         if self.heads and ((self.join == "or" and not self.scope) or either):
             new += read_alternatives(self.heads, new)
         before = self.heads or self.sentence.last
@@ -421,10 +426,14 @@ class ClauseReader(ClauseState):
 
     def _read_either(self, cue: Phrase) -> None:
         """As in "Atelectasis versus pneumonia": both are uncertain."""
-        if self.heads:
-            self.heads[-1].weaken("uncertain", POSSIBLE, cue)
+        before = self.preceding()
+        preferred = cue.kind == "preferred"
+        for mention in before[:1] if not preferred else ():
+            mention.weaken("uncertain", POSSIBLE, cue)
         if not (self.scope and self.scope.state == "absent"):
-            self._open_scope(cue, "uncertain", POSSIBLE)
+            probability = probability_of("less likely") if preferred else POSSIBLE
+            self._open_scope(cue, "uncertain", probability)
+        self.group = self.heads[-1:]
 
     def _read_verb(self) -> None:
         self.grade = None
@@ -462,7 +471,7 @@ class ClauseReader(ClauseState):
             sentence.last = self.heads
         elif self.around and (self.following in ("start", "due") or not sentence.last):
             fronted = self.phrases[0].kind == "in"  # "in the right lung, there is"
-            if self.headless or self.limited or fronted:
+            if self.headless or self.limited or fronted or self.clause.title:
                 sentence.topic = self.around
 
     def _ends_in_cue(self) -> bool:

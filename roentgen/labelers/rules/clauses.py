@@ -20,6 +20,7 @@ _BACKWARD: frozenset[Kind] = frozenset({"denied", "unseen", "doubted", "historic
 _PREDICATES: frozenset[Kind] = _BACKWARD | {"verb", "past", "shows", "limited", "obscured"}
 _CHOICES: tuple[Kind, ...] = ("or", "slash")
 _LISTING: tuple[Kind, ...] = ("comma", "and", *_CHOICES)
+_GRADES: frozenset[Kind] = frozenset({"enlarged", "borderline", "normal", "clear", "not_large"})
 _LOOK_AHEAD = 40  # phrases; no list of findings is longer
 
 
@@ -72,9 +73,21 @@ def clauses_of(
                 before.opening, before.start = phrase.kind, phrase.end
             state = _Open(modifiers_precede)
             continue
+        if _is_new_subject(phrases, i, state):
+            clauses[-1].end = phrase.start
+            clauses.append(Clause([], phrase.start, length))
+            state = _Open(modifiers_precede)
         clauses[-1].phrases.append(phrase)
         _update(state, phrase)
     return [clause for clause in clauses if clause.phrases]
+
+
+def _is_new_subject(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
+    """Whether a structure at phrases[i] begins a statement: "no effusion heart mildly enlarged"."""
+    if phrases[i].kind != "structure" or not (state.scope and state.noun) or not i:
+        return False
+    following = takewhile(lambda p: p.kind not in _ENDS | {"comma", "and"}, phrases[i + 1 :])
+    return phrases[i - 1].kind == "finding" and any(p.kind in _GRADES for p in following)
 
 
 def _continues(phrases: Sequence[Phrase], i: int) -> bool:

@@ -36,8 +36,9 @@ def extents_of(
     """
     front, back = _groups(before), _groups(after)
     _share(front)
-    if not any(group.sides or group.places for group in (*front, *back)):
-        back = [*back, *(_Group(g.sides, None, g.places) for g in _groups(around))]
+    if not any(group.sides for group in (*front, *back)):
+        placed = any(group.places for group in (*front, *back))  # "right lung: opacity at the base"
+        back += [_Group(g.sides, None, [] if placed else g.places) for g in _groups(around)]
     named = {side for group in (*front, *back) for side in group.sides}
     if len(named) == 1 and any(p.kind == "comparison" for p in after):
         back.append(_Group(["bilateral"]))  # "greater on the left" is on both

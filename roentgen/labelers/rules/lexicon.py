@@ -50,6 +50,7 @@ Kind = Literal[
     "assess",  # "evaluation for": uncertain, or nothing where it is limited
     "differential",  # "considerations for", whose verb begins the list
     "over",
+    "preferred",  # "favored over"
     "unclear",  # "unclear if"
     # cues for what precedes
     "denied",
