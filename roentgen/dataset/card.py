@@ -85,7 +85,7 @@ def dataset_card(
     ]
     parts = {
         key: [(word, split, n) for split in splits for word, n in counts[split][key].items()]
-        for key in ("masks", "boxes", "reports", "sexes", "races")
+        for key in ("statements", "masks", "boxes", "reports", "sexes", "races")
     }
     ages = [
         (word, split, f"{counts[split]['ages'][word]:g}" if counts[split]["ages"] else "–")
@@ -97,6 +97,7 @@ def dataset_card(
         ("Radiographs", rows),
         ("Views", views),
         ("Findings", states),
+        ("Radiographs with statements, by their reader", parts["statements"]),
         ("Masks", parts["masks"]),
         ("Boxes", parts["boxes"]),
         ("Sections of reports", parts["reports"]),

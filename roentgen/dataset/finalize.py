@@ -123,6 +123,7 @@ def manifest_counts(counts: RadiographCounts) -> dict[str, Any]:
         "radiographs": counts.rows,
         "views": dict(sorted(counts.views.items())),
         "findings": findings,
+        "statements": dict(sorted(counts.statements.items())),
         "masks": dict(sorted(counts.structures.items())),
         "boxes": dict(sorted(counts.boxes.items())),
         "reports": dict(sorted(counts.sections.items())),

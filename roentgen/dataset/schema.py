@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
+from roentgen.record.statement import Evidence, Extent, Span, Statement
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # datasets.Image()
 _REPORT = pa.struct(
@@ -20,6 +21,30 @@ _REPORT = pa.struct(
 )
 _FINDING = pa.struct(
     [(name, pa.string()) for name in ("name", "state", "side", "severity", "detail")]
+)
+_EXTENT = pa.struct(
+    [("side", pa.string()), ("severity", pa.string()), ("places", pa.list_(pa.string()))]
+)
+_SPAN = pa.struct([("role", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
+_EVIDENCE = pa.struct(
+    [
+        ("section", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("words", pa.list_(_SPAN)),
+    ]
+)
+_STATEMENT = pa.struct(
+    [
+        ("finding", pa.string()),
+        ("state", pa.string()),
+        ("probability", pa.float64()),
+        ("extents", pa.list_(_EXTENT)),
+        ("size_mm", pa.float64()),
+        ("change", pa.string()),
+        ("evidence", _EVIDENCE),
+        ("source", pa.string()),
+    ]
 )
 _BOX = pa.struct(
     [
@@ -55,6 +80,7 @@ SCHEMA = pa.schema(
         ("image", _IMAGE),
         ("view", pa.string()),
         ("findings", pa.list_(_FINDING)),
+        ("statements", pa.list_(_STATEMENT)),
         ("report", _REPORT),
         ("masks", pa.list_(pa.struct([("structure", pa.string()), ("image", _IMAGE)]))),
         ("boxes", pa.list_(_BOX)),
@@ -124,6 +150,7 @@ def to_row(radiograph: Radiograph) -> dict[str, Any]:
     row = {field.name: getattr(radiograph, field.name) for field in SCHEMA}
     row["image"] = {"bytes": radiograph.image, "path": None}
     row["findings"] = [asdict(finding) for finding in radiograph.findings]
+    row["statements"] = [asdict(one) for one in radiograph.statements] or None
     row["boxes"] = [asdict(box) for box in radiograph.boxes]
     row["report"] = asdict(radiograph.report) if radiograph.report else None
     row["masks"] = [
@@ -139,11 +166,23 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     values = dict(row)
     values["image"] = row["image"]["bytes"] if "image" in row else b""
     values["findings"] = tuple(Finding(**finding) for finding in row["findings"] or ())
+    values["statements"] = tuple(map(_statement, row["statements"] or ()))
     values["report"] = Report(**row["report"]) if row["report"] else None
     values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
     values["boxes"] = tuple(Box(**box) for box in row["boxes"] or ())
     values["synthesis"] = _synthesis(row["synthesis"]) if row["synthesis"] else None
     return Radiograph(**values)
+
+
+def _statement(plain: Mapping[str, Any]) -> Statement:
+    extents = tuple(Extent(e["side"], e["severity"], tuple(e["places"])) for e in plain["extents"])
+    evidence = _evidence(plain["evidence"]) if plain["evidence"] else None
+    return Statement(**{**plain, "extents": extents, "evidence": evidence})
+
+
+def _evidence(plain: Mapping[str, Any]) -> Evidence:
+    words = tuple(Span(word["role"], word["start"], word["end"]) for word in plain["words"])
+    return Evidence(plain["section"], plain["start"], plain["end"], words)
 
 
 def _synthesis(plain: Mapping[str, Any]) -> Synthesis:
@@ -165,4 +204,4 @@ def digest(radiograph: Radiograph) -> int:
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+    return [_without_nulls(item) for item in value] if isinstance(value, list | tuple) else value

@@ -37,6 +37,7 @@ class RadiographCounts:
     digests: int = 0
     views: Counter[str] = field(default_factory=Counter)
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)  # (name, state)
+    statements: Counter[str] = field(default_factory=Counter)  # radiographs with any, by its source
     structures: Counter[str] = field(default_factory=Counter)  # of masks
     boxes: Counter[str] = field(default_factory=Counter)  # radiographs with a box, by structure
     sections: Counter[str] = field(default_factory=Counter)  # of reports
@@ -51,6 +52,7 @@ class RadiographCounts:
         self.digests = (self.digests * _BASE + schema.digest(radiograph)) % _PRIME
         self.views[radiograph.view or "unknown"] += 1
         self.findings.update(states(radiograph.findings).items())
+        self.statements.update({statement.source for statement in radiograph.statements})
         self.structures.update(radiograph.masks.keys())
         self.boxes.update({box.structure for box in radiograph.boxes})
         if radiograph.report is not None:
@@ -69,6 +71,7 @@ class RadiographCounts:
             digests=(self.digests * pow(_BASE, other.rows, _PRIME) + other.digests) % _PRIME,
             views=self.views + other.views,
             findings=self.findings + other.findings,
+            statements=self.statements + other.statements,
             structures=self.structures + other.structures,
             boxes=self.boxes + other.boxes,
             sections=self.sections + other.sections,
@@ -97,6 +100,7 @@ class RadiographCounts:
             digests=int(plain["digests"], 16),
             views=Counter(plain["views"]),
             findings=Counter({(name, state): n for name, state, n in plain["findings"]}),
+            statements=Counter(plain["statements"]),
             structures=Counter(plain["structures"]),
             boxes=Counter(plain["boxes"]),
             sections=Counter(plain["sections"]),

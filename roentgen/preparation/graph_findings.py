@@ -1,4 +1,4 @@
-"""Findings of radiographs from graphs of their reports, in the form of RadGraph."""
+"""Statements and findings of radiographs from graphs of their reports, in the form of RadGraph."""
 
 from dataclasses import replace
 
@@ -9,12 +9,13 @@ from roentgen.graphs.problems import problems
 from roentgen.graphs.to_statements import statements_of_graph
 from roentgen.graphs.word_meanings import RuleMeanings
 from roentgen.record.radiograph import Radiograph
-from roentgen.statements.labels import findings_of
+from roentgen.statements.labels import findings_of, with_no_finding
 
 
 def with_graph(radiograph: Radiograph, index: GraphIndex, lost: list[Unmapped]) -> Radiograph:
-    """The radiograph with the findings of its study's graph; what is not read goes to `lost`.
+    """The radiograph with the statements of its study's graph; what is not read goes to `lost`.
 
+    Its findings are its own, or else those that the graph states.
     The graph has the key of the report in MIMIC-CXR, or the study's id. Of several readers' graphs
     the first is read.
     """
@@ -31,4 +32,5 @@ def with_graph(radiograph: Radiograph, index: GraphIndex, lost: list[Unmapped]) 
     for tokens in reading.unread:
         why = "an observation that names no known finding"
         lost.append(Unmapped("graph", tokens.lower(), why))
-    return replace(radiograph, findings=findings_of(reading.statements))
+    findings = radiograph.findings or with_no_finding(findings_of(reading.statements))
+    return replace(radiograph, findings=findings, statements=reading.statements)

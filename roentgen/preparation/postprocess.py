@@ -9,13 +9,9 @@ from typing import Any
 
 from roentgen.corpora.reader import Exclusion, Unmapped
 from roentgen.graphs.graph_index import GraphIndex
+from roentgen.labelers.rules.report_language import ReadLanguage
 from roentgen.preparation.part_record import TokenCounts
-from roentgen.preparation.report_reading import (
-    ReadLanguage,
-    count_language,
-    language_to_read,
-    unread,
-)
+from roentgen.preparation.report_reading import count_language, unread
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.token_lengths import REPORT_SECTIONS
 from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report
@@ -32,12 +28,14 @@ class ReportRules:
     """Remove sentences that compare with prior studies ("unchanged", "compared to"); a single image
     does not show them."""
     entities_from: Path | None = None
-    """File of graphs in the form of RadGraph, such as MIMIC-CXR_graphs.json: findings are read from
-    a study's graph where the corpus gives none. Graphs with problems are not used."""
+    """File of graphs in the form of RadGraph, such as MIMIC-CXR_graphs.json: statements are read
+    from a study's graph, and are its findings where the corpus gives none. Graphs with problems are
+    not used."""
     label_findings: bool = False
-    """Read findings from the report where neither the corpus nor a graph gives any."""
+    """Read statements from the report where no graph gives any; they are its findings where the
+    corpus gives none."""
     language: ReadLanguage = "en"
-    """Language that findings are read in: English, Spanish or Chinese; auto: that of each report.
+    """Language that statements are read in: English, Spanish or Chinese; auto: that of each report.
     From a report in another language none are read, and the summary counts it."""
 
 
@@ -59,26 +57,23 @@ class Postprocessing:
         return [done, *lost, *unread(radiograph, done)]
 
     def _with_graph(self, radiograph: Radiograph, lost: list[Unmapped]) -> Radiograph:
-        if self.graphs is None or radiograph.findings:
+        if self.graphs is None:
             return radiograph
         from roentgen.preparation.graph_findings import with_graph  # loads the labeler's rules
 
         return with_graph(radiograph, self.graphs, lost)
 
     def _with_report(self, radiograph: Radiograph) -> Radiograph:
-        report = radiograph.report
-        if report is None or self.reports is None:
+        report, rules = radiograph.report, self.reports
+        if report is None or rules is None:
             return radiograph
-        changes: dict[str, Any] = {}
-        if self.reports.label_findings and not radiograph.findings:
-            from roentgen.labelers.rules.rule_labeler import (
-                label_report,  # its rules take a while to load
-            )
+        edited = self._edited(report, rules)
+        if rules.label_findings and not radiograph.statements:
+            # The labeler's rules take a while to load.
+            from roentgen.preparation.report_statements import with_statements
 
-            if language := language_to_read(report, self.reports.language):
-                changes["findings"] = label_report(report, language)
-        report = self._edited(report, self.reports)
-        return replace(radiograph, report=None if report == Report() else report, **changes)
+            radiograph = with_statements(radiograph, edited, rules.language)
+        return replace(radiograph, report=None if edited == Report() else edited)
 
     def _edited(self, report: Report, rules: ReportRules) -> Report:
         from roentgen.reports.cleaning import clean_section

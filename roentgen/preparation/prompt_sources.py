@@ -45,8 +45,8 @@ def check_prompt_sources(
                 )
     for style in styles:
         sections = [SECTIONS[style.text]] if style.text in SECTIONS else []
-        if style.text in ("entities", "facts"):  # read from the report
-            sections = ["findings", "impression"]
+        if style.text in ("entities", "facts") and not _has_statements(split):  # the report is read
+            sections = ["findings", "impression", "last_paragraph"]
         if sections and not _has_section(split, sections):
             raise InputError(
                 f"prompts of {style.text} need reports, but {where} has a report section "
@@ -73,3 +73,11 @@ def _has_section(split: RadiographSplit, sections: Sequence[str]) -> bool:
             if pc.any(pc.greater(pc.utf8_length(texts), 0)).as_py():
                 return True
     return False
+
+
+def _has_statements(split: RadiographSplit) -> bool:
+    """Whether any radiograph has a statement."""
+    return any(
+        pc.any(pc.greater(pc.list_value_length(chunk), 0)).as_py()
+        for chunk in split.column("statements").chunks
+    )

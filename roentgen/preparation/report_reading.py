@@ -3,36 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Literal, cast
 
 from roentgen.corpora.reader import Unmapped
-from roentgen.labelers.rules.tokens import Language
-from roentgen.record.radiograph import Radiograph, Report
+from roentgen.labelers.rules.report_language import ReadLanguage, read_text
+from roentgen.record.radiograph import Radiograph
 from roentgen.reports.language import NAMES, language_of_report
 
-ReadLanguage = Literal["en", "es", "zh", "auto"]
-
-_CODES = {name: cast(Language, code) for code, name in NAMES.items()}
 _UNCERTAIN = "no certain language"
-
-
-def read_text(report: Report | None) -> str:
-    """The text that findings are read from; "" if there is none."""
-    if report is None:
-        return ""
-    sections = [text for text in (report.findings, report.impression) if text]
-    return "\n\n".join(sections) or report.last_paragraph or ""
-
-
-def language_to_read(report: Report, setting: ReadLanguage) -> Language | None:
-    """The language that a report's findings are read in; None if that is not the one that is set.
-
-    A text of no certain language is read in the language that is set; "auto" sets none.
-    """
-    name = language_of_report(read_text(report))
-    if setting == "auto":
-        return _CODES.get(name or "")
-    return setting if name in (None, NAMES[setting]) else None
 
 
 def unread(given: Radiograph, finished: Radiograph) -> Iterator[Unmapped]:
@@ -55,13 +32,13 @@ def count_language(radiograph: Radiograph, languages: Counter[str]) -> None:
 
 def language_line(languages: Mapping[str, int], setting: ReadLanguage) -> str | None:
     """How many reports are in a language that findings are not read in; None if none is."""
-    read = {*_CODES} if setting == "auto" else {NAMES[setting], _UNCERTAIN}
+    read = {*NAMES.values()} if setting == "auto" else {NAMES[setting], _UNCERTAIN}
     others = {name: n for name, n in languages.items() if name not in read}
     if not others:
         return None
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     counts = " and ".join(f"{n} are in {name}" for name, n in ordered)
-    names = ", ".join(_CODES) if setting == "auto" else NAMES[setting]
+    names = ", ".join(NAMES.values()) if setting == "auto" else NAMES[setting]
     return (
         f"of {sum(languages.values())} reports {counts}: no findings are read from them "
         f"(reports.language={setting} reads {names})"

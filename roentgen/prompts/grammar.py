@@ -27,10 +27,11 @@ from roentgen.prompts.vocabulary import (
     attribute_words,
     is_graded,
 )
-from roentgen.record.finding import FINDING_NAMES, STATES, Finding, Severity, Side, State
+from roentgen.record.finding import FINDING_NAMES, STATES, Finding, Severity, Side, State, states
 from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report, Sex, View
 from roentgen.record.statement import Statement
 from roentgen.statements.hierarchy import findings as known_findings
+from roentgen.statements.labels import findings_of, with_no_finding
 
 PromptText = Literal[
     "findings", "impression", "report_findings", "last_paragraph", "entities", "facts", "none"
@@ -74,6 +75,10 @@ _NEGATED_STATE_WORDS: dict[State, str] = {
 }
 
 
+class MissingTextError(InputError):
+    """A radiograph has not the text that its prompt is made of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptStyle:
     """What a prompt says about a radiograph."""
@@ -88,7 +93,7 @@ class PromptStyle:
     """"woman" writes woman, man, girl and boy; "female" writes female and male at any age."""
     text: PromptText = "findings"
     """findings: the radiograph's findings in the grammar's words. entities: those that its report
-    states, with side, size and place. facts: what its report states, in the report's order, with
+    or graph states, with side, size and place. facts: what these state, in their order, with
     findings beyond the 14 names. impression, report_findings, last_paragraph: that section of the
     report. none: no text."""
     form: FindingsForm = "list"
@@ -119,7 +124,7 @@ class PromptStyle:
 
 
 def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
-    """The prompt of a radiograph. Raises InputError if the report section it needs is missing."""
+    """The prompt of a radiograph. Raises MissingTextError if it needs a text that is missing."""
     text = ""
     if style.text == "facts":
         text = _facts(radiograph, style)
@@ -129,7 +134,7 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
         section = SECTIONS[style.text]
         text = " ".join((getattr(radiograph.report, section, None) or "").split())
         if not text:
-            raise InputError(
+            raise MissingTextError(
                 f"radiograph {radiograph.id!r} has no report section {section!r}: "
                 "exclude it or choose another prompt text"
             )
@@ -147,7 +152,7 @@ def has_text(radiograph: Radiograph, style: PromptStyle) -> bool:
     """Whether a radiograph has the text that its prompt is made of."""
     try:
         prompt_of(radiograph, style)
-    except InputError:
+    except MissingTextError:
         return False
     return True
 
@@ -155,15 +160,18 @@ def has_text(radiograph: Radiograph, style: PromptStyle) -> bool:
 def source_findings(radiograph: Radiograph, style: PromptStyle) -> tuple[Finding, ...]:
     """The findings that a prompt is made from: the radiograph's own, or those its report states.
 
-    Raises InputError for entities and facts where the report states none.
+    A report states what the radiograph's statements do; without any it is read here. Raises
+    MissingTextError for entities and facts where it names no finding.
     """
     if style.text not in ("entities", "facts"):
         return radiograph.findings
-    from roentgen.labelers.rules.rule_labeler import label_report  # slow: it compiles patterns
-
-    found = label_report(radiograph.report or Report())
+    if radiograph.statements:
+        normal = states(radiograph.findings).get("No Finding") == "present"
+        found = with_no_finding(findings_of(radiograph.statements), normal=normal)
+    else:
+        found = _read(radiograph.report or Report())[1]
     if not found and not (style.text == "facts" and _facts(radiograph, style)):
-        raise InputError(
+        raise MissingTextError(
             f"radiograph {radiograph.id!r} has no report that names a finding: exclude it or "
             "choose another prompt text"
         )
@@ -188,9 +196,21 @@ def _facts(radiograph: Radiograph, style: PromptStyle) -> str:
 
 
 def _statements(radiograph: Radiograph) -> tuple[Statement, ...]:
-    from roentgen.labelers.rules.rule_labeler import statements_of  # slow: it compiles patterns
+    return radiograph.statements or _read(radiograph.report or Report())[0]
 
-    return statements_of(radiograph.report or Report())
+
+@lru_cache(maxsize=8)  # one prompt asks several times
+def _read(report: Report) -> tuple[tuple[Statement, ...], tuple[Finding, ...]]:
+    """The statements and findings of a report, read in its own language.
+
+    A text of no certain language is read in English, one in another language not at all.
+    """
+    # Slow: it compiles patterns.
+    from roentgen.labelers.rules.report_language import language_to_read
+    from roentgen.labelers.rules.rule_labeler import read_report
+
+    language = language_to_read(report, "auto") or language_to_read(report, "en")
+    return read_report(report, language) if language else ((), ())
 
 
 def compose(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from roentgen.errors import InputError
 from roentgen.record.finding import FINDING_OF, Finding, FindingName, State
+from roentgen.record.statement import Statement
 
 View = Literal["PA", "AP", "LATERAL"]
 VIEWS: tuple[View, ...] = get_args(View)
@@ -92,7 +93,9 @@ class Radiograph:
     """One image with all its metadata.
 
     `image` is the encoded file (gray 8-bit PNG or JPEG); `masks` maps a structure ("lungs",
-    "heart", "pleural effusion") to a PNG of 0 and 255 of the same size.
+    "heart", "pleural effusion") to a PNG of 0 and 255 of the same size. `findings` are the labels;
+    `statements` are what was read from the study's report or its graph, more exact and in its
+    order, () where none was read. Their evidence is in characters of `report`.
     """
 
     id: str
@@ -102,6 +105,7 @@ class Radiograph:
     image: bytes
     view: View | None = None
     findings: tuple[Finding, ...] = ()
+    statements: tuple[Statement, ...] = ()
     report: Report | None = None
     masks: dict[str, bytes] = field(default_factory=dict)
     boxes: tuple[Box, ...] = ()

@@ -18,6 +18,7 @@ from roentgen.statements.merged_extents import merged_extents
 # The first that any mention of a finding has decides over a report.
 _ORDER: tuple[State, ...] = ("present", "uncertain", "absent")
 NEVER_SIDED: tuple[FindingName, ...] = ("Cardiomegaly", "Enlarged Cardiomediastinum")
+_FEWEST_DENIED = 2  # findings, from which a report that names nothing present is normal
 _VALUES: dict[State, float] = {"present": 1, "absent": 0, "uncertain": -1}
 
 
@@ -39,6 +40,19 @@ def findings_of(statements: Iterable[Statement]) -> tuple[Finding, ...]:
         if name in by_name
         for finding in _findings(name, by_name[name])
     )
+
+
+def with_no_finding(findings: Sequence[Finding], *, normal: bool = False) -> tuple[Finding, ...]:
+    """Findings that a report states with "No Finding" where it is normal, in the order of names.
+
+    "No Finding" is present where no finding other than Support Devices is present or uncertain, and
+    several are absent or the report calls chest or lungs `normal`.
+    """
+    states = {f.name: f.state for f in findings if f.name != "Support Devices"}
+    if not set(states.values()) <= {"absent"} or not (normal or len(states) >= _FEWEST_DENIED):
+        return tuple(findings)
+    named = (*findings, Finding(name="No Finding"))
+    return tuple(sorted(named, key=lambda finding: FINDING_NAMES.index(finding.name)))
 
 
 def chexpert_row(

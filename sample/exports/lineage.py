@@ -22,10 +22,10 @@ class LineageFilter:
     """Radiographs with what a lineage lets out of identifiers and texts.
 
     full: everything. none: real radiographs, their studies and patients are numbered in the order
-    of the export; reports, pointers to source radiographs, and prompts that say more than the
-    labels are removed: a table or a list of prompts may quote reports as well. hashed:
-    as none, but identifiers and pointers are replaced by keyed hashes (HMAC-SHA-256, 16 hexadecimal
-    digits), equal for equal identifiers; the key is drawn for each export and not kept.
+    of the export; reports and their statements, pointers to source radiographs, and prompts that
+    say more than the labels are removed: a table or a list of prompts may quote reports as well.
+    hashed: as none, but identifiers and pointers are replaced by keyed hashes (HMAC-SHA-256, 16
+    hexadecimal digits), equal for equal identifiers; the key is drawn for each export and not kept.
     """
 
     def __init__(self, lineage: Lineage) -> None:
@@ -51,10 +51,11 @@ class LineageFilter:
         synthesis = radiograph.synthesis
         if synthesis is not None:
             synthesis = self._synthesis(radiograph, synthesis)
-            return replace(radiograph, report=None, synthesis=synthesis)
+            return replace(radiograph, report=None, statements=(), synthesis=synthesis)
         return replace(
             radiograph,
             report=None,
+            statements=(),
             id=self._name("image", radiograph.id),
             patient_id=self._name("patient", radiograph.patient_id),
             study_id=self._name("study", radiograph.study_id),

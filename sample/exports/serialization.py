@@ -26,7 +26,8 @@ _RECORD = tuple(each.name for each in fields(Radiograph) if each.compare)  # all
 # Fields of the record that are written otherwise: as files, columns or other fields.
 _OTHERWISE = {"image", "masks", "report", "synthesis"}
 _FIRST = ("prompt", "view", *FINDING_NAMES, "findings")
-_MIDDLE = ("id", "patient_id", "study_id", "split", "age", "sex", "race", *_SECTIONS, "boxes")
+_IDENTITY = ("id", "patient_id", "study_id", "split")
+_MIDDLE = (*_IDENTITY, "age", "sex", "race", *_SECTIONS, "statements", "boxes")
 _LAST = ("source", "license", "synthetic", *(name for name in _SYNTHESIS if name != "prompt"))
 _MORE = tuple(sorted({*_RECORD} - {*_FIRST, *_MIDDLE, *_LAST, *_OTHERWISE}))
 FIELDS = (*_FIRST, *_MIDDLE, *_MORE, *_LAST)
@@ -54,7 +55,7 @@ def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:
     """Everything known about a radiograph except its pixels, by the names of FIELDS.
 
     The columns of the 14 findings are 1.0 present, 0.0 absent, -1.0 uncertain, None not mentioned;
-    `findings` and `boxes` are lists of dicts with sides, severities and details.
+    `findings`, `statements` and `boxes` are lists of dicts, as datasets have them.
     """
     r = radiograph
     report = asdict(r.report) if r.report else {}
@@ -71,6 +72,7 @@ def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:
             for finding in r.findings
         ]
         or None,
+        "statements": [asdict(statement) for statement in r.statements] or None,
         "boxes": [asdict(box) for box in r.boxes] or None,
         "synthetic": r.synthesis is not None,
     }

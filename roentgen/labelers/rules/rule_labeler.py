@@ -13,11 +13,11 @@ from roentgen.labelers.rules.lexicon import Phrase, lexicon
 from roentgen.labelers.rules.mentions import Mention, is_explained
 from roentgen.labelers.rules.reader import read_sentence
 from roentgen.labelers.rules.tokens import Language, token_spans, words_of
-from roentgen.record.finding import FINDING_NAMES, Finding
+from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Report
 from roentgen.record.statement import Evidence, Extent, ReadSection, Span, SpanRole, Statement
 from roentgen.reports.sentences import sentence_spans
-from roentgen.statements.labels import findings_of
+from roentgen.statements.labels import findings_of, with_no_finding
 
 VERSION = "rules 2"
 _ROLES: dict[str, SpanRole] = {
@@ -27,7 +27,6 @@ _ROLES: dict[str, SpanRole] = {
     "size": "size",
     "change": "change",
 }
-_FEWEST_DENIED = 2  # findings, from which a report that names nothing present is normal
 
 
 def label_report(report: Report, language: Language = "en") -> tuple[Finding, ...]:
@@ -38,17 +37,9 @@ def label_report(report: Report, language: Language = "en") -> tuple[Finding, ..
     the chest or the lungs are normal or several findings are denied, and no finding other than
     Support Devices is present or uncertain.
     """
-    normal = False
-    statements: list[Statement] = []
-    for _, _, sentence in _sentences(report):
-        found, is_normal, refers = _read(sentence, language)
-        statements += _located(found, statements[-1:]) if refers else found
-        normal |= is_normal
-    labels = [*findings_of(statements)]
-    pathology = {f.name: f.state for f in labels if f.name != "Support Devices"}
-    if set(pathology.values()) <= {"absent"} and (normal or len(pathology) >= _FEWEST_DENIED):
-        labels.append(Finding(name="No Finding"))
-    return tuple(sorted(labels, key=lambda finding: FINDING_NAMES.index(finding.name)))
+    readings = [*_readings(report, language)]
+    statements = [statement for _, _, found, _ in readings for statement in found]
+    return _labels(statements, normal=any(normal for _, _, _, normal in readings))
 
 
 def statements_of(report: Report, language: Language = "en") -> tuple[Statement, ...]:
@@ -57,12 +48,36 @@ def statements_of(report: Report, language: Language = "en") -> tuple[Statement,
     A report without these two sections is read from its last paragraph. Evidence is given in
     characters of the section.
     """
+    return read_report(report, language)[0]
+
+
+def read_report(
+    report: Report, language: Language = "en"
+) -> tuple[tuple[Statement, ...], tuple[Finding, ...]]:
+    """What `statements_of` and `label_report` give of a report, which is read once."""
     statements: list[Statement] = []
-    for section, start, sentence in _sentences(report):
-        found, _, refers = _read(sentence, language)
-        found = _located(found, statements[-1:]) if refers else found
+    is_normal = False
+    for section, start, found, normal in _readings(report, language):
         statements += [_moved(statement, section, start) for statement in found]
-    return tuple(statements)
+        is_normal |= normal
+    return tuple(statements), _labels(statements, normal=is_normal)
+
+
+def _labels(statements: Sequence[Statement], *, normal: bool) -> tuple[Finding, ...]:
+    return with_no_finding(findings_of(statements), normal=normal)
+
+
+def _readings(
+    report: Report, language: Language
+) -> Iterator[tuple[ReadSection, int, tuple[Statement, ...], bool]]:
+    """Section, start in it, statements, and whether chest or lungs are normal, of each sentence."""
+    before: Sequence[Statement] = ()
+    for section, start, sentence in _sentences(report):
+        found, normal, refers = _read(sentence, language)
+        if refers:
+            found = _located(found, before)
+        before = found[-1:] or before
+        yield section, start, found, normal
 
 
 def _located(statements: Sequence[Statement], before: Sequence[Statement]) -> tuple[Statement, ...]:

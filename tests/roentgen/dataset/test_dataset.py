@@ -27,7 +27,23 @@ from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Report, Split, Synthesis
+from roentgen.record.statement import Evidence, Extent, Span, Statement
 
+# With every field set, and with none.
+STATEMENTS = (
+    Statement(
+        finding="loculated pleural effusion",
+        state="uncertain",
+        probability=0.1 + 0.2,
+        extents=(Extent("left", "small", ("lower lobe", "basal")), Extent("right", "large")),
+        size_mm=1 / 3,
+        change="decreased",
+        evidence=Evidence("impression", 3, 12, (Span("cue", 3, 5), Span("finding", 7, 12))),
+        source="rules 2 (en)",
+    ),
+    Statement(finding="edema", evidence=Evidence("findings", 0, 0)),
+    Statement(finding="心影", state="stable", probability=0, source="MIMIC-CXR_graphs.json"),
+)
 CC0 = License(name="CC0-1.0", data_use=None, may_share=True)
 
 
@@ -59,6 +75,7 @@ def full(number: int, split: Split = "train") -> Radiograph:
             Finding(name="Lung Lesion", state="uncertain", detail="nodule"),
             Finding(name="Pneumothorax", state="absent"),
         ),
+        statements=STATEMENTS,
         report=Report(findings="Kein Erguß.", impression="“No” effusion"),
         masks={"lungs": encode_png(pixels(1)), "heart": encode_png(pixels(2))},
         age=63.5,
@@ -99,6 +116,27 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert cheap == [replace(item, image=b"", masks={}) for item in given[:3]]
     assert train.patients() == {"p0", "p1", "p2"}
     assert pickle.loads(pickle.dumps(train))[2] == given[2]  # noqa: S301 (as workers do)
+
+
+def test_every_field_of_a_statement_is_in_the_fingerprint() -> None:
+    first, *others = STATEMENTS
+    evidence = first.evidence
+    assert evidence is not None
+    changes: list[dict[str, Any]] = [
+        {"finding": "edema"},
+        {"state": "present"},
+        {"probability": 0.3},
+        {"extents": (replace(first.extents[0], places=("basal", "lower lobe")), first.extents[1])},
+        {"size_mm": 0.3},
+        {"change": None},
+        {"evidence": replace(evidence, words=evidence.words[:1])},
+        {"source": ""},
+    ]
+    assert {name for change in changes for name in change} == {*asdict(first)}
+    variants = [STATEMENTS, others, *((replace(first, **change), *others) for change in changes)]
+    digests = {schema.digest(radiograph(0, statements=tuple(own))) for own in (*variants, ())}
+    assert len(digests) == len(variants) + 1
+    assert schema.to_row(radiograph(0))["statements"] is None  # as where the column is lacking
 
 
 def test_the_fingerprint_is_of_the_order_but_not_of_the_shards(tmp_path: Path) -> None:
@@ -161,7 +199,9 @@ def test_sets_from_before_synthesis_named_its_origin_are_read() -> None:
         assert not schema.is_readable(other)
 
 
-@pytest.mark.parametrize("name", ["view", "age", "findings", "masks", "boxes", "report"])
+@pytest.mark.parametrize(
+    "name", ["view", "age", "findings", "statements", "masks", "boxes", "report"]
+)
 def test_a_column_that_older_sets_lack_is_null(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -267,6 +307,7 @@ def test_manifest_card_and_excluded_say_what_it_holds(tmp_path: Path) -> None:
     assert train["radiographs"] == 2
     assert train["views"] == {"PA": 2}
     assert train["findings"]["Pneumothorax"] == {"absent": 2}
+    assert train["statements"] == {"": 2, "MIMIC-CXR_graphs.json": 2, "rules 2 (en)": 2}
     assert train["masks"] == {"heart": 2, "lungs": 2}
     assert [item["may_share"] for item in dataset.licenses] == [True, False]
     with (tmp_path / "d/excluded.csv").open(newline="") as file:
@@ -274,6 +315,7 @@ def test_manifest_card_and_excluded_say_what_it_holds(tmp_path: Path) -> None:
     card = (tmp_path / "d/README.md").read_text()
     assert "PhysioNet: must not be passed on. Credentialed users only." in card
     assert "| Pleural Effusion, present | 2 | 0 |" in card
+    assert "| MIMIC-CXR_graphs.json | 2 | 0 |" in card
 
 
 def test_sex_age_and_race_are_counted_where_known(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.errors import InputError
 from roentgen.graphs.graph_index import index_graphs
 from roentgen.imaging.images import encode_png
+from roentgen.labelers.rules.rule_labeler import VERSION
 from roentgen.preparation.config import PrepareConfig
 from roentgen.preparation.postprocess import Postprocessing, ReportRules
 from roentgen.prepare import prepare
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Report
+from roentgen.record.statement import Extent, Statement
 
 
 def entity(tokens: str, label: str, start: int, *relations: list[str]) -> dict[str, Any]:
@@ -45,6 +47,15 @@ EFFUSION = {
     "data_split": "inference",
 }
 BROKEN = EFFUSION | {"entities": {"1": entity("Small", "OBS-DP", 0, ["modify", "3"])}}
+
+
+def denied(*names: str) -> dict[str, Any]:
+    """The graph of a report that denies findings."""
+    words = [word for name in names for word in ("No", name, ".")]
+    entities = {str(n): entity(name, "OBS-DA", 3 * n + 1) for n, name in enumerate(names)}
+    return EFFUSION | {"text": " ".join(words), "entities": entities}
+
+
 READ = (
     Finding(name="Pleural Effusion", side="left", severity="small"),
     Finding(name="Pneumothorax", state="absent"),
@@ -57,6 +68,7 @@ def graphs(tmp_path: Path) -> Path:
     path = tmp_path / "MIMIC-CXR_graphs.json"
     broken = "p10/p10000032/s50000002.txt"
     content = {"p10/p10000032/s50414267.txt": EFFUSION, broken: BROKEN, "own": EFFUSION}
+    content |= {"50000005": denied("effusion", "pneumothorax"), "50000006": denied("pneumothorax")}
     path.write_text(json.dumps(content))
     return path
 
@@ -95,7 +107,18 @@ table:
 
 
 @pytest.fixture
-def process(graphs: Path) -> Callable[..., list[Any]]:
+def process(films: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    def run(study: str, **more: Any) -> list[Any]:
+        done = films(study, **more)
+        return [one.findings if isinstance(one, Radiograph) else one for one in done]
+
+    return run
+
+
+@pytest.fixture
+def films(graphs: Path) -> Callable[..., list[Any]]:
+    """What a radiograph of a study with these findings becomes, and what it loses."""
+
     def run(study: str, *, findings: tuple[Finding, ...] = (), **more: Any) -> list[Any]:
         radiograph = Radiograph(
             id="r",
@@ -110,7 +133,7 @@ def process(graphs: Path) -> Callable[..., list[Any]]:
         )
         rules = ReportRules(entities_from=graphs, label_findings=more.pop("label_findings", False))
         post = Postprocessing(reports=rules, graphs=index_graphs(graphs), **more)
-        return [one.findings if isinstance(one, Radiograph) else one for one in post(radiograph)]
+        return post(radiograph)
 
     return run
 
@@ -122,7 +145,38 @@ def test_findings_are_those_of_the_studys_graph(process: Callable[..., list[Any]
 
 def test_the_corpuss_own_findings_are_kept(process: Callable[..., list[Any]]) -> None:
     own = (Finding(name="Fracture"),)
-    assert process("50414267", findings=own) == [own]
+    assert process("50414267", findings=own) == [own, NOT_NAMED]
+
+
+@pytest.mark.parametrize("findings", [(), (Finding(name="Fracture"),)])
+@pytest.mark.parametrize("label_findings", [False, True])
+def test_statements_are_those_of_the_graph_and_name_its_file(
+    films: Callable[..., list[Any]], findings: tuple[Finding, ...], label_findings: bool
+) -> None:
+    film = films("50414267", findings=findings, label_findings=label_findings)[0]
+    source = "MIMIC-CXR_graphs.json"
+    effusion = Extent("left", "small")
+    assert film.statements == (
+        Statement(finding="pleural effusion", extents=(effusion,), source=source),
+        Statement(finding="pneumothorax", state="absent", source=source),
+    )
+
+
+def test_a_report_is_read_where_its_graph_states_nothing(films: Callable[..., list[Any]]) -> None:
+    (film, *_) = films("50000009", label_findings=True)
+    assert [(s.finding, s.source) for s in film.statements] == [("edema", f"{VERSION} (en)")]
+    assert films("50000009")[0].statements == ()
+
+
+def test_a_graph_that_denies_several_findings_and_names_none_is_normal(
+    process: Callable[..., list[Any]],
+) -> None:
+    denied = (
+        Finding(name="Pleural Effusion", state="absent"),
+        Finding(name="Pneumothorax", state="absent"),
+    )
+    assert process("50000005") == [(Finding(name="No Finding"), *denied)]
+    assert process("50000006") == [(Finding(name="Pneumothorax", state="absent"),)]
 
 
 def test_a_study_without_a_graph_is_counted(process: Callable[..., list[Any]]) -> None:

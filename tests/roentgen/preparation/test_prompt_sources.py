@@ -17,6 +17,7 @@ from roentgen.preparation.prompt_sources import check_prompt_sources
 from roentgen.prompts.filters import RadiographFilter
 from roentgen.prompts.grammar import PromptStyle, PromptText
 from roentgen.record.radiograph import Radiograph, Report
+from roentgen.record.statement import Statement
 
 NO_REPORTS = (
     "no radiograph of split 'train' of .* has the section 'impression': prepare it again with "
@@ -79,8 +80,8 @@ def test_a_preset_needs_impressions(
         ("impression", "'impression'"),
         ("report_findings", "'findings'"),
         ("last_paragraph", "'last_paragraph'"),
-        ("entities", "'findings' or 'impression'"),
-        ("facts", "'findings' or 'impression'"),
+        ("entities", "'findings' or 'impression' or 'last_paragraph'"),
+        ("facts", "'findings' or 'impression' or 'last_paragraph'"),
     ],
 )
 def test_prompts_of_a_report_need_its_section(
@@ -90,6 +91,17 @@ def test_prompts_of_a_report_need_its_section(
         check(write(None, Report(indication="Cough.")), "findings", text)
     full = Report(findings="Clear.", impression="Normal.", last_paragraph="Normal.")
     check(write(None, full), text)
+
+
+@pytest.mark.parametrize("text", ["entities", "facts"])
+def test_facts_are_of_any_text_or_of_statements(
+    write: Callable[..., Path], text: PromptText
+) -> None:
+    for section in ("findings", "impression", "last_paragraph"):
+        check(write(None, Report(**{section: "Edema."})), text)
+    check(write(None, statements=(Statement(finding="edema"),)), text)
+    with pytest.raises(InputError, match="prompts of impression need reports"):
+        check(write(None, statements=(Statement(finding="edema"),)), "impression")
 
 
 def test_texts_that_need_no_report_pass(write: Callable[..., Path]) -> None:

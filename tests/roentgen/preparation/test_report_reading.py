@@ -13,7 +13,8 @@ from roentgen.config import load_config
 from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import encode_png
 from roentgen.labelers.rules import lexicon
-from roentgen.preparation.report_reading import language_line, language_to_read, unread
+from roentgen.labelers.rules.report_language import language_to_read
+from roentgen.preparation.report_reading import language_line, unread
 from roentgen.prepare import PrepareConfig, prepare
 from roentgen.record.radiograph import Radiograph, Report
 

@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from roentgen.errors import InputError
-from roentgen.prompts.grammar import PromptStyle, findings_text, has_text, phrase, prompt_of
+from roentgen.prompts.grammar import (
+    PromptStyle,
+    findings_text,
+    has_text,
+    phrase,
+    prompt_of,
+    source_others,
+)
 from roentgen.prompts.parser import parse_prompt, split_view
 from roentgen.prompts.vocabulary import DETAIL_NOUNS, PLACES, prompt_phrases
 from roentgen.record.finding import (
@@ -21,6 +28,7 @@ from roentgen.record.finding import (
     Side,
 )
 from roentgen.record.radiograph import VIEW_TOKENS, VIEWS, Radiograph, Report
+from roentgen.record.statement import Extent, Statement
 
 EFFUSION = Finding(name="Pleural Effusion", side="left", severity="small")
 RADIOGRAPH = Radiograph(
@@ -306,6 +314,88 @@ def test_facts_are_what_the_report_states_in_its_order(
     radiograph = replace(RADIOGRAPH, report=Report(impression=impression), findings=())
     style = PromptStyle(text="facts", view_token=False, **more)  # type: ignore[arg-type]
     assert prompt_of(radiograph, style) == expected
+
+
+STATED = (
+    Statement(finding="pneumothorax", state="absent", source="graphs.json"),
+    Statement(finding="emphysema", extents=(Extent("left", None, ("upper lobe",)),)),
+    Statement(finding="pleural effusion", extents=(Extent("left", "small"), Extent("right"))),
+    Statement(finding="atelectasis", state="stable"),
+)
+
+
+@pytest.mark.parametrize("report", [None, Report(impression="Edema. No fracture.")])
+def test_statements_are_the_entities_and_facts_of_a_report(report: Report | None) -> None:
+    own = (Finding(name="Fracture"),)
+    radiograph = replace(RADIOGRAPH, report=report, findings=own, statements=STATED)
+    prompts = {
+        text: prompt_of(radiograph, PromptStyle(text=text, view_token=False))
+        for text in ("findings", "entities", "facts")
+    }
+    assert prompts == {
+        "findings": "fracture",
+        "entities": "small left pleural effusion, right pleural effusion, no pneumothorax",
+        "facts": "no pneumothorax, left upper lobe emphysema, "
+        "right pleural effusion, small left pleural effusion",
+    }
+    (other,) = source_others(radiograph, PromptStyle(text="facts"))
+    assert other == STATED[1]
+
+
+@pytest.mark.parametrize(
+    ("denied", "own", "expected"),
+    [
+        (("edema",), (), "no edema"),
+        (("edema",), (Finding(name="No Finding"),), "no edema, no acute findings"),
+        (("edema", "fracture"), (), "no edema, no fracture, no acute findings"),
+    ],
+)
+def test_entities_of_statements_have_no_finding_as_the_reader_has(
+    denied: tuple[str, ...], own: tuple[Finding, ...], expected: str
+) -> None:
+    statements = tuple(Statement(finding=name, state="absent") for name in denied)
+    radiograph = replace(RADIOGRAPH, report=None, findings=own, statements=statements)
+    prompt = prompt_of(radiograph, PromptStyle(text="entities", view_token=False))
+    assert sorted(prompt.split(", ")) == sorted(expected.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "entities"),
+    [
+        (
+            "Derrame pleural izquierdo pequeño. No se observa neumotórax.",
+            "small left pleural effusion, no pneumothorax",
+            "small left pleural effusion, no pneumothorax",
+        ),
+        (
+            "左侧少量胸腔积液，未见气胸。",
+            "small left pleural effusion, no pneumothorax",
+            "small left pleural effusion, no pneumothorax",
+        ),
+        ("Edema.", "edema", "edema"),  # of no certain language
+    ],
+)
+@pytest.mark.parametrize("section", ["findings", "last_paragraph"])
+def test_reports_are_read_in_their_own_language(
+    text: str, facts: str, entities: str, section: str
+) -> None:
+    radiograph = replace(RADIOGRAPH, report=Report(**{section: text}), findings=())
+    assert prompt_of(radiograph, PromptStyle(text="facts", view_token=False)) == facts
+    assert prompt_of(radiograph, PromptStyle(text="entities", view_token=False)) == entities
+
+
+def test_a_report_in_a_language_that_is_not_read_names_no_finding() -> None:
+    french = "Épanchement pleural gauche. Pas de pneumothorax. Le cœur est de taille normale."
+    radiograph = replace(RADIOGRAPH, report=Report(findings=french))
+    for text in ("entities", "facts"):
+        with pytest.raises(InputError, match="'r1' has no report that names a finding"):
+            prompt_of(radiograph, PromptStyle(text=text))
+
+
+def test_only_a_missing_text_is_no_text() -> None:
+    unknown = replace(RADIOGRAPH, statements=(Statement(finding="grippe"),))
+    with pytest.raises(InputError, match="grippe"):
+        has_text(unknown, PromptStyle(text="facts"))
 
 
 @pytest.mark.parametrize("report", [None, Report(), Report(impression="Thank you.")])

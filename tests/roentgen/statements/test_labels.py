@@ -11,7 +11,7 @@ from roentgen.prompts.parser import parse_prompt
 from roentgen.record.finding import FINDING_NAMES, SEVERITIES, Finding, Severity
 from roentgen.record.statement import STATEMENT_STATES, Extent, Statement, StatementState
 from roentgen.statements.hierarchy import findings, labels_of, places
-from roentgen.statements.labels import chexpert_row, findings_of
+from roentgen.statements.labels import chexpert_row, findings_of, with_no_finding
 
 LEFT, RIGHT = Extent("left"), Extent("right")
 SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
@@ -261,3 +261,30 @@ def test_one_finding_is_one_record() -> None:
     assert findings_of([stated("pneumonia", Extent("left", "moderate", ("lower lobe",)))]) == (
         Finding(name="Pneumonia", side="left", severity="moderate", detail="lower lobe"),
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "normal", "expected"),
+    [
+        ("", False, False),
+        ("", True, True),
+        ("no edema", False, False),
+        ("no edema", True, True),
+        ("no edema, no pneumothorax", False, True),
+        ("no pleural effusion, support devices", False, False),
+        ("no pleural effusion, no fracture, support devices", False, True),
+        ("support devices, no support devices", False, False),
+        ("no edema, no fracture, possible pneumonia", True, False),
+        ("edema, no fracture, no pneumothorax", True, False),
+    ],
+)
+def test_no_finding_is_where_several_are_denied_and_none_is_there(
+    given: str, normal: bool, expected: bool
+) -> None:
+    findings = tuple(
+        sorted(parse_prompt(given).findings, key=lambda one: FINDING_NAMES.index(one.name))
+    )
+    found = with_no_finding(findings, normal=normal)
+    assert (Finding(name="No Finding") in found) == expected
+    assert tuple(one for one in found if one.name != "No Finding") == findings
+    assert list(found) == sorted(found, key=lambda one: FINDING_NAMES.index(one.name))

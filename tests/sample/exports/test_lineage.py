@@ -19,11 +19,15 @@ from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.imaging.images import encode_png
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Report, Synthesis
+from roentgen.record.statement import Statement
 from sample.export import export
 from sample.exports.config import FORMATS, ExportConfig
 from sample.exports.lineage import LineageFilter, lineage_of
 
-SECRETS = ("source-77123", "patient-90210", "own-55555", "study-44444", "Zanzibar", "Quixote")
+SECRETS = (
+    *("source-77123", "patient-90210", "own-55555", "study-44444", "Zanzibar", "Quixote"),
+    "Dulcinea",
+)
 EFFUSION = Finding(name="Pleural Effusion", side="left", severity="small")
 PIXELS = encode_png(np.arange(1024, dtype=np.uint8).reshape(32, 32))
 
@@ -64,6 +68,7 @@ def real(number: int) -> Radiograph:
         study_id=f"study-44444-{number}",
         source="hospital",
         report=Report(impression="Quixote has an effusion."),
+        statements=(Statement(finding="effusion of Dulcinea"),),
         synthesis=None,
     )
 
