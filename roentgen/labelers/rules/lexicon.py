@@ -188,7 +188,7 @@ class Lexicon:
     def find(self, words: Sequence[str]) -> list[Phrase]:
         """The phrases in a sentence, in order, without overlap; the longest at each word."""
         found: list[Phrase] = []
-        spelled = list(map(self._spelled, words))
+        spelled = [word if len(word) < _LONG_WORD else self._spelled(word) for word in words]
         if self._variants:
             spelled = [self._variants.get(word, word) for word in spelled]
         i = 0
@@ -248,7 +248,7 @@ class Lexicon:
     ) -> tuple[Meaning, int] | None:
         """The meaning and the end of the longest phrase that goes through `branch` to words[i]."""
         best = None if branch.meaning is None else (branch.meaning, i)
-        if i == len(words):
+        if i == len(words) or not branch.words:
             return best
         word = words[i]
         below = branch.words.get(word)
@@ -256,7 +256,6 @@ class Lexicon:
             return longer
         if (
             skipped < _MOST_SKIPPED
-            and branch.words
             and self._is_skipped(word)
             and (longer := self._longest(words, i + 1, branch, skipped + 1))
             and longer[1] > i + 1
@@ -271,7 +270,7 @@ class Lexicon:
         return bool(self._suffix) and word.endswith(self._suffix) and len(word) > 4
 
     def _spelled(self, word: str) -> str:
-        if len(word) < _LONG_WORD or word in self._meaningful or not word.isalpha():
+        if word in self._meaningful or not word.isalpha():
             return word
         return self._spelling(word)
 

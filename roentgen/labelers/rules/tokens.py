@@ -50,7 +50,7 @@ def normal_form(language: Language) -> Callable[[str], str]:
         case "es":
             return lru_cache(maxsize=1 << 16)(_spanish_stem)
         case "zh":
-            return _half_width
+            return lru_cache(maxsize=1 << 16)(_half_width)
         case _:
             return _lower
 
