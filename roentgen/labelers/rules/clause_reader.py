@@ -484,8 +484,10 @@ class ClauseReader(ClauseState):
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
         before = self.heads or self.antecedents()
         assert scope.state is not None
-        known = self.around or [p for m in self.heads for p in m.after]
+        known = self.around or [p for m in before for p in m.after]
         own = [p for p in known if p.start > scope.cue.start]
+        if self.headless and any(locates(p) and p.start >= self.clause.start for p in known):
+            own = [p for p in known if p.start >= self.clause.start]  # "on the left no"
         if own and scope.state == "absent":
             self.pending = list(own)
             for mention in before:

@@ -89,7 +89,7 @@ def _groups(modifiers: Sequence[Phrase]) -> list[_Group]:
         match phrase.kind:
             case "side" | "place":
                 sides = [name for name in phrase.names if name in _SIDES]
-                if group.sides and sides and (joined or phrase.kind == "place"):
+                if group.sides and sides and (joined or group.severity or phrase.kind == "place"):
                     group = _Group()
                     groups.append(group)
                 group.sides += [side for side in sides if side not in group.sides]
