@@ -29,7 +29,7 @@ _CAPITALIZED = re.compile(r"[A-Z][a-z]+\b")  # after a missing space: "clear.The
 _LIST_NUMBER = re.compile(r"(?:[A-Za-z]+:?\s+){0,2}\(?\d{1,2}\)?$")
 _FIRST_NUMBER = re.compile(r"\s{0,9}\(?(\d{1,2})[.)]")
 _NEXT = re.compile(r"\s*(\S)")
-_ANSWER = re.compile(r"\?\s{0,3}(?:no|none|nil)\b", re.I)
+_ANSWER = re.compile(r"\?\s{0,3}(?:no|none|nil)\s{0,3}(?:[.;,]|$)", re.I)
 _WORD = re.compile(r"\w")
 # Longer ones are no sentences: divided, they bound the time of every pattern that reads sentences.
 LONGEST_SENTENCE = 1000  # characters
@@ -111,6 +111,8 @@ def _is_next_item(text: str, start: int, mark: re.Match[str]) -> bool:
 
 def _ends(text: str, start: int, begin: int, after: int) -> bool:
     """Whether the marks [begin, after) end the sentence that begins at `start`."""
+    if text[begin] == "?" and _ANSWER.match(text, begin):  # "Pneumothorax? No."
+        return False
     last = text[begin - 4 : begin]
     if last.isalpha() and last.lower() not in _LAST_LETTERS and text[after : after + 1].isspace():
         return True
@@ -120,8 +122,6 @@ def _ends(text: str, start: int, begin: int, after: int) -> bool:
     is_period = "." in text[begin:after]
     previous = text[begin - 1 : begin]
     if after == following.start(1) and not (is_period and _lacks_space(text, begin, after)):
-        return False
-    if _ANSWER.match(text, begin):  # "Pneumothorax? No."
         return False
     if not is_period:  # a lone question mark precedes the suspected finding: "opacity ? pneumonia"
         return begin > start and not previous.isspace()
