@@ -7,6 +7,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from roentgen.errors import require
 from roentgen.graphs.json_values import open_values
 from roentgen.graphs.radgraph_json import GraphDocument, document_of, repeated_document
 
@@ -30,13 +31,19 @@ class GraphIndex:
 
 
 def index_graphs(path: Path) -> GraphIndex:
-    """The index of a file, which is read once. Raises InputError as `read_graphs` does."""
+    """The index of a file, which is read once.
+
+    Raises InputError as `read_graphs` does, for a list, whose reports have no keys, and for a file
+    without graphs.
+    """
     hashes, places = [], []
     with open_values(path) as values:
         for key in values:
             hashes.append(_hash(key))
             places.append(values.byte())
             values.skip()
+        require(values.keyed, f"{path} is a list: write an object, with the key of each report")
+    require(len(hashes) > 0, f"{path} has no graphs")
     found = np.array(hashes, dtype=np.uint64)
     order = np.argsort(found, kind="stable")
     return GraphIndex(path, found[order], np.array(places, dtype=np.int64)[order])

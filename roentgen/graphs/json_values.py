@@ -33,8 +33,8 @@ def open_values(path: Path, byte: int | None = None) -> Iterator["JsonValues"]:
             yield JsonValues(path, file, _CHUNK if byte is None else _FEW)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8: {error.reason}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8: save it so") from None
 
 
 class RepeatingObject(dict[str, Any]):
@@ -68,16 +68,17 @@ class JsonValues:
         self._at = 0
         self._before = 0  # characters before the text
         self._ended = False
+        self.keyed = True  # whether it is an object, known once its first key is read
         self._counted = (0, file.tell())  # a place in the text, and its byte in the file
 
     def __iter__(self) -> Iterator[str]:
         """The key of each value, or its position in a list; `value` reads it before the next."""
-        keyed = self.take("{[", "an object or a list of graphs") == "{"
-        end = "}" if keyed else "]"
+        self.keyed = self.take("{[", "an object or a list of graphs") == "{"
+        end = "}" if self.keyed else "]"
         going = self.peek() != end or self.take(end, "") != end
         number = 0
         while going:
-            yield self.key() if keyed else str(number)
+            yield self.key() if self.keyed else str(number)
             number += 1
             going = self.take(f",{end}", f"',' or '{end}'") == ","
         if self.peek():

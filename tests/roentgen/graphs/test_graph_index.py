@@ -34,13 +34,11 @@ def test_every_report_is_found_by_its_key(
     assert index.document("p1/other.txt") is None
 
 
-def test_rows_of_a_list_are_found_by_their_position(tmp_path: Path) -> None:
+def test_a_list_has_no_keys_of_reports(tmp_path: Path) -> None:
     path = tmp_path / "section_findings.json"
-    rows: list[Any] = [{"0": {"text": text, "entities": {}}} for text in ("a", "b")]
-    path.write_text(json.dumps(rows))
-    document = index_graphs(path).document("1")
-    assert document is not None
-    assert document.graphs["0"].text == "b"
+    path.write_text(json.dumps([{"0": {"text": "a", "entities": {}}}]))
+    with pytest.raises(InputError, match=r"section_findings\.json is a list: write an object"):
+        index_graphs(path)
 
 
 def test_a_report_that_is_there_twice_has_a_problem(tmp_path: Path) -> None:
@@ -52,10 +50,11 @@ def test_a_report_that_is_there_twice_has_a_problem(tmp_path: Path) -> None:
     assert problems(document.graphs[""]) == ("duplicate id: report 'a' is in the file twice",)
 
 
-def test_no_reports_are_an_empty_index(tmp_path: Path) -> None:
+def test_a_file_without_reports_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "graphs.json"
     path.write_text("{}")
-    assert index_graphs(path).document("a") is None
+    with pytest.raises(InputError, match=r"graphs\.json has no graphs"):
+        index_graphs(path)
     path.write_text("{")
     with pytest.raises(InputError, match="file ends before a key in quotes"):
         index_graphs(path)

@@ -130,7 +130,7 @@ def test_reading_does_not_depend_on_where_pieces_end(
         (b'{"a": {},}', "in place of a key in quotes"),
         (b'[{"0": {}},]', "Expecting value"),
         (b"{1: {}}", "'1' in place of a key in quotes"),
-        (b'{"a": {"text": "\xe9"}}', "is not UTF-8"),
+        (b'{"a": {"text": "\xe9"}}', "is not text in UTF-8"),
         (b'{"a": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
     ],
