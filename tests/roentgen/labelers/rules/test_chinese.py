@@ -1,6 +1,7 @@
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -191,9 +192,30 @@ def test_whole_normal_report_in_traditional_characters() -> None:
     )
 
 
-def test_names_are_nodes_of_the_hierarchy() -> None:
+def read_words() -> dict[str, Any]:
+    """The Chinese file of words."""
     path = Path(lexicon.__file__).parent / "words" / "zh.yaml"
-    words = yaml.safe_load(path.read_text(encoding="utf-8"))
+    words: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return words
+
+
+def test_every_phrase_of_a_finding_alone_is_read_as_that_finding() -> None:
+    for meaning, template in lexicon._entries(read_words()):
+        for phrase in lexicon._expand(template) if meaning.kind == "finding" else ():
+            found = {one.finding for one in statements_of(Report(findings=phrase), "zh")}
+            assert found >= set(meaning.names) - {"abnormality"}, phrase
+
+
+def test_no_phrase_has_two_meanings() -> None:
+    meanings = defaultdict(set)
+    for meaning, template in lexicon._entries(read_words()):
+        for phrase in lexicon._expand(template):
+            meanings["".join(phrase.split())].add(meaning)
+    assert {phrase: found for phrase, found in meanings.items() if len(found) > 1} == {}
+
+
+def test_names_are_nodes_of_the_hierarchy() -> None:
+    words = read_words()
     named = {name for key in words["findings"] for name in key.split(", ")}
     assert named <= findings().keys() | {"abnormality"}
     located = {name for key in words["places"] for name in key.split(", ")}
