@@ -148,7 +148,7 @@ def _statement(mention: Mention, words: list[tuple[int, int]], source: str) -> S
         state="stable" if mention.stable else mention.state,
         probability=mention.probability,
         extents=extents_of(mention.before, mention.after, mention.around),
-        size_mm=size_of(modifiers),
+        size_mm=None if mention.is_a("Support Devices") else size_of(modifiers),
         change=change_of(modifiers),
         evidence=Evidence("findings", spans[0].start, max(s.end for s in spans), tuple(spans)),
         source=source,

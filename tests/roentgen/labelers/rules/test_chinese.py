@@ -88,6 +88,10 @@ def test_sizes_are_in_millimeters(text: str, size: float) -> None:
     assert statement(text).size_mm == size
 
 
+def test_the_distance_of_a_device_is_not_its_size() -> None:
+    assert statement("气管插管末端位于隆突上约3cm。").size_mm is None
+
+
 @pytest.mark.parametrize(
     ("simplified", "other"),
     [
