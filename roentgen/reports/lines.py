@@ -51,6 +51,7 @@ _LAST = re.compile(r"\S+$")
 _FIRST = re.compile(r"\S+")
 _LONGEST_WORD = 100  # characters that are looked at before a line end
 _TITLED = re.compile(r"[A-Z][A-Za-z ,/()-]{1,40}:")
+_TITLED_WITHOUT_CASE = re.compile(_TITLED.pattern, re.I)
 
 
 class LineStructure:
@@ -77,9 +78,11 @@ class LineStructure:
         # An ordinary word with a capital begins a statement; an abbreviation may not.
         begins = letter.isupper() and (not second or second.islower())
         begins = begins and self._has_case and after not in _NAMES
-        if before in (_ASKS if begins else _ASKS_WITHOUT_CASE):
+        titled = (_TITLED if self._has_case else _TITLED_WITHOUT_CASE).match(text, start)
+        ends = begins or (titled and self._fits(end, first[0]))  # "LEFT" ends "EFFUSION: LEFT"
+        if before in (_ASKS if ends else _ASKS_WITHOUT_CASE):
             return False
-        if ITEM.match(text, start) or _TITLED.match(text, start):
+        if titled or ITEM.match(text, start):
             return True
         if after in _CONTINUES or (self._has_case and letter.islower()):
             return False

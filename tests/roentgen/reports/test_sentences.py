@@ -81,6 +81,11 @@ def test_sentences_lose_no_word(open_i: list[str]) -> None:
         ("1.双肺纹理增多。2.心影增大", 2),
         ("两肺清晰.心影增大", 2),
         ("derrame pleural izquierdo . cardiomegalia .", 2),
+        # In capitals or without any, a line of a template ends with a side or severity, too.
+        ("EFFUSION: SMALL LEFT\nCONSOLIDATION: NONE", 2),
+        ("edema: mild\neffusion: none", 2),
+        ("NO EFFUSION ON THE LEFT\nRIGHT EFFUSION: SMALL", 2),
+        ("THE RADIOGRAPH OF THE CHEST OF TODAY SHOWS THAT THERE IS A SMALL\nEFFUSION: UNCHANGED", 1),
     ],
 )
 def test_statements_without_stops_stay_apart_and_wrapped_ones_together(
