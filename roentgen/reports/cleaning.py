@@ -10,7 +10,7 @@ import re
 
 from roentgen.reports.blanks import shortened, without_blanks
 from roentgen.reports.correspondence import may_correspond, without_correspondence
-from roentgen.reports.lines import WIDE
+from roentgen.reports.lines import WIDE, with_line_feeds
 from roentgen.reports.sentences import sentence_spans
 
 _HEADED_NUMBER = re.compile(r"^((?:[A-Za-z]+ ){0,1}[A-Za-z]+)(:?) \(?1[.)] (?=[A-Z_])")
@@ -46,7 +46,7 @@ def clean_section(text: str) -> str:
     Every sentence about the patient keeps its words and their order; with a blank only the words
     that introduce it ("dated ___") are removed. "" if nothing is left.
     """
-    sentences = _with_stops(shortened(text).replace("//", ";"))
+    sentences = _with_stops(shortened(with_line_feeds(text)).replace("//", ";"))
     joined = "\n".join(sentences)
     corresponds = may_correspond(joined)
     if corresponds or _needs_cleaning(joined):

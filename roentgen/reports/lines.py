@@ -47,11 +47,22 @@ _ASKS_WITHOUT_CASE = _ASKS | frozenset(_ADJECTIVES.split())
 _ASKS_WIDE = tuple(_ENDS_WIDE.split())
 _CONTINUES = frozenset(_STARTS.split())
 _NAMES = frozenset(_NAMES_OF.split())
+_LINE_ENDS = "\r\v\f\x85\u2028\u2029"  # that of Windows is two characters
 _LAST = re.compile(r"\S+$")
 _FIRST = re.compile(r"\S+")
 _LONGEST_WORD = 100  # characters that are looked at before a line end
 _TITLED = re.compile(r"[A-Z][A-Za-z ,/()-]{1,40}:")
 _TITLED_WITHOUT_CASE = re.compile(_TITLED.pattern, re.I)
+
+
+def with_line_feeds(text: str) -> str:
+    """The text with a line feed for every line end of any system, character for character."""
+    if "\r" in text:
+        text = text.replace("\r\n", " \n")
+    for mark in _LINE_ENDS:
+        if mark in text:
+            text = text.replace(mark, "\n")
+    return text
 
 
 class LineStructure:

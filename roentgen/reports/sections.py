@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from roentgen.record.radiograph import Report
 from roentgen.reports.cleaning import clean_section
-from roentgen.reports.lines import WIDE
+from roentgen.reports.lines import WIDE, with_line_feeds
 from roentgen.reports.sentences import sentences
 from roentgen.reports.titles import (
     Section,
@@ -82,7 +82,7 @@ def parse_report(text: str) -> Report:
     """
     if text.strip().lower() in _BLANKS:
         return Report()
-    pieces = list(_pieces(_RULE.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))))
+    pieces = list(_pieces(_RULE.sub("\n", with_line_feeds(text))))
     final = max((i for i, piece in enumerate(pieces) if piece.section == "final"), default=0)
     before, after = list(_with_long_addenda(pieces[:final])), pieces[final:]
     sections, last = _read(after)

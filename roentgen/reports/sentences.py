@@ -7,7 +7,7 @@ unit; so do a blank line, the start of a list item, and the end of a line that i
 
 import re
 
-from roentgen.reports.lines import ITEM, WIDE, LineStructure
+from roentgen.reports.lines import ITEM, WIDE, LineStructure, with_line_feeds
 
 # A period after one of these never ends a sentence.
 _ABBREVIATIONS = frozenset(
@@ -47,6 +47,7 @@ def sentences(text: str) -> list[str]:
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Where each of `sentences` is in the text: characters [start, end)."""
     spans: list[tuple[int, int]] = []
+    text = with_line_feeds(text)
     lines = LineStructure(text)
     start = 0
     for mark in _MARK.finditer(text):

@@ -11,6 +11,7 @@ import pytest
 from eval.labeling.cases import half_of
 from roentgen.corpora.open_i.open_i import read_reports
 from roentgen.reports.cleaning import clean_section
+from roentgen.reports.sections import parse_report
 from roentgen.reports.sentences import sentence_spans, sentences
 
 
@@ -85,7 +86,7 @@ def test_sentences_lose_no_word(open_i: list[str]) -> None:
         ("EFFUSION: SMALL LEFT\nCONSOLIDATION: NONE", 2),
         ("edema: mild\neffusion: none", 2),
         ("NO EFFUSION ON THE LEFT\nRIGHT EFFUSION: SMALL", 2),
-        ("THE RADIOGRAPH OF THE CHEST OF TODAY SHOWS THAT THERE IS A SMALL\nEFFUSION: UNCHANGED", 1),
+        ("THE RADIOGRAPH OF THE CHEST TODAY SHOWS THAT THERE IS A SMALL\nEFFUSION: UNCHANGED", 1),
     ],
 )
 def test_statements_without_stops_stay_apart_and_wrapped_ones_together(
@@ -95,6 +96,20 @@ def test_statements_without_stops_stay_apart_and_wrapped_ones_together(
     cleaned = clean_section(text)
     assert len(sentences(cleaned)) == expected
     assert clean_section(cleaned) == cleaned
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029"])
+def test_line_ends_of_any_system_part_statements(mark: str) -> None:
+    text = f"No pneumothorax{mark}Left effusion and a{mark}small nodule"
+    spans = sentence_spans(text)
+    assert [text[start:end].split() for start, end in spans] == [
+        ["No", "pneumothorax"],
+        ["Left", "effusion", "and", "a", "small", "nodule"],
+    ]
+    assert clean_section(text) == "No pneumothorax. Left effusion and a small nodule"
+    report = parse_report(f"FINDINGS:{mark}{text}{mark}{mark}IMPRESSION:{mark}Effusion.")
+    assert report == parse_report(f"FINDINGS:\n{text}\n\nIMPRESSION:\nEffusion.")
+    assert report.impression == "Effusion."
 
 
 def test_list_numbers_of_a_line_are_no_text() -> None:
