@@ -17,6 +17,7 @@ from roentgen.labelers.rules.neighbors import (
     follows_preposition,
     is_complement,
     is_fronted,
+    joins,
     locates,
     modifier_run,
     precedes_finding,
@@ -164,7 +165,7 @@ class ClauseReader(ClauseState):
                 and self.group
                 and (in_place or self.join is None)
             )
-            or (not self.sentence.modifiers_precede and self.group and not self.join)
+            or (self.follow and self.group and not self.join and not any(map(joins, run)))
         ):
             if self._is_size_of_subject(run, i) and following != "enlarged":
                 self._enlarge(run, i)
@@ -173,8 +174,7 @@ class ClauseReader(ClauseState):
         elif self.owner or not (run := self.without_foreign(run, i)):
             pass
         elif self.group:
-            for mention in self.group:
-                mention.after += run
+            self.attach(run, in_place=in_place)
         elif self._is_size_of_subject(run, i):
             self._enlarge(run, i)
         elif self.sentence.subjects and not any(map(locates, run)):
@@ -213,18 +213,20 @@ class ClauseReader(ClauseState):
     def _nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
         """Those of a run that the noun behind owns: "opacity in both lobes, small effusion"."""
         fronted = is_fronted(self.phrases, i)
-        joins = [k for k, phrase in enumerate(run) if phrase.kind in JOINS]
+        ends = [k for k, phrase in enumerate(run) if joins(phrase)]
         behind = i > 0 and self.phrases[i - 1].kind == "finding"  # "effusion small, left"
-        before = self.group if behind or follows_preposition(self.phrases, i) else []
+        in_place = behind or self.follow or follows_preposition(self.phrases, i)
+        before = self.group if in_place else []
         if (
             i and self.phrases[i - 1].kind in ("verb", "past") and not self.heads
         ):  # "which is small, and a"
             before = self.sentence.last
-        if not joins or not before or fronted:
+        if not ends or not before or fronted:
             return run
+        end = ends[-1 if self.follow else 0]
         for mention in before:
-            mention.after += run[: joins[0]]
-        return run[joins[0] + 1 :]
+            mention.after += run[:end]
+        return run[end + 1 :]
 
     def _add_finding(self, phrase: Phrase, i: int) -> None:
         state, probability, cue = self.scope_state()
@@ -324,7 +326,7 @@ class ClauseReader(ClauseState):
 
     def _locates_heads(self, phrase: Phrase, i: int) -> bool:
         """Whether a structure is where the findings before are: "opacity in the left lung"."""
-        adjoins = not (self.sentence.modifiers_precede or self.join)
+        adjoins = self.follow and not self.join
         graded = any(behind.kind in _GRADES for behind in self.phrases[i:])
         return (adjoins and not graded) or is_complement(self.phrases, i)
 

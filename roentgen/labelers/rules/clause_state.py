@@ -2,7 +2,7 @@
 
 from roentgen.labelers.rules.clauses import Clause
 from roentgen.labelers.rules.lexicon import Kind, Phrase
-from roentgen.labelers.rules.mentions import Mention
+from roentgen.labelers.rules.mentions import Mention, in_place_of
 from roentgen.labelers.rules.mentions import preceding as last_of
 from roentgen.labelers.rules.neighbors import follows_preposition
 from roentgen.labelers.rules.sentence_state import Scope, Sentence
@@ -16,6 +16,7 @@ class ClauseState:
         self.sentence = sentence
         self.clause = clause
         self.phrases = clause.phrases
+        self.follow = not sentence.modifiers_precede  # modifiers the noun that they describe
         self.following = following
         self.scope: Scope | None = None
         self.pending: list[Phrase] = []  # modifiers that wait for their noun
@@ -41,6 +42,21 @@ class ClauseState:
         taken, self.pending = self.pending, []
         return taken
 
+    def attach(self, run: list[Phrase], *, in_place: bool) -> None:
+        """Give modifiers to the findings before: those that follow a noun to the last one alone.
+
+        `in_place`: a preposition precedes them, as in "atelectasis or pneumonia in the left lung".
+        """
+        last = self.group[-1].head
+        for mention in self.group:
+            if in_place or not self.follow or mention.head is last:
+                mention.after += run
+        if self.follow and any(phrase.kind == "beside" for phrase in run):
+            before = [m for m in self.heads if m not in self.group] or self.sentence.last
+            for mention in self.group:
+                other = in_place_of(mention, before, run, None, listed=False)
+                mention.located_by = mention.located_by or other
+
     def preceding(self) -> list[Mention]:
         """The findings that a cue behind them acts on."""
         return self.antecedents() if self.headless else last_of(self.heads)
@@ -58,7 +74,7 @@ class ClauseState:
     def without_foreign(self, run: list[Phrase], i: int) -> list[Phrase]:
         """Those of a run that no unknown noun behind them owns: "effusion, mild scoliosis"."""
         last = run[-1]
-        foreign = self.sentence.modifiers_precede and last.end in self.sentence.unknown
+        foreign = not self.follow and last.end in self.sentence.unknown
         if last.kind == "size" or not foreign:
             return run
         first = len(run) - 1

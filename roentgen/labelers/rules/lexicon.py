@@ -252,16 +252,12 @@ class Lexicon:
             return best
         word = words[i]
         below = branch.words.get(word)
-        if below and (longer := self._longest(words, i + 1, below, skipped)):
-            return longer
-        if (
-            skipped < _MOST_SKIPPED
-            and self._is_skipped(word)
-            and (longer := self._longest(words, i + 1, branch, skipped + 1))
-            and longer[1] > i + 1
-        ):
-            return longer
-        return best
+        through = self._longest(words, i + 1, below, skipped) if below else None
+        if skipped < _MOST_SKIPPED and branch.words and self._is_skipped(word):
+            past = self._longest(words, i + 1, branch, skipped + 1)
+            if past and past[1] > max(i + 1, through[1] if through else 0):
+                return past
+        return through or best
 
     def _is_skipped(self, word: str) -> bool:
         """Whether a word inside a phrase changes nothing: "cannot be definitively excluded"."""

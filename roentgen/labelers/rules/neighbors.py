@@ -69,6 +69,11 @@ def precedes_noun(phrases: Sequence[Phrase], i: int) -> bool:
     return noun or precedes_finding(phrases, i)
 
 
+def joins(phrase: Phrase) -> bool:
+    """Whether it is a comma or a conjunction."""
+    return phrase.kind in JOINS
+
+
 def locates(phrase: Phrase) -> bool:
     """Whether it is a side or a place."""
     return phrase.kind in ("side", "place")
