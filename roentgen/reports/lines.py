@@ -42,6 +42,7 @@ _NAMES_OF = (  # written with a capital within a sentence
     " harrington impella january february march april may june july august september october"
     " november december"
 )
+_DENIALS = ("no", "none", "nil")
 _ASKS = frozenset(_WORDS.split())
 _ASKS_WITHOUT_CASE = _ASKS | frozenset(_ADJECTIVES.split())
 _ASKS_WIDE = tuple(_ENDS_WIDE.split())
@@ -83,6 +84,8 @@ class LineStructure:
         if line.endswith(_ASKS_WIDE):
             return False
         before, after = last[0].lower().strip("(\"'"), first[0].lower().strip(",:;.")
+        if before in _DENIALS and _TITLED.match(text, start):  # "Pneumothorax: no"
+            return True
         if after == "no" and before not in _ASKS:  # nobody wraps before a denial
             return True
         letter, second = text[start], first[0][1:2]

@@ -186,6 +186,8 @@ class ClauseReader(ClauseState):
                 or any("enlarged" in p.names for p in run)
             ):
                 self._apply_grade(first, i, enlarged=True)
+        elif self.headless and not in_place and following in ("denied", "doubted"):
+            self.pending = [*run]  # "the right has resolved"
         elif self.headless and not in_place and following in ("verb", "past", "shows"):
             self.around = [*self.around, *run]  # "the left base is clear"
         elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
@@ -399,6 +401,10 @@ class ClauseReader(ClauseState):
     def _act_backward(self, cue: Phrase, state: State, probability: float) -> None:
         if self.scope and not self.scope.used and cue.kind == "doubted":
             self.scope = None
+        if self.headless and any(map(locates, self.pending)):
+            for mention in self._repeat(self.antecedents(), "present", cue, keep=False):
+                mention.weaken(state, probability, cue)
+            return
         preceding = self.preceding()
         for mention in preceding:
             if cue.kind == "unseen" and mention.is_a("Support Devices"):

@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import Literal
 
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
+from roentgen.statements.hierarchy import labels_of
 
 _ENDS: frozenset[Kind] = frozenset({"stop", "except", "start", "due", "open", "colon", "dash"})
 # What follows a comma or an "and" only where a clause begins.
@@ -133,7 +134,7 @@ def _begins_clause(
     and between the nouns of an "or".
     """
     foreign = phrases[i].start - 1 in unknown  # a noun that no phrase has
-    comma, names = phrases[i].kind == "comma", phrases[i].names
+    comma, names, first = phrases[i].kind == "comma", phrases[i].names, i
     modifiers = all(phrase.kind in MODIFIERS for phrase in phrases[:i])
     while i < len(phrases) and phrases[i].kind in ("comma", "and"):
         i += 1
@@ -155,6 +156,8 @@ def _begins_clause(
     if not state.noun and (comma or not state.verb):
         if kind in MODIFIERS or kind == "doubt":  # "no goiter, possible fracture"
             return foreign and not listed
+        if kind == "finding" and foreign and phrases[i - 1].kind == "and":
+            return _has_predicate(rest)  # "was not able to breathe in, and edema is present"
         return kind in ("structure", "the")  # but "no acute, displaced fracture"
     if listed:
         return False
@@ -163,9 +166,15 @@ def _begins_clause(
     if state.scope == "list":
         return kind == "structure" or (comma and _has_predicate(rest))
     if kind == "finding":
+        if comma and _is_device(phrases[i]) and not _is_device(phrases[first - 1]):
+            return True  # "no effusion, pacemaker in place"
         described = not state.modifiers_precede and _is_described(rest)
         return comma and (state.scope == "adjective" or described or _has_predicate(rest))
     return kind in MODIFIERS or kind in ("the", "structure", "doubt")
+
+
+def _is_device(phrase: Phrase) -> bool:
+    return phrase.kind == "finding" and "Support Devices" in labels_of(phrase.names[0])
 
 
 def _is_described(phrases: Sequence[Phrase]) -> bool:

@@ -17,12 +17,14 @@ Language = Literal["en", "es", "zh"]
 _CJK = "\u3400-\u9fff"
 _TOKEN = re.compile(
     r"(?<=\d)[xX×*＊](?=\d)|[<>＜＞](?=\s?\d)|(?<=[(（])-(?=[)）])"
+    rf"|[^\W\d_{_CJK}]+(?=[nN]['’][tT](?![^\W_]))|[nN]['’][tT](?![^\W_])"
     rf"|[{_CJK}]|[^\W\d_{_CJK}]+\d+(?![^\W_])|[^\W\d_{_CJK}]+(?:['’][^\W\d_]+)?"
     r"|\d+(?:[.．]\d+)?|[,;:()/&?.!。，；：、（）／？！]|(?<!\S)[-–—](?!\S)|[–—×]"
 )
 # The same of a text in lower case without other characters.
 _ASCII_TOKEN = re.compile(
     r"(?<=\d)[x*](?=\d)|[<>](?=\s?\d)|(?<=\()-(?=\))"
+    r"|[a-z]+(?=n't(?![a-z\d]))|n't(?![a-z\d])"
     r"|[a-z]+\d+(?![a-z\d])|[a-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[,;:()/&?.!]|(?<!\S)-(?!\S)"
 )
 # Spanish words whose stem is that of another word: "masa" is a mass, "más" is more.
@@ -34,7 +36,8 @@ _SAME = dict(zip("，；：、（）／？！–—。＊", ",;:,()/?!--.*", str
 def words_of(text: str, language: Language) -> list[str]:
     """The tokens of a text in their normal form."""
     if language == "en" and text.isascii():  # the most frequent case, and the fastest
-        return _ASCII_TOKEN.findall(text.lower())
+        words = _ASCII_TOKEN.findall(text.lower())
+        return ["not" if word == "n't" else word for word in words] if "n't" in words else words
     return list(map(normal_form(language), _TOKEN.findall(text)))
 
 
@@ -56,7 +59,8 @@ def normal_form(language: Language) -> Callable[[str], str]:
 
 
 def _lower(word: str) -> str:
-    return _SAME.get(word) or word.lower().replace("’", "'")
+    plain = _SAME.get(word) or word.lower().replace("’", "'")
+    return "not" if plain == "n't" else plain  # "isn't"
 
 
 def _half_width(word: str) -> str:
