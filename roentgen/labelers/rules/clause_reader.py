@@ -167,15 +167,15 @@ class ClauseReader(ClauseState):
             )
             or (self.follow and self.group and not self.join and not any(map(joins, run)))
         ):
-            if self._is_size_of_subject(run, i) and following != "enlarged":
+            if self.is_size_of_subject(run, i) and following != "enlarged":
                 self._enlarge(run, i)
             else:
-                self.pending = [*self.pending, *self._nearest_to_noun(run, i)]
+                self.pending = [*self.pending, *self.nearest_to_noun(run, i)]
         elif self.owner or not (run := self.without_foreign(run, i)):
             pass
         elif self.group:
             self.attach(run, in_place=in_place)
-        elif self._is_size_of_subject(run, i):
+        elif self.is_size_of_subject(run, i):
             self._enlarge(run, i)
         elif self.sentence.subjects and not any(map(locates, run)):
             changes = [p.names[0] for p in run if p.kind == "change"]
@@ -211,24 +211,6 @@ class ClauseReader(ClauseState):
             self.around = [*self.around, *run]
         self.join = None
         return end
-
-    def _nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
-        """Those of a run that the noun behind owns: "opacity in both lobes, small effusion"."""
-        fronted = is_fronted(self.phrases, i)
-        ends = [k for k, phrase in enumerate(run) if joins(phrase)]
-        behind = i > 0 and self.phrases[i - 1].kind == "finding"  # "effusion small, left"
-        in_place = behind or self.follow or follows_preposition(self.phrases, i)
-        before = self.group if in_place else []
-        if (
-            i and self.phrases[i - 1].kind in ("verb", "past") and not self.heads
-        ):  # "which is small, and a"
-            before = self.sentence.last
-        if not ends or not before or fronted:
-            return run
-        end = ends[-1 if self.follow else 0]
-        for mention in before:
-            mention.after += run[:end]
-        return run[end + 1 :]
 
     def _add_finding(self, phrase: Phrase, i: int) -> None:
         state, probability, cue = self.scope_state()
@@ -372,14 +354,6 @@ class ClauseReader(ClauseState):
         """A structure that is large is enlarged: "the heart is slightly large"."""
         self.pending = [*self.pending, *run[:-1]]
         self._apply_grade(run[-1], i, enlarged=True)
-
-    def _is_size_of_subject(self, run: Sequence[Phrase], i: int) -> bool:
-        """Whether a "large" at phrases[i] describes a structure: "the heart is large"."""
-        if run[-1].kind != "severity" or "large" not in run[-1].names:
-            return False
-        if not self.sentence.subjects or self.graded or self.heads:
-            return False
-        return i > 0 and self.phrases[i - 1].kind in ("verb", "past", "structure")
 
     def _open_scope(self, cue: Phrase, state: State | None, probability: float | None) -> None:
         self.scope = Scope(cue.kind, state, probability, cue)

@@ -1,10 +1,12 @@
 """State of a clause while it is read: its findings, what waits for its noun, the open scope."""
 
+from collections.abc import Sequence
+
 from roentgen.labelers.rules.clauses import Clause
 from roentgen.labelers.rules.lexicon import Kind, Phrase
 from roentgen.labelers.rules.mentions import Mention, in_place_of
 from roentgen.labelers.rules.mentions import preceding as last_of
-from roentgen.labelers.rules.neighbors import follows_preposition
+from roentgen.labelers.rules.neighbors import follows_preposition, is_fronted, joins
 from roentgen.labelers.rules.sentence_state import Scope, Sentence
 from roentgen.record.finding import State
 
@@ -87,3 +89,29 @@ class ClauseState:
         if self.scope is None or self.scope.state is None:
             return "present", None, None
         return self.scope.state, self.scope.probability, self.scope.cue
+
+    def nearest_to_noun(self, run: list[Phrase], i: int) -> list[Phrase]:
+        """Those of a run that the noun behind owns: "opacity in both lobes, small effusion"."""
+        fronted = is_fronted(self.phrases, i)
+        ends = [k for k, phrase in enumerate(run) if joins(phrase)]
+        behind = i > 0 and self.phrases[i - 1].kind == "finding"  # "effusion small, left"
+        in_place = behind or self.follow or follows_preposition(self.phrases, i)
+        before = self.group if in_place else []
+        if (
+            i and self.phrases[i - 1].kind in ("verb", "past") and not self.heads
+        ):  # "which is small, and a"
+            before = self.sentence.last
+        if not ends or not before or fronted:
+            return run
+        end = ends[-1 if self.follow else 0]
+        for mention in before:
+            mention.after += run[:end]
+        return run[end + 1 :]
+
+    def is_size_of_subject(self, run: Sequence[Phrase], i: int) -> bool:
+        """Whether a "large" at phrases[i] describes a structure: "the heart is large"."""
+        if run[-1].kind != "severity" or "large" not in run[-1].names:
+            return False
+        if not self.sentence.subjects or self.graded or self.heads:
+            return False
+        return i > 0 and self.phrases[i - 1].kind in ("verb", "past", "structure")
