@@ -71,7 +71,7 @@ class ClauseReader(ClauseState):
             case "finding":
                 self._add_finding(phrase, i)
             case "one":
-                self._repeat(self.sentence.last, "present", phrase, keep=True)
+                self._repeat(self.heads[-1:] or self.sentence.last, "present", phrase, keep=True)
             case "structure" if precedes_finding(self.phrases, i) and phrase.names == LUNGS:
                 pass  # "a small lung nodule"
             case "structure" if self.heads and self._locates_heads(phrase, i):
