@@ -186,8 +186,10 @@ class ClauseReader(ClauseState):
                 or any("enlarged" in p.names for p in run)
             ):
                 self._apply_grade(first, i, enlarged=True)
-        elif self.headless and not in_place and following in ("denied", "doubted"):
-            self.pending = [*run]  # "the right has resolved"
+        elif not in_place and self.is_elliptic(run, following):
+            self.pending = [*run]  # "the right effusion is large and the left is small"
+            self._repeat(self.sentence.last, "present", first, keep=False)
+            self.headless = False
         elif self.headless and not in_place and following in ("verb", "past", "shows"):
             self.around = [*self.around, *run]  # "the left base is clear"
         elif self.scope and not self.scope.used and self.scope.state == "absent" and self.headless:
@@ -220,6 +222,8 @@ class ClauseReader(ClauseState):
         if ABNORMALITY in phrase.names and state == "absent":
             self._deny_abnormality(phrase, i)
         own = self.take()
+        if state == "absent":
+            own = self._affirm_other_side(phrase, own)
         if "Support Devices" in labels_of(phrase.names[0]):
             own = [p for p in own if p.kind != "severity"]
         shared = self.join == "slash" and self.heads  # "mild infiltrate/atelectasis"
@@ -257,6 +261,23 @@ class ClauseReader(ClauseState):
         self.sentence.reading.mentions += new
         self.join = None
 
+    def _affirm_other_side(self, phrase: Phrase, own: list[Phrase]) -> list[Phrase]:
+        """The modifiers of a denied finding, without those of the other side, which is present.
+
+        As in "large right and no left effusion", "no right and small left effusion".
+        """
+        before = [p for p in self.around if p.start < self.clause.start]
+        ends = [k for k, p in enumerate(own) if p.kind == "and"]
+        if any(map(locates, before)) and any(map(locates, own)):
+            present, self.around = before, []
+        elif ends and any(p.kind == "severity" for p in own[ends[0] :]) and locates(own[0]):
+            present, own = own[ends[0] + 1 :], own[: ends[0]]
+        else:
+            return own
+        new = [Mention(node, phrase, "present", before=list(present)) for node in phrase.names]
+        self.sentence.reading.mentions += new
+        return own
+
     def _repeat(
         self, mentions: Sequence[Mention], state: State, cue: Phrase, *, keep: bool
     ) -> list[Mention]:
@@ -288,6 +309,10 @@ class ClauseReader(ClauseState):
 
     def _apply_grade(self, phrase: Phrase, i: int, *, enlarged: bool = False) -> None:
         """Apply an adjective to the structures before it, or else to those that follow."""
+        value = self.headless and self.clause.opening in ("colon", "dash", "open")
+        if value and phrase.kind in ("normal", "clear"):  # "pneumothorax: clear"
+            for mention in self.antecedents():
+                mention.weaken("absent", 0.0, phrase)
         before = [p.kind for p in self.phrases[max(i - 2, 0) : i]]
         ends = before[-1:] == ["finding"] and i == len(self.phrases) - 1  # "effusion: normal"
         if phrase.kind == "normal" and (
@@ -375,10 +400,6 @@ class ClauseReader(ClauseState):
     def _act_backward(self, cue: Phrase, state: State, probability: float) -> None:
         if self.scope and not self.scope.used and cue.kind == "doubted":
             self.scope = None
-        if self.headless and any(map(locates, self.pending)):
-            for mention in self._repeat(self.antecedents(), "present", cue, keep=False):
-                mention.weaken(state, probability, cue)
-            return
         preceding = self.preceding()
         for mention in preceding:
             if cue.kind == "unseen" and mention.is_a("Support Devices"):
@@ -391,6 +412,8 @@ class ClauseReader(ClauseState):
     def _read_none(self, cue: Phrase, i: int) -> None:
         """As in "Pneumothorax: none", "right effusion, none on the left", "today none is seen"."""
         before = self.heads or self.sentence.last
+        if not before:  # "(-) pneumothorax"
+            self._open_scope(cue, "absent", 0.0)
         if any(map(locates, self.phrases[i + 1 :])):
             self._repeat(before, "absent", cue, keep=False)
             return
@@ -424,8 +447,13 @@ class ClauseReader(ClauseState):
         self.owner = False
 
     def _settle_cue(self) -> None:
-        if self.scope:
-            self.scope.used = self.scope.used or self.scope.state != "absent"
+        """A doubt in front of the modifiers of a finding before: "edema: possible mild"."""
+        scope = self.scope
+        if scope and not scope.used and scope.state == "uncertain":
+            for mention in self.sentence.last:
+                mention.weaken(scope.state, scope.probability, scope.cue)
+        if scope:
+            scope.used = scope.used or scope.state != "absent"
 
     def _end(self) -> None:
         sentence = self.sentence
@@ -451,6 +479,8 @@ class ClauseReader(ClauseState):
             sentence.subjects = [s for s in sentence.subjects if s[0].names != LUNGS]
         if self.heads:
             sentence.last = self.heads
+        elif self.judges:
+            pass  # "the right base is clear"
         elif self.around and (self.following in ("start", "due") or not sentence.last):
             fronted = self.phrases[0].kind == "in"  # "in the right lung, there is"
             if self.headless or self.limited or fronted or self.clause.title:
@@ -475,6 +505,6 @@ class ClauseReader(ClauseState):
             for mention in before:
                 mention.after = [p for p in mention.after if p not in own]
             self._repeat(before, "absent", scope.cue, keep=False)
-        elif scope.cue.end == self.clause.end and (self.headless or self._ends_in_cue()):
+        elif (self.headless or self._ends_in_cue()) and self.only_modifiers_follow(scope.cue):
             for mention in self.preceding():
                 mention.weaken(scope.state, scope.probability, scope.cue)

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 
 from roentgen.labelers.rules.clauses import Clause
-from roentgen.labelers.rules.lexicon import Kind, Phrase
+from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 from roentgen.labelers.rules.mentions import Mention, in_place_of
 from roentgen.labelers.rules.mentions import preceding as last_of
 from roentgen.labelers.rules.neighbors import follows_preposition, is_fronted, joins
 from roentgen.labelers.rules.sentence_state import Scope, Sentence
 from roentgen.record.finding import State
+
+_PREDICATES: frozenset[Kind] = frozenset(
+    {"verb", "past", "shows", "denied", "unseen", "doubted", "same"}
+)
 
 
 class ClauseState:
@@ -115,3 +119,18 @@ class ClauseState:
         if not self.sentence.subjects or self.graded or self.heads:
             return False
         return i > 0 and self.phrases[i - 1].kind in ("verb", "past", "structure")
+
+    def is_elliptic(self, run: Sequence[Phrase], following: Kind | None) -> bool:
+        """Whether a side stands for a finding before: "... and the left is small"."""
+        if not (self.headless and self.sentence.last) or self.heads or self.judges:
+            return False
+        if all(phrase.kind != "side" for phrase in run):
+            return False
+        changed = any(phrase.kind == "change" for phrase in run)
+        return following in _PREDICATES or (changed and self.sentence.last[-1].state == "absent")
+
+    def only_modifiers_follow(self, cue: Phrase) -> bool:
+        """Whether no other noun follows a cue in the clause."""
+        behind = [phrase.kind for phrase in self.phrases if phrase.start >= cue.end]
+        unknown = self.sentence.unknown & set(range(cue.end, self.clause.end))
+        return not unknown and MODIFIERS.issuperset(behind)

@@ -144,6 +144,12 @@ def _begins_clause(
     if kind in _BEGINS or kind in _BACKWARD:
         return True
     rest = phrases[i : i + _LOOK_AHEAD]
+    following = next((p.kind for p in rest if p.kind not in (*MODIFIERS, "finding", "slash")), None)
+    valued = comma and phrases[first - 1].kind != "finding"
+    if kind == "finding" and valued and following in ("colon", "dash", "none"):
+        return True  # "effusion: small, pneumothorax: none"
+    if kind in MODIFIERS and following in ("clear", "normal") and state.scope is None:
+        return True  # "opacity at the right base, left base clear"
     if "list" in names:
         return False
     if "clause" in names:

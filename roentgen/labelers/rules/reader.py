@@ -7,11 +7,12 @@ speaks about the nouns of the clause before ("effusion: small, left").
 """
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from dataclasses import replace
+from itertools import pairwise, zip_longest
 
 from roentgen.labelers.rules.clause_reader import ClauseReader
 from roentgen.labelers.rules.clauses import clauses_of
-from roentgen.labelers.rules.lexicon import Lexicon
+from roentgen.labelers.rules.lexicon import MODIFIERS, Lexicon, Phrase
 from roentgen.labelers.rules.sentence_state import Reading, Sentence
 
 _NOUNS = ("finding", "structure", "abnormality")
@@ -19,7 +20,7 @@ _NOUNS = ("finding", "structure", "abnormality")
 
 def read_sentence(lexicon: Lexicon, words: Sequence[str]) -> Reading:
     """What the tokens of a sentence say."""
-    phrases = lexicon.find(words)
+    phrases = _with_predicates(lexicon.find(words))
     sentence = Sentence(
         lexicon.modifiers_precede, lexicon.unknown(words, phrases), lexicon.replaced_by
     )
@@ -39,3 +40,13 @@ def read_sentence(lexicon: Lexicon, words: Sequence[str]) -> Reading:
         mention.locate()
     reading.mentions = [m for m in reading.mentions if not m.dropped and m.mark != "historical"]
     return reading
+
+
+def _with_predicates(phrases: list[Phrase]) -> list[Phrase]:
+    """The phrases with "resolved" as a predicate where it ends a statement: "effusion resolved"."""
+    for i, (before, phrase) in enumerate(pairwise(phrases), 1):
+        if phrase.kind == "gone" and before.kind == "finding":
+            following = phrases[i + 1].kind if i + 1 < len(phrases) else None
+            if following not in (*MODIFIERS, "finding", "the", "in"):
+                phrases[i] = replace(phrase, kind="denied")
+    return phrases

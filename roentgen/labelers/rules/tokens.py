@@ -29,12 +29,17 @@ _ASCII_TOKEN = re.compile(
 )
 # Spanish words whose stem is that of another word: "masa" is a mass, "más" is more.
 _OWN_STEMS = {"masa": "masa", "masas": "masa"}
+# Full-width characters as plain ones, and brackets and bars as the separators that they are.
+_PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    ord(one): ord(other) for one, other in zip("[]{}=|", "()()::", strict=True)
+}
 # Other forms of the separators.
 _SAME = dict(zip("，；：、（）／？！–—。＊", ",;:,()/?!--.*", strict=True)) | {"’": "'"}
 
 
 def words_of(text: str, language: Language) -> list[str]:
     """The tokens of a text in their normal form."""
+    text = text.translate(_PLAIN)
     if language == "en" and text.isascii():  # the most frequent case, and the fastest
         words = _ASCII_TOKEN.findall(text.lower())
         return ["not" if word == "n't" else word for word in words] if "n't" in words else words
@@ -43,7 +48,7 @@ def words_of(text: str, language: Language) -> list[str]:
 
 def token_spans(text: str) -> list[tuple[int, int]]:
     """The characters [start, end) of each token of a text."""
-    return [match.span() for match in _TOKEN.finditer(text)]
+    return [match.span() for match in _TOKEN.finditer(text.translate(_PLAIN))]
 
 
 @cache
