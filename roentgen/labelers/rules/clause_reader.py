@@ -208,7 +208,7 @@ class ClauseReader(ClauseState):
             self.attached = True
             for mention in self.sentence.last:
                 mention.after += [*mark, *run]
-            self._settle_cue()
+            self.settle_cue()
         else:
             self.around = [*self.around, *run]
         self.join = None
@@ -223,7 +223,7 @@ class ClauseReader(ClauseState):
             self._deny_abnormality(phrase, i)
         own = self.take()
         if state == "absent":
-            own = self._affirm_other_side(phrase, own)
+            own = self.affirm_other_side(phrase, own)
         if "Support Devices" in labels_of(phrase.names[0]):
             own = [p for p in own if p.kind != "severity"]
         shared = self.join == "slash" and self.heads  # "mild infiltrate/atelectasis"
@@ -260,23 +260,6 @@ class ClauseReader(ClauseState):
             self.scope.used = True
         self.sentence.reading.mentions += new
         self.join = None
-
-    def _affirm_other_side(self, phrase: Phrase, own: list[Phrase]) -> list[Phrase]:
-        """The modifiers of a denied finding, without those of the other side, which is present.
-
-        As in "large right and no left effusion", "no right and small left effusion".
-        """
-        before = [p for p in self.around if p.start < self.clause.start]
-        ends = [k for k, p in enumerate(own) if p.kind == "and"]
-        if any(map(locates, before)) and any(map(locates, own)):
-            present, self.around = before, []
-        elif ends and any(p.kind == "severity" for p in own[ends[0] :]) and locates(own[0]):
-            present, own = own[ends[0] + 1 :], own[: ends[0]]
-        else:
-            return own
-        new = [Mention(node, phrase, "present", before=list(present)) for node in phrase.names]
-        self.sentence.reading.mentions += new
-        return own
 
     def _repeat(
         self, mentions: Sequence[Mention], state: State, cue: Phrase, *, keep: bool
@@ -446,15 +429,6 @@ class ClauseReader(ClauseState):
             self.around, self.pending = self.pending, []
         self.owner = False
 
-    def _settle_cue(self) -> None:
-        """A doubt in front of the modifiers of a finding before: "edema: possible mild"."""
-        scope = self.scope
-        if scope and not scope.used and scope.state == "uncertain":
-            for mention in self.sentence.last:
-                mention.weaken(scope.state, scope.probability, scope.cue)
-        if scope:
-            scope.used = scope.used or scope.state != "absent"
-
     def _end(self) -> None:
         sentence = self.sentence
         if self.pending and not self.owner:
@@ -486,12 +460,6 @@ class ClauseReader(ClauseState):
             if self.headless or self.limited or fronted or self.clause.title:
                 sentence.topic = self.around
 
-    def _ends_in_cue(self) -> bool:
-        """As in "effusion no", "small effusion probably", but not in "effusions have not"."""
-        before, last = [phrase.kind for phrase in self.phrases[-2:]]
-        ends = self.following not in ("start", "due")
-        return ends and last in ("deny", "doubt") and before in ("finding", *MODIFIERS)
-
     def _act_on_antecedents(self, scope: Scope) -> None:
         """A cue with no noun of its own: "Effusion: no", "not on the right", "edema: possible"."""
         before = self.heads or self.antecedents()
@@ -505,6 +473,6 @@ class ClauseReader(ClauseState):
             for mention in before:
                 mention.after = [p for p in mention.after if p not in own]
             self._repeat(before, "absent", scope.cue, keep=False)
-        elif (self.headless or self._ends_in_cue()) and self.only_modifiers_follow(scope.cue):
+        elif (self.headless or self.ends_in_cue()) and self.only_modifiers_follow(scope.cue):
             for mention in self.preceding():
                 mention.weaken(scope.state, scope.probability, scope.cue)

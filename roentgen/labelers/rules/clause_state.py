@@ -6,7 +6,7 @@ from roentgen.labelers.rules.clauses import Clause
 from roentgen.labelers.rules.lexicon import MODIFIERS, Kind, Phrase
 from roentgen.labelers.rules.mentions import Mention, in_place_of
 from roentgen.labelers.rules.mentions import preceding as last_of
-from roentgen.labelers.rules.neighbors import follows_preposition, is_fronted, joins
+from roentgen.labelers.rules.neighbors import follows_preposition, is_fronted, joins, locates
 from roentgen.labelers.rules.sentence_state import Scope, Sentence
 from roentgen.record.finding import State
 
@@ -134,3 +134,35 @@ class ClauseState:
         behind = [phrase.kind for phrase in self.phrases if phrase.start >= cue.end]
         unknown = self.sentence.unknown & set(range(cue.end, self.clause.end))
         return not unknown and MODIFIERS.issuperset(behind)
+
+    def affirm_other_side(self, phrase: Phrase, own: list[Phrase]) -> list[Phrase]:
+        """The modifiers of a denied finding, without those of the other side, which is present.
+
+        As in "large right and no left effusion", "no right and small left effusion".
+        """
+        before = [p for p in self.around if p.start < self.clause.start]
+        ends = [k for k, p in enumerate(own) if p.kind == "and"]
+        if any(map(locates, before)) and any(map(locates, own)):
+            present, self.around = before, []
+        elif ends and any(p.kind == "severity" for p in own[ends[0] :]) and locates(own[0]):
+            present, own = own[ends[0] + 1 :], own[: ends[0]]
+        else:
+            return own
+        new = [Mention(node, phrase, "present", before=list(present)) for node in phrase.names]
+        self.sentence.reading.mentions += new
+        return own
+
+    def settle_cue(self) -> None:
+        """A doubt in front of the modifiers of a finding before: "edema: possible mild"."""
+        scope = self.scope
+        if scope and not scope.used and scope.state == "uncertain":
+            for mention in self.sentence.last:
+                mention.weaken(scope.state, scope.probability, scope.cue)
+        if scope:
+            scope.used = scope.used or scope.state != "absent"
+
+    def ends_in_cue(self) -> bool:
+        """As in "effusion no", "small effusion probably", but not in "effusions have not"."""
+        before, last = [phrase.kind for phrase in self.phrases[-2:]]
+        ends = self.following not in ("start", "due")
+        return ends and last in ("deny", "doubt") and before in ("finding", *MODIFIERS)
