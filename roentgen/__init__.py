@@ -22,6 +22,7 @@ _PUBLIC = {
     "RadiographTensors": "roentgen.vision.radiograph_tensors",
     "Report": "roentgen.record.radiograph",
     "SamplerSettings": "roentgen.diffusion.sampling.settings",
+    "Statement": "roentgen.record.statement",
     "compare_images": "roentgen.comparison",
     "label_report": "roentgen.labelers.rules.rule_labeler",
     "load_extractor": "roentgen.vision.features.extractor",
@@ -29,6 +30,7 @@ _PUBLIC = {
     "parse_prompt": "roentgen.prompts.parser",
     "parse_report": "roentgen.reports.sections",
     "prompt_of": "roentgen.prompts.grammar",
+    "statements_of": "roentgen.labelers.rules.rule_labeler",
 }
 __all__ = ["__version__", *_PUBLIC]
 
