@@ -44,6 +44,9 @@ _HEADS: frozenset[Kind] = frozenset(
 _GRADES: frozenset[Kind] = frozenset({"enlarged", "borderline", "normal", "clear", "not_large"})
 
 
+_WHERE = (LUNGS, ("abnormality",))  # structures that findings are in
+
+
 class ClauseReader(ClauseState):
     """Reads one clause."""
 
@@ -186,7 +189,7 @@ class ClauseReader(ClauseState):
                 or any("enlarged" in p.names for p in run)
             ):
                 self._apply_grade(first, i, enlarged=True)
-        elif not in_place and self.is_elliptic(run, following):
+        elif self.is_elliptic(run, following, in_place=in_place):
             self.pending = [*run]  # "the right effusion is large and the left is small"
             self._repeat(self.sentence.last, "present", first, keep=False)
             self.headless = False
@@ -298,9 +301,9 @@ class ClauseReader(ClauseState):
                 mention.weaken("absent", 0.0, phrase)
         before = [p.kind for p in self.phrases[max(i - 2, 0) : i]]
         ends = before[-1:] == ["finding"] and i == len(self.phrases) - 1  # "effusion: normal"
-        if phrase.kind == "normal" and (
-            ends or before in (["finding", "verb"], ["finding", "past"])
-        ):
+        ends = ends or before in (["finding", "verb"], ["finding", "past"])
+        device = ends and self.heads[-1].is_a("Support Devices")  # "the leads are intact"
+        if phrase.kind == "normal" and ends and not device:
             self._act_backward(phrase, "absent", 0.0)
         if enlarged:
             phrase = Phrase("enlarged", phrase.names, phrase.start, phrase.end)
@@ -450,7 +453,7 @@ class ClauseReader(ClauseState):
         if self.graded:
             sentence.subjects = []
         if any(not mention.implied for mention in self.heads):  # "the lungs have an opacity"
-            sentence.subjects = [s for s in sentence.subjects if s[0].names != LUNGS]
+            sentence.subjects = [s for s in sentence.subjects if s[0].names not in _WHERE]
         if self.heads:
             sentence.last = self.heads
         elif self.judges:

@@ -120,14 +120,17 @@ class ClauseState:
             return False
         return i > 0 and self.phrases[i - 1].kind in ("verb", "past", "structure")
 
-    def is_elliptic(self, run: Sequence[Phrase], following: Kind | None) -> bool:
+    def is_elliptic(self, run: Sequence[Phrase], following: Kind | None, *, in_place: bool) -> bool:
         """Whether a side stands for a finding before: "... and the left is small"."""
         if not (self.headless and self.sentence.last) or self.heads or self.judges:
             return False
         if all(phrase.kind != "side" for phrase in run):
             return False
+        denied = self.sentence.last[-1].state == "absent"
+        if in_place:  # "have cleared on the right but persist on the left"
+            return denied and self.phrases[0].kind == "verb"
         changed = any(phrase.kind == "change" for phrase in run)
-        return following in _PREDICATES or (changed and self.sentence.last[-1].state == "absent")
+        return following in _PREDICATES or (changed and denied)
 
     def only_modifiers_follow(self, cue: Phrase) -> bool:
         """Whether no other noun follows a cue in the clause."""

@@ -92,8 +92,12 @@ def _is_new_subject(phrases: Sequence[Phrase], i: int, state: _Open) -> bool:
 
 
 def _continues(phrases: Sequence[Phrase], i: int) -> bool:
-    """Whether phrases[i] stays in the scope of the cue before: "possibly due to"."""
-    return phrases[i].kind in ("start", "due") and i > 0 and phrases[i - 1].kind == "doubt"
+    """Whether a clause goes on: "possibly due to", "a small but unchanged effusion"."""
+    if not 0 < i < len(phrases) - 1:
+        return False
+    if "contrast" in phrases[i].names:
+        return {phrases[i - 1].kind, phrases[i + 1].kind} == {"severity", "change"}
+    return phrases[i].kind in ("start", "due") and phrases[i - 1].kind == "doubt"
 
 
 def _update(state: _Open, phrase: Phrase) -> None:

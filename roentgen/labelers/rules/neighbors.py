@@ -14,6 +14,9 @@ def modifier_run(phrases: Sequence[Phrase], i: int) -> tuple[list[Phrase], int]:
     run: list[Phrase] = []
     while i < len(phrases):
         kind = phrases[i].kind
+        if "contrast" in phrases[i].names:  # "small but unchanged"
+            i += 1
+            continue
         if kind in MODIFIERS or (_joins_modifiers(phrases, i) and kind in JOINS):
             run.append(phrases[i])
         elif not _joins_modifiers(phrases, i):
