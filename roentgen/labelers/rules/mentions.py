@@ -127,6 +127,7 @@ def in_place_of(
         return None
     last = before[-1]
     beside = any(phrase.kind == "beside" for phrase in own) or join == "slash"
+    beside |= new.node == "air bronchogram"  # it is in an opacity
     joined = join == "and" and not own and new.is_a(*_LOCAL) and last.is_a(*_LOCAL)
     joined |= listed and not any(map(locates, own)) and new.is_a(*_SIDED) and last.is_a(*_SIDED)
     named = join == "comma" and (last.node in ancestors(new.node) or _may_be(last, new))
