@@ -208,6 +208,6 @@ PROGRAMS = {
         clock="eval.evaluation",
     ),
     "eval.train_extractor": Program(_extractor, ("roentgen.prepare",), change="--seed=1"),
-    "eval.labeler": Program(_labeler, change="--patterns=3"),
+    "eval.labeler": Program(_labeler, change="--errors=3"),
     "eval.reconstruction": Program(_reconstruction, ("roentgen.prepare",), change="--seed=1"),
 }

@@ -405,7 +405,7 @@ def test_studies_of_mimic_that_lack_something(
     limit = "--max_bad_share=0.5"
     ended = prepare(corpus, limit, IMPRESSION, f"--{name}.require_report=true")
     ended.check()
-    damaged = ("the report is not text in UTF-8", "no")
+    damaged = ("the report is not text in UTF-8, but perhaps in UTF-16: convert it", "no")
     assert ended.excluded == {
         films[0]: ("report has no impression", "yes"),
         films[1]: ("the study has no report", "yes"),

@@ -207,7 +207,7 @@ def test_every_label_localization_and_code_of_the_table() -> None:
         ("laminar atelectasis, loc basal, loc left", "left basal atelectasis"),
         ("consolidation, loc left lower lobe", "left lower lobe consolidation"),
         ("infiltrates, loc basal bilateral, loc basal", "bilateral basal infiltrate"),
-        ("nodule, loc left upper lobe, loc right", "left upper lobe nodule; right nodule"),
+        ("nodule, loc left upper lobe, loc right", "bilateral nodule"),
         ("pneumonia, loc left, loc bilateral", "bilateral pneumonia"),
         ("pleural effusion, loc left costophrenic angle", "left pleural effusion"),
         # of several findings nobody knows which one a localization belongs to
