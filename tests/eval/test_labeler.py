@@ -12,7 +12,7 @@ from roentgen.manifest import read_manifest
 
 PACKAGE = importlib.util.find_spec("torchxrayvision")
 # Of the held-out half, measured once the rules were written.
-GOLDEN = {"presence": 0.943, "place": 0.938, "side": 0.924, "severity given": 0.942}
+GOLDEN = {"presence": 0.943, "place": 0.938, "side": 0.924, "severity given": 0.947}
 
 
 def write(folder: Path, number: int, impression: str, *terms: str) -> str:
