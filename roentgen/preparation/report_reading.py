@@ -8,8 +8,10 @@ from roentgen.corpora.reader import Unmapped
 from roentgen.labelers.rules.report_language import ReadLanguage, read_text
 from roentgen.record.radiograph import Radiograph
 from roentgen.reports.language import NAMES, language_of_report
+from roentgen.reports.sentences import sentences
 
 _UNCERTAIN = "no certain language"
+_MIXED = " with sentences in "
 
 
 def unread(given: Radiograph, finished: Radiograph) -> Iterator[Unmapped]:
@@ -25,9 +27,14 @@ def unread(given: Radiograph, finished: Radiograph) -> Iterator[Unmapped]:
 
 
 def count_language(radiograph: Radiograph, languages: Counter[str]) -> None:
-    """Count the language of the text that findings are read from."""
-    if text := read_text(radiograph.report):
-        languages[language_of_report(text) or _UNCERTAIN] += 1
+    """Count the language of the text that findings are read from, and of sentences in another."""
+    if not (text := read_text(radiograph.report)):
+        return
+    language = language_of_report(text) or _UNCERTAIN
+    found = {language_of_report(sentence) for sentence in sentences(text)} - {language, None}
+    if len(found) >= (2 if language == _UNCERTAIN else 1):
+        language += _MIXED + " and ".join(sorted(name for name in found if name))
+    languages[language] += 1
 
 
 def language_line(languages: Mapping[str, int], setting: ReadLanguage) -> str | None:
@@ -36,10 +43,21 @@ def language_line(languages: Mapping[str, int], setting: ReadLanguage) -> str | 
     others = {name: n for name, n in languages.items() if name not in read}
     if not others:
         return None
-    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    counts = " and ".join(f"{n} are in {name}" for name, n in ordered)
+    mixed = {name: n for name, n in others.items() if name.split(_MIXED)[0] in read}
     names = ", ".join(NAMES.values()) if setting == "auto" else NAMES[setting]
-    return (
-        f"of {sum(languages.values())} reports {counts}: no findings are read from them "
-        f"(reports.language={setting} reads {names})"
-    )
+    lines = []
+    if unread := {name: n for name, n in others.items() if name not in mixed}:
+        lines.append(
+            f"of {sum(languages.values())} reports {_counts(unread)}: no findings are read from "
+            f"them (reports.language={setting} reads {names})"
+        )
+    if mixed:
+        lines.append(
+            f"of {sum(languages.values())} reports {_counts(mixed)}: only those in {names} are read"
+        )
+    return "; ".join(lines)
+
+
+def _counts(languages: Mapping[str, int]) -> str:
+    ordered = sorted(languages.items(), key=lambda item: (-item[1], item[0]))
+    return " and ".join(f"{n} are in {name}" for name, n in ordered)

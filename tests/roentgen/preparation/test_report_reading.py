@@ -14,7 +14,7 @@ from roentgen.dataset.dataset import open_dataset
 from roentgen.imaging.images import encode_png
 from roentgen.labelers.rules import lexicon
 from roentgen.labelers.rules.report_language import language_to_read
-from roentgen.preparation.report_reading import language_line, unread
+from roentgen.preparation.report_reading import count_language, language_line, unread
 from roentgen.prepare import PrepareConfig, prepare
 from roentgen.record.radiograph import Radiograph, Report
 
@@ -23,6 +23,19 @@ SPANISH = "Derrame pleural izquierdo, sin neumotórax."
 CHINESE = "左侧少量胸腔积液，未见气胸。"
 ENGLISH = "Small left pleural effusion."
 WORDS = Path(lexicon.__file__).parent / "words"
+
+
+def with_report(report: Report) -> Radiograph:
+    return Radiograph(
+        id="s1",
+        patient_id="p",
+        study_id="s",
+        split="train",
+        image=encode_png(np.zeros((8, 8), np.uint8)),
+        report=report,
+        source="",
+        license="",
+    )
 
 
 def prepared(root: Path, texts: list[str], **settings: str) -> tuple[str, list[tuple[str, ...]]]:
@@ -102,16 +115,7 @@ def test_a_report_of_which_nothing_is_left_is_listed(tmp_path: Path) -> None:
     ],
 )
 def test_a_report_without_a_text_that_is_read_is_listed(report: Report, why: str) -> None:
-    given = Radiograph(
-        id="s1",
-        patient_id="p",
-        study_id="s",
-        split="train",
-        image=encode_png(np.zeros((8, 8), np.uint8)),
-        report=report,
-        source="",
-        license="",
-    )
+    given = with_report(report)
     (lost,) = unread(given, given)
     assert lost[:2] == ("report", "s1")
     assert lost.why.startswith("no findings, impression or untitled text")
@@ -146,4 +150,18 @@ def test_a_line_counts_texts_of_no_certain_language_only_where_none_is_set() -> 
     assert language_line(languages, "auto") == (
         "of 5 reports 2 are in no certain language: no findings are read from them "
         "(reports.language=auto reads English, Spanish, Chinese)"
+    )
+
+
+def test_sentences_in_another_language_are_counted() -> None:
+    languages: Counter[str] = Counter()
+    for text in (
+        "There is no effusion. The heart is enlarged. Derrame pleural derecho con atelectasia.",
+        "Small left effusion. No pneumothorax. Derrame pleural derecho con atelectasia.",
+        "No effusion is seen in the lung. ETT in place.",
+    ):
+        count_language(with_report(Report(findings=text)), languages)
+    assert language_line(languages, "en") == (
+        "of 3 reports 1 are in English with sentences in Spanish and 1 are in no certain language "
+        "with sentences in English and Spanish: only those in English are read"
     )
