@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Box, Radiograph, Report, Synthesis
 from roentgen.record.statement import Evidence, Extent, Span, Statement
@@ -52,6 +53,16 @@ _BOX = pa.struct(
         *((side, pa.float64()) for side in ("left", "top", "right", "bottom")),
     ]
 )
+_CONTEXT = pa.struct(
+    [
+        ("name", pa.string()),
+        ("value", pa.float64()),
+        ("unit", pa.string()),
+        ("minutes_before", pa.float64()),
+        ("imputed", pa.bool_()),
+        ("probability", pa.float64()),
+    ]
+)
 _SYNTHESIS = pa.struct(
     [
         ("prompt", pa.string()),
@@ -87,6 +98,7 @@ SCHEMA = pa.schema(
         ("age", pa.float64()),
         ("sex", pa.string()),
         ("race", pa.string()),
+        ("context", pa.list_(_CONTEXT)),
         ("source", pa.string()),
         ("license", pa.string()),
         ("synthesis", _SYNTHESIS),
@@ -151,6 +163,7 @@ def to_row(radiograph: Radiograph) -> dict[str, Any]:
     row["image"] = {"bytes": radiograph.image, "path": None}
     row["findings"] = [asdict(finding) for finding in radiograph.findings]
     row["statements"] = [asdict(one) for one in radiograph.statements] or None
+    row["context"] = [asdict(value) for value in radiograph.context] or None
     row["boxes"] = [asdict(box) for box in radiograph.boxes]
     row["report"] = asdict(radiograph.report) if radiograph.report else None
     row["masks"] = [
@@ -167,6 +180,7 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     values["image"] = row["image"]["bytes"] if "image" in row else b""
     values["findings"] = tuple(Finding(**finding) for finding in row["findings"] or ())
     values["statements"] = tuple(map(_statement, row["statements"] or ()))
+    values["context"] = tuple(ContextValue(**value) for value in row["context"] or ())
     values["report"] = Report(**row["report"]) if row["report"] else None
     values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
     values["boxes"] = tuple(Box(**box) for box in row["boxes"] or ())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roentgen.errors import InputError
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import FINDING_OF, Finding, FindingName, State
 from roentgen.record.statement import Statement
 
@@ -112,6 +113,7 @@ class Radiograph:
     age: float | None = None  # years
     sex: Sex | None = None
     race: str | None = None  # in the words of prompts: "white", "black or african american"
+    context: tuple[ContextValue, ...] = ()  # known before the study, () where nothing was joined
     source: str
     license: str
     synthesis: Synthesis | None = None

@@ -25,11 +25,16 @@ from roentgen.dataset.shards import RadiographCounts, ShardWriter
 from roentgen.errors import InputError
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Report, Split, Synthesis
 from roentgen.record.statement import Evidence, Extent, Span, Statement
 
 # With every field set, and with none.
+CONTEXT = (
+    ContextValue(name="temperature", value=38.6, unit="C", minutes_before=40.0),
+    ContextValue(name="intubated", value=1.0, imputed=True, probability=0.8),
+)
 STATEMENTS = (
     Statement(
         finding="loculated pleural effusion",
@@ -80,6 +85,7 @@ def full(number: int, split: Split = "train") -> Radiograph:
         masks={"lungs": encode_png(pixels(1)), "heart": encode_png(pixels(2))},
         age=63.5,
         sex="F",
+        context=CONTEXT,
         synthesis=Synthesis(
             prompt="effusion",
             negative_prompt=None,
@@ -200,7 +206,7 @@ def test_sets_from_before_synthesis_named_its_origin_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["view", "age", "findings", "statements", "masks", "boxes", "report"]
+    "name", ["view", "age", "findings", "statements", "masks", "boxes", "context", "report"]
 )
 def test_a_column_that_older_sets_lack_is_null(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
