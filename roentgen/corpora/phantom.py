@@ -10,9 +10,11 @@ from roentgen.corpora.reader import CorpusPlan
 from roentgen.errors import require, require_range
 from roentgen.imaging.images import encode_png
 from roentgen.manifest import License
-from roentgen.phantom.reports import plain_caption, write_report
+from roentgen.phantom.context import draw_context, is_febrile
+from roentgen.phantom.reports import INDICATIONS, indications, plain_caption, write_report
 from roentgen.phantom.study import Film, Study, draw_study
 from roentgen.randomness import numpy_generator
+from roentgen.record.context import ContextValue
 from roentgen.record.radiograph import Radiograph, Report, Split, View
 
 LICENSE = License(name="Apache-2.0", data_use=None, may_share=True)
@@ -35,6 +37,10 @@ class PhantomConfig:
     words: Literal["radiology", "plain", "generic"] = "radiology"
     """Wording of the reports: a radiologist's; captions in lay words ("large left white water
     level at the bottom"); or "a chest radiograph" for all."""
+    context: bool = False
+    """Give patients a temperature, an oxygen saturation and a blood glucose: consolidations cause
+    fever, pneumothoraces, edema and large effusions a low saturation, and nothing causes a high
+    glucose. Indications then agree with the temperature."""
     missing_bones: float = 0.0
     """Share of each patient's ribs, clavicles and scapulae that are not shown: a planted defect."""
 
@@ -87,15 +93,22 @@ class PhantomReader:
         if rng.random() < self.config.ap_share:
             views = ("AP",)
         study = draw_study(rng, views, self.size, self.config.missing_bones)
-        return [self._radiograph(item, study, film) for film in study.films]
+        context: tuple[ContextValue, ...] = ()
+        if self.config.context:
+            rng = numpy_generator(self.seed, "context", item.id)
+            context = draw_context(rng, study.lesions.findings)
+        return [self._radiograph(item, study, film, context) for film in study.films]
 
-    def _radiograph(self, item: PhantomStudy, study: Study, film: Film) -> Radiograph:
+    def _radiograph(
+        self, item: PhantomStudy, study: Study, film: Film, context: tuple[ContextValue, ...]
+    ) -> Radiograph:
         findings = study.lesions.findings
         views = [other.view for other in study.films]
         match self.config.words:
             case "radiology":  # one report for all images of a study
                 rng = numpy_generator(self.seed, "report", item.id)
-                report = write_report(rng, findings, views)
+                reasons = indications(is_febrile(context)) if context else INDICATIONS
+                report = write_report(rng, findings, views, reasons)
             case "plain":
                 report = Report(impression=plain_caption(findings, film.view))
             case "generic":
@@ -116,6 +129,7 @@ class PhantomReader:
             masks=masks,
             age=study.thorax.age,
             sex=study.thorax.sex,
+            context=context,
             source="phantom",
             license=LICENSE.name,
         )

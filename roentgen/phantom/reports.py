@@ -48,7 +48,8 @@ ABSENT: dict[FindingName, tuple[str, ...]] = {
     "Lung Lesion": ("No pulmonary nodule", "No suspicious nodule"),
     "Support Devices": ("No lines or tubes",),
 }
-INDICATIONS = ("Dyspnea", "Chest pain", "Cough and fever", "Follow-up", "Preoperative examination")
+FEVER_INDICATION = "Cough and fever"
+INDICATIONS = ("Dyspnea", "Chest pain", FEVER_INDICATION, "Follow-up", "Preoperative examination")
 
 # The same in lay words, in the order of a prompt's: the tiny base is trained on these alone.
 # Sizes, sides and zones are ordinary English, which a base knows.
@@ -71,9 +72,15 @@ PLAIN_VIEW: dict[View, str] = {
 
 
 def write_report(
-    rng: np.random.Generator, findings: Sequence[Finding], views: Sequence[View]
+    rng: np.random.Generator,
+    findings: Sequence[Finding],
+    views: Sequence[View],
+    indications: Sequence[str] = INDICATIONS,
 ) -> Report:
-    """A report; absent findings are mainly in its findings section, not in its impression."""
+    """A report; absent findings are mainly in its findings section, not in its impression.
+
+    Its indication is one of `indications`.
+    """
     reported = [finding for finding in findings if finding.name != "No Finding"]
     sentences = [(finding, _sentence(rng, finding)) for finding in reported]
     absent = [sentence for finding, sentence in sentences if finding.state == "absent"]
@@ -88,9 +95,16 @@ def write_report(
     return Report(
         findings=" ".join([technique, *(f"{s}." for s in listed)]),
         impression=" ".join(f"{s}." for s in seen),
-        indication=f"{rng.choice(INDICATIONS)}.",
+        indication=f"{rng.choice(indications)}.",
         comparison="None.",
     )
+
+
+def indications(febrile: bool) -> tuple[str, ...]:
+    """The indications of patients whose temperature is known: fever, or anything else."""
+    if febrile:
+        return (FEVER_INDICATION,)
+    return tuple(text for text in INDICATIONS if text != FEVER_INDICATION)
 
 
 def _sentence(rng: np.random.Generator, finding: Finding) -> str:

@@ -1,5 +1,6 @@
 """The phantom corpus: reproducible, patient-pure, and honest about its input."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,24 @@ def test_words_change_the_report_and_nothing_else() -> None:
     assert len({film.report for film in films}) == 3
     assert films[2].report is not None
     assert films[2].report.impression == "a chest radiograph"
+
+
+def test_context_changes_the_indication_and_nothing_else() -> None:
+    readers = [
+        PhantomReader(PhantomConfig(train=12, validate=0, test=0, context=context), 32, 3)
+        for context in (False, True)
+    ]
+    for item in readers[0].plan()[0]:
+        without, with_context = (reader.read(item) for reader in readers)
+        assert [film.context for film in without] == [()] * len(without)
+        assert len({film.context for film in with_context}) == 1
+        for plain, film in zip(without, with_context, strict=True):
+            assert plain.report is not None
+            assert film.report is not None
+            report = replace(film.report, indication=plain.report.indication)
+            assert replace(film, context=(), report=report) == plain
+            febrile = film.context[0].value >= 38
+            assert ("fever" in (film.report.indication or "")) == febrile
 
 
 @pytest.mark.parametrize(
