@@ -19,6 +19,7 @@ from roentgen.generation.prompt_check import PromptCheck
 from roentgen.generation.training_scope import ScopeCheck, training_scope
 from roentgen.preparation.filtered_split import FilteredSplit
 from roentgen.prompts.grammar import PromptStyle
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from sample.masks.mirroring import swap_sides_in_text, swap_sides_of_findings
 from sample.masks.transforms import is_mirrored
@@ -97,6 +98,8 @@ _TEXT = pa.string()
 _FINDINGS = pa.list_(
     pa.struct([(n, _TEXT) for n in ("name", "state", "side", "severity", "detail")])
 )
+_NUMBERS = [("value", pa.float64()), ("imputed", pa.bool_()), ("probability", pa.float64())]
+_CONTEXT = pa.list_(pa.struct([("name", _TEXT), *_NUMBERS]))
 _TYPES: dict[str, Any] = {
     "seed": pa.int64(),
     "guidance_scale": pa.float64(),
@@ -104,6 +107,7 @@ _TYPES: dict[str, Any] = {
     "mask_row": pa.int64(),
     "mask_seed": pa.int64(),
     "findings": _FINDINGS,
+    "context": _CONTEXT,
     "others": pa.list_(_TEXT),
     "age": pa.float64(),
 }
@@ -129,21 +133,23 @@ def write_plan(path: Path, plan: Iterable[PlannedImage]) -> str:
 def _as_batch(images: Sequence[PlannedImage]) -> pa.RecordBatch:
     columns = {name: [getattr(image, name) for image in images] for name in _COLUMNS}
     arrays = [
-        _findings(columns[name])
-        if name == "findings"
+        _lists(columns[name], SCHEMA.field(name).type)
+        if name in ("findings", "context")
         else pa.array(columns[name], SCHEMA.field(name).type)
         for name in _COLUMNS
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
-def _findings(images: Sequence[tuple[Finding, ...]]) -> pa.ListArray:
-    """The findings of images; each distinct one is converted once, as conversion is slow."""
-    every = [finding for findings in images for finding in findings]
-    places = {finding: place for place, finding in enumerate(dict.fromkeys(every))}
-    distinct = pa.array(map(vars, places), _FINDINGS.value_type)
+def _lists(images: Sequence[tuple[Any, ...]], kind: pa.ListType) -> pa.ListArray:
+    """Lists of records; each distinct record is converted once, as conversion is slow."""
+    every = [record for records in images for record in records]
+    places = {record: place for place, record in enumerate(dict.fromkeys(every))}
+    names = [field.name for field in kind.value_type]
+    plain = ({name: getattr(record, name) for name in names} for record in places)
+    distinct = pa.array(plain, kind.value_type)
     ends = np.cumsum([0, *map(len, images)], dtype=np.int32)
-    taken = distinct.take(pa.array([places[finding] for finding in every], pa.int32()))
+    taken = distinct.take(pa.array([places[record] for record in every], pa.int32()))
     return pa.ListArray.from_arrays(pa.array(ends), taken)
 
 
@@ -182,6 +188,7 @@ def _from_rows(table: pa.Table) -> list[PlannedImage]:
     rows = table.to_pylist()
     for row in rows:
         row["findings"] = tuple(Finding(**finding) for finding in row["findings"])
+        row["context"] = tuple(ContextValue(**value) for value in row["context"])
         row["others"] = tuple(row["others"])
     return [PlannedImage(**row) for row in rows]
 

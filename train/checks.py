@@ -45,7 +45,7 @@ def check_inputs(config: RunConfig) -> Inputs:
     check_optimizer(config.optimizer)
     dataset = open_dataset(config.data.folder)
     splits = open_splits(config, dataset)
-    styles = [entry.style for entry in config.mixture()]
+    styles = [entry.style for entry in config.drawn_styles()]
     for condition in training_conditions(config):
         for split in splits:
             condition.check(dataset, split.name)

@@ -123,8 +123,12 @@ class RunConfig:
         raise NotImplementedError
 
     def mixture(self) -> tuple[WeightedStyle, ...]:
-        """The prompt styles, one of which is drawn for each item."""
+        """The prompt styles in their shares."""
         raise NotImplementedError
+
+    def drawn_styles(self) -> tuple[WeightedStyle, ...]:
+        """The prompt styles with those that lack slots by `objective`, in their shares."""
+        return self.objective.with_slots_dropped(self.mixture())
 
     def too_long(self) -> TooLong:
         """Whether prompts beyond the token limit are refused or truncated."""
@@ -192,6 +196,7 @@ class FinetuneConfig(RunConfig):
         require_range(self, "prompt_chunks", at_least=1)
         weights = [entry.weight for entry in self.styles]
         require(min(weights, default=1) > 0, "styles: every weight must be above 0")
+        self.drawn_styles()
         rates = self.learning_rate
         require(
             rates.unet is not None

@@ -1,6 +1,7 @@
 """Sections of a training configuration, each checked as soon as it is read."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -151,6 +152,8 @@ class ObjectiveConfig:
     """Gamma of the Min-SNR weights (5 is usual); null: all timesteps have the same weight."""
     caption_dropout: float = 0.1
     """Share of prompts replaced by the empty one, which classifier-free guidance needs."""
+    context_dropout: float = 0.0
+    """Share of prompts without the words of the context, so that images can be drawn without."""
     timestep_sampling: TimestepSampling = "uniform"
     """Distribution of a batch's timesteps: uniform, each drawn independently; stratified, one from
     each of as many equal intervals; cubic, mostly noisy ones, at which masks decide where
@@ -163,7 +166,32 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         require_range(self, "objective.offset_noise", at_least=0)
-        require_range(self, "objective.caption_dropout", at_least=0, below=1)
+        shares = ("objective.caption_dropout", "objective.context_dropout")
+        require_range(self, *shares, at_least=0, below=1)
+
+    def with_slots_dropped(self, mixture: Sequence[WeightedStyle]) -> tuple[WeightedStyle, ...]:
+        """The mixture in which a share of the prompts lacks words of the context.
+
+        A style and those with less follow one another. Raises InputError for a share of what no
+        style has.
+        """
+        share = self.context_dropout
+        if not share:
+            return tuple(mixture)
+        require(
+            any(entry.style.context for entry in mixture),
+            f"objective.context_dropout is {share}, but prompts have no context: set "
+            "prompt.context=true, or the share to 0",
+        )
+        dropped = []
+        for entry in mixture:
+            if not entry.style.context:
+                dropped.append(entry)
+                continue
+            plain = entry.style.without_context()
+            dropped.append(replace(entry, weight=entry.weight * (1 - share)))
+            dropped.append(WeightedStyle(style=plain, weight=entry.weight * share))
+        return tuple(dropped)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,7 +126,7 @@ def draw_settings(config: RunConfig, inputs: Inputs, examples: Examples) -> Draw
         batch_size=config.batch_size,
         shape=examples.latents.shape,
         timesteps=process_of(inputs.components.scheduler).timesteps,
-        style_weights=[entry.weight for entry in config.mixture()],
+        style_weights=[entry.weight for entry in config.drawn_styles()],
         caption_dropout=config.objective.caption_dropout,
         timestep_sampling=config.objective.timestep_sampling,
         offset_noise=config.objective.offset_noise,

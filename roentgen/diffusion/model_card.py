@@ -9,7 +9,12 @@ from roentgen.cards.markdown import bullets, card_text, code, plain, table
 from roentgen.diffusion.card_code import CardCode
 from roentgen.diffusion.example_prompts import examples, stated_counts
 from roentgen.diffusion.sampling.settings import SamplerSettings
-from roentgen.diffusion.training_record import style_mixture, trained_style, training_config
+from roentgen.diffusion.training_record import (
+    style_mixture,
+    style_of,
+    trained_style,
+    training_config,
+)
 from roentgen.prompts.grammar import GRAMMAR_TEXTS, PromptStyle
 from roentgen.storage import CARD, write_file
 from roentgen.untrusted_files import read_json
@@ -39,7 +44,13 @@ _TEXTS = {
     "last_paragraph": "the last paragraph of the report",
     "none": "no text",
 }
-_KINDS = {"view": "View", "finding": "Finding", "text_form": "Text", "language": "Language"}
+_KINDS = {
+    "view": "View",
+    "context": "Context",
+    "finding": "Finding",
+    "text_form": "Text",
+    "language": "Language",
+}
 _LISTED = 12  # values of a kind in the table of what prompts state
 _SETTINGS = ("steps", "batch_size", "precision", "save_precision", "seed")
 _LIBRARIES = ("torch", "diffusers", "transformers")
@@ -145,7 +156,7 @@ def _header(manifest: Mapping[str, Any], use: CardCode, style: PromptStyle) -> d
 def _prompt_lines(
     manifest: Mapping[str, Any], config: Mapping[str, Any], style: PromptStyle
 ) -> list[str]:
-    mixture = [(PromptStyle(**m["style"]), float(m["weight"])) for m in style_mixture(config)]
+    mixture = [(style_of(m["style"]), float(m["weight"])) for m in style_mixture(config)]
     total = sum(weight for _, weight in mixture)
     described = [
         _style_words(one) + (f" ({weight / total:.0%} of the prompts)" if len(mixture) > 1 else "")
@@ -169,6 +180,9 @@ def _style_words(style: PromptStyle) -> str:
         words.append("the token of the view (`<view-pa>`, `<view-ap>` or `<view-lateral>`)")
     if style.demographics:
         words.append("age and sex" + (" and race" if style.race else ""))
+    if style.context:
+        known = ", ".join(word for rule in style.context_rules for word in rule.words)
+        words.append(f"words of the clinical context ({known})")
     text = _TEXTS[style.text]
     if style.text in GRAMMAR_TEXTS:
         excluded = [

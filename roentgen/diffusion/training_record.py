@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from roentgen.config import config_from_dict
 from roentgen.errors import InputError
 from roentgen.manifest import read_manifest
 from roentgen.prompts.grammar import PromptStyle
@@ -17,13 +18,18 @@ def trained_style(model: dict[str, Any]) -> PromptStyle:
     """
     try:
         mixture = style_mixture(training_config(model))
-        return PromptStyle(**max(mixture, key=lambda entry: float(entry["weight"]))["style"])
+        return style_of(max(mixture, key=lambda entry: float(entry["weight"]))["style"])
     except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"the manifest of model {model.get('path', '')} has a prompt style that cannot be "
             f"read ({reason}): set style"
         ) from None
+
+
+def style_of(recorded: Mapping[str, Any]) -> PromptStyle:
+    """A prompt style from the plain values of a record. Raises InputError for others."""
+    return config_from_dict(PromptStyle, recorded)
 
 
 def training_config(model: Mapping[str, Any]) -> Any:

@@ -164,7 +164,7 @@ class Generator:
     def _record(self, planned: PlannedImage, given: ImageConditions) -> Radiograph:
         """The radiograph of a planned image, but for its pixels."""
         settings = self.settings
-        stated = ("view", "findings", "age", "sex", "race")
+        stated = ("view", "findings", "age", "sex", "race", "context")
         record = {name: getattr(planned, name) for name in stated} | given.radiograph_fields()
         synthesis = Synthesis(
             prompt=planned.prompt,

@@ -8,6 +8,7 @@ from roentgen.diffusion.sampling.settings import SamplerSettings
 from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import PromptRow
 from roentgen.randomness import derive_seed
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Sex, View
 
@@ -32,6 +33,7 @@ class PlannedImage:
     from_radiograph: str | None
     from_patient: str | None
     mask_row: int | None = None  # of `from_radiograph` in the split that masks are taken from
+    context: tuple[ContextValue, ...] = ()  # words of the prompt, yes or no; of no real patient
     others: tuple[str, ...] = ()  # findings of the hierarchy beyond the 14 names: "emphysema"
     mask_seed: int | None = None  # of the transforms of its masks; None: masks are not transformed
 
@@ -46,14 +48,16 @@ def images_from_rows(
 ) -> Iterator[PlannedImage]:
     """The images of prompt rows, those of one prompt next to each other.
 
-    `count` is the number of images of a row without one. Seeds and ids depend on the prompt (and on
-    the radiograph it was made from, or on how many equal prompts precede it), not on its place:
-    adding a prompt changes no other image. Raises InputError where no row gives an image.
+    `count` is the number of images of a row without one. Seeds and ids depend on the prompt without
+    its context (and on the radiograph it was made from, or on how many equal prompts precede it),
+    not on its place: adding a prompt changes no other image, and the same prompt in another context
+    has the same noise. Raises InputError where no row gives an image.
     """
     seen: Counter[int] = Counter()
     empty = True
     for row in rows:
-        key = (row.prompt, row.from_radiograph or "")
+        text = row.prompt if row.seed_prompt is None else row.seed_prompt
+        key = (text, row.from_radiograph or "")
         key_hash = hash(key)  # in place of the text, of which there are many
         identity = (*key, seen[key_hash])
         seen[key_hash] += 1
@@ -76,6 +80,7 @@ def images_from_rows(
                 age=row.age,
                 sex=row.sex,
                 race=row.race,
+                context=row.context,
                 from_radiograph=row.from_radiograph,
                 from_patient=row.from_patient,
                 mask_row=row.mask_row,

@@ -14,6 +14,7 @@ from roentgen.prompts.grammar import (
     source_others,
 )
 from roentgen.prompts.parser import parse_prompt, split_view
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Sex, View
 
@@ -31,6 +32,8 @@ class PromptRow:
     age: float | None = None  # years
     sex: Sex | None = None
     race: str | None = None
+    context: tuple[ContextValue, ...] = ()  # its words, yes or no
+    seed_prompt: str | None = None  # which seeds depend on, without the context; None: the prompt
     count: int | None = None  # images; None: as many as of every other prompt
     from_radiograph: str | None = None  # its id
     from_patient: str | None = None  # its patient_id
@@ -46,16 +49,29 @@ def check_view_in_style(where: str, style: PromptStyle) -> None:
         )
 
 
+def check_context_in_style(where: str, style: PromptStyle) -> None:
+    """Raise InputError if context is requested at the place `where`, but prompts include none."""
+    if not style.context:
+        raise InputError(
+            f"{where} is set, but prompts include no context, by the model's training or by "
+            f"style: remove {where}, or set style.context=true"
+        )
+
+
 def rows_from_findings(
-    text: str, style: PromptStyle, views: Views, where: str
+    text: str,
+    style: PromptStyle,
+    views: Views,
+    where: str,
+    context: tuple[ContextValue, ...] | None = None,
 ) -> Iterator[PromptRow]:
     """A row for each view of findings typed by hand.
 
-    Everything that was typed is stated, even what `style` would omit. Raises InputError, which
-    names the place `where`, for words that the grammar does not know.
+    Everything that was typed is stated, even what `style` would omit; `context` replaces the typed
+    one. Raises InputError, which names the place `where`, for words that the grammar does not know.
     """
     try:
-        content = parse_prompt(text)
+        content = parse_prompt(text, style.context_rules)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     if not content.findings and not content.others:
@@ -73,10 +89,16 @@ def rows_from_findings(
         race=style.race or race is not None,
     )
     words = findings_text(content.findings, full, content.others)
+    requested = content.context if context is None else context
     for view in [content.view] if content.view else views:
-        prompt = compose(words, full, view=view, age=age, sex=sex, race=race)
+        prompt, plain = (
+            compose(words, full, view=view, age=age, sex=sex, race=race, context=given)
+            for given in (requested, ())
+        )
         yield PromptRow(
             prompt=prompt,
+            context=requested,
+            seed_prompt=plain,
             view=view,
             findings=content.labels(),
             others=tuple(with_state(other.finding, other.state) for other in content.others),
@@ -86,8 +108,14 @@ def rows_from_findings(
         )
 
 
-def rows_from_text(text: str, style: PromptStyle, views: Views, where: str) -> Iterator[PromptRow]:
-    """A row for each view of a free text, used verbatim after the view token; no findings."""
+def rows_from_text(
+    text: str,
+    style: PromptStyle,
+    views: Views,
+    where: str,
+    context: tuple[ContextValue, ...] | None = None,
+) -> Iterator[PromptRow]:
+    """A row for each view of a free text, verbatim after view token and context; no findings."""
     try:
         own, words = split_view(text)
     except InputError as error:
@@ -95,8 +123,14 @@ def rows_from_text(text: str, style: PromptStyle, views: Views, where: str) -> I
     if not words and not own:
         raise InputError(f"{where} is empty: write a prompt")
     token = style if own is None or style.view_token else replace(style, view_token=True)
+    verbatim, given = " ".join(words.split()), context or ()
     for view in [own] if own else views:
-        yield PromptRow(prompt=compose(" ".join(words.split()), token, view=view), view=view)
+        yield PromptRow(
+            prompt=compose(verbatim, token, view=view, context=given),
+            context=given,
+            seed_prompt=compose(verbatim, token, view=view),
+            view=view,
+        )
 
 
 def with_state(name: str, state: str) -> str:
@@ -109,8 +143,11 @@ def row_from_radiograph(
 ) -> PromptRow:
     """The row of a radiograph's prompt. Raises InputError where the report lacks its text."""
     others = (with_state(s.finding, s.state) for s in source_others(radiograph, style))
+    context = style.requested(radiograph.context)
     return PromptRow(
         prompt=prompt_of(radiograph, style),
+        context=context,
+        seed_prompt=prompt_of(replace(radiograph, context=()), style) if context else None,
         view=radiograph.view if style.view_token else None,
         findings=requested_findings(source_findings(radiograph, style), style),
         others=tuple(dict.fromkeys(others)),

@@ -30,6 +30,7 @@ _ASK = {
     "age": ("state the age", "state the ages"),
     "sex": ("state the sex", "state the sexes"),
     "race": ("state the race", "state the races"),
+    "context": ("state", "state"),
     "text_form": ("consist of", "consist of"),
     "language": ("are in", "are in"),
 }
@@ -83,6 +84,8 @@ def _stated(
         yield "sex", content.sex
     if content.race:
         yield "race", content.race
+    for value in content.context:
+        yield "context", value.name if value.value else f"not {value.name}"
     for other in content.others:
         yield "finding", other if isinstance(other, str) else with_state(other.finding, other.state)
     for finding in content.findings:

@@ -4,18 +4,27 @@
 
     63 year old woman with cardiomegaly and small left pleural effusion, without pneumothorax
 
-A view token, the patient, then a text: the findings in a fixed order and fixed words, as a list or
-as a sentence, or a section of the report. A finding that differs between the sides is one phrase:
-"moderate right and small left pleural effusion". `parser.parse_prompt` reads the written findings
-back exactly.
+    63 year old woman, febrile, hypoxic on oxygen, small left pleural effusion
+
+A view token, the patient, words of the context, then a text: the findings in a fixed order and
+fixed words, as a list or as a sentence, or a section of the report. A finding that differs between
+the sides is one phrase: "moderate right and small left pleural effusion". `parser.parse_prompt`
+reads all that is written but sections back exactly.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 from roentgen.errors import InputError, require, require_choice
+from roentgen.prompts.context_words import (
+    ContextRule,
+    check_rules,
+    context_text,
+    requested_context,
+    shipped_rules,
+)
 from roentgen.prompts.facts import facts_text
 from roentgen.prompts.vocabulary import (
     DETAIL_NOUNS,
@@ -27,6 +36,7 @@ from roentgen.prompts.vocabulary import (
     attribute_words,
     is_graded,
 )
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import FINDING_NAMES, STATES, Finding, Severity, Side, State, states
 from roentgen.record.radiograph import VIEW_TOKENS, Radiograph, Report, Sex, View
 from roentgen.record.statement import Statement
@@ -102,6 +112,13 @@ class PromptStyle:
     """Include findings that are known to be absent ("no pneumothorax")."""
     mention_uncertain: bool = True
     """Include uncertain findings ("possible edema")."""
+    context: bool = False
+    """Include words of the clinical context ("febrile, hypoxic on oxygen"), where it is known."""
+    context_rules: tuple[ContextRule, ...] = ()
+    """The rules that write these words; empty: the shipped ones,
+    `roentgen/prompts/context_rules.yaml`."""
+    context_imputed: bool = False
+    """Use values of the context that a model inferred, too."""
 
     def __post_init__(self) -> None:
         require_choice("prompt text", self.text, get_args(PromptText))
@@ -115,12 +132,27 @@ class PromptStyle:
             self.text != "facts" or self.form == "list",
             "prompt.text is facts, which are a list: set prompt.form to list, or text to entities",
         )
+        require(
+            self.context or not (self.context_rules or self.context_imputed),
+            "prompt.context_rules and context_imputed need prompt.context: set it to true",
+        )
+        if self.context and not self.context_rules:
+            object.__setattr__(self, "context_rules", shipped_rules())  # a record has them
+        check_rules(self.context_rules)
 
     @property
     def omitted(self) -> frozenset[State]:
         """The states of findings that it does not mention."""
         mentioned = {"absent": self.mention_absent, "uncertain": self.mention_uncertain}
         return frozenset(state for state in STATES if not mentioned.get(state, True))
+
+    def requested(self, context: Iterable[ContextValue]) -> tuple[ContextValue, ...]:
+        """The words that it writes of a context, as yes-or-no values of their names."""
+        return requested_context(context, self.context_rules, imputed=self.context_imputed)
+
+    def without_context(self) -> "PromptStyle":
+        """The same without words of the context."""
+        return replace(self, context=False, context_rules=(), context_imputed=False)
 
 
 def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
@@ -145,7 +177,16 @@ def prompt_of(radiograph: Radiograph, style: PromptStyle) -> str:
         age=radiograph.age,
         sex=radiograph.sex,
         race=radiograph.race,
+        context=_context(radiograph, style),
     )
+
+
+def _context(radiograph: Radiograph, style: PromptStyle) -> tuple[ContextValue, ...]:
+    """The words of the context. Raises InputError, which names the radiograph, for another unit."""
+    try:
+        return style.requested(radiograph.context)
+    except InputError as error:
+        raise InputError(f"radiograph {radiograph.id!r}: {error}") from None
 
 
 def has_text(radiograph: Radiograph, style: PromptStyle) -> bool:
@@ -221,11 +262,15 @@ def compose(
     age: float | None = None,
     sex: Sex | None = None,
     race: str | None = None,
+    context: Iterable[ContextValue] = (),
 ) -> str:
     """A prompt from its parts, except those unknown or not in the style; `age` in years."""
     patient = _patient(age, sex, race, style) if style.demographics else ""
-    join = ". " if style.text in SECTIONS else " " if style.form == "sentence" else ", "
-    body = join.join(part for part in (patient, text) if part)
+    words = context_text(context, style.context_rules)
+    sentence = style.form == "sentence" and not words
+    join = ". " if style.text in SECTIONS else " " if sentence else ", "
+    start = ", ".join(part for part in (patient, words) if part)
+    body = join.join(part for part in (start, text) if part)
     token = VIEW_TOKENS[view] if style.view_token and view else ""
     return " ".join(part for part in (token, body) if part)
 

@@ -12,10 +12,12 @@ from itertools import pairwise
 from typing import Literal, cast
 
 from roentgen.errors import InputError
+from roentgen.prompts.context_words import ContextRule, split_context
 from roentgen.prompts.vocabulary import (
     LONGEST,
     NOUNS,
     RACES,
+    SEXES,
     Meaning,
     Modifier,
     Noun,
@@ -23,19 +25,15 @@ from roentgen.prompts.vocabulary import (
     longest_phrase,
     prompt_phrases,
 )
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding, Severity, Side, State
 from roentgen.record.radiograph import VIEW_TOKENS, Sex, View
 from roentgen.record.statement import Extent, Statement
 from roentgen.statements.labels import findings_of
 
-_SEXES: dict[str, Sex | None] = {
-    **dict.fromkeys(("woman", "female", "girl"), "F"),
-    **dict.fromkeys(("man", "male", "boy"), "M"),
-    "patient": None,
-}
 _PATIENT = re.compile(
     rf"\s*(?:(?P<age>\d+)[\s-]years?[\s-]old\s+(?:(?P<race>[a-z][a-z '/&-]{{0,60}}?)\s+)?"
-    rf"|(?P<known_race>{'|'.join(RACES)})\s+)?(?P<sex>{'|'.join(_SEXES)})\b\s*[,.;]?\s*",
+    rf"|(?P<known_race>{'|'.join(RACES)})\s+)?(?P<sex>{'|'.join(SEXES)})\b\s*[,.;]?\s*",
     re.IGNORECASE,
 )
 _VIEW = re.compile(r"<view-[^<>\s]*>", re.IGNORECASE)
@@ -52,6 +50,8 @@ class PromptContent:
     age: float | None  # years
     sex: Sex | None
     race: str | None
+    context: tuple[ContextValue, ...] = ()
+    """The words of the context as yes-or-no values."""
     findings: tuple[Finding, ...]
     others: tuple[Statement, ...] = ()
     """Findings of the hierarchy that the 14 names do not distinguish ("emphysema"), each with
@@ -66,10 +66,11 @@ class PromptContent:
         return tuple(dict.fromkeys((*self.findings, *implied)))
 
 
-def parse_prompt(text: str) -> PromptContent:
+def parse_prompt(text: str, rules: Sequence[ContextRule] = ()) -> PromptContent:
     """The contents of a prompt in the findings form, in the grammar's words or in common synonyms.
 
-    Raises InputError for an unknown word and for a text that can be read in two ways.
+    Words of the context, as the rules write them, are read in front of the findings. Raises
+    InputError for an unknown word and for a text that can be read in two ways.
     """
     view, text = split_view(text)
     age: float | None = None
@@ -78,13 +79,22 @@ def parse_prompt(text: str) -> PromptContent:
     patient = _PATIENT.match(text)
     if patient and not _names_findings(patient["race"] or ""):
         age = float(patient["age"]) if patient["age"] else None
-        sex = _SEXES[patient["sex"].lower()]
+        sex = SEXES[patient["sex"].lower()]
         race = patient["race"] or patient["known_race"]
         text = text[patient.end() :]
+    context, text = split_context(text, rules)
     stated = list(_stated(text))
     findings = tuple(finding for finding in stated if isinstance(finding, Finding))
     others = _by_node(other for other in stated if isinstance(other, Statement))
-    return PromptContent(view=view, age=age, sex=sex, race=race, findings=findings, others=others)
+    return PromptContent(
+        view=view,
+        age=age,
+        sex=sex,
+        race=race,
+        context=context,
+        findings=findings,
+        others=others,
+    )
 
 
 def _names_findings(text: str) -> bool:

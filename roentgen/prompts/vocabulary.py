@@ -7,6 +7,7 @@ from typing import Literal
 
 from roentgen.record.doubt import DOUBTS
 from roentgen.record.finding import FindingName, Severity, Side, State
+from roentgen.record.radiograph import Sex
 from roentgen.statements.hierarchy import findings, labels_of
 
 # The noun written for each finding. "No Finding" is written by negation ("no acute findings"), so
@@ -26,6 +27,12 @@ NOUNS: dict[FindingName, str] = {
     "Pneumonia": "pneumonia",
     "Pneumothorax": "pneumothorax",
     "Support Devices": "support devices",
+}
+
+SEXES: dict[str, Sex | None] = {
+    **dict.fromkeys(("woman", "female", "girl"), "F"),
+    **dict.fromkeys(("man", "male", "boy"), "M"),
+    "patient": None,
 }
 
 # Races as prompts write them; others are understood after an age ("63 year old ... woman").
@@ -305,6 +312,11 @@ def prompt_phrases() -> Mapping[Phrase, tuple[Meaning, ...]]:
                 if not _is_made_of(run, known):
                     others[run] = (OtherNoun(node),)
     return others | known
+
+
+def is_readable(text: str) -> bool:
+    """Whether a text consists of phrases that are understood."""
+    return _is_made_of(text.lower().split(), prompt_phrases())
 
 
 def _is_made_of(words: Sequence[str], phrases: Mapping[Phrase, object]) -> bool:

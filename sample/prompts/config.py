@@ -294,6 +294,9 @@ class PromptsConfig:
     views: tuple[View, ...] = ()
     """Views in which to draw each prompt of `findings`, `texts` and `table`, unless it names its
     own; empty: none."""
+    context: tuple[str, ...] | None = None
+    """Words of the clinical context in every prompt, in place of its own: [febrile]. []: none, to
+    draw the same images without it. null: a prompt's own, which are those of its radiograph."""
     count: int = 1
     """Images per prompt."""
     negative_prompt: str | None = None

@@ -19,6 +19,7 @@ from roentgen.generation.prompt_rows import PromptRow
 from roentgen.prompts.grammar import PromptStyle, compose, findings_text
 from roentgen.prompts.vocabulary import SIDE_IMPLIED, SIDED, SIZED
 from roentgen.randomness import numpy_generator
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import FINDING_NAMES, Finding
 from sample.prompts.apportion import apportion, shuffle
 from sample.prompts.config import OLDEST, LabelPrompts, age_band
@@ -30,8 +31,12 @@ _BLOCK = 4096  # rows made at a time
 _TEXTS = 1 << 16  # texts that are cached, so that equal ones are one object
 
 
-def label_rows(labels: LabelPrompts, style: PromptStyle, seed: int) -> Iterator[PromptRow]:
+def label_rows(
+    labels: LabelPrompts, style: PromptStyle, seed: int, context: tuple[ContextValue, ...] = ()
+) -> Iterator[PromptRow]:
     """One row an image, in random order; prompts are findings in the grammar's words.
+
+    `context` are words that all of them have.
 
     Raises InputError for settings that have no place in `style`, for findings that the grammar does
     not know or that contradict each other, and for findings that a dataset lacks.
@@ -56,9 +61,13 @@ def label_rows(labels: LabelPrompts, style: PromptStyle, seed: int) -> Iterator[
         return own, findings_text(own, style)
 
     @lru_cache(maxsize=_TEXTS)
-    def prompt(text: str, v: int, a: int, s: int, r: int) -> str:
+    def prompts(text: str, v: int, a: int, s: int, r: int) -> tuple[str, str | None]:
+        """The prompt, and that without context."""
         patient = {"age": age.values[a], "sex": sex.values[s], "race": race.values[r]}
-        return compose(text, style, view=view.values[v], **patient)
+        plain = compose(text, style, view=view.values[v], **patient)
+        if not context:
+            return plain, None
+        return compose(text, style, view=view.values[v], **patient, context=context), plain
 
     columns = [column.codes for column in (findings, view, age, sex, race)]
     for start in range(0, len(findings.codes), _BLOCK):
@@ -71,8 +80,11 @@ def label_rows(labels: LabelPrompts, style: PromptStyle, seed: int) -> Iterator[
             strict=True,
         ):
             own, text = complete(code, side, severity)
+            prompt, seed_prompt = prompts(text, v, a, s, r)
             yield PromptRow(
-                prompt=prompt(text, v, a, s, r),
+                prompt=prompt,
+                context=context,
+                seed_prompt=seed_prompt,
                 view=view.values[v],
                 findings=own,
                 age=age.values[a],

@@ -14,6 +14,7 @@ from roentgen.errors import InputError
 from roentgen.generation.prompt_rows import (
     PromptRow,
     Views,
+    check_context_in_style,
     check_view_in_style,
     row_from_radiograph,
     rows_from_findings,
@@ -21,9 +22,11 @@ from roentgen.generation.prompt_rows import (
 )
 from roentgen.preparation.filtered_split import FilteredSplit, filter_split
 from roentgen.preparation.prompt_sources import check_prompt_sources
+from roentgen.prompts.context_words import context_by_hand
 from roentgen.prompts.grammar import SECTIONS, PromptStyle, has_text
 from roentgen.prompts.token_lengths import TokenCounter
 from roentgen.randomness import derive_seed
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import FINDING_OF, Finding
 from roentgen.record.radiograph import Radiograph, parse_view
 from sample.prompts.config import DatasetPrompts, MaskPrompts, PromptsConfig, TablePrompts
@@ -56,20 +59,33 @@ def rows_from_config(
     if prompts.views or column:
         where = "prompts.views" if prompts.views else "prompts.table.view_column"
         check_view_in_style(where, style)
+    context = requested_by_hand(prompts, style)
     if prompts.findings is not None:
         for number, text in enumerate(prompts.findings):
-            yield from rows_from_findings(text, style, views, f"prompts.findings[{number}]")
+            where = f"prompts.findings[{number}]"
+            yield from rows_from_findings(text, style, views, where, context)
     elif prompts.texts is not None:
         for number, text in enumerate(prompts.texts):
-            yield from rows_from_text(text, style, views, f"prompts.texts[{number}]")
+            yield from rows_from_text(text, style, views, f"prompts.texts[{number}]", context)
     elif prompts.dataset is not None:
-        yield from rows_from_dataset(prompts.dataset, style, seed, filtered)
+        yield from rows_from_dataset(prompts.dataset, style, seed, filtered, context)
     elif prompts.table is not None:
-        yield from rows_from_table(prompts.table, style, views)
+        yield from rows_from_table(prompts.table, style, views, context)
     elif prompts.labels is not None:
-        yield from label_rows(prompts.labels, style, seed)
+        yield from label_rows(prompts.labels, style, seed, context or ())
     elif prompts.masks is not None:
-        yield from rows_from_masks(prompts.masks, style, seed, filtered)
+        yield from rows_from_masks(prompts.masks, style, seed, filtered, context)
+
+
+def requested_by_hand(
+    prompts: PromptsConfig, style: PromptStyle
+) -> tuple[ContextValue, ...] | None:
+    """The context of every prompt; None: each prompt's own. Raises InputError for other words."""
+    if prompts.context is None:
+        return None
+    if prompts.context:
+        check_context_in_style("prompts.context", style)
+    return context_by_hand(prompts.context, style.context_rules, "prompts.context")
 
 
 def requested_style(prompts: PromptsConfig, style: PromptStyle) -> PromptStyle | None:
@@ -85,7 +101,12 @@ def requested_style(prompts: PromptsConfig, style: PromptStyle) -> PromptStyle |
     return style
 
 
-def rows_from_table(source: TablePrompts, style: PromptStyle, views: Views) -> Iterator[PromptRow]:
+def rows_from_table(
+    source: TablePrompts,
+    style: PromptStyle,
+    views: Views,
+    context: tuple[ContextValue, ...] | None = None,
+) -> Iterator[PromptRow]:
     """The rows of a table's prompts; messages count its rows from 1.
 
     Raises InputError for a missing column, a value that cannot be used and an empty table.
@@ -109,14 +130,18 @@ def rows_from_table(source: TablePrompts, style: PromptStyle, views: Views) -> I
             if not text.isdecimal():
                 raise InputError(f"{where}: {source.count_column} is {text!r}, not a whole number")
             count = int(text)
-        for row in read(line[source.column], style, own, where):
+        for row in read(line[source.column], style, own, where, context):
             yield replace(row, count=count)
     if number == 0:
         raise InputError(f"{source.file} has no row below its header")
 
 
 def rows_from_dataset(
-    source: DatasetPrompts, style: PromptStyle, seed: int, filtered: FilteredSplit | None = None
+    source: DatasetPrompts,
+    style: PromptStyle,
+    seed: int,
+    filtered: FilteredSplit | None = None,
+    context: tuple[ContextValue, ...] | None = None,
 ) -> Iterator[PromptRow]:
     """The prompts of a dataset's radiographs, in their order; one radiograph is held at a time.
 
@@ -126,7 +151,12 @@ def rows_from_dataset(
     selected = _select(split, source, _passing(split, filtered), seed)
     _check_texts(split, selected, style, "prompts.dataset.filter")
     for radiograph in compress(split.without_images(), selected.tolist()):
-        yield row_from_radiograph(radiograph, style)
+        yield row_from_radiograph(_in_context(radiograph, context), style)
+
+
+def _in_context(radiograph: Radiograph, context: tuple[ContextValue, ...] | None) -> Radiograph:
+    """The radiograph with this context, or with its own."""
+    return radiograph if context is None else replace(radiograph, context=context)
 
 
 def _passing(split: RadiographSplit, filtered: FilteredSplit | None) -> NDArray[np.bool_]:
@@ -160,7 +190,11 @@ def _check_texts(
 
 
 def rows_from_masks(
-    source: MaskPrompts, style: PromptStyle, seed: int, filtered: FilteredSplit | None = None
+    source: MaskPrompts,
+    style: PromptStyle,
+    seed: int,
+    filtered: FilteredSplit | None = None,
+    context: tuple[ContextValue, ...] | None = None,
 ) -> Iterator[PromptRow]:
     """The prompts of a split's masks, in its order; one radiograph is held at a time.
 
@@ -178,9 +212,10 @@ def rows_from_masks(
     selected = _select(split, source, with_masks & _passing(split, filtered), seed)
     if source.prompt == "radiograph":
         _check_texts(split, selected, style, "prompts.masks.filter")
-    for row, radiograph in enumerate(split.without_images()):
+    for row, real in enumerate(split.without_images()):
         if not selected[row]:
             continue
+        radiograph = _in_context(real, context)
         if source.prompt == "radiograph":
             yield row_from_radiograph(radiograph, style, row)
         else:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,10 +16,11 @@ from roentgen.generation.planned_images import PlannedImage
 from roentgen.generation.prompt_rows import requested_findings
 from roentgen.imaging.images import encode_png
 from roentgen.prompts.grammar import PromptStyle, prompt_of
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Report
 from sample.plan import PlanFile, part_size, plan_images, write_plan
-from sample.prompts.config import DatasetPrompts, PromptsConfig, TablePrompts
+from sample.prompts.config import DatasetPrompts, LabelPrompts, PromptsConfig, TablePrompts
 
 STYLE = PromptStyle()
 
@@ -315,3 +317,66 @@ def test_words_apart_take_no_fewer_tokens_than_their_text() -> None:
         chosen = generator.integers(0, len(words), generator.integers(1, 30))
         (together,) = token_counts(tokenizer, [" ".join(words[i] for i in chosen)])
         assert together <= frame + sum(alone[i] - frame for i in chosen)
+
+
+CONTEXT = PromptStyle(context=True)
+FEBRILE = ContextValue(name="febrile", value=1)
+
+
+@pytest.mark.parametrize("source", ["findings", "texts", "dataset", "table", "labels"])
+def test_the_same_images_are_planned_in_any_context(
+    source: str, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "table.csv").write_text("text\nedema\n", encoding="utf-8")
+    every: dict[str, dict[str, Any]] = {
+        "findings": {"findings": ("edema", "febrile on oxygen, nodule")},
+        "texts": {"texts": ("Edema is seen.",)},
+        "dataset": {"dataset": DatasetPrompts(folder=dataset)},
+        "table": {"table": TablePrompts(file=tmp_path / "table.csv", column="text")},
+        "labels": {"labels": LabelPrompts(counts={"Edema": 3})},
+    }
+    sources = every[source]
+    plans = {
+        words: plan_of(PromptsConfig(**sources, context=words), CONTEXT)
+        for words in ((), ("febrile",), ("afebrile", "after trauma"))
+    }
+    plain = plans[()]
+    assert not any(image.context for image in plain)
+    if source != "findings":  # of which one names the context
+        assert plain == plan_of(PromptsConfig(**sources), STYLE)
+    for words, value in ((("febrile",), 1), (("afebrile", "after trauma"), 0)):
+        for image, without in zip(plans[words], plain, strict=True):
+            assert ", ".join(words) in image.prompt
+            assert image.context[0] == ContextValue(name="febrile", value=value)
+            assert replace(image, prompt=without.prompt, context=()) == without
+
+
+def test_prompts_of_radiographs_have_their_context(
+    radiographs: list[Radiograph], tmp_path: Path
+) -> None:
+    values = (
+        ContextValue(name="temperature", value=38.6, unit="C", minutes_before=40),
+        ContextValue(name="oxygen_saturation", value=97, unit="%", imputed=True),
+    )
+    license_ = {"name": "CC0-1.0", "data_use": None, "may_share": True}
+    with DatasetWriter(tmp_path / "set", licenses=[license_], provenance={}) as writer:
+        writer.add(replace(radiographs[0], context=values))
+    prompts = PromptsConfig(dataset=DatasetPrompts(folder=tmp_path / "set"))
+    (image,) = plan_of(prompts, CONTEXT)
+    assert image.prompt == "<view-pa> febrile, edema, no pneumothorax"
+    assert image.context == (FEBRILE,)  # nothing that was measured
+    (image,) = plan_of(prompts, replace(CONTEXT, context_imputed=True))
+    assert image.prompt == "<view-pa> febrile, normal oxygen saturation, edema, no pneumothorax"
+    assert image.context == (FEBRILE, ContextValue(name="hypoxic", value=0, imputed=True))
+    write_plan(tmp_path / "plan.parquet", [image])
+    assert list(PlanFile(tmp_path / "plan.parquet")) == [image]
+    (plain,) = plan_of(prompts, STYLE)
+    assert (plain.prompt, plain.context) == ("<view-pa> edema, no pneumothorax", ())
+    assert plain.seed == image.seed
+
+
+def test_context_that_cannot_be_requested_is_refused() -> None:
+    with pytest.raises(InputError, match=r"prompts\.context .* set style\.context=true"):
+        plan_of(PromptsConfig(findings=("edema",), context=("febrile",)))
+    with pytest.raises(InputError, match=r"prompts\.context has the unknown word 'feverish'"):
+        plan_of(PromptsConfig(findings=("edema",), context=("feverish",)), CONTEXT)

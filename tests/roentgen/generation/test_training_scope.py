@@ -274,3 +274,13 @@ def test_a_base_with_a_trained_vae_alone_has_read_no_prompts() -> None:
     assert scope.stages == (FRONTAL,)
     (note,) = notes(scope, [typed("<view-lateral> edema")])
     assert "never saw" in note
+
+
+def test_words_of_the_context_are_counted() -> None:
+    style = PromptStyle(context=True)
+    (row,) = rows_from_findings("afebrile, hypoxic on oxygen, edema", style, (None,), "")
+    found = [value for kind, value in stated(row, style) if kind == "context"]
+    assert found == ["not febrile", "hypoxic", "on oxygen"]
+    stage = TrainingStage.of(30, {("context", "hypoxic"): 30, ("finding", "Edema"): 30})
+    (note,) = notes(TrainingScope((stage,)), [row, row], None)[:1]
+    assert note.startswith("2 of 2 prompts state not febrile 2, on oxygen 2, which the model never")
