@@ -44,8 +44,23 @@ class Answer:
         return max(range(len(self.probabilities)), key=self.probabilities.__getitem__, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """Prompt tokens of an interview so far."""
+
+    computed: int = 0  # those that were not in a cache
+    alone: int = 0  # as many as prompts of one question each have together
+
+    def __add__(self, other: "TokenCount") -> "TokenCount":
+        return TokenCount(self.computed + other.computed, self.alone + other.alone)
+
+
 class Interview(Protocol):
     """One report before a reader, which reads it once for all questions."""
+
+    @property
+    def tokens(self) -> TokenCount:
+        """What its questions have taken."""
 
     def ask(self, questions: Sequence[ChoiceQuestion]) -> Sequence[Answer]:
         """An answer to each question, independent of the others."""
