@@ -31,7 +31,7 @@ from roentgen.weights import CLASSIFIERS, CONTROLNETS, PIPELINES
 # Settings of where and how a job runs, on which what it makes does not depend.
 _FREE = {"output", "overwrite", "resume", "allow_changes", "dry_run", "caches", "workers", "device"}
 
-Kind = Literal["dataset", "model", "results", "run", "adapter", "export"]
+Kind = Literal["dataset", "model", "results", "run", "adapter", "export", "annotations"]
 
 # Packages whose versions a run's numbers depend on.
 PACKAGES = (

@@ -22,7 +22,7 @@ from roentgen.file_lock import LockedError, is_locked, locked_file, process_lock
 MANIFEST = "roentgen.json"  # of a finished folder: its kind, fingerprint, licenses, provenance
 CHECKSUMS = "checksums.json"  # of a finished folder: size and checksum of each file
 CARD = "README.md"  # of datasets and models; the one file that may be edited
-WORK = ("preparing", "generating", "screening")  # hidden folders in which an output is made
+WORK = ("preparing", "generating", "screening", "annotating")  # hidden folders of unfinished work
 INSTALLED = "result.json"  # in one of these: the output's manifest, once the output is installed
 
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100  # of Linux

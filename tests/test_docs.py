@@ -30,7 +30,7 @@ PACKAGES = ("roentgen", "train", "sample", "eval")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 PROGRAMS = (
-    "roentgen.prepare",
+    *("roentgen.prepare", "roentgen.annotate"),
     *("train.finetune", "train.controlnet", "train.average", "train.autoencoder"),
     *("sample.generate", "sample.screen", "sample.export", "sample.bench", "sample.mask_sheet"),
     *("eval.evaluate", "eval.reconstruction", "eval.labeler", "eval.train_extractor"),
@@ -85,6 +85,8 @@ def commands(text: str) -> Iterator[list[str]]:
 def config_of(program: str) -> type:
     """The configuration class of a program: the one argument of its `load_config` call."""
     module = importlib.import_module(program)
+    if hasattr(module, "__path__"):  # a package that is run
+        module = importlib.import_module(f"{program}.__main__")
     assert module.__file__ is not None
     calls = [
         node

@@ -13,6 +13,7 @@ import pytest
 from eval.config import EvaluateConfig, ReconstructionConfig
 from eval.extractor.config import TrainExtractorConfig
 from eval.labeler import LabelerConfig
+from roentgen.annotate.config import AnnotateConfig
 from roentgen.config import load_config
 from roentgen.prepare import PrepareConfig
 from roentgen.weights import CLASSIFIERS, CONTROLNETS, PIPELINES
@@ -29,6 +30,7 @@ CONFIGS = ROOT / "configs"
 # Each program's configuration, and what it makes at or below `output` that another program reads.
 PROGRAMS: dict[str, tuple[type, tuple[str, ...]]] = {
     "roentgen.prepare": (PrepareConfig, ("",)),
+    "roentgen.annotate": (AnnotateConfig, ("",)),
     "train.autoencoder": (AutoencoderConfig, ("",)),
     "train.finetune": (FinetuneConfig, ("", "/model")),
     "train.controlnet": (ControlnetConfig, ("/model",)),
@@ -45,7 +47,7 @@ PROGRAMS: dict[str, tuple[type, tuple[str, ...]]] = {
 }
 RECIPES = sorted(
     str(path.relative_to(CONFIGS).with_suffix(""))
-    for folder in ("data", "train", "sample", "eval")
+    for folder in ("data", "annotate", "train", "sample", "eval")
     for path in (CONFIGS / folder).glob("*.yaml")
 )
 LABELS = ("Needs", "Command", "Expect")

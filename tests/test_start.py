@@ -36,6 +36,11 @@ print(json.dumps({"ends": ends, "modules": list(sys.modules), "seconds": sum(os.
 # Each program's recipe, with a misspelt value and a wrong path.
 PROGRAMS = {
     "roentgen.prepare": ("data/demo", "--fit=sideways", None),
+    "roentgen.annotate.__main__": (
+        "annotate/rules",
+        "--max_bad_share=few",
+        "--corpus.reports=no/such",
+    ),
     "train.finetune": ("train/demo", "--objective.prediction=sample", "--data.folder=no/such"),
     "train.controlnet": ("train/masks_demo", "--attention=quick", "--base=no/such/model"),
     "train.average": ("train/average", "--save_precision=fp8", "--run=no/such"),
@@ -111,6 +116,7 @@ def test_the_list_of_programs_is_complete() -> None:
 
 # How each program is given a split that its dataset DATA lacks.
 SPLITS = {
+    "roentgen.annotate.__main__": (["--corpus=null", "--dataset={folder: DATA, split: tset}"],),
     "train.finetune": (
         ["--data.folder=DATA", "--data.split=tset"],
         ["--data.folder=DATA", "--data.validate_split=tset"],

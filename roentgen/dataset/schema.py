@@ -35,7 +35,7 @@ _EVIDENCE = pa.struct(
         ("words", pa.list_(_SPAN)),
     ]
 )
-_STATEMENT = pa.struct(
+STATEMENT = pa.struct(
     [
         ("finding", pa.string()),
         ("state", pa.string()),
@@ -91,7 +91,7 @@ SCHEMA = pa.schema(
         ("image", _IMAGE),
         ("view", pa.string()),
         ("findings", pa.list_(_FINDING)),
-        ("statements", pa.list_(_STATEMENT)),
+        ("statements", pa.list_(STATEMENT)),
         ("report", _REPORT),
         ("masks", pa.list_(pa.struct([("structure", pa.string()), ("image", _IMAGE)]))),
         ("boxes", pa.list_(_BOX)),
@@ -179,7 +179,7 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     values = dict(row)
     values["image"] = row["image"]["bytes"] if "image" in row else b""
     values["findings"] = tuple(Finding(**finding) for finding in row["findings"] or ())
-    values["statements"] = tuple(map(_statement, row["statements"] or ()))
+    values["statements"] = tuple(map(statement_of, row["statements"] or ()))
     values["context"] = tuple(ContextValue(**value) for value in row["context"] or ())
     values["report"] = Report(**row["report"]) if row["report"] else None
     values["masks"] = {m["structure"]: m["image"]["bytes"] for m in row.get("masks") or ()}
@@ -188,7 +188,8 @@ def from_row(row: Mapping[str, Any]) -> Radiograph:
     return Radiograph(**values)
 
 
-def _statement(plain: Mapping[str, Any]) -> Statement:
+def statement_of(plain: Mapping[str, Any]) -> Statement:
+    """The statement of plain values, as `asdict` gives them."""
     extents = tuple(Extent(e["side"], e["severity"], tuple(e["places"])) for e in plain["extents"])
     evidence = _evidence(plain["evidence"]) if plain["evidence"] else None
     return Statement(**{**plain, "extents": extents, "evidence": evidence})

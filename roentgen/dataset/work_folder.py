@@ -3,7 +3,7 @@
 The folder is hidden beside the output and grows by complete parts, so that a killed run resumes and
 several processes or machines work in it without communication:
 
-    .NAME.preparing/ or .NAME.generating/
+    .NAME.preparing/, .NAME.generating/ or .NAME.annotating/
       work.json    identity of the work: configuration, versions, fingerprint of the plan
       making/      unfinished shards: a folder for each rank, in it one for each attempt
       dataset/     the later output: train/data-00012.arrow, ...
@@ -38,7 +38,7 @@ from roentgen.storage import (
     write_json,
 )
 
-Doing = Literal["preparing", "generating", "screening"]
+Doing = Literal["preparing", "generating", "screening", "annotating"]
 
 _PATIENCE = 30  # seconds
 _THREADS = 8  # of the verification; hashing releases the interpreter

@@ -91,7 +91,7 @@ class Postprocessing:
         """Count reports by the language of the text that findings are read from."""
         if self.reports is not None:
             for radiograph in radiographs:
-                count_language(radiograph, languages)
+                count_language(radiograph.report, languages)
 
     def count_tokens(self, radiographs: Sequence[Radiograph], lengths: TokenCounts) -> None:
         """Count report sections by their length in tokens."""

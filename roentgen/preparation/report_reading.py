@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from roentgen.corpora.reader import Unmapped
 from roentgen.labelers.rules.report_language import ReadLanguage, read_text
-from roentgen.record.radiograph import Radiograph
+from roentgen.record.radiograph import Radiograph, Report
 from roentgen.reports.language import NAMES, language_of_report
 from roentgen.reports.sentences import sentences
 
@@ -26,9 +26,9 @@ def unread(given: Radiograph, finished: Radiograph) -> Iterator[Unmapped]:
     yield Unmapped("report", given.id, f"no findings, impression or untitled text: it has {has}")
 
 
-def count_language(radiograph: Radiograph, languages: Counter[str]) -> None:
+def count_language(report: Report | None, languages: Counter[str]) -> None:
     """Count the language of the text that findings are read from, and of sentences in another."""
-    if not (text := read_text(radiograph.report)):
+    if not (text := read_text(report)):
         return
     language = language_of_report(text) or _UNCERTAIN
     found = {language_of_report(sentence) for sentence in sentences(text)} - {language, None}

@@ -34,6 +34,7 @@ Tree = dict[str, str]  # digests of files by their path; "" of empty folders
 _OLD = "out/old"  # a file of the output that is overwritten, if that is a folder
 _IS_THERE = ("is not empty", "exists: choose another")  # what a program says of a whole output
 _WORK = (  # what the programs import after their configuration
+    "roentgen.annotate.annotating",
     "train.finetuning",
     "train.controlnet_training",
     "train.averaging",

@@ -41,6 +41,15 @@ def _prepare(inputs: Path) -> Settings:
     return {"phantom": {"train": 20, "validate": 4, "test": 20}, "size": 32, "workers": 1}
 
 
+def _annotate(inputs: Path) -> Settings:
+    return {
+        "dataset": {"folder": str(inputs / "roentgen.prepare")},
+        "rules": {"language": "en"},
+        "exports": ["maplez_csv", "chexpert_csv"],
+        "part_reports": 8,
+    }
+
+
 def _finetune(inputs: Path) -> Settings:
     return {
         "base": str(inputs / "base"),
@@ -180,6 +189,9 @@ def _reconstruction(inputs: Path) -> Settings:
 
 PROGRAMS = {
     "roentgen.prepare": Program(_prepare, change="--fit=crop"),
+    "roentgen.annotate.__main__": Program(
+        _annotate, ("roentgen.prepare",), change="--exports=[maplez_csv]"
+    ),
     "train.finetune": Program(
         _finetune,
         ("roentgen.prepare",),

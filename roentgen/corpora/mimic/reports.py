@@ -1,8 +1,10 @@
 """Reports of MIMIC-CXR: a tree of texts, or the published zip without unpacking it."""
 
+import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from roentgen.untrusted_files import read_bounded
 _LARGEST = 1 << 20  # bytes; a report has a few thousand
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _PREFIXES = ("files/", "mimic-cxr-reports/files/", "")
+_REPORT = re.compile(r"p1\d/p1\d{7}/s(\d+)\.txt")
 _EXPECTED = "files/p10/p10000032/s50414267.txt or mimic-cxr-reports.zip"
 
 
@@ -29,6 +32,9 @@ class ReportSource(Protocol):
 
     def place(self, subject: str, study: str) -> str | None:
         """Place of a study's report, as `read_report` takes it; None if there is none."""
+
+    def studies(self) -> Iterator[tuple[str, str]]:
+        """All studies in order, (study, place of its report) each."""
 
 
 def open_reports(source: Path) -> ReportSource:
@@ -63,6 +69,15 @@ class ReportTree:
         path = self.prefix + report_name(subject, study)
         return path if self.listing.has(path) else None
 
+    def studies(self) -> Iterator[tuple[str, str]]:
+        """All studies in order, (study, place of its report) each."""
+        for group in sorted(self.listing.names(self.prefix.rstrip("/"))):
+            for patient in sorted(self.listing.names(f"{self.prefix}{group}")):
+                folder = f"{group}/{patient}"
+                for name in sorted(self.listing.names(f"{self.prefix}{folder}")):
+                    if found := _REPORT.fullmatch(f"{folder}/{name}"):
+                        yield found[1], f"{self.prefix}{folder}/{name}"
+
 
 class ZippedReports:
     """Reports in a zip; a place is "offset,compressed size,method,checksum".
@@ -89,6 +104,12 @@ class ZippedReports:
     def place(self, subject: str, study: str) -> str | None:
         """Place of the report in the zip."""
         return self._places.get(self._prefix + report_name(subject, study))
+
+    def studies(self) -> Iterator[tuple[str, str]]:
+        """All studies in order, (study, place of its report) each."""
+        for name, place in sorted(self._places.items()):
+            if found := _REPORT.fullmatch(name.removeprefix(self._prefix)):
+                yield found[1], place
 
 
 def read_report(source: Path, place: str) -> str:

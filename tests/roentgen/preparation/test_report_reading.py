@@ -160,7 +160,7 @@ def test_sentences_in_another_language_are_counted() -> None:
         "Small left effusion. No pneumothorax. Derrame pleural derecho con atelectasia.",
         "No effusion is seen in the lung. ETT in place.",
     ):
-        count_language(with_report(Report(findings=text)), languages)
+        count_language(Report(findings=text), languages)
     assert language_line(languages, "en") == (
         "of 3 reports 1 are in English with sentences in Spanish and 1 are in no certain language "
         "with sentences in English and Spanish: only those in English are read"
