@@ -6,6 +6,7 @@ from typing import Literal
 
 from roentgen.dataset.label_arrays import NotMentioned
 from roentgen.errors import InputError, require, require_distinct, require_range
+from roentgen.prompts.context_words import ContextRule, check_rules
 from roentgen.record.finding import FindingName
 from roentgen.vision.network_settings import ClassifierConfig, ExtractorName, SegmenterConfig
 
@@ -99,6 +100,9 @@ class ComparisonConfig:
     """Use at most this many images of each set, sampled by the seed; null: all."""
     pictures: int = 3
     """Images in each cell of the picture grid."""
+    context_rules: tuple[ContextRule, ...] | None = None
+    """The words of the clinical context, each with the value and the threshold that it is of; null:
+    the shipped rules."""
     real_pictures: bool = True
     """Show radiographs of patients on the page; false: a page without any, nor their prompts or
     ids."""
@@ -126,6 +130,11 @@ class ComparisonConfig:
         require_range(self, "bootstrap", at_least=20)
         require_range(self, "min_cases", at_least=2)
         require_range(self, "pictures", at_least=1)
+        require(
+            self.context_rules != (),
+            "context_rules is empty: give some, or null for the shipped ones",
+        )
+        check_rules(self.context_rules or ())
         if not self.extractors:
             raise InputError("extractors is empty: name at least one")
         labels = [extractor.label for extractor in self.extractors]
@@ -318,6 +327,17 @@ class TextEncoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContextConfig:
+    """Clinical context: what it tells of findings, and whether images show it."""
+
+    folds: int = 5
+    """Number of folds of the leakage audit; each is scored by what the others teach."""
+
+    def __post_init__(self) -> None:
+        require_range(self, "context.folds", at_least=2)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacyConfig:
     """Near-duplicates of training images, and membership inference."""
 
@@ -361,6 +381,8 @@ class EvaluateConfig(ComparisonConfig):
     """Gain of a segmenter from training on synthetic images."""
     text_encoder: TextEncoderConfig | None = None
     """Findings that report embeddings encode, before and after fine-tuning."""
+    context: ContextConfig | None = None
+    """Clinical context: findings from context alone, and context read from images."""
     privacy: PrivacyConfig | None = None
     """Near-duplicates of training images, and membership inference."""
 

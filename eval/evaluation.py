@@ -11,6 +11,7 @@ import torch
 
 from eval.alignment.measure import Alignment
 from eval.config import EvaluateConfig
+from eval.context.measure import Context
 from eval.diversity.measure import Diversity
 from eval.domain import Domain
 from eval.fidelity.measure import Fidelity
@@ -35,6 +36,7 @@ from roentgen.storage import reserve_output
 
 DOMAINS: dict[str, type[Domain[Any]]] = {  # by section of the configuration, in the page's order
     "alignment": Alignment,
+    "context": Context,
     "fidelity": Fidelity,
     "diversity": Diversity,
     "utility": Utility,

@@ -18,6 +18,7 @@ Topic = Literal[  # by importance to a reader: the first that fails opens the pa
     "views",
     "findings",
     "sides",
+    "context",
     "masks",
     "fidelity",
     "diversity",

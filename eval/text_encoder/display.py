@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.config import TextEncoderConfig
+from eval.finding_probes import STRENGTH
 from eval.report.plots import Plot, dots
 from eval.report.section import Cell, SummaryLine, Table, cell_text
 from eval.report.verdict import Verdict, status_above
 from eval.text_encoder.reports import Reports
-from eval.text_encoder.scores import STRENGTH
 from roentgen.metrics.estimates import BOOTSTRAP
 from roentgen.metrics.paired_scores import MEAN
 from roentgen.record.finding import FindingName

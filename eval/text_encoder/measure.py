@@ -9,16 +9,11 @@ from numpy.typing import NDArray
 
 from eval.config import TextEncoderConfig
 from eval.domain import Domain
+from eval.finding_probes import ProbeScores, probe_findings
 from eval.report.section import PageSection
 from eval.text_encoder.display import REFERENCES, methods, plots, summary, tables, verdict
 from eval.text_encoder.reports import Reports, reports_of_open_i, reports_of_radiographs
-from eval.text_encoder.scores import (
-    ProbeScores,
-    compare,
-    count_truncated,
-    embed_texts,
-    probe_findings,
-)
+from eval.text_encoder.scores import compare, count_truncated, embed_texts
 from roentgen.cache import Cache, CacheContents, open_cache
 from roentgen.diffusion.backbones.model_folder import find_model
 from roentgen.diffusion.backbones.stable_diffusion import load_text_encoder, module_fingerprint

@@ -118,19 +118,26 @@ def shipped_rules() -> tuple[ContextRule, ...]:
     return tuple(ContextRule(**rule) for rule in yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
+def last_values(
+    values: Iterable[ContextValue], *, imputed: bool = False
+) -> dict[str, ContextValue]:
+    """By name, the last value before the study, a measured one before one that is imputed.
+
+    Imputed ones count only with `imputed`.
+    """
+    by_age = sorted(values, key=_age, reverse=True)
+    return {value.name: value for value in by_age if imputed or not value.imputed}
+
+
 def requested_context(
     values: Iterable[ContextValue], rules: Iterable[ContextRule], *, imputed: bool = False
 ) -> tuple[ContextValue, ...]:
     """What the rules write of values, in their order: yes-or-no values with the words as names.
 
-    Of values of one name the last before the study counts, a measured one before one that is
-    imputed; these count only with `imputed`. A value that is named as the word is the answer
-    itself. Raises InputError for a value in another unit than the rule's.
+    Of values of one name `last_values` has the one that counts. A value that is named as the word
+    is the answer itself. Raises InputError for a value in another unit than the rule's.
     """
-    last: dict[str, ContextValue] = {}
-    for value in sorted(values, key=_age, reverse=True):
-        if imputed or not value.imputed:
-            last[value.name] = value
+    last = last_values(values, imputed=imputed)
     requested = []
     for rule in rules:
         if (own := last.get(rule.word)) is not None:

@@ -1,7 +1,7 @@
 """Scores by finding: AUROC and average precision, or the reason why one is not measured."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from roentgen.metrics.paired_scores import Score, estimate, mean_of, over_seeds
 from roentgen.record.finding import FindingName
 
 Labels = NDArray[np.float32]  # N, findings: 1, 0, NaN
+Name = TypeVar("Name", bound=str)  # of a finding, or of anything else that images are labeled with
 
 
 # From scores or calls (N,), truth (N,) and weights (R, N): the number under each row of weights.
@@ -40,8 +41,8 @@ def too_few(
 
 
 def not_learnable(
-    labels: Labels, patients: Sequence[str], findings: Sequence[FindingName], min_cases: int
-) -> dict[FindingName, NotMeasured]:
+    labels: Labels, patients: Sequence[str], findings: Sequence[Name], min_cases: int
+) -> dict[Name, NotMeasured]:
     """The findings that cannot be learned from these labels (N, findings)."""
     found = {
         name: too_few(labels[:, j], patients, min_cases, "train on")
@@ -72,27 +73,29 @@ def finding_scores(
     labels: Labels,
     patients: Sequence[str],
     weights: NDArray[Any],
-    findings: Sequence[FindingName],
-    not_measurable: Mapping[FindingName, NotMeasured],
+    findings: Sequence[Name],
+    not_measurable: Mapping[Name, NotMeasured],
     min_cases: int,
-) -> tuple[dict[FindingName, Estimate], Estimate]:
+    of: str = "findings",
+) -> tuple[dict[Name, Estimate], Estimate]:
     """A number for each finding over its known labels, and their mean.
 
-    `predictions` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients.
+    `predictions` is (N, findings); `weights` (1 + R, N) are ones and then resamples of patients;
+    `of` names the findings in the note of a mean that lacks some.
     """
-    scores: dict[FindingName, Score] = {}
+    scores: dict[Name, Score] = {}
     for j, name in enumerate(findings):
         known = ~np.isnan(labels[:, j])
-        of = np.asarray(patients)[known].tolist()
+        own = np.asarray(patients)[known].tolist()
         missing = not_measurable.get(name) or too_few(
             labels[:, j], patients, min_cases, "evaluate on"
         )
         if missing:
-            scores[name] = NotMeasured(missing.reason, len(of), count_patients(of))
+            scores[name] = NotMeasured(missing.reason, len(own), count_patients(own))
             continue
         values = metric(predictions[known, j], labels[known, j] == 1, weights[:, known])
-        scores[name] = over_seeds([values], of)
-    mean, note = mean_of(list(scores.values()))
+        scores[name] = over_seeds([values], own)
+    mean, note = mean_of(list(scores.values()), of)
     return {name: estimate(score) for name, score in scores.items()}, estimate(mean, note)
 
 

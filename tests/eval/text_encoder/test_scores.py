@@ -5,15 +5,9 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from eval.finding_probes import ProbeScores, folds_of, probe_findings
 from eval.text_encoder.reports import reports_of_open_i, reports_of_radiographs
-from eval.text_encoder.scores import (
-    ProbeScores,
-    compare,
-    count_truncated,
-    embed_texts,
-    folds_of,
-    probe_findings,
-)
+from eval.text_encoder.scores import compare, count_truncated, embed_texts
 from roentgen.diffusion.backbones.stable_diffusion import load_text_encoder
 from roentgen.errors import InputError
 from roentgen.metrics.estimates import Estimate
