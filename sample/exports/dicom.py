@@ -165,6 +165,7 @@ def _describe_image(file: Dataset, radiograph: Radiograph, synthesis: Synthesis)
 def _comment(radiograph: Radiograph, synthesis: Synthesis) -> str:
     metadata = [f"{key}: {value}" for key, value in synthesis.as_text().items()]
     found = [f"{name} {state}" for name, state in states(radiograph.findings).items()]
+    found += [v.name if v.value else f"not {v.name}" for v in radiograph.context]
     lines = ["SYNTHETIC", *metadata, *([f"Requested: {', '.join(found)}"] if found else [])]
     comment = "\n".join(lines)
     return comment if len(comment) <= _LONGEST_COMMENT else comment[: _LONGEST_COMMENT - 1] + "…"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from roentgen.errors import InputError
+from roentgen.prompts.context_words import ContextRule, shipped_rules
 from roentgen.prompts.parser import parse_prompt
 from roentgen.record.radiograph import Radiograph, Synthesis
 
@@ -22,8 +23,9 @@ class LineageFilter:
     """Radiographs with what a lineage lets out of identifiers and texts.
 
     full: everything. none: real radiographs, their studies and patients are numbered in the order
-    of the export; reports and their statements, pointers to source radiographs, and prompts that
-    say more than the labels are removed: a table or a list of prompts may quote reports as well.
+    of the export; reports and their statements, the context of patients, pointers to source
+    radiographs, and prompts that say more than the labels are removed: a table or a list of prompts
+    may quote reports as well.
     hashed: as none, but identifiers and pointers are replaced by keyed hashes (HMAC-SHA-256, 16
     hexadecimal digits), equal for equal identifiers; the key is drawn for each export and not kept.
     """
@@ -40,8 +42,8 @@ class LineageFilter:
         ids = "numbered" if self.lineage == "none" else "replaced by keyed hashes"
         sources = " and the radiographs that images were drawn for" * (self.lineage == "none")
         return (
-            f"lineage {self.lineage}: without reports, prompts that say more than the "
-            f"labels{sources}; identifiers are {ids}"
+            f"lineage {self.lineage}: without reports, the context of patients, prompts that say "
+            f"more than the labels{sources}; identifiers are {ids}"
         )
 
     def __call__(self, radiograph: Radiograph) -> Radiograph:
@@ -56,6 +58,7 @@ class LineageFilter:
             radiograph,
             report=None,
             statements=(),
+            context=(),
             id=self._name("image", radiograph.id),
             patient_id=self._name("patient", radiograph.patient_id),
             study_id=self._name("study", radiograph.study_id),
@@ -81,12 +84,17 @@ class LineageFilter:
 
 def _says_only_labels(radiograph: Radiograph, prompt: str) -> bool:
     """Whether a prompt has the radiograph's labels in the grammar's words, and nothing else."""
+    own = {rule.word: rule for rule in shipped_rules()}
+    for value in radiograph.context:
+        own.setdefault(value.name, ContextRule(word=value.name, name=value.name))
     try:
-        content = parse_prompt(prompt)
+        content = parse_prompt(prompt, tuple(own.values()))
     except InputError:
         return False
     return (
         set(content.findings) <= set(radiograph.findings)
+        and {(v.name, v.value) for v in content.context}
+        <= {(v.name, v.value) for v in radiograph.context}
         and not content.others
         and (content.age is None or content.age == _years(radiograph.age))
         and content.sex in (None, radiograph.sex)

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from io import TextIOWrapper
@@ -27,7 +27,7 @@ _RECORD = tuple(each.name for each in fields(Radiograph) if each.compare)  # all
 _OTHERWISE = {"image", "masks", "report", "synthesis"}
 _FIRST = ("prompt", "view", *FINDING_NAMES, "findings")
 _IDENTITY = ("id", "patient_id", "study_id", "split")
-_MIDDLE = (*_IDENTITY, "age", "sex", "race", *_SECTIONS, "statements", "boxes")
+_MIDDLE = (*_IDENTITY, "age", "sex", "race", "context", *_SECTIONS, "statements", "boxes")
 _LAST = ("source", "license", "synthetic", *(name for name in _SYNTHESIS if name != "prompt"))
 _MORE = tuple(sorted({*_RECORD} - {*_FIRST, *_MIDDLE, *_LAST, *_OTHERWISE}))
 FIELDS = (*_FIRST, *_MIDDLE, *_MORE, *_LAST)
@@ -55,7 +55,7 @@ def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:
     """Everything known about a radiograph except its pixels, by the names of FIELDS.
 
     The columns of the 14 findings are 1.0 present, 0.0 absent, -1.0 uncertain, None not mentioned;
-    `findings`, `statements` and `boxes` are lists of dicts, as datasets have them.
+    `findings`, `context`, `statements` and `boxes` are lists of dicts, as datasets have them.
     """
     r = radiograph
     report = asdict(r.report) if r.report else {}
@@ -67,16 +67,19 @@ def radiograph_fields(radiograph: Radiograph) -> dict[str, Any]:
             name: list(value) if isinstance(value := synthesis.get(name), tuple) else value
             for name in _SYNTHESIS
         },
-        "findings": [
-            {key: value for key, value in asdict(finding).items() if value is not None}
-            for finding in r.findings
-        ]
-        or None,
+        "findings": _known_fields(r.findings),
+        "context": _known_fields(r.context),
         "statements": [asdict(statement) for statement in r.statements] or None,
         "boxes": [asdict(box) for box in r.boxes] or None,
         "synthetic": r.synthesis is not None,
     }
     return {name: known[name] if name in known else getattr(r, name) for name in FIELDS}
+
+
+def _known_fields(records: Iterable[Any]) -> list[dict[str, Any]] | None:
+    """Each record's fields that are known; None without records."""
+    known = [{k: v for k, v in asdict(one).items() if v is not None} for one in records]
+    return known or None
 
 
 def label_values(radiograph: Radiograph) -> dict[str, float | None]:

@@ -17,16 +17,18 @@ from PIL import Image
 from roentgen.config import load_config
 from roentgen.dataset.dataset import DatasetWriter, open_dataset
 from roentgen.imaging.images import encode_png
+from roentgen.record.context import ContextValue
 from roentgen.record.finding import Finding
 from roentgen.record.radiograph import Radiograph, Report, Synthesis
 from roentgen.record.statement import Statement
 from sample.export import export
 from sample.exports.config import FORMATS, ExportConfig
 from sample.exports.lineage import LineageFilter, lineage_of
+from sample.exports.serialization import radiograph_fields
 
 SECRETS = (
     *("source-77123", "patient-90210", "own-55555", "study-44444", "Zanzibar", "Quixote"),
-    "Dulcinea",
+    *("Dulcinea", "Rocinante"),
 )
 EFFUSION = Finding(name="Pleural Effusion", side="left", severity="small")
 PIXELS = encode_png(np.arange(1024, dtype=np.uint8).reshape(32, 32))
@@ -69,6 +71,7 @@ def real(number: int) -> Radiograph:
         source="hospital",
         report=Report(impression="Quixote has an effusion."),
         statements=(Statement(finding="effusion of Dulcinea"),),
+        context=(ContextValue(name="Rocinante", value=38.6, unit="C", minutes_before=5),),
         synthesis=None,
     )
 
@@ -189,6 +192,18 @@ def test_a_prompt_that_says_more_than_the_labels_goes(prompt: str) -> None:
     synthesis = LineageFilter("none")(synthetic("a", prompt)).synthesis
     assert synthesis is not None
     assert synthesis.prompt == ""
+
+
+def test_words_of_the_context_stay_with_their_images() -> None:
+    context = (ContextValue(name="febrile", value=0), ContextValue(name="after a fall", value=1))
+    prompt = "<view-pa> 63 year old woman, afebrile, after a fall, small left pleural effusion"
+    image = replace(synthetic("a", prompt), context=context)
+    for given, written in ((image, prompt), (replace(image, context=context[1:]), "")):
+        left = LineageFilter("none")(given)
+        assert left.synthesis is not None
+        assert (left.synthesis.prompt, left.context) == (written, given.context)
+    fields = radiograph_fields(image)
+    assert fields["context"][0] == {"name": "febrile", "value": 0, "unit": "", "imputed": False}
 
 
 def test_real_patients_are_numbered_in_order_and_stay_together() -> None:
