@@ -12,13 +12,12 @@ from roentgen.annotate.readers.choice_scores import SharedPrefix, whole_scores
 from roentgen.annotate.readers.choices import Answer, ChoiceQuestion, TokenCount
 from roentgen.annotate.readers.config import LocalModelConfig
 from roentgen.annotate.readers.model_files import read_model
+from roentgen.annotate.readers.prompt import TRIAL_REPORT
 from roentgen.annotate.readers.token_paths import PromptTokenizer, TokenPaths, shared_length
 from roentgen.errors import InputError, require
 
 _NO_REPORT = "N/A"  # in place of a report, for the prior of choices
-# What is computed with and without a cache, before any report.
-_TRIAL_REPORT = "Small left pleural effusion. No pneumothorax."
-_TRIAL = (
+_TRIAL = (  # computed with and without a cache, before any report
     ChoiceQuestion("Is there a pleural effusion?", ("yes", "no", "not mentioned")),
     ChoiceQuestion("Where is it?", ("left", "left and right")),
 )
@@ -61,8 +60,8 @@ class LocalModel:
     def _check_cache(self) -> None:
         """Raises InputError unless scores on a cache are those of whole prompts, one at a time."""
         try:
-            found = LocalInterview(self, _TRIAL_REPORT).scores(_TRIAL)
-            paths = [self.prompts.paths(_TRIAL_REPORT, question) for question in _TRIAL]
+            found = LocalInterview(self, TRIAL_REPORT).scores(_TRIAL)
+            paths = [self.prompts.paths(TRIAL_REPORT, question) for question in _TRIAL]
             expected = [whole_scores(self.network, path, self.ends) for path in paths]
             pairs = zip(found, expected, strict=True)
             errors = [(a - b).abs().max().item() for a, b in pairs if a is not None]

@@ -2,6 +2,8 @@
 
 from roentgen.annotate.readers.choices import ChoiceQuestion
 
+TRIAL_REPORT = "Small left pleural effusion. No pneumothorax."  # by which readers are tried out
+
 
 def user_message(report: str, question: ChoiceQuestion) -> str:
     """The message of the user's turn: first what all questions of a report share."""

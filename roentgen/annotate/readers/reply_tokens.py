@@ -92,49 +92,36 @@ def choice_probabilities(
         on = _possible(choices, alive, done, token.text)
         if named not in on:
             return ()
-        path, off = _parted(choices, alive, done, on, token.listed)
-        total = path + sum(off.values())
-        if path <= 0:
+        stay, leave = 0.0, [0.0] * len(choices)
+        unseen = alive - on
+        for text, probability in token.listed.items():
+            possible = _possible(choices, alive, done, text)
+            unseen -= possible
+            if named in possible:
+                stay += probability
+            for i in possible if named not in possible else ():
+                leave[i] += probability / len(possible)
+        rest = max(0.0, 1 - sum(token.listed.values()))
+        for i in unseen:
+            leave[i] = min(rest / len(unseen), *token.listed.values())
+        if stay <= 0:
             return ()
-        for i, probability in off.items():
-            shares[i] = reach * probability / total
-        reach, alive, done = reach * path / total, on, done + token.text
+        total = stay + sum(leave)
+        shares = [share + reach * left / total for share, left in zip(shares, leave, strict=True)]
+        reach, alive, done = reach * stay / total, on, done + token.text
     if len(alive) > 1 and done != choices[named]:
         return ()
-    shares[named] = reach
+    shares[named] += reach
     return tuple(shares)
-
-
-def _parted(
-    choices: Sequence[bytes],
-    alive: set[int],
-    done: bytes,
-    on: set[int],
-    listed: Mapping[bytes, float],
-) -> tuple[float, dict[int, float]]:
-    """The probabilities that the reply stays with the choices `on`, and of each of the others."""
-    path, off = 0.0, dict.fromkeys(alive - on, 0.0)
-    unseen = alive - on
-    for text, probability in listed.items():
-        possible = _possible(choices, alive, done, text)
-        unseen -= possible
-        if possible & on:
-            path += probability
-        else:
-            for i in possible:
-                off[i] += probability / len(possible)
-    rest = max(0.0, 1 - sum(listed.values()))
-    return path, off | {i: min(rest / len(unseen), *listed.values()) for i in unseen}
 
 
 def _possible(choices: Sequence[bytes], alive: set[int], done: bytes, text: bytes) -> set[int]:
     """The choices that a token behind what is `done` may become; one that is done may end there."""
     whole = done + text
-    found = {
-        i
-        for i in alive
-        if choices[i].startswith(whole)
-        or (whole.startswith(choices[i]) and not whole[len(choices[i]) :].strip(_ENDS))
-    }
     ended = {i for i in alive if choices[i] == done}
-    return ended if ended and (not found or not text) else found
+    if ended and not text:  # a token that ends texts
+        return ended
+    following = {i for i in alive if choices[i].startswith(whole)}
+    starts = {i for i in alive if whole.startswith(choices[i])}
+    finished = {i for i in starts if not whole[len(choices[i]) :].strip(_ENDS)}
+    return following or finished or ended

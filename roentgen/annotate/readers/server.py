@@ -18,10 +18,10 @@ from roentgen.annotate.readers.address import Address
 from roentgen.annotate.readers.choices import Answer, ChoiceQuestion, Fault, TokenCount
 from roentgen.annotate.readers.completions import answer_of, completion_request, token_count
 from roentgen.annotate.readers.config import ServerConfig
+from roentgen.annotate.readers.prompt import TRIAL_REPORT
 from roentgen.errors import InputError
 
 _LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
-_TRIAL_REPORT = "Small left pleural effusion. No pneumothorax."
 _TRIAL = ChoiceQuestion("Is there a pleural effusion?", ("yes", "no"))
 _UNFORMED = ("wrong form", "cut off", "other choice")  # faults of which one retry may be free
 _LARGEST_REPLY = 1 << 20  # bytes
@@ -79,7 +79,7 @@ class ServerReader:
             for i, question in enumerate(questions):
                 waiting.append(self._pool.submit(self._answer, report, question))
                 if i == 0:
-                    waiting[0].exception()
+                    waiting[0].result()
             for future in waiting:
                 yield future.result()
         finally:
@@ -148,13 +148,12 @@ class ServerReader:
                 f"the server at {self._config.url} does not list its models ({reply.what}): start "
                 "it, or correct server.url, which ends with /v1 as a rule, or the key"
             )
-        try:
-            names = [str(model["id"]) for model in reply["data"]]
-        except (LookupError, TypeError):
+        names = _model_names(reply)
+        if names is None:
             raise InputError(
                 f"the server at {self._config.url} does not speak OpenAI's API: its list of models "
                 "is in another form"
-            ) from None
+            )
         model = self._config.model
         if model in names or (model is None and len(names) == 1):
             return model or names[0]
@@ -164,7 +163,7 @@ class ServerReader:
         )
 
     def _check_trial(self) -> None:
-        reply = self._exchange(_TRIAL_REPORT, _TRIAL)
+        reply = self._exchange(TRIAL_REPORT, _TRIAL)
         if isinstance(reply, _Failure):
             reason: str | None = f"{reply.what}: {reply.detail}" if reply.detail else reply.what
         else:
@@ -230,6 +229,14 @@ def _client(config: ServerConfig, address: Address) -> openai.OpenAI:
         transport=transport, trust_env=False, follow_redirects=False, timeout=config.timeout
     )
     return openai.OpenAI(api_key=key, base_url=address.url, max_retries=0, http_client=http)
+
+
+def _model_names(reply: Any) -> list[str] | None:
+    """The names in a list of models; None for any other JSON value."""
+    try:
+        return [str(model["id"]) for model in reply["data"]]
+    except (LookupError, TypeError):
+        return None
 
 
 def _status_failure(error: openai.APIStatusError) -> _Failure:
