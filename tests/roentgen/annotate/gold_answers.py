@@ -6,7 +6,7 @@ from functools import cache
 
 from roentgen.annotate.question_graph import ReadState
 from roentgen.annotate.questions import Query, QuestionTree
-from roentgen.annotate.readers.choices import Answer, ChoiceQuestion
+from roentgen.annotate.readers.choices import Answer, ChoiceQuestion, TokenCount
 from roentgen.record.finding import Severity
 from roentgen.record.statement import STATEMENT_STATES, Change, Extent, Statement
 from roentgen.statements.hierarchy import findings
@@ -110,6 +110,8 @@ def nearest(finding: str, among: frozenset[str]) -> frozenset[str]:
 
 class GoldReader:
     """An interview whose answers are right, by the texts of the questions."""
+
+    tokens = TokenCount()
 
     def __init__(self, tree: QuestionTree, gold: Mapping[str, Gold]) -> None:
         self.gold = gold

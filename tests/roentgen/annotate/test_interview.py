@@ -16,7 +16,7 @@ from roentgen.annotate.calibration import Calibration, IsotonicCurve, PlattCurve
 from roentgen.annotate.interview import Interviewed, interview
 from roentgen.annotate.question_graph import ReadState, SideName
 from roentgen.annotate.questions import FILE, Query, QuestionTree, load_questions
-from roentgen.annotate.readers.choices import Answer, ChoiceQuestion, Fault
+from roentgen.annotate.readers.choices import Answer, ChoiceQuestion, Fault, TokenCount
 from roentgen.corpora.open_i.open_i import read_reports
 from roentgen.labelers.rules.rule_labeler import statements_of
 from roentgen.record.finding import SEVERITIES, Severity
@@ -39,6 +39,8 @@ Items = set[tuple[Any, ...]]
 
 class Answers:
     """A reader that answers by a function of the query and its choices."""
+
+    tokens = TokenCount()
 
     def __init__(self, answer: Callable[[Query, tuple[str, ...]], Answer]) -> None:
         self._answer = answer
@@ -369,6 +371,8 @@ def test_a_finding_and_a_question_are_added_without_code(tmp_path: Path) -> None
     put: list[str] = []
 
     class Reader:
+        tokens = TokenCount()
+
         def ask(self, questions: Sequence[ChoiceQuestion]) -> list[Answer]:
             put.extend(question.text for question in questions)
             chosen = [wanted.get(question.text, question.choices[-1]) for question in questions]
